@@ -1,0 +1,120 @@
+# luabench: `make run` and `make test` install what is missing, build, and go. `make help` lists the rest.
+CC      ?= cc
+BUILD   ?= build
+PREFIX  ?= /usr/local
+CFLAGS  ?= -O3 -g
+VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' 2>/dev/null)),0.1.0)
+ARCH    := $(shell uname -m)
+JOBS    := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+
+# Linked libraries. OpenBLAS and libedit are loaded when first needed (vendor/README.md).
+PKGS      = luajit yaml-0.1 zlib libcjson
+PKG_CFLAGS := $(shell pkg-config --cflags luajit yaml-0.1 zlib libcjson 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs luajit yaml-0.1 zlib libcjson 2>/dev/null)
+LIBS       = $(PKG_LIBS) -lpthread -ldl -lm
+
+WARN      := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wvla -Werror
+LB_CFLAGS := -std=gnu11 $(WARN) -fno-math-errno -ffp-contract=off -D_GNU_SOURCE -I. -Iengine -I$(BUILD) $(PKG_CFLAGS)
+ISA_avx2   := -mavx2 -mfma -mf16c
+ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi -mfma -mf16c \
+              -mprefer-vector-width=512
+
+SRC := $(wildcard engine/*.c engine/ops/*.c engine/io/*.c engine/bind/*.c kernels/*.c kernels/quant/*.c kernels/cpu/*.c)
+ifeq ($(filter x86_64 amd64,$(ARCH)),)
+# kernels/registry.c leaves these out of the list on other machines (LB_KERNEL_X86).
+SRC := $(filter-out %_avx2.c %_avx512.c,$(SRC))
+endif
+OBJ       := $(SRC:%.c=$(BUILD)/obj/%.o)
+CORE_OBJ  := $(filter-out $(BUILD)/obj/engine/main.o,$(OBJ))
+TEST_SRC  := $(wildcard tests/c/test_*.c)
+TEST_BIN  := $(TEST_SRC:tests/c/%.c=$(BUILD)/tests/%)
+
+all: $(BUILD)/luabench
+
+# ---- objects ----------------------------------------------------------------------------------------------------
+$(BUILD)/obj/%_avx2.o: ISA := $(ISA_avx2)
+$(BUILD)/obj/%_avx512.o: ISA := $(ISA_avx512)
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(BUILD)/version.h
+	@mkdir -p $(@D)
+	$(CC) $(LB_CFLAGS) $(CFLAGS) $(ISA) -MMD -MP -c $< -o $@
+
+$(BUILD)/luabench: $(OBJ)
+	$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+
+$(BUILD)/tests/%: $(BUILD)/obj/tests/c/%.o $(CORE_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) -lcmocka
+
+# Rewritten only when their content changes, so that nothing is rebuilt without a reason.
+define keep_if_same
+	@mkdir -p $(@D); if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
+endef
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D); printf '%s\n' '$(CC) $(LB_CFLAGS) $(CFLAGS)' '$(ISA_avx2)' '$(ISA_avx512)' > $@.new
+	$(keep_if_same)
+$(BUILD)/version.h: FORCE
+	@mkdir -p $(@D); sh vendor/version.sh '$(VERSION)' '$(CC)' '$(CFLAGS)' > $@.new
+	$(keep_if_same)
+
+-include $(OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/obj/%.d)
+
+# ---- the two commands -------------------------------------------------------------------------------------------
+setup:
+	@sh vendor/install.sh
+run: setup
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	$(BUILD)/luabench scenarios/moe_mixed.lua --model glm4 --tokens 1,16,256 --quick
+
+test: setup
+	@$(MAKE) --no-print-directory -j$(JOBS) all test-programs
+	@$(MAKE) --no-print-directory -j$(JOBS) sanitized
+	@BUILD=$(BUILD) bash tests/run.sh
+
+test-programs: $(TEST_BIN)
+
+# The C tests once more under the address, undefined-behaviour and (threads) thread sanitizers. Without warnings: the
+# instrumented code makes the compiler see things that are not there; the plain build is the one that has to be clean.
+SANITIZE = $(MAKE) --no-print-directory -s WARN= LDFLAGS=
+sanitized:
+	+@$(SANITIZE) BUILD=$(BUILD)/asan test-programs \
+	  CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+	+@$(SANITIZE) BUILD=$(BUILD)/tsan tsan-programs CFLAGS='-O1 -g -fsanitize=thread'
+TSAN_OBJ = $(patsubst %,$(BUILD)/obj/%.o,tests/c/test_pool engine/pool engine/status engine/clock)
+tsan-programs: $(TSAN_OBJ)
+	@mkdir -p $(BUILD)/tests
+	$(CC) $(CFLAGS) -o $(BUILD)/tests/test_pool $^ -lpthread -lm -lcmocka
+
+# ---- the rest ---------------------------------------------------------------------------------------------------
+bench: all
+	@for f in tests/bench/*.lua; do echo "== $$f"; $(BUILD)/luabench $$f || exit 1; done
+layers:
+	@bash tests/layers.sh
+
+DATA = $(DESTDIR)$(PREFIX)/share/luabench
+HEADERS := $(addprefix engine/,kernel.h op.h quantizer.h activation.h tensor.h dtype.h status.h device.h)
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DATA) $(DESTDIR)$(PREFIX)/include/luabench/ops
+	install -m 755 $(BUILD)/luabench $(DESTDIR)$(PREFIX)/bin/luabench
+	rm -rf $(DATA)/lua $(DATA)/scenarios
+	cp -R lua scenarios $(DATA)/
+	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/luabench
+	install -m 644 engine/ops/slots.h $(DESTDIR)$(PREFIX)/include/luabench/ops
+dist: all
+	@CC='$(CC)' BUILD='$(BUILD)' bash vendor/dist.sh '$(VERSION)' '$(ARCH)' '$(CFLAGS) $(LDFLAGS)' '$(LIBS)' $(OBJ)
+
+clean:
+	rm -rf $(BUILD)
+help:
+	@echo 'make run      install what is missing, build, run the main job (MoE strategies on GLM-4.7-Flash layers)'
+	@echo 'make test     the same, then every test; closes with the counts'
+	@echo 'make          build $(BUILD)/luabench'
+	@echo 'make bench    what the engine itself costs'
+	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make dist     $(BUILD)/luabench-$(VERSION)-$(ARCH).tar.gz, which runs on a machine without the packages'
+	@echo 'make layers   check which part includes which'
+	@echo 'make setup    only install what is missing; make clean removes $(BUILD)'
+
+FORCE:
+.PHONY: all setup run test test-programs sanitized tsan-programs bench layers install dist clean help FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:

@@ -1,0 +1,61 @@
+/* activation.c: the reference definition of the activation formats, one row at a time. */
+#include "activation.h"
+
+#include <math.h>
+
+#include "dtype.h"
+
+static const char *const names[LB_ACT_COUNT] = { "f32", "bf16", "q8_32", "q8_256", "q8_row" };
+
+const char *lb_act_name(lb_act a) { return (unsigned)a < LB_ACT_COUNT ? names[a] : "unknown"; }
+
+int64_t lb_act_block(lb_act a, int64_t k) {
+    switch (a) {
+    case LB_ACT_Q8_32: return 32;
+    case LB_ACT_Q8_256: return 256;
+    case LB_ACT_Q8_ROW: return k > 0 ? k : 1; /* never 0: callers divide by it */
+    default: return 1;
+    }
+}
+
+/* amax takes x > amax, so a NaN never becomes the maximum; its own code is then 0 (see code_of). */
+static float block_amax(const float *x, int64_t n) {
+    float amax = 0.0f;
+    for (int64_t i = 0; i < n; i++) {
+        float v = fabsf(x[i]);
+        if (v > amax) amax = v;
+    }
+    return amax;
+}
+
+/* |x * id| <= 127 for finite x up to f32 rounding; Inf * 0 and NaN become 0, overflow saturates. */
+static int8_t code_of(float v) {
+    float r = rintf(v);
+    if (!(r >= -127.0f)) return r < -127.0f ? -127 : 0;
+    return r > 127.0f ? 127 : (int8_t)r;
+}
+
+void lb_act_quantize_row(lb_act a, const float *x, int64_t k, int8_t *q, float *d) {
+    int64_t block = lb_act_block(a, k);
+    for (int64_t b = 0; b * block < k; b++) {
+        int64_t at = b * block, n = k - at < block ? k - at : block;
+        float amax = block_amax(x + at, n), id = amax > 0.0f ? 127.0f / amax : 0.0f;
+        d[b] = amax / 127.0f;
+        for (int64_t i = 0; i < n; i++) q[at + i] = code_of(x[at + i] * id);
+    }
+}
+
+void lb_act_values_row(lb_act a, const float *x, int64_t k, double *out) {
+    if (a == LB_ACT_F32 || a == LB_ACT_BF16) {
+        for (int64_t i = 0; i < k; i++)
+            out[i] = (double)(a == LB_ACT_F32 ? x[i] : lb_bf16_to_f32(lb_f32_to_bf16(x[i])));
+        return;
+    }
+    int64_t block = lb_act_block(a, k);
+    for (int64_t b = 0; b * block < k; b++) {
+        int64_t at = b * block, n = k - at < block ? k - at : block;
+        float amax = block_amax(x + at, n), id = amax > 0.0f ? 127.0f / amax : 0.0f;
+        double d = (double)(amax / 127.0f);
+        for (int64_t i = 0; i < n; i++) out[at + i] = d * (double)code_of(x[at + i] * id);
+    }
+}

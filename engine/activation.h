@@ -1,0 +1,25 @@
+/* activation.h: how a kernel turns f32 activations into what its inner loop multiplies.
+ *
+ * The definition here is the reference: a kernel's own (vectorised) form must give the same bits, because the
+ * oracle multiplies exactly these values. All formats work row by row, so a row's result never depends on the
+ * batch it is in. */
+#pragma once
+#include <stdint.h>
+
+typedef enum lb_act {
+    LB_ACT_F32 = 0,   /* used as they are */
+    LB_ACT_BF16,      /* rounded to bf16, nearest even */
+    LB_ACT_Q8_32,     /* int8, blocks of 32 along K:  amax = max|x|; d = amax / 127.0f; id = amax > 0 ? 127.0f / amax : 0;
+                         q = (int)rint(x * id) (f32 multiply, nearest even); value = d * q */
+    LB_ACT_Q8_256,    /* the same with blocks of 256 */
+    LB_ACT_Q8_ROW,    /* the same with one block for the whole row */
+    LB_ACT_COUNT
+} lb_act;
+
+const char *lb_act_name(lb_act a);
+int64_t lb_act_block(lb_act a, int64_t k); /* elements per scale; 1 for F32/BF16, k for Q8_ROW */
+
+/* One row of int8 codes q[k] and scales d[ceil(k / block)] (Q8_* only). The last block may be short. */
+void lb_act_quantize_row(lb_act a, const float *x, int64_t k, int8_t *q, float *d);
+/* The values as the kernel sees them, in f64 (exact: d * q is formed in f64 from the f32 d). */
+void lb_act_values_row(lb_act a, const float *x, int64_t k, double *out);

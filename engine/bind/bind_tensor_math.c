@@ -1,0 +1,177 @@
+/* bind_tensor_math.c: arithmetic, reductions, comparisons and in-place changes of tensors (engine/tensor_ops.h). */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../check.h"
+#include "../tensor_ops.h"
+#include "bind.h"
+
+/* The tensor that argument `arg` is; broken-off pieces of expressions may be numbers. */
+static bool is_number(lua_State *L, int arg) { return lua_type(L, arg) == LUA_TNUMBER; }
+
+/* a op b with at least one tensor; numbers broadcast. */
+static int binary(lua_State *L, lb_binary op) {
+    if (is_number(L, 1)) {
+        lb_tensor *t = bind_check_tensor(L, 2);
+        BIND_NEW_TENSOR(L, lb_tensor_binary_scalar(op, t, lua_tonumber(L, 1), true, BIND_OUT));
+        return 1;
+    }
+    lb_tensor *a = bind_check_tensor(L, 1);
+    if (is_number(L, 2)) {
+        BIND_NEW_TENSOR(L, lb_tensor_binary_scalar(op, a, lua_tonumber(L, 2), false, BIND_OUT));
+        return 1;
+    }
+    lb_tensor *b = bind_check_tensor(L, 2);
+    BIND_NEW_TENSOR(L, lb_tensor_binary(op, a, b, BIND_OUT));
+    return 1;
+}
+
+static int add(lua_State *L) { return binary(L, LB_ADD); }
+static int sub(lua_State *L) { return binary(L, LB_SUB); }
+static int mul(lua_State *L) { return binary(L, LB_MUL); }
+static int divide(lua_State *L) { return binary(L, LB_DIV); }
+static int minimum(lua_State *L) { return binary(L, LB_MINIMUM); }
+static int maximum(lua_State *L) { return binary(L, LB_MAXIMUM); }
+
+static int unary(lua_State *L, lb_unary op) {
+    lb_tensor *t = bind_check_tensor(L, 1);
+    BIND_NEW_TENSOR(L, lb_tensor_unary(op, t, BIND_OUT));
+    return 1;
+}
+
+static int neg(lua_State *L) { return unary(L, LB_NEG); }
+static int absolute(lua_State *L) { return unary(L, LB_ABS); }
+static int root(lua_State *L) { return unary(L, LB_SQRT); }
+static int exponential(lua_State *L) { return unary(L, LB_EXP); }
+static int logarithm(lua_State *L) { return unary(L, LB_LOG); }
+
+/* t:sum() is a number; t:sum(dim) a tensor without that dimension. argmax counts from 1. */
+static int reduce(lua_State *L, lb_reduce op) {
+    lb_tensor *t = bind_check_tensor(L, 1);
+    if (lua_isnoneornil(L, 2)) {
+        double v = 0;
+        BIND_TRY(L, lb_tensor_reduce_all(op, t, &v));
+        lua_pushnumber(L, op == LB_ARGMAX ? v + 1 : v);
+        return 1;
+    }
+    int64_t dim = bind_integer(L, 2, "dim", -LB_MAX_RANK, LB_MAX_RANK);
+    if (dim < 0) dim += t->rank + 1;
+    if (dim < 1 || dim > t->rank) return luaL_error(L, "dim: the tensor has dims 1 to %d, got %d", t->rank, (int)dim);
+    BIND_NEW_TENSOR(L, lb_tensor_reduce(op, t, (int)dim - 1, BIND_OUT));
+    if (op == LB_ARGMAX) {
+        lb_tensor *zero_based = *(void **)lua_touserdata(L, -1);
+        BIND_NEW_TENSOR(L, lb_tensor_binary_scalar(LB_ADD, zero_based, 1.0, false, BIND_OUT));
+        lb_tensor *sum = *(void **)lua_touserdata(L, -1);
+        BIND_NEW_TENSOR(L, lb_tensor_to_dtype(sum, LB_I64, BIND_OUT));
+    }
+    return 1;
+}
+
+static int sum(lua_State *L) { return reduce(L, LB_SUM); }
+static int mean(lua_State *L) { return reduce(L, LB_MEAN); }
+static int least(lua_State *L) { return reduce(L, LB_MIN); }
+static int most(lua_State *L) { return reduce(L, LB_MAX); }
+static int argmax(lua_State *L) { return reduce(L, LB_ARGMAX); }
+static int norm(lua_State *L) { return reduce(L, LB_NORM); }
+
+/* a:matmul(b[, { transposed = true }]): [.., K] x [K, N]; transposed: b is [N, K], as weights are, also quantized. */
+static int matmul(lua_State *L) {
+    static const char *const keys[] = { "transposed", NULL };
+    lb_tensor *a = bind_check_tensor(L, 1), *b = bind_check_tensor(L, 2);
+    bind_check_keys(L, 3, "t:matmul", keys);
+    bool transposed = bind_opt_boolean(L, 3, "transposed", b->dtype == LB_QUANT);
+    BIND_NEW_TENSOR(L, lb_tensor_matmul(a, b, transposed, BIND_OUT));
+    return 1;
+}
+
+static int equal(lua_State *L) {
+    lb_tensor *a = bind_check_tensor(L, 1), *b = bind_check_tensor(L, 2);
+    bool same = false;
+    BIND_TRY(L, lb_tensor_equal(a, b, &same));
+    lua_pushboolean(L, same);
+    return 1;
+}
+
+/* a:allclose(b[, { rtol = 1e-5, atol = 1e-8 }]) */
+static int allclose(lua_State *L) {
+    static const char *const keys[] = { "rtol", "atol", NULL };
+    lb_tensor *a = bind_check_tensor(L, 1), *b = bind_check_tensor(L, 2);
+    bind_check_keys(L, 3, "t:allclose", keys);
+    double rtol = bind_opt_number(L, 3, "rtol", 1e-5), atol = bind_opt_number(L, 3, "atol", 1e-8);
+    bool close = false;
+    if (!(rtol >= 0) || !(atol >= 0)) return luaL_error(L, "t:allclose: rtol and atol are numbers of at least 0");
+    BIND_TRY(L, lb_tensor_allclose(a, b, rtol, atol, &close));
+    lua_pushboolean(L, close);
+    return 1;
+}
+
+/* t:fill(v): in place; returns the tensor. */
+static int fill(lua_State *L) {
+    lb_tensor *t = bind_check_tensor(L, 1);
+    double v = bind_number(L, 2, "value");
+    BIND_TRY(L, lb_tensor_fill(t, v));
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* t:copy(source): in place, broadcast and converted; returns the tensor. */
+static int copy(lua_State *L) {
+    lb_tensor *t = bind_check_tensor(L, 1), *source = bind_check_tensor(L, 2);
+    BIND_TRY(L, lb_tensor_copy_into(t, source));
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* ---- the error of a quantized or computed tensor ------------------------------------------------------------ */
+
+typedef struct doubles { double *at; } doubles;
+
+static void doubles_done(void *block) { free(((doubles *)block)->at); }
+
+/* t:error(original): how far t (quantized or not) is from it: { rel_rmse, sqnr_db, max_abs, cosine, nmse }. Unknown
+ * values (an original of zeros) are absent. */
+static int error_of(lua_State *L) {
+    lb_tensor *t = bind_check_tensor(L, 1), *original = bind_check_tensor(L, 2);
+    int64_t n = lb_tensor_numel(t);
+    if (t->rank != original->rank || memcmp(t->dims, original->dims, sizeof t->dims[0] * (size_t)t->rank) != 0) {
+        char a[160], b[160];
+        lb_tensor_describe(t, a, sizeof a);
+        lb_tensor_describe(original, b, sizeof b);
+        return luaL_error(L, "t:error: equal shapes expected, got %s and %s", a, b);
+    }
+    if (t->dtype == LB_QUANT) {
+        BIND_NEW_TENSOR(L, lb_tensor_dequantize(t, BIND_OUT));
+        t = *(void **)lua_touserdata(L, -1);
+    }
+    if (original->dtype == LB_QUANT) {
+        BIND_NEW_TENSOR(L, lb_tensor_dequantize(original, BIND_OUT));
+        original = *(void **)lua_touserdata(L, -1);
+    }
+    doubles *want = bind_guard(L, sizeof *want, doubles_done);
+    want->at = malloc((size_t)n * sizeof *want->at + 1);
+    if (!want->at) return luaL_error(L, "not enough memory");
+    BIND_TRY(L, lb_tensor_read_f64(original, 0, n, want->at));
+    lb_diff d;
+    memset(&d, 0, sizeof d);
+    BIND_TRY(L, lb_diff_tensor(t, want->at, NULL, &d));
+    bind_guard_done(L, -1);
+    lua_newtable(L);
+    if (isfinite(d.nmse)) {
+        bind_set_number(L, "nmse", d.nmse);
+        bind_set_number(L, "rel_rmse", sqrt(d.nmse));
+        if (d.nmse > 0) bind_set_number(L, "sqnr_db", -10.0 * log10(d.nmse));
+    }
+    bind_set_known(L, "max_abs", d.max_abs);
+    bind_set_known(L, "cosine", d.cosine);
+    return 1;
+}
+
+const luaL_Reg bind_tensor_methods[] = {
+    { "add", add }, { "sub", sub }, { "mul", mul }, { "div", divide }, { "minimum", minimum }, { "maximum", maximum },
+    { "neg", neg }, { "abs", absolute }, { "sqrt", root }, { "exp", exponential }, { "log", logarithm }, { "sum", sum },
+    { "mean", mean }, { "min", least }, { "max", most }, { "argmax", argmax }, { "norm", norm }, { "matmul", matmul },
+    { "equal", equal }, { "allclose", allclose }, { "fill", fill }, { "copy", copy }, { "error", error_of },
+    { NULL, NULL } };
+const luaL_Reg bind_tensor_meta[] = { { "__add", add }, { "__sub", sub }, { "__mul", mul }, { "__div", divide },
+                                      { "__unm", neg }, { NULL, NULL } };

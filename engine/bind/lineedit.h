@@ -1,0 +1,13 @@
+/* lineedit.h: the module "luabench.lineedit": line editing with history for the REPL, through libedit. */
+#pragma once
+#include <lua.h>
+
+/* Loader of the module:
+ *   open(history_path or nil) -> true | nil, reason   loads libedit (not before it is needed) and the history
+ *   read(prompt, complete) -> line | nil, "eof" | nil, "interrupt"
+ *        complete(line, cursor) -> list of replacements of the word before the cursor, length of that word
+ *   remember(line)                                      adds to the history
+ *   close()                                             writes the history; idempotent
+ *   guard(f, ...) -> as pcall, but Ctrl-C raises "interrupted!" inside f, also out of loops without calls
+ */
+int luaopen_luabench_lineedit(lua_State *L);

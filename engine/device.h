@@ -1,0 +1,64 @@
+/* device.h: a backend instance. Owns a pool of threads (cpu) or a context (cuda). */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "status.h"
+
+typedef struct lb_device lb_device;
+typedef struct lb_pool lb_pool;
+
+/* Instruction sets a kernel can need; a kernel runs only if the machine has all its bits
+ * and LUABENCH_ISA (portable|avx2|avx512) does not forbid them. */
+typedef enum lb_isa {
+    LB_ISA_PORTABLE = 0,
+    LB_ISA_AVX2 = 1 << 0,          /* AVX2, FMA, F16C */
+    LB_ISA_AVX512 = 1 << 1,        /* F, BW, DQ, VL */
+    LB_ISA_AVX512_VNNI = 1 << 2,
+    LB_ISA_AVX512_BF16 = 1 << 3,
+    LB_ISA_AVX512_VBMI = 1 << 4,
+    LB_ISA_AVX_VNNI = 1 << 5
+} lb_isa;
+
+typedef struct lb_device_caps {
+    char name[64];            /* "cpu", "cuda:0" */
+    char model[128];          /* "AMD EPYC 9654", "NVIDIA H200" */
+    uint32_t isa;             /* lb_isa bits usable now (after LUABENCH_ISA) */
+    int threads_max;          /* logical CPUs this process may run on */
+    int64_t memory_bytes;     /* 0 = unknown */
+    int64_t memory_free_bytes;
+    int64_t l1d_bytes, l2_bytes, llc_bytes; /* LLC: of all last-level caches together; 0 = unknown */
+} lb_device_caps;
+
+/* Opens "cpu" or, where built in and present, "cuda:N". Refcounted: one instance per (name, threads).
+ * `threads` 0 = one per physical core. Unknown names and missing hardware are errors that say what is
+ * missing; nothing falls back. */
+lb_status lb_device_open(const char *name, int threads, lb_device **out);
+lb_device *lb_device_retain(lb_device *d);
+void lb_device_release(lb_device *d);
+
+const lb_device_caps *lb_device_caps_of(const lb_device *d);
+const char *lb_device_name(const lb_device *d);
+int lb_device_threads(const lb_device *d);
+/* cpu only, started by the first call; NULL elsewhere, or if threads cannot be started (see lb_error). */
+lb_pool *lb_device_pool(lb_device *d);
+bool lb_device_pinned(const lb_device *d);   /* false: a thread could not be pinned, or no thread was started yet */
+/* Names that lb_device_open takes here ("cpu", "cuda:0"); returns how many there are. `names` may be NULL. */
+int lb_device_list(char (*names)[64], int max);
+/* Gives the calling thread back the CPUs that the process started with. The thread that calls lb_pool_run is pinned
+ * to one, and threads and processes that it starts inherit that. */
+void lb_affinity_restore(void);
+
+/* Device memory: 64-byte aligned (2 MiB and MADV_HUGEPAGE from 2 MiB up), contents undefined.
+ * Counts towards lb_memory_now/peak. */
+lb_status lb_device_alloc(lb_device *d, size_t bytes, void **out);
+void lb_device_free(lb_device *d, void *p, size_t bytes);
+
+/* Bytes that engine buffers hold now, and the most since the last reset, in this process. */
+int64_t lb_memory_now(void);
+int64_t lb_memory_peak(void);
+void lb_memory_peak_reset(void);
+
+/* The ISA bits of this machine, before LUABENCH_ISA is applied; and a printable list ("avx2 avx512 ..."). */
+uint32_t lb_isa_detect(void);
+void lb_isa_print(uint32_t isa, char *out, size_t out_bytes);

@@ -1,0 +1,154 @@
+/* device_cpu.c: the processor as a device: its memory, its instruction sets and a pool of pinned threads. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "device_backend.h"
+#include "memory.h"
+#include "pool.h"
+#include "topology.h"
+
+enum { HUGE = 2 << 20 };                        /* from here up: mmap, huge pages */
+static const size_t guarded_bytes = 256u << 20; /* from here up: ask first whether there is room */
+
+typedef struct cpu_state {
+    pthread_mutex_t lock;
+    _Atomic(lb_pool *) pool;
+} cpu_state;
+
+/* LUABENCH_ISA limits what kernels may use, to compare them and to test every path on one machine. */
+static lb_status usable_isa(uint32_t *isa) {
+    static const struct {
+        const char *name;
+        uint32_t allowed;
+    } levels[] = {
+        { "portable", LB_ISA_PORTABLE },
+        { "avx2", LB_ISA_AVX2 | LB_ISA_AVX_VNNI },
+        { "avx512", ~0u },
+    };
+    *isa = lb_isa_detect();
+    const char *level = getenv("LUABENCH_ISA");
+    if (!level || !*level) return LB_OK;
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        if (strcmp(level, levels[i].name) != 0) continue;
+        uint32_t needed = strcmp(level, "avx2") == 0 ? LB_ISA_AVX2 : strcmp(level, "avx512") == 0 ? LB_ISA_AVX512 : 0;
+        if ((*isa & needed) != needed)
+            return lb_fail(LB_EDEVICE, "LUABENCH_ISA=%s: this machine does not have it", level);
+        *isa &= levels[i].allowed;
+        return LB_OK;
+    }
+    return lb_fail(LB_EINVAL, "LUABENCH_ISA: got '%s', expected portable, avx2 or avx512", level);
+}
+
+static int cpu_count(void) { return 1; }
+
+static lb_status cpu_open(lb_device *d, int index, int threads) {
+    (void)index;
+    const lb_topology *t = lb_topology_get();
+    if (threads < 0 || threads > t->count)
+        return lb_fail(LB_EINVAL, "device 'cpu': got %d threads, expected 1 to %d (the CPUs that this process may use)",
+                       threads, t->count);
+    lb_status s = usable_isa(&d->caps.isa);
+    if (s) return s;
+    cpu_state *state = calloc(1, sizeof *state);
+    if (!state) return lb_fail(LB_ENOMEM, "device 'cpu': no memory");
+    pthread_mutex_init(&state->lock, NULL);
+    atomic_init(&state->pool, NULL);
+    lb_memory_room room = lb_memory_room_get();
+    snprintf(d->caps.model, sizeof d->caps.model, "%s", t->model);
+    d->caps.threads_max = t->count;
+    d->caps.memory_bytes = room.total > 0 ? room.total : 0;
+    d->caps.memory_free_bytes = room.available > 0 ? room.available : 0;
+    d->caps.l1d_bytes = t->l1d_bytes;
+    d->caps.l2_bytes = t->l2_bytes;
+    d->caps.llc_bytes = t->llc_bytes;
+    d->threads = threads ? threads : t->cores;
+    d->state = state;
+    return LB_OK;
+}
+
+static void cpu_close(lb_device *d) {
+    cpu_state *state = d->state;
+    lb_pool_free(atomic_load(&state->pool));
+    pthread_mutex_destroy(&state->lock);
+    free(state);
+}
+
+static lb_pool *cpu_pool(lb_device *d) {
+    cpu_state *state = d->state;
+    lb_pool *pool = atomic_load_explicit(&state->pool, memory_order_acquire);
+    if (pool) return pool;
+    pthread_mutex_lock(&state->lock);
+    pool = atomic_load(&state->pool);
+    if (!pool && lb_pool_new(d->threads, lb_topology_get()->cpus, &pool) == LB_OK) atomic_store(&state->pool, pool);
+    pthread_mutex_unlock(&state->lock);
+    return pool;
+}
+
+static bool cpu_pinned(const lb_device *d) {
+    const lb_pool *pool = atomic_load(&((cpu_state *)d->state)->pool);
+    return pool && lb_pool_pinned(pool);
+}
+
+/* Linux promises more memory than it has and kills the process that believes it: refuse what is seen not to fit. */
+static lb_status guard(size_t bytes) {
+    if (bytes < guarded_bytes) return LB_OK;
+    lb_memory_room room = lb_memory_room_get();
+    const double mib = 1.0 / (1 << 20);
+    if (room.total > 0 && bytes > (size_t)room.total)
+        return lb_fail(LB_ENOMEM, "cpu: cannot allocate %.0f MiB: %s %.0f MiB in all", (double)bytes * mib,
+                       room.limited ? "this process may use" : "the machine has", (double)room.total * mib);
+    if (room.available >= 0 && bytes > (size_t)room.available)
+        return lb_fail(LB_ENOMEM, "cpu: cannot allocate %.0f MiB: %.0f MiB are free (engine buffers hold %.0f MiB)",
+                       (double)bytes * mib, (double)room.available * mib, (double)lb_memory_now() * mib);
+    return LB_OK;
+}
+
+static size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+static lb_status map_huge(size_t bytes, void **out) {
+    size_t size = round_up(bytes, HUGE);
+    char *p = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes: %s", bytes, strerror(errno));
+    size_t before = round_up((uintptr_t)p, HUGE) - (uintptr_t)p;
+    if (before) munmap(p, before);
+    if (before < HUGE) munmap(p + before + size, HUGE - before);
+    madvise(p + before, size, MADV_HUGEPAGE); /* where it is refused, pages are small: slower, not wrong */
+    *out = p + before;
+    return LB_OK;
+}
+
+static lb_status cpu_alloc(lb_device *d, size_t bytes, void **out) {
+    (void)d;
+    if (bytes > (size_t)1 << 62) return lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes", bytes);
+    lb_status s = guard(bytes);
+    if (s) return s;
+    if (bytes >= HUGE) return map_huge(bytes, out);
+    *out = aligned_alloc(64, round_up(bytes, 64));
+    return *out ? LB_OK : lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes", bytes);
+}
+
+static void cpu_free(lb_device *d, void *p, size_t bytes) {
+    (void)d;
+    if (bytes >= HUGE)
+        munmap(p, round_up(bytes, HUGE));
+    else
+        free(p);
+}
+
+const lb_device_backend lb_device_cpu = {
+    .name = "cpu",
+    .numbered = false,
+    .count = cpu_count,
+    .open = cpu_open,
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .pool = cpu_pool,
+    .pinned = cpu_pinned,
+};

@@ -1,0 +1,16 @@
+/* machine.h: what is known of the machine; unknown strings are "", unknown numbers -1. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct lb_machine {
+    char cpu[128], isa[128], kernel[128], governor[32], hostname[64], os[128], thp[32], clocksource[32];
+    int cores_physical, cores_logical, cores_usable, numa_nodes, smt;   /* smt: threads per core */
+    int64_t l1d_bytes, l1i_bytes, l2_bytes, l3_bytes, llc_total_bytes;
+    int64_t memory_bytes, memory_available_bytes, cgroup_memory_bytes;
+    double load1;
+    int virtualized;            /* 1 yes, 0 no, -1 unknown */
+} lb_machine;
+const lb_machine *lb_machine_get(void);      /* read once */
+/* Warnings for people, one a line in `out` (governor not performance, SMT on, load, little memory, ...). */
+void lb_machine_warnings(char *out, size_t out_bytes);

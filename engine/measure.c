@@ -1,0 +1,389 @@
+/* measure.c: samples of a plan's time: sized, warmed up, taken until the interval is tight, watched for disturbance.
+ *
+ * A sample is the time of a loop of runs in C, long enough that the clock's resolution and its call are at most 0.1 %
+ * of it. It has `iterations` runs and up to 20 % more, by a seeded draw, so that nothing periodic (timer ticks) always
+ * meets the same place of a run. A run over a millisecond is a sample of its own. Plans whose runs are longer than the
+ * whole time allowed still get three samples: with fewer there is no idea of the spread.
+ *
+ * Nothing is dropped: samples that fall out of line or that were disturbed are marked. */
+#include "measure.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "clock.h"
+#include "disturbance.h"
+#include "rng.h"
+
+volatile int lb_interrupted = 0;
+
+#define SAMPLES_LEAST 3
+#define WINDOW 5                    /* epochs whose medians are compared in the warm-up */
+#define WARM_SHARE 0.01
+#define ITERATIONS_MOST ((int64_t)1 << 40)
+#define PLANS_MOST 64
+#define ROUND_NS 1e8                /* of one plan's part of an interleaved round, when plans differ widely */
+#define FREQUENCY_SHARE 0.01
+#define NOISY_SHARE 0.05
+
+typedef struct sampler {
+    lb_plan *plan;
+    const lb_measure_opts *o;
+    lb_watcher watcher;
+    lb_disturbance disturbance;
+    lb_samples s;
+    double *ghz;                    /* clock frequency after each sample */
+    int64_t capacity;
+} sampler;
+
+void lb_measure_defaults(lb_measure_opts *o) {
+    *o = (lb_measure_opts){ .precision = 0.01, .max_time_s = 5, .min_samples = 20, .samples = 0, .warmup = -1,
+                            .warmup_min_s = 0.3, .warmup_max_s = 3, .cache = LB_CACHE_WEIGHTS_COLD, .eager = false,
+                            .seed = 1 };
+}
+
+static lb_status check_opts(const lb_measure_opts *o) {
+    if (!(o->precision > 0)) return lb_fail(LB_EINVAL, "measure: precision is %g; it must be above 0 (0.01 = 1 %%)",
+                                            o->precision);
+    if (!(o->max_time_s >= 0)) return lb_fail(LB_EINVAL, "measure: max_time is %g s; it must not be negative",
+                                              o->max_time_s);
+    if (o->samples < 0 || o->min_samples < 1 || o->samples > (1 << 26) || o->min_samples > (1 << 26))
+        return lb_fail(LB_EINVAL, "measure: got %lld samples, at least %lld; both must lie between 1 and %d "
+                       "(samples = 0: as many as needed)", (long long)o->samples, (long long)o->min_samples, 1 << 26);
+    if (!(o->warmup_min_s >= 0 && o->warmup_max_s >= o->warmup_min_s))
+        return lb_fail(LB_EINVAL, "measure: warm-up of at least %g s and at most %g s", o->warmup_min_s,
+                       o->warmup_max_s);
+    return LB_OK;
+}
+
+static lb_status interrupted(void) { return lb_fail(LB_EINTERRUPTED, "interrupted while measuring"); }
+
+static double seconds_since(uint64_t start) { return (double)(lb_now_ns() - start) * 1e-9; }
+
+/* ---- one epoch ------------------------------------------------------------------------------------------------- */
+
+static lb_status epoch(const sampler *m, int64_t runs, double *ns, uint64_t *launches) {
+    uint64_t elapsed = 0, count = 0;
+    *ns = 0;
+    if (lb_interrupted) return interrupted();
+    lb_status s = m->o->eager ? lb_plan_replay_eager(m->plan, runs, &elapsed, &count)
+                              : lb_plan_replay(m->plan, runs, &elapsed, &count);
+    *ns = (double)elapsed;
+    if (launches) *launches += count;
+    return s;
+}
+
+static double target_ns(void) {
+    const lb_clock_info *c = lb_clock_info_get();
+    return fmax(1e6, 1000 * fmax(c->resolution_ns, c->cost_ns));
+}
+
+/* Finds a number of runs that takes the target time. It is believed when it took it twice: the first time may have
+ * been a page fault's or somebody else's. */
+static lb_status size_epoch(sampler *m, double target, double *run_ns) {
+    int64_t n = 1;
+    for (int crossed = 0;;) {
+        double ns;
+        lb_status s = epoch(m, n, &ns, NULL);
+        if (s != LB_OK) return s;
+        *run_ns = ns / (double)n;
+        if (ns >= target && (++crossed == 2 || ns >= 100 * target)) break;
+        if (ns >= target) continue;
+        crossed = 0;
+        double growth = ns > 0 ? 1.2 * target / ns : 10;
+        n = (int64_t)ceil((double)n * fmin(fmax(growth, 1.1), 10));
+        if (n > ITERATIONS_MOST)
+            return lb_fail(LB_EINVAL, "measure: %lld runs of the plan take no time at all: has it any steps that run?",
+                           (long long)n);
+    }
+    m->s.iterations = n;
+    return LB_OK;
+}
+
+/* ---- warm-up --------------------------------------------------------------------------------------------------- */
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median5(const double *x) {
+    double sorted[WINDOW];
+    memcpy(sorted, x, sizeof sorted);
+    qsort(sorted, WINDOW, sizeof sorted[0], compare);
+    return sorted[WINDOW / 2];
+}
+
+/* Runs epochs until the median of the last five is within 1 % of that of the five before; at least and at most as
+ * long as the options say, sizing included. The runs have become faster by then: the epoch is sized once more. */
+static lb_status warm_up(sampler *m, uint64_t start, double target) {
+    const lb_measure_opts *o = m->o;
+    double last[2 * WINDOW];        /* ns per run, oldest first */
+    int64_t epochs = 0;
+    bool stable = false;
+    for (;;) {
+        double elapsed = seconds_since(start);
+        if (o->warmup >= 0 ? epochs >= o->warmup
+                           : elapsed >= o->warmup_max_s || (stable && elapsed >= o->warmup_min_s))
+            break;
+        double ns;
+        lb_status s = epoch(m, m->s.iterations, &ns, NULL);
+        if (s != LB_OK) return s;
+        memmove(last, last + 1, sizeof last - sizeof last[0]);
+        last[2 * WINDOW - 1] = ns / (double)m->s.iterations;
+        if (++epochs < 2 * WINDOW) continue;
+        double before = median5(last), now = median5(last + WINDOW);
+        stable = fabs(now - before) <= WARM_SHARE * before;
+    }
+    m->s.warmup_epochs = epochs;
+    m->s.warmup_stable = stable;
+    double now = epochs >= WINDOW ? median5(last + WINDOW) : 0;
+    if (now > 0 && now * (double)m->s.iterations < target) m->s.iterations = (int64_t)ceil(1.05 * target / now);
+    return LB_OK;
+}
+
+/* ---- samples --------------------------------------------------------------------------------------------------- */
+
+static bool grow(sampler *m) {
+    if (m->s.n < m->capacity) return true;
+    int64_t capacity = m->capacity ? 2 * m->capacity : 1024;
+    double *ns = realloc(m->s.ns, (size_t)capacity * sizeof *ns);
+    if (ns) m->s.ns = ns;
+    double *ghz = realloc(m->ghz, (size_t)capacity * sizeof *ghz);
+    if (ghz) m->ghz = ghz;
+    uint32_t *marks = realloc(m->s.marks, (size_t)capacity * sizeof *marks);
+    if (marks) m->s.marks = marks;
+    if (!ns || !ghz || !marks) return false;
+    m->capacity = capacity;
+    return true;
+}
+
+static lb_status take_sample(sampler *m, int64_t runs) {
+    lb_snapshot before, after;
+    double ns;
+    if (!grow(m)) return lb_fail(LB_ENOMEM, "measure: no memory for %lld samples", (long long)m->s.n + 1);
+    lb_watcher_read(&m->watcher, &before);
+    lb_status s = epoch(m, runs, &ns, &m->s.launches);
+    if (s != LB_OK) return s;
+    lb_watcher_read(&m->watcher, &after);
+    m->s.ns[m->s.n] = ns / (double)runs;
+    m->s.marks[m->s.n] = lb_disturbance_add(&m->disturbance, &before, &after, ns);
+    m->ghz[m->s.n] = lb_frequency_ghz();
+    m->s.n++;
+    return LB_OK;
+}
+
+/* The number of runs of sample i. */
+static int64_t jittered(const lb_measure_opts *o, int64_t iterations, int64_t i) {
+    return iterations + (int64_t)(lb_rng_u64(o->seed, (uint64_t)i) % (uint64_t)(iterations / 5 + 1));
+}
+
+static bool tight(const lb_stats *s, double precision) {
+    /* NaN (too few samples for an interval) is not tight. */
+    return (s->ci_hi - s->ci_lo) / 2 <= precision * s->median;
+}
+
+/* Sorting all samples after each would cost more than sampling: look again when there are 1/16 more. */
+static int64_t next_look(int64_t n) { return n + (n / 16 > 1 ? n / 16 : 1); }
+
+static lb_status sample_until_precise(sampler *m) {
+    const lb_measure_opts *o = m->o;
+    uint64_t start = lb_now_ns();
+    int64_t look = o->min_samples;
+    for (;;) {
+        lb_status s = take_sample(m, jittered(o, m->s.iterations, m->s.n));
+        if (s != LB_OK) return s;
+        m->s.elapsed_s = seconds_since(start);
+        if (o->samples > 0) {
+            if (m->s.n >= o->samples) return LB_OK;
+            continue;
+        }
+        if (m->s.n >= SAMPLES_LEAST && m->s.elapsed_s >= o->max_time_s) return LB_OK;
+        if (m->s.n < look) continue;
+        lb_stats_of(m->s.ns, m->s.n, &m->s.stats);
+        if (tight(&m->s.stats, o->precision)) return LB_OK;
+        look = next_look(m->s.n);
+    }
+}
+
+/* ---- verdicts -------------------------------------------------------------------------------------------------- */
+
+/* Tukey's fences: beyond 1.5 interquartile ranges from the quartiles mild, beyond 3 severe. Quartiles need 20. */
+static void mark_outliers(lb_samples *s) {
+    double range = s->stats.p75 - s->stats.p25;
+    if (isnan(range)) return;
+    for (int64_t i = 0; i < s->n; i++) {
+        double off = fmax(s->stats.p25 - s->ns[i], s->ns[i] - s->stats.p75);
+        if (off > 3 * range) s->marks[i] |= LB_MARK_OUTLIER_SEVERE;
+        else if (off > 1.5 * range) s->marks[i] |= LB_MARK_OUTLIER_MILD;
+    }
+}
+
+static void mark_frequencies(sampler *m) {
+    lb_stats ghz;
+    lb_stats_of(m->ghz, m->s.n, &ghz);
+    m->s.frequency_ghz = ghz.median;
+    if (isnan(ghz.median)) return;
+    for (int64_t i = 0; i < m->s.n; i++) {
+        if (fabs(m->ghz[i] - ghz.median) > FREQUENCY_SHARE * ghz.median) m->s.marks[i] |= LB_MARK_FREQUENCY;
+    }
+}
+
+static void judge(sampler *m) {
+    lb_samples *s = &m->s;
+    lb_stats_of(s->ns, s->n, &s->stats);
+    s->precise = tight(&s->stats, m->o->precision);
+    mark_outliers(s);
+    mark_frequencies(m);
+    s->involuntary_switches = m->disturbance.switches;
+    s->major_faults = m->disturbance.faults;
+    s->migrations = m->disturbance.migrations;
+    s->run_delay_ns = m->disturbance.run_delay_ns;
+    s->steal_ns = lb_watcher_steal_ns(&m->watcher);
+    const uint32_t causes = LB_MARK_SWITCHED | LB_MARK_FAULTED | LB_MARK_MIGRATED | LB_MARK_DELAYED | LB_MARK_FREQUENCY;
+    for (int64_t i = 0; i < s->n; i++) s->disturbed_samples += (s->marks[i] & causes) != 0;
+    s->noisy = (double)s->disturbed_samples > NOISY_SHARE * (double)s->n;
+}
+
+/* ---- whole measurements ---------------------------------------------------------------------------------------- */
+
+static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o) {
+    memset(m, 0, sizeof *m);
+    m->plan = p;
+    m->o = o;
+    m->watcher.schedstat = -1;
+    if (lb_plan_steps(p) == 0) return lb_fail(LB_EINVAL, "measure: the plan is empty: record a step first");
+    lb_status s = lb_plan_rotate(p, o->cache, &m->s.rotation);
+    if (s == LB_OK) s = lb_plan_snapshot_updates(p);
+    if (s != LB_OK) return s;
+    lb_watcher_init(&m->watcher);
+    lb_disturbance_init(&m->disturbance);
+    return LB_OK;
+}
+
+/* Undoes the rotation, so that the plan is as it was recorded, and hands over the samples if all went well. */
+static lb_status sampler_done(sampler *m, lb_status s, lb_samples *out) {
+    lb_watcher_done(&m->watcher);
+    if (m->plan && m->s.rotation.sets > 1) {
+        lb_rotation none;
+        lb_status undone = lb_plan_rotate(m->plan, LB_CACHE_HOT, &none);
+        if (s == LB_OK) s = undone;
+    }
+    free(m->ghz);
+    if (s == LB_OK) *out = m->s;
+    else lb_samples_done(&m->s);
+    return s;
+}
+
+lb_status lb_measure(lb_plan *p, const lb_measure_opts *o, lb_samples *out) {
+    sampler m = { 0 };
+    double run_ns, target = target_ns();
+    memset(out, 0, sizeof *out);
+    lb_status s = check_opts(o);
+    if (s != LB_OK) return s;
+    s = sampler_init(&m, p, o);
+    uint64_t start = lb_now_ns();
+    if (s == LB_OK) s = size_epoch(&m, target, &run_ns);
+    if (s == LB_OK) s = warm_up(&m, start, target);
+    if (s == LB_OK) s = sample_until_precise(&m);
+    if (s == LB_OK) judge(&m);
+    return sampler_done(&m, s, out);
+}
+
+void lb_samples_done(lb_samples *s) {
+    free(s->ns);
+    free(s->marks);
+    memset(s, 0, sizeof *s);
+}
+
+/* ---- interleaved ----------------------------------------------------------------------------------------------- */
+
+/* Equal runs for all: what the fastest plan needs, unless a much slower one would make rounds too long. */
+static void equalize(sampler *m, int count, const double *run_ns) {
+    int64_t most = 1;
+    double slowest = 1;
+    for (int i = 0; i < count; i++) {
+        if (m[i].s.iterations > most) most = m[i].s.iterations;
+        slowest = fmax(slowest, run_ns[i]);
+    }
+    int64_t cap = (int64_t)fmax(1, fmax(ROUND_NS, target_ns()) / slowest);
+    for (int i = 0; i < count; i++) m[i].s.iterations = most < cap ? most : cap;
+}
+
+static void shuffle(int *order, int count, uint64_t seed, uint64_t block) {
+    for (int i = 0; i < count; i++) order[i] = i;
+    for (int i = count - 1; i > 0; i--) {
+        int j = (int)(lb_rng_u64(seed, (1ull << 40) + block * PLANS_MOST + (uint64_t)i) % (uint64_t)(i + 1));
+        int swap = order[i];
+        order[i] = order[j];
+        order[j] = swap;
+    }
+}
+
+/* Half-width of the sign interval of the ratio to plan 0, the largest over the others: what the comparison will say. */
+static bool ratios_tight(const sampler *m, int count, double precision) {
+    int64_t n = m[0].s.n;
+    lb_stats s;
+    double *ratio = malloc((size_t)n * sizeof *ratio);
+    bool all = ratio != NULL;
+    for (int i = count > 1 ? 1 : 0; i < count && all; i++) {
+        for (int64_t j = 0; j < n; j++) ratio[j] = i ? m[i].s.ns[j] / m[0].s.ns[j] : m[0].s.ns[j];
+        lb_stats_of(ratio, n, &s);
+        all = tight(&s, precision);
+    }
+    free(ratio);
+    return all;
+}
+
+/* Each block of `count` rounds is a cyclic Latin square over a fresh permutation: every plan runs once in each place. */
+static lb_status sample_rounds(sampler *m, int count, const lb_measure_opts *o) {
+    int order[PLANS_MOST];
+    uint64_t start = lb_now_ns();
+    int64_t look = o->min_samples;
+    for (int64_t round = 0;; round++) {
+        if (round % count == 0) shuffle(order, count, o->seed, (uint64_t)(round / count));
+        int64_t runs = jittered(o, m[0].s.iterations, round);
+        for (int k = 0; k < count; k++) {
+            lb_status s = take_sample(&m[order[(k + round) % count]], runs);
+            if (s != LB_OK) return s;
+        }
+        int64_t n = round + 1;
+        double elapsed = seconds_since(start);
+        for (int i = 0; i < count; i++) m[i].s.elapsed_s = elapsed;
+        if (o->samples > 0) {
+            if (n >= o->samples) return LB_OK;
+            continue;
+        }
+        if (n % count != 0) continue;
+        if (n >= SAMPLES_LEAST && elapsed >= o->max_time_s * count) return LB_OK;
+        if (n < look) continue;
+        if (ratios_tight(m, count, o->precision)) return LB_OK;
+        look = next_look(n);
+    }
+}
+
+lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_measure_opts *o, lb_samples *out) {
+    if (count < 1 || count > PLANS_MOST)
+        return lb_fail(LB_EINVAL, "measure: got %d plans to interleave; 1 to %d can be", count, PLANS_MOST);
+    memset(out, 0, (size_t)count * sizeof *out);
+    lb_status s = check_opts(o);
+    if (s != LB_OK) return s;
+    double run_ns[PLANS_MOST], target = target_ns();
+    sampler *m = calloc((size_t)count, sizeof *m);
+    if (!m) return lb_fail(LB_ENOMEM, "measure: no memory for %d plans", count);
+    for (int i = 0; i < count; i++) m[i].watcher.schedstat = -1;
+    for (int i = 0; i < count && s == LB_OK; i++) s = sampler_init(&m[i], plans[i], o);
+    for (int i = 0; i < count && s == LB_OK; i++) {
+        uint64_t start = lb_now_ns();
+        s = size_epoch(&m[i], target, &run_ns[i]);
+        if (s == LB_OK) s = warm_up(&m[i], start, target);
+    }
+    if (s == LB_OK) equalize(m, count, run_ns);
+    if (s == LB_OK) s = sample_rounds(m, count, o);
+    for (int i = 0; i < count; i++) {
+        if (s == LB_OK) judge(&m[i]);
+        s = sampler_done(&m[i], s, &out[i]);
+    }
+    for (int i = 0; i < count && s != LB_OK; i++) lb_samples_done(&out[i]);
+    free(m);
+    return s;
+}

@@ -1,0 +1,58 @@
+/* measure.h: samples of a plan's time: sized, warmed, taken until the interval is tight, watched for disturbance. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "plan.h"
+#include "stats.h"
+
+typedef struct lb_measure_opts {
+    double precision;          /* stop when the CI's half-width / median <= this (0.01) */
+    double max_time_s;         /* or when sampling took this long (5) */
+    int64_t min_samples;       /* 20 */
+    int64_t samples;           /* > 0: exactly this many, whatever the precision (--measurement-iterations) */
+    int64_t warmup;            /* >= 0: exactly this many warm-up epochs (--warmup-iterations); -1 = until stable */
+    double warmup_min_s, warmup_max_s;  /* 0.3 and 3: at least, at most */
+    lb_cache cache;
+    bool eager;                /* one pool submission a step */
+    uint64_t seed;             /* of the jitter */
+} lb_measure_opts;
+void lb_measure_defaults(lb_measure_opts *o);
+
+/* Marks of a sample: why it may be disturbed. */
+enum { LB_MARK_SWITCHED = 1, LB_MARK_FAULTED = 2, LB_MARK_MIGRATED = 4, LB_MARK_DELAYED = 8, LB_MARK_FREQUENCY = 16,
+       LB_MARK_OUTLIER_MILD = 32, LB_MARK_OUTLIER_SEVERE = 64 };
+
+typedef struct lb_samples {
+    double *ns;                /* per run of the plan, n of them, in the order taken */
+    uint32_t *marks;           /* LB_MARK_* of each */
+    int64_t n;
+    int64_t iterations;        /* runs per sample */
+    int64_t warmup_epochs; bool warmup_stable;
+    double elapsed_s;
+    bool precise;              /* the precision was reached */
+    lb_rotation rotation;
+    uint64_t launches;         /* the executor's count over all timed runs */
+    int64_t involuntary_switches, major_faults, migrations;   /* -1 = unknown */
+    double steal_ns, run_delay_ns, frequency_ghz;             /* NaN = unknown */
+    int64_t disturbed_samples; bool noisy;                    /* noisy: over 5 % disturbed by an independent cause */
+    lb_stats stats;
+} lb_samples;
+
+lb_status lb_measure(lb_plan *p, const lb_measure_opts *o, lb_samples *out);
+void lb_samples_done(lb_samples *s);
+
+/* Interleaved: each round runs every plan once, in a fresh order (cyclic Latin square), with equal iterations.
+ * out[i] gets plan i's samples; sample j of all plans were taken in the same round. */
+lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_measure_opts *o, lb_samples *out);
+
+/* ---- ceilings: what the hardware can do, measured with the same number of threads ---- */
+typedef struct lb_ceilings {
+    double read_bytes_per_s;                 /* 0 = not measured */
+    double ops_per_s[LB_COMPUTE_COUNT];      /* per compute type; 0 = no kernel for it here */
+    double median_read_bytes_per_s;
+} lb_ceilings;
+/* A quick look at what holds now (about `seconds` in all). `what`: bit 0 read, bit 1 + compute type. */
+lb_status lb_ceilings_measure(lb_device *d, double seconds, uint32_t what, lb_ceilings *out);
+
+/* SIGINT: set by the program's handler; long loops return LB_EINTERRUPTED soon after. */
+extern volatile int lb_interrupted;

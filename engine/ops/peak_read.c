@@ -1,0 +1,47 @@
+/* peak_read.c: how fast memory can be read: the sum of a buffer. */
+#include "op_common.h"
+#include "slots.h"
+
+static lb_status infer(const lb_args *a, int slot, lb_dtype *dtype, int *rank, int64_t *dims) {
+    (void)a, (void)slot;
+    *dtype = LB_F32;
+    *rank = 1;
+    dims[0] = 64;
+    return LB_OK;
+}
+
+static lb_status check(const lb_args *a) {
+    lb_status s = lb_op_want(a, LB_PEAK_READ_X, LB_F32, -1, "dense f32");
+    if (s) return s;
+    if ((s = lb_op_want(a, LB_PEAK_READ_SINK, LB_F32, 1, "f32[64]"))) return s;
+    return lb_arg(a, LB_PEAK_READ_SINK)->dims[0] == 64 ? LB_OK : lb_op_bad(a, LB_PEAK_READ_SINK, "f32[64]");
+}
+
+static void work(const lb_args *a, int32_t pick, lb_work *w) {
+    (void)pick;
+    double n = (double)lb_tensor_numel(lb_arg(a, LB_PEAK_READ_X));
+    *w = (lb_work){ .flops = n, .bytes = 4.0 * n + 256.0, .items = n, .item = "element" };
+}
+
+/* The partial sums depend on the number of parts; that they are finite is all that is asked. */
+static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
+    (void)in;
+    *count = 0;
+    return lb_op_expect(out, count, "sink", LB_PEAK_READ_SINK, 64, true);
+}
+
+static const lb_operand_spec operands[] = {
+    { "x", LB_WEIGHT, false, false, "f32, dense" },
+    { "sink", LB_PARTIAL, true, false, "[64] f32, one partial sum per part" },
+    { .name = NULL },
+};
+
+const lb_op lb_op_peak_read = {
+    .name = "peak_read",
+    .about = "reads all bytes of x: the read bandwidth",
+    .operands = operands,
+    .infer = infer,
+    .check = check,
+    .work = work,
+    .oracle = oracle,
+};

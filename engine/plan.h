@@ -1,0 +1,92 @@
+/* plan.h: recorded launches, operands retained; replayed, accounted, checked and sampled in C.
+ *
+ * Recording checks everything (shapes, dtypes, device, kernel support), so that replay checks nothing. A plan
+ * belongs to one device and is run by one thread at a time; the device's pool does the work. */
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include "kernel.h"
+#include "op.h"
+
+typedef struct lb_plan lb_plan;
+
+/* A value that a step reads when it is reached: element `index` of an i32 tensor. */
+typedef struct lb_ref {
+    lb_tensor *tensor;       /* i32, dense; retained by the step; NULL = none */
+    int64_t index;
+} lb_ref;
+
+typedef struct lb_step_opts {
+    const lb_kernel *kernel;      /* NULL = the device's choice, per item of an indexed list */
+    lb_ref when;                  /* the step runs only if the element is nonzero */
+    lb_ref pick;                  /* which item of the list operands (those with count > 1) the step uses */
+    bool native_layout;           /* choose only among kernels that read native layouts */
+    const char *label;            /* for people: "expert gate"; copied; NULL = none */
+} lb_step_opts;
+
+lb_status lb_plan_new(lb_device *d, lb_plan **out);
+lb_plan *lb_plan_retain(lb_plan *p);
+void lb_plan_release(lb_plan *p);
+lb_device *lb_plan_device(const lb_plan *p);
+
+/* Records a step. `args` is copied, its tensors retained; LB_WRITE operands with count 0 are allocated here and
+ * also stored into args->t[slot] (items array owned by the step) so that the caller can see them. */
+lb_status lb_plan_add(lb_plan *p, const lb_op *op, lb_args *args, const lb_step_opts *opts, int *step);
+/* Records all steps of `other` at the end of `p`; `when` (may have tensor NULL) is and-ed to each of them. */
+lb_status lb_plan_append(lb_plan *p, const lb_plan *other, const lb_ref *when);
+int lb_plan_steps(const lb_plan *p);
+/* Time spent at record time converting weights to the kernels' layouts (0 for those converted before), and the bytes
+ * of the distinct converted weights that the plan reads. Either pointer may be NULL. */
+void lb_plan_repack(const lb_plan *p, uint64_t *ns, double *bytes);
+
+typedef struct lb_step_info {
+    const char *op, *kernel, *label;   /* kernel: NULL if it differs by item */
+    const lb_args *args;
+    bool barrier_before;
+} lb_step_info;
+lb_status lb_plan_step(const lb_plan *p, int i, lb_step_info *out);
+
+/* Runs every step once, in order. */
+lb_status lb_plan_run(lb_plan *p);
+/* Runs the plan `n` times and gives the time of the whole loop. No allocation, no Lua, no counting but the number
+ * of launches. Rotated operands advance by one set a run. */
+lb_status lb_plan_replay(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches);
+/* As lb_plan_replay, but every step is handed to the pool on its own (mode "eager" without the script's share). */
+lb_status lb_plan_replay_eager(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches);
+
+/* ---- what a run does ---- */
+typedef struct lb_path_entry { const char *op, *kernel; int64_t launches; double weight_bytes; } lb_path_entry;
+typedef struct lb_account {
+    lb_path_entry *path; int path_count;    /* in order of first launch; freed by lb_account_done */
+    int64_t launches;
+    double flops;                           /* of the steps that ran */
+    double flops_by[LB_COMPUTE_COUNT];      /* by the compute type that the kernels declare */
+    double bytes_streamed;                  /* every launch's operand bytes, added up */
+    double bytes_min;                       /* each byte used, once per stay in the last-level cache: weight reads whose
+                                               reuse distance exceeds the LLC count again; activations count once */
+    double weight_bytes;                    /* distinct weight bytes touched */
+    double weight_bytes_streamed;           /* weight bytes of every launch, added up */
+    int64_t weights_touched;                /* distinct weight tensors */
+} lb_account;
+/* Runs the plan once, counting launches at the executor. LB_UPDATE operands that no earlier step writes keep their
+ * values. Where the machine does not tell its LLC size (0), every weight read counts again in bytes_min. */
+lb_status lb_plan_account(lb_plan *p, lb_account *out);
+void lb_account_done(lb_account *a);
+
+/* ---- cache regimes ---- */
+typedef enum lb_cache { LB_CACHE_HOT, LB_CACHE_WEIGHTS_COLD, LB_CACHE_ALL_COLD } lb_cache;
+const char *lb_cache_name(lb_cache c);
+bool lb_cache_parse(const char *name, lb_cache *out);
+typedef struct lb_rotation { int sets; double touched_bytes, copied_bytes; bool capped; } lb_rotation;
+/* Prepares rotation: if one run touches less than 4 x LLC of weights (all-cold: of any operand), as many copies of
+ * the touched tensors are made, in the layout that the kernels read, that a set is used again only after
+ * 4 x LLC other bytes (an unknown LLC counts as 512 MiB). At most a quarter of the available memory and 4096 sets are
+ * used; `capped` says that this was too little. Set 0 is the originals. All-cold rotates the LB_READ operands too,
+ * but neither integers nor what a step of the plan writes; outputs stay in place. Runs the plan once.
+ * Undone by calling it with LB_CACHE_HOT, and by recording another step. */
+lb_status lb_plan_rotate(lb_plan *p, lb_cache cache, lb_rotation *out);
+
+/* Keeps LB_UPDATE operands that no earlier step of the same plan writes (KV caches, residuals) constant: their
+ * contents now are restored before every checked run and, outside the timed region, before and after each replay.
+ * lb_plan_run does not restore them. */
+lb_status lb_plan_snapshot_updates(lb_plan *p);

@@ -1,0 +1,203 @@
+/* plan_internal.h: what the files of the plan share: steps, interned operand lists, dataflow state, exec records.
+ *
+ * Threads and barriers. Every thread of the pool walks the same array of exec records. Barriers are of two kinds:
+ *   soft  before a step whose operands conflict with those of a step since the last barrier. If the step is skipped
+ *         (its `when` is 0) the barrier is not lost but put off to the next step that runs.
+ *   hard  before a step whose `when` was written since the last hard barrier: it is always executed, because all
+ *         threads must read the same value to decide alike.
+ * Serial steps all run on thread 0, in order, so that they never need a barrier between one another. */
+#pragma once
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "kernel.h"
+#include "op.h"
+#include "plan.h"
+#include "pool.h"
+
+#define LB_MAX_WHENS 4
+#define LB_LIST_BUCKETS 4096
+/* Steps of one interval have workspaces of their own; beyond this many bytes a barrier is cheaper than more memory. */
+#define LB_INTERVAL_WORKSPACE ((size_t)64 << 20)
+
+/* Addresses [lo, hi) that a tensor's elements lie in. */
+typedef struct lb_range { uintptr_t lo, hi; } lb_range;
+
+typedef struct lb_ranges { lb_range *at; int64_t count, capacity; } lb_ranges;
+
+enum { LB_MARK_READ, LB_MARK_READ_SERIAL, LB_MARK_WRITE, LB_MARK_WRITE_SERIAL, LB_MARK_HARD, LB_MARK_EVER,
+       LB_MARKS };
+
+/* Operand lists are interned: 5000 steps that pick among the same 64 experts share one array. */
+typedef struct lb_list {
+    struct lb_list *next;            /* of its hash bucket */
+    uint64_t hash;
+    uint32_t mark[LB_MARKS];         /* the interval in which it was noted; saves noting it again */
+    lb_range *ranges;
+    lb_tensor ***rotated;            /* per rotation set the items, set 0 included; NULL = not rotated */
+    int32_t count;
+    lb_tensor *items[];              /* retained */
+} lb_list;
+
+static inline lb_list *lb_list_of(const lb_operand *o) {
+    return (lb_list *)((char *)o->items - offsetof(lb_list, items));
+}
+
+typedef struct lb_choice_item {
+    void (*launch)(const lb_args *, const lb_launch *);
+    const lb_kernel *kernel;
+    int32_t phases;
+    bool serial;
+} lb_choice_item;
+
+/* The kernel of each item that a step can pick (one for steps without `pick`); shared by steps that are alike. */
+typedef struct lb_choice {
+    int refs;
+    bool serial;                     /* all of them are */
+    size_t workspace_bytes;          /* the most that any of them needs */
+    int32_t count;
+    lb_choice_item items[];
+} lb_choice;
+
+typedef struct lb_step {
+    const lb_op *op;
+    char *label;                     /* NULL = none */
+    lb_args native, launch;          /* operand items belong to the plan's lists */
+    lb_choice *choice;
+    const lb_kernel *asked;          /* opts->kernel and opts->native_layout, to find steps that are alike */
+    bool asked_native;
+    lb_ref whens[LB_MAX_WHENS];
+    int when_count;
+    lb_ref pick;
+    bool barrier, hard;
+    size_t workspace_offset;
+    int ticket;                      /* its place among the steps of the interval */
+    bool ran;                        /* in the last run step by step */
+    int32_t picked;
+} lb_step;
+
+enum { LB_EXEC_BARRIER = 1, LB_EXEC_HARD = 2, LB_EXEC_SERIAL = 4, LB_EXEC_WHEN = 8, LB_EXEC_PICK = 16,
+       LB_EXEC_PHASES = 32 };
+
+typedef struct lb_ticket { _Alignas(64) atomic_llong value; } lb_ticket;
+
+typedef struct lb_exec_when { const int32_t *at[LB_MAX_WHENS]; } lb_exec_when;
+
+/* What replay reads of a step; one cache line. Its args are at the same index in the rotation set's array. */
+typedef struct lb_exec {
+    _Alignas(64) void (*launch)(const lb_args *, const lb_launch *);
+    void *workspace;
+    lb_ticket *ticket;
+    uint32_t flags;
+    int32_t phases;
+    const int32_t *pick;
+    const lb_choice *choice;
+    const lb_exec_when *when;        /* unused entries point at a constant 1 */
+} lb_exec;
+
+typedef struct lb_saved { lb_range range; void *bytes; int step, slot; int32_t item; } lb_saved;
+typedef struct lb_saves { lb_saved *at; int count; bool taken; } lb_saves;
+
+typedef struct lb_rotating { lb_tensor *tensor; lb_tensor **copies; } lb_rotating;
+
+/* Accesses since the last barrier, by [serial]; see plan_flow.c. */
+typedef struct lb_flow {
+    lb_ranges reads[2], writes[2];
+    lb_ranges hard_writes;           /* since the last hard barrier */
+    lb_ranges ever_written;
+    uint32_t interval, hard_interval;
+    size_t workspace_used;
+    int tickets_used;
+    int tickets_most;
+    size_t workspace_most, serial_workspace_most;
+} lb_flow;
+
+struct lb_plan {
+    int refs;
+    lb_device *device;
+    lb_pool *pool;
+    int threads;
+    lb_step *steps;
+    int step_count, step_capacity;
+    lb_list *lists[LB_LIST_BUCKETS];
+    lb_flow flow;
+    lb_ranges repacked;              /* native bytes of weights that kernels read from a converted copy */
+    uint64_t repack_ns;
+    double repack_bytes;
+
+    /* prepared for replay by lb_plan_prepare */
+    int exec_count;                  /* steps that exec[] covers; the plan is prepared if == step_count */
+    lb_exec *exec;
+    lb_exec_when *exec_whens;
+    lb_args *args0;
+    lb_ticket *tickets;
+    void *workspace;
+    size_t workspace_size, workspace_serial_at;
+
+    int sets, set;                   /* rotation sets, and the next run's */
+    lb_args **set_args;              /* [sets]; [0] == args0 */
+    lb_rotating *rotating;
+    int rotating_count;
+
+    lb_saves updates, outputs;
+    bool traced;                     /* the steps' `ran` is known */
+    int bad_step;                    /* a pick out of range: the step, and what it was; -1 = none */
+    int32_t bad_pick;
+};
+
+/* plan.c */
+lb_range lb_tensor_range(const lb_tensor *t);
+static inline bool lb_range_overlap(lb_range a, lb_range b) { return a.lo < b.hi && b.lo < a.hi; }
+lb_status lb_ranges_add(lb_ranges *r, lb_range x);
+bool lb_ranges_hit(const lb_ranges *r, lb_range x);
+/* The plan's list of exactly these tensors; *created (may be NULL) says whether it is new. */
+lb_status lb_plan_intern(lb_plan *p, lb_tensor *const *items, int32_t count, lb_list **out, bool *created);
+/* Builds exec records, tickets and workspace for the steps recorded so far. */
+lb_status lb_plan_prepare(lb_plan *p);
+/* A new step at the end, to be filled in; it counts once step_count is raised. */
+lb_status lb_plan_reserve(lb_plan *p, lb_step **out);
+void lb_choice_release(lb_choice *c);
+static inline int lb_operand_count(const lb_op *op) {
+    int n = 0;
+    while (n < LB_MAX_OPERANDS && op->operands && op->operands[n].name) n++;
+    return n;
+}
+static inline bool lb_role_writes(lb_role r) { return r == LB_WRITE || r == LB_PARTIAL || r == LB_UPDATE; }
+static inline bool lb_role_reads(lb_role r) { return r == LB_READ || r == LB_WEIGHT || r == LB_UPDATE; }
+
+/* plan_flow.c: decides barriers, workspace and ticket of a step, and notes what it reads and writes. */
+lb_status lb_flow_step(lb_plan *p, lb_step *s);
+void lb_flow_done(lb_flow *f);
+
+/* plan_replay.c */
+/* Runs one step on the pool, with the args of rotation set 0. *ran false: its `when` is 0. */
+lb_status lb_plan_run_step(lb_plan *p, int i, bool *ran, int32_t *pick);
+/* Reads `when` and `pick` of a step as they are now; LB_EINVAL if the pick is out of range. */
+lb_status lb_plan_decide(lb_plan *p, int i, bool *run, int32_t *pick);
+/* Runs all steps once with one rotation set. */
+lb_status lb_plan_run_set(lb_plan *p, int set);
+static inline const lb_kernel *lb_step_kernel(const lb_step *s, int32_t pick) {
+    return s->choice->items[s->choice->count > 1 ? pick : 0].kernel;
+}
+
+/* plan_account.c: runs step by step; calls fn after each step that ran. LB_UPDATE operands that no earlier step writes
+ * are restored afterwards. */
+typedef lb_status (*lb_trace_fn)(void *ctx, lb_plan *p, int step, int32_t pick);
+lb_status lb_plan_trace(lb_plan *p, lb_trace_fn fn, void *ctx);
+/* The weights that a launch reads, in the kernel's layout. */
+void lb_step_touch(const lb_step *s, int32_t pick, lb_touch_fn fn, void *ctx);
+
+/* plan_rotate.c */
+void lb_plan_unrotate(lb_plan *p);
+
+/* plan_state.c */
+void lb_saves_done(lb_saves *s);
+lb_status lb_updates_save(lb_plan *p, lb_saves *out);
+void lb_saves_restore(const lb_saves *s);
+/* Contents of what the steps that ran have written; later writers of the same bytes win. */
+lb_status lb_outputs_save(lb_plan *p, lb_saves *out);
+/* First saved operand that differs now, or -1; *byte is the offset of the difference from the range's start. */
+int lb_saves_differ(const lb_saves *s, size_t *byte);
+/* Bytes of memory that can be had now without swapping; 0 = unknown. */
+int64_t lb_memory_available(const lb_device *d);

@@ -1,0 +1,306 @@
+/* plan_replay.c: runs plans: all steps in one pool call, n times, or one pool call a step. */
+#include "plan_internal.h"
+#include "clock.h"
+#include <string.h>
+
+/* One thread's walk through a plan. */
+typedef struct runner {
+    lb_plan *p;
+    lb_launch l;
+    lb_ticket *first, *last;     /* tickets handed out since the last barrier: [first, last] */
+    bool any;
+    int64_t launches;
+} runner;
+
+static void zero_tickets(void *ctx) {
+    runner *r = ctx;
+    if (!r->any) return;
+    for (lb_ticket *t = r->first; t <= r->last; t++) atomic_store_explicit(&t->value, 0, memory_order_relaxed);
+}
+
+/* Every thread has handed out the same tickets, so the last to arrive can zero them from its own notes. */
+static void barrier(runner *r) {
+    lb_pool_barrier(r->p->pool, r->l.part, zero_tickets, r);
+    r->any = false;
+}
+
+static inline bool wanted(const lb_exec *e) {
+    const lb_exec_when *w = e->when;
+    return *w->at[0] && *w->at[1] && *w->at[2] && *w->at[3];
+}
+
+/* False (and the plan remembers) if the pick is out of range: the step is then left out. */
+static inline bool read_pick(lb_plan *p, const lb_exec *e, int part, int32_t *pick) {
+    *pick = *e->pick;
+    if ((uint32_t)*pick < (uint32_t)e->choice->count) return true;
+    if (part == 0 && p->bad_step < 0) {
+        p->bad_step = (int)(e - p->exec);
+        p->bad_pick = *pick;
+    }
+    return false;
+}
+
+/* The kernel of a step, which for a picked one depends on the item. */
+typedef struct action {
+    void (*launch)(const lb_args *, const lb_launch *);
+    int32_t phases;
+    bool serial;
+} action;
+
+static inline action action_of(const lb_exec *e, int32_t pick) {
+    if (!(e->flags & LB_EXEC_PICK)) return (action){ e->launch, e->phases, (e->flags & LB_EXEC_SERIAL) != 0 };
+    const lb_choice_item *it = &e->choice->items[pick];
+    return (action){ it->launch, it->phases, it->serial };
+}
+
+/* All phases on this thread alone. */
+static inline void launch_alone(const action *a, const lb_args *args, lb_launch *l) {
+    for (l->phase = 0; l->phase < a->phases; l->phase++) {
+        atomic_store_explicit(l->ticket, 0, memory_order_relaxed);
+        a->launch(args, l);
+    }
+    l->phase = 0;
+}
+
+static void run_single(runner *r, const lb_args *args) {
+    lb_plan *p = r->p;
+    lb_launch *l = &r->l;
+    int64_t launches = 0;
+    const lb_exec *end = p->exec + p->step_count;
+    l->ticket = &p->tickets[0].value;
+    for (const lb_exec *e = p->exec; e < end; e++, args++) {
+        l->workspace = e->workspace;
+        if (!(e->flags & (LB_EXEC_WHEN | LB_EXEC_PICK | LB_EXEC_PHASES))) {
+            atomic_store_explicit(l->ticket, 0, memory_order_relaxed);
+            e->launch(args, l);
+            launches++;
+            continue;
+        }
+        if ((e->flags & LB_EXEC_WHEN) && !wanted(e)) continue;
+        l->pick = 0;
+        if ((e->flags & LB_EXEC_PICK) && !read_pick(p, e, 0, &l->pick)) continue;
+        action a = action_of(e, l->pick);
+        launch_alone(&a, args, l);
+        l->pick = 0;
+        launches++;
+    }
+    r->launches += launches;
+}
+
+static void launch_parallel(runner *r, const lb_exec *e, const action *a, const lb_args *args) {
+    if (!r->any) r->first = r->last = e->ticket;
+    if (e->ticket > r->last) r->last = e->ticket;
+    if (e->ticket < r->first) r->first = e->ticket;
+    r->any = true;
+    for (int32_t ph = 0; ph < a->phases; ph++) {
+        if (ph) {
+            barrier(r);
+            r->first = r->last = e->ticket;
+            r->any = true;
+        }
+        r->l.phase = ph;
+        a->launch(args, &r->l);
+    }
+    r->l.phase = 0;
+}
+
+static void launch_serial(runner *r, const action *a, const lb_args *args) {
+    if (r->l.part != 0) return;
+    int parts = r->l.parts;
+    r->l.parts = 1;
+    launch_alone(a, args, &r->l);
+    r->l.parts = parts;
+    atomic_store_explicit(r->l.ticket, 0, memory_order_relaxed);
+}
+
+static void run_parallel(runner *r, const lb_args *args) {
+    lb_plan *p = r->p;
+    bool pending = false;
+    int64_t launches = 0;
+    const lb_exec *end = p->exec + p->step_count;
+    for (const lb_exec *e = p->exec; e < end; e++, args++) {
+        uint32_t flags = e->flags;
+        if (flags & LB_EXEC_HARD) {
+            barrier(r);
+            pending = false;
+        }
+        if (flags & LB_EXEC_BARRIER) pending = true;
+        if ((flags & LB_EXEC_WHEN) && !wanted(e)) continue;
+        if (pending) {
+            barrier(r);
+            pending = false;
+        }
+        r->l.pick = 0;
+        if ((flags & LB_EXEC_PICK) && !read_pick(p, e, r->l.part, &r->l.pick)) continue;
+        r->l.workspace = e->workspace;
+        r->l.ticket = &e->ticket->value;
+        action a = action_of(e, r->l.pick);
+        if (a.serial) launch_serial(r, &a, args);
+        else launch_parallel(r, e, &a, args);
+        launches++;
+    }
+    barrier(r);
+    r->launches += launches;
+}
+
+/* ---- whole plans ---- */
+
+typedef struct replay {
+    lb_plan *p;
+    int64_t n;
+    int set;
+    uint64_t begin_ns, end_ns;
+    int64_t launches;
+} replay;
+
+static void replay_part(void *ctx, int part, int parts) {
+    replay *y = ctx;
+    lb_plan *p = y->p;
+    runner r = { .p = p, .l = { .part = part, .parts = parts } };
+    int set = y->set, sets = p->sets;
+    if (parts > 1) lb_pool_barrier(p->pool, part, NULL, NULL);
+    if (part == 0) y->begin_ns = lb_now_ns();
+    for (int64_t i = 0; i < y->n; i++) {
+        const lb_args *args = sets > 1 ? p->set_args[set] : p->args0;
+        if (parts > 1) run_parallel(&r, args);
+        else run_single(&r, args);
+        if (++set >= sets) set = 0;
+    }
+    if (part == 0) {
+        y->end_ns = lb_now_ns();
+        y->launches = r.launches;
+    }
+}
+
+static lb_status bad_pick(lb_plan *p) {
+    if (p->bad_step < 0) return LB_OK;
+    const lb_step *s = &p->steps[p->bad_step];
+    lb_status st = lb_fail(LB_EINVAL, "plan: step %d (%s%s%s) picked item %d, but there are %d (0 to %d)", p->bad_step,
+                           s->op->name, s->label ? ", " : "", s->label ? s->label : "", (int)p->bad_pick,
+                           (int)s->choice->count, (int)s->choice->count - 1);
+    p->bad_step = -1;
+    return st;
+}
+
+static void run_replay(lb_plan *p, replay *y) {
+    p->bad_step = -1;
+    if (p->step_count == 0) {
+        y->begin_ns = y->end_ns = lb_now_ns();
+        return;
+    }
+    lb_pool_run(p->pool, replay_part, y);
+}
+
+lb_status lb_plan_run(lb_plan *p) {
+    lb_status st = lb_plan_prepare(p);
+    if (st) return st;
+    replay y = { .p = p, .n = 1, .set = p->set };
+    run_replay(p, &y);
+    p->set = (p->set + 1) % p->sets;
+    return bad_pick(p);
+}
+
+lb_status lb_plan_run_set(lb_plan *p, int set) {
+    lb_status st = lb_plan_prepare(p);
+    if (st) return st;
+    replay y = { .p = p, .n = 1, .set = set };
+    run_replay(p, &y);
+    return bad_pick(p);
+}
+
+static lb_status begin_replay(lb_plan *p, int64_t n) {
+    if (n < 1) return lb_fail(LB_EINVAL, "plan: got %lld runs to replay; at least 1 is needed", (long long)n);
+    lb_status st = lb_plan_prepare(p);
+    if (!st) lb_saves_restore(&p->updates);
+    return st;
+}
+
+lb_status lb_plan_replay(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches) {
+    lb_status st = begin_replay(p, n);
+    if (st) return st;
+    replay y = { .p = p, .n = n, .set = p->set };
+    run_replay(p, &y);
+    p->set = (int)((p->set + n) % p->sets);
+    if (elapsed_ns) *elapsed_ns = y.end_ns - y.begin_ns;
+    if (launches) *launches = (uint64_t)y.launches;
+    lb_saves_restore(&p->updates);
+    return bad_pick(p);
+}
+
+/* ---- step by step ---- */
+
+typedef struct one_step {
+    lb_plan *p;
+    const lb_exec *e;
+    const lb_args *args;
+    action a;
+    int32_t pick;
+} one_step;
+
+static void one_step_part(void *ctx, int part, int parts) {
+    const one_step *o = ctx;
+    runner r = { .p = o->p, .l = { .part = part, .parts = parts, .pick = o->pick, .workspace = o->e->workspace,
+                                   .ticket = &o->e->ticket->value } };
+    if (parts == 1) launch_alone(&o->a, o->args, &r.l);
+    else launch_parallel(&r, o->e, &o->a, o->args);
+}
+
+static void run_one(lb_plan *p, const lb_exec *e, const lb_args *args, int32_t pick) {
+    one_step o = { p, e, args, action_of(e, pick), pick };
+    atomic_store_explicit(&e->ticket->value, 0, memory_order_relaxed);
+    if (o.a.serial) {
+        lb_launch l = { .parts = 1, .pick = pick, .workspace = e->workspace, .ticket = &e->ticket->value };
+        launch_alone(&o.a, args, &l);
+    } else {
+        lb_pool_run(p->pool, one_step_part, &o);
+    }
+    atomic_store_explicit(&e->ticket->value, 0, memory_order_relaxed);
+}
+
+/* Decides and runs; *ran false if `when` is 0 or the pick is out of range. */
+static inline bool run_if_wanted(lb_plan *p, const lb_exec *e, const lb_args *args, int32_t *pick) {
+    *pick = 0;
+    if ((e->flags & LB_EXEC_WHEN) && !wanted(e)) return false;
+    if ((e->flags & LB_EXEC_PICK) && !read_pick(p, e, 0, pick)) return false;
+    run_one(p, e, args, *pick);
+    return true;
+}
+
+lb_status lb_plan_run_step(lb_plan *p, int i, bool *ran, int32_t *pick) {
+    lb_status st = lb_plan_prepare(p);
+    if (st) return st;
+    p->bad_step = -1;
+    *ran = run_if_wanted(p, &p->exec[i], &p->args0[i], pick);
+    p->steps[i].ran = *ran;
+    p->steps[i].picked = *pick;
+    return bad_pick(p);
+}
+
+lb_status lb_plan_decide(lb_plan *p, int i, bool *run, int32_t *pick) {
+    lb_status st = lb_plan_prepare(p);
+    if (st) return st;
+    const lb_exec *e = &p->exec[i];
+    p->bad_step = -1;
+    *pick = 0;
+    *run = !(e->flags & LB_EXEC_WHEN) || wanted(e);
+    if (*run && (e->flags & LB_EXEC_PICK) && !read_pick(p, e, 0, pick)) return bad_pick(p);
+    return LB_OK;
+}
+
+lb_status lb_plan_replay_eager(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches) {
+    lb_status st = begin_replay(p, n);
+    if (st) return st;
+    uint64_t count = 0, begin = lb_now_ns();
+    p->bad_step = -1;
+    for (int64_t i = 0; i < n; i++) {
+        const lb_args *args = p->sets > 1 ? p->set_args[p->set] : p->args0;
+        int32_t pick;
+        for (int s = 0; s < p->step_count; s++) count += run_if_wanted(p, &p->exec[s], &args[s], &pick);
+        if (++p->set >= p->sets) p->set = 0;
+    }
+    uint64_t end = lb_now_ns();
+    if (elapsed_ns) *elapsed_ns = end - begin;
+    if (launches) *launches = count;
+    lb_saves_restore(&p->updates);
+    return bad_pick(p);
+}

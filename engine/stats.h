@@ -1,0 +1,15 @@
+/* stats.h: robust statistics of samples. NaN = unknown (null in a result). */
+#pragma once
+#include <stdint.h>
+
+typedef struct lb_stats {
+    int64_t n;
+    double median, mean, std, min, max, mad;
+    double ci_lo, ci_hi;                    /* exact order-statistic interval of the median, 95 %; NaN below n = 6 */
+    double p10, p25, p75, p90, p95, p99;    /* NaN where n cannot support them: p needs n >= 5 / min(p, 1 - p) */
+} lb_stats;
+
+/* Does not change `x`. n == 0: all NaN. std has n - 1 (NaN for n == 1). Quantiles interpolate linearly (type 7). */
+void lb_stats_of(const double *x, int64_t n, lb_stats *out);
+/* Ranks (1-based lo, hi) of the order-statistic interval at `confidence` for n samples; 0 if n is too small. */
+void lb_stats_median_ranks(int64_t n, double confidence, int64_t *lo, int64_t *hi);

@@ -1,0 +1,294 @@
+/* tensor_quant.c: whole tensors to and from quantized form, and into the memory layouts of kernels. */
+#include <stdlib.h>
+#include <time.h>
+#include <pthread.h>
+
+#include "kernel.h"
+#include "measure.h"
+#include "pool.h"
+#include "quantizer.h"
+#include "tensor_convert.h"
+
+enum { CHUNK_ELEMENTS = 1 << 16, PROGRESS_NS = 50 * 1000 * 1000 };
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static lb_status pool_of(const lb_tensor *t, lb_pool **out) {
+    *out = lb_device_pool(t->buffer->device);
+    if (*out) return LB_OK;
+    return lb_fail(LB_EDEVICE, "device %s has no pool of threads to work with", lb_device_name(t->buffer->device));
+}
+
+/* Rows of all matrices in a row, handed out in chunks that do not cross a matrix. */
+typedef struct row_job {
+    const lb_tensor *from;
+    lb_tensor *to;
+    const lb_quantizer *q;
+    int64_t matrices, n, k, chunk, chunks_per_matrix;
+    size_t matrix_bytes;
+    lb_progress_fn progress;
+    void *ctx;
+    atomic_llong next, rows_done;
+    atomic_int failed, interrupted, refused;
+} row_job;
+
+static bool next_rows(row_job *j, int64_t *matrix, int64_t *row0, int64_t *row1) {
+    if (lb_interrupted) {
+        atomic_store(&j->interrupted, 1);
+        return false;
+    }
+    int64_t c = atomic_fetch_add_explicit(&j->next, 1, memory_order_relaxed);
+    if (c >= j->matrices * j->chunks_per_matrix) return false;
+    *matrix = c / j->chunks_per_matrix;
+    *row0 = c % j->chunks_per_matrix * j->chunk;
+    *row1 = *row0 + j->chunk < j->n ? *row0 + j->chunk : j->n;
+    return true;
+}
+
+static void quantize_part(void *ctx, int part, int parts) {
+    row_job *j = ctx;
+    (void)parts;
+    int64_t matrix, row0, row1;
+    uint64_t told = now_ns();
+    bool direct = j->from->dtype == LB_F32 && lb_tensor_is_dense(j->from);
+    float *scratch = direct ? NULL : malloc(sizeof *scratch * (size_t)(j->chunk * j->k));
+    if (!direct && !scratch) {
+        atomic_store(&j->failed, 1);
+        return;
+    }
+    while (next_rows(j, &matrix, &row0, &row1)) {
+        char *dst = (char *)lb_tensor_data(j->to) + (size_t)matrix * j->matrix_bytes;
+        int64_t first = (matrix * j->n + row0) * j->k;
+        if (direct) {
+            j->q->quantize(j->q, lb_tensor_f32(j->from) + matrix * j->n * j->k, j->n, j->k, row0, row1, dst);
+        } else {
+            lb_tensor_read_f32(j->from, first, (row1 - row0) * j->k, scratch);
+            /* quantize() finds row r at src + r * k; only [row0, row1) is read */
+            const float *src = (const float *)((uintptr_t)scratch - sizeof(float) * (size_t)(row0 * j->k));
+            j->q->quantize(j->q, src, j->n, j->k, row0, row1, dst);
+        }
+        int64_t done = atomic_fetch_add(&j->rows_done, row1 - row0) + row1 - row0;
+        if (part == 0 && j->progress && now_ns() - told >= PROGRESS_NS) {
+            j->progress(j->ctx, done, j->matrices * j->n);
+            told = now_ns();
+        }
+    }
+    free(scratch);
+}
+
+static void dequantize_part(void *ctx, int part, int parts) {
+    row_job *j = ctx;
+    (void)part, (void)parts;
+    int64_t matrix, row0, row1;
+    while (next_rows(j, &matrix, &row0, &row1)) {
+        const char *src = (const char *)lb_tensor_data(j->from) + (size_t)matrix * j->matrix_bytes;
+        float *dst = (float *)lb_tensor_data(j->to) + (matrix * j->n + row0) * j->k;
+        j->q->dequantize(j->q, src, j->n, j->k, row0, row1, dst);
+    }
+}
+
+static lb_status run_rows(row_job *j, lb_pool_fn fn) {
+    lb_pool *pool;
+    int64_t rows;
+    lb_status s = pool_of(j->from, &pool);
+    if (s) return s;
+    lb_tensor_matrices(j->to, &j->matrices, &j->n, &j->k);
+    rows = j->matrices * j->n;
+    j->matrix_bytes = j->q->size_bytes(j->q, j->n, j->k);
+    j->chunk = j->k > 0 && j->k < CHUNK_ELEMENTS ? CHUNK_ELEMENTS / j->k : 1;
+    if (j->chunk > 16) j->chunk &= ~(int64_t)15; /* whole cache lines of whatever planes hold a few bytes a row */
+    j->chunks_per_matrix = (j->n + j->chunk - 1) / j->chunk;
+    if (rows == 0 || j->k == 0) return LB_OK;
+    if (rows * j->k <= 4096)
+        fn(j, 0, 1); /* not worth waking threads */
+    else
+        lb_pool_run(pool, fn, j);
+    if (atomic_load(&j->failed)) return lb_fail(LB_ENOMEM, "no memory for rows of %lld elements", (long long)j->k);
+    if (atomic_load(&j->interrupted)) return lb_fail(LB_EINTERRUPTED, "interrupted after %lld of %lld rows",
+                                                     atomic_load(&j->rows_done), (long long)rows);
+    return LB_OK;
+}
+
+lb_status lb_tensor_quantize(const lb_tensor *t, const lb_quantizer *q, lb_progress_fn progress, void *ctx,
+                             lb_tensor **out) {
+    char text[240];
+    lb_tensor *r = NULL;
+    *out = NULL;
+    lb_tensor_describe(t, text, sizeof text);
+    if (!q) return lb_fail(LB_EINVAL, "quantize %s: no quantizer given", text);
+    if (t->quantizer)
+        return lb_fail(LB_EINVAL, "quantize: %s is quantized already; dequantize it first (that keeps its error)",
+                       text);
+    if (lb_dtype_is_integer(t->dtype))
+        return lb_fail(LB_EINVAL, "quantize: expected a float type, got %s; convert it to f32 first", text);
+    lb_status s = lb_tensor_new(t->buffer->device, LB_QUANT, q, t->rank, t->dims, &r);
+    if (s) return lb_fail_in(s, "quantize %s", text);
+    row_job j = { .from = t, .to = r, .q = q, .progress = progress, .ctx = ctx };
+    if ((s = run_rows(&j, quantize_part))) goto fail;
+    if (progress && j.matrices * j.n > 0) progress(ctx, j.matrices * j.n, j.matrices * j.n);
+    *out = r;
+    return LB_OK;
+fail:
+    lb_tensor_release(r);
+    return lb_fail_in(s, "quantize %s to %s", text, q->name);
+}
+
+lb_status lb_tensor_dequantize(const lb_tensor *t, lb_tensor **out) {
+    char text[240];
+    lb_tensor *r = NULL;
+    *out = NULL;
+    lb_tensor_describe(t, text, sizeof text);
+    if (!t->quantizer) return lb_fail(LB_EINVAL, "dequantize: %s is not quantized", text);
+    if (t->layout)
+        return lb_fail(LB_EUNSUPPORTED, "dequantize: %s is repacked for one kernel; use the tensor it was made from",
+                       text);
+    lb_status s = lb_tensor_new(t->buffer->device, LB_F32, NULL, t->rank, t->dims, &r);
+    if (s) return lb_fail_in(s, "dequantize %s", text);
+    row_job j = { .from = t, .to = r, .q = t->quantizer };
+    if ((s = run_rows(&j, dequantize_part))) {
+        lb_tensor_release(r);
+        return lb_fail_in(s, "dequantize %s", text);
+    }
+    *out = r;
+    return LB_OK;
+}
+
+/* ---- layouts ---- */
+
+static pthread_mutex_t layout_lock = PTHREAD_MUTEX_INITIALIZER;
+
+typedef struct repack_job {
+    const lb_layout *layout;
+    const lb_tensor *from;
+    lb_tensor *to;
+    int64_t n, k, panels_per_matrix;
+    size_t native_bytes, packed_bytes;  /* of one matrix */
+} repack_job;
+
+static void repack_range(void *ctx, int64_t begin, int64_t end) {
+    repack_job *j = ctx;
+    int64_t step = j->layout->row_multiple;
+    while (begin < end) {
+        int64_t matrix = begin / j->panels_per_matrix, first = begin % j->panels_per_matrix;
+        int64_t last = first + (end - begin) < j->panels_per_matrix ? first + (end - begin) : j->panels_per_matrix;
+        int64_t row1 = last * step < j->n ? last * step : j->n;
+        const char *src = (const char *)lb_tensor_data(j->from) + (size_t)matrix * j->native_bytes;
+        char *dst = (char *)lb_tensor_data(j->to) + (size_t)matrix * j->packed_bytes;
+        j->layout->repack(j->from->quantizer, src, j->n, j->k, first * step, row1, dst);
+        begin += last - first;
+    }
+}
+
+/* What `k` wants of `t`: NULL for its native form. */
+static lb_status wanted_layout(const lb_tensor *t, const lb_kernel *k, const lb_layout **out) {
+    *out = k ? k->layout : NULL;
+    if (!k || !k->panel_weights) return LB_OK;
+    const lb_kernel *panel = lb_kernel_panel_for(t->buffer->device, t->quantizer);
+    if (!panel) {
+        char text[240];
+        lb_tensor_describe(t, text, sizeof text);
+        return lb_fail(LB_EUNSUPPORTED, "%s: no kernel on %s has a panel for %s", k->name,
+                       lb_device_name(t->buffer->device), text);
+    }
+    *out = panel->layout;
+    return LB_OK;
+}
+
+static lb_status repack(const lb_tensor *t, const lb_layout *layout, lb_tensor **out) {
+    char text[240];
+    int64_t matrices, n, k;
+    lb_tensor *r = NULL;
+    lb_buffer *b = NULL;
+    lb_tensor_describe(t, text, sizeof text);
+    lb_tensor_matrices(t, &matrices, &n, &k);
+    repack_job j = { .layout = layout, .from = t, .n = n, .k = k };
+    j.packed_bytes = layout->size_bytes(t->quantizer, n, k);
+    j.native_bytes = matrices ? lb_tensor_size_bytes(t) / (size_t)matrices : 0;
+    size_t bytes = j.packed_bytes * (size_t)matrices;
+    lb_status s = lb_buffer_new(t->buffer->device, bytes, &b);
+    if (s || (s = lb_tensor_new_repacked(t, layout->name, bytes, b, &r))) goto fail;
+    lb_buffer_release(b);
+    b = NULL;
+    j.to = r;
+    if (layout->row_multiple < 1) {
+        s = lb_fail(LB_EINTERNAL, "layout %s has no panel height", layout->name);
+        goto fail;
+    }
+    j.panels_per_matrix = (n + layout->row_multiple - 1) / layout->row_multiple;
+    int64_t grain = CHUNK_ELEMENTS / (layout->row_multiple * (k > 0 ? k : 1));
+    s = lb_convert_for(t->buffer->device, matrices * j.panels_per_matrix, grain < 1 ? 1 : grain, repack_range, &j);
+    if (s) goto fail;
+    *out = r;
+    return LB_OK;
+fail:
+    lb_buffer_release(b);
+    lb_tensor_release(r);
+    return lb_fail_in(s, "repack %s into layout %s", text, layout->name);
+}
+
+lb_status lb_tensor_in_layout(lb_tensor *t, const lb_kernel *k, lb_tensor **out_borrowed, uint64_t *spent_ns) {
+    char text[240];
+    const lb_layout *layout;
+    *out_borrowed = NULL;
+    if (spent_ns) *spent_ns = 0;
+    lb_status s = wanted_layout(t, k, &layout);
+    if (s) return s;
+    if (!layout ? !t->layout : t->layout && strcmp(t->layout, layout->name) == 0) {
+        *out_borrowed = t;
+        return LB_OK;
+    }
+    lb_tensor_describe(t, text, sizeof text);
+    if (t->layout)
+        return lb_fail(LB_EUNSUPPORTED, "%s: wants layout %s, got %s; use the tensor that it was made from",
+                       k ? k->name : "?",
+                       layout ? layout->name : "native", text);
+    if (t->rank < 2 || !lb_tensor_is_dense(t))
+        return lb_fail(LB_EINVAL, "layout %s: expected a dense matrix, got %s", layout->name, text);
+    pthread_mutex_lock(&layout_lock);
+    lb_tensor *have = t->repacked;
+    while (have && strcmp(have->layout, layout->name) != 0) have = have->repacked;
+    if (!have) {
+        uint64_t start = now_ns();
+        if ((s = repack(t, layout, &have)) == LB_OK) {
+            have->repacked = t->repacked;
+            t->repacked = have;
+            if (spent_ns) *spent_ns = now_ns() - start;
+        }
+    }
+    pthread_mutex_unlock(&layout_lock);
+    *out_borrowed = have;
+    return s;
+}
+
+/* ---- exact re-encoding ---- */
+
+static void widen_part(void *ctx, int part, int parts) {
+    row_job *j = ctx;
+    (void)part, (void)parts;
+    int64_t matrix, row0, row1;
+    const lb_quantizer *from = j->from->quantizer;
+    size_t from_bytes = from->size_bytes(from, j->n, j->k);
+    while (next_rows(j, &matrix, &row0, &row1)) {
+        const char *src = (const char *)lb_tensor_data(j->from) + (size_t)matrix * from_bytes;
+        char *dst = (char *)lb_tensor_data(j->to) + (size_t)matrix * j->matrix_bytes;
+        if (!from->widen(from, j->q, src, j->n, j->k, row0, row1, dst)) atomic_store(&j->refused, 1);
+    }
+}
+
+lb_status lb_tensor_widen(const lb_tensor *t, const lb_quantizer *to, lb_tensor **out) {
+    *out = NULL;
+    if (t->dtype != LB_QUANT) return lb_fail(LB_EINVAL, "widen: only a quantized tensor can be re-encoded");
+    if (!t->quantizer->widen || t->quantizer->family != to->family) return LB_OK;
+    lb_tensor *r = NULL;
+    lb_status s = lb_tensor_new(t->buffer->device, LB_QUANT, to, t->rank, t->dims, &r);
+    if (s) return s;
+    row_job j = { .from = t, .to = r, .q = to };
+    s = run_rows(&j, widen_part);
+    if (s || atomic_load(&j.refused)) lb_tensor_release(r);
+    else *out = r;
+    return s;
+}

@@ -1,0 +1,37 @@
+/* act_q8_32_avx512.c: one f32 row to LB_ACT_Q8_32 codes, scales and block sums. */
+#include "act_q8_32_avx512.h"
+
+#include <immintrin.h>
+
+size_t lb_act_q8_32_bytes(const struct lb_quantizer *q, int64_t k) {
+    (void)q;
+    return (size_t)(k / 32) * sizeof(lb_act_q8_32);
+}
+
+/* As activation.c: NaN (also Inf * 0) becomes 0, overflow saturates. */
+static inline __m512i codes_16(__m512 x, __m512 id) {
+    __m512 f = _mm512_mul_ps(x, id);
+    __mmask16 number = _mm512_cmp_ps_mask(f, f, _CMP_ORD_Q);
+    f = _mm512_min_ps(_mm512_max_ps(f, _mm512_set1_ps(-127.0f)), _mm512_set1_ps(127.0f));
+    return _mm512_maskz_cvtps_epi32(number, f);
+}
+
+void lb_act_q8_32_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
+    (void)q;
+    lb_act_q8_32 *b = act;
+    for (int64_t i = 0; i < k / 32; i++, b++, x += 32) {
+        __m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + 16);
+        /* a NaN is never the larger: maxps returns its second operand then */
+        __m512 m = _mm512_max_ps(_mm512_abs_ps(x0), _mm512_setzero_ps());
+        float amax = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x1), m));
+        __m512 id = _mm512_set1_ps(amax > 0 ? 127.0f / amax : 0);
+        __m512i q0 = codes_16(x0, id), q1 = codes_16(x1, id);
+        _mm_storeu_si128((__m128i *)b->q, _mm512_cvtepi32_epi8(q0));
+        _mm_storeu_si128((__m128i *)(b->q + 16), _mm512_cvtepi32_epi8(q1));
+        int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
+        b->d = amax / 127.0f;
+        b->start = -128 * sum;
+        b->sum = (float)sum;
+        b->half = 0.5f * (float)sum;
+    }
+}

@@ -1,0 +1,24 @@
+/* act_q8_32_avx512.h: activations as int8 in blocks of 32, what the kernels of formats with 32 weights a scale read.
+ *
+ * The codes and scales are LB_ACT_Q8_32's, bit for bit. The sums take the offsets of the weights' codes back:
+ *   start: -128 times the sum of the codes, where the dot product of codes stored with an offset of 128 starts;
+ *   sum, half: the sum of the codes and half of it, for offsets that are no integers; both are exact. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+struct lb_quantizer;
+
+typedef struct lb_act_q8_32 {
+    int8_t q[32];
+    float d;
+    int32_t start;
+    float sum, half;
+} lb_act_q8_32;
+_Static_assert(sizeof(lb_act_q8_32) == 48, "three quarters of a cache line for 32 activations");
+
+#define LB_ACT_KIND_Q8_32 "q8_32/sums"
+
+/* lb_panel.act_bytes and .act_prepare: K / 32 blocks (K is a multiple of 32). */
+size_t lb_act_q8_32_bytes(const struct lb_quantizer *q, int64_t k);
+void lb_act_q8_32_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);

@@ -1,0 +1,56 @@
+/* act_q8_avx512.c: one f32 row to LB_ACT_Q8_256 codes, scales and block sums. */
+#include "act_q8_avx512.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+size_t lb_act_q8_256_bytes(const struct lb_quantizer *q, int64_t k) {
+    (void)q;
+    return (size_t)(k / 256) * sizeof(lb_act_q8_256);
+}
+
+static float block_amax(const float *x) {
+    __m512 m[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps() };
+    for (int i = 0; i < 16; i += 4)
+        for (int j = 0; j < 4; j++) /* a NaN is never the larger: maxps returns its second operand then */
+            m[j] = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + 16 * (i + j))), m[j]);
+    return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(m[0], m[1]), _mm512_max_ps(m[2], m[3])));
+}
+
+/* 64 codes at `x`; the sums of their four runs of 16 land in lanes 0, 4, 8, 12. */
+static inline __m512i codes64(const float *x, __m512 id, int8_t *q) {
+    for (int j = 0; j < 4; j++) {
+        /* As activation.c: NaN (also Inf * 0) becomes 0, overflow saturates. */
+        __m512 f = _mm512_mul_ps(_mm512_loadu_ps(x + 16 * j), id);
+        __mmask16 number = _mm512_cmp_ps_mask(f, f, _CMP_ORD_Q);
+        f = _mm512_min_ps(_mm512_max_ps(f, _mm512_set1_ps(-127.0f)), _mm512_set1_ps(127.0f));
+        __m512i v = _mm512_maskz_cvtps_epi32(number, f);
+        _mm_store_si128((__m128i *)(q + 16 * j), _mm512_cvtepi32_epi8(v));
+    }
+    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), _mm512_load_si512(q));
+    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
+    return _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
+}
+
+void lb_act_q8_256_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
+    (void)q;
+    lb_act_q8_256 *b = act;
+    for (int64_t i = 0; i < k / 256; i++, b++, x += 256) {
+        float amax = block_amax(x), id = amax > 0 ? 127.0f / amax : 0;
+        b->d = amax / 127.0f;
+        __m512 vid = _mm512_set1_ps(id);
+        __m512i sums = _mm512_setzero_si512(); /* lane i = the sum of run i of 16 */
+        for (int j = 0; j < 4; j++) {
+            __m512i s = codes64(x + 64 * j, vid, b->q + 64 * j);
+            sums = _mm512_mask_mov_epi32(sums, (__mmask16)0xf, _mm512_maskz_compress_epi32((__mmask16)0x1111, s));
+            sums = _mm512_shuffle_i32x4(sums, sums, _MM_SHUFFLE(0, 3, 2, 1)); /* the four go round to 12..15 */
+        }
+        _mm512_store_si512(b->neg32, _mm512_mullo_epi32(sums, _mm512_set1_epi32(-32)));
+        __m256i s16 = _mm512_cvtepi32_epi16(sums);
+        _mm256_store_si256((__m256i *)b->sum16, s16);
+        __m256i s32 = _mm256_madd_epi16(s16, _mm256_set1_epi16(1));
+        _mm_store_si128((__m128i *)b->sum32, _mm256_cvtepi32_epi16(s32));
+        b->neg127 = -127 * _mm512_reduce_add_epi32(sums);
+        b->unused[0] = b->unused[1] = 0;
+    }
+}

@@ -1,0 +1,109 @@
+/* gemm_panel.c: phases, workspace and work splitting of gemm kernels that are built on an lb_panel. */
+#include "gemm_panel.h"
+
+#include <string.h>
+
+/* Panels handed out together in a GEMM: 64 weight rows or so stay in L2 while the columns pass. */
+enum { ROWS_PER_CHUNK = 64, COLS_PER_CHUNK = 256, CHUNKS_PER_PART = 8 };
+
+static int64_t columns(const lb_args *a) { return lb_arg(a, LB_GEMM_X)->dims[0]; }
+
+static bool is_gemv(const lb_args *a) { return columns(a) <= LB_GEMM_PANEL_GEMV_ROWS; }
+
+int lb_gemm_panel_phases(const lb_args *a) { return is_gemv(a) ? 1 : 2; }
+
+size_t lb_gemm_panel_workspace(const lb_panel *panel, const lb_args *a, int parts) {
+    int64_t k = lb_arg(a, LB_GEMM_X)->dims[1];
+    size_t stride = 0;
+    for (int32_t i = 0; i < a->t[LB_GEMM_W].count; i++) { /* members of a family may prepare rows of unlike size */
+        size_t s = lb_panel_act_stride(panel->act_bytes(a->t[LB_GEMM_W].items[i]->quantizer, k));
+        if (s > stride) stride = s;
+    }
+    return stride * (size_t)columns(a) * (size_t)(is_gemv(a) ? parts : 1);
+}
+
+void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *bytes, const void *act,
+                      size_t act_stride, int64_t k, int64_t m, int rows, float *out, int64_t out_stride) {
+    float partial[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS];
+    int R = panel->rows;
+    for (int64_t c = 0; c < m; c += panel->max_cols) {
+        int cols = (int)(m - c < panel->max_cols ? m - c : panel->max_cols);
+        const char *from = (const char *)act + (size_t)c * act_stride;
+        float *to = out + c * out_stride;
+        panel->run(q, bytes, from, act_stride, k, cols, rows == R ? to : partial, rows == R ? out_stride : R);
+        for (int i = 0; rows < R && i < cols; i++)
+            memcpy(to + i * out_stride, partial + i * R, (size_t)rows * sizeof(float));
+    }
+}
+
+/* One launch's operands, resolved. */
+typedef struct problem {
+    const lb_panel *panel;
+    const lb_quantizer *q;
+    const float *x;
+    const uint8_t *w;
+    float *out;
+    int64_t m, n, k, panels;
+    size_t panel_bytes, act_stride;
+} problem;
+
+static problem resolve(const lb_panel *panel, const lb_args *a, const lb_launch *l) {
+    const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
+    problem p = { .panel = panel, .q = w->quantizer, .x = lb_tensor_f32(x), .w = lb_tensor_data(w),
+                  .out = lb_tensor_data(lb_arg(a, LB_GEMM_OUT)), .m = x->dims[0], .n = w->dims[0], .k = x->dims[1] };
+    p.panels = (p.n + panel->rows - 1) / panel->rows;
+    p.panel_bytes = panel->panel_bytes(p.q, p.k);
+    p.act_stride = lb_panel_act_stride(panel->act_bytes(p.q, p.k));
+    return p;
+}
+
+/* Panels [p0, p1) times columns [c0, c1). */
+static void run_block(const problem *p, const char *act, int64_t p0, int64_t p1, int64_t c0, int64_t c1) {
+    int R = p->panel->rows;
+    for (int64_t c = c0; c < c1; c += p->panel->max_cols) {
+        int64_t cols = c1 - c < p->panel->max_cols ? c1 - c : p->panel->max_cols;
+        for (int64_t i = p0; i < p1; i++) {
+            int rows = (int)(p->n - i * R < R ? p->n - i * R : R);
+            lb_panel_run_any(p->panel, p->q, p->w + (size_t)i * p->panel_bytes, act + (size_t)c * p->act_stride,
+                             p->act_stride, p->k, cols, rows, p->out + c * p->n + i * R, p->n);
+        }
+    }
+}
+
+static void launch_gemv(const problem *p, const lb_launch *l) {
+    char *act = (char *)l->workspace + (size_t)l->part * p->act_stride * (size_t)p->m;
+    int64_t begin, end;
+    lb_split(p->panels, 1, l->part, l->parts, &begin, &end);
+    if (begin == end) return;
+    for (int64_t i = 0; i < p->m; i++)
+        p->panel->act_prepare(p->q, p->x + i * p->k, p->k, act + (size_t)i * p->act_stride);
+    run_block(p, act, begin, end, 0, p->m);
+}
+
+static void launch_gemm(const problem *p, const lb_launch *l) {
+    int64_t per_chunk = ROWS_PER_CHUNK / p->panel->rows, wanted = (int64_t)l->parts * CHUNKS_PER_PART;
+    int64_t across = (p->m + COLS_PER_CHUNK - 1) / COLS_PER_CHUNK; /* column blocks */
+    while (per_chunk > 1 && (p->panels + per_chunk - 1) / per_chunk * across < wanted) per_chunk /= 2;
+    int64_t down = (p->panels + per_chunk - 1) / per_chunk;
+    for (;;) {
+        int64_t item = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed);
+        if (item >= down * across) return;
+        int64_t p0 = item / across * per_chunk, p1 = p0 + per_chunk < p->panels ? p0 + per_chunk : p->panels;
+        int64_t c0 = item % across * COLS_PER_CHUNK, c1 = c0 + COLS_PER_CHUNK < p->m ? c0 + COLS_PER_CHUNK : p->m;
+        run_block(p, l->workspace, p0, p1, c0, c1);
+    }
+}
+
+void lb_gemm_panel_launch(const lb_panel *panel, const lb_args *a, const lb_launch *l) {
+    problem p = resolve(panel, a, l);
+    if (is_gemv(a)) {
+        launch_gemv(&p, l);
+    } else if (l->phase == 0) {
+        int64_t begin, end;
+        lb_split(p.m, 1, l->part, l->parts, &begin, &end);
+        for (int64_t i = begin; i < end; i++)
+            panel->act_prepare(p.q, p.x + i * p.k, p.k, (char *)l->workspace + (size_t)i * p.act_stride);
+    } else {
+        launch_gemm(&p, l);
+    }
+}

@@ -1,0 +1,46 @@
+/* gemm_panel.h: the gemm driver shared by every kernel whose inner loop is an lb_panel.
+ *
+ * A matrix kernel describes its inner loop as an lb_panel over an lb_layout that stores ceil(N / rows) panels of
+ * panel_bytes(q, K) each, one after the other (the missing rows of the last one are zero), and gets phases, work
+ * splitting, workspace and partial panels from here:
+ *
+ *     static const lb_panel panel = { .rows = 16, ... };
+ *     LB_GEMM_PANEL(panel)                       // defines static workspace_bytes() and launch()
+ *     const lb_kernel lb_kernel_gemm_x_avx512 = {
+ *         ..., .panel = &panel, .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes,
+ *         .launch = launch };
+ *
+ * Few rows of x (M <= LB_GEMM_PANEL_GEMV_ROWS): one phase. Every part turns x into its own copy of the prepared
+ * activations (cheaper than a barrier) and streams one contiguous run of panels.
+ * More: phase 0 prepares the rows of x, split over the parts; phase 1 hands out blocks of panels by the ticket, so
+ * that a disturbed core delays its own block only. Each weight panel meets all columns while it is in the cache.
+ * The result does not depend on the split, because lb_panel.run gives a row the same bits in any batch. */
+#pragma once
+#include "../../engine/kernel.h"
+#include "../../engine/ops/slots.h"
+
+#define LB_GEMM_PANEL_GEMV_ROWS 4
+/* lb_panel.rows and .max_cols may not exceed these (stack buffers of the drivers). */
+#define LB_PANEL_MAX_ROWS 32
+#define LB_PANEL_MAX_COLS 64
+
+/* 1 or 2, by M. */
+int lb_gemm_panel_phases(const lb_args *a);
+size_t lb_gemm_panel_workspace(const lb_panel *panel, const lb_args *a, int parts);
+void lb_gemm_panel_launch(const lb_panel *panel, const lb_args *a, const lb_launch *l);
+
+/* Bytes from one prepared activation row to the next, for rows of act_bytes: a multiple of 64 and an odd number
+ * of cache lines, so that the columns of a tile never share the same sets of a 4 KiB-per-way L1. */
+static inline size_t lb_panel_act_stride(size_t act_bytes) {
+    size_t lines = (act_bytes + 63) / 64;
+    return (lines | 1) * 64;
+}
+
+/* run() over columns [0, m) of prepared activations for one panel of which `rows` rows exist; any m.
+ * out[i * out_stride + r], r < rows only. */
+void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *bytes, const void *act,
+                      size_t act_stride, int64_t k, int64_t m, int rows, float *out, int64_t out_stride);
+
+#define LB_GEMM_PANEL(p)                                                                                             \
+    static size_t workspace_bytes(const lb_args *a, int parts) { return lb_gemm_panel_workspace(&(p), a, parts); }   \
+    static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_panel_launch(&(p), a, l); }

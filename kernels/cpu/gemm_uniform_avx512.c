@@ -1,0 +1,95 @@
+/* gemm_uniform_avx512.c: gemm over uniform-2/3/4/5/6/8 weights in rows16 panels: w = (q - (2^b - 1) / 2) * s. */
+#include "rows16_g32.h"
+
+/* The offset of b bits is 2^(b-1) - 1/2. */
+#define FORMAT(b) (g32){ .bits = b, .bias = 128 - (1 << (b - 1)), .half = true, .wide = true }
+
+G32_TILES(tiles, false)
+G32_TILES(tiles_half, true)
+
+/* A function for each width, so that each knows its shifts. */
+#define RUN(b)                                                                                                       \
+    static __attribute__((noinline)) void run_##b(const void *panel, const void *act, size_t stride, int64_t k,      \
+                                                  int cols, float *out, int64_t out_stride) {                        \
+        g32_run(FORMAT(b), b == 8 ? tiles_half : tiles, panel, act, stride, k, cols, out, out_stride);              \
+    }
+RUN(2) RUN(3) RUN(4) RUN(5) RUN(6) RUN(8)
+
+static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
+                float *out, int64_t out_stride) {
+    switch (q->bits) {
+    case 2: run_2(panel, act, stride, k, cols, out, out_stride); break;
+    case 3: run_3(panel, act, stride, k, cols, out, out_stride); break;
+    case 4: run_4(panel, act, stride, k, cols, out, out_stride); break;
+    case 5: run_5(panel, act, stride, k, cols, out, out_stride); break;
+    case 6: run_6(panel, act, stride, k, cols, out, out_stride); break;
+    default: run_8(panel, act, stride, k, cols, out, out_stride);
+    }
+}
+
+static size_t panel_bytes(const lb_quantizer *q, int64_t k) {
+    return g32_panel_bytes(FORMAT(q->bits), k);
+}
+
+static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
+    return (size_t)((n + 15) / 16) * panel_bytes(q, k);
+}
+
+/* The scale (f32), then 32 indices of b bits, the first in the lowest bits. */
+static void unpack(const g32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale) {
+    memcpy(scale, block, 4);
+    for (int i = 0; i < 32; i++) {
+        int bit = i * f.bits, high = bit % 8 + f.bits > 8; /* an index may straddle two bytes */
+        uint32_t two = block[4 + bit / 8] | (high ? (uint32_t)block[5 + bit / 8] << 8 : 0);
+        codes[i] = (uint8_t)(two >> bit % 8 & ((1u << f.bits) - 1));
+    }
+}
+
+static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                   void *dst) {
+    g32_repack(FORMAT(q->bits), unpack, 4 + 4 * (size_t)q->bits, native, n, k, row0, row1, dst);
+}
+
+static bool supports(const lb_args *a, const char **why) {
+    for (int32_t i = 0; i < a->t[LB_GEMM_W].count; i++) {
+        int b = a->t[LB_GEMM_W].items[i]->quantizer->bits;
+        if ((b >= 2 && b <= 6) || b == 8) continue;
+        *why = "takes 2, 3, 4, 5, 6 or 8 bits";
+        return false;
+    }
+    return true;
+}
+
+static const lb_layout layout = { .name = "rows16", .size_bytes = size_bytes, .repack = repack, .row_multiple = 16 };
+static const lb_panel panel_ops = {
+    .rows = 16,
+    .max_cols = LB_PANEL_MAX_COLS,
+    .run = run,
+    .panel_bytes = panel_bytes,
+    .act_prepare = lb_act_q8_32_prepare,
+    .act_bytes = lb_act_q8_32_bytes,
+    .act_kind = LB_ACT_KIND_Q8_32,
+};
+LB_GEMM_PANEL(panel_ops)
+
+const lb_kernel lb_kernel_gemm_uniform_avx512 = {
+    .name = "gemm.uniform.avx512",
+    .op = "gemm",
+    .device = "cpu",
+    .about = "rows16 panels with the codes as bit fields; vpdpbusd, whose offset of (2^b - 1) / 2 sums of activations "
+             "take back, f32 once per 32",
+    .source = "luabench",
+    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI,
+    .format = "uniform",
+    .layout = &layout,
+    .act = LB_ACT_Q8_32,
+    .acc = LB_ACC_I32_F32,
+    .compute = LB_COMPUTE_INT8,
+    G32_TOLERANCE,
+    .priority = 20,
+    .panel = &panel_ops,
+    .supports = supports,
+    .phases = lb_gemm_panel_phases,
+    .workspace_bytes = workspace_bytes,
+    .launch = launch,
+};

@@ -1,0 +1,397 @@
+/* moe_ffn_panels_avx512.c: one grouped, fused dispatch of a MoE layer's experts, built from the lb_panels of whatever
+ * formats the experts have.
+ *
+ * Four phases:
+ *   0  each token's row of x is prepared once per activation kind that its experts read, and copied to the token's
+ *      places in expert order, so that an expert's rows lie one after the other;
+ *   1  gate and up panels side by side, SwiGLU on the 16 or 32 rows just made, h written;
+ *   2  the rows of h are prepared;
+ *   3  down panels, y written.
+ * The work of phases 1 and 3 is items of (expert, run of panels), sized to cost about the same and handed out by the
+ * ticket, the costliest experts first: one token keeps all threads busy, and one popular expert does not set the end.
+ *
+ * Every part derives the same list of experts from offsets and classes in phase 0, into its own slice of the
+ * workspace, which spares a barrier and shared cache lines. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "gemm_panel.h"
+
+enum { MAX_KINDS = 8, ITEMS_PER_PART = 32, GATE = 0, UP = 1, DOWN = 2 };
+
+/* ---- panels of formats ---- */
+
+/* The panel that the executor packed these weights for; NULL = none. */
+static const lb_panel *panel_for(const lb_tensor *w) {
+    const lb_kernel *k = w->quantizer ? lb_kernel_panel_for(w->buffer->device, w->quantizer) : NULL;
+    return k ? k->panel : NULL;
+}
+
+/* Activation kinds in the order of first use, with the place of each one's rows in the workspace. */
+typedef struct kinds {
+    int count;
+    const lb_panel *panel[MAX_KINDS];
+    const lb_quantizer *q[MAX_KINDS];
+    size_t stride[MAX_KINDS], at[MAX_KINDS];
+    size_t end;
+} kinds;
+
+/* The index of the kind that `w`'s panel reads, added if new; -1 if there are too many. */
+static int kind_of(kinds *s, const lb_panel *panel, const lb_quantizer *q, int64_t k, int64_t slots) {
+    for (int i = 0; i < s->count; i++)
+        if (s->panel[i] == panel || !strcmp(s->panel[i]->act_kind, panel->act_kind)) return i;
+    if (s->count == MAX_KINDS) return -1;
+    int i = s->count++;
+    s->panel[i] = panel;
+    s->q[i] = q;
+    s->stride[i] = lb_panel_act_stride(panel->act_bytes(q, k));
+    s->at[i] = s->end;
+    s->end += s->stride[i] * (size_t)slots;
+    return i;
+}
+
+/* ---- the plan of a launch ---- */
+
+/* One projection of an expert. */
+typedef struct projection {
+    const lb_panel *panel;
+    const lb_quantizer *q;
+    const uint8_t *bytes;
+    size_t panel_bytes;
+    int kind;
+} projection;
+
+typedef struct expert {
+    int32_t first, rows;           /* its rows in sorted order */
+    int64_t unit[2], units[2];     /* rows of weights per step, and steps, of gate + up [0] and down [1] */
+    int64_t items[2], item0[2];    /* items that these are split into, and items before */
+    double cost[2];
+    projection p[3];
+} expert;
+
+typedef struct plan {
+    int count;
+    int64_t items[2], rows;
+    kinds x, h;
+    expert e[];
+} plan;
+
+typedef struct shape { int64_t tokens, k, slots, hidden, inner, experts; } shape;
+
+static shape shape_of(const lb_args *a) {
+    shape s = { .tokens = lb_arg(a, LB_FFN_X)->dims[0], .slots = lb_arg(a, LB_FFN_ROWS)->dims[0],
+                .hidden = lb_arg(a, LB_FFN_X)->dims[1], .inner = lb_arg(a, LB_FFN_H)->dims[1],
+                .experts = a->t[LB_FFN_GATE].count };
+    s.k = s.slots / s.tokens;
+    return s;
+}
+
+static size_t plan_bytes(shape s) { return (sizeof(plan) + (size_t)s.experts * sizeof(expert) + 63) / 64 * 64; }
+
+static const int32_t *i32_of(const lb_args *a, int slot) { return lb_tensor_data(lb_arg(a, slot)); }
+
+/* Workspace: a plan per part; place and expert of each slot; prepared rows of x, then of h. */
+typedef struct space { plan *mine; int32_t *place, *owner; char *x; } space;
+
+static size_t slots_bytes(shape s) { return ((size_t)s.slots * sizeof(int32_t) + 63) / 64 * 64; }
+
+static space space_of(const lb_launch *l, shape s) {
+    char *base = l->workspace;
+    space w = { .mine = (plan *)(void *)(base + (size_t)l->part * plan_bytes(s)) };
+    base += (size_t)l->parts * plan_bytes(s);
+    w.place = (int32_t *)(void *)base;
+    w.owner = (int32_t *)(void *)(base + slots_bytes(s));
+    w.x = base + 2 * slots_bytes(s);
+    return w;
+}
+
+/* The kinds of all weights: the most that any routing needs. */
+static bool all_kinds(const lb_args *a, shape s, kinds *x, kinds *h, const char **why) {
+    *x = *h = (kinds){ 0 };
+    for (int slot = LB_FFN_GATE; slot <= LB_FFN_DOWN; slot++)
+        for (int32_t e = 0; e < a->t[slot].count; e++) {
+            const lb_tensor *w = a->t[slot].items[e];
+            const lb_panel *p = panel_for(w);
+            if (!p) {
+                *why = "an expert's weights have a format without a panel kernel on this device";
+                return false;
+            }
+            bool down = slot == LB_FFN_DOWN;
+            if (kind_of(down ? h : x, p, w->quantizer, down ? s.inner : s.hidden, s.slots) < 0) {
+                *why = "the experts' formats need more than 8 forms of activations";
+                return false;
+            }
+        }
+    return true;
+}
+
+static bool supports(const lb_args *a, const char **why) {
+    kinds x, h;
+    return all_kinds(a, shape_of(a), &x, &h, why);
+}
+
+static size_t workspace_bytes(const lb_args *a, int parts) {
+    shape s = shape_of(a);
+    kinds x, h;
+    const char *why;
+    if (!all_kinds(a, s, &x, &h, &why)) return 0; /* supports() said so before */
+    return (size_t)parts * plan_bytes(s) + 2 * slots_bytes(s) + x.end + h.end;
+}
+
+static projection project(const lb_tensor *w, int64_t k, int64_t slots, kinds *s) {
+    projection p = { .panel = panel_for(w), .q = w->quantizer, .bytes = lb_tensor_data(w) };
+    p.panel_bytes = p.panel->panel_bytes(p.q, k);
+    p.kind = kind_of(s, p.panel, p.q, k, slots);
+    return p;
+}
+
+/* A stage's time for ordering and sizing only: its bytes at 20 GB/s and its products at 600 Gop/s, in ns. */
+static double cost_ns(double bytes, double rows, double products) { return bytes / 20 + rows * products * 2 / 600; }
+
+static void fill_expert(const lb_args *a, shape s, int64_t e, plan *p, expert *x) {
+    for (int j = GATE; j <= DOWN; j++) {
+        const lb_tensor *w = a->t[LB_FFN_GATE + j].items[e];
+        x->p[j] = project(w, j == DOWN ? s.inner : s.hidden, s.slots, j == DOWN ? &p->h : &p->x);
+    }
+    int gate = x->p[GATE].panel->rows, up = x->p[UP].panel->rows;
+    x->unit[0] = gate > up ? gate : up;
+    x->unit[1] = x->p[DOWN].panel->rows;
+    x->units[0] = (s.inner + x->unit[0] - 1) / x->unit[0];
+    x->units[1] = (s.hidden + x->unit[1] - 1) / x->unit[1];
+    double per_row = (double)x->p[GATE].panel_bytes / gate + (double)x->p[UP].panel_bytes / up;
+    double products = (double)s.inner * (double)s.hidden;
+    x->cost[0] = cost_ns(per_row * (double)s.inner, x->rows, 2 * products);
+    x->cost[1] = cost_ns((double)x->p[DOWN].panel_bytes * (double)x->units[1], x->rows, products);
+}
+
+/* The experts that have rows and are of the class, costliest first, with their kinds and numbers of items. */
+static void make_plan(const lb_args *a, shape s, int parts, plan *p) {
+    const int32_t *offsets = i32_of(a, LB_FFN_OFFSETS), *cls = i32_of(a, LB_FFN_CLASS);
+    double only = a->p[LB_FFN_P_CLASS], total[2] = { 0, 0 };
+    *p = (plan){ 0 };
+    for (int64_t e = 0; e < s.experts; e++) {
+        if (offsets[e + 1] <= offsets[e] || (only >= 0 && cls[e] != (int32_t)only)) continue;
+        expert x = { .first = offsets[e], .rows = offsets[e + 1] - offsets[e] };
+        fill_expert(a, s, e, p, &x);
+        int at = p->count++;
+        for (; at > 0 && p->e[at - 1].cost[0] < x.cost[0]; at--) p->e[at] = p->e[at - 1];
+        p->e[at] = x;
+        p->rows += x.rows;
+        total[0] += x.cost[0];
+        total[1] += x.cost[1];
+    }
+    for (int i = 0; i < p->count; i++)
+        for (int st = 0; st < 2; st++) {
+            expert *x = &p->e[i];
+            x->items[st] = 1 + (int64_t)(x->cost[st] / total[st] * parts * ITEMS_PER_PART);
+            if (x->items[st] > x->units[st]) x->items[st] = x->units[st];
+            x->item0[st] = p->items[st];
+            p->items[st] += x->items[st];
+        }
+}
+
+/* The rows of h are prepared behind those of x: where that is depends on the kinds in use. */
+static char *h_rows(const plan *p, const space *w, int kind) { return w->x + p->x.end + p->h.at[kind]; }
+
+/* ---- phase 0: x ---- */
+
+/* Prepares or copies token t's row to slot r's place, for one kind. done[kind] is the token's finished row. */
+static void place_row(const plan *p, const space *w, const float *x, int64_t hidden, int kind, int32_t at,
+                      const char **done) {
+    size_t stride = p->x.stride[kind];
+    char *to = w->x + p->x.at[kind] + (size_t)at * stride;
+    if (done[kind] == to) return;
+    if (done[kind]) memcpy(to, done[kind], p->x.panel[kind]->act_bytes(p->x.q[kind], hidden));
+    else p->x.panel[kind]->act_prepare(p->x.q[kind], x, hidden, to);
+    if (!done[kind]) done[kind] = to;
+}
+
+static void prepare_x(const lb_args *a, const lb_launch *l, shape s, const space *w) {
+    const plan *p = w->mine;
+    const int32_t *rows = i32_of(a, LB_FFN_ROWS);
+    int64_t t0, t1;
+    lb_split(s.tokens, 1, l->part, l->parts, &t0, &t1);
+    for (int64_t r = t0 * s.k; r < t1 * s.k; r++) w->owner[r] = -1;
+    for (int i = 0; i < p->count; i++)
+        for (int32_t at = p->e[i].first; at < p->e[i].first + p->e[i].rows; at++) {
+            int32_t r = rows[at];
+            if (r < t0 * s.k || r >= t1 * s.k) continue;
+            w->place[r] = at;
+            w->owner[r] = i;
+        }
+    for (int64_t t = t0; t < t1; t++) {
+        const float *x = lb_tensor_f32(lb_arg(a, LB_FFN_X)) + t * s.hidden;
+        const char *done[MAX_KINDS] = { NULL };
+        for (int64_t r = t * s.k; r < (t + 1) * s.k; r++) {
+            if (w->owner[r] < 0) continue;
+            const expert *e = &p->e[w->owner[r]];
+            place_row(p, w, x, s.hidden, e->p[GATE].kind, w->place[r], done);
+            if (e->p[UP].kind != e->p[GATE].kind)
+                place_row(p, w, x, s.hidden, e->p[UP].kind, w->place[r], done);
+        }
+    }
+}
+
+/* ---- phase 1: gate, up, SwiGLU ---- */
+
+/* e^x: 2^n times the Taylor polynomial of degree 7 on |r| <= ln 2 / 2 (error below half an ulp). scalef takes care of
+ * the ends; the bounds keep Inf - Inf out of r, and NaN passes. */
+static inline __m512 exp_16(__m512 x) {
+    x = _mm512_max_ps(_mm512_set1_ps(-200.0f), _mm512_min_ps(_mm512_set1_ps(200.0f), x));
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
+    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693145751953125f), x);
+    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(1.42860677e-6f), r);
+    static const float taylor[] = { 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f };
+    __m512 sum = _mm512_set1_ps(1.0f / 5040);
+    for (int i = 0; i < 7; i++) sum = _mm512_fmadd_ps(sum, r, _mm512_set1_ps(taylor[i]));
+    return _mm512_scalef_ps(sum, n);
+}
+
+static inline __m512 swiglu_16(__m512 gate, __m512 up) {
+    __m512 below = _mm512_add_ps(_mm512_set1_ps(1.0f), exp_16(_mm512_sub_ps(_mm512_setzero_ps(), gate)));
+    return _mm512_mul_ps(_mm512_div_ps(gate, below), up);
+}
+
+static __mmask16 lanes(int64_t n) { return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1); }
+
+/* `unit` rows of weights from row0 on (row0 a multiple of unit) times `cols` prepared rows, to out[col][unit]. Panels
+ * that lie wholly behind the last row, n, are left out: their part of `out` is not read. */
+static void run_unit(const projection *p, const char *act, size_t stride, int64_t k, int64_t n, int64_t row0,
+                     int64_t unit, int cols, float *out) {
+    int rows = p->panel->rows;
+    for (int64_t r = 0; r < unit && row0 + r < n; r += rows)
+        p->panel->run(p->q, p->bytes + (size_t)((row0 + r) / rows) * p->panel_bytes, act, stride, k, cols, out + r,
+                      unit);
+}
+
+static int min_cols(int a, int b) {
+    int m = a < b ? a : b;
+    return m < LB_PANEL_MAX_COLS ? m : LB_PANEL_MAX_COLS;
+}
+
+/* Units [u0, u1) of one expert's gate and up, all its rows. */
+static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1) {
+    float gate[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
+    float up[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
+    const projection *pg = &e->p[GATE], *pu = &e->p[UP];
+    const kinds *x = &w->mine->x;
+    const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
+    float *h = lb_tensor_data(lb_arg(a, LB_FFN_H));
+    int step = min_cols(pg->panel->max_cols, pu->panel->max_cols);
+    for (int32_t c = 0; c < e->rows; c += step) {
+        int cols = e->rows - c < step ? e->rows - c : step;
+        size_t gs = x->stride[pg->kind], us = x->stride[pu->kind], at = (size_t)(e->first + c);
+        const char *ag = w->x + x->at[pg->kind] + at * gs, *au = w->x + x->at[pu->kind] + at * us;
+        for (int64_t u = u0; u < u1; u++) {
+            int64_t unit = e->unit[0], row0 = u * unit;
+            run_unit(pg, ag, gs, s.hidden, s.inner, row0, unit, cols, gate);
+            run_unit(pu, au, us, s.hidden, s.inner, row0, unit, cols, up);
+            for (int i = 0; i < cols; i++)
+                for (int64_t r = 0; r < unit && row0 + r < s.inner; r += 16) {
+                    __m512 g = _mm512_load_ps(gate + i * unit + r), v = _mm512_load_ps(up + i * unit + r);
+                    float *to = h + (int64_t)slots[c + i] * s.inner + row0 + r;
+                    _mm512_mask_storeu_ps(to, lanes(s.inner - row0 - r), swiglu_16(g, v));
+                }
+        }
+    }
+}
+
+/* ---- phases 2 and 3: h, down ---- */
+
+static void prepare_h(const lb_args *a, const lb_launch *l, shape s, const space *w) {
+    const plan *p = w->mine;
+    const int32_t *rows = i32_of(a, LB_FFN_ROWS);
+    const float *h = lb_tensor_f32(lb_arg(a, LB_FFN_H));
+    int64_t begin, end, before = 0;
+    lb_split(p->rows, 1, l->part, l->parts, &begin, &end);
+    for (int i = 0; i < p->count; before += p->e[i].rows, i++) {
+        const expert *e = &p->e[i];
+        const projection *d = &e->p[DOWN];
+        size_t stride = p->h.stride[d->kind];
+        int64_t from = begin > before ? begin - before : 0, to = end - before < e->rows ? end - before : e->rows;
+        for (int64_t j = from; j < to; j++) {
+            int64_t at = e->first + j;
+            d->panel->act_prepare(d->q, h + (int64_t)rows[at] * s.inner, s.inner,
+                                  h_rows(p, w, d->kind) + (size_t)at * stride);
+        }
+    }
+}
+
+/* Units [u0, u1) of one expert's down, all its rows. */
+static void down(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1) {
+    float out[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
+    const projection *p = &e->p[DOWN];
+    const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
+    float *y = lb_tensor_data(lb_arg(a, LB_FFN_Y));
+    int step = min_cols(p->panel->max_cols, LB_PANEL_MAX_COLS);
+    size_t stride = w->mine->h.stride[p->kind];
+    const char *act = h_rows(w->mine, w, p->kind) + (size_t)e->first * stride;
+    for (int32_t c = 0; c < e->rows; c += step) {
+        int cols = e->rows - c < step ? e->rows - c : step;
+        for (int64_t u = u0; u < u1; u++) {
+            int64_t unit = e->unit[1], row0 = u * unit;
+            run_unit(p, act + (size_t)c * stride, stride, s.inner, s.hidden, row0, unit, cols, out);
+            for (int i = 0; i < cols; i++)
+                for (int64_t r = 0; r < unit && row0 + r < s.hidden; r += 16) {
+                    float *to = y + (int64_t)slots[c + i] * s.hidden + row0 + r;
+                    _mm512_mask_storeu_ps(to, lanes(s.hidden - row0 - r), _mm512_load_ps(out + i * unit + r));
+                }
+        }
+    }
+}
+
+/* Takes items of a stage (0: gate and up, 1: down) until there are none. */
+static void work_off(const lb_args *a, const lb_launch *l, shape s, const space *w, int stage) {
+    const plan *p = w->mine;
+    int at = 0; /* tickets only grow, so the search goes on from the last expert */
+    for (;;) {
+        int64_t item = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed);
+        if (item >= p->items[stage]) return;
+        while (item >= p->e[at].item0[stage] + p->e[at].items[stage]) at++;
+        const expert *e = &p->e[at];
+        int64_t i = item - e->item0[stage], n = e->items[stage], units = e->units[stage];
+        (stage ? down : gate_up)(a, s, w, e, units * i / n, units * (i + 1) / n);
+    }
+}
+
+static int phases(const lb_args *a) {
+    (void)a;
+    return 4;
+}
+
+static void launch(const lb_args *a, const lb_launch *l) {
+    shape s = shape_of(a);
+    space w = space_of(l, s);
+    switch (l->phase) {
+    case 0:
+        make_plan(a, s, l->parts, w.mine);
+        prepare_x(a, l, s, &w);
+        break;
+    case 1: work_off(a, l, s, &w, 0); break;
+    case 2: prepare_h(a, l, s, &w); break;
+    default: work_off(a, l, s, &w, 1);
+    }
+}
+
+const lb_kernel lb_kernel_moe_ffn_panels_avx512 = {
+    .name = "moe_ffn.panels.avx512",
+    .op = "moe_ffn",
+    .device = "cpu",
+    .about = "experts of any formats with panel kernels, mixed freely; activations prepared once, gate and up fused "
+             "with SwiGLU; (expert, run of panels) handed out by ticket, costliest first",
+    .source = "luabench",
+    .isa = LB_ISA_AVX512,
+    .format = "any",
+    .act = LB_ACT_Q8_256,
+    .acc = LB_ACC_I32_F32,
+    .compute = LB_COMPUTE_INT8,
+    .tolerance = 1e-10,
+    .tolerance_why = "the panels' own error (exact int32 blocks, f32 between them, about 1e-14) and an exponential "
+                     "within 2e-7; h is checked before y, and y on the h that was made",
+    .priority = 20,
+    .panel_weights = true,
+    .supports = supports,
+    .phases = phases,
+    .workspace_bytes = workspace_bytes,
+    .launch = launch,
+};

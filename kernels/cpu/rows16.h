@@ -1,0 +1,144 @@
+/* rows16.h: what the K-quant panel kernels share: the rows16 layout's packing, and register-level pieces.
+ *
+ * A rows16 panel is 16 weight rows, interleaved so that lane r of a vector belongs to row r: vector g (0..63) of a
+ * block of 256 holds elements 4g..4g+3 of every row, which is what one vpdpbusd multiplies with 4 broadcast
+ * activations. Several vectors of 2- or 4-bit codes share the 64 bytes of one load, as bit fields. The layout is
+ * lossless and as large as the native blocks: fewer than 16 rows left over are zero blocks.
+ *
+ * Scale bytes stand four to a row's dword, sub-blocks (0, 2, 1, 3): sub-block i is one shift and one mask away, and
+ * masking by 0x00ff00ff gives the pairs (0, 1) and (2, 3) as two int16, ready for vpdpwssd with pairs of sums. */
+#pragma once
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "../../engine/kernel.h"
+#include "act_q8_avx512.h"
+
+#define LB_UNROLL _Pragma("GCC unroll 64")
+#define LB_INLINE static inline __attribute__((always_inline))
+/* Bytes ahead of the reads of weights that are prefetched in kernels that stream them. */
+#define LB_PREFETCH_BYTES 4096
+
+typedef int32_t lb_i32_any __attribute__((may_alias, aligned(4)));
+
+/* acc += the four u8 x s8 products of each lane; the 4 activations at `a` are broadcast by the instruction itself
+ * (gcc 12 would spend a second one on it). The same for two s16 products below. */
+LB_INLINE __m512i lb_dot4(__m512i acc, __m512i weights_u8, const int8_t *a) {
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(weights_u8), "m"(*(const lb_i32_any *)a));
+    return acc;
+}
+
+LB_INLINE __m512i lb_dot2(__m512i acc, __m512i pairs_s16, const int16_t *a) {
+    __asm__("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(pairs_s16), "m"(*(const lb_i32_any *)a));
+    return acc;
+}
+
+/* The dword at `a` in every lane: an addition, because vpbroadcastd takes a slot of the multipliers on Zen 5. */
+LB_INLINE __m512i lb_spread(const int32_t *a) {
+    __m512i v;
+    __asm__("vpaddd %2%{1to16%}, %1, %0" : "=v"(v) : "v"(_mm512_setzero_si512()), "m"(*a));
+    return v;
+}
+
+LB_INLINE __m512i lb_load_ahead(const uint8_t *p) {
+    _mm_prefetch((const char *)p + LB_PREFETCH_BYTES, _MM_HINT_T0);
+    return _mm512_load_si512(p);
+}
+
+LB_INLINE __m512 lb_load_f16x16(const uint8_t *p) {
+    return _mm512_cvtph_ps(_mm256_load_si256((const __m256i *)p));
+}
+
+LB_INLINE __m512i lb_bytes(uint32_t b) { return _mm512_set1_epi32((int)(b * 0x01010101u)); }
+
+/* (v >> bits) & mask, bit fields of every byte; the mask keeps neighbours out. */
+LB_INLINE __m512i lb_field(__m512i v, int bits, uint32_t mask) {
+    return _mm512_and_si512(bits ? _mm512_srli_epi32(v, (unsigned)bits) : v, lb_bytes(mask));
+}
+
+/* The bit position of sub-block i % 4 in its dword of scale bytes. */
+LB_INLINE int lb_scale_shift(int i) { return (i & 3) == 1 ? 16 : (i & 3) == 2 ? 8 : (i & 3) * 8; }
+
+/* Indexes into tables of 4 rows x 4 entries in each 128-bit lane, by the 2-bit codes at `bits` of every byte. */
+LB_INLINE __m512i lb_table_index(__m512i codes, int bits) {
+    const __m512i row = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+    __m512i v = bits ? _mm512_srli_epi32(codes, (unsigned)bits) : codes;
+    return _mm512_ternarylogic_epi32(v, lb_bytes(0x03), row, 0xea); /* (a & b) | c */
+}
+
+/* Four vectors of 6-bit fields from three of bytes: see lb_pack6. */
+LB_INLINE void lb_unpack6(const uint8_t *p, __m512i t[4]) {
+    __m512i p0 = lb_load_ahead(p), p1 = lb_load_ahead(p + 64), p2 = lb_load_ahead(p + 128);
+    t[0] = lb_field(p0, 0, 0x3f);
+    t[1] = lb_field(p1, 0, 0x3f);
+    t[2] = lb_field(p2, 0, 0x3f);
+    t[3] = _mm512_or_si512(_mm512_or_si512(lb_field(p0, 6, 0x03), lb_field(p1, 4, 0x0c)), lb_field(p2, 2, 0x30));
+}
+
+/* ---- packing ---- */
+
+/* Row r's dword in vector v of a block. */
+static inline uint32_t *lb_lane(uint8_t *block, int v, int r) {
+    return (uint32_t *)(void *)block + 16 * v + r;
+}
+
+static inline uint32_t lb_code4(const uint8_t *codes, int g) {
+    uint32_t v;
+    memcpy(&v, codes + 4 * g, 4);
+    return v;
+}
+
+/* Bytes of sub-blocks 4i..4i+3 in the order that lb_scale_shift expects. */
+static inline uint32_t lb_scale4(const uint8_t *s) {
+    return (uint32_t)s[0] | (uint32_t)s[2] << 8 | (uint32_t)s[1] << 16 | (uint32_t)s[3] << 24;
+}
+
+/* Packs row r's four dwords of 6-bit fields into three dwords: the top two bits of each hold a part of t[3]. */
+static inline void lb_pack6(uint8_t *at, int r, const uint32_t t[4]) {
+    for (int i = 0; i < 3; i++)
+        *lb_lane(at, i, r) = t[i] | ((t[3] >> (2 * i)) & 0x03030303u) << 6;
+}
+
+/* The 6-bit scales and minima of q4_k and q5_k from their 12 bytes. */
+static inline void lb_scales12(const uint8_t *s, uint8_t sc[8], uint8_t m[8]) {
+    for (int j = 0; j < 4; j++) {
+        sc[j] = s[j] & 63;
+        m[j] = s[j + 4] & 63;
+        sc[j + 4] = (uint8_t)((s[j + 8] & 15) | (s[j] >> 6) << 4);
+        m[j + 4] = (uint8_t)((s[j + 8] >> 4) | (s[j + 4] >> 6) << 4);
+    }
+}
+
+/* Packs row r of one block: the native block to its lanes of the packed one. `head` is the block's 32 bytes in the
+ * panel's head (formats whose block is no multiple of 64 bytes keep d there), else NULL. */
+typedef void (*lb_rows16_pack)(const uint8_t *native, int r, uint8_t *block, uint8_t *head);
+
+typedef struct lb_rows16_shape {
+    size_t native_bytes;   /* of one block of 256 */
+    size_t block_bytes;    /* of 16 rows of it, without the head's share */
+    bool head;
+} lb_rows16_shape;
+
+LB_INLINE size_t lb_rows16_head_bytes(lb_rows16_shape s, int64_t k) {
+    return s.head ? ((size_t)(k / 256) * 32 + 63) / 64 * 64 : 0;
+}
+
+LB_INLINE size_t lb_rows16_panel_bytes(lb_rows16_shape s, int64_t k) {
+    return lb_rows16_head_bytes(s, k) + (size_t)(k / 256) * s.block_bytes;
+}
+
+LB_INLINE void lb_rows16_repack(lb_rows16_shape s, lb_rows16_pack pack, const void *native, int64_t n, int64_t k,
+                                int64_t row0, int64_t row1, void *dst) {
+    size_t row_bytes = (size_t)(k / 256) * s.native_bytes, head = lb_rows16_head_bytes(s, k);
+    size_t panel_bytes = lb_rows16_panel_bytes(s, k);
+    for (int64_t row = row0; row < row1; row += 16) {
+        uint8_t *panel = (uint8_t *)dst + (size_t)(row / 16) * panel_bytes;
+        memset(panel, 0, panel_bytes);
+        for (int r = 0; r < 16 && row + r < n; r++) {
+            const uint8_t *src = (const uint8_t *)native + (size_t)(row + r) * row_bytes;
+            for (int64_t b = 0; b < k / 256; b++)
+                pack(src + (size_t)b * s.native_bytes, r, panel + head + (size_t)b * s.block_bytes, panel + 32 * b);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+/* int4wo.c: int4 weight-only with groups along K, as torchao's tinygemm rule; 4 + 32/group bits. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kquant.h"
+
+extern const lb_quantizer_family lb_quantizer_int4wo;
+
+/* Planes: nibbles [N][K/2], even k in the HIGH nibble; then from the next multiple of 64 bytes bf16 (scale, zero)
+ * [N][K/g][2]. torchao keeps the second plane as [K/g][N][2]; here a row's groups lie together.
+ * s = max((max - min) / 15, tiny), z = min + 8 s, both rounded to bf16 first;
+ * q = clamp(nearest even((w - (z - 8 s)) / s), 0, 15), w = (q - 8) * s + z. */
+static size_t groups_at(int64_t n, int64_t k) { return ((size_t)n * (size_t)(k / 2) + 63) / 64 * 64; }
+
+static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
+    return groups_at(n, k) + (size_t)n * (size_t)(k / q->group) * 4;
+}
+
+static float to_bf16(float v) { return lb_bf16_to_f32(lb_f32_to_bf16(v)); }
+
+static void quantize_group(const float *src, int64_t g, uint8_t *codes, uint16_t *pair) {
+    float lo = lb_clean(src[0]), hi = lo;
+    for (int64_t i = 1; i < g; i++) {
+        float v = lb_clean(src[i]);
+        lo = v < lo ? v : lo;
+        hi = v > hi ? v : hi;
+    }
+    float s = (hi - lo) / 15.0f;
+    s = to_bf16(s > 1e-6f ? s : 1e-6f);
+    float z = to_bf16(lo + 8.0f * s), bottom = z - 8.0f * s;
+    for (int64_t i = 0; i < g; i += 2) {
+        int q[2];
+        for (int j = 0; j < 2; j++) {
+            float v = (lb_clean(src[i + j]) - bottom) / s;
+            v = v > 15.0f ? 15.0f : v < 0.0f ? 0.0f : v;
+            q[j] = (int)((v + 12582912.0f) - 12582912.0f); /* nearest even */
+        }
+        codes[i / 2] = (uint8_t)(q[0] << 4 | q[1]);
+    }
+    pair[0] = lb_f32_to_bf16(s);
+    pair[1] = lb_f32_to_bf16(z);
+}
+
+static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+    uint16_t *pairs = (uint16_t *)(void *)((char *)dst + groups_at(n, k));
+    int64_t g = q->group, per_row = k / g;
+    for (int64_t r = row0; r < row1; r++)
+        for (int64_t i = 0; i < per_row; i++)
+            quantize_group(src + r * k + i * g, g, (uint8_t *)dst + (r * k + i * g) / 2, pairs + 2 * (r * per_row + i));
+}
+
+static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1, float *dst) {
+    const uint16_t *pairs = (const uint16_t *)(const void *)((const char *)src + groups_at(n, k));
+    int64_t g = q->group, per_row = k / g;
+    for (int64_t r = row0; r < row1; r++)
+        for (int64_t i = 0; i < per_row; i++, dst += g) {
+            const uint8_t *codes = (const uint8_t *)src + (r * k + i * g) / 2;
+            float s = lb_bf16_to_f32(pairs[2 * (r * per_row + i)]), z = lb_bf16_to_f32(pairs[2 * (r * per_row + i) + 1]);
+            for (int64_t j = 0; j < g / 2; j++) {
+                dst[2 * j] = (float)((codes[j] >> 4) - 8) * s + z;
+                dst[2 * j + 1] = (float)((codes[j] & 15) - 8) * s + z;
+            }
+        }
+}
+
+static void row_span(const lb_quantizer *q, int64_t n, int64_t k, int64_t row, size_t *offset, size_t *length) {
+    (void)q, (void)n;
+    *offset = (size_t)(row * (k / 2));
+    *length = (size_t)(k / 2);
+}
+
+static bool parse(const char *name, lb_quantizer *out, char why[64]) {
+    why[0] = 0;
+    if (strncmp(name, "int4wo-", 7)) return false;
+    char *end;
+    long g = strtol(name + 7, &end, 10);
+    if (*end || (g != 32 && g != 64 && g != 128 && g != 256)) {
+        snprintf(why, 64, "the group must be 32, 64, 128 or 256");
+        return false;
+    }
+    *out = (lb_quantizer){ .k_multiple = g, .group = g, .bits = 4, .param = { g }, .family = &lb_quantizer_int4wo,
+                           .size_bytes = size_bytes, .quantize = quantize, .dequantize = dequantize, .row_span = row_span };
+    snprintf(out->name, sizeof out->name, "int4wo-%ld", g);
+    return true;
+}
+
+static const char *const members[] = { "int4wo-32", "int4wo-64", "int4wo-128", "int4wo-256", NULL };
+const lb_quantizer_family lb_quantizer_int4wo = {
+    .name = "int4wo",
+    .about = "w = (q - 8) * s + z; q 4 bits, s = (max - min) / 15 and z = min + 8 s in bf16 per group along K. Zero is "
+             "not exactly representable.",
+    .source = "torchao int4 weight-only (tinygemm)",
+    .members = members,
+    .parse = parse,
+};

@@ -1,0 +1,58 @@
+/* q3_k.c: 3 bits, sub-blocks of 16 with 6-bit scale; 110 bytes for 256 weights (3.4375 bits). */
+#include <math.h>
+
+#include "kquant.h"
+
+extern const lb_quantizer_family lb_quantizer_q3_k;
+
+/* Block: 32 bytes of high bits, 64 bytes of low bits, 12 bytes of 6-bit scales, f16 d. */
+enum { HIGH = 0, LOW = 32, SCALES = 96, D = 108 };
+
+static void quantize_block(const float *src, uint8_t *o) {
+    const lb_kquant_search *search = lb_kquant_search_get();
+    float x[256], scale[16], step[16], add[16] = { 0 }, top = 0;
+    uint8_t q[256];
+    lb_clean_copy(src, 256, x);
+    search->symmetric3(x, scale);
+    for (int j = 0; j < 16; j++) top = fabsf(scale[j]) > fabsf(top) ? scale[j] : top;
+    float inverse = top != 0 ? -32.0f / top : 0;
+    uint16_t d = lb_f16_scale(top / -32.0f);
+    memset(o, 0, 110);
+    for (int j = 0; j < 16; j++) {
+        float l = fminf(fmaxf(rintf(inverse * scale[j]), -32.0f), 31.0f);
+        int code = (int)l + 32;
+        o[SCALES + j % 8] = (uint8_t)(o[SCALES + j % 8] | (code & 15) << (j < 8 ? 0 : 4));
+        o[SCALES + 8 + j % 4] = (uint8_t)(o[SCALES + 8 + j % 4] | (code >> 4) << 2 * (j / 4));
+        step[j] = lb_f16_to_f32(d) * l;
+    }
+    search->codes16(x, step, add, -4.0f, 3.0f, q);
+    for (int e = 0; e < 256; e++) {
+        o[HIGH + e % 32] = (uint8_t)(o[HIGH + e % 32] | (q[e] >> 2) << e / 32);
+        int at = LOW + 32 * (e / 128) + e % 32;
+        o[at] = (uint8_t)(o[at] | (q[e] & 3) << 2 * (e % 128 / 32));
+    }
+    lb_put_f16(o + D, d);
+}
+
+static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
+    for (int64_t b = 0; b < count; b++) quantize_block(src + 256 * b, dst + 110 * b);
+}
+
+static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
+    for (int64_t b = 0; b < count; b++, src += 110, dst += 256) {
+        float d = lb_get_f16(src + D);
+        for (int j = 0; j < 16; j++) {
+            int scale = (src[SCALES + j % 8] >> (j < 8 ? 0 : 4) & 15) | (src[SCALES + 8 + j % 4] >> 2 * (j / 4) & 3) << 4;
+            const uint8_t *low = src + LOW + 32 * (j / 8) + 16 * (j % 2), *high = src + HIGH + 16 * (j % 2);
+            float step = d * (float)(scale - 32);
+            int shift = j % 8 / 2 * 2, bit = j / 2;
+            for (int i = 0; i < 16; i++)
+                dst[16 * j + i] = step * (float)((low[i] >> shift & 3) + ((high[i] >> bit & 1) << 2) - 4);
+        }
+    }
+}
+
+LB_BLOCK_QUANTIZER(q3_k, 256, 110, 3,
+                   "w = d * (sc - 32) * (q - 4); q 3 bits, sc 6 bits per 16, d f16 per 256. Scales by coordinate "
+                   "descent over the codes.",
+                   "llama.cpp (GGUF type 11)")

@@ -1,0 +1,118 @@
+-- list.lua: `luabench list [KIND] [--json]`: what there is, by kind.
+local json = require "luabench.json"
+local loader = require "luabench.loader"
+local suggest = require "luabench.suggest"
+local sys = require "luabench.sys"
+
+local M = { usage = "list [KIND] [--json]",
+  about = "scenarios, kernels, quantizers, devices, models, strategies, outputs" }
+
+local function first_line(path)
+  local text = sys.read_file(path) or ""
+  local about = text:match("about%s*=%s*\"([^\"\n]*)\"")
+  return about or text:match("^%-%-%s*[%w_.]+:?%s*([^\n]*)") or ""
+end
+
+local KINDS = {}
+
+function KINDS.scenarios()
+  local list = {}
+  for _, name in ipairs(loader.scenarios()) do
+    local path = loader.scenario_path(name)
+    list[#list + 1] = { name = name, about = first_line(path), file = path }
+  end
+  return list
+end
+
+function KINDS.kernels()
+  local core, list = require "luabench.core", {}
+  for _, name in ipairs(core.kernels()) do
+    local k = core.kernel(name)
+    list[#list + 1] = { name = name, about = (k.about or ""):gsub("%s+", " "), op = k.op, format = k.format,
+      device = k.device, isa = k.isa, layout = k.layout, compute = k.compute, tolerance = k.tolerance,
+      usable = k.usable, source = k.source }
+  end
+  return list
+end
+
+function KINDS.quantizers()
+  local core, list = require "luabench.core", {}
+  for _, name in ipairs(core.quantizers()) do
+    local q = core.quantizer(name)
+    list[#list + 1] = { name = name, about = (q.about or ""):match("^[^\n]*"), family = q.family, bits = q.bits,
+      group = q.group, k_multiple = q.k_multiple, bits_per_weight = q:bits_per_weight(), source = q.source }
+  end
+  return list
+end
+
+function KINDS.devices()
+  local list = {}
+  for _, d in ipairs(sys.devices()) do
+    d.about = ("%s, %s threads, %s"):format(d.model or "?", tostring(d.threads or d.threads_max or "?"), d.isa or "")
+    list[#list + 1] = d
+  end
+  return list
+end
+
+local function found(kind)
+  return function()
+    local list = {}
+    for _, name in ipairs(loader.names(kind)) do
+      local entry = { name = name, about = loader.load(kind, name).about or "" }
+      if kind == "outputs" then entry.endings = json.array(loader.load(kind, name).endings) end
+      list[#list + 1] = entry
+    end
+    return list
+  end
+end
+KINDS.models = found "models"
+KINDS.strategies = found "strategies"
+KINDS.outputs = found "outputs"
+
+local ORDER = { "scenarios", "kernels", "quantizers", "devices", "models", "strategies", "outputs" }
+
+local function show(kind, list)
+  local width = 0
+  for _, e in ipairs(list) do width = math.max(width, #e.name) end
+  io.stdout:write(kind, ":\n")
+  if #list == 0 then io.stdout:write("  none\n") end
+  for _, e in ipairs(list) do
+    local note = e.usable == false and " (not on this machine)" or ""
+    io.stdout:write(("  %-" .. width .. "s  %s%s"):format(e.name, e.about or "", note):gsub("%s+$", "") .. "\n")
+  end
+end
+
+function M.run(argv)
+  local complain = require("luabench.cli").complain
+  local wanted, as_json
+  for _, a in ipairs(argv) do
+    if a == "--json" then as_json = true
+    elseif a == "--help" or a == "-h" then
+      io.stdout:write("luabench list [KIND] [--json]\nKIND: ", table.concat(ORDER, ", "), "; all of them by default\n")
+      return 0
+    elseif a:sub(1, 1) == "-" then
+      return complain(("list: unknown option %s%s"):format(a, suggest.hint(a, { "--json", "--help" })))
+    elseif wanted then
+      return complain(("list: one kind expected, got %q and %q"):format(wanted, a))
+    else
+      wanted = a
+    end
+  end
+  if wanted and not KINDS[wanted] then
+    if KINDS[wanted .. "s"] then wanted = wanted .. "s"
+    else return complain(("list: unknown kind %q%s"):format(wanted, suggest.hint(wanted, ORDER))) end
+  end
+  local result = {}
+  for i, kind in ipairs(wanted and { wanted } or ORDER) do
+    local list = KINDS[kind]()
+    if as_json then result[kind] = json.array(list)
+    else
+      if i > 1 then io.stdout:write "\n" end
+      show(kind, list)
+    end
+  end
+  if as_json then io.stdout:write(json.encode(wanted and result[wanted] or result, { pretty = true }), "\n") end
+  return 0
+end
+
+return M

@@ -1,0 +1,54 @@
+-- init.lua: the module `luabench`: the engine's objects and the Lua parts, each loaded when it is first used.
+local core = require "luabench.core"
+
+local M = { core = core }
+
+-- Straight from the engine.
+local ENGINE = { "device", "devices", "quantizer", "quantizers", "kernel", "kernels", "kernel_load", "plan", "timer",
+  "measure", "tensor", "zeros", "full", "randn", "uniform", "arange", "cat", "stack", "oracle" }
+for _, name in ipairs(ENGINE) do M[name] = core[name] end
+for name, f in pairs(core.eager) do M[name] = f end
+
+-- name -> { module, field of it }; a field of false is the module itself.
+local LAZY = {
+  scenario = { "luabench.scenario", "scenario" }, skip = { "luabench.scenario", "skip" },
+  grid = { "luabench.grid", "grid" }, range = { "luabench.grid", "range" }, pow2 = { "luabench.grid", "pow2" },
+  compare = { "luabench.compare", "compare" }, prepared = { "luabench.prepared", "prepared" },
+  strategies = { "luabench.loader", "strategies" }, strategy = { "luabench.loader", "strategy" },
+  models = { "luabench.loader", "models" }, model_table = { "luabench.loader", "model_table" },
+  load = { "luabench.files", "load" }, save = { "luabench.files", "save" },
+  json = { "luabench.files", "json" }, yaml = { "luabench.files", "yaml" }, null = { "luabench.json", "null" },
+  units = { "luabench.units", false }, help = { "luabench.help", "help" }, explain = { "luabench.explain", "explain" },
+}
+
+-- Names that are made when first used, for help and completion.
+function M.lazy_names()
+  local names = {}
+  for name in pairs(LAZY) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+setmetatable(M, {
+  __index = function(t, name)
+    local where = LAZY[name]
+    if where then
+      local module = require(where[1])
+      local value = module
+      if where[2] then value = module[where[2]] end
+      if value == nil then error(("luabench.%s is missing from %s"):format(name, where[1]), 2) end
+      rawset(t, name, value)
+      return value
+    end
+    local suggest = require "luabench.suggest"
+    local names = M.lazy_names()
+    for k in pairs(t) do names[#names + 1] = k end
+    local near = suggest.nearest(name, names)
+    error(("luabench has no '%s'%s"):format(tostring(name), near[1] and ('; did you mean "%s"?'):format(near[1]) or ""), 2)
+  end,
+  __tostring = function() return "luabench" end,
+})
+
+require("luabench.hot").install(core)
+
+return M

@@ -1,0 +1,245 @@
+-- life.lua: the life of a case in a worker: prepare, check, measure, check again, judge. Returns its record's fields.
+--
+-- ctx = { scenario =, job = { name, script, argv, names, opt }, phase = function(name) }
+local ceilings = require "luabench.ceilings"
+local judge = require "luabench.judge"
+local record = require "luabench.record"
+local scenario = require "luabench.scenario"
+local suggest = require "luabench.suggest"
+local sys = require "luabench.sys"
+
+local M = {}
+
+-- Fails the case: raised with error(), caught in M.run.
+local Failure = {}
+local function fail(reason, status)
+  error(setmetatable({ reason = reason, status = status or "failed" }, Failure), 0)
+end
+M.fail = fail
+
+local function measure_opts(opt, cache)
+  local o = { precision = opt.precision, max_time = opt.max_time, samples = opt.measurement_iterations,
+    warmup = opt.warmup_iterations, cache = cache, eager = opt.mode == "eager", seed = opt.seed }
+  if opt.quick then o.min_samples, o.warmup_min, o.warmup_max = 10, 0.05, 0.5 end
+  if opt.full then o.min_samples, o.warmup_min, o.warmup_max = 40, 0.5, 5 end
+  return o
+end
+
+-- The options as this case sees them: axes named as common options win; the device is opened.
+local function case_options(ctx, axes)
+  local opt = {}
+  for k, v in pairs(ctx.job.opt) do opt[k] = v end
+  for name in pairs(require("luabench.options").shared) do
+    if axes[name] ~= nil then opt[name] = axes[name] end
+  end
+  opt.device_name = opt.device
+  opt.device = sys.device(opt.device_name, opt.threads)
+  require("luabench.prepared").device = opt.device
+  opt.threads = opt.device.threads
+  return opt
+end
+
+local function check_reason(c)
+  if c.reason and c.reason ~= "" then return c.reason end
+  return ("wrong result: NMSE %.3g, at most %.3g is allowed"):format(c.nmse or 0 / 0, c.tolerance or 0 / 0)
+end
+
+local function run_check(plan, rec)
+  local c = sys.check(plan)
+  rec.check = { oracle = "f64 on the operands that each step saw", nmse = c.nmse, max_abs = c.max_abs,
+    cosine = c.cosine, tolerance = c.tolerance, passed = c.passed and true or false,
+    steps_checked = c.steps_checked, steps_skipped = c.steps_skipped, worst_op = c.op, worst_kernel = c.kernel,
+    worst_label = c.label }
+  return c.passed, check_reason(c)
+end
+
+-- Calls the extra checks; each gives {name, nmse, tolerance, passed, reason} or a list of them.
+local function run_extra(list, rec, ...)
+  local all = {}
+  for _, f in ipairs(list) do
+    local got = f(...)
+    if got ~= nil then
+      if type(got) ~= "table" then fail("an extra check returned a " .. type(got) .. " instead of a table") end
+      if got.passed ~= nil then got = { got } end
+      for _, one in ipairs(got) do
+        if type(one.passed) ~= "boolean" then
+          fail(("the extra check %q does not say whether it passed"):format(tostring(one.name)))
+        end
+        all[#all + 1] = { name = one.name, nmse = one.nmse, tolerance = one.tolerance, passed = one.passed,
+          reason = one.reason }
+      end
+    end
+  end
+  if #all > 0 then rec.check.extra = all end
+  for _, one in ipairs(all) do
+    if not one.passed then
+      rec.check.passed = false
+      return false, ("check %q: %s"):format(tostring(one.name), one.reason
+        or ("NMSE %.3g, at most %.3g is allowed"):format(one.nmse or 0 / 0, one.tolerance or 0 / 0))
+    end
+  end
+  return true
+end
+
+local function all_checks(ctx, case, rec, axes, opt, when)
+  ctx.phase("check " .. when)
+  local passed, reason = run_check(case.plan, rec)
+  if passed then
+    local extra = {}
+    for _, f in ipairs(case.extra_checks or {}) do extra[#extra + 1] = function() return f(case.plan) end end
+    local own = ctx.scenario.check
+    if own then extra[#extra + 1] = function() return own(case.plan, axes, opt) end end
+    passed, reason = run_extra(extra, rec)
+  end
+  if not passed then
+    fail(when == "before" and reason or "after the timed runs: " .. reason)
+  end
+end
+
+local function fill_work(rec, case, account)
+  rec.path = account.path
+  local own = case.work or {}
+  suggest.check_keys(own, { flops = true, bytes = true }, "case.work", 0)
+  rec.work = { flops = own.flops or account.flops, bytes = own.bytes or account.bytes_min, items = case.items,
+    item = case.item }
+  local memory = case.memory or {}
+  rec.memory = { weights_bytes = memory.weights_bytes or case.weights_bytes or account.weight_bytes,
+    weights_touched_bytes = account.weight_bytes, weights_streamed_bytes = account.weight_bytes_streamed,
+    peak_bytes = memory.peak_bytes or sys.memory_peak() }
+end
+
+local STATISTICS = { "unit", "median", "ci95", "mean", "std", "min", "max", "p10", "p25", "p75", "p90", "p95", "p99",
+  "mad", "samples", "iterations", "precise", "warmup_epochs", "warmup_stable" }
+
+local function fill_time(rec, samples)
+  rec.time = {}
+  for _, name in ipairs(STATISTICS) do rec.time[name] = samples[name] end
+  rec.samples_ns, rec.marks = samples.samples_ns, samples.marks
+  rec.disturbance, rec.rotation = samples.disturbance, samples.rotation
+end
+
+-- Rates follow from the median time.
+function M.fill_rates(rec)
+  local t, w = rec.time and rec.time.median, rec.work or {}
+  local function per_second(x) return x and x > 0 and t and t > 0 and x / t * 1e9 or nil end
+  rec.rate = { flops_per_s = per_second(w.flops), bytes_per_s = per_second(w.bytes), items_per_s = per_second(w.items) }
+end
+
+-- Against the ceilings before and after; before anything is called invalid the ceiling is measured harder.
+local function fill_sol(ctx, rec, account, samples, device, before, types)
+  local work = { flops_by = account.flops_by, launches = account.launches, launch_ns = ceilings.launch_ns(device),
+    cold_bytes = judge.cold_bytes(account, rec.cache, sys.llc_bytes(device),
+      samples.rotation and samples.rotation.capped) }
+  ctx.phase "ceiling after"
+  local near = judge.merge(before, ceilings.near(device, true, types))
+  local sol, invalid = judge.judge(work, rec.time.median, near, ceilings.best(device))
+  for attempt = 1, 3 do
+    if not invalid and sol.ceiling_from ~= "best" then break end
+    ctx.phase "ceiling once more"
+    near = judge.merge(near, ceilings.measure(device, 0.3 * 2 ^ attempt, true, types))
+    sol, invalid = judge.judge(work, rec.time.median, near, ceilings.best(device))
+  end
+  rec.sol = sol
+  rec.ceilings = near
+  return invalid
+end
+
+local function value_of(x, ...)
+  if type(x) == "function" then return x(...) end
+  return x
+end
+
+local function fill_metrics(rec, case, samples)
+  local metrics = value_of(case.metrics, samples)
+  if metrics ~= nil then
+    if type(metrics) ~= "table" then fail("case.metrics gave a " .. type(metrics) .. " instead of a table") end
+    rec.metrics = {}
+    for _, name in ipairs(suggest.keys(metrics)) do
+      local m = metrics[name]
+      rec.metrics[name] = type(m) == "table" and m or { median = m }
+    end
+  end
+  local q = value_of(case.quantization_error)
+  if q ~= nil and type(q) ~= "table" then
+    fail("case.quantization_error gave a " .. type(q) .. " instead of a table")
+  end
+  rec.quantization_error = q
+  if case.after then case.after(samples) end
+end
+
+local function compute_types(account)
+  local types = {}
+  for name, flops in pairs(account.flops_by or {}) do
+    if flops > 0 and name ~= "none" then types[name] = true end
+  end
+  return types
+end
+
+local function live(ctx, axes, rec, keep)
+  sys.memory_peak_reset()
+  ctx.phase "prepare"
+  local opt = case_options(ctx, axes)
+  rec.device, rec.threads, rec.mode, rec.cache = opt.device.name, opt.threads, opt.mode, opt.cache
+  local case = scenario.normalize(ctx.scenario.case(axes, opt))
+  if scenario.is_skip(case) then fail(case.reason, "skipped") end
+  keep.case = case
+  if not sys.is_plan(case.plan) then fail("case() should give a plan, got " .. type(case.plan)) end
+  rec.cache, rec.note = case.cache or opt.cache, case.note
+  local device = sys.plan_device(case.plan)
+  rec.device, rec.threads = device.name, device.threads
+  sys.snapshot_updates(case.plan)
+  all_checks(ctx, case, rec, axes, opt, "before")
+  ctx.phase "account"
+  local account = sys.account(case.plan)
+  fill_work(rec, case, account)
+  ctx.phase "ceiling before"
+  local types = compute_types(account)
+  local before = ceilings.near(device, true, types)
+  ctx.phase "measure"
+  local samples = sys.measure(case.plan, measure_opts(opt, rec.cache))
+  fill_time(rec, samples)
+  rec.memory.peak_bytes = (case.memory or {}).peak_bytes or sys.memory_peak()
+  local invalid = fill_sol(ctx, rec, account, samples, device, before, types)
+  all_checks(ctx, case, rec, axes, opt, "after")
+  M.fill_rates(rec)
+  ctx.phase "metrics"
+  fill_metrics(rec, case, samples)
+  if invalid then fail(invalid, "invalid") end
+end
+
+local NO_TIME = { "time", "samples_ns", "marks", "rate", "sol", "disturbance" }
+
+local function traceback(e)
+  if type(e) == "table" then return e end
+  return { trace = debug and debug.traceback and debug.traceback("", 2) or "", reason = tostring(e) }
+end
+
+-- A reason on one line, with the script's place kept.
+local function one_line(text) return (sys.clean(text):gsub("%s*\n%s*", "; ")) end
+
+-- Runs one case; never raises but on interruption. Returns the record.
+function M.run(ctx, axes)
+  local rec = record.new(ctx.job, axes, "ok")
+  local keep = {}
+  local ok, e = xpcall(function() live(ctx, axes, rec, keep) end, traceback)
+  if keep.case and keep.case.close then
+    local fine, err = pcall(keep.case.close)
+    if not fine and ok then ok, e = false, { reason = "close: " .. tostring(err) } end
+  end
+  if not ok then
+    if sys.interrupted() then error("interrupted", 0) end
+    if type(e) ~= "table" then e = { reason = tostring(e) } end
+    local reason = one_line(e.reason)
+    if reason:find("not enough memory", 1, true) then reason = "memory exhausted: " .. reason end
+    rec.status, rec.reason = e.status or "failed", reason
+    if rec.status ~= "invalid" then
+      for _, name in ipairs(NO_TIME) do rec[name] = nil end
+    end
+  end
+  keep.case = nil
+  collectgarbage()
+  collectgarbage()
+  return rec
+end
+
+return M

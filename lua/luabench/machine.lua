@@ -1,0 +1,35 @@
+-- machine.lua: the machine block of a result: what is known of CPU, memory, devices and ceilings, and warnings.
+local json = require "luabench.json"
+local sys = require "luabench.sys"
+
+local M = {}
+
+local function positive(x) return type(x) == "number" and x > 0 and x or nil end
+local function text(x) return type(x) == "string" and x ~= "" and x or nil end
+
+-- What is unknown is left out, and written as null.
+function M.block()
+  local m = sys.machine()
+  local ceilings = require "luabench.ceilings"
+  local measured, own = ceilings.stored(), {}
+  for key, c in pairs(measured) do
+    if m.cpu and key:sub(1, #m.cpu) == m.cpu then
+      own[key] = { read_bytes_per_s = c.read_bytes_per_s, ops_per_s = c.ops_per_s, when = c.when,
+        how = "the best seen: SIMD reads of memory beyond the last-level cache; independent multiply-add chains" }
+    end
+  end
+  return {
+    cpu = text(m.cpu),
+    cores = { physical = positive(m.cores_physical), logical = positive(m.cores_logical),
+      usable = positive(m.cores_usable), smt = positive(m.smt), numa_nodes = positive(m.numa_nodes) },
+    isa = text(m.isa),
+    caches = m.caches or {},
+    memory_bytes = positive(m.memory_bytes), cgroup_memory_bytes = positive(m.cgroup_memory_bytes),
+    kernel = text(m.kernel), governor = text(m.governor), os = text(m.os), hostname = text(m.hostname),
+    transparent_huge_pages = text(m.thp), clocksource = text(m.clocksource), load1 = m.load1,
+    virtualized = m.virtualized, clock = sys.clock(), devices = json.array(sys.devices()), ceilings = own,
+    warnings = json.array(sys.warnings()),
+  }
+end
+
+return M

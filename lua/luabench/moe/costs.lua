@@ -1,0 +1,72 @@
+-- costs.lua: what each strategy costs on this machine for batches of one size, measured, as a small model.
+--
+-- cost(batch) = c0 + c1 * rows + c2 * distinct experts. All batches of a case have the same number of rows, so c1 is 0
+-- here; c2 comes from timing the same plan under two routings with different numbers of distinct experts.
+local lb = require "luabench"
+local routing_of = require "luabench.moe.routing"
+local steps = require "luabench.moe.steps"
+local M = {}
+
+local function distinct(ids)
+  local seen, n = {}, 0
+  for _, row in ipairs(ids:totable()) do
+    for _, e in ipairs(row) do
+      if not seen[e] then
+        seen[e] = true
+        n = n + 1
+      end
+    end
+  end
+  return n
+end
+
+--- Interleaved medians (ns) of the plans with the ids and weights that the job's tensors hold now.
+local function medians(plans, cache)
+  local samples = lb.core.measure_interleaved(plans, { cache = cache, precision = 0.02, max_time_s = 0.4 * #plans,
+                                                       min_samples = 7, warmup = 1 })
+  local out = {}
+  for i, s in ipairs(samples) do out[i] = s.median end
+  return out
+end
+
+--- Puts the router's own decision (or the given routing) into job.ids and job.weights.
+local function route(job)
+  if job.routing.kind ~= "router" then return end
+  local plan = lb.plan(job.device)
+  steps.router(plan, job)
+  plan:run()
+  plan:close()
+end
+
+--- Costs [S, 3] as a Lua table, and the medians under the job's own routing.
+function M.measure(job, plans, cache)
+  route(job)
+  local own, own_distinct = medians(plans, cache), distinct(job.ids)
+  local costs = {}
+  for i = 1, #plans do costs[i] = { own[i], 0, 0 } end
+  local saved = job.ids:clone()
+  local contrast = own_distinct > job.layer.model.top_k and "single" or "uniform"
+  job.ids:copy((routing_of.make({ kind = contrast }, job.layer.model, job.tokens, job.layer.seed, job.device)))
+  local other_distinct = distinct(job.ids)
+  if other_distinct ~= own_distinct then
+    local other = medians(plans, cache)
+    for i = 1, #plans do
+      local slope = (other[i] - own[i]) / (other_distinct - own_distinct)
+      costs[i] = { own[i] - slope * own_distinct, 0, slope }
+    end
+  end
+  job.ids:copy(saved)
+  return costs, own
+end
+
+--- Regret of plan 1 against the best of the others, timed in the same rounds: time / best - 1.
+function M.regret(plans, cache)
+  local t = medians(plans, cache)
+  local best = 2
+  for i = 3, #t do
+    if t[i] < t[best] then best = i end
+  end
+  return t[1] / t[best] - 1, best - 1, t
+end
+
+return M

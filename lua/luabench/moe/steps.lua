@@ -1,0 +1,99 @@
+-- steps.lua: the parts that MoE strategies are recorded from. A job (see layer.lua) names the operands.
+local lb = require "luabench"
+local M = {}
+
+local function f32(job, ...) return lb.zeros({ ... }, { dtype = "f32", device = job.device }) end
+local function i32(job, n) return lb.zeros({ n }, { dtype = "i32", device = job.device }) end
+M.f32 = f32
+
+--- Router: logits by a dense product, then top-k. Fills job.ids and job.weights. Nothing for given routings.
+function M.router(plan, job)
+  if job.routing.kind ~= "router" then return end
+  local m = job.layer.model
+  local logits = f32(job, job.tokens, m.experts)
+  plan:gemm { x = job.x, w = job.layer:router_weights(), out = logits, label = "router" }
+  plan:topk {
+    logits = logits, bias = m.router.bias and job.layer:router_bias() or nil, ids = job.ids, weights = job.weights,
+    k = m.top_k, sigmoid = m.router.score == "sigmoid" and 1 or 0, renormalize = m.router.renormalize and 1 or 0,
+    scale = m.router.scale, label = "router",
+  }
+end
+
+--- The shared expert over all tokens, into `out` [T, H]. False if the model has none.
+function M.shared(plan, job, weights, out)
+  local shared = weights.shared
+  if not shared then return false end
+  local m = job.layer.model
+  local function buffer() return f32(job, job.tokens, m.intermediate) end
+  local gate, up, h = buffer(), buffer(), buffer()
+  plan:gemm { x = job.x, w = shared.gate, out = gate, label = "shared gate" }
+  plan:gemm { x = job.x, w = shared.up, out = up, label = "shared up" }
+  plan:swiglu { gate = gate, up = up, out = h, label = "shared" }
+  plan:gemm { x = h, w = shared.down, out = out, label = "shared down" }
+  return true
+end
+
+--- Buffers of one row that sequential steps share.
+function M.row_buffers(job)
+  local m = job.layer.model
+  return { gate = f32(job, 1, m.intermediate), up = f32(job, 1, m.intermediate), h = f32(job, 1, m.intermediate),
+           y = f32(job, 1, m.hidden) }
+end
+
+--- One routed slot on its own: gate, up, activation, down, with the expert that ids[slot] names (slot from 1).
+-- `out` [1, H] gets the expert's output. `when` = {tensor, index} makes all of it conditional.
+function M.sequence(plan, job, weights, buf, slot, out, when)
+  local x = job.x_rows[math.floor((slot - 1) / job.layer.model.top_k) + 1]
+  local pick = { job.ids, slot }
+  plan:gemm { x = x, w = weights.gate, pick = pick, when = when, out = buf.gate, label = "expert gate" }
+  plan:gemm { x = x, w = weights.up, pick = pick, when = when, out = buf.up, label = "expert up" }
+  plan:swiglu { gate = buf.gate, up = buf.up, out = buf.h, when = when, label = "expert" }
+  plan:gemm { x = buf.h, w = weights.down, pick = pick, when = when, out = out, label = "expert down" }
+end
+
+--- Sorts slots by expert; returns the index tensors that grouped dispatches read.
+function M.group(plan, job, weights, threshold)
+  local m = job.layer.model
+  local slots = job.tokens * m.top_k
+  local g = {
+    class = weights.class, classes = weights.classes, offsets = i32(job, m.experts + 1), rows = i32(job, slots),
+    class_rows = i32(job, weights.classes), grouped = i32(job, weights.classes), rare = i32(job, slots),
+  }
+  plan:moe_group {
+    ids = job.ids, class = g.class, offsets = g.offsets, rows = g.rows, class_rows = g.class_rows, grouped = g.grouped,
+    rare = g.rare, classes = weights.classes, threshold = threshold or 1, label = "group",
+  }
+  return g
+end
+
+--- One fused dispatch per class whose `grouped` flag is set, writing expert outputs by slot into y [T*k, H].
+function M.grouped(plan, job, weights, g, y)
+  local m = job.layer.model
+  local h = f32(job, job.tokens * m.top_k, m.intermediate)
+  for c = 1, g.classes do
+    plan:moe_ffn {
+      x = job.x, gate = weights.gate, up = weights.up, down = weights.down, offsets = g.offsets, rows = g.rows,
+      class = g.class, h = h, y = y, only = c - 1, when = { g.grouped, c }, label = weights.class_names[c],
+    }
+  end
+end
+
+--- out[t] = shared + weighted expert outputs, in slot order.
+function M.combine(plan, job, weights, y)
+  local shared
+  if weights.shared then
+    shared = f32(job, job.tokens, job.layer.model.hidden)
+    M.shared(plan, job, weights, shared)
+  end
+  plan:combine { y = y, weights = job.weights, shared = shared, out = job.out, label = "combine" }
+end
+
+--- The whole routed part and the shared expert, grouped and fused: one dispatch per class of `weights` present.
+function M.fused(plan, job, weights)
+  local m = job.layer.model
+  local y = f32(job, job.tokens * m.top_k, m.hidden)
+  M.grouped(plan, job, weights, M.group(plan, job, weights), y)
+  M.combine(plan, job, weights, y)
+end
+
+return M

@@ -1,0 +1,373 @@
+-- options.lua: options as data: the ones that every run takes, and a scenario's own.
+--
+-- A scenario declares  options = { name = {"help", default} }  or
+--   { name = { help =, default =, choices =, type = "integer|number|string|boolean|list", check = f, min =, max = } }.
+-- The type follows from the default. A list's elements follow from its first one ("1,4,16" -> {1, 4, 16}).
+-- check(value) returns true, or false and what was expected. snake_case names become --kebab-case.
+local suggest = require "luabench.suggest"
+
+local M = {}
+
+local DECLARED = { help = true, default = true, choices = true, type = true, check = true, min = true, max = true,
+  metavar = true }
+local TYPES = { integer = true, number = true, string = true, boolean = true, list = true }
+
+-- The options of every run, in the order of --help. `case`: part of what a result depends on (see --resume).
+M.common = {
+  { name = "device", type = "string", default = "cpu", metavar = "NAME", case = true,
+    help = "where to run: cpu, cuda:0, ...; `luabench list devices` shows them" },
+  { name = "threads", type = "integer", min = 1, max = 1024, metavar = "N", case = true,
+    help = "threads (default: one per physical core)" },
+  { name = "dtype", type = "string", default = "f32", choices = { "f32", "f16", "bf16", "f64" }, case = true,
+    help = "type of activations and unquantized weights" },
+  { name = "mode", type = "string", default = "plan", choices = { "eager", "plan", "fused" }, case = true,
+    help = "how operations are launched: one by one, recorded, recorded with fused kernels" },
+  { name = "cache", type = "string", default = "weights-cold", choices = { "weights-cold", "hot", "all-cold" },
+    case = true, help = "what is in the caches when a run starts" },
+  { name = "quick", type = "boolean", default = false, help = "precision 5 %, at most 0.5 s a case, short warm-up" },
+  { name = "full", type = "boolean", default = false, help = "precision 0.5 %, at most 20 s a case" },
+  { name = "only", type = "string", metavar = "FILTER",
+    help = "only cases whose name contains FILTER, or axis=value[,axis=value]" },
+  { name = "seed", type = "integer", default = 1, min = 0, max = 2 ^ 53 - 1, metavar = "N", case = true,
+    help = "seed of the order of cases, and opt.seed for scripts" },
+  { name = "warmup_iterations", type = "integer", min = 0, max = 1e6, metavar = "N", case = true,
+    help = "exactly N warm-up samples (default: until the time is stable)" },
+  { name = "measurement_iterations", type = "integer", min = 1, max = 1e6, metavar = "N", case = true,
+    help = "exactly N samples (default: until --precision is reached)" },
+  { name = "precision", type = "number", default = 0.01, min = 0.0001, max = 0.5, metavar = "FRACTION", case = true,
+    help = "stop when the median's 95 % interval is within this fraction; 0.01 is 1 %" },
+  { name = "max_time", type = "number", default = 5, min = 0.001, max = 86400, metavar = "SECONDS", case = true,
+    help = "most seconds of sampling a case" },
+  { name = "timeout", type = "number", default = 120, min = 0.1, max = 864000, metavar = "SECONDS",
+    help = "a case, or loading the script, may take this long" },
+  { name = "output", short = "o", type = "string", repeatable = true, metavar = "FILE",
+    help = "write results; the ending chooses the format, .gz compresses, - is the standard output; repeatable" },
+  { name = "format", type = "string", choices = { "table", "json", "jsonl", "csv", "md", "yaml" },
+    help = "format of the standard output, of -o - and of files in --output-dir" },
+  { name = "output_dir", type = "string", metavar = "DIR", help = "write a result file of its own name there" },
+  { name = "resume", type = "boolean", default = false, help = "run only what the journal of the last run lacks" },
+  { name = "processes", type = "integer", min = 1, max = 1000, metavar = "N", case = true,
+    help = "repeat each case in N fresh processes; the time is the median of their medians" },
+  { name = "log_level", type = "string", default = "info", choices = { "error", "warn", "info", "debug" },
+    help = "how much is said on the standard error" },
+  { name = "no_isolation", type = "boolean", default = false,
+    help = "run cases in this process: a crash ends the run, timeouts do not work" },
+  { name = "quiet", type = "boolean", default = false, help = "no table, no progress; errors only" },
+}
+
+M.common_by_name = {}
+for _, o in ipairs(M.common) do M.common_by_name[o.name] = o end
+
+-- Axes and options of a scenario may have these names of common options; --name then gives the axis its values.
+local SHARED = { device = true, threads = true, dtype = true, mode = true, cache = true }
+M.shared = SHARED
+
+function M.flag(name) return "--" .. (name:gsub("_", "-")) end
+
+local function infer_type(default)
+  local kind = type(default)
+  if kind == "table" then return "list" end
+  if kind == "number" then return default == math.floor(default) and "integer" or "number" end
+  return kind == "nil" and "string" or kind
+end
+
+local function declare_one(name, spec, level)
+  local where = ("option %q"):format(name)
+  if type(spec) ~= "table" then
+    error(("%s should be {help, default}, got %s"):format(where, type(spec)), level + 1)
+  end
+  local o = { name = name }
+  for k, v in pairs(spec) do
+    if k == 1 then o.help = v
+    elseif k == 2 then o.default = v
+    elseif DECLARED[k] then o[k] = v
+    else
+      error(("%s has no field %q%s"):format(where, tostring(k), suggest.hint(k, suggest.keys(DECLARED))), level + 1)
+    end
+  end
+  if type(o.help) ~= "string" then error(where .. " needs a help text", level + 1) end
+  o.type = o.type or infer_type(o.default)
+  if not TYPES[o.type] then
+    local hint = suggest.hint(o.type, suggest.keys(TYPES))
+    error(("%s: unknown type %q%s"):format(where, tostring(o.type), hint), level + 1)
+  end
+  if o.type == "list" then
+    if type(o.default) ~= "table" and o.default ~= nil then o.default = { o.default } end
+    o.element = infer_type((o.default or {})[1])
+    if o.element == "integer" then o.element = "number" end
+  end
+  if o.choices ~= nil and type(o.choices) ~= "table" then error(where .. ": choices should be a list", level + 1) end
+  if o.check ~= nil and type(o.check) ~= "function" then error(where .. ": check should be a function", level + 1) end
+  return o
+end
+
+-- Validates a scenario's `options`; returns them as a list in alphabetical order.
+function M.declare(options, level)
+  level = (level or 1) + 1
+  if type(options) ~= "table" then error("options should be a table, got " .. type(options), level) end
+  local list = {}
+  for _, name in ipairs(suggest.keys(options)) do
+    if type(name) ~= "string" or not name:find("^%a[%w_]*$") then
+      error(("an option is named by a Lua identifier, got %s"):format(tostring(name)), level)
+    end
+    if M.common_by_name[name] and not SHARED[name] or name == "help" then
+      error(("option %q is one that every run takes; choose another name"):format(name), level)
+    end
+    list[#list + 1] = declare_one(name, options[name], level)
+  end
+  return list
+end
+
+local function range_text(o, what)
+  if o.min and o.max and o.max >= 2 ^ 53 - 1 then return ("%s of at least %.14g"):format(what, o.min) end
+  if o.min and o.max then return ("%s from %.14g to %.14g"):format(what, o.min, o.max) end
+  if o.min then return ("%s of at least %.14g"):format(what, o.min) end
+  if o.max then return ("%s of at most %.14g"):format(what, o.max) end
+  return what
+end
+
+local function convert_scalar(o, kind, text)
+  if kind == "string" then return text end
+  if kind == "boolean" then
+    if text == "true" or text == "yes" or text == "1" then return true end
+    if text == "false" or text == "no" or text == "0" then return false end
+    return nil, "yes or no"
+  end
+  local n = tonumber(text)
+  local integer = kind == "integer"
+  local want = range_text(o, integer and "a whole number" or "a number")
+  if not n or n ~= n or math.abs(n) == math.huge or not text:find("^[-+%d.]") then return nil, want end
+  if integer and (n ~= math.floor(n) or math.abs(n) > 2 ^ 53) then return nil, want end
+  if o.min and n < o.min or o.max and n > o.max then return nil, want end
+  return n
+end
+
+local function check_choice(o, value)
+  if not o.choices then return true end
+  for _, c in ipairs(o.choices) do
+    if c == value then return true end
+  end
+  local names = {}
+  for i, c in ipairs(o.choices) do names[i] = tostring(c) end
+  return false, "one of " .. table.concat(names, ", "), suggest.nearest(value, names)[1]
+end
+
+-- Elements of a list keep being numbers where they look like one and the default's are, or the list is of an axis.
+local function convert_list(o, text)
+  local list = {}
+  for piece in (text .. ","):gmatch("%s*([^,]-)%s*,") do
+    if piece == "" then return nil, "values separated by commas" end
+    local value, want
+    if o.element == "any" then
+      value = tonumber(piece) or piece
+      if piece == "true" then value = true elseif piece == "false" then value = false end
+    else
+      value, want = convert_scalar(o, o.element, piece)
+    end
+    if value == nil then return nil, "a list of " .. want:gsub("^a ", "", 1) .. "s separated by commas" end
+    local ok, expected, near = check_choice(o, value)
+    if not ok then return nil, expected .. " (a list separated by commas)", near end
+    list[#list + 1] = value
+  end
+  return list
+end
+
+-- Text from the command line (or a value from a configuration file) to a checked value: value, or nil and a message.
+function M.convert(o, given)
+  local value, want, near
+  local text = given
+  if type(given) == "table" then
+    local parts = {}
+    for i, v in ipairs(given) do parts[i] = tostring(v) end
+    text = table.concat(parts, ",")
+  elseif type(given) ~= "string" then
+    text = type(given) == "number" and ("%.17g"):format(given) or tostring(given)
+  end
+  if o.type == "list" then
+    value, want, near = convert_list(o, text)
+  else
+    value, want = convert_scalar(o, o.type, text)
+    if value ~= nil then
+      local ok, expected, guess = check_choice(o, value)
+      if not ok then value, want, near = nil, expected, guess end
+    end
+  end
+  if value ~= nil and o.check then
+    local ok, expected = o.check(value)
+    if not ok then value, want = nil, expected or "another value" end
+  end
+  if value == nil then
+    return nil, ("%s: expected %s, got %q%s"):format(M.flag(o.name), want, text,
+      near and ('; did you mean "' .. near .. '"?') or "")
+  end
+  return value
+end
+
+local function default_text(o)
+  if o.default == nil or o.type == "boolean" and o.default == false then return "" end
+  local text = type(o.default) == "table" and table.concat(o.default, ",") or tostring(o.default)
+  if text == "" then return "" end
+  return (" (default %s)"):format(text)
+end
+
+-- argparse's parser over a list of option specs; it sees text only, M.convert does the rest.
+local function build_parser(name, about, groups)
+  local parser = require "argparse"(name):add_help(false):usage_max_width(100):help_max_width(100)
+  parser:description(about)
+  parser:flag "-h --help"
+  for _, group in ipairs(groups) do
+    local options = {}
+    for _, o in ipairs(group) do
+      local names = (o.short and "-" .. o.short .. " " or "") .. M.flag(o.name)
+      local help = o.help .. default_text(o)
+      if o.choices then
+        local shown, told = {}, true
+        for i, c in ipairs(o.choices) do
+          shown[i] = tostring(c)
+          told = told and o.help:find(shown[i], 1, true) ~= nil
+        end
+        if not told then help = help .. "; one of " .. table.concat(shown, ", ") end
+      end
+      if o.type == "boolean" then
+        options[#options + 1] = parser:flag(names):description(help):target(o.name):count "*"
+        if o.default then
+          options[#options + 1] = parser:flag("--no-" .. M.flag(o.name):sub(3)):target("no!" .. o.name):count "*"
+            :description("not " .. o.name)
+        end
+      else
+        options[#options + 1] = parser:option(names):description(help):target(o.name):count "*":args(1)
+          :argname(o.metavar and o.metavar or o.type == "list" and "A,B,..." or o.type:upper())
+      end
+    end
+    if #options > 0 then parser:group(group.title, unpack(options)) end
+  end
+  return parser
+end
+
+local function own_groups(own, axes)
+  local mine, taken = { title = "Options of this scenario" }, {}
+  for _, o in ipairs(own) do
+    mine[#mine + 1] = o
+    taken[o.name] = true
+  end
+  for _, axis in ipairs(axes or {}) do
+    if not taken[axis.name] and (SHARED[axis.name] or not M.common_by_name[axis.name]) then
+      taken[axis.name] = true
+      local shown = {}
+      for i = 1, math.min(#axis.values, 12) do shown[i] = tostring(axis.values[i]) end
+      mine[#mine + 1] = { name = axis.name, type = "list", element = "any", axis = true,
+        help = ("values of the axis %s (%s%s)"):format(axis.name, table.concat(shown, ","),
+          #axis.values > 12 and ",..." or "") }
+    end
+  end
+  local common = { title = "Options of every run" }
+  for _, o in ipairs(M.common) do
+    if not taken[o.name] then common[#common + 1] = o end
+  end
+  return { mine, common }
+end
+
+local function collect(specs, raw, values, given)
+  for _, group in ipairs(specs) do
+    for _, o in ipairs(group) do
+      local texts = raw[o.name]
+      if o.type == "boolean" then
+        values[o.name] = o.default or false
+        if texts and texts > 0 then values[o.name], given[o.name] = true, true end
+        local no = raw["no!" .. o.name]
+        if no and no > 0 then values[o.name], given[o.name] = false, true end
+      elseif texts and #texts > 0 then
+        local list = {}
+        for i, text in ipairs(texts) do
+          if type(text) == "table" then text = text[1] end
+          local value, message = M.convert(o, text)
+          if value == nil then return nil, message end
+          if o.axis and SHARED[o.name] then
+            -- an axis named as a common option takes what that option takes
+            for k, element in ipairs(value) do
+              value[k], message = M.convert(M.common_by_name[o.name], element)
+              if value[k] == nil then return nil, message end
+            end
+          end
+          list[i] = value
+        end
+        given[o.name] = true
+        values[o.name] = o.repeatable and list or list[#list]
+      else
+        values[o.name] = o.repeatable and {} or o.default
+      end
+    end
+  end
+  return true
+end
+
+-- --quick and --full change the defaults of what was not given.
+local function apply_presets(values, given)
+  if values.quick and values.full then return nil, "--quick and --full exclude one another" end
+  local preset = {}
+  if values.quick then preset = { precision = 0.05, max_time = 0.5 } end
+  if values.full then preset = { precision = 0.005, max_time = 20 } end
+  for name, value in pairs(preset) do
+    if not given[name] then values[name] = value end
+  end
+  return true
+end
+
+-- "--seed -5" as "--seed=-5", so that a negative number is seen as a value and not as an option.
+local function join_negatives(argv, groups)
+  local takes = {}
+  for _, group in ipairs(groups) do
+    for _, o in ipairs(group) do takes[M.flag(o.name)] = o.type ~= "boolean" end
+  end
+  local out, i = {}, 1
+  while i <= #argv do
+    local a, b = tostring(argv[i]), argv[i + 1]
+    if takes[a] and b ~= nil and tostring(b):find("^%-[%d.]") then
+      a, i = a .. "=" .. tostring(b), i + 1
+    end
+    out[#out + 1], i = a, i + 1
+  end
+  return out
+end
+
+-- Parses a command line. what = { name =, about =, options = declared list, axes = list of {name=, values=} }.
+-- Returns values and the set of names given; or nil, message; or "help", text.
+function M.parse(argv, what)
+  local groups = own_groups(what.options or {}, what.axes)
+  local parser = build_parser(what.name or "luabench SCRIPT.lua", what.about, groups)
+  local ok, raw = parser:pparse(join_negatives(argv, groups))
+  if not ok then
+    return nil, (tostring(raw):gsub("\n+(Did you mean)", "; %1"):gsub("Did you mean", "did you mean")
+      :gsub("^too many arguments", "an argument is neither an option nor the value of one")) .. (what.hint or "")
+  end
+  if raw.help then return "help", parser:get_help() end
+  local values, given = {}, {}
+  local fine, message = collect(groups, raw, values, given)
+  if not fine then return nil, message end
+  fine, message = apply_presets(values, given)
+  if not fine then return nil, message end
+  return values, given
+end
+
+-- A name -> value table (of a configuration file) as a command line.
+function M.to_argv(options)
+  local argv = {}
+  for _, name in ipairs(suggest.keys(options)) do
+    local v = options[name]
+    local flag = M.flag(tostring(name))
+    if v == true then argv[#argv + 1] = flag
+    elseif v ~= false then
+      if type(v) == "table" then
+        local parts = {}
+        for i, item in ipairs(v) do parts[i] = type(item) == "number" and ("%.17g"):format(item) or tostring(item) end
+        v = table.concat(parts, ",")
+      elseif type(v) == "number" then
+        v = ("%.17g"):format(v)
+      end
+      argv[#argv + 1] = flag .. "=" .. tostring(v)
+    end
+  end
+  return argv
+end
+
+return M

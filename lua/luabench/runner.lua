@@ -1,0 +1,422 @@
+-- runner.lua: runs scenarios: expand, filter, shuffle, resume, cases, speed-ups, finish, outputs, exit status.
+local columns = require "luabench.columns"
+local coordinator = require "luabench.coordinator"
+local journal = require "luabench.journal"
+local json = require "luabench.json"
+local life = require "luabench.life"
+local outputs = require "luabench.outputs"
+local progress = require "luabench.progress"
+local record = require "luabench.record"
+local sys = require "luabench.sys"
+
+local M = {}
+
+M.OK, M.BAD, M.USAGE, M.INTERRUPTED = 0, 1, 2, 130
+
+-- A message for the user and the status to leave with.
+local function complain(message)
+  io.stderr:write("luabench: ", sys.clean(message), "\n")
+  return M.USAGE
+end
+
+-- xorshift32 from a seed: the order of cases is the same on every machine.
+local function generator(seed)
+  local bit = require "bit"
+  local state = bit.bxor(bit.tobit(seed % 2 ^ 32), bit.tobit(math.floor(seed / 2 ^ 32) * 40503), 0x2545f491)
+  if state == 0 then state = 0x2545f491 end
+  return function(n)
+    state = bit.bxor(state, bit.lshift(state, 13))
+    state = bit.bxor(state, bit.rshift(state, 17))
+    state = bit.bxor(state, bit.lshift(state, 5))
+    return state % 2 ^ 32 % n + 1
+  end
+end
+
+-- Fisher-Yates in place.
+function M.shuffle(list, seed)
+  local random = generator(seed)
+  for _ = 1, 16 do random(2) end
+  for i = #list, 2, -1 do
+    local j = random(i)
+    list[i], list[j] = list[j], list[i]
+  end
+  return list
+end
+
+-- Value of an option in a raw command line, before the scenario is known.
+local function peek(argv, flag)
+  for i, a in ipairs(argv) do
+    if a == flag then return argv[i + 1] or "" end
+    local value = a:match("^" .. flag:gsub("%-", "%%-") .. "=(.*)$")
+    if value then return value end
+  end
+end
+
+local function has_flag(argv, flag)
+  for _, a in ipairs(argv) do
+    if a == flag then return true end
+  end
+  return false
+end
+
+local function load_timeout(argv)
+  local options = require "luabench.options"
+  local o = options.common_by_name.timeout
+  local text = peek(argv, "--timeout")
+  if not text then return o.default end
+  return options.convert(o, text)
+end
+
+-- Expands one job in the worker. Returns it filled in, or nil and an exit status.
+local function expand(c, job)
+  local timeout, message = load_timeout(job.argv)
+  if not timeout then return nil, complain(message) end
+  local reply = c:call({ cmd = "expand", script = job.script, argv = json.array(job.argv) }, timeout)
+  if reply.kind == "interrupted" then return nil, M.INTERRUPTED end
+  if reply.kind == "error" then return nil, complain(reply.message) end
+  if reply.kind ~= "done" then
+    return nil, complain(("%s: loading the script: %s"):format(job.script, reply.reason))
+  end
+  local value = reply.value
+  if value.kind == "plain" then return nil, M.OK end
+  if value.kind == "help" then
+    io.stdout:write(value.text, "\n")
+    return nil, M.OK
+  end
+  for k, v in pairs(value.job) do job[k] = v end
+  job.layout, job.finish = value.layout, value.finish
+  job.layout.names = job.names
+  job.cases = {}
+  for i, axes in ipairs(value.cases) do job.cases[i] = { axes = axes, index = i, job = job } end
+  return job
+end
+
+local function filter(job)
+  if not job.opt.only then return true end
+  local matches = record.matcher(job.opt.only, job.names)
+  local kept = {}
+  for _, case in ipairs(job.cases) do
+    if matches(case.axes) then kept[#kept + 1] = case end
+  end
+  local all = job.cases
+  job.cases = kept
+  if #kept > 0 then return true end
+  return false, ("--only %s: no case of %s has it; the axes are %s; a case is \"%s\""):format(job.opt.only, job.name,
+    table.concat(job.names, ", "), all[1] and record.case_id(all[1].axes, job.names) or "")
+end
+
+-- A case in a worker, and what became of it as a record.
+local function run_once(run, case)
+  local job = case.job
+  local reply = run.coordinator:call({ cmd = "case", script = job.script, argv = job.argv, axes = case.axes,
+    prepared = run.prepared }, job.opt.timeout)
+  if reply.kind == "interrupted" then return nil end
+  if reply.kind == "done" then return reply.value end
+  local status = reply.kind == "error" and "failed" or reply.kind
+  return record.new(job, case.axes, status, reply.reason or reply.message)
+end
+
+local function median_of(list)
+  local copy = {}
+  for i, v in ipairs(list) do copy[i] = v end
+  table.sort(copy)
+  local n = #copy
+  if n == 0 then return nil end
+  return n % 2 == 1 and copy[(n + 1) / 2] or (copy[n / 2] + copy[n / 2 + 1]) / 2
+end
+M.median_of = median_of
+
+-- N records of the same case from N processes as one: the process is the unit, so the time is the median of the
+-- processes' medians and its interval the sign interval over them; below 6 processes there is none at 95 %.
+function M.merge_processes(records)
+  local first = records[1]
+  for _, r in ipairs(records) do
+    if r.status ~= "ok" then return r end
+  end
+  if #records == 1 then
+    first.processes = { { median_ns = first.time.median, samples_ns = first.samples_ns } }
+    return first
+  end
+  local medians, pooled, processes = {}, {}, {}
+  for i, r in ipairs(records) do
+    medians[i] = r.time.median
+    processes[i] = { median_ns = r.time.median, samples_ns = r.samples_ns }
+    for _, x in ipairs(r.samples_ns or {}) do pooled[#pooled + 1] = x end
+  end
+  local all, across = sys.stats(pooled), sys.stats(medians)
+  local t = first.time
+  local fraction_time = t.median
+  for _, name in ipairs { "mean", "std", "min", "max", "p10", "p25", "p75", "p90", "p95", "p99", "mad" } do
+    t[name] = all[name]
+  end
+  t.samples = #pooled
+  t.median = median_of(medians)
+  t.ci95 = across.ci95
+  first.samples_ns, first.processes, first.marks = pooled, processes, nil
+  if first.sol and first.sol.fraction then first.sol.fraction = first.sol.fraction * fraction_time / t.median end
+  life.fill_rates(first)
+  return first
+end
+
+local function run_case(run, case)
+  local n = case.job.opt.processes
+  if not n or not run.coordinator.isolation then return run_once(run, case) end
+  local records = {}
+  for i = 1, n do
+    run.coordinator:stop()
+    records[i] = run_once(run, case)
+    if not records[i] then return nil end
+    if records[i].status ~= "ok" then break end
+  end
+  return M.merge_processes(records)
+end
+
+-- Speed-up over the case that has the baseline's axes and is else the same.
+function M.add_speedups(job, cases)
+  local base = job.layout.baseline
+  if not base or next(base) == nil then return end
+  local by_id = {}
+  for _, c in ipairs(cases) do by_id[record.case_id(c.axes, job.names)] = c end
+  for _, c in ipairs(cases) do
+    local axes = {}
+    for k, v in pairs(c.axes) do axes[k] = v end
+    for k, v in pairs(base) do axes[k] = v end
+    local b = by_id[record.case_id(axes, job.names)]
+    if b and b.status == "ok" and c.status == "ok" and b.time and c.time then
+      c.metrics = c.metrics or {}
+      c.metrics.speedup = { unit = "x", median = b.time.median / c.time.median, over = b.case }
+    end
+  end
+end
+
+-- The scenario's own finish() over all its records, in a worker. Returns lines to show.
+local function finish_job(run, job, cases)
+  if not job.finish or #cases == 0 then return {} end
+  local reply = run.coordinator:call({ cmd = "finish", script = job.script, argv = job.argv,
+    cases = json.array(cases) }, job.opt.timeout)
+  if reply.kind ~= "done" then
+    return { ("%s: finish: %s"):format(job.name, reply.message or reply.reason or reply.kind) }, true
+  end
+  for i, m in ipairs(reply.value.metrics or {}) do
+    if type(m) == "table" and next(m) then cases[i].metrics = m end
+  end
+  return reply.value.lines or {}
+end
+
+local function new_run(jobs)
+  local version = sys.version()
+  local opt = jobs[1].opt
+  local argv = {}
+  for i, a in ipairs(sys.argv()) do argv[i] = a end
+  return { id = ("%s-%d"):format(os.date("!%Y%m%dT%H%M%SZ"), sys.self_pid()), started = sys.time_iso(),
+    argv = json.array(argv), seed = opt.seed, version = version.version, commit = version.commit,
+    dirty = version.dirty, flags = version.flags }
+end
+
+local function make_coordinator(jobs, state)
+  return coordinator.new {
+    isolation = not has_flag(jobs[1].argv, "--no-isolation"),
+    on_phase = function(name) if state.bar then state.bar:set_phase(name) end end,
+    on_progress = function(text, fraction)
+      if state.bar then state.bar:set_phase(text, fraction)
+      elseif fraction == nil then io.stderr:write(text, "\n") end
+    end,
+    on_print = function(line)
+      if state.bar then state.bar:clear() end
+      -- what a script prints must not land in the middle of a result for a program
+      local stream = state.clean_stdout and io.stderr or io.stdout
+      stream:write(line, "\n")
+      stream:flush()
+    end,
+    on_stderr = function(line)
+      if state.bar then state.bar:clear() end
+      io.stderr:write(line, "\n")
+    end,
+    on_tick = function() if state.bar then state.bar:draw() end end,
+  }
+end
+
+-- All cases of all jobs in the order in which they run: scenario by scenario, each shuffled by the seed.
+local function schedule(jobs, seed)
+  local list = {}
+  for _, job in ipairs(jobs) do
+    local own = {}
+    for i, case in ipairs(job.cases) do own[i] = case end
+    M.shuffle(own, seed)
+    for _, case in ipairs(own) do list[#list + 1] = case end
+  end
+  return list
+end
+
+local function run_cases(run, list, state, done)
+  for _, case in ipairs(list) do
+    local key = record.key(case.job, case.axes)
+    local old = done[key]
+    if old then
+      case.record = old
+      state.bar:finish(old, true)
+    else
+      state.bar:start(record.case_id(case.axes, case.job.names))
+      local rec = run_case(run, case)
+      if not rec or sys.interrupted() and rec.status ~= "ok" then return true end
+      case.record = rec
+      run.journal:add(key, rec)
+      state.bar:finish(rec)
+    end
+  end
+  return false
+end
+
+-- Records in the grid's order, with what is computed across cases. Returns the result to write and whether finish()
+-- failed.
+local function collect(run, jobs, head, interrupted)
+  local result = { run = head, cases = {}, layout = {}, notes = {} }
+  local broken = false
+  for _, job in ipairs(jobs) do
+    local cases = {}
+    for _, case in ipairs(job.cases) do
+      if case.record then cases[#cases + 1] = case.record end
+    end
+    M.add_speedups(job, cases)
+    if not interrupted then
+      local lines, failed = finish_job(run, job, cases)
+      broken = broken or failed
+      for _, line in ipairs(lines) do table.insert(result.notes, line) end
+    end
+    for _, c in ipairs(cases) do table.insert(result.cases, c) end
+    result.layout[job.name] = job.layout
+    job.records = cases
+  end
+  result.machine = require("luabench.machine").block()
+  return result, broken
+end
+
+local function exit_status(result)
+  for _, c in ipairs(result.cases) do
+    if record.bad[c.status] then return M.BAD end
+  end
+  return M.OK
+end
+
+-- Writes what --output, --output-dir and configurations ask for, then the standard output. Returns false on failure.
+local function write_all(result, jobs, opt)
+  local fine = true
+  local function write(target, shown)
+    local ok, err = pcall(outputs.write_file, target, shown, opt)
+    if not ok then
+      complain(tostring(err))
+      fine = false
+    end
+  end
+  local to_stdout = false
+  for _, target in ipairs(opt.output) do
+    to_stdout = to_stdout or target == "-"
+    write(target, result)
+  end
+  for _, job in ipairs(jobs) do
+    for _, target in ipairs(job.outputs or {}) do
+      write(target, { run = result.run, machine = result.machine, cases = job.records, layout = result.layout,
+        notes = result.notes })
+    end
+  end
+  if opt.output_dir then
+    local name = ("%s/%s-%s.%s"):format(opt.output_dir, jobs[1].name, result.run.id, opt.format or "json")
+    local ok, err = pcall(sys.mkdir_p, opt.output_dir)
+    if ok then write(name, result) else
+      complain(tostring(err))
+      fine = false
+    end
+  end
+  if not to_stdout and not opt.quiet then outputs.show(opt.format or "table", result) end
+  return fine
+end
+
+local function prepare_jobs(run, jobs)
+  local opened = {}
+  for _, job in ipairs(jobs) do
+    local filled, status = expand(run.coordinator, job)
+    if not filled then
+      if status ~= M.OK then return nil, status end
+    else
+      local ok, message = filter(job)
+      if not ok then return nil, complain(message) end
+      for _, target in ipairs(job.outputs or {}) do
+        local fine, why = outputs.check(target, job.opt)
+        if not fine then return nil, complain(why) end
+      end
+      opened[#opened + 1] = job
+    end
+  end
+  if #opened == 0 then return nil, M.OK end
+  for _, target in ipairs(opened[1].opt.output) do
+    local fine, why = outputs.check(target, opened[1].opt)
+    if not fine then return nil, complain(why) end
+  end
+  return opened
+end
+
+local function names_of(jobs)
+  local names = {}
+  for i, j in ipairs(jobs) do names[i] = j.name end
+  return names
+end
+
+-- The journal. Next to an output file it must be written; in the cache directory a run can do without, and says so.
+local function open_journal(opt, jobs, head)
+  local path, needed = journal.path(opt.output, names_of(jobs))
+  local done = opt.resume and journal.read(path) or {}
+  local ok, j = pcall(journal.open, path, opt.resume, head)
+  if ok then return j, done end
+  if needed or opt.resume then error(j, 0) end
+  io.stderr:write(("luabench: no journal, so --resume will not find this run: %s\n"):format(sys.clean(j)))
+  return { add = function() end }, done
+end
+
+local function execute(run, jobs, state)
+  local opt = jobs[1].opt
+  local head = new_run(jobs)
+  local done
+  run.journal, done = open_journal(opt, jobs, head)
+  local list = schedule(jobs, opt.seed)
+  state.clean_stdout = opt.format ~= nil
+  for _, target in ipairs(opt.output) do state.clean_stdout = state.clean_stdout or target == "-" end
+  state.bar = progress.new { total = #list, quiet = opt.quiet, level = opt.log_level }
+  local interrupted = run_cases(run, list, state, done)
+  state.bar:close()
+  local result, broken = collect(run, jobs, head, interrupted)
+  state.bar:close()
+  local written = write_all(result, jobs, opt)
+  if interrupted then
+    io.stderr:write(("luabench: interrupted with %d of %d cases done; --resume runs the rest\n"):format(#result.cases,
+      #list))
+    return M.INTERRUPTED
+  end
+  if not written then return M.USAGE end
+  return broken and M.BAD or exit_status(result)
+end
+
+-- jobs = list of { script =, argv =, outputs = list or nil }. Returns the exit status.
+function M.run(jobs)
+  local state, run = {}, {}
+  run.coordinator = make_coordinator(jobs, state)
+  local directory
+  local ok, status = xpcall(function()
+    local opened, early = prepare_jobs(run, jobs)
+    if not opened then return early end
+    directory = sys.tempdir()
+    run.prepared = directory
+    return execute(run, opened, state)
+  end, function(e)
+    return type(e) == "string" and e or tostring(e)
+  end)
+  if state.bar then state.bar:close() end
+  run.coordinator:close()
+  if directory then pcall(sys.tempdir_remove, directory) end
+  if not ok then
+    if sys.interrupted() then return M.INTERRUPTED end
+    return complain(status)
+  end
+  return status
+end
+
+return M

@@ -1,0 +1,74 @@
+-- show.lua: values as people want to see them: tables with sorted keys, cut where they get long or deep.
+local M = {}
+
+local WIDTH, DEPTH, ENTRIES = 100, 4, 60
+
+local function key_text(k)
+  if type(k) == "string" and k:find "^[%a_][%w_]*$" then return k end
+  return "[" .. (type(k) == "string" and ("%q"):format(k) or tostring(k)) .. "]"
+end
+
+local function number_text(v)
+  if v ~= v then return "nan" end
+  if v == math.huge then return "inf" end
+  if v == -math.huge then return "-inf" end
+  if v == math.floor(v) and math.abs(v) < 2 ^ 53 then return ("%d"):format(v) end
+  return ("%.6g"):format(v)
+end
+
+local function order(a, b)
+  if type(a) == type(b) and (type(a) == "number" or type(a) == "string") then return a < b end
+  return type(a) < type(b) or type(a) == type(b) and tostring(a) < tostring(b)
+end
+
+local text_of
+
+local function entries_of(t, depth, seen, indent)
+  local parts, n, left = {}, #t, 0
+  for i = 1, n do
+    if #parts < ENTRIES then parts[#parts + 1] = text_of(t[i], depth + 1, seen, indent) else left = left + 1 end
+  end
+  local keys = {}
+  for k in pairs(t) do
+    if not (type(k) == "number" and k >= 1 and k <= n and k == math.floor(k)) then keys[#keys + 1] = k end
+  end
+  table.sort(keys, order)
+  for _, k in ipairs(keys) do
+    if #parts < ENTRIES then
+      parts[#parts + 1] = key_text(k) .. " = " .. text_of(rawget(t, k), depth + 1, seen, indent)
+    else
+      left = left + 1
+    end
+  end
+  if left > 0 then parts[#parts + 1] = ("... %d more"):format(left) end
+  return parts
+end
+
+local function table_text(t, depth, seen, indent)
+  local mt = getmetatable(t)
+  if type(mt) == "table" and mt.__tostring then return tostring(t) end
+  if seen[t] then return "{ ... the same table again }" end
+  if next(t) == nil then return "{}" end
+  if depth >= DEPTH then return "{ ... }" end
+  seen[t] = true
+  local parts = entries_of(t, depth, seen, indent .. "  ")
+  seen[t] = nil
+  local one = "{ " .. table.concat(parts, ", ") .. " }"
+  if #one + #indent <= WIDTH and not one:find("\n", 1, true) then return one end
+  return "{\n" .. indent .. "  " .. table.concat(parts, ",\n" .. indent .. "  ") .. "\n" .. indent .. "}"
+end
+
+function text_of(v, depth, seen, indent)
+  local kind = type(v)
+  if kind == "string" then return depth == 0 and v or ("%q"):format(v) end
+  if kind == "number" then return number_text(v) end
+  if kind == "table" then return table_text(v, depth, seen, indent) end
+  local text = tostring(v)
+  if depth > 0 and kind == "userdata" then text = text:match "^[^\n]*" end
+  return text
+end
+
+--- One value as text; strings at the top are shown as they are.
+function M.value(v) return text_of(v, 0, {}, "") end
+
+return M

@@ -1,0 +1,237 @@
+-- sys.lua: the engine as the runner sees it: every call of luabench.core that scenarios' machinery needs, in one place.
+local core = require "luabench.core"
+
+local M = {}
+
+-- ---- time, machine, terminal ----
+function M.now_s() return core.now_ns() * 1e-9 end
+function M.time_iso() return core.time_iso() end
+function M.isatty(fd) return core.isatty(fd) end
+function M.terminal_width(fd) return core.terminal_width(fd) end
+
+local machine
+function M.machine()
+  machine = machine or core.machine()
+  return machine
+end
+function M.warnings() return core.machine_warnings() end
+function M.clock() return core.clock() end
+function M.version() return core.version() end
+
+-- What is known of each device that can be opened here.
+function M.devices()
+  local list = {}
+  for _, name in ipairs(core.devices()) do
+    local ok, device = pcall(core.device, name)
+    if ok then
+      local caps = device.caps
+      caps.threads = device.threads
+      list[#list + 1] = caps
+    end
+  end
+  return list
+end
+
+-- The command line of this process, without the program.
+function M.argv()
+  local a, list = rawget(_G, "arg") or {}, { "luabench" }
+  for i = 1, #a do list[i + 1] = a[i] end
+  return list
+end
+
+-- ---- Ctrl-C ----
+function M.interrupted() return core.interrupted() end
+-- From here on Ctrl-C only sets the flag that interrupted() reads.
+function M.flag_interrupts() core.interrupt "flag" end
+
+-- A message without the place in these files of ours that passed it on; a script's place is kept.
+function M.clean(message)
+  return (tostring(message):gsub("[^%s]*/luabench/[%w_]+%.lua:%d+: ", ""))
+end
+
+-- ---- files ----
+function M.lua_root() return core.lua_root() end
+
+-- $XDG_CACHE_HOME/luabench or ~/.cache/luabench; under the temporary directory where there is no home.
+function M.cache_dir()
+  local base = os.getenv "XDG_CACHE_HOME"
+  if not base or base == "" then
+    local home = os.getenv "HOME"
+    base = home and home ~= "" and home .. "/.cache" or (os.getenv "TMPDIR" or "/tmp")
+  end
+  return base .. "/luabench"
+end
+
+-- Text of a file, or nil and why.
+function M.read_file(path)
+  local f, why = io.open(path, "rb")
+  if not f then return nil, why end
+  local text, e = f:read "*a"
+  f:close()
+  if not text then return nil, e or "it is a directory" end
+  return text
+end
+
+function M.exists(path)
+  local f = io.open(path, "rb")
+  if f then f:close() end
+  return f ~= nil
+end
+
+function M.is_directory(path)
+  local s = core.stat(path)
+  return s ~= nil and s.kind == "directory"
+end
+
+function M.can_write(folder)
+  local name = ("%s/.luabench-%d"):format(folder, core.pid())
+  local f = io.open(name, "wb")
+  if not f then return false end
+  f:close()
+  os.remove(name)
+  return true
+end
+
+function M.list_directory(path)
+  local names = {}
+  for i, e in ipairs(core.list_dir(path)) do names[i] = e.name end
+  return names
+end
+
+function M.mkdir_p(path) core.mkdir_p(path) end
+function M.replace_file(path, text) core.write_file(path, text) end
+-- At the end of a file, on the disk when it returns.
+function M.append_file(path, text) core.append_file(path, text) end
+function M.tempdir() return core.tempdir "luabench-" end
+function M.tempdir_remove(path) core.tempdir_remove(path) end
+function M.gzip(text) return core.gzip(text) end
+
+-- Calls f under an advisory lock between processes; timeout_s < 0 waits for ever.
+function M.with_lock(path, timeout_s, f)
+  local lock, why = core.lock(path, timeout_s)
+  if not lock then error(why, 0) end
+  local ok, a, b = pcall(f)
+  core.unlock(lock)
+  if not ok then error(a, 0) end
+  return a, b
+end
+
+-- ---- text ----
+-- The value; nulls are absent, lists keep being lists when written again. Raises with line and column.
+function M.json_decode(text)
+  local json = require "luabench.json"
+  local value, why = core.json_decode(text, nil, json.ARRAY)
+  if value == nil and why then error(why, 0) end
+  return value
+end
+function M.yaml_decode(text)
+  local value, why = core.yaml_decode(text)
+  if value == nil and why then error(why, 0) end
+  return value
+end
+
+-- ---- processes ----
+function M.self_command() return { core.exe_path() } end
+function M.self_pid() return core.pid() end
+function M.spawn(argv) return core.spawn { argv = argv, stdin = "pipe", stdout = "pipe", stderr = "pipe" } end
+function M.pid(p) return p.pid end
+function M.write(p, text, timeout_s) return (pcall(p.write, p, text, timeout_s)) end
+function M.line(p, stream) return p:line(stream) end
+function M.eof(p) return p:eof(1) and p:eof(2) end
+function M.state(p) return p:state() end
+function M.wait(p, timeout_s) pcall(p.wait, p, timeout_s) end
+function M.kill(p) p:kill(9) end
+function M.free(p) p:close() end
+
+-- Bytes of memory that a process holds; nil = unknown.
+function M.resident_bytes(p)
+  local text = M.read_file(("/proc/%d/status"):format(p.pid))
+  local kib = text and text:match("VmRSS:%s*(%d+) kB")
+  return kib and tonumber(kib) * 1024 or nil
+end
+
+-- Waits for something new of the child: "ready", "time", or "interrupted".
+function M.poll(p, timeout_s)
+  local ready = core.poll({ p }, timeout_s)
+  if ready == nil or core.interrupted() then return "interrupted" end
+  return ready > 0 and "ready" or "time"
+end
+
+-- ---- devices, tensors, plans ----
+-- Opens a device and makes it the one that is meant where a script names none.
+function M.device(name, threads)
+  core.set_default_device(name, threads)
+  return core.device()
+end
+
+function M.llc_bytes(device)
+  local caps = device.caps
+  return caps.llc_bytes
+end
+
+local function is(value, class)
+  return type(value) == "userdata" and tostring(getmetatable(value).__name) == class
+end
+function M.is_plan(x) return is(x, "plan") end
+function M.is_tensor(x) return is(x, "tensor") end
+function M.plan_device(plan) return plan.device end
+function M.run_plan(plan) plan:run() end
+function M.snapshot_updates(plan) plan:snapshot "updates" end
+function M.check(plan) return plan:check() end
+function M.account(plan) return plan:account() end
+
+-- The last output of a plan whose last step has one output; nil else.
+function M.last_output(plan)
+  local ok, t = pcall(plan.last, plan)
+  return ok and t or nil
+end
+
+-- sum (got - want)^2 / sum want^2
+function M.nmse(got, want)
+  local a, b = got:to "f64", want:to "f64"
+  return ((a - b):norm() / b:norm()) ^ 2
+end
+
+-- Most bytes of engine buffers since the last reset.
+function M.memory_peak() return core.memory().peak_bytes end
+function M.memory_peak_reset() core.memory_peak_reset() end
+function M.blob_save(path, tensors) core.blob_save(path, tensors) end
+function M.blob_load(path, device) return core.blob_load(path, device) end
+
+-- ---- measuring ----
+local function core_opts(o)
+  return { precision = o.precision, max_time_s = o.max_time, min_samples = o.min_samples, samples = o.samples,
+    warmup = o.warmup, warmup_min_s = o.warmup_min, warmup_max_s = o.warmup_max, cache = o.cache,
+    mode = o.eager and "eager" or nil, seed = o.seed }
+end
+
+function M.measure(plan, o) return core.measure(plan, core_opts(o)) end
+function M.measure_interleaved(plans, o) return core.measure_interleaved(plans, core_opts(o)) end
+function M.stats(numbers) return core.stats(numbers) end
+
+-- read: the read bandwidth too; types: set of compute types.
+function M.ceilings(device, seconds, read, types)
+  local what = {}
+  if read then what[1] = "read" end
+  for name in pairs(types) do what[#what + 1] = name end
+  local c = core.ceilings(device, seconds, what)
+  c.ops_per_s = c.ops_per_s or {}
+  return c
+end
+
+-- ns a launch: the least over a few replays of a recorded plan of independent empty steps.
+function M.launch_ns(device)
+  local steps, runs = 64, 200
+  local plan = core.plan(device)
+  for _ = 1, steps do plan:empty {} end
+  plan:submit(runs)
+  local best = math.huge
+  for _ = 1, 10 do
+    local ns, launches = plan:submit(runs)
+    best = math.min(best, ns / launches)
+  end
+  plan:close()
+  return best
+end
+
+return M

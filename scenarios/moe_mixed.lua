@@ -1,0 +1,186 @@
+-- moe_mixed.lua: a mixture-of-experts layer whose experts carry mixed bits, run by strategies that really differ.
+--
+--   luabench scenarios/moe_mixed.lua --model glm4 -o r.json -o r.csv
+--
+-- All strategies work on the same original weights, the same routing and the same inputs. What each one launched is in
+-- its record's `path`; how far its output is from the original weights' is in `quantization_error`.
+local lb = require "luabench"
+local job_of = require "luabench.moe.job"
+local layer_of = require "luabench.moe.layer"
+local model_table = require "luabench.moe.model"
+local reference = require "luabench.moe.reference"
+local routing_of = require "luabench.moe.routing"
+local costs = require "luabench.moe.costs"
+
+local STRATEGIES = { "slow_path", "fast_uniform", "fast_mixed", "hybrid", "max_bits_padded", "auto" }
+local KERNEL_FORMATS = { "auto", "k", "uniform" }
+
+local layers = {} -- by key, so that the cases of one process share prepared weights
+
+local function layer_for(opt)
+  local overrides = {
+    hidden = opt.hidden_dim, intermediate = opt.intermediate_dim, experts = opt.num_experts, top_k = opt.top_k,
+    formats = opt.formats ~= "auto" and opt.formats or nil,
+  }
+  local layer = layer_of.new(lb.model_table(opt.model), {
+    seed = opt.seed, device = opt.device, overrides = overrides, uniform_bits = opt.uniform_bits,
+  })
+  layers[layer.key] = layers[layer.key] or layer
+  return layers[layer.key]
+end
+
+local function tokens_of(opt)
+  if opt.batch_size or opt.seq_len then return { (opt.batch_size or 1) * (opt.seq_len or 1) } end
+  return opt.tokens
+end
+
+--- Rows from which a class is grouped: the number given, or the fastest of a few, measured.
+local function threshold_for(opt, layer, axes)
+  if opt.threshold ~= "auto" then return tonumber(opt.threshold) end
+  local candidates, plans = { 1, 2, 4, 8, 16, 32, 64 }, {}
+  local key = ("moe threshold %s %d %s"):format(layer.key, axes.tokens, axes.routing)
+  return lb.prepared(key, function()
+    for i, rows in ipairs(candidates) do
+      local job = job_of.new { layer = layer, tokens = axes.tokens, routing = axes.routing, threshold = rows,
+                               device = opt.device }
+      plans[i] = job_of.plan(job, lb.strategy "hybrid")
+    end
+    local _, best = costs.regret(plans, opt.cache)
+    for _, plan in ipairs(plans) do plan:close() end
+    return { threshold = lb.tensor({ candidates[best + 1] }, { dtype = "i32" }) }
+  end, "measuring hybrid's threshold").threshold:get(1)
+end
+
+--- The whole layer's output against f64 on the same quantized weights.
+local function layer_check(layer, job, axes, most, set)
+  return function()
+    local want = reference.output(layer, set, axes.tokens, most, axes.routing, job.device)
+    local nmse = reference.nmse(job.out, want)
+    local passed = nmse ~= nil and nmse <= reference.LAYER_TOLERANCE
+    return {
+      name = "layer", nmse = nmse, tolerance = reference.LAYER_TOLERANCE, passed = passed,
+      reason = not passed and ("layer output differs from f64 on the same weights: NMSE %s, at most %g is expected from "
+        .. "rounding activations to int8"):format(tostring(nmse), reference.LAYER_TOLERANCE) or nil,
+    }
+  end
+end
+
+--- Strategies on the same weights must agree with the one that ran first.
+local function agreement_check(layer, job, axes, set, strategy)
+  return function()
+    local key = ("moe output %s %s %d %s"):format(layer.key, set, axes.tokens, axes.routing)
+    local first = lb.prepared(key, function() return { y = job.out:clone() } end)
+    local nmse = reference.nmse(job.out, first.y)
+    local passed = nmse ~= nil and nmse <= reference.AGREE_TOLERANCE
+    return {
+      name = "agreement", nmse = nmse, tolerance = reference.AGREE_TOLERANCE, passed = passed,
+      reason = not passed and ("%s and another strategy on the same weights differ: NMSE %s, at most %g is expected")
+        :format(strategy, tostring(nmse), reference.AGREE_TOLERANCE) or nil,
+    }
+  end
+end
+
+--- The set of weights whose output a strategy gives; auto's depends on what it chose.
+local function set_of(strategy, job)
+  if strategy.name ~= "auto" then return strategy.weights[1] end
+  local flags = job.auto.flags:totable()
+  for i, name in ipairs(job.auto.candidates) do
+    if flags[i] == 1 then return lb.strategy(name).weights[1], name end
+  end
+  error("auto chose no strategy", 0)
+end
+
+local function quantization_error(layer, job, axes, most, set)
+  return function()
+    set = set or set_of(lb.strategy "auto", job)
+    local w = layer:weights(set)
+    local want = reference.output(layer, "original", axes.tokens, most, axes.routing, job.device)
+    local nmse = reference.nmse(job.out, want)
+    return { bits_per_weight = w.bits_per_weight, rel_rmse = w.rel_rmse, sqnr_db = w.sqnr_db,
+             output_rel_rmse = nmse and math.sqrt(nmse) }
+  end
+end
+
+local function held_bytes(layer, strategy)
+  local bytes = 0
+  for _, set in ipairs(strategy.weights) do bytes = bytes + layer:weights(set).bytes end
+  return bytes
+end
+
+--- auto's own figures: what it chose, and its time against the best of the others in the same rounds.
+local function auto_metrics(job, plan, cache)
+  return function()
+    local plans = { plan }
+    for i, p in ipairs(job.auto.plans) do plans[i + 1] = p end
+    local regret, best, times = costs.regret(plans, cache)
+    local _, chosen = set_of(lb.strategy "auto", job)
+    local out = {
+      regret = { unit = "ratio", median = regret },
+      chosen = { unit = "strategy", median = nil, name = chosen },
+      best = { unit = "strategy", median = nil, name = job.auto.candidates[best] },
+    }
+    for i, name in ipairs(job.auto.candidates) do out["time_" .. name] = { unit = "ns", median = times[i + 1] } end
+    return out
+  end
+end
+
+local function case(axes, opt)
+  local layer = layer_for(opt)
+  local strategy = lb.strategy(axes.strategy)
+  local most = math.max(unpack(tokens_of(opt)))
+  local threshold = strategy.name ~= "hybrid" and strategy.name ~= "auto" and 8 or threshold_for(opt, layer, axes)
+  local job = job_of.new { layer = layer, tokens = axes.tokens, routing = axes.routing, threshold = threshold,
+                           device = opt.device, cache = opt.cache }
+  local plan = job_of.plan(job, strategy)
+  local is_auto = strategy.name == "auto"
+  local set = not is_auto and strategy.weights[1] or nil
+  local function with_set(make)
+    return function() return make(set or (set_of(strategy, job)))() end
+  end
+  return {
+    plan = plan, items = axes.tokens, item = "token",
+    weights_bytes = held_bytes(layer, strategy),
+    quantization_error = quantization_error(layer, job, axes, most, set),
+    extra_checks = {
+      with_set(function(s) return layer_check(layer, job, axes, most, s) end),
+      with_set(function(s) return agreement_check(layer, job, axes, s, strategy.name) end),
+    },
+    metrics = is_auto and auto_metrics(job, plan, opt.cache)
+      or strategy.name == "hybrid" and { threshold = { unit = "rows", median = threshold } } or nil,
+  }
+end
+
+return lb.scenario {
+  about = "MoE layer with mixed-bits experts: six strategies on the same weights, routing and inputs",
+  options = {
+    model = { "model table: a file in lua/models/", "synthetic" },
+    strategies = { "which strategies to run", STRATEGIES },
+    tokens = { "tokens in the batch", { 1, 4, 16, 64, 256 } },
+    routing = { "routing: " .. routing_of.about, { "router" } },
+    threshold = { help = "hybrid: least rows of a class that is grouped; auto measures", default = "8", type = "string",
+                  check = function(v)
+                    local n = tonumber(v)
+                    if v == "auto" or n and n >= 1 and n == math.floor(n) then return true end
+                    return false, "auto or a whole number from 1"
+                  end },
+    formats = { help = "which formats the bits become (auto: the model's own)", default = "auto", choices = KERNEL_FORMATS },
+    uniform_bits = { help = "fast_uniform: the one width (default: the mean width, rounded up)", type = "integer",
+                     choices = { 2, 3, 4, 5, 6, 8 } },
+    batch_size = { help = "sequences; with --seq-len gives the tokens", type = "integer", min = 1, max = 65536 },
+    seq_len = { help = "tokens per sequence", type = "integer", min = 1, max = 65536 },
+    hidden_dim = { help = "instead of the model's hidden size", type = "integer", min = 1, max = 65536 },
+    intermediate_dim = { help = "instead of the model's expert size", type = "integer", min = 1, max = 65536 },
+    num_experts = { help = "instead of the model's number of experts", type = "integer", min = 1, max = 4096 },
+    top_k = { help = "instead of the model's experts per token", type = "integer", min = 1, max = 64 },
+  },
+  grid = function(opt)
+    for _, name in ipairs(opt.strategies) do lb.strategy(name) end
+    for _, text in ipairs(opt.routing) do routing_of.parse(text) end
+    model_table.resolve(lb.model_table(opt.model))
+    return lb.grid { { "routing", opt.routing }, { "tokens", tokens_of(opt) }, { "strategy", opt.strategies } }
+  end,
+  case = case,
+  baseline = { strategy = "slow_path" },
+  group = "tokens",
+  sort = "time",
+}

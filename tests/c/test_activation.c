@@ -1,0 +1,113 @@
+/* test_activation.c: the reference activation formats, against their definition in activation.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+
+#include "engine/activation.h"
+#include "engine/dtype.h"
+#include "engine/rng.h"
+
+enum { K = 600 }; /* two blocks of 256 and a short one */
+
+static const lb_act q8[] = { LB_ACT_Q8_32, LB_ACT_Q8_256, LB_ACT_Q8_ROW };
+
+static void test_blocks_and_names(void **state) {
+    (void)state;
+    assert_int_equal(lb_act_block(LB_ACT_F32, K), 1);
+    assert_int_equal(lb_act_block(LB_ACT_BF16, K), 1);
+    assert_int_equal(lb_act_block(LB_ACT_Q8_32, K), 32);
+    assert_int_equal(lb_act_block(LB_ACT_Q8_256, K), 256);
+    assert_int_equal(lb_act_block(LB_ACT_Q8_ROW, K), K);
+    for (int a = 0; a < LB_ACT_COUNT; a++) assert_string_not_equal(lb_act_name((lb_act)a), "unknown");
+    assert_string_equal(lb_act_name((lb_act)99), "unknown");
+}
+
+static void test_q8_follows_the_definition(void **state) {
+    (void)state;
+    float x[K], d[K];
+    int8_t q[K];
+    double v[K];
+    lb_rng_normal_f32(5, 0, K, 0.0f, 3.0f, x);
+    for (size_t f = 0; f < sizeof q8 / sizeof *q8; f++) {
+        int64_t block = lb_act_block(q8[f], K);
+        lb_act_quantize_row(q8[f], x, K, q, d);
+        lb_act_values_row(q8[f], x, K, v);
+        for (int64_t i = 0; i < K; i++) {
+            int64_t b = i / block, end = (b + 1) * block < K ? (b + 1) * block : K;
+            float amax = 0.0f;
+            for (int64_t k = b * block; k < end; k++) amax = fmaxf(amax, fabsf(x[k]));
+            assert_true(d[b] == amax / 127.0f);
+            assert_int_equal(q[i], (int)rintf(x[i] * (127.0f / amax)));
+            assert_true(v[i] == (double)d[b] * q[i]);
+            assert_true(fabs(v[i] - (double)x[i]) <= 0.5001 * (double)d[b]);
+        }
+    }
+}
+
+static void test_extremes_are_kept(void **state) {
+    (void)state;
+    float x[32] = { 0 }, d[1];
+    int8_t q[32];
+    x[3] = -8.0f, x[9] = 8.0f;
+    lb_act_quantize_row(LB_ACT_Q8_32, x, 32, q, d);
+    assert_int_equal(q[3], -127);
+    assert_int_equal(q[9], 127);
+    assert_int_equal(q[0], 0);
+}
+
+static void test_odd_input_gives_defined_codes(void **state) {
+    (void)state;
+    float x[32] = { 0 }, d[1] = { -1 };
+    int8_t q[32];
+    lb_act_quantize_row(LB_ACT_Q8_32, x, 32, q, d);
+    assert_true(d[0] == 0.0f);
+    for (int i = 0; i < 32; i++) assert_int_equal(q[i], 0);
+    x[0] = NAN, x[1] = 1.0f;
+    lb_act_quantize_row(LB_ACT_Q8_32, x, 32, q, d);
+    assert_int_equal(q[0], 0);
+    assert_int_equal(q[1], 127);
+    x[0] = 1e-42f, x[1] = -1e-42f; /* 127 / amax overflows */
+    lb_act_quantize_row(LB_ACT_Q8_32, x, 32, q, d);
+    assert_int_equal(q[0], 127);
+    assert_int_equal(q[1], -127);
+    assert_int_equal(q[2], 0);
+    lb_act_quantize_row(LB_ACT_Q8_ROW, x, 0, q, d); /* nothing to do, nothing touched */
+}
+
+static void test_plain_formats(void **state) {
+    (void)state;
+    float x[K];
+    double v[K];
+    lb_rng_normal_f32(6, 0, K, 0.0f, 1.0f, x);
+    lb_act_values_row(LB_ACT_F32, x, K, v);
+    for (int i = 0; i < K; i++) assert_true(v[i] == (double)x[i]);
+    lb_act_values_row(LB_ACT_BF16, x, K, v);
+    for (int i = 0; i < K; i++) assert_true(v[i] == (double)lb_bf16_to_f32(lb_f32_to_bf16(x[i])));
+}
+
+/* A row's result must not depend on the rows around it, nor a block's on the other blocks. */
+static void test_blocks_are_independent(void **state) {
+    (void)state;
+    float x[K], d[K], d2[K];
+    int8_t q[K], q2[K];
+    lb_rng_normal_f32(7, 0, K, 0.0f, 1.0f, x);
+    lb_act_quantize_row(LB_ACT_Q8_32, x, K, q, d);
+    lb_act_quantize_row(LB_ACT_Q8_32, x + 64, 96, q2, d2);
+    assert_memory_equal(q + 64, q2, 96);
+    assert_memory_equal(d + 2, d2, 3 * sizeof *d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_blocks_and_names),
+        cmocka_unit_test(test_q8_follows_the_definition),
+        cmocka_unit_test(test_extremes_are_kept),
+        cmocka_unit_test(test_odd_input_gives_defined_codes),
+        cmocka_unit_test(test_plain_formats),
+        cmocka_unit_test(test_blocks_are_independent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,426 @@
+/* test_matrix_kernels.c: every registered gemm and moe_ffn kernel against f64 on the operands that it saw: odd shapes,
+ * tails, splits over parts, and the same bits whatever the batch. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/kernel.h"
+#include "engine/ops/slots.h"
+
+enum { M_MAX = 70, CANARY = 16 };
+static const uint32_t POISON = 0xffc0dead; /* a NaN */
+static lb_device *device;
+
+/* ---- making operands ---- */
+
+static uint64_t state = 0x9e3779b97f4a7c15u;
+
+static uint32_t next_u32(void) {
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return (uint32_t)(state >> 32);
+}
+
+/* Sum of four uniforms, about normal, mean 0 and variance 1/3. */
+static float next_value(void) {
+    float s = 0;
+    for (int i = 0; i < 4; i++) s += (float)next_u32() * 0x1p-32f - 0.5f;
+    return s;
+}
+
+static lb_tensor *tensor_of(lb_dtype dtype, const lb_quantizer *q, int64_t n, int64_t k) {
+    lb_tensor *t = NULL;
+    if (lb_tensor_new(device, dtype, q, 2, (int64_t[]){ n, k }, &t)) fail_msg("%s", lb_error());
+    return t;
+}
+
+static lb_tensor *floats(int64_t n, int64_t k) {
+    lb_tensor *t = tensor_of(LB_F32, NULL, n, k);
+    float *v = lb_tensor_data(t);
+    for (int64_t i = 0; i < n * k; i++) v[i] = next_value() + 0.05f;
+    return t;
+}
+
+/* K-quants also from random bytes: every scale, minimum and code occurs, not only those that a quantizer makes. */
+static void scramble(lb_tensor *t) {
+    static const struct { const char *name; int bytes, d, dmin; } blocks[] = {
+        { "q2_k", 84, 80, 82 }, { "q3_k", 110, 108, -1 }, { "q4_k", 144, 0, 2 }, { "q5_k", 176, 0, 2 },
+        { "q6_k", 210, 208, -1 }
+    };
+    uint8_t *p = lb_tensor_data(t);
+    size_t bytes = lb_tensor_size_bytes(t);
+    for (int f = 0; f < 5; f++) {
+        if (strcmp(blocks[f].name, t->quantizer->name)) continue;
+        for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)next_u32();
+        for (uint8_t *b = p; b < p + bytes; b += blocks[f].bytes) {
+            uint16_t d = lb_f32_to_f16(0.01f * next_value()), dmin = lb_f32_to_f16(0.01f * next_value());
+            memcpy(b + blocks[f].d, &d, 2);
+            if (blocks[f].dmin >= 0) memcpy(b + blocks[f].dmin, &dmin, 2);
+        }
+    }
+}
+
+/* Weights [n, k] of a format, or of a float type if q is NULL. */
+static lb_tensor *weights(lb_dtype dtype, const lb_quantizer *q, int64_t n, int64_t k, bool raw) {
+    lb_tensor *f = floats(n, k), *t = NULL;
+    lb_status s = q ? lb_tensor_quantize(f, q, NULL, NULL, &t) : lb_tensor_to_dtype(f, dtype, &t);
+    if (s) fail_msg("%s", lb_error());
+    lb_tensor_release(f);
+    if (q && raw) scramble(t);
+    return t;
+}
+
+static double *values_of(const lb_tensor *w) {
+    lb_tensor *f = NULL;
+    lb_status s = w->dtype == LB_QUANT ? lb_tensor_dequantize(w, &f) : lb_tensor_to_dtype(w, LB_F32, &f);
+    if (s) fail_msg("%s", lb_error());
+    int64_t n = lb_tensor_numel(f);
+    double *v = malloc((size_t)n * sizeof *v);
+    for (int64_t i = 0; i < n; i++) v[i] = (double)lb_tensor_f32(f)[i];
+    lb_tensor_release(f);
+    return v;
+}
+
+static double dot(const double *a, const double *b, int64_t k) {
+    double s = 0;
+    for (int64_t i = 0; i < k; i++) s += a[i] * b[i];
+    return s;
+}
+
+/* `n` floats of poison, with a canary behind them. */
+static float *poisoned(int64_t n) {
+    float *p = aligned_alloc(64, ((size_t)(n + CANARY) * 4 + 63) / 64 * 64);
+    for (int64_t i = 0; i < n + CANARY; i++) memcpy(p + i, &POISON, 4);
+    return p;
+}
+
+static bool is_poison(const float *p) { return memcmp(p, &POISON, 4) == 0; }
+
+/* A dense f32 or i32 tensor over memory of the test's own. */
+typedef struct borrowed { lb_tensor t, *at; lb_buffer b; } borrowed;
+
+static lb_operand borrow(borrowed *s, void *data, int rank, int64_t n, int64_t k) {
+    *s = (borrowed){ .t = { .refs = 1, .rank = rank, .dims = { n, k }, .strides = { rank > 1 ? k : 1, 1 } } };
+    s->b = (lb_buffer){ .refs = 1, .device = device, .data = data };
+    s->t.buffer = &s->b;
+    s->at = &s->t;
+    return (lb_operand){ &s->at, 1 };
+}
+
+/* Launches every part of every phase, one after the other. */
+static void launch(const lb_kernel *k, const lb_args *a, int parts) {
+    size_t bytes = k->workspace_bytes ? k->workspace_bytes(a, parts) : 0;
+    uint8_t *space = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    memset(space, 0xa5, bytes + 64);
+    for (int phase = 0; phase < (k->phases ? k->phases(a) : 1); phase++) {
+        atomic_llong ticket = 0;
+        for (int part = 0; part < parts; part++) {
+            lb_launch l = { .phase = phase, .part = part, .parts = parts, .workspace = space, .ticket = &ticket };
+            k->launch(a, &l);
+        }
+    }
+    for (int i = 0; i < 64; i++)
+        if (space[bytes + (size_t)i] != 0xa5) fail_msg("%s: writes behind its workspace", k->name);
+    free(space);
+}
+
+/* ---- gemm ---- */
+
+typedef struct gemm_case { const lb_kernel *kernel; const char *format; lb_tensor *w; int64_t n, k; } gemm_case;
+
+/* All M up to M_MAX by one reference; results must not depend on M or on the parts. */
+static void check_gemm(const gemm_case *c, lb_tensor *packed) {
+    static const int rows[] = { M_MAX, 33, 17, 16, 13, 8, 5, 3, 2, 1 };
+    lb_tensor *x = floats(M_MAX, c->k);
+    double *w = values_of(c->w), *xs = malloc((size_t)c->k * sizeof *xs), *want = malloc(M_MAX * (size_t)c->n * 8);
+    for (int m = 0; m < M_MAX; m++) {
+        lb_act_values_row(c->kernel->act, lb_tensor_f32(x) + m * c->k, c->k, xs);
+        for (int64_t n = 0; n < c->n; n++) want[m * c->n + n] = dot(w + n * c->k, xs, c->k);
+    }
+    float *first = poisoned(M_MAX * c->n);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int parts = 1; parts <= 3; parts += 2) {
+            int64_t count = rows[i] * c->n;
+            float *out = i == 0 && parts == 1 ? first : poisoned(count);
+            borrowed bx, bo;
+            lb_args a = { 0 };
+            a.t[LB_GEMM_X] = borrow(&bx, lb_tensor_data(x), 2, rows[i], c->k);
+            a.t[LB_GEMM_W] = (lb_operand){ &packed, 1 };
+            a.t[LB_GEMM_OUT] = borrow(&bo, out, 2, rows[i], c->n);
+            if (c->kernel->serial && parts > 1) { /* only ever launched whole */
+                free(out);
+                continue;
+            }
+            launch(c->kernel, &a, parts);
+            double error = 0, size = 0;
+            for (int64_t j = 0; j < count; j++) {
+                error += (out[j] - want[j]) * (out[j] - want[j]);
+                size += want[j] * want[j];
+            }
+            if (!(error <= c->kernel->tolerance * size))
+                fail_msg("%s %s M=%d N=%d K=%d parts=%d: NMSE %g, allowed %g", c->kernel->name, c->format, rows[i],
+                         (int)c->n, (int)c->k, parts, error / size, c->kernel->tolerance);
+            for (int j = 0; j < CANARY; j++)
+                if (!is_poison(out + count + j))
+                    fail_msg("%s %s: writes behind its output", c->kernel->name, c->format);
+            if (c->kernel->panel && memcmp(out, first, (size_t)count * 4))
+                fail_msg("%s %s M=%d N=%d K=%d parts=%d: other bits than with M=%d", c->kernel->name, c->format,
+                         rows[i], (int)c->n, (int)c->k, parts, M_MAX);
+            if (out != first) free(out);
+        }
+    free(first), free(want), free(xs), free(w);
+    lb_tensor_release(x);
+}
+
+static void gemm_format(const lb_kernel *kernel, const char *format, lb_dtype dtype, const lb_quantizer *q) {
+    static const int64_t ks[] = { 256, 512, 2048 }, ns[] = { 1, 15, 16, 17, 100 };
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 5; j++) {
+            if (q && ks[i] % q->k_multiple) continue;
+            gemm_case c = { kernel, format, weights(dtype, q, ns[j], ks[i], j % 2), ns[j], ks[i] };
+            lb_tensor *packed = c.w;
+            if (kernel->layout && lb_tensor_in_layout(c.w, kernel, &packed, NULL)) fail_msg("%s", lb_error());
+            check_gemm(&c, packed);
+            lb_tensor_release(c.w);
+        }
+}
+
+static bool runs_here(const lb_kernel *k, const char *op) {
+    return !strcmp(k->op, op) && !strcmp(k->device, "cpu") && (lb_device_caps_of(device)->isa & k->isa) == k->isa;
+}
+
+static void each_member(const lb_kernel *kernel, const lb_quantizer_family *f) {
+    for (const char *const *m = f->members; m && *m; m++) {
+        const lb_quantizer *q;
+        if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
+        gemm_format(kernel, *m, LB_QUANT, q);
+    }
+}
+
+static void test_gemm_kernels(void **unused) {
+    (void)unused;
+    int tested = 0;
+    for (int i = 0; i < lb_kernel_count(); i++) {
+        const lb_kernel *k = lb_kernel_at(i);
+        if (!runs_here(k, "gemm")) continue;
+        tested++;
+        bool any = !k->format || !strcmp(k->format, "any");
+        for (int f = 0; lb_quantizer_families[f]; f++)
+            if (any || !strcmp(k->format, lb_quantizer_families[f]->name)) each_member(k, lb_quantizer_families[f]);
+        static const lb_dtype floating[] = { LB_F32, LB_F16, LB_BF16 };
+        for (int d = 0; d < 3; d++)
+            if (k->format && !strcmp(k->format, lb_dtype_name(floating[d])))
+                gemm_format(k, k->format, floating[d], NULL);
+    }
+    assert_true(tested > 0);
+}
+
+/* ---- moe_ffn ---- */
+
+enum { EXPERTS = 6, TOP = 2, TOKENS = 70 };
+
+typedef struct layer {
+    const char *formats[3];      /* of the last case run, for messages */
+    int64_t hidden, inner;
+    lb_tensor *native[3][EXPERTS], *packed[3][EXPERTS];
+    lb_act act[3][EXPERTS];      /* what each weight's products see */
+    int32_t cls[EXPERTS];
+} layer;
+
+/* Expert e's projections take formats[(e + projection) % count]; class = e % 3. */
+static void layer_new(layer *l, const lb_kernel *k, const char *const *formats, int count, int64_t hidden,
+                      int64_t inner) {
+    *l = (layer){ .hidden = hidden, .inner = inner };
+    for (int e = 0; e < EXPERTS; e++) {
+        l->cls[e] = e % 3;
+        for (int p = 0; p < 3; p++) {
+            const lb_quantizer *q;
+            if (lb_quantizer_find(formats[(e + p) % count], &q)) fail_msg("%s", lb_error());
+            l->native[p][e] = weights(LB_QUANT, q, p == 2 ? hidden : inner, p == 2 ? inner : hidden, e % 2);
+            l->packed[p][e] = l->native[p][e];
+            l->act[p][e] = k->act;
+            if (!k->panel_weights) continue;
+            const lb_kernel *panel = lb_kernel_panel_for(device, q);
+            assert_non_null(panel);
+            l->act[p][e] = panel->act;
+            if (lb_tensor_in_layout(l->native[p][e], panel, &l->packed[p][e], NULL)) fail_msg("%s", lb_error());
+        }
+    }
+}
+
+static void layer_free(layer *l) {
+    for (int p = 0; p < 3; p++)
+        for (int e = 0; e < EXPERTS; e++) lb_tensor_release(l->native[p][e]);
+}
+
+/* Slots of `tokens` tokens grouped by expert; expert 1 gets none, expert 0 about half. */
+typedef struct routing { int32_t expert[TOKENS * TOP], offsets[EXPERTS + 1], rows[TOKENS * TOP]; } routing;
+
+static void route(routing *r, const int32_t *choice, int tokens) {
+    int32_t at = 0;
+    memcpy(r->expert, choice, (size_t)(tokens * TOP) * sizeof *choice);
+    for (int e = 0; e < EXPERTS; e++) {
+        r->offsets[e] = at;
+        for (int32_t s = 0; s < tokens * TOP; s++)
+            if (choice[s] == e) r->rows[at++] = s;
+    }
+    r->offsets[EXPERTS] = at;
+}
+
+static void run_moe(const lb_kernel *k, layer *l, routing *r, float *x, int tokens, int only, int parts, float *h,
+                    float *y) {
+    borrowed bx, bo, br, bc, bh, by;
+    lb_args a = { .p = { [LB_FFN_P_CLASS] = only } };
+    a.t[LB_FFN_X] = borrow(&bx, x, 2, tokens, l->hidden);
+    for (int p = 0; p < 3; p++) a.t[LB_FFN_GATE + p] = (lb_operand){ l->packed[p], EXPERTS };
+    a.t[LB_FFN_OFFSETS] = borrow(&bo, r->offsets, 1, EXPERTS + 1, 0);
+    a.t[LB_FFN_ROWS] = borrow(&br, r->rows, 1, tokens * TOP, 0);
+    a.t[LB_FFN_CLASS] = borrow(&bc, l->cls, 1, EXPERTS, 0);
+    a.t[LB_FFN_H] = borrow(&bh, h, 2, tokens * TOP, l->inner);
+    a.t[LB_FFN_Y] = borrow(&by, y, 2, tokens * TOP, l->hidden);
+    const char *why = "";
+    if (k->supports && !k->supports(&a, &why)) fail_msg("%s: %s", k->name, why);
+    launch(k, &a, parts);
+}
+
+/* out[n] = sum_k w[n][k] * x[k] with x as the kernel's activation format has it. */
+static void product(const double *w, lb_act act, const float *x, int64_t n, int64_t k, double *out) {
+    double *xs = malloc((size_t)k * sizeof *xs);
+    lb_act_values_row(act, x, k, xs);
+    for (int64_t i = 0; i < n; i++) out[i] = dot(w + i * k, xs, k);
+    free(xs);
+}
+
+static void compare_row(const lb_kernel *k, const char *what, const float *got, const double *want, int64_t n,
+                        double sums[2]) {
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(got[i]))
+            fail_msg("%s: %s[%d] is %g, expected %g", k->name, what, (int)i, (double)got[i], want[i]);
+        sums[0] += (got[i] - want[i]) * (got[i] - want[i]);
+        sums[1] += want[i] * want[i];
+    }
+}
+
+/* h against f64 on x, y against f64 on the h that was made; slots of other classes must be untouched. */
+static void check_moe(const lb_kernel *k, layer *l, const routing *r, const float *x, int tokens, int only,
+                      const float *h, const float *y) {
+    double sums[2][2] = { { 0 } };
+    double *gate = malloc((size_t)l->inner * 8), *up = malloc((size_t)l->inner * 8);
+    double *out = malloc((size_t)l->hidden * 8);
+    for (int e = 0; e < EXPERTS; e++) {
+        bool taken = only < 0 || l->cls[e] == only;
+        double *w[3];
+        for (int p = 0; p < 3; p++) w[p] = values_of(l->native[p][e]);
+        for (int s = 0; s < tokens * TOP; s++) {
+            if (r->expert[s] != e) continue;
+            const float *hs = h + s * l->inner, *ys = y + s * l->hidden;
+            for (int64_t i = 0; !taken && i < l->inner; i++) assert_true(is_poison(hs + i));
+            for (int64_t i = 0; !taken && i < l->hidden; i++) assert_true(is_poison(ys + i));
+            if (!taken) continue;
+            product(w[0], l->act[0][e], x + s / TOP * l->hidden, l->inner, l->hidden, gate);
+            product(w[1], l->act[1][e], x + s / TOP * l->hidden, l->inner, l->hidden, up);
+            for (int64_t i = 0; i < l->inner; i++) gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
+            compare_row(k, "h", hs, gate, l->inner, sums[0]);
+            product(w[2], l->act[2][e], hs, l->hidden, l->inner, out);
+            compare_row(k, "y", ys, out, l->hidden, sums[1]);
+        }
+        for (int p = 0; p < 3; p++) free(w[p]);
+    }
+    for (int i = 0; i < 2; i++)
+        if (!(sums[i][0] <= k->tolerance * sums[i][1]))
+            fail_msg("%s H=%d I=%d T=%d class %d: %s NMSE %g, allowed %g", k->name, (int)l->hidden, (int)l->inner,
+                     tokens, only, i ? "y" : "h", sums[i][0] / sums[i][1], k->tolerance);
+    free(gate), free(up), free(out);
+}
+
+/* One batch with its checks, by 1 and by 3 parts, then each token alone: the same bits. */
+static void moe_batch(const lb_kernel *k, layer *l, int tokens, int only) {
+    int32_t choice[TOKENS * TOP];
+    for (int t = 0; t < tokens; t++) {
+        choice[TOP * t] = t % 2 ? 2 + (int32_t)(next_u32() % 4) : 0;
+        choice[TOP * t + 1] = 2 + (choice[TOP * t] + 1 + (int32_t)(next_u32() % 3)) % 4;
+    }
+    routing r;
+    route(&r, choice, tokens);
+    lb_tensor *xt = floats(tokens, l->hidden);
+    float *x = lb_tensor_data(xt);
+    int64_t hn = tokens * TOP * l->inner, yn = tokens * TOP * l->hidden;
+    float *h = poisoned(hn), *y = poisoned(yn), *h3 = poisoned(hn), *y3 = poisoned(yn);
+    run_moe(k, l, &r, x, tokens, only, 1, h, y);
+    run_moe(k, l, &r, x, tokens, only, 3, h3, y3);
+    check_moe(k, l, &r, x, tokens, only, h, y);
+    assert_memory_equal(h, h3, (size_t)(hn + CANARY) * 4);
+    assert_memory_equal(y, y3, (size_t)(yn + CANARY) * 4);
+    for (int i = 0; i < CANARY; i++) assert_true(is_poison(h + hn + i) && is_poison(y + yn + i));
+    for (int t = 0; t < tokens; t += 7) {
+        float *h1 = poisoned(TOP * l->inner), *y1 = poisoned(TOP * l->hidden);
+        route(&r, choice + TOP * t, 1);
+        run_moe(k, l, &r, x + t * l->hidden, 1, only, 2, h1, y1);
+        assert_memory_equal(h1, h + TOP * t * l->inner, (size_t)(TOP * l->inner) * 4);
+        assert_memory_equal(y1, y + TOP * t * l->hidden, (size_t)(TOP * l->hidden) * 4);
+        free(h1), free(y1);
+    }
+    free(h), free(y), free(h3), free(y3);
+    lb_tensor_release(xt);
+}
+
+static void moe_layer(const lb_kernel *k, const char *const *formats, int count, int64_t hidden, int64_t inner) {
+    static const int batches[] = { 1, 3, 9, TOKENS };
+    layer l;
+    layer_new(&l, k, formats, count, hidden, inner);
+    for (int i = 0; i < 4; i++) {
+        moe_batch(k, &l, batches[i], -1);
+        moe_batch(k, &l, batches[i], 2);
+    }
+    layer_free(&l);
+}
+
+/* One layer with all formats that the kernel can take at K = 256 n mixed, one with those of any group of 32. */
+static void test_moe_ffn_kernels(void **unused) {
+    (void)unused;
+    int tested = 0;
+    for (int i = 0; i < lb_kernel_count(); i++) {
+        const lb_kernel *k = lb_kernel_at(i);
+        if (!runs_here(k, "moe_ffn")) continue;
+        const char *all[64], *small[64];
+        int alls = 0, smalls = 0;
+        for (int f = 0; lb_quantizer_families[f]; f++)
+            for (const char *const *m = lb_quantizer_families[f]->members; m && *m && alls < 64; m++) {
+                const lb_quantizer *q;
+                if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
+                if (k->panel_weights && !lb_kernel_panel_for(device, q)) continue;
+                if (256 % q->k_multiple == 0) all[alls++] = *m;
+                if (32 % q->k_multiple == 0) small[smalls++] = *m;
+            }
+        assert_true(alls > 0);
+        tested++;
+        for (int at = 0; at < alls; at += 5)
+            moe_layer(k, all + at, alls - at < 5 ? alls - at : 5, 512, 256);
+        if (smalls) moe_layer(k, small, smalls, 96, 352);
+    }
+    assert_true(tested > 0);
+}
+
+static int open_device(void **unused) {
+    (void)unused;
+    return lb_device_open("cpu", 1, &device) ? -1 : 0;
+}
+
+static int close_device(void **unused) {
+    (void)unused;
+    lb_device_release(device);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gemm_kernels),
+        cmocka_unit_test(test_moe_ffn_kernels),
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}

@@ -1,0 +1,423 @@
+/* test_measure.c: measuring, with kernels whose time is known because they do nothing but wait. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "clock.h"
+#include "disturbance.h"
+#include "measure.h"
+
+/* ---- an operation that takes as long as it is told to ---------------------------------------------------------- */
+
+enum { P_NS, P_ID, P_SLOW_EVERY, P_STOP_AFTER };
+
+#define LOG 65536
+static int order_log[LOG];          /* id of every run, in order */
+static int64_t run_count;
+
+static lb_status infer(const lb_args *a, int slot, lb_dtype *dtype, int *rank, int64_t *dims) {
+    (void)a, (void)slot, (void)dtype, (void)rank, (void)dims;
+    return LB_EINTERNAL;
+}
+static lb_status check(const lb_args *a) {
+    (void)a;
+    return LB_OK;
+}
+static void work(const lb_args *a, int32_t pick, lb_work *w) {
+    (void)a, (void)pick;
+    *w = (lb_work){ 0 };
+}
+static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
+    (void)in, (void)out;
+    *count = 0;
+    return LB_OK;
+}
+static const lb_operand_spec operands[] = { { .name = NULL } };
+static const lb_param_spec params[] = {
+    { "ns", true, 0, "how long a run takes" },
+    { "id", false, 0, "what the log says" },
+    { "slow_every", false, 0, "every so manyth run takes 20 times as long" },
+    { "stop_after", false, 0, "sets lb_interrupted in that run" },
+    { .name = NULL },
+};
+static const lb_op spin_op = { .name = "test_spin", .about = "waits", .operands = operands, .params = params,
+                               .infer = infer, .check = check, .work = work, .oracle = oracle };
+
+static void launch(const lb_args *a, const lb_launch *l) {
+    (void)l;
+    int64_t n = run_count++;
+    order_log[n % LOG] = (int)a->p[P_ID];
+    double ns = a->p[P_NS];
+    if (a->p[P_SLOW_EVERY] > 0 && n % (int64_t)a->p[P_SLOW_EVERY] == 0) ns *= 20;
+    if (a->p[P_STOP_AFTER] > 0 && n >= (int64_t)a->p[P_STOP_AFTER]) lb_interrupted = 1;
+    uint64_t start = lb_now_ns();
+    while ((double)(lb_now_ns() - start) < ns) continue;
+}
+static const lb_kernel spin = { .name = "test_spin.none.portable", .op = "test_spin", .device = "cpu", .about = "waits",
+                                .source = "luabench", .act = LB_ACT_F32, .acc = LB_ACC_NONE, .tolerance = 0,
+                                .tolerance_why = "no result", .serial = true, .launch = launch };
+
+static lb_device *device;
+
+static lb_plan *plan_of(double ns, int id, int slow_every, int stop_after) {
+    lb_plan *p = NULL;
+    lb_args a = { .op = &spin_op, .p = { ns, id, slow_every, stop_after } };
+    lb_step_opts o = { .kernel = &spin };
+    if (lb_plan_new(device, &p) != LB_OK || lb_plan_add(p, &spin_op, &a, &o, NULL) != LB_OK) fail_msg("%s", lb_error());
+    run_count = 0;
+    return p;
+}
+
+static lb_measure_opts quick(void) {
+    lb_measure_opts o;
+    lb_measure_defaults(&o);
+    o.cache = LB_CACHE_HOT;
+    o.warmup_min_s = 0.01;
+    o.warmup_max_s = 0.2;
+    o.max_time_s = 0.5;
+    return o;
+}
+
+static void measure(lb_plan *p, const lb_measure_opts *o, lb_samples *s) {
+    if (lb_measure(p, o, s) != LB_OK) fail_msg("%s", lb_error());
+}
+
+/* ---- one plan -------------------------------------------------------------------------------------------------- */
+
+static void test_short_runs(void **state) {
+    (void)state;
+    lb_plan *p = plan_of(20e3, 0, 0, 0);
+    lb_measure_opts o = quick();
+    lb_samples s;
+    measure(p, &o, &s);
+    assert_true(s.n >= o.min_samples || s.elapsed_s >= o.max_time_s);
+    assert_true(s.n >= 3 && s.stats.n == s.n);
+    /* An epoch is a millisecond; waiting never takes less than asked, and the best sample little more. */
+    assert_in_range(s.iterations, 30, 62);
+    assert_true(s.stats.min >= 20e3 && s.stats.min < 22e3);
+    assert_true(s.stats.median < 60e3);
+    int64_t runs = (int64_t)s.launches;
+    assert_true(runs >= s.n * s.iterations && runs <= s.n * (s.iterations + s.iterations / 5));
+    assert_true(runs > s.n * s.iterations);      /* there is some jitter */
+    assert_true(run_count > runs);               /* sizing and warm-up are not counted */
+    assert_true(s.involuntary_switches >= -1 && s.migrations >= -1 && s.major_faults >= -1);
+    assert_true(isnan(s.frequency_ghz) || (s.frequency_ghz > 0.1 && s.frequency_ghz < 10));
+    assert_true(isnan(s.steal_ns) || s.steal_ns >= 0);
+    lb_samples_done(&s);
+    assert_null(s.ns);
+    lb_plan_release(p);
+}
+
+/* A kernel of a few nanoseconds: thousands of runs a sample, and eager mode costs more than the plan. */
+static void test_tiny_runs(void **state) {
+    (void)state;
+    lb_plan *p = plan_of(0, 0, 0, 0);
+    lb_measure_opts o = quick();
+    lb_samples plan, eager;
+    measure(p, &o, &plan);
+    o.eager = true;
+    measure(p, &o, &eager);
+    assert_true(plan.iterations > 1000);
+    assert_true(plan.stats.min > 0 && plan.stats.min < 2000);
+    assert_true(eager.stats.min > 0.5 * plan.stats.min);
+    lb_samples_done(&plan);
+    lb_samples_done(&eager);
+    lb_plan_release(p);
+}
+
+static void test_long_runs(void **state) {
+    (void)state;
+    lb_plan *p = plan_of(3e6, 0, 0, 0);
+    lb_measure_opts o = quick();
+    lb_samples s;
+    o.max_time_s = 0.2;
+    measure(p, &o, &s);
+    assert_int_equal(s.iterations, 1);
+    assert_int_equal(s.launches, s.n);
+    assert_true(s.stats.min >= 3e6 && s.stats.min < 4e6);
+    lb_samples_done(&s);
+    lb_plan_release(p);
+}
+
+/* Longer than all the time there is: still three samples, and no interval is made up from them. */
+static void test_very_long_runs(void **state) {
+    (void)state;
+    lb_plan *p = plan_of(120e6, 0, 0, 0);
+    lb_measure_opts o = quick();
+    lb_samples s;
+    o.max_time_s = 0.05;
+    o.warmup_min_s = 0;
+    o.warmup_max_s = 0.01;
+    measure(p, &o, &s);
+    assert_int_equal(s.n, 3);
+    assert_int_equal(run_count, 4);          /* the sizing run was warm-up enough */
+    assert_int_equal(s.warmup_epochs, 0);
+    assert_false(s.warmup_stable);
+    assert_false(s.precise);
+    assert_true(isnan(s.stats.ci_lo));
+    lb_samples_done(&s);
+    lb_plan_release(p);
+}
+
+static void test_exact_counts(void **state) {
+    (void)state;
+    lb_plan *p = plan_of(2e6, 0, 0, 0);
+    lb_measure_opts o = quick();
+    lb_samples s;
+    o.samples = 7;
+    o.warmup = 4;
+    o.max_time_s = 0;
+    measure(p, &o, &s);
+    assert_int_equal(s.n, 7);
+    assert_int_equal(s.warmup_epochs, 4);
+    assert_int_equal(run_count, 2 + 4 + 7);
+    lb_samples_done(&s);
+    lb_plan_release(p);
+}
+
+static void test_precision_stops(void **state) {
+    (void)state;
+    lb_plan *p = plan_of(50e3, 0, 0, 0);
+    lb_measure_opts o = quick();
+    lb_samples s;
+    o.max_time_s = 20;
+    o.precision = 0.2;
+    measure(p, &o, &s);
+    assert_true(s.precise);
+    assert_true(s.elapsed_s < 20);
+    assert_true((s.stats.ci_hi - s.stats.ci_lo) / 2 <= 0.2 * s.stats.median);
+    assert_true(s.n >= o.min_samples);
+    lb_samples_done(&s);
+    lb_plan_release(p);
+}
+
+/* One sample in forty takes 20 times as long: marked as severe, kept, and the median does not move. */
+static void test_outliers_are_kept(void **state) {
+    (void)state;
+    lb_plan *p = plan_of(1.5e6, 0, 40, 0);
+    lb_measure_opts o = quick();
+    lb_samples s;
+    o.samples = 120;
+    measure(p, &o, &s);
+    assert_int_equal(s.n, 120);
+    int slow = 0;
+    for (int64_t i = 0; i < s.n; i++) {
+        if (s.ns[i] < 25e6) continue;
+        slow++;
+        assert_true(s.marks[i] & LB_MARK_OUTLIER_SEVERE);
+    }
+    assert_in_range(slow, 2, 30);
+    assert_true(s.stats.max >= 30e6);
+    assert_true(s.stats.median < 4e6);
+    lb_samples_done(&s);
+    lb_plan_release(p);
+}
+
+static void test_interrupt(void **state) {
+    (void)state;
+    lb_plan *p = plan_of(1e6, 0, 0, 30);
+    lb_measure_opts o = quick();
+    lb_samples s;
+    o.samples = 100000;
+    assert_int_equal(lb_measure(p, &o, &s), LB_EINTERRUPTED);
+    assert_null(s.ns);
+    assert_in_range(run_count, 30, 40);
+    lb_interrupted = 0;
+    lb_plan_release(p);
+}
+
+static void test_errors(void **state) {
+    (void)state;
+    lb_plan *p = plan_of(1e3, 0, 0, 0), *empty = NULL;
+    lb_measure_opts o = quick();
+    lb_samples s;
+    assert_int_equal(lb_plan_new(device, &empty), LB_OK);
+    assert_int_equal(lb_measure(empty, &o, &s), LB_EINVAL);
+    assert_non_null(strstr(lb_error(), "empty"));
+    const double bad[] = { 0, -1, NAN };
+    for (int i = 0; i < 3; i++) {
+        o.precision = bad[i];
+        assert_int_equal(lb_measure(p, &o, &s), LB_EINVAL);
+    }
+    o = quick();
+    o.max_time_s = NAN;
+    assert_int_equal(lb_measure(p, &o, &s), LB_EINVAL);
+    o = quick();
+    o.samples = -1;
+    assert_int_equal(lb_measure(p, &o, &s), LB_EINVAL);
+    o = quick();
+    o.warmup_max_s = 0;
+    assert_int_equal(lb_measure(p, &o, &s), LB_EINVAL);
+    o = quick();
+    assert_int_equal(lb_measure_interleaved(&p, 0, &o, &s), LB_EINVAL);
+    lb_plan_release(empty);
+    lb_plan_release(p);
+}
+
+/* ---- several plans --------------------------------------------------------------------------------------------- */
+
+static void test_interleaved(void **state) {
+    (void)state;
+    lb_plan *p[3] = { plan_of(1.2e6, 0, 0, 0), plan_of(1.2e6, 1, 0, 0), plan_of(2.4e6, 2, 0, 0) };
+    lb_measure_opts o = quick();
+    lb_samples s[3];
+    o.samples = 12;
+    o.warmup = 0;
+    if (lb_measure_interleaved(p, 3, &o, s) != LB_OK) fail_msg("%s", lb_error());
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(s[i].n, 12);
+        assert_int_equal(s[i].iterations, s[0].iterations);
+    }
+    assert_int_equal(s[0].iterations, 1);
+    assert_true(s[2].stats.min > 1.5 * s[0].stats.min);
+    /* The last 36 runs: in each round every plan once, in each block of three rounds once in each place. */
+    const int *log = order_log + run_count - 36;
+    for (int round = 0; round < 12; round++) {
+        int seen = 0;
+        for (int k = 0; k < 3; k++) seen |= 1 << log[3 * round + k];
+        assert_int_equal(seen, 7);
+    }
+    bool shuffled = false;
+    for (int block = 0; block < 4; block++) {
+        for (int place = 0; place < 3; place++) {
+            int seen = 0;
+            for (int round = 0; round < 3; round++) seen |= 1 << log[9 * block + 3 * round + place];
+            assert_int_equal(seen, 7);
+        }
+        shuffled |= memcmp(log, log + 9 * block, 3 * sizeof *log) != 0;
+    }
+    assert_true(shuffled);
+    for (int i = 0; i < 3; i++) {
+        lb_samples_done(&s[i]);
+        lb_plan_release(p[i]);
+    }
+}
+
+/* The same plan against itself, and against one 10 000 times slower, whose rounds must stay short. */
+static void test_interleaved_extremes(void **state) {
+    (void)state;
+    lb_plan *fast = plan_of(500, 0, 0, 0), *slow = plan_of(5e6, 1, 0, 0);
+    lb_plan *same[2] = { fast, fast }, *apart[2] = { fast, slow };
+    lb_measure_opts o = quick();
+    lb_samples s[2];
+    o.precision = 0.1;
+    if (lb_measure_interleaved(same, 2, &o, s) != LB_OK) fail_msg("%s", lb_error());
+    double ratio = s[0].stats.median / s[1].stats.median;
+    assert_true(ratio > 0.8 && ratio < 1.25);
+    lb_samples_done(&s[0]);
+    lb_samples_done(&s[1]);
+    o.samples = 4;
+    if (lb_measure_interleaved(apart, 2, &o, s) != LB_OK) fail_msg("%s", lb_error());
+    assert_in_range(s[0].iterations, 1, 20);
+    assert_int_equal(s[0].iterations, s[1].iterations);
+    lb_samples_done(&s[0]);
+    lb_samples_done(&s[1]);
+    lb_plan_release(fast);
+    lb_plan_release(slow);
+}
+
+/* ---- disturbance ----------------------------------------------------------------------------------------------- */
+
+static void test_marks(void **state) {
+    (void)state;
+    lb_disturbance d;
+    lb_snapshot a = { 10, 5, 1000, 0 }, b = a;
+    lb_disturbance_init(&d);
+    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e6), 0);
+    b.switches++;
+    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e6), LB_MARK_SWITCHED);
+    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e9), 0);        /* one switch in a second is nothing */
+    b = a;
+    b.faults++;
+    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e9), LB_MARK_FAULTED);
+    b = a;
+    b.cpu = 1;
+    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e6), LB_MARK_MIGRATED);
+    b = a;
+    b.run_delay_ns += 20000;
+    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e6), LB_MARK_DELAYED);
+    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e9), 0);
+    assert_int_equal(d.switches, 2);
+    assert_int_equal(d.faults, 1);
+    assert_int_equal(d.migrations, 1);
+    assert_true(d.run_delay_ns == 40000);
+    /* Unknown stays unknown, whatever comes later, and marks nothing. */
+    b = (lb_snapshot){ -1, -1, -1, -1 };
+    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e6), 0);
+    b = a;
+    b.switches += 100;
+    lb_disturbance_add(&d, &a, &b, 1e6);
+    assert_int_equal(d.switches, -1);
+    assert_int_equal(d.faults, -1);
+    assert_int_equal(d.migrations, -1);
+    assert_true(isnan(d.run_delay_ns));
+}
+
+static void test_watcher(void **state) {
+    (void)state;
+    lb_watcher w;
+    lb_snapshot a, b;
+    lb_watcher_init(&w);
+    lb_watcher_read(&w, &a);
+    lb_watcher_read(&w, &b);
+    assert_true(b.switches >= a.switches && b.faults >= a.faults && b.run_delay_ns >= a.run_delay_ns);
+    lb_watcher_done(&w);
+    lb_watcher_done(&w);
+    double best = 0;
+    for (int i = 0; i < 20; i++) best = fmax(best, lb_frequency_ghz());
+#ifdef __x86_64__
+    assert_true(best > 0.5 && best < 10);
+#else
+    (void)best;
+#endif
+}
+
+/* ---- ceilings -------------------------------------------------------------------------------------------------- */
+
+static void test_ceilings(void **state) {
+    (void)state;
+    lb_ceilings c;
+    int64_t before = lb_memory_now();
+    if (lb_ceilings_measure(device, 0.3, 1u | 2u << LB_COMPUTE_F32, &c) != LB_OK) fail_msg("%s", lb_error());
+    assert_true(c.read_bytes_per_s > 1e8 && c.read_bytes_per_s < 1e13);
+    assert_true(c.median_read_bytes_per_s > 0 && c.median_read_bytes_per_s <= c.read_bytes_per_s);
+    assert_true(c.ops_per_s[LB_COMPUTE_F32] > 1e8 && c.ops_per_s[LB_COMPUTE_F32] < 1e15);
+    assert_true(c.ops_per_s[LB_COMPUTE_INT8] == 0);       /* was not asked for */
+    assert_int_equal(lb_memory_now(), before);            /* the buffer is not charged to the cases */
+    uint64_t start = lb_now_ns();
+    assert_int_equal(lb_ceilings_measure(device, 0.1, 1, &c), LB_OK);
+    assert_true((double)(lb_now_ns() - start) < 5e9);
+    assert_true(c.ops_per_s[LB_COMPUTE_F32] == 0);
+    assert_int_equal(lb_ceilings_measure(device, 0, 1, &c), LB_EINVAL);
+    assert_int_equal(lb_ceilings_measure(device, NAN, 1, &c), LB_EINVAL);
+    lb_interrupted = 1;
+    assert_int_equal(lb_ceilings_measure(device, 0.1, 1, &c), LB_EINTERRUPTED);
+    lb_interrupted = 0;
+}
+
+static int open_device(void **state) {
+    (void)state;
+    return lb_device_open("cpu", 1, &device) == LB_OK ? 0 : -1;
+}
+static int close_device(void **state) {
+    (void)state;
+    lb_device_release(device);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_short_runs),      cmocka_unit_test(test_tiny_runs),
+        cmocka_unit_test(test_long_runs),       cmocka_unit_test(test_very_long_runs),
+        cmocka_unit_test(test_exact_counts),    cmocka_unit_test(test_precision_stops),
+        cmocka_unit_test(test_outliers_are_kept), cmocka_unit_test(test_interrupt),
+        cmocka_unit_test(test_errors),          cmocka_unit_test(test_interleaved),
+        cmocka_unit_test(test_interleaved_extremes), cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_watcher),         cmocka_unit_test(test_ceilings),
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# layers.sh: checks who includes whom. Prints FILE:LINE and the rule for each violation; exit status 1 if there is any.
+#
+#   engine/      never lua.h or its kin (but in bind/ and main.c), never a header of kernels/, bind/ only from bind/
+#                and main.c
+#   kernels/     of the engine only the kernel-facing headers
+#   everything   nothing from tests/, lua/ or scenarios/
+set -u
+cd "${1:-$(dirname "$0")/..}"
+bad=0
+facing=' kernel.h op.h quantizer.h activation.h tensor.h dtype.h status.h device.h ops/slots.h '
+
+complain() {
+    echo "$1: includes \"$2\": $3"
+    bad=$((bad + 1))
+}
+
+# The path, from the root, of what FILE means by NAME; "" for a system header.
+resolve() {
+    local dir
+    for dir in "$(dirname "$1")" . engine; do
+        if [ -f "$dir/$2" ]; then
+            realpath --relative-to=. "$dir/$2"
+            return
+        fi
+    done
+}
+
+while IFS=: read -r file line text; do
+    name=$(sed -E 's/.*#[[:space:]]*include[[:space:]]*[<"]([^>"]+)[>"].*/\1/' <<< "$text")
+    target=$(resolve "$file" "$name")
+    at=$file:$line
+    case $file in
+        engine/bind/*|engine/main.c) inside=0 ;;
+        engine/*) inside=1 ;;
+        *) inside=2 ;;
+    esac
+    if [ $inside != 0 ]; then
+        case $name in
+            lua.h|lauxlib.h|lualib.h|luajit.h|*/lua.h|*/lauxlib.h|*/lualib.h|*/luajit.h)
+                complain "$at" "$name" "only engine/bind/ and engine/main.c know Lua" ;;
+        esac
+        case $target in
+            engine/bind/*) complain "$at" "$name" "only engine/bind/ and engine/main.c include the bindings" ;;
+        esac
+    fi
+    case $target in
+        kernels/*) [ $inside != 2 ] && complain "$at" "$name" "the engine finds kernels through their registry" ;;
+        engine/bind/*) ;;
+        engine/*)
+            if [ $inside = 2 ] && [[ $facing != *" ${target#engine/} "* ]]; then
+                complain "$at" "$name" "kernels include only:$facing"
+            fi ;;
+        tests/*|lua/*|scenarios/*|vendor/*) complain "$at" "$name" "the program does not depend on $target" ;;
+    esac
+done < <(grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]' engine kernels --include='*.[ch]' --include='*.cu' \
+              --include='*.cuh' --include='*.def' --include='*.inc')
+
+[ $bad = 0 ] || echo "$bad violations of the layers"
+[ $bad = 0 ]

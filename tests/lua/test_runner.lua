@@ -1,0 +1,226 @@
+-- test_runner.lua: the runner's parts: judging against ceilings, order of cases, processes, journal, progress, results
+-- in other scenarios' terms. The command line as a whole is tested in tests/cli.
+local lu = require "luaunit"
+local columns = require "luabench.columns"
+local compare = require "luabench.compare"
+local journal = require "luabench.journal"
+local judge = require "luabench.judge"
+local progress = require "luabench.progress"
+local runner = require "luabench.runner"
+local sys = require "luabench.sys"
+
+local T = {}
+
+local NEAR = { read_bytes_per_s = 10e9, ops_per_s = { f32 = 100e9, int8 = 400e9 } }
+
+function T.test_memory_bound()
+  local sol, invalid = judge.judge({ cold_bytes = 5e6, flops_by = { f32 = 1e6 }, launches = 1, launch_ns = 100 }, 1e6, NEAR)
+  lu.assertNil(invalid)
+  lu.assertEquals(sol.bound, "memory")
+  lu.assertAlmostEquals(sol.fraction, 0.5, 1e-12)
+  lu.assertAlmostEquals(sol.ceiling, 10e9, 1)
+end
+
+function T.test_compute_bound_adds_the_types()
+  local sol = judge.judge({ cold_bytes = 1, flops_by = { f32 = 5e7, int8 = 4e7 } }, 1e6, NEAR)
+  lu.assertEquals(sol.bound, "compute")
+  lu.assertEquals(sol.compute_type, "f32")
+  lu.assertAlmostEquals(sol.fraction, 0.6, 1e-12)       -- 0.5 ms + 0.1 ms of 1 ms
+  lu.assertAlmostEquals(sol.ceiling, 9e7 / 0.6e-3, 1)
+end
+
+function T.test_launch_bound_never_exceeds_the_time()
+  local work = { launches = 100, launch_ns = 1000 }
+  local sol = judge.judge(work, 2e5, NEAR)
+  lu.assertEquals(sol.bound, "launch")
+  lu.assertAlmostEquals(sol.fraction, 0.5, 1e-12)
+  sol = judge.judge(work, 5e4, NEAR)
+  lu.assertNil(sol.bound)
+end
+
+function T.test_faster_than_the_best_ever_seen_is_invalid()
+  local sol, invalid = judge.judge({ cold_bytes = 20e6 }, 1e6, NEAR, { read_bytes_per_s = 15e9, ops_per_s = {} })
+  lu.assertStrContains(invalid, "20.00 GB/s of memory")
+  lu.assertStrContains(invalid, "15.00 GB/s")
+  lu.assertStrContains(invalid, "cache")
+  lu.assertTrue(sol.fraction > 1)
+end
+
+function T.test_faster_than_the_neighbours_but_not_than_the_best_uses_the_best()
+  local sol, invalid = judge.judge({ cold_bytes = 12e6 }, 1e6, NEAR, { read_bytes_per_s = 15e9, ops_per_s = {} })
+  lu.assertNil(invalid)
+  lu.assertEquals(sol.ceiling_from, "best")
+  lu.assertAlmostEquals(sol.fraction, 0.8, 1e-12)
+end
+
+function T.test_unknown_ceilings_give_no_fraction()
+  local sol, invalid = judge.judge({ cold_bytes = 1e6, flops_by = { f64 = 1e9 } }, 1e6, { ops_per_s = {} })
+  lu.assertNil(sol.fraction)
+  lu.assertNil(sol.bound)
+  lu.assertNil(invalid)
+end
+
+function T.test_bytes_that_must_come_from_memory()
+  local a = { bytes_min = 100, bytes_streamed = 130, weight_bytes = 80, weight_bytes_streamed = 120 }
+  lu.assertEquals(judge.cold_bytes(a, "all-cold", 1000), 100)
+  lu.assertEquals(judge.cold_bytes(a, "weights-cold", 1000), 90)      -- 10 bytes at most are activations
+  lu.assertEquals(judge.cold_bytes(a, "hot", 1000), 0)
+  lu.assertEquals(judge.cold_bytes(a, "hot", 30), 70)
+  lu.assertNil(judge.cold_bytes(a, "hot", nil))
+  lu.assertEquals(judge.cold_bytes(a, "weights-cold", 1000, true), 0) -- the rotation was capped: maybe hot
+end
+
+function T.test_ceilings_merge_to_the_higher()
+  local m = judge.merge(NEAR, { read_bytes_per_s = 5e9, ops_per_s = { f32 = 200e9, bf16 = 1 } })
+  lu.assertEquals(m.read_bytes_per_s, 10e9)
+  lu.assertEquals(m.ops_per_s, { f32 = 200e9, int8 = 400e9, bf16 = 1 })
+  lu.assertEquals(judge.merge(nil, nil).read_bytes_per_s, 0)
+end
+
+function T.test_the_order_of_cases_follows_the_seed()
+  local function order(seed)
+    local list = {}
+    for i = 1, 50 do list[i] = i end
+    return runner.shuffle(list, seed)
+  end
+  lu.assertEquals(order(1), order(1))
+  lu.assertNotEquals(order(1), order(2))
+  local sorted = order(3)
+  table.sort(sorted)
+  for i = 1, 50 do lu.assertEquals(sorted[i], i) end
+end
+
+local function ok_record(median, samples)
+  return { status = "ok", time = { median = median, iterations = 2 }, samples_ns = samples or { median }, work = { items = 2 },
+    sol = { fraction = 0.5 } }
+end
+
+function T.test_processes_are_the_unit()
+  local records = {}
+  for i = 1, 7 do records[i] = ok_record(100 + i, { 100 + i, 200 }) end
+  local r = runner.merge_processes(records)
+  lu.assertEquals(r.time.median, 104)
+  lu.assertEquals(#r.processes, 7)
+  lu.assertEquals(r.processes[7].median_ns, 107)
+  lu.assertEquals(r.time.samples, 14)
+  lu.assertTrue(r.time.ci95[1] >= 101 and r.time.ci95[2] <= 107)
+  lu.assertAlmostEquals(r.rate.items_per_s, 2 / 104e-9, 1)
+  lu.assertAlmostEquals(r.sol.fraction, 0.5 * 101 / 104, 1e-12)
+  local few = runner.merge_processes { ok_record(10), ok_record(20) }
+  lu.assertEquals(few.time.median, 15)
+  lu.assertNil(few.time.ci95)
+  local bad = { status = "crashed" }
+  lu.assertIs(runner.merge_processes { ok_record(1), bad }, bad)
+end
+
+function T.test_speedups_are_over_the_same_case_with_the_baseline()
+  local function case(m, s, t) return { axes = { m = m, s = s }, status = "ok", case = m .. s, time = { median = t } } end
+  local cases = { case(1, "slow", 100), case(1, "fast", 20), case(2, "slow", 300), case(2, "fast", 100) }
+  cases[5] = { axes = { m = 3, s = "fast" }, status = "ok", time = { median = 5 } }
+  runner.add_speedups({ layout = { baseline = { s = "slow" } }, names = { "m", "s" } }, cases)
+  lu.assertEquals(cases[2].metrics.speedup.median, 5)
+  lu.assertEquals(cases[4].metrics.speedup.median, 3)
+  lu.assertNil(cases[5].metrics)
+end
+
+local function scratch(f)
+  local dir = sys.tempdir()
+  local ok, e = pcall(f, dir)
+  sys.tempdir_remove(dir)
+  if not ok then error(e, 0) end
+end
+
+function T.test_journal_survives_a_torn_line()
+  scratch(function(dir)
+    local path = dir .. "/deep/er/j"
+    local j = journal.open(path, false, { id = "r" })
+    j:add("k1", { status = "ok" })
+    j:add("k2", { status = "failed", reason = "x\ny" })
+    sys.append_file(path, '{"key":"k3","rec')
+    local records, n = journal.read(path)
+    lu.assertEquals(n, 2)
+    lu.assertEquals(records.k2.reason, "x\ny")
+    journal.open(path, true):add("k4", { status = "ok" })
+    records, n = journal.read(path)
+    lu.assertEquals(n, 3)
+    lu.assertNotNil(records.k4)
+    journal.open(path, false, {})
+    lu.assertEquals(select(2, journal.read(path)), 0)
+    lu.assertEquals(select(2, journal.read(dir .. "/none")), 0)
+  end)
+end
+
+function T.test_a_file_that_is_no_journal_is_refused()
+  scratch(function(dir)
+    sys.replace_file(dir .. "/x", '{"a":1}\n')
+    lu.assertErrorMsgContains("not a journal", journal.read, dir .. "/x")
+  end)
+end
+
+function T.test_journal_places()
+  lu.assertEquals({ journal.path({ "-", "a/r.json" }, { "s" }) }, { "a/r.json.journal", true })
+  lu.assertStrContains(journal.path({}, { "s", "t/x" }), "/journals/s+t_x.jsonl")
+end
+
+local function bar(opts)
+  local out = {}
+  opts.write = function(text) out[#out + 1] = text end
+  return progress.new(opts), function() return table.concat(out) end
+end
+
+local OK = { status = "ok", scenario = "s", case = "m=1", time = { median = 1500 } }
+
+function T.test_progress_is_plain_lines_off_a_terminal()
+  local p, text = bar { total = 2, terminal = false }
+  p:start "m=1"
+  p:set_phase "measure"
+  p:finish(OK)
+  p:finish { status = "failed", reason = "why", scenario = "s", case = "m=2" }
+  lu.assertEquals(text(), "[1/2] s  m=1  1.500 us\n[2/2] s  m=2  failed: why\n")
+end
+
+function T.test_progress_is_a_bar_on_a_terminal()
+  local p, text = bar { total = 2, terminal = true, width = 60 }
+  p:start "m=1"
+  p:set_phase("quantizing", 0.43)
+  lu.assertTrue(#p:line(60) < 60)
+  lu.assertStrContains(p:line(80), "quantizing 43 %")
+  p:finish(OK)
+  p:close()
+  lu.assertStrContains(p:line(80), "1/2")
+  lu.assertStrContains(p:line(80), "left")
+  lu.assertStrContains(text(), "\r")
+  lu.assertNotStrContains(text(), "\n")
+end
+
+function T.test_quiet_is_silent_but_for_errors()
+  local p, text = bar { total = 1, quiet = true, terminal = false }
+  p:start "m=1"
+  p:finish(OK)
+  p:log("info", "x")
+  lu.assertEquals(text(), "")
+  p:log("error", "bad")
+  lu.assertStrContains(text(), "bad")
+end
+
+function T.test_verdicts()
+  lu.assertEquals(compare.verdict(-0.2, -0.1, 0.01), "faster")
+  lu.assertEquals(compare.verdict(0.1, 0.2, 0.01), "slower")
+  lu.assertEquals(compare.verdict(-0.005, 0.005, 0.01), "same")
+  lu.assertEquals(compare.verdict(-0.2, 0.2, 0.01), "inconclusive")
+  lu.assertEquals(compare.verdict(nil, nil, 0.01), "inconclusive")
+  local a, b = {}, {}
+  for i = 1, 20 do a[i], b[i] = 100 + i % 3, 2 * (100 + i % 3) end
+  local p = compare.pair(a, b, 0.01)
+  lu.assertEquals(p.verdict, "slower")
+  lu.assertAlmostEquals(p.ratio, 2, 1e-12)
+end
+
+function T.test_rows_are_sorted_with_numbers_as_numbers()
+  local cases = {}
+  for i, m in ipairs { 16, 2, 1 } do cases[i] = { axes = { m = m }, status = "ok", time = { median = m } } end
+  local s = columns.sections(cases, { group = "m", names = { "m" } })
+  lu.assertEquals({ s[1].title, s[2].title, s[3].title }, { "m = 1", "m = 2", "m = 16" })
+end
+
+return T

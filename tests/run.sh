@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# run.sh: runs every test and closes with "N passed, N failed[, N skipped]"; exit status 1 if any failed.
+#
+#   tests/run.sh [FILTER ...]     only the tests whose name has one of the FILTERs in it
+#   BUILD=build                   where the built programs are
+#   TEST_TIMEOUT=300              seconds that one test file may take
+#
+# c/*.c           built with cmocka as $BUILD/tests/*, and again with sanitizers in $BUILD/asan and $BUILD/tsan
+# */*.lua         files that return a table of functions test_*; run by lua/run.lua in build/luabench
+# */*.sh, */*.py  programs: exit status 0 passed, 77 skipped, else failed; a last line "N passed, N failed[, N skipped]"
+#                 counts for itself. They find the program in $LUABENCH
+# Helpers, which are no tests, have names that do not begin with "test_".
+set -u
+cd "$(dirname "$0")/.."
+BUILD=${BUILD:-build}
+limit=${TEST_TIMEOUT:-300}
+logs=$BUILD/test-logs
+export LUABENCH=$PWD/$BUILD/luabench
+case $BUILD in /*) LUABENCH=$BUILD/luabench ;; esac
+# Sanitizers' reports must fail the test, and the leak checker knows nothing of LuaJIT's own allocator.
+export ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export TSAN_OPTIONS=exitcode=99:halt_on_error=0
+mkdir -p "$logs"
+passed=0 failed=0 skipped=0 failures=()
+
+wanted() {
+    [ ${#filters[@]} = 0 ] && return 0
+    for f in "${filters[@]}"; do [[ $1 == *"$f"* ]] && return 0; done
+    return 1
+}
+
+# Counts of a log as "passed failed skipped"; nothing if it has none. Summaries of our own, of luaunit, of cmocka.
+counts() {
+    awk '
+        /^[0-9]+ passed, [0-9]+ failed/ { p = $1; f = $3; s = /skipped/ ? $5 : 0; own = 1 }
+        /^\[==========\] Running [0-9]+ test/ { run += $3; cm = 1 }
+        /^\[==========\].*: Running [0-9]+ test/ { run += $4; cm = 1 }
+        /^\[       OK \]/ { ok++ }
+        /^\[  SKIPPED \] [^0-9]/ { if (!listed[$4]++) sk++ }
+        END {
+            if (own) print p + 0, f + 0, s + 0
+            else if (cm) print ok + 0, run - ok - sk, sk + 0
+        }' "$1"
+}
+
+# one NAME COMMAND...
+one() {
+    local name=$1 log=$logs/${1//\//-}.log start end status p f s state
+    shift
+    wanted "$name" || return 0
+    start=$(date +%s%N)
+    timeout -k 10 "$limit" "$@" > "$log" 2>&1 < /dev/null
+    status=$?
+    end=$(date +%s%N)
+    read -r p f s <<< "$(counts "$log")"
+    if [ $status = 77 ]; then p=0 f=0 s=1
+    elif [ -z "${p:-}" ]; then p=$((status == 0)) f=$((status != 0)) s=0
+    elif [ $status != 0 ] && [ "$f" = 0 ]; then f=1       # it crashed after its last test, or a sanitizer spoke up
+    elif [ $((p + f + s)) = 0 ]; then f=1                 # a test file without tests tests nothing
+    fi
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    state=ok
+    [ "$f" != 0 ] && state=FAILED
+    [ $status = 124 ] && state="FAILED (over ${limit} s)"
+    [ "$p$f" = 00 ] && state=skipped
+    printf '%-44s %5d passed %3d failed %3d skipped %8.2f s  %s\n' "$name" "$p" "$f" "$s" \
+        "$(((end - start) / 1000000))e-3" "$state"
+    if [ "$f" != 0 ]; then
+        failures+=("$name")
+        echo "---- the end of $log (exit status $status)"
+        tail -n 40 "$log" | sed 's/^/    /'
+    fi
+}
+
+filters=("$@")
+one layers bash tests/layers.sh
+for kind in '' asan/ tsan/; do
+    for source in tests/c/test_*.c; do
+        [ -e "$source" ] || continue
+        program=$BUILD/${kind}tests/$(basename "${source%.c}")
+        if [ -x "$program" ]; then
+            one "c/$kind$(basename "$program")" "$program"
+        elif [ -z "$kind" ]; then
+            one "c/$(basename "$program")" sh -c "echo '$program was not built: make test builds it'; exit 1"
+        fi
+    done
+done
+for folder in lua cli abuse fuzz parity faults; do
+    for file in tests/$folder/test_*; do
+        name=$folder/$(basename "$file")
+        case $file in
+            *.lua) LUABENCH_TEST_FILE=$file one "$name" "$LUABENCH" -e 'dofile "tests/lua/run.lua"' ;;
+            *.sh) one "$name" bash "$file" ;;
+            *.py) one "$name" python3 "$file" ;;
+        esac
+    done
+done
+
+if [ ${#failures[@]} != 0 ]; then
+    echo
+    echo "failed: ${failures[*]}"
+fi
+echo
+if [ $((passed + failed)) = 0 ]; then
+    echo "no test ran${filters:+: no name has \"${filters[*]}\" in it}"
+    failed=1
+fi
+if [ "$skipped" != 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"
+else echo "$passed passed, $failed failed"; fi
+[ "$failed" = 0 ]
