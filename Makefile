@@ -31,19 +31,26 @@ TEST_BIN  := $(TEST_SRC:tests/c/%.c=$(BUILD)/tests/%)
 
 all: $(BUILD)/luabench
 
+# One short line for each command; `make V=1` shows them whole.
+Q   := $(if $(V),,@)
+say  = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),@:,@echo '  $(1)')
+
 # ---- objects ----------------------------------------------------------------------------------------------------
 $(BUILD)/obj/%_avx2.o: ISA := $(ISA_avx2)
 $(BUILD)/obj/%_avx512.o: ISA := $(ISA_avx512)
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(BUILD)/version.h
 	@mkdir -p $(@D)
-	$(CC) $(LB_CFLAGS) $(CFLAGS) $(ISA) -MMD -MP -c $< -o $@
+	$(call say,cc   $<)
+	$(Q)$(CC) $(LB_CFLAGS) $(CFLAGS) $(ISA) -MMD -MP -c $< -o $@
 
 $(BUILD)/luabench: $(OBJ)
-	$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+	$(call say,link $@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/obj/tests/c/%.o $(CORE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) -lcmocka
+	$(call say,link $@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) -lcmocka
 
 # Rewritten only when their content changes, so that nothing is rebuilt without a reason.
 define keep_if_same
@@ -82,7 +89,7 @@ sanitized:
 TSAN_OBJ = $(patsubst %,$(BUILD)/obj/%.o,tests/c/test_pool engine/pool engine/status engine/clock)
 tsan-programs: $(TSAN_OBJ)
 	@mkdir -p $(BUILD)/tests
-	$(CC) $(CFLAGS) -o $(BUILD)/tests/test_pool $^ -lpthread -lm -lcmocka
+	$(Q)$(CC) $(CFLAGS) -o $(BUILD)/tests/test_pool $^ -lpthread -lm -lcmocka
 
 # ---- the rest ---------------------------------------------------------------------------------------------------
 bench: all

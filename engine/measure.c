@@ -3,7 +3,7 @@
  * A sample is the time of a loop of runs in C, long enough that the clock's resolution and its call are at most 0.1 %
  * of it. It has `iterations` runs and up to 20 % more, by a seeded draw, so that nothing periodic (timer ticks) always
  * meets the same place of a run. A run over a millisecond is a sample of its own. Plans whose runs are longer than the
- * whole time allowed still get three samples: with fewer there is no idea of the spread.
+ * whole time allowed still get six samples: with fewer there is no interval.
  *
  * Nothing is dropped: samples that fall out of line or that were disturbed are marked. */
 #include "measure.h"
@@ -16,7 +16,7 @@
 
 volatile int lb_interrupted = 0;
 
-#define SAMPLES_LEAST 3
+#define SAMPLES_LEAST 6             /* whatever max_time says: below it there is no 95 % interval */
 #define WINDOW 5                    /* epochs whose medians are compared in the warm-up */
 #define WARM_SHARE 0.01
 #define ITERATIONS_MOST ((int64_t)1 << 40)
@@ -334,7 +334,7 @@ static bool ratios_tight(const sampler *m, int count, double precision) {
     return all;
 }
 
-/* Each block of `count` rounds is a cyclic Latin square over a fresh permutation: every plan runs once in each place. */
+/* Each block of `count` rounds is a cyclic Latin square over a fresh permutation: every plan is once in each place. */
 static lb_status sample_rounds(sampler *m, int count, const lb_measure_opts *o) {
     int order[PLANS_MOST];
     uint64_t start = lb_now_ns();

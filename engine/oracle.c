@@ -102,6 +102,17 @@ static bool cache_room(const lb_device *d, size_t bytes) {
     return true;
 }
 
+/* Were these weights among the last SEEN ones? Remembers them. Only a hint: an address may have been used anew. */
+static bool seen_lately(const lb_tensor *w) {
+    enum { SEEN = 64 };
+    static const lb_tensor *seen[SEEN];
+    static unsigned next;
+    for (int i = 0; i < SEEN; i++)
+        if (seen[i] == w) return true;
+    seen[next++ % SEEN] = w;
+    return false;
+}
+
 typedef struct expand_job { const lb_tensor *w; int64_t n, k; float *out; } expand_job;
 
 static void expand_rows(void *ctx, int64_t begin, int64_t end) {
@@ -116,14 +127,16 @@ static void for_rows(const lb_tensor *w, int64_t n, int64_t grain, lb_range_fn f
     else if (n) fn(ctx, 0, n);
 }
 
-/* All of a quantized matrix in f32; NULL if it does not fit the cache's share of memory. */
+/* All of a quantized matrix in f32. NULL at first sight, since most weights meet the oracle once in a check and keeping
+ * them would cost more than it saves; NULL too if it does not fit the cache's share of memory. */
 static const float *expanded(const lb_tensor *w, int64_t n, int64_t k) {
+    int kept = 0;
+    while (kept < cache.count && cache.at[kept].tensor != w) kept++;
+    if (kept == cache.count && !seen_lately(w)) return NULL;
     uint64_t sum = checksum(lb_tensor_data(w), lb_tensor_size_bytes(w));
-    for (int i = 0; i < cache.count; i++) {
-        if (cache.at[i].tensor != w) continue;
-        if (cache.at[i].sum == sum) return cache.at[i].used = ++cache.clock, cache.at[i].values;
-        cache_drop(i);
-        break;
+    if (kept < cache.count) {
+        if (cache.at[kept].sum == sum) return cache.at[kept].used = ++cache.clock, cache.at[kept].values;
+        cache_drop(kept);
     }
     size_t bytes = (size_t)n * (size_t)k * sizeof(float);
     if (!cache_room(w->buffer->device, bytes)) return NULL;

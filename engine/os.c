@@ -195,7 +195,8 @@ static pthread_mutex_t tempdirs_lock = PTHREAD_MUTEX_INITIALIZER;
 lb_status lb_tempdir_new(const char *prefix, char *out, size_t out_bytes) {
     const char *base = getenv("TMPDIR");
     if (!base || base[0] != '/') base = "/tmp";
-    if (strchr(prefix, '/')) return lb_fail(LB_EINVAL, "the prefix of a temporary directory, \"%s\", has a '/'", prefix);
+    if (strchr(prefix, '/'))
+        return lb_fail(LB_EINVAL, "the prefix of a temporary directory, \"%s\", has a '/'", prefix);
     if ((size_t)snprintf(out, out_bytes, "%s/%sXXXXXX", base, prefix) >= out_bytes)
         return lb_fail(LB_EINVAL, "the path of a temporary directory in \"%s\" is too long", base);
     tempdir *t = malloc(sizeof *t + strlen(out) + 1);

@@ -484,7 +484,8 @@ lb_status lb_process_write(lb_process *p, const void *data, size_t bytes, double
         if (lb_interrupted) return lb_fail(LB_EINTERRUPTED, "interrupted while writing to a child process");
         double left = seconds_left(start, timeout_s);
         if (left <= 0)
-            return lb_fail(LB_EIO, "child process %d did not read its standard input for %.3g s", (int)p->pid, timeout_s);
+            return lb_fail(LB_EIO, "child process %d did not read its standard input for %.3g s", (int)p->pid,
+                           timeout_s);
         struct pollfd fd = { p->in, POLLOUT, 0 };
         poll(&fd, 1, wait_ms(left, 200));
     }

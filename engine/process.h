@@ -53,9 +53,9 @@ void lb_process_close_stdin(lb_process *p);
  * LB_EINTERRUPTED when lb_interrupted is set. Entries may be NULL. */
 lb_status lb_process_poll(lb_process *const *ps, int count, double timeout_s, int *ready);
 
-/* The next whole line of stdout (stream 1) or stderr (stream 2), without its end; false = none yet. A last line without
- * an end comes once the stream is closed. Lines over LB_PROCESS_LINE_MAX bytes are cut there into several. NUL-terminated,
- * owned by `p` until the next call on the same stream. */
+/* The next whole line of stdout (stream 1) or stderr (stream 2), without its end; false = none yet. A last line
+ * without an end comes once the stream is closed. Lines over LB_PROCESS_LINE_MAX bytes are cut there into several.
+ * NUL-terminated, owned by `p` until the next call on the same stream. */
 #define LB_PROCESS_LINE_MAX ((size_t)64 << 20)
 bool lb_process_line(lb_process *p, int stream, const char **line, size_t *length);
 /* The stream is closed and every line of it was read. */

@@ -140,6 +140,13 @@ static int npz_save(lua_State *L) {
     bind_check_keys(L, 3, "npz", keys);
     bool compress = bind_opt_boolean(L, 3, "compress", false);
     int n = sorted_names(L, 2, "npz");
+    for (int i = 1; i <= n; i++) {               /* everything that can be wrong is found before a file is there */
+        lua_rawgeti(L, 4, i);
+        lua_pushvalue(L, -1);
+        lua_rawget(L, 2);
+        bind_check_value(L, lua_gettop(L), &bind_tensor, lua_tostring(L, -2));
+        lua_pop(L, 2);
+    }
     npz *z = bind_guard(L, sizeof *z, npz_done);
     BIND_TRY(L, lb_zip_create(path, &z->zip));
     for (int i = 1; i <= n; i++) {
@@ -152,6 +159,7 @@ static int npz_save(lua_State *L) {
         lb_status s = add_member(z, lua_tostring(L, -1), t, compress);
         if (s) {
             lb_fail_in(s, "tensor %s", name);
+            bind_guard_done(L, 5);
             return bind_raise(L, s);
         }
         lua_pop(L, 3);

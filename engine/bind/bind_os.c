@@ -150,6 +150,7 @@ static int tempdir_remove(lua_State *L) {
 static int lock(lua_State *L) {
     const char *path = bind_path(L, 1, "path");
     double timeout_s = lua_isnoneornil(L, 2) ? 0 : bind_number(L, 2, "timeout_s");
+    if (timeout_s != timeout_s) return luaL_error(L, "timeout_s: a number of seconds expected, got NaN");
     int fd = -1;
     lb_status s = lb_lock_take(path, timeout_s, &fd);
     if (s) {

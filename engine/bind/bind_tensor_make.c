@@ -190,6 +190,7 @@ static int tensor(lua_State *L) {
 
 static int join(lua_State *L, bool stacked) {
     const char *what = stacked ? "lb.stack" : "lb.cat";
+    lua_settop(L, 2);
     if (!lua_istable(L, 1)) return luaL_error(L, "%s: a list of tensors expected, got %s", what, bind_type_name(L, 1));
     size_t n = lua_objlen(L, 1);
     if (n < 1 || n > 1 << 20) return luaL_error(L, "%s: the list of tensors is empty", what);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../check.h"
+#include "../tensor_error.h"
 #include "../tensor_ops.h"
 #include "bind.h"
 
@@ -125,45 +126,24 @@ static int copy(lua_State *L) {
 
 /* ---- the error of a quantized or computed tensor ------------------------------------------------------------ */
 
-typedef struct doubles { double *at; } doubles;
-
-static void doubles_done(void *block) { free(((doubles *)block)->at); }
-
-/* t:error(original): how far t (quantized or not) is from it: { rel_rmse, sqnr_db, max_abs, cosine, nmse }. Unknown
- * values (an original of zeros) are absent. */
+/* t:error(original): how far t (quantized or not) is from it: { nmse, rel_rmse, sqnr_db, max_abs, cosine, error2,
+ * original2 }, the last two the sums of squares of the difference and of the original. Unknown values (an original of
+ * zeros) are absent. */
 static int error_of(lua_State *L) {
     lb_tensor *t = bind_check_tensor(L, 1), *original = bind_check_tensor(L, 2);
-    int64_t n = lb_tensor_numel(t);
-    if (t->rank != original->rank || memcmp(t->dims, original->dims, sizeof t->dims[0] * (size_t)t->rank) != 0) {
-        char a[160], b[160];
-        lb_tensor_describe(t, a, sizeof a);
-        lb_tensor_describe(original, b, sizeof b);
-        return luaL_error(L, "t:error: equal shapes expected, got %s and %s", a, b);
-    }
-    if (t->dtype == LB_QUANT) {
-        BIND_NEW_TENSOR(L, lb_tensor_dequantize(t, BIND_OUT));
-        t = *(void **)lua_touserdata(L, -1);
-    }
-    if (original->dtype == LB_QUANT) {
-        BIND_NEW_TENSOR(L, lb_tensor_dequantize(original, BIND_OUT));
-        original = *(void **)lua_touserdata(L, -1);
-    }
-    doubles *want = bind_guard(L, sizeof *want, doubles_done);
-    want->at = malloc((size_t)n * sizeof *want->at + 1);
-    if (!want->at) return luaL_error(L, "not enough memory");
-    BIND_TRY(L, lb_tensor_read_f64(original, 0, n, want->at));
-    lb_diff d;
-    memset(&d, 0, sizeof d);
-    BIND_TRY(L, lb_diff_tensor(t, want->at, NULL, &d));
-    bind_guard_done(L, -1);
+    lb_tensor_error_sums d;
+    BIND_TRY(L, lb_tensor_error(t, original, &d));
+    double nmse = d.error2 == 0 ? 0 : d.error2 / d.want2;
     lua_newtable(L);
-    if (isfinite(d.nmse)) {
-        bind_set_number(L, "nmse", d.nmse);
-        bind_set_number(L, "rel_rmse", sqrt(d.nmse));
-        if (d.nmse > 0) bind_set_number(L, "sqnr_db", -10.0 * log10(d.nmse));
+    if (isfinite(nmse)) {
+        bind_set_number(L, "nmse", nmse);
+        bind_set_number(L, "rel_rmse", sqrt(nmse));
+        if (nmse > 0) bind_set_number(L, "sqnr_db", -10.0 * log10(nmse));
     }
     bind_set_known(L, "max_abs", d.max_abs);
-    bind_set_known(L, "cosine", d.cosine);
+    bind_set_known(L, "cosine", d.cross / sqrt(d.got2 * d.want2));
+    bind_set_number(L, "error2", d.error2);
+    bind_set_number(L, "original2", d.want2);
     return 1;
 }
 

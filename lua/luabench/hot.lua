@@ -85,6 +85,7 @@ end
 function M.install(core)
   if M.installed ~= nil then return M.installed end
   M.installed = false
+  core.hot = false
   if not jit.status() then return false end
   local ok, ffi = pcall(require, "ffi")
   if not ok or not pcall(ffi.cdef, CDEF) then return false end
@@ -92,6 +93,7 @@ function M.install(core)
   install_plan(core, classes.plan.metatable, ffi)
   install_timer(classes.timer.metatable, ffi)
   M.installed = true
+  core.hot = true
   return true
 end
 

@@ -81,18 +81,34 @@ local function run_extra(list, rec, ...)
   return true
 end
 
+local function extra_checks(ctx, case, rec, axes, opt)
+  local extra = {}
+  for _, f in ipairs(case.extra_checks or {}) do extra[#extra + 1] = function() return f(case.plan) end end
+  local own = ctx.scenario.check
+  if own then extra[#extra + 1] = function() return own(case.plan, axes, opt) end end
+  return run_extra(extra, rec)
+end
+
 local function all_checks(ctx, case, rec, axes, opt, when)
   ctx.phase("check " .. when)
   local passed, reason = run_check(case.plan, rec)
-  if passed then
-    local extra = {}
-    for _, f in ipairs(case.extra_checks or {}) do extra[#extra + 1] = function() return f(case.plan) end end
-    local own = ctx.scenario.check
-    if own then extra[#extra + 1] = function() return own(case.plan, axes, opt) end end
-    passed, reason = run_extra(extra, rec)
-  end
+  if passed then passed, reason = extra_checks(ctx, case, rec, axes, opt) end
   if not passed then
     fail(when == "before" and reason or "after the timed runs: " .. reason)
+  end
+end
+
+-- After the timed runs: the outputs that they left must be, bit for bit, those of the checked run, and the extra checks
+-- hold on them. A plan whose results depend on chance (atomics) is checked step by step once more instead.
+local function check_again(ctx, case, rec, axes, opt)
+  ctx.phase "check after"
+  local same = sys.verify(case.plan)
+  rec.check.after = same and "same bits" or "checked again"
+  if same then
+    local passed, reason = extra_checks(ctx, case, rec, axes, opt)
+    if not passed then fail("after the timed runs: " .. reason) end
+  else
+    all_checks(ctx, case, rec, axes, opt, "after")
   end
 end
 
@@ -150,6 +166,12 @@ local function value_of(x, ...)
 end
 
 local function fill_metrics(rec, case, samples)
+  -- the outputs are still those of the check: metrics() may run other plans
+  local q = value_of(case.quantization_error)
+  if q ~= nil and type(q) ~= "table" then
+    fail("case.quantization_error gave a " .. type(q) .. " instead of a table")
+  end
+  rec.quantization_error = q
   local metrics = value_of(case.metrics, samples)
   if metrics ~= nil then
     if type(metrics) ~= "table" then fail("case.metrics gave a " .. type(metrics) .. " instead of a table") end
@@ -159,11 +181,6 @@ local function fill_metrics(rec, case, samples)
       rec.metrics[name] = type(m) == "table" and m or { median = m }
     end
   end
-  local q = value_of(case.quantization_error)
-  if q ~= nil and type(q) ~= "table" then
-    fail("case.quantization_error gave a " .. type(q) .. " instead of a table")
-  end
-  rec.quantization_error = q
   if case.after then case.after(samples) end
 end
 
@@ -189,6 +206,7 @@ local function live(ctx, axes, rec, keep)
   rec.device, rec.threads = device.name, device.threads
   sys.snapshot_updates(case.plan)
   all_checks(ctx, case, rec, axes, opt, "before")
+  sys.snapshot_outputs(case.plan)
   ctx.phase "account"
   local account = sys.account(case.plan)
   fill_work(rec, case, account)
@@ -200,7 +218,7 @@ local function live(ctx, axes, rec, keep)
   fill_time(rec, samples)
   rec.memory.peak_bytes = (case.memory or {}).peak_bytes or sys.memory_peak()
   local invalid = fill_sol(ctx, rec, account, samples, device, before, types)
-  all_checks(ctx, case, rec, axes, opt, "after")
+  check_again(ctx, case, rec, axes, opt)
   M.fill_rates(rec)
   ctx.phase "metrics"
   fill_metrics(rec, case, samples)

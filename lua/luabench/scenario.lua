@@ -19,11 +19,12 @@
 --   plan         what is timed; required
 --   items, item  how many of what one run handles (64, "token")
 --   work         { flops =, bytes = } where the recorded operations do not know better
---   quantization_error   { bits_per_weight =, sqnr_db =, rel_rmse =, output_rel_rmse = }, or a function() of it
+--   quantization_error   { bits_per_weight =, sqnr_db =, rel_rmse =, output_rel_rmse = }, or a function() of it, called
+--                while the outputs are those of the check after measuring
 --   weights_bytes        bytes of all weights that the case holds, touched by a run or not
 --   extra_checks list of functions, each called with the plan after the timed runs and before them; each returns
 --                { name =, nmse =, tolerance =, passed =, reason = } or a list of such tables
---   metrics      { name = { unit =, median =, ... } }, or a function(samples) that returns it, called after measuring
+--   metrics      { name = { unit =, median =, ... } }, or a function(samples) of it, called last: it may run other plans
 --   memory       { weights_bytes =, peak_bytes = }
 --   after        function(samples) called after measuring, for what a script wants to do with them
 --   cache        the cache regime of this case, where the option's does not apply

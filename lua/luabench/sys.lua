@@ -177,6 +177,8 @@ function M.is_tensor(x) return is(x, "tensor") end
 function M.plan_device(plan) return plan.device end
 function M.run_plan(plan) plan:run() end
 function M.snapshot_updates(plan) plan:snapshot "updates" end
+function M.snapshot_outputs(plan) plan:snapshot "outputs" end
+function M.verify(plan) return plan:verify().passed end
 function M.check(plan) return plan:check() end
 function M.account(plan) return plan:account() end
 

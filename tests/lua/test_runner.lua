@@ -216,6 +216,43 @@ function T.test_verdicts()
   lu.assertAlmostEquals(p.ratio, 2, 1e-12)
 end
 
+function T.test_compare_times_plans_in_the_same_rounds_and_compares_outputs()
+  local lb = require "luabench"
+  local x, w = lb.randn({ 2, 64 }, { seed = 1 }), lb.randn({ 32, 64 }, { seed = 2 })
+  local function plan() return lb.plan():gemm { x = x, w = w } end
+  local c = lb.compare { a = plan(), b = plan(), rounds = 8, cache = "hot" }
+  lu.assertEquals(#c.samples.a, 8)
+  lu.assertEquals(c.pairs.b.rounds, 8)
+  lu.assertEquals(c.outputs.b.nmse, 0)
+  lu.assertStrContains(tostring(c), "b against a: ")
+  lu.assertErrorMsgContains("at least two plans", lb.compare, { a = plan() })
+  lu.assertErrorMsgContains('did you mean "rounds"', lb.compare, { a = plan(), b = plan(), round = 8 })
+  lu.assertErrorMsgContains("at least 6", lb.compare, { a = plan(), b = plan(), rounds = 2 })
+  lu.assertErrorMsgContains("b should be a plan", lb.compare, { a = plan(), b = 5 })
+end
+
+function T.test_prepared_is_made_once()
+  local lb = require "luabench"
+  local made, said = 0, {}
+  local prepared = require "luabench.prepared"
+  local old = prepared.report
+  prepared.report = function(text, share) said[#said + 1] = { text, share } end
+  local function build(progress)
+    made = made + 1
+    progress(1, 2)
+    return { t = lb.zeros { 2 } }
+  end
+  local a = lb.prepared("test key", build, "making")
+  lu.assertIs(lb.prepared("test key", build), a)
+  prepared.report = old
+  lu.assertEquals(made, 1)
+  lu.assertEquals(said[2], { "making", 0.5 })
+  lu.assertErrorMsgContains("returned no tensors", lb.prepared, "k2", function() return {} end)
+  lu.assertErrorMsgContains("a tensor under a name", lb.prepared, "k3", function() return { x = 5 } end)
+  lu.assertErrorMsgContains("takes a key", lb.prepared, nil, build)
+  prepared.forget()
+end
+
 function T.test_rows_are_sorted_with_numbers_as_numbers()
   local cases = {}
   for i, m in ipairs { 16, 2, 1 } do cases[i] = { axes = { m = m }, status = "ok", time = { median = m } } end

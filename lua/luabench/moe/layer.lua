@@ -96,10 +96,9 @@ function Layer:quantized(set, expert, p)
   else
     q = original:quantize(recipe)
   end
-  local energy = original:norm() ^ 2
-  local err = q:error(original).rel_rmse ^ 2 * energy
+  local e = q:error(original)
   original:close()
-  return q, err, energy
+  return q, e.error2, e.original2
 end
 
 function Layer:members()

@@ -1,0 +1,180 @@
+-- meta.lua: the one description of the public API: what help() shows, what completion offers. A test compares it with
+-- the real module and the real metatables, so that it cannot drift.
+--
+-- M.functions[name] = { signature, about }; M.classes[class] = { about, methods = { name = { signature, about } },
+-- fields = { name = about } }. Operations (lb.gemm, plan:gemm, ...) are described by the engine: M.operation(name).
+local M = {}
+
+M.functions = {
+  device = { "lb.device([name[, { threads = }]])", "a device: \"cpu\", \"cuda:0\"; the run's default without a name" },
+  devices = { "lb.devices()", "names of the devices that can be opened here" },
+  quantizer = { "lb.quantizer(recipe)", "a weight format: \"q4_k\", \"int4wo-128\", \"uniform-3\"" },
+  quantizers = { "lb.quantizers()", "names of the registered formats" },
+  kernel = { "lb.kernel(name)", "a kernel's descriptor: operation, formats, tolerance, source" },
+  kernels = { "lb.kernels([op])", "names of the registered kernels, of one operation if it is given" },
+  kernel_load = { "lb.kernel_load(path)", "adds the kernels of a shared object; how many" },
+  plan = { "lb.plan([device])", "a new, empty plan; record with a method per operation" },
+  timer = { "lb.timer([device])", "a clock: now, resolution, cost; start and stop; measure" },
+  measure = { "lb.measure(plan[, { precision =, max_time_s =, samples =, warmup =, cache =, mode =, seed = }])",
+    "samples of a plan's time, taken in C, with their statistics" },
+  tensor = { "lb.tensor({ { 1, 2 }, { 3, 4 } }[, { dtype =, device = }]) or lb.tensor(2, 3)",
+    "a tensor from nested tables of values, or zeros of the given dims" },
+  zeros = { "lb.zeros(dims[, { dtype =, device = }])", "zeros" },
+  full = { "lb.full(dims, value[, { dtype =, device = }])", "one value everywhere" },
+  randn = { "lb.randn(dims[, { seed =, dtype =, device =, mean = 0, std = 1 }])",
+    "normal random numbers: element i depends on the seed and i alone (Philox), on every machine" },
+  uniform = { "lb.uniform(dims[, { seed =, dtype =, device =, lo = 0, hi = 1 }])", "uniform random numbers in [lo, hi)" },
+  arange = { "lb.arange(dims[, { start = 0, step = 1, dtype =, device = }])", "start, start + step, ... in row-major order" },
+  cat = { "lb.cat({ tensors }[, dim])", "joins along a dimension that they have; dims count from 1" },
+  stack = { "lb.stack({ tensors }[, dim])", "joins along a new dimension" },
+  load = { "lb.load(path[, { device = }])", "what a file holds, by its ending: .npy .npz .json .json.gz .yaml" },
+  save = { "lb.save(path, value[, { compress = true }])", "writes a file by its ending; complete or not at all" },
+  scenario = { "lb.scenario{ about =, options =, grid =, case = }", "what a scenario script returns" },
+  skip = { "lb.skip(reason)", "what case() returns where a combination makes no sense or is not supported" },
+  grid = { "lb.grid{ axis = { values } }", "the cases of a scenario; :where(f), :zip{}, :order{}" },
+  range = { "lb.range(first, last[, step])", "a list of numbers, both ends included" },
+  pow2 = { "lb.pow2(first, last)", "first, 2 first, 4 first, ... up to last" },
+  compare = { "lb.compare{ a = plan, b = plan, rounds = }", "two plans against each other, interleaved" },
+  prepared = { "lb.prepared(key, build[, label])", "tensors that are dear to make, made once a run and shared by its workers" },
+  strategies = { "lb.strategies()", "names of the MoE strategies" },
+  strategy = { "lb.strategy(name)", "a MoE strategy" },
+  models = { "lb.models()", "names of the models" },
+  model_table = { "lb.model_table(name)", "a copy of a model's table" },
+  lazy_names = { "lb.lazy_names()", "names of this module that are loaded when first used" },
+  help = { "help([x])", "this text; help(x) for a function, an object, a name" },
+  explain = { "lb.explain(plan)", "what a plan does: steps, kernels, bytes, checks" },
+}
+
+M.tables = {
+  core = "the engine's own functions, for the machinery around scenarios",
+  oracle = "f64 references: oracle.matmul(x, w), oracle.clear()",
+  json = "json.encode(value[, { indent = true, order = {} }]), json.decode(text), json.array(t), json.null",
+  yaml = "yaml.encode(value), yaml.decode(text)",
+  null = "JSON's null where a value must say so",
+  units = "numbers as people read them",
+}
+
+M.classes = {
+  device = {
+    about = "a backend instance: its buffers, threads, abilities",
+    methods = { close = { "d:close()", "drops this reference" } },
+    fields = { name = "\"cpu\", \"cuda:0\"", model = "the processor's name", threads = "threads of its pool",
+      isa = "instruction sets in use", caps = "a table of all that is known: caches, memory, threads_max" },
+  },
+  tensor = {
+    about = "dtype + shape + strides over a buffer; indexes and dims count from 1, negative from the end; arithmetic with"
+      .. " + - * / and unary -",
+    methods = {
+      numel = { "t:numel()", "number of elements" }, nbytes = { "t:nbytes()", "bytes as stored" },
+      reshape = { "t:reshape{ dims }", "a view; one dim may be -1" },
+      slice = { "t:slice(dim[, first[, last]])", "a view of elements first to last, both included" },
+      transpose = { "t:transpose([a, b])", "a view with two dims swapped, the last two by default" },
+      t = { "t:t()", "a matrix transposed, a view" }, clone = { "t:clone()", "a dense copy" },
+      to = { "t:to(dtype or device)", "converted; rounds to nearest even, saturates integers" },
+      quantize = { "t:quantize(recipe[, { progress = function(done, total) }])", "weights [.., N, K] in a quantizer's format" },
+      dequantize = { "q:dequantize()", "as f32" },
+      widen = { "q:widen(recipe)", "the same values in a wider format of the family; nil where the formats do not nest" },
+      bits_per_weight = { "q:bits_per_weight()", "stored bits an element, metadata included" },
+      error = { "t:error(original)", "{ rel_rmse, sqnr_db, max_abs, cosine, nmse } against the original" },
+      get = { "t:get(i, j, ...)", "one element as a number" }, set = { "t:set(i, j, ..., value)", "sets one element" },
+      totable = { "t:totable()", "nested tables of numbers" },
+      add = { "a:add(b)", "a + b, broadcast" }, sub = { "a:sub(b)", "a - b" }, mul = { "a:mul(b)", "a * b, by element" },
+      div = { "a:div(b)", "a / b" }, minimum = { "a:minimum(b)", "the lesser of each pair" },
+      maximum = { "a:maximum(b)", "the greater of each pair" }, neg = { "t:neg()", "-t" }, abs = { "t:abs()", "|t|" },
+      sqrt = { "t:sqrt()", "square root" }, exp = { "t:exp()", "e^t" }, log = { "t:log()", "natural logarithm" },
+      sum = { "t:sum([dim])", "a number; with dim a tensor" }, mean = { "t:mean([dim])", "the same, mean" },
+      min = { "t:min([dim])", "the same, least" }, max = { "t:max([dim])", "the same, greatest" },
+      argmax = { "t:argmax([dim])", "where the greatest is, from 1" }, norm = { "t:norm([dim])", "Euclidean norm" },
+      matmul = { "a:matmul(b[, { transposed = }])", "[.., K] x [K, N]; transposed: b is [N, K]" },
+      equal = { "a:equal(b)", "same shape and values" },
+      allclose = { "a:allclose(b[, { rtol = 1e-5, atol = 1e-8 }])", "|a - b| <= atol + rtol |b| everywhere" },
+      fill = { "t:fill(v)", "sets every element" }, copy = { "t:copy(source)", "copies values in, broadcast" },
+      close = { "t:close()", "drops this reference; memory goes when plans and views let go too" },
+    },
+    fields = { shape = "list of dims", rank = "number of dims", dtype = "\"f32\", ..., \"quantized\"", device = "where it is",
+      quantizer = "its format, if quantized", layout = "\"native\" or a kernel's", dense = "no gaps between elements" },
+  },
+  quantizer = {
+    about = "a weight format with its parameters",
+    methods = { bits_per_weight = { "q:bits_per_weight([n, k])", "stored bits a weight, metadata included" },
+      size_bytes = { "q:size_bytes(n, k)", "bytes of an [n, k] matrix" }, close = { "q:close()", "drops this reference" } },
+    fields = { name = "the full recipe", family = "its family", bits = "bits of a code", group = "elements a scale",
+      k_multiple = "K must be a multiple of this", about = "formula and byte layout", source = "who defined it" },
+  },
+  kernel = {
+    about = "one way to do an operation on a device",
+    methods = { close = { "k:close()", "drops this reference" } },
+    fields = { name = "op.format.variant", op = "the operation", device = "\"cpu\", \"cuda\"", about = "how it works",
+      source = "where the idea comes from", format = "weights that it takes", isa = "instruction sets that it needs",
+      layout = "memory layout of its weights", activation = "what it turns activations into", accumulator = "what it adds in",
+      compute = "the type whose peak rate bounds it", tolerance = "NMSE allowed against the oracle",
+      tolerance_why = "the reason for it", priority = "the highest that fits is chosen", serial = "too small to split",
+      panel_rows = "panel height, if fused kernels can use it", usable = "can this machine run it" },
+  },
+  timer = {
+    about = "a clock; times in ns",
+    methods = { now_ns = { "t:now_ns()", "now" }, resolution_ns = { "t:resolution_ns()", "least step" },
+      cost_ns = { "t:cost_ns()", "of one call" }, start = { "t:start()", "starts; returns the timer" },
+      stop = { "t:stop()", "ns since start" }, total_ns = { "t:total_ns()", "of all start-stop pairs" },
+      measure = { "t:measure(plan[, opts])", "as lb.measure" }, close = { "t:close()", "drops this reference" } },
+    fields = { device = "whose clock it is" },
+  },
+  plan = {
+    about = "recorded launches, their operands retained; all checks happen when recording; C replays and samples. One"
+      .. " method per operation takes a table of operands and parameters, and kernel=, label=, native=, when={ i32 tensor,"
+      .. " index }, pick={ i32 tensor, index }; indexes from 1. Recording methods return the plan",
+    methods = {
+      call = { "p:call(kernel, { operands })", "records the kernel's operation with that kernel" },
+      append = { "p:append(other[, { when = { tensor, index } }])", "records the other plan's steps here" },
+      run = { "p:run()", "every step once; returns the plan" },
+      submit = { "p:submit([n])", "n runs in C; returns ns of the whole loop and the launches" },
+      submit_eager = { "p:submit_eager([n])", "the same, every step handed over on its own" },
+      out = { "p:out([step[, name]])", "a tensor that a step writes; the last step's by default" },
+      last = { "p:last([name])", "a tensor that the last step writes" },
+      steps = { "p:steps()", "a list of { op, kernel, label, operands, params }" },
+      account = { "p:account()", "runs once and counts launches by kernel, flops, bytes" },
+      check = { "p:check()", "every step against f64 on the operands that it saw: { passed, nmse, tolerance, reason }" },
+      snapshot = { "p:snapshot([\"updates\" or \"outputs\"])", "keeps in-place operands constant; copies outputs for verify" },
+      verify = { "p:verify()", "are the outputs those of the snapshot, bit for bit" },
+      rotate = { "p:rotate([cache])", "\"weights-cold\", \"all-cold\"; \"hot\" undoes it" },
+      close = { "p:close()", "drops this reference" },
+    },
+    fields = { outputs = "what the last step writes, by name", device = "where it runs" },
+  },
+  process = {
+    about = "a child process of the runner",
+    methods = { write = { "p:write(text[, timeout_s])", "to its stdin" }, close_stdin = { "p:close_stdin()", "ends its input" },
+      line = { "p:line([stream])", "the next line read, or nil" }, eof = { "p:eof([stream])", "all was read" },
+      kill = { "p:kill([signal])", "signals its group" }, state = { "p:state()", "how it is, without waiting" },
+      wait = { "p:wait([timeout_s])", "the same after its end" }, close = { "p:close()", "kills and reaps it" } },
+    fields = { pid = "its process id" },
+  },
+}
+
+-- { name, about, operands, params } of an operation, or nil; from the engine.
+function M.operation(name)
+  for _, op in ipairs(require("luabench.core").ops()) do
+    if op.name == name then return op end
+  end
+end
+
+function M.operations()
+  local names = {}
+  for i, op in ipairs(require("luabench.core").ops()) do names[i] = op.name end
+  return names
+end
+
+-- "gemm{ x =, w =, [out =] }"
+function M.operation_signature(op)
+  local parts = {}
+  for _, o in ipairs(op.operands) do
+    local optional = o.optional or o.role == "write"
+    parts[#parts + 1] = optional and ("[%s =]"):format(o.name) or o.name .. " ="
+  end
+  for _, p in ipairs(op.params) do
+    parts[#parts + 1] = p.required and p.name .. " =" or ("[%s = %g]"):format(p.name, p.default)
+  end
+  return ("%s{ %s }"):format(op.name, table.concat(parts, ", "))
+end
+
+return M
