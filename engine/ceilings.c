@@ -26,12 +26,11 @@
 static struct { void *data; size_t bytes; } cached;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Four times the last-level caches, between 256 and 512 MiB, but never less than twice the caches. In virtual machines
- * eight times: hypervisors tell guests of one shared cache where each core has its own, and a buffer that is cached in
- * part gives a ceiling that memory cannot reach (seen with 2 threads: 115 GB/s from 128 MiB, 88 from 256 MiB on). */
+/* Four times the last-level caches, between 256 and 512 MiB, but never less than twice the caches: a buffer that is
+ * cached in part gives a ceiling that memory cannot reach. */
 static size_t buffer_bytes(const lb_device *d) {
     size_t llc = (size_t)lb_device_caps_of(d)->llc_bytes;
-    size_t bytes = (lb_machine_get()->virtualized == 0 ? 4 : 8) * llc;
+    size_t bytes = 4 * llc;
     if (bytes < 256 * MIB) bytes = 256 * MIB;
     if (bytes > 512 * MIB) bytes = 512 * MIB;
     if (bytes < 2 * llc) bytes = 2 * llc;

@@ -13,6 +13,7 @@
 #include <lualib.h>
 
 #include "bind/bind.h"
+#include "bind/lineedit.h"
 #include "measure.h"
 #include "os.h"
 
@@ -42,7 +43,7 @@ static size_t cgroup_limit(void) {
     return (size_t)bytes;
 }
 
-/* A quarter of the memory, at least 256 MiB; LUABENCH_LUA_MEMORY_MB overrides. */
+/* A quarter of the memory, 256 MiB to 2 GiB (tensors are not in it); LUABENCH_LUA_MEMORY_MB overrides. */
 static size_t lua_memory_limit(void) {
     const char *text = getenv("LUABENCH_LUA_MEMORY_MB");
     if (text) {
@@ -53,6 +54,7 @@ static size_t lua_memory_limit(void) {
     size_t bytes = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE), group = cgroup_limit();
     if (group < bytes) bytes = group;
     bytes /= 4;
+    if (bytes > (size_t)2 << 30) return (size_t)2 << 30;
     return bytes < (size_t)256 << 20 ? (size_t)256 << 20 : bytes;
 }
 
@@ -99,6 +101,8 @@ static void set_paths(lua_State *L, const char *root) {
     lua_getfield(L, -1, "preload");
     lua_pushcfunction(L, luaopen_luabench_core);
     lua_setfield(L, -2, "luabench.core");
+    lua_pushcfunction(L, luaopen_luabench_lineedit);
+    lua_setfield(L, -2, "luabench.lineedit");
     lua_pop(L, 2);
     lua_pushstring(L, root);
     lua_setfield(L, LUA_REGISTRYINDEX, "luabench.root");

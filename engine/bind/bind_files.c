@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../check.h"
 #include "../io/blob.h"
 #include "../io/npy.h"
 #include "../io/zip.h"
@@ -325,37 +324,6 @@ static int version(lua_State *L) {
     return 1;
 }
 
-/* ---- the oracle ----------------------------------------------------------------------------------------------- */
-
-/* lb.oracle.matmul(x, w): x [M, K] of any float type times w [N, K] of any type or format, in f64: f64[M, N]. */
-static int oracle_matmul(lua_State *L) {
-    lb_tensor *x = bind_check_tensor(L, 1), *w = bind_check_tensor(L, 2);
-    char a[160], b[160];
-    lb_tensor_describe(x, a, sizeof a);
-    lb_tensor_describe(w, b, sizeof b);
-    if (x->rank != 2 || w->rank != 2 || x->dtype == LB_QUANT || x->dims[1] != w->dims[1]) {
-        return luaL_error(L, "oracle.matmul: x [M, K] and w [N, K] expected, got %s and %s", a, b);
-    }
-    if (w->layout) return luaL_error(L, "oracle.matmul: w is repacked (%s); give the native one", w->layout);
-    int64_t m = x->dims[0], k = x->dims[1], dims[2] = { m, w->dims[0] };
-    memory *values = push_memory(L);
-    values->bytes = (size_t)m * (size_t)k * sizeof(double);
-    values->at = malloc(values->bytes + 1);
-    if (!values->at) return luaL_error(L, "not enough memory");
-    BIND_TRY(L, lb_tensor_read_f64(x, 0, m * k, (double *)(void *)values->at));
-    BIND_NEW_TENSOR(L, lb_tensor_new(x->buffer->device, LB_F64, NULL, 2, dims, BIND_OUT));
-    lb_tensor *out = *(void **)lua_touserdata(L, -1);
-    BIND_TRY(L, lb_oracle_matmul((double *)(void *)values->at, m, w, dims[1], k, lb_tensor_data(out)));
-    bind_guard_done(L, lua_gettop(L) - 1);
-    return 1;
-}
-
-static int oracle_clear(lua_State *L) {
-    (void)L;
-    lb_oracle_cache_clear();
-    return 0;
-}
-
 void bind_open_files(lua_State *L) {
     static const luaL_Reg functions[] = {
         { "npy_load", npy_load }, { "npy_save", npy_save }, { "npz_load", npz_load }, { "npz_save", npz_save },
@@ -366,10 +334,4 @@ void bind_open_files(lua_State *L) {
         lua_pushcfunction(L, f->func);
         lua_setfield(L, -2, f->name);
     }
-    lua_newtable(L);
-    lua_pushcfunction(L, oracle_matmul);
-    lua_setfield(L, -2, "matmul");
-    lua_pushcfunction(L, oracle_clear);
-    lua_setfield(L, -2, "clear");
-    lua_setfield(L, -2, "oracle");
 }

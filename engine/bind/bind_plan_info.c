@@ -47,6 +47,30 @@ static int steps(lua_State *L) {
     return 1;
 }
 
+/* plan:candidates(step): every kernel of the step's operation: { { kernel, priority, fits, why }, ... }. */
+static int candidates(lua_State *L) {
+    const lb_plan *p = check_plan(L, 1);
+    lb_step_info info;
+    int steps_there = lb_plan_steps(p);
+    if (steps_there == 0) return luaL_error(L, "plan:candidates: the plan has no steps");
+    int step = (int)bind_integer(L, 2, "step", 1, steps_there);
+    BIND_TRY(L, lb_plan_step(p, step - 1, &info));
+    lua_newtable(L);
+    for (int i = 0, n = 0; i < lb_kernel_count(); i++) {
+        const lb_kernel *k = lb_kernel_at(i);
+        const char *why = NULL;
+        if (strcmp(k->op, info.op) != 0) continue;
+        bool fits = lb_kernel_fits(k, lb_plan_device(p), info.args, &why);
+        lua_newtable(L);
+        bind_set_string(L, "kernel", k->name);
+        bind_set_number(L, "priority", k->priority);
+        bind_set_boolean(L, "fits", fits);
+        if (!fits) set_optional(L, "why", why);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
 static void push_account(lua_State *L, const lb_account *a) {
     lua_newtable(L);
     lua_createtable(L, a->path_count, 0);
@@ -198,5 +222,5 @@ int bind_plan_tostring(lua_State *L) {
 }
 
 const luaL_Reg bind_plan_info_methods[] = {
-    { "steps", steps }, { "account", account }, { "check", check }, { "snapshot", snapshot }, { "verify", verify },
+    { "steps", steps }, { "candidates", candidates }, { "account", account }, { "check", check }, { "snapshot", snapshot }, { "verify", verify },
     { "rotate", rotate }, { "submit_eager", submit_eager }, { NULL, NULL } };

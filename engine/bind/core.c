@@ -15,19 +15,23 @@ static lua_State *interrupt_state;
 
 static void raise_hook(lua_State *L, lua_Debug *ar) {
     (void)ar;
+    alarm(0);
     lua_sethook(L, NULL, 0, 0);
     luaL_error(L, "interrupted");
 }
 
-/* First Ctrl-C: the running script gets an error at its next instruction. Second: the program ends at once. A compiled
- * loop does not look at hooks, so that the second one is what ends it. */
-static void on_interrupt(int sig) {
+static void end_now(int sig) {
     (void)sig;
-    if (lb_interrupted) {
-        lb_process_kill_all();
-        _exit(130);
-    }
+    lb_process_kill_all();
+    _exit(130);
+}
+
+/* First Ctrl-C: the running script gets an error at its next instruction. Second: the program ends at once. A compiled
+ * loop does not look at hooks: if the script did not stop within 3 s, the program ends too. */
+static void on_interrupt(int sig) {
+    if (lb_interrupted) end_now(sig);
     lb_interrupted = 1;
+    alarm(3);
     lua_sethook(interrupt_state, raise_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
@@ -48,6 +52,7 @@ static int interrupt(lua_State *L) {
         interrupt_state = main_state;
         install(SIGINT, on_interrupt);
         install(SIGTERM, on_interrupt);
+        install(SIGALRM, end_now);
     } else if (strcmp(mode, "flag") == 0) {
         lb_interrupt_install();
     } else if (strcmp(mode, "default") == 0) {
@@ -66,6 +71,7 @@ static int interrupted(lua_State *L) {
 
 static int interrupt_clear(lua_State *L) {
     lb_interrupted = 0;
+    alarm(0);
     lua_sethook(L, NULL, 0, 0);
     return 0;
 }

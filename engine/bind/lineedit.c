@@ -7,8 +7,11 @@
 #include <lauxlib.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -22,6 +25,7 @@ static struct {
     __typeof__(&el_set) set;
     __typeof__(&el_gets) gets;
     __typeof__(&el_line) line;
+    __typeof__(&el_resize) resize;
     __typeof__(&el_insertstr) insert;
     __typeof__(&el_deletestr) erase;
     __typeof__(&history_init) history_init;
@@ -34,7 +38,7 @@ static History *past;
 static char *history_path;
 static const char *prompt_text = "";
 static lua_State *reader;            /* the state that is inside read(), for the completion callback */
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted, terminated;
 
 enum { HISTORY_LINES = 2000, CANDIDATES_SHOWN = 120 };
 
@@ -49,11 +53,11 @@ static int load_library(lua_State *L) {
     }
 #define FIND(field, symbol) lib.field = (__typeof__(lib.field))dlsym(lib.handle, symbol)
     FIND(init, "el_init"), FIND(end, "el_end"), FIND(set, "el_set"), FIND(gets, "el_gets");
-    FIND(line, "el_line"), FIND(insert, "el_insertstr"), FIND(erase, "el_deletestr");
+    FIND(line, "el_line"), FIND(insert, "el_insertstr"), FIND(erase, "el_deletestr"), FIND(resize, "el_resize");
     FIND(history_init, "history_init"), FIND(history_end, "history_end"), FIND(history, "history");
 #undef FIND
-    if (lib.init && lib.end && lib.set && lib.gets && lib.line && lib.insert && lib.erase && lib.history_init &&
-        lib.history_end && lib.history)
+    if (lib.init && lib.end && lib.set && lib.gets && lib.line && lib.insert && lib.erase && lib.resize &&
+        lib.history_init && lib.history_end && lib.history)
         return 0;
     lua_pushnil(L);
     lua_pushliteral(L, "libedit lacks a function that luabench needs");
@@ -73,7 +77,7 @@ static int get_character(EditLine *e, wchar_t *out) {
         char byte;
         ssize_t n = read(STDIN_FILENO, &byte, 1);
         if (n == 0) return 0;
-        if (n < 0 && errno == EINTR && !interrupted) continue; /* a resized window, say */
+        if (n < 0 && errno == EINTR && !interrupted && !terminated) continue; /* a resized window, say */
         if (n < 0) return -1;
         size_t used = mbrtowc(out, &byte, 1, &state);
         if (used == (size_t)-2) continue; /* more bytes of this character to come */
@@ -84,15 +88,35 @@ static int get_character(EditLine *e, wchar_t *out) {
     }
 }
 
+/* Columns on the screen of a UTF-8 string, taking one for each character. */
+static int columns_of(const char *s) {
+    int n = 0;
+    for (; *s; s++) n += ((unsigned char)*s & 0xC0) != 0x80;
+    return n;
+}
+
+/* In columns, as wide as the terminal allows, read row by row. */
 static void show_candidates(lua_State *L, int list, size_t count) {
-    fputc('\n', stdout);
-    for (size_t i = 1; i <= count && i <= CANDIDATES_SHOWN; i++) {
+    struct winsize size = { 0 };
+    int width = 80, widest = 1;
+    if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col > 0) width = size.ws_col;
+    size_t shown = count < CANDIDATES_SHOWN ? count : CANDIDATES_SHOWN;
+    for (size_t i = 1; i <= shown; i++) {
         lua_rawgeti(L, list, (int)i);
         const char *s = lua_tostring(L, -1);
-        fprintf(stdout, "%s%s", i > 1 ? "  " : "", s ? s : "");
+        if (s && columns_of(s) > widest) widest = columns_of(s);
         lua_pop(L, 1);
     }
-    if (count > CANDIDATES_SHOWN) fprintf(stdout, "  ... %zu more", count - CANDIDATES_SHOWN);
+    size_t per_row = width > widest + 2 ? (size_t)(width / (widest + 2)) : 1;
+    for (size_t i = 1; i <= shown; i++) {
+        lua_rawgeti(L, list, (int)i);
+        const char *s = lua_tostring(L, -1);
+        bool last = i % per_row == 0 || i == shown;
+        fprintf(stdout, "%s%s%*s", (i - 1) % per_row == 0 ? "\n" : "", s ? s : "",
+                last || !s ? 0 : widest + 2 - columns_of(s), "");
+        lua_pop(L, 1);
+    }
+    if (count > shown) fprintf(stdout, "\n... %zu more", count - shown);
     fputc('\n', stdout);
     fflush(stdout);
 }
@@ -130,6 +154,12 @@ static unsigned char complete(EditLine *e, int key) {
     lua_State *L = reader;
     if (!L || !lua_isfunction(L, 2)) return CC_ERROR;
     const LineInfo *info = lib.line(e);
+    const char *c = info->buffer;
+    while (c < info->cursor && (*c == ' ' || *c == '\t')) c++;
+    if (c == info->cursor) { /* nothing to complete: indentation, typed or pasted */
+        lib.insert(e, "  ");
+        return CC_REFRESH;
+    }
     int top = lua_gettop(L);
     lua_pushvalue(L, 2);
     lua_pushlstring(L, info->buffer, (size_t)(info->lastchar - info->buffer));
@@ -151,8 +181,17 @@ static unsigned char complete(EditLine *e, int key) {
 }
 
 static void on_interrupt(int signal_number) {
-    (void)signal_number;
-    interrupted = 1;
+    if (signal_number == SIGINT) interrupted = 1;
+    else terminated = 1;
+}
+
+static struct sigaction int_before, term_before;
+
+/* Without SA_RESTART: read() must return. */
+static void catch(void (*handler)(int), struct sigaction *for_int, struct sigaction *for_term) {
+    struct sigaction action = { .sa_handler = handler };
+    sigaction(SIGINT, &action, for_int);
+    sigaction(SIGTERM, &action, for_term);
 }
 
 static int edit_open(lua_State *L) {
@@ -187,6 +226,7 @@ static int edit_open(lua_State *L) {
         history_path = strdup(path);
         lib.history(past, &event, H_LOAD, path); /* a first session has none */
     }
+    catch(on_interrupt, &int_before, &term_before);
     lua_pushboolean(L, 1);
     return 1;
 }
@@ -195,14 +235,21 @@ static int edit_read(lua_State *L) {
     prompt_text = luaL_checkstring(L, 1);
     if (!editor) return luaL_error(L, "lineedit.open was not called");
     lua_settop(L, 2);
-    struct sigaction action = { .sa_handler = on_interrupt }, before;
-    sigaction(SIGINT, &action, &before); /* without SA_RESTART: read() must return */
-    interrupted = 0;
-    reader = L;
+    const char *line = NULL;
     int count = 0;
-    const char *line = lib.gets(editor, &count);
-    reader = NULL;
-    sigaction(SIGINT, &before, NULL);
+    interrupted = 0;
+    if (!terminated) {
+        lib.resize(editor);
+        reader = L;
+        line = lib.gets(editor, &count);
+        reader = NULL;
+    }
+    if (terminated) {
+        lib.set(editor, EL_PREP_TERM, 0);
+        lua_pushnil(L);
+        lua_pushliteral(L, "terminated");
+        return 2;
+    }
     if (interrupted) {
         lib.set(editor, EL_PREP_TERM, 0);
         fputs("^C\n", stdout);
@@ -225,13 +272,13 @@ static int edit_remember(lua_State *L) {
     const char *line = luaL_checkstring(L, 1);
     HistEvent event;
     if (past && *line) lib.history(past, &event, H_ENTER, line);
+    if (past && history_path) lib.history(past, &event, H_SAVE, history_path); /* now: a session may end badly */
     return 0;
 }
 
 static int edit_close(lua_State *L) {
     (void)L;
-    HistEvent event;
-    if (past && history_path) lib.history(past, &event, H_SAVE, history_path);
+    if (editor) sigaction(SIGINT, &int_before, NULL), sigaction(SIGTERM, &term_before, NULL);
     if (past) lib.history_end(past);
     if (editor) lib.end(editor);
     free(history_path);
@@ -242,47 +289,62 @@ static int edit_close(lua_State *L) {
 /* ---- Ctrl-C while a line runs ---- */
 
 static lua_State *guarded;
+static bool was_interrupted;
 
+enum { GRACE = 100000 }; /* instructions that pcall handlers get before the error comes again */
+
+/* Stays set, with a wide step: a loop around pcall, which swallows the first error, gets the next one. */
 static void stop_here(lua_State *L, lua_Debug *ar) {
     (void)ar;
-    lua_sethook(L, NULL, 0, 0);
+    lua_sethook(L, stop_here, LUA_MASKCOUNT, GRACE);
     luaL_error(L, "interrupted!");
 }
 
 /* lua_sethook may be called from a signal handler; the interpreter raises at its next instruction. Engine loops look at
- * lb_interrupted. A second Ctrl-C means that neither helped: the process ends as any other would. */
+ * lb_interrupted. A second Ctrl-C while neither helped warns, a third ends the process as it would any other. */
 static void on_interrupt_running(int signal_number) {
-    if (lb_interrupted) {
+    static const char warning[] = "\nstill busy in C code; Ctrl-C once more ends luabench\n";
+    if (signal_number == SIGTERM) terminated = 1;
+    if (lb_interrupted >= 2) {
         signal(signal_number, SIG_DFL);
         raise(signal_number);
         return;
     }
-    lb_interrupted = 1;
+    lb_interrupted = lb_interrupted + 1;
+    if (lb_interrupted == 2 && write(STDERR_FILENO, warning, sizeof warning - 1) < 0) return;
     if (guarded) lua_sethook(guarded, stop_here, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
 }
 
 static int edit_guard(lua_State *L) {
     luaL_checkany(L, 1);
-    struct sigaction action = { .sa_handler = on_interrupt_running }, before;
+    struct sigaction for_int, for_term;
     lb_interrupted = 0;
     guarded = L;
-    sigaction(SIGINT, &action, &before);
+    catch(on_interrupt_running, &for_int, &for_term);
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
-    sigaction(SIGINT, &before, NULL);
+    sigaction(SIGINT, &for_int, NULL);
+    sigaction(SIGTERM, &for_term, NULL);
     guarded = NULL;
     lua_sethook(L, NULL, 0, 0);
+    was_interrupted = lb_interrupted != 0;
     lb_interrupted = 0;
     lua_pushboolean(L, status == 0);
     lua_insert(L, 1);
     return lua_gettop(L);
 }
 
+static int edit_interrupted(lua_State *L) {
+    lua_pushboolean(L, was_interrupted);
+    return 1;
+}
+
 int luaopen_luabench_lineedit(lua_State *L) {
     static const luaL_Reg functions[] = {
         { "open", edit_open }, { "read", edit_read },   { "remember", edit_remember },
-        { "close", edit_close }, { "guard", edit_guard }, { NULL, NULL },
+        { "close", edit_close }, { "guard", edit_guard },
+        { "interrupted", edit_interrupted }, { NULL, NULL },
     };
-    lua_createtable(L, 0, 5);
+    lua_createtable(L, 0, 6);
     luaL_register(L, NULL, functions);
     return 1;
 }

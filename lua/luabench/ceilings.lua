@@ -1,7 +1,7 @@
 -- ceilings.lua: what the hardware does now, measured next to each case, and the best ever seen, kept per machine.
 --
 -- The file is <cache>/luabench/ceilings.json: { key = { read_bytes_per_s, ops_per_s = {type = rate}, when } }, the key
--- being CPU model, device and threads. It is written aside and renamed, under a lock.
+-- being CPU model, device, threads and the number of the measuring method, which changes when its figures do. It is written aside and renamed, under a lock.
 local json = require "luabench.json"
 local judge = require "luabench.judge"
 local sys = require "luabench.sys"
@@ -19,7 +19,7 @@ M.QUICK_S = 0.15
 function M.path() return sys.cache_dir() .. "/ceilings.json" end
 
 local function key_of(device)
-  return ("%s | %s | %d threads"):format(sys.machine().cpu or "unknown cpu", device.name, device.threads)
+  return ("%s | %s | %d threads | method 2"):format(sys.machine().cpu or "unknown cpu", device.name, device.threads)
 end
 M.key_of = key_of
 

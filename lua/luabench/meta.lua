@@ -47,7 +47,7 @@ M.functions = {
 
 M.tables = {
   core = "the engine's own functions, for the machinery around scenarios",
-  oracle = "f64 references: oracle.matmul(x, w), oracle.clear()",
+  oracle = "f64 references: oracle.matmul(x, w), oracle.forget()",
   json = "json.encode(value[, { indent = true, order = {} }]), json.decode(text), json.array(t), json.null",
   yaml = "yaml.encode(value), yaml.decode(text)",
   null = "JSON's null where a value must say so",
@@ -132,6 +132,7 @@ M.classes = {
       out = { "p:out([step[, name]])", "a tensor that a step writes; the last step's by default" },
       last = { "p:last([name])", "a tensor that the last step writes" },
       steps = { "p:steps()", "a list of { op, kernel, label, operands, params }" },
+      candidates = { "p:candidates(step)", "kernels of a step's operation: { kernel, priority, fits, why }" },
       account = { "p:account()", "runs once and counts launches by kernel, flops, bytes" },
       check = { "p:check()", "every step against f64 on the operands that it saw: { passed, nmse, tolerance, reason }" },
       snapshot = { "p:snapshot([\"updates\" or \"outputs\"])", "keeps in-place operands constant; copies outputs for verify" },

@@ -84,10 +84,8 @@ end
 core.tempdir_remove(directory)
 
 for _, line in ipairs(bad) do print("FAILED " .. line) end
-print(("%d targets, %d calls, %d failed"):format(#list, calls, #bad))
 -- A suite that calls nothing must not pass.
-if calls < 20 * #list and #bad == 0 then
-  print(("FAILED: only %d calls were made"):format(calls))
-  os.exit(1)
-end
+if calls < 20 * #list and #bad == 0 then bad[1] = ("only %d calls were made"):format(calls) end
+print(("%d targets, %d calls"):format(#list, calls))
+print(("%d passed, %d failed"):format(#list - #bad, #bad))
 os.exit(#bad == 0 and 0 or 1)
