@@ -86,7 +86,8 @@ typedef struct lb_rotation { int sets; double touched_bytes, copied_bytes; bool 
  * Undone by calling it with LB_CACHE_HOT, and by recording another step. */
 lb_status lb_plan_rotate(lb_plan *p, lb_cache cache, lb_rotation *out);
 
-/* Keeps LB_UPDATE operands that no earlier step of the same plan writes (KV caches, residuals) constant: their
+/* Keeps what a run takes as it finds it and then changes constant: LB_UPDATE operands that no earlier step of the same
+ * plan writes (KV caches, residuals), and operands that are read before a later step writes them. Their
  * contents now are restored before every checked run and, outside the timed region, before and after each replay.
  * lb_plan_run does not restore them. */
 lb_status lb_plan_snapshot_updates(lb_plan *p);

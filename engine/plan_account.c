@@ -49,6 +49,8 @@ typedef struct counting {
     double *moved;
     int64_t act_count, act_capacity;
     double launch_weight_bytes;
+    double launch_elements[LB_COMPUTE_COUNT];   /* weights of a launch, by the compute type of their panels */
+    const lb_device *device;
     int path_capacity;
     bool no_memory;
 } counting;
@@ -60,6 +62,8 @@ static void touch_weight(void *ctx, lb_tensor *w) {
     double distance = 0;
     int64_t i = c->depth - 1;
     c->launch_weight_bytes += u.bytes;
+    const lb_kernel *panel = w->quantizer ? lb_kernel_panel_for(c->device, w->quantizer) : NULL;
+    if (panel) c->launch_elements[panel->compute] += (double)lb_tensor_numel(w);
     for (; i >= 0 && !(c->stack[i].at == u.at && c->stack[i].bytes == u.bytes); i--) distance += c->stack[i].bytes;
     if (i >= 0) {
         if (distance + u.bytes > c->capacity) c->min_weight_bytes += u.bytes;
@@ -163,12 +167,23 @@ static lb_path_entry *path_entry(counting *c, const char *op, const char *kernel
     return &a->path[a->path_count++];
 }
 
+/* A kernel that builds on the panels of other kernels computes as they do: its operations go to their compute types, by
+ * share of the weights (exact where all experts have as many rows, or panels of one type). */
+static void count_flops(counting *c, const lb_kernel *k, double flops) {
+    double all = 0;
+    for (int i = 0; i < LB_COMPUTE_COUNT && k->panel_weights; i++) all += c->launch_elements[i];
+    c->out->flops += flops;
+    if (all <= 0) c->out->flops_by[k->compute] += flops;
+    for (int i = 0; i < LB_COMPUTE_COUNT && all > 0; i++) c->out->flops_by[i] += flops * c->launch_elements[i] / all;
+}
+
 static lb_status count_step(void *ctx, lb_plan *p, int i, int32_t pick) {
     counting *c = ctx;
     const lb_step *s = &p->steps[i];
     const lb_kernel *k = lb_step_kernel(s, pick);
     lb_work w = { 0 };
     c->launch_weight_bytes = 0;
+    memset(c->launch_elements, 0, sizeof c->launch_elements);
     lb_step_touch(s, pick, touch_weight, c);
     if (s->op->work) s->op->work(&s->launch, pick, &w);
     note_acts(c, s, pick, w.bytes - c->launch_weight_bytes);
@@ -177,8 +192,7 @@ static lb_status count_step(void *ctx, lb_plan *p, int i, int32_t pick) {
     e->launches++;
     e->weight_bytes += c->launch_weight_bytes;
     c->out->launches++;
-    c->out->flops += w.flops;
-    c->out->flops_by[k->compute] += w.flops;
+    count_flops(c, k, w.flops);
     c->out->bytes_streamed += w.bytes;
     c->out->weight_bytes_streamed += c->launch_weight_bytes;
     return LB_OK;
@@ -186,7 +200,7 @@ static lb_status count_step(void *ctx, lb_plan *p, int i, int32_t pick) {
 
 lb_status lb_plan_account(lb_plan *p, lb_account *out) {
     memset(out, 0, sizeof *out);
-    counting c = { .out = out, .capacity = (double)lb_device_caps_of(p->device)->llc_bytes };
+    counting c = { .out = out, .device = p->device, .capacity = (double)lb_device_caps_of(p->device)->llc_bytes };
     double acts = 0;
     lb_status st = lb_plan_trace(p, count_step, &c);
     if (!st) st = distinct_act_bytes(&c, &acts);

@@ -51,6 +51,25 @@ static lb_status save(lb_saves *s, int *capacity, lb_range r, int step, int slot
     return LB_OK;
 }
 
+/* Does a step take this range as it finds it, where the plan itself changes it: in place, or later on? */
+static bool is_state(const lb_plan *p, lb_role role, lb_range r) {
+    return role == LB_UPDATE || (lb_role_reads(role) && lb_ranges_hit(&p->flow.ever_written, r));
+}
+
+/* The elements that `when` and `pick` read, if a step writes them only later. */
+static lb_status save_refs(const lb_plan *p, int i, const lb_ranges *written, lb_saves *out, int *capacity) {
+    const lb_step *s = &p->steps[i];
+    lb_status st = LB_OK;
+    for (int w = 0; w <= s->when_count && !st; w++) {
+        const lb_ref *ref = w < s->when_count ? &s->whens[w] : &s->pick;
+        if (!ref->tensor) continue;
+        uintptr_t at = (uintptr_t)lb_tensor_data(ref->tensor) + (uintptr_t)ref->index * sizeof(int32_t);
+        lb_range r = { at, at + sizeof(int32_t) };
+        if (is_state(p, LB_READ, r) && !lb_ranges_hit(written, r)) st = save(out, capacity, r, i, 0, 0);
+    }
+    return st;
+}
+
 lb_status lb_updates_save(lb_plan *p, lb_saves *out) {
     memset(out, 0, sizeof *out);
     lb_ranges written = { 0 };
@@ -59,10 +78,12 @@ lb_status lb_updates_save(lb_plan *p, lb_saves *out) {
     for (int i = 0; i < p->step_count && !st; i++) {
         const lb_step *s = &p->steps[i];
         int n = lb_operand_count(s->op);
+        st = save_refs(p, i, &written, out, &capacity);
         for (int k = 0; k < n && !st; k++)
-            for (int32_t j = 0; j < s->launch.t[k].count && s->op->operands[k].role == LB_UPDATE && !st; j++) {
+            for (int32_t j = 0; j < s->launch.t[k].count && !st; j++) {
                 lb_range r = lb_tensor_range(s->launch.t[k].items[j]);
-                if (!lb_ranges_hit(&written, r)) st = save(out, &capacity, r, i, k, j);
+                if (is_state(p, s->op->operands[k].role, r) && !lb_ranges_hit(&written, r))
+                    st = save(out, &capacity, r, i, k, j);
             }
         for (int k = 0; k < n && !st; k++)
             for (int32_t j = 0; j < s->launch.t[k].count && lb_role_writes(s->op->operands[k].role) && !st; j++) {

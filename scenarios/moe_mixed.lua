@@ -11,6 +11,7 @@ local model_table = require "luabench.moe.model"
 local reference = require "luabench.moe.reference"
 local routing_of = require "luabench.moe.routing"
 local costs = require "luabench.moe.costs"
+local steps = require "luabench.moe.steps"
 
 local STRATEGIES = { "slow_path", "fast_uniform", "fast_mixed", "hybrid", "max_bits_padded", "auto" }
 local KERNEL_FORMATS = { "auto", "k", "uniform" }
@@ -38,7 +39,8 @@ end
 local function threshold_for(opt, layer, axes)
   if opt.threshold ~= "auto" then return tonumber(opt.threshold) end
   local candidates, plans = { 1, 2, 4, 8, 16, 32, 64 }, {}
-  local key = ("moe threshold %s %d %s"):format(layer.key, axes.tokens, axes.routing)
+  local key = ("moe threshold %s %d %s %s %d threads"):format(layer.key, axes.tokens, axes.routing, opt.cache,
+    opt.device.threads)
   return lb.prepared(key, function()
     for i, rows in ipairs(candidates) do
       local job = job_of.new { layer = layer, tokens = axes.tokens, routing = axes.routing, threshold = rows,
@@ -107,12 +109,21 @@ local function held_bytes(layer, strategy)
   return bytes
 end
 
+--- A candidate of auto with the router before it, as when the strategy runs alone: equal work on both sides.
+local function with_router(job, candidate)
+  local plan = lb.plan(job.device)
+  steps.router(plan, job)
+  plan:append(candidate)
+  return plan
+end
+
 --- auto's own figures: what it chose, and its time against the best of the others in the same rounds.
 local function auto_metrics(job, plan, cache)
   return function()
     local plans = { plan }
-    for i, p in ipairs(job.auto.plans) do plans[i + 1] = p end
+    for i, p in ipairs(job.auto.plans) do plans[i + 1] = with_router(job, p) end
     local regret, best, times = costs.regret(plans, cache)
+    for i = 2, #plans do plans[i]:close() end
     local _, chosen = set_of(lb.strategy "auto", job)
     local out = {
       regret = { unit = "ratio", median = regret },

@@ -222,5 +222,6 @@ int bind_plan_tostring(lua_State *L) {
 }
 
 const luaL_Reg bind_plan_info_methods[] = {
-    { "steps", steps }, { "candidates", candidates }, { "account", account }, { "check", check }, { "snapshot", snapshot }, { "verify", verify },
+    { "steps", steps }, { "candidates", candidates }, { "account", account }, { "check", check },
+    { "snapshot", snapshot }, { "verify", verify },
     { "rotate", rotate }, { "submit_eager", submit_eager }, { NULL, NULL } };

@@ -6,6 +6,7 @@
 #include <histedit.h>
 #include <lauxlib.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -25,7 +26,6 @@ static struct {
     __typeof__(&el_set) set;
     __typeof__(&el_gets) gets;
     __typeof__(&el_line) line;
-    __typeof__(&el_resize) resize;
     __typeof__(&el_insertstr) insert;
     __typeof__(&el_deletestr) erase;
     __typeof__(&history_init) history_init;
@@ -53,11 +53,11 @@ static int load_library(lua_State *L) {
     }
 #define FIND(field, symbol) lib.field = (__typeof__(lib.field))dlsym(lib.handle, symbol)
     FIND(init, "el_init"), FIND(end, "el_end"), FIND(set, "el_set"), FIND(gets, "el_gets");
-    FIND(line, "el_line"), FIND(insert, "el_insertstr"), FIND(erase, "el_deletestr"), FIND(resize, "el_resize");
+    FIND(line, "el_line"), FIND(insert, "el_insertstr"), FIND(erase, "el_deletestr");
     FIND(history_init, "history_init"), FIND(history_end, "history_end"), FIND(history, "history");
 #undef FIND
-    if (lib.init && lib.end && lib.set && lib.gets && lib.line && lib.insert && lib.erase && lib.resize &&
-        lib.history_init && lib.history_end && lib.history)
+    if (lib.init && lib.end && lib.set && lib.gets && lib.line && lib.insert && lib.erase && lib.history_init &&
+        lib.history_end && lib.history)
         return 0;
     lua_pushnil(L);
     lua_pushliteral(L, "libedit lacks a function that luabench needs");
@@ -69,12 +69,31 @@ static char *prompt_of(EditLine *e) {
     return (char *)prompt_text;
 }
 
+/* Waits for input; false when Ctrl-C or SIGTERM came. Both are blocked but while waiting, so that one that comes just
+ * before the wait ends it too. */
+static bool wait_for_input(void) {
+    sigset_t blocked, before;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGINT);
+    sigaddset(&blocked, SIGTERM);
+    sigprocmask(SIG_BLOCK, &blocked, &before);
+    struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+    int ready = 0;
+    while (ready <= 0 && !interrupted && !terminated) {
+        ready = ppoll(&input, 1, NULL, &before);
+        if (ready < 0 && errno != EINTR) break; /* read() will say what is wrong */
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return !interrupted && !terminated;
+}
+
 /* One byte of input at a time, as a wide character; returns -1 when a signal came, so that Ctrl-C ends the line. */
 static int get_character(EditLine *e, wchar_t *out) {
     (void)e;
     static mbstate_t state;
     for (;;) {
         char byte;
+        if (!wait_for_input()) return -1;
         ssize_t n = read(STDIN_FILENO, &byte, 1);
         if (n == 0) return 0;
         if (n < 0 && errno == EINTR && !interrupted && !terminated) continue; /* a resized window, say */
@@ -239,7 +258,7 @@ static int edit_read(lua_State *L) {
     int count = 0;
     interrupted = 0;
     if (!terminated) {
-        lib.resize(editor);
+        lib.set(editor, EL_PREP_TERM, 1); /* before the prompt is there, or a quick Ctrl-D is lost */
         reader = L;
         line = lib.gets(editor, &count);
         reader = NULL;
@@ -291,19 +310,21 @@ static int edit_close(lua_State *L) {
 static lua_State *guarded;
 static bool was_interrupted;
 
-enum { GRACE = 100000 }; /* instructions that pcall handlers get before the error comes again */
+enum { GRACE = 100000 }; /* instructions that cleaning up after the first error may take */
+static int raised;
 
-/* Stays set, with a wide step: a loop around pcall, which swallows the first error, gets the next one. */
+/* Stays set: whoever swallows the first error gets a second one after a while, and then one at each instruction, so
+ * that a loop around pcall ends too. Message handlers are safe from it, they run inside of the hook. */
 static void stop_here(lua_State *L, lua_Debug *ar) {
     (void)ar;
-    lua_sethook(L, stop_here, LUA_MASKCOUNT, GRACE);
+    lua_sethook(L, stop_here, LUA_MASKCOUNT, raised++ ? 1 : GRACE);
     luaL_error(L, "interrupted!");
 }
 
 /* lua_sethook may be called from a signal handler; the interpreter raises at its next instruction. Engine loops look at
  * lb_interrupted. A second Ctrl-C while neither helped warns, a third ends the process as it would any other. */
 static void on_interrupt_running(int signal_number) {
-    static const char warning[] = "\nstill busy in C code; Ctrl-C once more ends luabench\n";
+    static const char warning[] = "\nstill busy; Ctrl-C once more ends luabench\n";
     if (signal_number == SIGTERM) terminated = 1;
     if (lb_interrupted >= 2) {
         signal(signal_number, SIG_DFL);
@@ -312,16 +333,33 @@ static void on_interrupt_running(int signal_number) {
     }
     lb_interrupted = lb_interrupted + 1;
     if (lb_interrupted == 2 && write(STDERR_FILENO, warning, sizeof warning - 1) < 0) return;
-    if (guarded) lua_sethook(guarded, stop_here, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+    if (guarded) lua_sethook(guarded, stop_here, LUA_MASKCOUNT, 1); /* no calls: C handlers are called */
+}
+
+/* Takes the hook away before the handler in its upvalue runs: an error that C code raised because of Ctrl-C gets here
+ * with the hook still waiting for its next instruction. */
+static int message_handler(lua_State *L) {
+    lua_sethook(L, NULL, 0, 0);
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
 }
 
 static int edit_guard(lua_State *L) {
-    luaL_checkany(L, 1);
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, message_handler, 1);
+    lua_insert(L, 1);
+    lua_remove(L, 3); /* the handler below f and its arguments */
     struct sigaction for_int, for_term;
     lb_interrupted = 0;
+    raised = 0;
     guarded = L;
     catch(on_interrupt_running, &for_int, &for_term);
-    int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1);
     sigaction(SIGINT, &for_int, NULL);
     sigaction(SIGTERM, &for_term, NULL);
     guarded = NULL;
@@ -329,7 +367,7 @@ static int edit_guard(lua_State *L) {
     was_interrupted = lb_interrupted != 0;
     lb_interrupted = 0;
     lua_pushboolean(L, status == 0);
-    lua_insert(L, 1);
+    lua_replace(L, 1);
     return lua_gettop(L);
 }
 

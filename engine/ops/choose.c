@@ -29,7 +29,7 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     for (int slot = LB_CHOOSE_OFFSETS; slot <= LB_CHOOSE_FLAGS; slot++) w->bytes += lb_op_bytes(lb_arg(a, slot));
 }
 
-/* Where two candidates are within f32 rounding of one another either may win, so no element is compared. */
+/* Candidates within f32 rounding of the least may each win, so they are not compared; all others must be 0. */
 static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     const lb_args *a = in->args;
     int64_t candidates = lb_arg(a, LB_CHOOSE_COSTS)->dims[0], experts = lb_arg(a, LB_CHOOSE_OFFSETS)->dims[0] - 1;
@@ -49,7 +49,10 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     out[0].exact = true;
     out[0].values[chosen] = 1;
     bool tie = second - best <= 1e-5 * fabs(best);
-    for (int64_t i = 0; i < candidates; i++) out[0].mask[i] = !tie;
+    for (int64_t i = 0; i < candidates; i++) {
+        double c = (double)costs[3 * i] + (double)costs[3 * i + 1] * rows + (double)costs[3 * i + 2] * distinct;
+        out[0].mask[i] = !tie || !(c - best <= 1e-5 * fabs(best));
+    }
     return LB_OK;
 }
 

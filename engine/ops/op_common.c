@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#include "../device.h"
+#include "../kernel.h"
 #include "../quantizer.h"
 
 lb_status lb_op_bad(const lb_args *a, int slot, const char *expected) {
@@ -54,6 +56,10 @@ lb_status lb_op_want_integer(const lb_args *a, int i, int64_t lo, int64_t hi) {
 }
 
 double lb_op_bytes(const lb_tensor *t) { return t ? (double)lb_tensor_size_bytes(t) : 0.0; }
+
+int lb_op_parts(const lb_oracle_in *in, int slot) {
+    return in->kernel->serial ? 1 : lb_device_threads(lb_arg(in->args, slot)->buffer->device);
+}
 
 lb_status lb_op_expect(lb_expected *out, int *n, const char *what, int slot, int64_t count, bool with_mask) {
     lb_expected *e = &out[*n];

@@ -27,6 +27,9 @@ static inline const int32_t *lb_op_i32(const lb_args *a, int slot) {
 }
 static inline const float *lb_op_f32(const lb_args *a, int slot) { return lb_tensor_f32(lb_arg(a, slot)); }
 
+/* The parts that the checked launch had: all threads of the operand's device; one for a serial kernel. */
+int lb_op_parts(const lb_oracle_in *in, int slot);
+
 /* Allocates `count` doubles for out[*n], names it, and counts it; LB_ENOMEM if there is no room. */
 lb_status lb_op_expect(lb_expected *out, int *n, const char *what, int slot, int64_t count, bool with_mask);
 

@@ -24,11 +24,17 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     *w = (lb_work){ .flops = LB_PEAK_OPS_PER_ROUND * a->p[LB_PEAK_P_ROUNDS], .bytes = 256 };
 }
 
-/* The sums depend on the kernel's inner order; that they are finite is all that is asked. */
+/* What the chains add up to is the kernel's own affair: that every part wrote a finite value, and nothing else was
+ * written, is all that is asked. */
 static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
-    (void)in;
+    const float *sink = lb_op_f32(in->args, LB_PEAK_SINK);
     *count = 0;
-    return lb_op_expect(out, count, "sink", LB_PEAK_SINK, 64, true);
+    lb_status s = lb_op_expect(out, count, "sink", LB_PEAK_SINK, 64, true);
+    for (int i = 0; !s && i < lb_op_parts(in, LB_PEAK_SINK) && i < 64; i++) {
+        out[0].mask[i] = 1;
+        out[0].values[i] = isfinite(sink[i]) ? (double)sink[i] : 0;
+    }
+    return s;
 }
 
 static const lb_operand_spec operands[] = {

@@ -1,4 +1,5 @@
 /* peak_read.c: how fast memory can be read: the sum of a buffer. */
+#include "../kernel.h"
 #include "op_common.h"
 #include "slots.h"
 
@@ -23,11 +24,23 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     *w = (lb_work){ .flops = n, .bytes = 4.0 * n + 256.0, .items = n, .item = "element" };
 }
 
-/* The partial sums depend on the number of parts; that they are finite is all that is asked. */
+/* Each part's sum, to within what f32 sums of so many elements may lose; the parts that are none write nothing. */
 static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
-    (void)in;
+    const float *x = lb_op_f32(in->args, LB_PEAK_READ_X), *sink = lb_op_f32(in->args, LB_PEAK_READ_SINK);
+    int64_t n = lb_tensor_numel(lb_arg(in->args, LB_PEAK_READ_X));
+    int parts = lb_op_parts(in, LB_PEAK_READ_SINK);
     *count = 0;
-    return lb_op_expect(out, count, "sink", LB_PEAK_READ_SINK, 64, true);
+    lb_status s = lb_op_expect(out, count, "sink", LB_PEAK_READ_SINK, 64, true);
+    for (int part = 0; !s && part < parts && part < 64; part++) {
+        int64_t begin, end;
+        double sum = 0, sizes = 0;
+        lb_split(n, 1024, part, parts, &begin, &end);
+        for (int64_t i = begin; i < end; i++) sum += (double)x[i], sizes += fabs((double)x[i]);
+        bool near = fabs((double)sink[part] - sum) <= 1e-4 * sizes; /* false for NaN */
+        out[0].mask[part] = 1;
+        out[0].values[part] = near ? (double)sink[part] : sum;
+    }
+    return s;
 }
 
 static const lb_operand_spec operands[] = {

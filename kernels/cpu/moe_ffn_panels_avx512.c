@@ -17,7 +17,10 @@
 
 #include "gemm_panel.h"
 
-enum { MAX_KINDS = 8, ITEMS_PER_PART = 32, GATE = 0, UP = 1, DOWN = 2 };
+enum { MAX_KINDS = 8, GATE = 0, UP = 1, DOWN = 2 };
+/* Items a thread gets of a stage. Experts with few rows are bound by memory: there items are long, because each run of
+ * panels begins with a cold stream and prefetches 4 KiB past its end. Else they are short, for the balance. */
+enum { FEW_ROWS = 4, LONG_ITEMS = 6, SHORT_ITEMS = 32, LONG_UNITS = 16 };
 
 /* ---- panels of formats ---- */
 
@@ -183,7 +186,8 @@ static void make_plan(const lb_args *a, shape s, int parts, plan *p) {
     for (int i = 0; i < p->count; i++)
         for (int st = 0; st < 2; st++) {
             expert *x = &p->e[i];
-            x->items[st] = 1 + (int64_t)(x->cost[st] / total[st] * parts * ITEMS_PER_PART);
+            int per_part = x->rows <= FEW_ROWS ? LONG_ITEMS : SHORT_ITEMS;
+            x->items[st] = 1 + (int64_t)(x->cost[st] / total[st] * parts * per_part);
             if (x->items[st] > x->units[st]) x->items[st] = x->units[st];
             x->item0[st] = p->items[st];
             p->items[st] += x->items[st];
@@ -269,29 +273,41 @@ static int min_cols(int a, int b) {
     return m < LB_PANEL_MAX_COLS ? m : LB_PANEL_MAX_COLS;
 }
 
-/* Units [u0, u1) of one expert's gate and up, all its rows. */
+/* SwiGLU of one unit of `cols` rows, written to h. */
+static void finish_unit(shape s, const int32_t *slots, int64_t row0, int64_t unit, int cols, const float *gate,
+                        const float *up, float *h) {
+    for (int i = 0; i < cols; i++)
+        for (int64_t r = 0; r < unit && row0 + r < s.inner; r += 16) {
+            __m512 g = _mm512_load_ps(gate + i * unit + r), v = _mm512_load_ps(up + i * unit + r);
+            float *to = h + (int64_t)slots[i] * s.inner + row0 + r;
+            _mm512_mask_storeu_ps(to, lanes(s.inner - row0 - r), swiglu_16(g, v));
+        }
+}
+
+/* Units [u0, u1) of one expert's gate and up, all its rows. With few rows the gates of several units come first, so
+ * that both projections are read in long runs; with many, a unit's two at a time, which stay in registers and L1. */
 static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1) {
     float gate[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
     float up[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
+    _Static_assert(FEW_ROWS * LONG_UNITS <= LB_PANEL_MAX_COLS, "the gates of a long run fit the buffer");
     const projection *pg = &e->p[GATE], *pu = &e->p[UP];
     const kinds *x = &w->mine->x;
     const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
     float *h = lb_tensor_data(lb_arg(a, LB_FFN_H));
     int step = min_cols(pg->panel->max_cols, pu->panel->max_cols);
+    int64_t unit = e->unit[0], together = e->rows <= FEW_ROWS ? LONG_UNITS : 1;
     for (int32_t c = 0; c < e->rows; c += step) {
         int cols = e->rows - c < step ? e->rows - c : step;
         size_t gs = x->stride[pg->kind], us = x->stride[pu->kind], at = (size_t)(e->first + c);
         const char *ag = w->x + x->at[pg->kind] + at * gs, *au = w->x + x->at[pu->kind] + at * us;
-        for (int64_t u = u0; u < u1; u++) {
-            int64_t unit = e->unit[0], row0 = u * unit;
-            run_unit(pg, ag, gs, s.hidden, s.inner, row0, unit, cols, gate);
-            run_unit(pu, au, us, s.hidden, s.inner, row0, unit, cols, up);
-            for (int i = 0; i < cols; i++)
-                for (int64_t r = 0; r < unit && row0 + r < s.inner; r += 16) {
-                    __m512 g = _mm512_load_ps(gate + i * unit + r), v = _mm512_load_ps(up + i * unit + r);
-                    float *to = h + (int64_t)slots[c + i] * s.inner + row0 + r;
-                    _mm512_mask_storeu_ps(to, lanes(s.inner - row0 - r), swiglu_16(g, v));
-                }
+        for (int64_t u = u0; u < u1; u += together) {
+            int64_t last = u + together < u1 ? u + together : u1;
+            for (int64_t v = u; v < last; v++)
+                run_unit(pg, ag, gs, s.hidden, s.inner, v * unit, unit, cols, gate + (v - u) * unit * cols);
+            for (int64_t v = u; v < last; v++) {
+                run_unit(pu, au, us, s.hidden, s.inner, v * unit, unit, cols, up);
+                finish_unit(s, slots + c, v * unit, unit, cols, gate + (v - u) * unit * cols, up, h);
+            }
         }
     }
 }

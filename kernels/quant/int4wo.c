@@ -9,7 +9,7 @@ extern const lb_quantizer_family lb_quantizer_int4wo;
 
 /* Planes: nibbles [N][K/2], even k in the HIGH nibble; then from the next multiple of 64 bytes bf16 (scale, zero)
  * [N][K/g][2]. torchao keeps the second plane as [K/g][N][2]; here a row's groups lie together.
- * s = max((max - min) / 15, tiny), z = min + 8 s, both rounded to bf16 first;
+ * s = max((max - min) / 15, 1e-6), z = min + 8 s, both rounded to bf16 (z from the unrounded s); then with these
  * q = clamp(nearest even((w - (z - 8 s)) / s), 0, 15), w = (q - 8) * s + z. */
 static size_t groups_at(int64_t n, int64_t k) { return ((size_t)n * (size_t)(k / 2) + 63) / 64 * 64; }
 
@@ -17,32 +17,35 @@ static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
     return groups_at(n, k) + (size_t)n * (size_t)(k / q->group) * 4;
 }
 
-static float to_bf16(float v) { return lb_bf16_to_f32(lb_f32_to_bf16(v)); }
+LB_INLINE float to_bf16(float v) { return lb_bf16_to_f32(lb_f32_to_bf16(v)); }
 
-static void quantize_group(const float *src, int64_t g, uint8_t *codes, uint16_t *pair) {
-    float lo = lb_clean(src[0]), hi = lo;
-    for (int64_t i = 1; i < g; i++) {
-        float v = lb_clean(src[i]);
-        lo = v < lo ? v : lo;
-        hi = v > hi ? v : hi;
-    }
-    float s = (hi - lo) / 15.0f;
-    s = to_bf16(s > 1e-6f ? s : 1e-6f);
-    float z = to_bf16(lo + 8.0f * s), bottom = z - 8.0f * s;
-    for (int64_t i = 0; i < g; i += 2) {
-        int q[2];
-        for (int j = 0; j < 2; j++) {
-            float v = (lb_clean(src[i + j]) - bottom) / s;
-            v = v > 15.0f ? 15.0f : v < 0.0f ? 0.0f : v;
-            q[j] = (int)((v + 12582912.0f) - 12582912.0f); /* nearest even */
+LB_INLINE void quantize_group(const float *src, int64_t g, uint8_t *codes, uint16_t *pair) {
+    float x[256], lows[16], highs[16];
+    uint8_t q[256];
+    lb_clean_copy(src, g, x);
+    memcpy(lows, x, sizeof lows);
+    memcpy(highs, x, sizeof highs);
+    for (int64_t i = 16; i < g; i += 16)
+        for (int j = 0; j < 16; j++) {
+            lows[j] = x[i + j] < lows[j] ? x[i + j] : lows[j];
+            highs[j] = x[i + j] > highs[j] ? x[i + j] : highs[j];
         }
-        codes[i / 2] = (uint8_t)(q[0] << 4 | q[1]);
+    float lo = lows[0], hi = highs[0];
+    for (int j = 1; j < 16; j++) lo = lows[j] < lo ? lows[j] : lo, hi = highs[j] > hi ? highs[j] : hi;
+    float exact = (hi - lo) / 15.0f > 1e-6f ? (hi - lo) / 15.0f : 1e-6f;
+    float s = to_bf16(exact), z = to_bf16(lo + 8.0f * exact), bottom = z - 8.0f * s;
+    for (int64_t i = 0; i < g; i++) {
+        float v = (x[i] - bottom) / s;
+        v = v > 15.0f ? 15.0f : v < 0.0f ? 0.0f : v;
+        q[i] = (uint8_t)(int32_t)((v + 12582912.0f) - 12582912.0f); /* nearest even */
     }
+    for (int64_t i = 0; i < g / 2; i++) codes[i] = (uint8_t)(q[2 * i] << 4 | q[2 * i + 1]);
     pair[0] = lb_f32_to_bf16(s);
     pair[1] = lb_f32_to_bf16(z);
 }
 
-static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+LB_WIDE static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                             void *dst) {
     uint16_t *pairs = (uint16_t *)(void *)((char *)dst + groups_at(n, k));
     int64_t g = q->group, per_row = k / g;
     for (int64_t r = row0; r < row1; r++)
@@ -50,7 +53,8 @@ static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t
             quantize_group(src + r * k + i * g, g, (uint8_t *)dst + (r * k + i * g) / 2, pairs + 2 * (r * per_row + i));
 }
 
-static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1, float *dst) {
+LB_WIDE static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                               float *dst) {
     const uint16_t *pairs = (const uint16_t *)(const void *)((const char *)src + groups_at(n, k));
     int64_t g = q->group, per_row = k / g;
     for (int64_t r = row0; r < row1; r++)

@@ -14,7 +14,8 @@ static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
     return scales_at(n, k) + (size_t)n * sizeof(float);
 }
 
-static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+LB_WIDE static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                             void *dst) {
     (void)q;
     float *scales = (float *)(void *)((char *)dst + scales_at(n, k));
     for (int64_t r = row0; r < row1; r++) {
@@ -35,7 +36,8 @@ static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t
     }
 }
 
-static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1, float *dst) {
+LB_WIDE static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                               float *dst) {
     (void)q;
     const float *scales = (const float *)(const void *)((const char *)src + scales_at(n, k));
     for (int64_t r = row0; r < row1; r++, dst += k)

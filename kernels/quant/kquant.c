@@ -30,8 +30,8 @@ void lb_kquant_pair(const float *x, float nmax, float from, int steps, float d[2
         d[b] = lb_f16_to_f32(lb_f16_scale(top / 63.0f));
         dmin[b] = lb_f16_to_f32(lb_f16_scale(deep / 63.0f));
         for (int j = 8 * b; j < 8 * b + 8; j++) {
-            sc[j] = (uint8_t)(top > 0 ? rounded(63.0f / top * scale[j], 63) : 0);
-            m[j] = (uint8_t)(deep > 0 ? rounded(63.0f / deep * min[j], 63) : 0);
+            sc[j] = (uint8_t)rounded(lb_finite_ratio(63.0f, top) * scale[j], 63);
+            m[j] = (uint8_t)rounded(lb_finite_ratio(63.0f, deep) * min[j], 63);
             step[j] = d[b] * (float)sc[j];
             add[j] = dmin[b] * (float)m[j];
         }

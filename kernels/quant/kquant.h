@@ -7,16 +7,31 @@
 #include "../../engine/dtype.h"
 #include "../../engine/quantizer.h"
 
+/* On functions that gcc is to vectorise: compiled for each instruction set of x86-64 and chosen when the program starts.
+ * Contraction is off, so all give the same bits. What such a function calls must be LB_INLINE to be compiled with it. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#define LB_WIDE __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
+#else
+#define LB_WIDE
+#endif
+#define LB_INLINE static inline __attribute__((always_inline))
+
 /* Weights beyond this (and infinities) count as this; NaN counts as 0. It keeps every search's sums finite in f32. */
 #define LB_WEIGHT_LIMIT 1e9f
 
-static inline float lb_clean(float v) {
+LB_INLINE float lb_clean(float v) {
     float c = v > LB_WEIGHT_LIMIT ? LB_WEIGHT_LIMIT : v;
     c = c < -LB_WEIGHT_LIMIT ? -LB_WEIGHT_LIMIT : c;
     return c == c ? c : 0.0f;
 }
-static inline void lb_clean_copy(const float *src, int64_t n, float *dst) {
+LB_INLINE void lb_clean_copy(const float *src, int64_t n, float *dst) {
     for (int64_t i = 0; i < n; i++) dst[i] = lb_clean(src[i]);
+}
+
+/* n / d; 0 where d is 0, or so small (subnormal) that the quotient is infinite: such weights become zeros. */
+static inline float lb_finite_ratio(float n, float d) {
+    float r = d != 0 ? n / d : 0.0f;
+    return r - r == 0 ? r : 0.0f;
 }
 
 /* f16, saturated: a block scale is never infinite. */
@@ -36,6 +51,7 @@ typedef struct lb_kquant_search {
     void (*min32)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min);
     void (*symmetric6)(const float *x, float *scale);
     void (*symmetric3)(const float *x, float *scale);
+    void (*uniform)(const float *x, float middle, float least_factor, float *scale); /* sub-blocks of 32 */
     void (*codes16)(const float *x, const float *step, const float *add, float lo, float hi, uint8_t *q);
     void (*codes32)(const float *x, const float *step, const float *add, float lo, float hi, uint8_t *q);
 } lb_kquant_search;

@@ -1,19 +1,19 @@
-/* kquant_search.h: the scale searches of the K-quants, 16 sub-blocks at a time, one sub-block to a vector lane.
+/* kquant_search.h: the scale searches of the K-quants, 16 sub-blocks a call, one sub-block to a vector lane.
  *
- * A template: kquant_search_<isa>.c defines SEARCH(name) and includes it. Everything is lane-wise IEEE arithmetic without
- * contraction, so every instruction set gives the same bits. Sums therefore run over a sub-block's elements in order. */
+ * A template: kquant_search_<isa>.c defines SEARCH(name) and LANES, the floats in one register, and includes it. (Wider
+ * vectors than the registers would work, but gcc keeps those in memory: half the speed with AVX2.)
+ * Everything is lane-wise IEEE arithmetic without contraction, so every instruction set gives the same bits. Sums
+ * therefore run over a sub-block's elements in order. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "kquant.h"
 
-/* Vectors are passed between inlined functions only, so how a call would pass them does not matter. */
-#pragma GCC diagnostic ignored "-Wpsabi"
-
-enum { LANES = 16, SUB_MAX = 32 };
-typedef float vf __attribute__((vector_size(64)));
-typedef int32_t vi __attribute__((vector_size(64)));
+enum { SUB_BLOCKS = 16, SUB_MAX = 32 };
+typedef float vf __attribute__((vector_size(4 * LANES)));
+typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef uint8_t vb __attribute__((vector_size(LANES)));
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vf splat(float v) { return v - (vf){ 0 }; }
@@ -30,12 +30,29 @@ INLINE vf ratio(vf a, vf b) {
     return pick(good, a / pick(good, b, splat(1.0f)), splat(0.0f));
 }
 
-/* t[i] lane l = element i of sub-block l. */
+#if LANES == 16
+#define ZIP(first) { first, 16 + first, 1 + first, 17 + first, 2 + first, 18 + first, 3 + first, 19 + first, \
+                     4 + first, 20 + first, 5 + first, 21 + first, 6 + first, 22 + first, 7 + first, 23 + first }
+#elif LANES == 8
+#define ZIP(first) { first, 8 + first, 1 + first, 9 + first, 2 + first, 10 + first, 3 + first, 11 + first }
+#else
+#define ZIP(first) { first, 4 + first, 1 + first, 5 + first }
+#endif
+
+/* t[i] lane l = element i of sub-block l: squares of LANES x LANES, transposed by zipping the two halves of the rows
+ * log2(LANES) times. */
 INLINE void interleave(const float *x, int sub, vf *t) {
-    for (int i = 0; i < sub; i++) {
-        float lane[LANES];
-        for (int l = 0; l < LANES; l++) lane[l] = x[l * sub + i];
-        __builtin_memcpy(&t[i], lane, sizeof lane);
+    for (int i = 0; i < sub; i += LANES) {
+        vf a[LANES], b[LANES];
+        for (int l = 0; l < LANES; l++) __builtin_memcpy(&a[l], x + l * sub + i, sizeof a[l]);
+        for (int zips = 1; zips < LANES; zips *= 2) {
+            for (int l = 0; l < LANES / 2; l++) {
+                b[2 * l] = __builtin_shuffle(a[l], a[l + LANES / 2], (vi)ZIP(0));
+                b[2 * l + 1] = __builtin_shuffle(a[l], a[l + LANES / 2], (vi)ZIP(LANES / 2));
+            }
+            for (int l = 0; l < LANES; l++) a[l] = b[l];
+        }
+        for (int l = 0; l < LANES; l++) t[i + l] = a[l];
     }
 }
 
@@ -70,7 +87,8 @@ INLINE vf error_of(const vf *t, const vf *w, int sub, vf scale, vf min, const vf
 }
 
 /* scale and min <= 0 with x ~ scale * l + min, 0 <= l <= nmax: a scan of inverse scales (nmax + from + 0.1 i) / range,
- * each refined by weighted least squares, judged by squared or absolute error. Gives scale >= 0 and -min >= 0. */
+ * each counted from the best minimum so far (worth 0.03 to 0.06 dB over counting from the lowest element), refined by
+ * weighted least squares, judged by squared or absolute error. Gives scale >= 0 and -min >= 0. */
 INLINE void search_min(const float *x, const int sub, float nmax, float from, int steps, const bool absolute, float *scale,
                        float *negated_min) {
     vf t[SUB_MAX], w[SUB_MAX], codes[SUB_MAX], lo = splat(0.0f), hi, square = splat(0.0f), sum_w = splat(0.0f);
@@ -85,11 +103,12 @@ INLINE void search_min(const float *x, const int sub, float nmax, float from, in
     vf base;
     __builtin_memcpy(&base, rms, sizeof rms);
     for (int i = 0; i < sub; i++) w[i] = base + magnitude(t[i]), sum_w += w[i], sum_x += w[i] * t[i];
-    vf range = hi - lo, best_scale = range * (1.0f / nmax), best_min = lo, inverse = ratio(splat(nmax), range);
-    candidate(t, w, sub, inverse, lo, nmax, codes);
+    vf best_scale = (hi - lo) * (1.0f / nmax), best_min = lo;
+    candidate(t, w, sub, ratio(splat(nmax), hi - lo), lo, nmax, codes);
     vf best = error_of(t, w, sub, best_scale, best_min, codes, absolute);
     for (int step = 0; step <= steps; step++) {
-        sums s = candidate(t, w, sub, ratio(splat(nmax + from + 0.1f * (float)step), range), lo, nmax, codes);
+        vf inverse = ratio(splat(nmax + from + 0.1f * (float)step), hi - best_min);
+        sums s = candidate(t, w, sub, inverse, best_min, nmax, codes);
         vf det = sum_w * s.l2 - s.l * s.l;
         vf a = ratio(sum_w * s.xl - sum_x * s.l, det), b = ratio(s.l2 * sum_x - s.l * s.xl, det);
         vi positive = b > 0.0f;
@@ -105,14 +124,16 @@ INLINE void search_min(const float *x, const int sub, float nmax, float from, in
 }
 
 static void SEARCH(min16)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min) {
-    search_min(x, 16, nmax, from, steps, true, scale, negated_min);
+    for (int l = 0; l < SUB_BLOCKS; l += LANES)
+        search_min(x + 16 * l, 16, nmax, from, steps, true, scale + l, negated_min + l);
 }
 static void SEARCH(min32)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min) {
-    search_min(x, 32, nmax, from, steps, false, scale, negated_min);
+    for (int l = 0; l < SUB_BLOCKS; l += LANES)
+        search_min(x + 32 * l, 32, nmax, from, steps, false, scale + l, negated_min + l);
 }
 
 /* x ~ scale * l, -32 <= l <= 31, sub-blocks of 16, weights x^2: a scan of 19 scales, each refined by least squares. */
-static void SEARCH(symmetric6)(const float *x, float *scale) {
+INLINE void search_symmetric6(const float *x, float *scale) {
     vf t[16], best = splat(0.0f), best_scale = splat(0.0f);
     interleave(x, 16, t);
     vf max = extreme(t, 16);
@@ -131,7 +152,7 @@ static void SEARCH(symmetric6)(const float *x, float *scale) {
 
 /* x ~ scale * l, -4 <= l <= 3, sub-blocks of 16, weights x^2: rounding first, then up to five passes in which each code
  * moves to where the others' best scale wants it, if that raises (sum w x l)^2 / sum w l^2. */
-static void SEARCH(symmetric3)(const float *x, float *scale) {
+INLINE void search_symmetric3(const float *x, float *scale) {
     vf t[16], codes[16], xl = splat(0.0f), l2 = splat(0.0f);
     interleave(x, 16, t);
     vf inverse = ratio(splat(-4.0f), extreme(t, 16));
@@ -152,14 +173,47 @@ static void SEARCH(symmetric3)(const float *x, float *scale) {
     __builtin_memcpy(scale, &result, sizeof result);
 }
 
+/* x ~ scale * l, l half-integers to +-middle, sub-blocks of 32: twelve scales from the one whose outermost level is the
+ * largest magnitude down to `least_factor` of it, each refined by least squares. */
+INLINE void search_uniform(const float *x, float middle, float least_factor, float *scale) {
+    enum { FACTORS = 12 };
+    vf t[32], top = splat(0.0f), best = splat(0.0f);
+    interleave(x, 32, t);
+    for (int i = 0; i < 32; i++) top = most(top, magnitude(t[i]));
+    vf best_scale = top * (1.0f / middle), unit = ratio(splat(middle), top);
+    for (int f = 0; f < FACTORS; f++) {
+        vf inverse = unit * (1.0f / (1.0f - (1.0f - least_factor) * (float)f / (FACTORS - 1)));
+        vf xl = splat(0.0f), l2 = splat(0.0f);
+        for (int i = 0; i < 32; i++) {
+            vf l = clamp(nearest(inverse * t[i] + middle), 0.0f, 2.0f * middle) - middle;
+            xl += t[i] * l, l2 += l * l;
+        }
+        vf gain = ratio(xl * xl, l2);
+        vi better = gain > best;
+        best = pick(better, gain, best), best_scale = pick(better, ratio(xl, l2), best_scale);
+    }
+    __builtin_memcpy(scale, &best_scale, sizeof best_scale);
+}
+
+static void SEARCH(uniform)(const float *x, float middle, float least_factor, float *scale) {
+    for (int l = 0; l < SUB_BLOCKS; l += LANES) search_uniform(x + 32 * l, middle, least_factor, scale + l);
+}
+static void SEARCH(symmetric6)(const float *x, float *scale) {
+    for (int l = 0; l < SUB_BLOCKS; l += LANES) search_symmetric6(x + 16 * l, scale + l);
+}
+static void SEARCH(symmetric3)(const float *x, float *scale) {
+    for (int l = 0; l < SUB_BLOCKS; l += LANES) search_symmetric3(x + 16 * l, scale + l);
+}
+
 /* Final codes: clamp(nearest((x + add) / step), lo, hi) - lo, in element order; 0 - lo where step is 0. */
 INLINE void final_codes(const float *x, const int sub, const float *step, const float *add, float lo, float hi, uint8_t *q) {
-    for (int l = 0; l < LANES; l++)
-        for (int i = 0; i < sub; i += 16) {
+    for (int l = 0; l < SUB_BLOCKS; l++)
+        for (int i = 0; i < sub; i += LANES) {
             vf v;
             __builtin_memcpy(&v, x + l * sub + i, sizeof v);
             vf code = clamp(nearest(clamp(ratio(v + add[l], splat(step[l])), -1000.0f, 1000.0f)), lo, hi) - lo;
-            for (int j = 0; j < 16; j++) q[l * sub + i + j] = (uint8_t)(int32_t)code[j];
+            vb bytes = __builtin_convertvector(__builtin_convertvector(code, vi), vb);
+            __builtin_memcpy(q + l * sub + i, &bytes, sizeof bytes);
         }
 }
 static void SEARCH(codes16)(const float *x, const float *step, const float *add, float lo, float hi, uint8_t *q) {
@@ -171,4 +225,5 @@ static void SEARCH(codes32)(const float *x, const float *step, const float *add,
 
 #define SEARCH_TABLE                                                                                                  \
     { .min16 = SEARCH(min16), .min32 = SEARCH(min32), .symmetric6 = SEARCH(symmetric6),                               \
-      .symmetric3 = SEARCH(symmetric3), .codes16 = SEARCH(codes16), .codes32 = SEARCH(codes32) }
+      .symmetric3 = SEARCH(symmetric3), .uniform = SEARCH(uniform), .codes16 = SEARCH(codes16),                       \
+      .codes32 = SEARCH(codes32) }

@@ -8,12 +8,12 @@ extern const lb_quantizer_family lb_quantizer_q2_k;
 /* Block: 16 bytes (scale low nibble, minimum high nibble per sub-block), 64 bytes of codes, f16 d, f16 dmin. */
 enum { CODES = 16, D = 80, DMIN = 82 };
 
-static uint8_t level(float v, float top) {
-    float l = top > 0 ? rintf(15.0f / top * v) : 0;
+LB_INLINE uint8_t level(float v, float top) {
+    float l = rintf(lb_finite_ratio(15.0f, top) * v);
     return (uint8_t)(l < 0 ? 0 : l > 15 ? 15 : l);
 }
 
-static void quantize_block(const float *src, uint8_t *o) {
+LB_INLINE void quantize_block(const float *src, uint8_t *o) {
     const lb_kquant_search *search = lb_kquant_search_get();
     float x[256], scale[16], min[16], step[16], add[16], top = 0, deep = 0;
     uint8_t q[256];
@@ -37,11 +37,11 @@ static void quantize_block(const float *src, uint8_t *o) {
     lb_put_f16(o + DMIN, dmin);
 }
 
-static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
+LB_WIDE static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
     for (int64_t b = 0; b < count; b++) quantize_block(src + 256 * b, dst + 84 * b);
 }
 
-static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
+LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
     for (int64_t b = 0; b < count; b++, src += 84, dst += 256) {
         float d = lb_get_f16(src + D), dmin = lb_get_f16(src + DMIN);
         for (int j = 0; j < 16; j++) {

@@ -8,16 +8,16 @@ extern const lb_quantizer_family lb_quantizer_q3_k;
 /* Block: 32 bytes of high bits, 64 bytes of low bits, 12 bytes of 6-bit scales, f16 d. */
 enum { HIGH = 0, LOW = 32, SCALES = 96, D = 108 };
 
-static void quantize_block(const float *src, uint8_t *o) {
+LB_INLINE void quantize_block(const float *src, uint8_t *o) {
     const lb_kquant_search *search = lb_kquant_search_get();
     float x[256], scale[16], step[16], add[16] = { 0 }, top = 0;
     uint8_t q[256];
     lb_clean_copy(src, 256, x);
     search->symmetric3(x, scale);
     for (int j = 0; j < 16; j++) top = fabsf(scale[j]) > fabsf(top) ? scale[j] : top;
-    float inverse = top != 0 ? -32.0f / top : 0;
+    float inverse = lb_finite_ratio(-32.0f, top);
     uint16_t d = lb_f16_scale(top / -32.0f);
-    memset(o, 0, 110);
+    memset(o + SCALES, 0, 12);
     for (int j = 0; j < 16; j++) {
         float l = fminf(fmaxf(rintf(inverse * scale[j]), -32.0f), 31.0f);
         int code = (int)l + 32;
@@ -26,19 +26,24 @@ static void quantize_block(const float *src, uint8_t *o) {
         step[j] = lb_f16_to_f32(d) * l;
     }
     search->codes16(x, step, add, -4.0f, 3.0f, q);
-    for (int e = 0; e < 256; e++) {
-        o[HIGH + e % 32] = (uint8_t)(o[HIGH + e % 32] | (q[e] >> 2) << e / 32);
-        int at = LOW + 32 * (e / 128) + e % 32;
-        o[at] = (uint8_t)(o[at] | (q[e] & 3) << 2 * (e % 128 / 32));
+    for (int l = 0; l < 32; l++) {
+        unsigned high = 0;
+        for (int j = 0; j < 8; j++) high |= (unsigned)(q[32 * j + l] >> 2) << j;
+        o[HIGH + l] = (uint8_t)high;
     }
+    for (int h = 0; h < 2; h++)
+        for (int l = 0; l < 32; l++) {
+            const uint8_t *c = q + 128 * h + l;
+            o[LOW + 32 * h + l] = (uint8_t)((c[0] & 3) | (c[32] & 3) << 2 | (c[64] & 3) << 4 | (c[96] & 3) << 6);
+        }
     lb_put_f16(o + D, d);
 }
 
-static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
+LB_WIDE static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
     for (int64_t b = 0; b < count; b++) quantize_block(src + 256 * b, dst + 110 * b);
 }
 
-static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
+LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
     for (int64_t b = 0; b < count; b++, src += 110, dst += 256) {
         float d = lb_get_f16(src + D);
         for (int j = 0; j < 16; j++) {

@@ -6,13 +6,13 @@
 extern const lb_quantizer_family lb_quantizer_q4_0;
 
 /* Block: f16 d, 16 bytes: byte j holds element j (low nibble) and j + 16 (high). d maps the extreme to code 0. */
-static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
+LB_WIDE static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
     for (int64_t b = 0; b < count; b++, src += 32, dst += 18) {
         float x[32], amax = 0, extreme = 0;
         lb_clean_copy(src, 32, x);
         for (int i = 0; i < 32; i++)
             if (fabsf(x[i]) > amax) amax = fabsf(x[i]), extreme = x[i];
-        float d = extreme / -8.0f, inverse = d != 0 ? 1.0f / d : 0.0f;
+        float d = extreme / -8.0f, inverse = lb_finite_ratio(1.0f, d);
         lb_put_f16(dst, lb_f16_scale(d));
         int32_t q[32];
         for (int i = 0; i < 32; i++) {
@@ -23,7 +23,7 @@ static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
     }
 }
 
-static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
+LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
     for (int64_t b = 0; b < count; b++, src += 18, dst += 32) {
         float d = lb_get_f16(src);
         for (int i = 0; i < 16; i++) {

@@ -6,7 +6,7 @@ extern const lb_quantizer_family lb_quantizer_q4_k;
 /* Block: f16 d, f16 dmin, 12 bytes of 6-bit scales and minima, 128 bytes of codes. */
 enum { SCALES = 4, CODES = 16 };
 
-static void put_block(float d, float dmin, const uint8_t *sc, const uint8_t *m, const uint8_t *q, uint8_t *o) {
+LB_INLINE void put_block(float d, float dmin, const uint8_t *sc, const uint8_t *m, const uint8_t *q, uint8_t *o) {
     lb_put_f16(o, lb_f32_to_f16(d));
     lb_put_f16(o + 2, lb_f32_to_f16(dmin));
     lb_scales12_pack(sc, m, o + SCALES);
@@ -14,7 +14,7 @@ static void put_block(float d, float dmin, const uint8_t *sc, const uint8_t *m, 
         for (int l = 0; l < 32; l++) o[CODES + 32 * c + l] = (uint8_t)(q[64 * c + l] | q[64 * c + 32 + l] << 4);
 }
 
-static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
+LB_WIDE static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
     for (int64_t b = 0; b < count; b += 2) {
         float x[512] = { 0 }, d[2], dmin[2];
         uint8_t sc[16], m[16], q[512];
@@ -25,7 +25,7 @@ static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
     }
 }
 
-static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
+LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
     for (int64_t b = 0; b < count; b++, src += 144, dst += 256) {
         float d = lb_get_f16(src), dmin = lb_get_f16(src + 2);
         uint8_t sc[8], m[8];

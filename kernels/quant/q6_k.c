@@ -8,14 +8,14 @@ extern const lb_quantizer_family lb_quantizer_q6_k;
 /* Block: 128 bytes of low nibbles, 64 bytes of high bit pairs, 16 int8 scales, f16 d. */
 enum { LOW = 0, HIGH = 128, SCALES = 192, D = 208 };
 
-static void quantize_block(const float *src, uint8_t *o) {
+LB_INLINE void quantize_block(const float *src, uint8_t *o) {
     const lb_kquant_search *search = lb_kquant_search_get();
     float x[256], scale[16], step[16], add[16] = { 0 }, top = 0;
     uint8_t q[256];
     lb_clean_copy(src, 256, x);
     search->symmetric6(x, scale);
     for (int j = 0; j < 16; j++) top = fabsf(scale[j]) > fabsf(top) ? scale[j] : top;
-    float inverse = top != 0 ? -128.0f / top : 0;
+    float inverse = lb_finite_ratio(-128.0f, top);
     uint16_t d = lb_f16_scale(top / -128.0f);
     for (int j = 0; j < 16; j++) {
         float l = fminf(fmaxf(rintf(inverse * scale[j]), -128.0f), 127.0f);
@@ -33,11 +33,11 @@ static void quantize_block(const float *src, uint8_t *o) {
     lb_put_f16(o + D, d);
 }
 
-static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
+LB_WIDE static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
     for (int64_t b = 0; b < count; b++) quantize_block(src + 256 * b, dst + 210 * b);
 }
 
-static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
+LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
     for (int64_t b = 0; b < count; b++, src += 210, dst += 256) {
         float d = lb_get_f16(src + D);
         for (int j = 0; j < 16; j++) {

@@ -6,12 +6,12 @@
 extern const lb_quantizer_family lb_quantizer_q8_0;
 
 /* Block: f16 d, 32 int8. The codes divide by the unrounded d, and round halves away from zero. */
-static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
+LB_WIDE static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
     for (int64_t b = 0; b < count; b++, src += 32, dst += 34) {
         float x[32], amax = 0;
         lb_clean_copy(src, 32, x);
         for (int i = 0; i < 32; i++) amax = fabsf(x[i]) > amax ? fabsf(x[i]) : amax;
-        float d = amax / 127.0f, inverse = d != 0 ? 1.0f / d : 0.0f;
+        float d = amax / 127.0f, inverse = lb_finite_ratio(1.0f, d);
         lb_put_f16(dst, lb_f16_scale(d));
         for (int i = 0; i < 32; i++) {
             float v = x[i] * inverse, whole = (float)(int32_t)v, rest = v - whole;
@@ -21,7 +21,7 @@ static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
     }
 }
 
-static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
+LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {
     for (int64_t b = 0; b < count; b++, src += 34, dst += 32) {
         float d = lb_get_f16(src);
         for (int i = 0; i < 32; i++) dst[i] = d * (float)(int8_t)src[2 + i];

@@ -4,10 +4,31 @@ local M = {}
 local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local", "nil",
                    "not", "or", "repeat", "return", "then", "true", "until", "while" }
 
---- Which names a string argument of lb.<function> or <object>:<method> stands for.
-local REGISTRY = {
-  quantizer = "quantizers", quantize = "quantizers", widen = "quantizers", kernel = "kernels", call = "kernels",
-  device = "devices", strategy = "strategies", model_table = "models",
+--- Which names a string argument of a function or method, or a string field of a table of options, stands for.
+local DTYPES = { "f32", "f16", "bf16", "f64", "i8", "u8", "i32", "i64" }
+local function from_lb(name)
+  return function(lb) return lb[name]() end
+end
+local function help_names() return require("luabench.help").names() end
+local NAMES = {
+  quantizer = from_lb "quantizers", quantize = from_lb "quantizers", widen = from_lb "quantizers",
+  kernel = from_lb "kernels", call = from_lb "kernels", device = from_lb "devices", timer = from_lb "devices",
+  plan = from_lb "devices", strategy = from_lb "strategies", model_table = from_lb "models",
+  help = help_names, dtype = function() return DTYPES end,
+  cache = function() return { "hot", "weights-cold", "all-cold" } end,
+  rotate = function() return { "hot", "weights-cold", "all-cold" } end,
+  to = function(lb)
+    local names = {}
+    for _, list in ipairs { DTYPES, lb.devices() } do
+      for _, n in ipairs(list) do names[#names + 1] = n end
+    end
+    return names
+  end,
+  kernels = function()
+    local names = {}
+    for i, op in ipairs(require("luabench.core").ops()) do names[i] = op.name end
+    return names
+  end,
 }
 
 local function matching(names, word, before, after)
@@ -66,7 +87,7 @@ local function files(core, word)
   return out
 end
 
---- An unfinished string before the cursor: its text, the quote and what stands before it; nil outside strings.
+--- An unfinished string before the cursor: its text, what stands before it and the quote; nil outside strings.
 local function open_string(text)
   local quote, start
   local i = 1
@@ -79,30 +100,32 @@ local function open_string(text)
     end
     i = i + 1
   end
-  if quote then return text:sub(start + 1), text:sub(1, start - 1) end
+  if quote then return text:sub(start + 1), text:sub(1, start - 1), quote end
 end
 
+-- Names for the string after `before`, or nil if it is no place for one of them.
 local function in_string(lb, word, before)
   local callee = before:match "([%a_][%w_]*)%s*%(?%s*$" or before:match "([%a_][%w_]*)%s*=%s*$" or ""
-  local kind = callee == "kernel" and "kernels" or REGISTRY[callee]
-  if kind then
-    local ok, names = pcall(function() return lb[kind]() end)
-    if ok then
-      local plain = {}
-      for i, n in ipairs(names) do plain[i] = type(n) == "string" and n or type(n) == "userdata" and n.name or n end
-      return matching(plain, word)
-    end
-  end
-  return nil
+  local make = NAMES[callee]
+  if not make then return nil end
+  local ok, names = pcall(make, lb)
+  return ok and matching(names, word) or nil
 end
 
 --- complete(line, cursor) -> candidates, length of the word that they replace.
 function M.completer(env)
-  local lb, core = require "luabench", require "luabench.core"
+  local core = require "luabench.core"
   return function(line, cursor)
+    local lb = require "luabench"
     local text = line:sub(1, cursor)
-    local word, before = open_string(text)
-    if word then return in_string(lb, word, before) or files(core, word), #word end
+    local word, before, quote = open_string(text)
+    if word then
+      local found = in_string(lb, word, before) or files(core, word)
+      if #found == 1 and not found[1]:find "/$" and line:sub(cursor + 1, cursor + 1) ~= quote then
+        found[1] = found[1] .. quote
+      end
+      return found, #word
+    end
     local path, separator, last = text:match "([%a_][%w_%.]*)([%.:])([%a_]?[%w_]*)$"
     if path then
       local value = lookup(env, path)
@@ -112,7 +135,6 @@ function M.completer(env)
     last = text:match "([%a_][%w_]*)$" or ""
     if last == "" then return {}, 0 end
     local names = fields_of(env)
-    for k in pairs(_G) do names[#names + 1] = k end
     for _, k in ipairs(KEYWORDS) do names[#names + 1] = k end
     local out, seen = {}, {}
     for _, name in ipairs(matching(names, last)) do

@@ -33,6 +33,8 @@ local function notify(self, name, ...)
 end
 
 function Coordinator:start()
+  -- one that died between two requests (while it freed what a case had held) must not cost the next case
+  if self.process and not sys.state(self.process).running then self:stop() end
   if self.process then return end
   local command = sys.self_command()
   command[#command + 1] = "--worker"

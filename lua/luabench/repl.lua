@@ -7,6 +7,7 @@ local show = require "luabench.show"
 local M = {}
 
 local PROMPT, CONTINUED = "> ", ">> "
+local LEAVE = {} -- raised by exit()
 
 local function state_path(core)
   local base = os.getenv "XDG_STATE_HOME"
@@ -20,178 +21,311 @@ local function state_path(core)
   return dir .. "/history"
 end
 
+-- ---- what was typed ------------------------------------------------------------------------------------------------
+
+-- `local x = 1` would be forgotten at the end of its line; at the prompt it makes a variable that stays.
+local function without_local(text)
+  local rest = text:match "^%s*local%s+(function%s.*)$"
+  if rest then return rest end
+  local names, value = text:match "^%s*local%s+([%a_][%w_%s,]*)(=.*)$"
+  if names then return names .. value end
+  names = text:match "^%s*local%s+([%a_][%w_%s,]*)$"
+  if names and loadstring(text) then return names .. " = nil" end
+  return nil
+end
+
+-- What people type who know other prompts: a bare help, help X, ?X, X?, exit. X is a variable or else a name.
+local function shorthand(text, env)
+  if text:find "^%s*help%s*$" then return "help()" end
+  if text:find "^%s*exit%s*$" or text:find "^%s*quit%s*$" then return "exit()" end
+  local name = text:match "^%s*help%s+([%w_][%w_.:-]*)%s*$" or text:match "^%s*%?%s*([%w_][%w_.:-]*)%s*$"
+    or text:match "^%s*([%a_][%w_.:]*)%s*%?%s*$"
+  if not name then return text end
+  local root = name:match "^([%a_][%w_]*)%.?[%w_.]*$"
+  return (root and rawget(env, root) ~= nil and "help(%s)" or "help(%q)"):format(name)
+end
+
+local function unfinished(message)
+  if message:find("unfinished string", 1, true) then return false end
+  return message:find "near '<eof>'$" or message:find("unfinished long", 1, true)
+end
+
+-- The line is called with a function that it hands its values to: a plain `return f(x)` would be a tail call, and errors
+-- of f would have no place to name.
+local function compile_expression(source)
+  local f, message = loadstring("return " .. source, "=input")
+  if not f then return nil, message end
+  local close = source:find("--", 1, true) and "\n)" or ")" -- a comment must not swallow it
+  return loadstring("return (...)(" .. source .. close, "=input") or f
+end
+
 --- Compiles a line: as an expression first, then as statements.
--- Returns a function, or nil and the message, or nil and nil if more lines are needed.
+-- Returns a function, or nil and the message, or nil and nil if more lines are needed. A third value says that a
+-- leading `local` was taken away.
 function M.compile(text, env)
-  local source = text:gsub("^%s*=", "return ", 1)
-  local f = loadstring("return " .. source, "=input")
+  text = shorthand(text, env)
+  local dropped = without_local(text)
+  local source, asked = (dropped or text):gsub("^%s*=", "", 1)
+  local f, as_expression = compile_expression(source)
   local message
-  if not f then
-    f, message = loadstring(source, "=input")
-  end
-  if f then return setfenv(f, env) end
-  if message:find("'<eof>'", 1, true) or message:find("unfinished long", 1, true) then return nil, nil end
+  if not f then f, message = loadstring(asked == 1 and "return " .. source or source, "=input") end
+  if f then return setfenv(f, env), nil, dropped ~= nil end
+  if unfinished(message) or unfinished(as_expression) then return nil, nil end
   return nil, message
 end
 
---- What the prompt's names are: globals of the script, lb, help and reload; reading an unknown one raises.
-local function environment(script_env)
-  local env = script_env or {}
-  local help = require "luabench.help"
-  rawset(env, "lb", require "luabench")
-  rawset(env, "help", help.help)
-  rawset(env, "reload", function(...) return M.reload(env, ...) end)
-  return env
-end
+-- ---- errors and values ---------------------------------------------------------------------------------------------
 
 local function message_of(err)
   if type(err) == "string" then return err end
-  local mt = getmetatable(err)
-  if mt and mt.__tostring then return tostring(err) end
+  local mt = type(err) == "table" and getmetatable(err)
+  if type(mt) == "table" and mt.__tostring then return tostring(err) end
   return "error object: " .. show.value(err)
 end
 
+-- Runs where the error was raised: the message with the user's own frames below it.
 local function handler(err)
+  if type(err) == "table" and err[1] == LEAVE then return err end
   local message = message_of(err)
-  local trace = debug.traceback("", 2)
   local places = {}
-  for line in trace:gmatch "[^\n]+" do -- only the user's own frames
-    local place = line:match "^%s+(%S+:%d+):" or line:match "^%s+(input:%d+):"
-    if place and not place:find("luabench/", 1, true) and not place:find("^%[") then places[#places + 1] = place end
+  for level = 2, 40 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then break end
+    local path = info.short_src
+    if info.currentline > 0 and not path:find "luabench/[%w_]+%.lua$" then
+      places[#places + 1] = ("%s:%d"):format(path, info.currentline)
+    end
   end
-  if #places > 1 then message = message .. "\n  called from " .. table.concat(places, ", ", 2, math.min(#places, 6)) end
+  if places[1] and message:find(places[1] .. ":", 1, true) then table.remove(places, 1) end
+  if #places > 0 and not (#places == 1 and places[1] == "input:1") then
+    message = message .. "\n  called from " .. table.concat(places, ", ", 1, math.min(#places, 6))
+  end
   return message
 end
 
-local function print_values(out, n, ...)
+local function shown(env, out, ...)
+  local n = select("#", ...)
+  if n > 0 and (...) ~= nil then rawset(env, "_", (...)) end
   for i = 1, n do out:write(show.value((select(i, ...))), "\n") end
+  out:flush()
+  return true
 end
 
---- Runs a compiled line; shows values or the error. True if it went well.
-function M.execute(f, guard, out, err)
-  local function finish(guarded, ok, ...)
-    if guarded and ok then
-      print_values(out, select("#", ...), ...)
-      out:flush()
-      return true
-    end
-    err:write("error: ", message_of(guarded and (...) or ok), "\n")
-    return false
-  end
-  return finish(guard(xpcall, f, handler))
+-- What a compiled expression hands its values to, see compile_expression.
+local function values(...) return ... end
+
+--- Runs a compiled line and shows its values, or the error. Returns true if it went well, else false; a number is the
+-- exit status of exit().
+function M.execute(f, env, guard, out, err)
+  local ok, message = guard(function() return shown(env, out, f(values)) end, handler)
+  if ok then return true end
+  if type(message) == "table" and message[1] == LEAVE then return message.status end
+  out:flush()
+  err:write("error: ", message_of(message), "\n")
+  return false
 end
 
---- Forgets modules that came from files, so that the next require reads them again, and runs the script of -i anew.
--- State of the prompt (variables, tensors) stays.
-function M.reload(env)
+-- ---- names at the prompt -------------------------------------------------------------------------------------------
+
+local function leave(status)
+  if status == nil or status == true then status = 0 end
+  if status == false then status = 1 end
+  if type(status) ~= "number" then error("exit: a status number expected, got " .. type(status), 3) end
+  error({ LEAVE, status = status }, 0)
+end
+
+local function leaver()
+  return setmetatable({}, { __call = function(_, status) leave(status) end,
+                            __tostring = function() return "exit() or Ctrl-D leaves" end })
+end
+
+--- What the prompt's names are: those of scripts, lb, help, reload and exit; reading an unknown one raises.
+local function environment(given)
+  local env = given or require("luabench.sandbox").environment()
+  rawset(env, "lb", require "luabench")
+  rawset(env, "help", require("luabench.help").help)
+  rawset(env, "reload", function() return M.reload(env) end)
+  rawset(env, "exit", leaver())
+  rawset(env, "quit", env.exit)
+  return env
+end
+
+-- Modules that hold the session itself, or C objects' metatables.
+local KEEP = { ["luabench.core"] = true, ["luabench.lineedit"] = true, ["luabench.repl"] = true, ["luabench.hot"] = true,
+  ["luabench.cli"] = true, ["luabench.sandbox"] = true }
+
+local function forget(loaded, wanted, kept)
   local names = {}
-  for name, value in pairs(package.loaded) do
-    if type(value) == "table" and not M.keep[name] and (name:find "^luabench" or not M.at_start[name]) then
-      names[#names + 1] = name
+  for name, value in pairs(loaded) do
+    if type(name) == "string" and wanted(name) then
+      names[#names + 1], kept[name] = name, value
     end
   end
   table.sort(names)
-  for _, name in ipairs(names) do package.loaded[name] = nil end
+  for _, name in ipairs(names) do loaded[name] = nil end
+  return names
+end
+
+local function ours(name)
+  if KEEP[name] then return false end
+  return name:find "^luabench%." or name == "luabench" or name:find "^models%." or name:find "^strategies%."
+    or name:find "^outputs%." or name:find "^commands%."
+end
+
+--- Reads changed files again: our modules, those that the script required, and the script of -i. Variables stay; if a
+-- file has an error, everything stays as it was and the error is raised.
+function M.reload(env)
+  local theirs = type(env.package) == "table" and env.package.loaded or {}
+  if theirs == package.loaded then theirs = {} end
+  local kept, kept_theirs = {}, {}
+  local names = forget(package.loaded, ours, kept)
+  local user_names = forget(theirs, function(name) return not M.at_start[name] end, kept_theirs)
+  local ok, message = pcall(function()
+    for _, name in ipairs(names) do require(name) end
+    for _, name in ipairs(user_names) do env.require(name) end
+    if M.script then M.run_script(M.script, env) end
+  end)
+  if not ok then
+    for name, value in pairs(kept) do package.loaded[name] = value end
+    for name, value in pairs(kept_theirs) do theirs[name] = value end
+    error("nothing was reloaded: " .. message_of(message), 0)
+  end
   rawset(env, "lb", require "luabench")
   rawset(env, "help", require("luabench.help").help)
-  if M.script then M.run_script(M.script, env) end
-  return ("reloaded %d modules%s"):format(#names, M.script and " and " .. M.script or "")
+  return ("reloaded %d modules%s"):format(#names + #user_names, M.script and " and " .. M.script or "")
 end
 
+--- Runs a file with the prompt's names. What it returns (a scenario, say) is then called `script`.
 function M.run_script(path, env)
-  local f, message = loadfile(path)
+  local file, problem = io.open(path, "rb")
+  local text = file and file:read "*a"
+  if file then file:close() end
+  if not text then error(("cannot read %s: %s"):format(path, problem or "it is not a file"), 0) end
+  local f, message = load((text:gsub("^#[^\n]*", "", 1)), "@" .. path, "t", env)
   if not f then error(message, 0) end
-  return setfenv(f, env)()
+  local value = f()
+  if value ~= nil then rawset(env, "script", value) end
 end
 
---- Lines from a pipe: no prompt, no history; status 1 if any of them failed.
-local function piped(env, guard)
-  local good, pending = true, nil
-  for line in io.lines() do
+-- ---- the loops -----------------------------------------------------------------------------------------------------
+
+--- Lines from a pipe: no prompt, no history; status 1 if any of them failed, 130 after Ctrl-C.
+local function piped(env, edit)
+  local status, pending = 0, nil
+  for line in io.stdin:lines() do
     local text = pending and pending .. "\n" .. line or line
     local f, message = M.compile(text, env)
+    pending = nil
     if f then
-      good = M.execute(f, guard, io.stdout, io.stderr) and good
-      pending = nil
+      local result = M.execute(f, env, edit.guard, io.stdout, io.stderr)
+      if type(result) == "number" then return result end
+      if edit.interrupted() then return 130 end
+      if not result then status = 1 end
     elseif message then
+      io.stdout:flush()
       io.stderr:write("error: ", message, "\n")
-      good, pending = false, nil
+      status = 1
     else
       pending = text
     end
   end
   if pending and pending:find "%S" then
-    io.stderr:write("error: the input ends in the middle of a statement\n")
-    good = false
+    io.stdout:flush()
+    io.stderr:write("error: the input ends inside a statement that begins with: ", pending:match "[^\n]*", "\n")
+    status = 1
   end
-  return good and 0 or 1
+  return status
 end
 
-local function interactive(env, edit, core)
-  local ok, reason = edit.open(state_path(core))
-  if not ok then
-    io.stderr:write("luabench: no line editing: ", reason, "\n")
-    return piped(env, edit.guard)
+local told_of_locals = false
+
+-- One line typed: what is still unfinished then, and an exit status if it was exit().
+local function typed(env, edit, text)
+  if not text:find "%S" then return nil end
+  local f, message, was_local = M.compile(text, env)
+  if not f and not message then return text end
+  if not f then
+    io.stderr:write("error: ", message, "\n")
+    return nil
   end
+  if was_local and not told_of_locals then
+    told_of_locals = true
+    io.stdout:write "note: locals would end with their line; here `local` is left out, so that the name stays\n"
+  end
+  local result = M.execute(f, env, edit.guard, io.stdout, io.stderr)
+  return nil, type(result) == "number" and result or nil
+end
+
+local function interactive(env, edit)
   local complete = require("luabench.complete").completer(env)
-  io.stdout:write(M.banner(core))
-  local pending
-  while true do
+  local pending, status
+  repeat
     local line, why = edit.read(pending and CONTINUED or PROMPT, complete)
     if line then
-      local text = pending and pending .. "\n" .. line or line
       if line:find "%S" then edit.remember(line) end
-      if text:find "%S" then
-        local f, message = M.compile(text, env)
-        if f then
-          M.execute(f, edit.guard, io.stdout, io.stderr)
-          pending = nil
-        elseif message then
-          io.stderr:write("error: ", message, "\n")
-          pending = nil
-        else
-          pending = text
-        end
-      end
+      pending, status = typed(env, edit, pending and pending .. "\n" .. line or line)
     elseif why == "interrupt" then
       pending = nil
     else
-      break
+      io.stdout:write "\n"
+      status = why == "terminated" and 143 or 0
     end
-  end
-  io.stdout:write "\n"
-  edit.close()
-  return 0
+  until status
+  return status
 end
 
-function M.banner(core)
-  local m = core.machine()
-  return ("luabench %s: %s, %s\nhelp() explains, Tab completes, Ctrl-D leaves\n"):format(tostring(core.version or ""),
-    m.cpu or "unknown processor", (m.cores_usable or 1) == 1 and "1 core" or tostring(m.cores_usable) .. " cores")
+function M.banner(core, env)
+  local m, v = core.machine(), core.version()
+  local cores = m.cores_usable == 1 and "1 core" or tostring(m.cores_usable or "?") .. " cores"
+  local lines = { ("luabench %s on %s, %s"):format(v.version or "?", m.cpu or "an unknown processor", cores),
+                  "help() explains, Tab completes, Ctrl-C stops a line, Ctrl-D leaves" }
+  if rawget(env, "script") ~= nil then lines[#lines + 1] = ("what %s returned is `script`"):format(M.script) end
+  return table.concat(lines, "\n") .. "\n"
 end
 
---- opts.script: run first, its globals stay. opts.env: the environment scripts get. Returns an exit status.
+-- false if the script failed and the session cannot go on.
+local function first_script(path, env, edit, keep_going)
+  M.script = path
+  local ok, err = edit.guard(M.run_script, handler, path, env)
+  if ok then return true end
+  if type(err) == "table" and err[1] == LEAVE then return false, err.status end
+  io.stdout:flush()
+  io.stderr:write("error: ", message_of(err), "\n")
+  return keep_going, 1
+end
+
+--- opts.script: run first, its globals stay. opts.env: another environment than that of scripts. Returns an exit status.
 function M.run(opts)
   opts = opts or {}
   local core = require "luabench.core"
   local edit = require "luabench.lineedit"
-  M.keep = { ["luabench.core"] = true, ["luabench.lineedit"] = true, ["luabench.repl"] = true, ["luabench.hot"] = true,
-             ["luabench.cli"] = true }
-  M.at_start = {}
-  for name in pairs(package.loaded) do M.at_start[name] = true end
-  local env = environment(opts.env)
-  if opts.script then
-    M.script = opts.script
-    local ok, err = xpcall(M.run_script, handler, opts.script, env)
-    if not ok then
-      io.stderr:write("error: ", message_of(err), "\n")
-      if not core.isatty(0) then return 1 end
-    end
-  end
+  require "luabench"
   jit.flush()
   jit.off()
-  if core.isatty(0) and core.isatty(1) then return interactive(env, edit, core) end
-  return piped(env, edit.guard)
+  local env = environment(opts.env)
+  M.at_start = { ["luabench"] = true }
+  for name in pairs(type(env.package) == "table" and env.package.loaded or {}) do M.at_start[name] = true end
+  local terminal = core.isatty(0) and core.isatty(1)
+  if terminal then
+    local ok, reason = edit.open(state_path(core))
+    if not ok then
+      io.stderr:write("luabench: no line editing: ", reason, "\n")
+      terminal = false
+    end
+  end
+  if opts.script then
+    local ok, status = first_script(opts.script, env, edit, terminal)
+    if not ok then
+      edit.close()
+      return status
+    end
+  end
+  if not terminal then return piped(env, edit) end
+  io.stdout:write(M.banner(core, env))
+  local ok, status = pcall(interactive, env, edit)
+  edit.close()
+  if not ok then error(status, 0) end
+  return status
 end
 
 return M

@@ -127,7 +127,30 @@ end
 M.median_of = median_of
 
 -- N records of the same case from N processes as one: the process is the unit, so the time is the median of the
--- processes' medians and its interval the sign interval over them; below 6 processes there is none at 95 %.
+-- processes' medians and its interval the sign interval over them; below 6 processes there is none at 95 %. How it
+-- stands against the ceiling is taken from the process of the middle median: each was judged against the ceiling next to
+-- it, and a fraction of one process with the time of another could exceed 1.
+local function middle_of(records)
+  local sorted = {}
+  for i, r in ipairs(records) do sorted[i] = r end
+  table.sort(sorted, function(a, b) return a.time.median < b.time.median end)
+  return sorted[math.floor((#sorted + 1) / 2)]
+end
+
+-- Counters add up over the processes (unknown in one = unknown); the frequency is the middle process's.
+local function merge_disturbance(records, middle)
+  local d = {}
+  for k, v in pairs(middle.disturbance or {}) do d[k] = v end
+  for _, name in ipairs { "involuntary_switches", "major_faults", "migrations", "steal_ns", "run_delay_ns",
+      "disturbed_samples" } do
+    local sum = 0
+    for _, r in ipairs(records) do sum = sum and (r.disturbance or {})[name] and sum + r.disturbance[name] or nil end
+    d[name] = sum
+  end
+  for _, r in ipairs(records) do d.noisy = d.noisy or r.disturbance and r.disturbance.noisy end
+  return d
+end
+
 function M.merge_processes(records)
   local first = records[1]
   for _, r in ipairs(records) do
@@ -137,23 +160,23 @@ function M.merge_processes(records)
     first.processes = { { median_ns = first.time.median, samples_ns = first.samples_ns } }
     return first
   end
-  local medians, pooled, processes = {}, {}, {}
+  local medians, pooled, marks, processes = {}, {}, {}, {}
   for i, r in ipairs(records) do
     medians[i] = r.time.median
     processes[i] = { median_ns = r.time.median, samples_ns = r.samples_ns }
     for _, x in ipairs(r.samples_ns or {}) do pooled[#pooled + 1] = x end
+    for _, x in ipairs(r.marks or {}) do marks[#marks + 1] = x end
   end
   local all, across = sys.stats(pooled), sys.stats(medians)
-  local t = first.time
-  local fraction_time = t.median
+  local t, middle = first.time, middle_of(records)
   for _, name in ipairs { "mean", "std", "min", "max", "p10", "p25", "p75", "p90", "p95", "p99", "mad" } do
     t[name] = all[name]
   end
   t.samples = #pooled
   t.median = median_of(medians)
   t.ci95 = across.ci95
-  first.samples_ns, first.processes, first.marks = pooled, processes, nil
-  if first.sol and first.sol.fraction then first.sol.fraction = first.sol.fraction * fraction_time / t.median end
+  first.sol, first.ceilings, first.disturbance = middle.sol, middle.ceilings, merge_disturbance(records, middle)
+  first.samples_ns, first.processes, first.marks = pooled, processes, #marks == #pooled and marks or nil
   life.fill_rates(first)
   return first
 end
@@ -260,7 +283,13 @@ local function run_cases(run, list, state, done)
       local rec = run_case(run, case)
       if not rec or sys.interrupted() and rec.status ~= "ok" then return true end
       case.record = rec
-      run.journal:add(key, rec)
+      local kept, why = pcall(run.journal.add, run.journal, key, rec)
+      if not kept and not state.journal_failed then
+        -- a full disk: what is measured can still be shown, and written elsewhere
+        state.journal_failed = true
+        state.bar:clear()
+        io.stderr:write(("luabench: the journal cannot be written, so --resume will miss cases: %s\n"):format(sys.clean(why)))
+      end
       state.bar:finish(rec)
     end
   end
@@ -338,6 +367,9 @@ local function prepare_jobs(run, jobs)
     if not filled then
       if status ~= M.OK then return nil, status end
     else
+      if job.opt.processes and not run.coordinator.isolation then
+        return nil, complain("--processes needs processes of its own, which --no-isolation forbids; give one of them")
+      end
       local ok, message = filter(job)
       if not ok then return nil, complain(message) end
       for _, target in ipairs(job.outputs or {}) do

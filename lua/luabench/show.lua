@@ -1,7 +1,7 @@
 -- show.lua: values as people want to see them: tables with sorted keys, cut where they get long or deep.
 local M = {}
 
-local WIDTH, DEPTH, ENTRIES = 100, 4, 60
+local WIDTH, DEPTH, ENTRIES = 98, 4, 60
 
 local function key_text(k)
   if type(k) == "string" and k:find "^[%a_][%w_]*$" then return k end
@@ -44,17 +44,58 @@ local function entries_of(t, depth, seen, indent)
   return parts
 end
 
+-- A list of plain numbers fills its lines.
+local function numbers_text(t, parts, indent)
+  for k, v in pairs(t) do
+    if type(k) ~= "number" or type(v) ~= "number" then return nil end
+  end
+  local lines, line = {}, ""
+  for i, part in ipairs(parts) do
+    if #line + #part + #indent + 4 > WIDTH then
+      lines[#lines + 1] = line
+      line = ""
+    end
+    line = line .. (line == "" and "" or " ") .. part .. (i < #parts and "," or "")
+  end
+  lines[#lines + 1] = line
+  return "{\n" .. indent .. "  " .. table.concat(lines, "\n" .. indent .. "  ") .. "\n" .. indent .. "}"
+end
+
+-- What lb.measure() gives, in a line; its fields are named below it.
+local function measurement_text(t)
+  local units = require "luabench.units"
+  local scale, unit = units.time_unit(t.median)
+  local function scaled(ns) return units.significant(ns / scale, 4) end
+  local notes = {}
+  if t.precise == false then notes[#notes + 1] = "less precise than asked" end
+  if type(t.disturbance) == "table" and t.disturbance.noisy then notes[#notes + 1] = "disturbed by other work" end
+  local names = {}
+  for k in pairs(t) do names[#names + 1] = tostring(k) end
+  table.sort(names)
+  return ("median %s %s, 95 %% interval %s to %s, %d samples of %d runs%s\n%s"):format(scaled(t.median), unit,
+    scaled(t.ci95[1]), scaled(t.ci95[2]), #t.samples_ns, t.iterations, notes[1] and "; " .. table.concat(notes, ", ") or "",
+    M.wrap("  fields: " .. table.concat(names, ", "), 10))
+end
+
+local function is_measurement(t)
+  return type(rawget(t, "samples_ns")) == "table" and type(rawget(t, "median")) == "number" and type(t.ci95) == "table"
+    and type(t.ci95[1]) == "number" and type(t.ci95[2]) == "number" and type(t.iterations) == "number" and t.unit == "ns"
+end
+
 local function table_text(t, depth, seen, indent)
   local mt = getmetatable(t)
   if type(mt) == "table" and mt.__tostring then return tostring(t) end
   if seen[t] then return "{ ... the same table again }" end
   if next(t) == nil then return "{}" end
+  if depth == 0 and is_measurement(t) then return measurement_text(t) end
   if depth >= DEPTH then return "{ ... }" end
   seen[t] = true
   local parts = entries_of(t, depth, seen, indent .. "  ")
   seen[t] = nil
   local one = "{ " .. table.concat(parts, ", ") .. " }"
   if #one + #indent <= WIDTH and not one:find("\n", 1, true) then return one end
+  local numbers = numbers_text(t, parts, indent)
+  if numbers then return numbers end
   return "{\n" .. indent .. "  " .. table.concat(parts, ",\n" .. indent .. "  ") .. "\n" .. indent .. "}"
 end
 
@@ -66,6 +107,22 @@ function text_of(v, depth, seen, indent)
   local text = tostring(v)
   if depth > 0 and kind == "userdata" then text = text:match "^[^\n]*" end
   return text
+end
+
+--- Breaks a line at spaces where it is wider than the screen; the rest is indented by `indent`.
+function M.wrap(line, indent)
+  local lines, margin = {}, (" "):rep(indent)
+  while #line > WIDTH do
+    local cut
+    for at in line:sub(1, WIDTH):gmatch "() " do
+      if at > indent + 1 then cut = at end
+    end
+    if not cut then break end
+    lines[#lines + 1] = line:sub(1, cut - 1)
+    line = margin .. line:sub(cut + 1)
+  end
+  lines[#lines + 1] = line
+  return table.concat(lines, "\n")
 end
 
 --- One value as text; strings at the top are shown as they are.

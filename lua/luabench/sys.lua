@@ -178,7 +178,11 @@ function M.plan_device(plan) return plan.device end
 function M.run_plan(plan) plan:run() end
 function M.snapshot_updates(plan) plan:snapshot "updates" end
 function M.snapshot_outputs(plan) plan:snapshot "outputs" end
-function M.verify(plan) return plan:verify().passed end
+-- True if the outputs are those of the snapshot; else false and where they differ.
+function M.verify(plan)
+  local c = plan:verify()
+  return c.passed, c.reason
+end
 function M.check(plan) return plan:check() end
 function M.account(plan) return plan:account() end
 

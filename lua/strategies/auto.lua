@@ -20,7 +20,8 @@ return {
       plans[i] = lb.plan(job.device)
       lb.strategy(name).record(plans[i], job)
     end
-    local key = ("moe costs %s %d %s %d %s"):format(job.layer.key, job.tokens, job.routing_name, job.threshold, job.cache)
+    local key = ("moe costs %s %d %s %d %s %d threads"):format(job.layer.key, job.tokens, job.routing_name, job.threshold,
+      job.cache, plan.device.threads)
     local table_of = lb.prepared(key, function()
       local costs = costs_of.measure(job, plans, job.cache)
       return { costs = lb.tensor(costs, { dtype = "f32" }) }

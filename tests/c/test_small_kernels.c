@@ -215,6 +215,13 @@ static void test_choose(void **unused) {
     double tie[] = { 0, 1, 0, 0, 0 }, last[] = { 0, 0, 0, 0, 1 };
     expected = tie;
     assert_true(each(&a, check_choose) >= 1);
+    lb_oracle_in in = { .args = &a };
+    lb_expected e[LB_MAX_EXPECTED] = { 0 };
+    int count = 0;
+    assert_int_equal(a.op->oracle(&in, e, &count), LB_OK); /* in a tie the candidates that are none still count */
+    assert_true(e[0].mask[0] == 1 && e[0].values[0] == 0 && e[0].mask[1] == 0 && e[0].mask[4] == 0);
+    free(e[0].values);
+    free(e[0].mask);
     f32(&a, LB_CHOOSE_COSTS)[12] = 9;
     expected = last;
     assert_true(each(&a, check_choose) >= 1);

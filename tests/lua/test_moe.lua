@@ -207,4 +207,40 @@ function T.test_bad_model_tables_are_explained()
   lu.assertErrorMsgContains("router.score", broken { router = { score = "relu" } })
 end
 
+-- The widest of all projections, the shared expert's too: padding must never narrow.
+function T.test_padded_is_as_wide_as_the_shared_expert()
+  local spec = { name = "wide", hidden = 256, intermediate = 256, experts = 2, shared = 1, top_k = 1,
+                 bits = { { 2, 2, 2 } }, shared_bits = { 8, 8, 8 } }
+  lu.assertEquals(layer_of.new(spec, {}):widest(), 8)
+end
+
+-- What is prepared for one layer must not be taken for another's.
+function T.test_a_layers_key_says_all_that_its_outputs_depend_on()
+  local function key(change, opts)
+    local spec = {}
+    for k, v in pairs(SMALL) do spec[k] = v end
+    for k, v in pairs(change) do spec[k] = v end
+    return layer_of.new(spec, opts or {}).key
+  end
+  local own = key {}
+  lu.assertEquals(key {}, own)
+  lu.assertNotEquals(key({}, { uniform_bits = 8 }), own)
+  lu.assertNotEquals(key { router = { score = "sigmoid", bias = true, renormalize = true, scale = 1 } }, own)
+  lu.assertNotEquals(key { router = { score = "sigmoid", bias = true, renormalize = false, scale = 1.8 } }, own)
+  lu.assertNotEquals(key { router = { score = "softmax", bias = true, renormalize = true, scale = 1.8 } }, own)
+  lu.assertNotEquals(key { router = { score = "sigmoid", bias = false, renormalize = true, scale = 1.8 } }, own)
+end
+
+function T.test_bad_tuples_and_routers_are_named()
+  local function bad(change, part)
+    local spec = { name = "bad", hidden = 256, intermediate = 256, experts = 4, top_k = 1, bits = { { 2, 2, 2 } } }
+    for k, v in pairs(change) do spec[k] = v end
+    lu.assertErrorMsgContains(part, require("luabench.moe.model").resolve, spec)
+  end
+  bad({ bits = { 5 } }, "a bits tuple is a number")
+  bad({ bits = { { 2, 2, 2, count = -1 }, { 3, 3, 3, count = 5 } } }, "count -1")
+  bad({ bits = { { 2, 2, 2, count = 0.5 } } }, "count 0.5")
+  bad({ router = { score = "softmax", scale = "x" } }, "router.scale")
+end
+
 return T

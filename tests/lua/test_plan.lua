@@ -211,4 +211,56 @@ function T.test_kernels_describe_themselves()
   raises("", lb.kernel_load, "/no/such/file.so")
 end
 
+-- A plan that reads a tensor and overwrites it later begins every replay from the same state.
+function T.test_what_is_read_before_it_is_written_is_kept()
+  local a, b = lb.randn({ 1, 256 }, { seed = 1 }), lb.zeros({ 1, 256 }, { dtype = "f32" })
+  local ids = lb.tensor({ { 2, 0 } }, { dtype = "i32" })
+  local w = {}
+  for e = 1, 3 do w[e] = lb.randn({ 256, 256 }, { seed = e }) end
+  local plan = lb.plan()
+  plan:gemm { x = a, w = w, pick = { ids, 1 }, out = b }
+  plan:gemm { x = b, w = w[2], out = a }
+  plan:topk { logits = lb.tensor({ { 3, 2, 1 } }, { dtype = "f32" }), ids = ids, weights = lb.zeros({ 1, 2 }), k = 2 }
+  plan:snapshot "updates"
+  lu.assertTrue(plan:check().passed)
+  plan:snapshot "outputs"
+  for runs = 1, 3 do
+    plan:submit(runs)
+    local after = plan:verify()
+    lu.assertTrue(after.passed, after.reason)
+  end
+end
+
+-- With a NaN among the operands nothing can be compared: that is no pass.
+function T.test_operands_that_are_not_finite_are_refused()
+  for _, bad in ipairs { 0 / 0, 1 / 0 } do
+    local x = lb.full({ 1, 256 }, bad, { dtype = "f32" })
+    local plan = lb.plan():gemm { x = x, w = lb.randn({ 64, 256 }, { seed = 2 }) }
+    local check = plan:check()
+    lu.assertFalse(check.passed)
+    lu.assertStrContains(check.reason, "cannot be checked")
+  end
+end
+
+-- Fused experts compute as the panels of their formats do, and are set against that type's ceiling.
+function T.test_fused_experts_count_as_their_panels_compute()
+  local function flops_by(format)
+    local function weights()
+      local list = {}
+      for e = 1, 2 do list[e] = lb.randn({ 256, 256 }, { seed = e }):quantize(format) end
+      return list
+    end
+    local function i32(...) return lb.tensor({ ... }, { dtype = "i32" }) end
+    local plan, w = lb.plan(), weights()
+    plan:moe_ffn { x = lb.randn({ 1, 256 }, { seed = 9 }), gate = w, up = w, down = w, offsets = i32(0, 1, 2),
+      rows = i32(0, 1), class = i32(0, 0) }
+    local gemm = lb.plan():gemm { x = lb.randn({ 64, 256 }, { seed = 9 }), w = w[1] }
+    return plan:account().flops_by, gemm:account().flops_by
+  end
+  for _, format in ipairs { "q4_k", "int8wo" } do
+    local fused, plain = flops_by(format)
+    for name, flops in pairs(plain) do lu.assertEquals(fused[name] > 0, flops > 0, format .. " " .. name) end
+  end
+end
+
 return T

@@ -20,7 +20,9 @@ function M.new(spec, opts)
     model.shared, model.top_k, model.formats, self.seed)
   local codes = {}
   for e, t in ipairs(model.tuples) do codes[e] = table.concat(t, "") end
-  self.key = self.key .. " " .. table.concat(codes, ".") .. " s" .. table.concat(model.shared_bits, "")
+  local r = model.router
+  self.key = ("%s %s s%s u%d %s%s%s x%.17g"):format(self.key, table.concat(codes, "."), table.concat(model.shared_bits, ""),
+    self:uniform_width(), r.score, r.bias and "+bias" or "", r.renormalize and " renormalized" or "", r.scale)
   return self
 end
 
@@ -71,6 +73,7 @@ end
 function Layer:widest()
   local widest = 0
   for _, t in ipairs(self.model.tuples) do widest = math.max(widest, t[1], t[2], t[3]) end
+  if self.model.shared == 1 then widest = math.max(widest, unpack(self.model.shared_bits)) end
   return widest
 end
 

@@ -37,6 +37,13 @@ local function whole(spec, key, least, most)
 end
 
 local function check_tuple(spec, tuple, map)
+  if type(tuple) ~= "table" then
+    fail(spec.name, "a bits tuple is a %s, expected { gate, up, down, count = experts }", type(tuple))
+  end
+  local n = tuple.count
+  if n ~= nil and not (type(n) == "number" and n >= 1 and n <= 4096 and n == math.floor(n)) then
+    fail(spec.name, "a bits tuple has count %s, expected a whole number from 1 to 4096", tostring(n))
+  end
   for i = 1, 3 do
     if type(tuple[i]) ~= "number" then fail(spec.name, "a bits tuple needs three numbers: gate, up, down") end
     formats.recipe(map, tuple[i])
@@ -69,6 +76,15 @@ function M.resolve(spec, overrides)
   m.router = m.router or { score = "softmax", bias = false, renormalize = true, scale = 1.0 }
   if m.router.score ~= "softmax" and m.router.score ~= "sigmoid" then
     fail(m.name, "router.score is '%s', expected 'softmax' or 'sigmoid'", tostring(m.router.score))
+  end
+  if m.router.scale == nil then
+    local router = {}
+    for k, v in pairs(m.router) do router[k] = v end
+    router.scale, m.router = 1.0, router
+  end
+  local scale = m.router.scale
+  if type(scale) ~= "number" or scale ~= scale or scale <= 0 or scale == math.huge then
+    fail(m.name, "router.scale is %s, expected a number above 0", tostring(scale))
   end
   whole(m, "hidden", 1, 2 ^ 20) whole(m, "intermediate", 1, 2 ^ 20) whole(m, "experts", 1, 4096)
   whole(m, "top_k", 1, m.experts) whole(m, "shared", 0, 1)
