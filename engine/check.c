@@ -309,6 +309,22 @@ static lb_status check_sets(lb_plan *p, const lb_saves *updates, lb_check *out) 
     return st;
 }
 
+lb_status lb_plan_check_sets(lb_plan *p, lb_check *out) {
+    lb_saves own = { 0 };
+    memset(out, 0, sizeof *out);
+    out->passed = true;
+    out->step = -1;
+    out->diff.worst = -1;
+    if (p->sets < 2) return LB_OK;
+    lb_status st = p->updates.taken ? LB_OK : lb_updates_save(p, &own);
+    const lb_saves *updates = p->updates.taken ? &p->updates : &own;
+    if (!st) st = lb_plan_run_set(p, 0);
+    if (!st) st = check_sets(p, updates, out);
+    lb_saves_restore(updates);
+    lb_saves_done(&own);
+    return st;
+}
+
 static lb_status check_steps(lb_plan *p, lb_check *out) {
     checking c = { .p = p, .out = out, .worst_ratio = -1 };
     for (int i = 0; i < p->step_count && out->passed; i++) {

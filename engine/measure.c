@@ -7,6 +7,8 @@
  *
  * Nothing is dropped: samples that fall out of line or that were disturbed are marked. */
 #include "measure.h"
+
+#include "check.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,6 +248,13 @@ static void judge(sampler *m) {
 
 /* ---- whole measurements ---------------------------------------------------------------------------------------- */
 
+/* What is timed are the rotation's copies, so they have to give what the originals give. */
+static lb_status check_copies(lb_plan *p) {
+    lb_check c;
+    lb_status s = lb_plan_check_sets(p, &c);
+    return s || c.passed ? s : lb_fail(LB_EINTERNAL, "measure: %s", c.reason);
+}
+
 static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o) {
     memset(m, 0, sizeof *m);
     m->plan = p;
@@ -254,6 +263,7 @@ static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o) 
     if (lb_plan_steps(p) == 0) return lb_fail(LB_EINVAL, "measure: the plan is empty: record a step first");
     lb_status s = lb_plan_rotate(p, o->cache, &m->s.rotation);
     if (s == LB_OK) s = lb_plan_snapshot_updates(p);
+    if (s == LB_OK) s = check_copies(p);
     if (s != LB_OK) return s;
     lb_watcher_init(&m->watcher);
     lb_disturbance_init(&m->disturbance);

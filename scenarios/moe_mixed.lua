@@ -39,17 +39,17 @@ end
 local function threshold_for(opt, layer, axes)
   if opt.threshold ~= "auto" then return tonumber(opt.threshold) end
   local candidates, plans = { 1, 2, 4, 8, 16, 32, 64 }, {}
-  local key = ("moe threshold %s %d %s %s %d threads"):format(layer.key, axes.tokens, axes.routing, opt.cache,
-    opt.device.threads)
+  local key = ("moe threshold %s %d %s %s %s %d threads"):format(layer.key, axes.tokens, axes.routing, opt.cache,
+    opt.mode, opt.device.threads)
   return lb.prepared(key, function()
     for i, rows in ipairs(candidates) do
       local job = job_of.new { layer = layer, tokens = axes.tokens, routing = axes.routing, threshold = rows,
                                device = opt.device }
       plans[i] = job_of.plan(job, lb.strategy "hybrid")
     end
-    local _, best = costs.regret(plans, opt.cache)
+    local best = costs.fastest(plans, opt)
     for _, plan in ipairs(plans) do plan:close() end
-    return { threshold = lb.tensor({ candidates[best + 1] }, { dtype = "i32" }) }
+    return { threshold = lb.tensor({ candidates[best] }, { dtype = "i32" }) }
   end, "measuring hybrid's threshold").threshold:get(1)
 end
 
@@ -118,17 +118,17 @@ local function with_router(job, candidate)
 end
 
 --- auto's own figures: what it chose, and its time against the best of the others in the same rounds.
-local function auto_metrics(job, plan, cache)
+local function auto_metrics(job, plan)
   return function()
     local plans = { plan }
     for i, p in ipairs(job.auto.plans) do plans[i + 1] = with_router(job, p) end
-    local regret, best, times = costs.regret(plans, cache)
+    local best, times = costs.fastest(plans, job, 2)
     for i = 2, #plans do plans[i]:close() end
     local _, chosen = set_of(lb.strategy "auto", job)
     local out = {
-      regret = { unit = "ratio", median = regret },
-      chosen = { unit = "strategy", median = nil, name = chosen },
-      best = { unit = "strategy", median = nil, name = job.auto.candidates[best] },
+      regret = { unit = "ratio", median = times[1] / times[best] - 1 },
+      chosen = { unit = "strategy", name = chosen },
+      best = { unit = "strategy", name = job.auto.candidates[best - 1] },
     }
     for i, name in ipairs(job.auto.candidates) do out["time_" .. name] = { unit = "ns", median = times[i + 1] } end
     return out
@@ -141,7 +141,7 @@ local function case(axes, opt)
   local most = math.max(unpack(tokens_of(opt)))
   local threshold = strategy.name ~= "hybrid" and strategy.name ~= "auto" and 8 or threshold_for(opt, layer, axes)
   local job = job_of.new { layer = layer, tokens = axes.tokens, routing = axes.routing, threshold = threshold,
-                           device = opt.device, cache = opt.cache }
+                           device = opt.device, cache = opt.cache, mode = opt.mode }
   local plan = job_of.plan(job, strategy)
   local is_auto = strategy.name == "auto"
   local set = not is_auto and strategy.weights[1] or nil
@@ -156,7 +156,7 @@ local function case(axes, opt)
       with_set(function(s) return layer_check(layer, job, axes, most, s) end),
       with_set(function(s) return agreement_check(layer, job, axes, s, strategy.name) end),
     },
-    metrics = is_auto and auto_metrics(job, plan, opt.cache)
+    metrics = is_auto and auto_metrics(job, plan)
       or strategy.name == "hybrid" and { threshold = { unit = "rows", median = threshold } } or nil,
   }
 end

@@ -1,4 +1,4 @@
-/* gemm_any_portable.c: any weights: blocks of rows become f32, and are multiplied as f32. The reference kernel. */
+/* gemm_any_portable.c: any weights: blocks of rows become f32 and are multiplied with sums in f64. The reference kernel. */
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
 
@@ -8,27 +8,33 @@ enum { TILE_N = 4, TILE_M = 2, BLOCK_N = 16 };
 /* out[c][r] = dot(row r of w, x_c). Rows of w stand k apart. */
 typedef void (*tile_fn)(const float *w, const float *x0, const float *x1, int64_t k, float out[TILE_M][TILE_N]);
 
-/* One tile function for vectors of BYTES bytes. Each of the 8 sums has one lane per float of a vector, so nothing is
- * reordered; products and sums are rounded apart, since not every machine fuses them. The last k go one by one. */
+/* One tile function for vectors of BYTES bytes. Each of the 8 sums has one lane per double of a vector, so nothing is
+ * reordered; a product of two floats is exact in f64, so fusing it with the addition would change nothing. The last k go
+ * one by one. */
 #define DEFINE_TILE(NAME, BYTES)                                                                                  \
     static void NAME(const float *w, const float *x0, const float *x1, int64_t k, float out[TILE_M][TILE_N]) {    \
-        typedef float vec __attribute__((vector_size(BYTES), aligned(4), may_alias));                             \
-        enum { LANES = BYTES / 4 };                                                                               \
-        vec sum[TILE_M][TILE_N] = { { { 0 } } };                                                                  \
+        typedef double sums __attribute__((vector_size(BYTES), aligned(8), may_alias));                           \
+        typedef float floats __attribute__((vector_size(BYTES / 2), aligned(4), may_alias));                      \
+        enum { LANES = BYTES / 8 };                                                                               \
+        sums sum[TILE_M][TILE_N] = { { { 0 } } };                                                                 \
         const float *x[TILE_M] = { x0, x1 };                                                                      \
         int64_t i = 0;                                                                                            \
-        for (; i + LANES <= k; i += LANES)                                                                        \
-            UNROLL for (int c = 0; c < TILE_M; c++)                                                               \
-                UNROLL for (int r = 0; r < TILE_N; r++)                                                           \
-                    sum[c][r] += *(const vec *)(w + r * k + i) * *(const vec *)(x[c] + i);                        \
+        for (; i + LANES <= k; i += LANES) {                                                                      \
+            sums a[TILE_M], b;                                                                                    \
+            UNROLL for (int c = 0; c < TILE_M; c++) a[c] = __builtin_convertvector(*(const floats *)(x[c] + i), sums); \
+            UNROLL for (int r = 0; r < TILE_N; r++) {                                                             \
+                b = __builtin_convertvector(*(const floats *)(w + r * k + i), sums);                              \
+                UNROLL for (int c = 0; c < TILE_M; c++) sum[c][r] += a[c] * b;                                    \
+            }                                                                                                     \
+        }                                                                                                         \
         UNROLL for (int c = 0; c < TILE_M; c++)                                                                   \
             UNROLL for (int r = 0; r < TILE_N; r++) {                                                             \
-                float lane[LANES], total = 0;                                                                     \
-                *(vec *)lane = sum[c][r];                                                                         \
+                double lane[LANES], total = 0;                                                                    \
+                *(sums *)lane = sum[c][r];                                                                        \
                 for (int half = LANES / 2; half; half /= 2)                                                       \
                     for (int j = 0; j < half; j++) lane[j] += lane[j + half];                                     \
-                for (int64_t j = i; j < k; j++) total += w[r * k + j] * x[c][j];                                  \
-                out[c][r] = lane[0] + total;                                                                      \
+                for (int64_t j = i; j < k; j++) total += (double)w[r * k + j] * (double)x[c][j];                  \
+                out[c][r] = (float)(lane[0] + total);                                                             \
             }                                                                                                     \
     }
 
@@ -133,16 +139,16 @@ const lb_kernel lb_kernel_gemm_any_portable = {
     .name = "gemm.any.portable",
     .op = "gemm",
     .device = "cpu",
-    .about = "dequantizes 16 rows at a time to f32, then 4 x 2 dot products in f32 with the device's widest vectors: "
-             "the reference that takes every format",
+    .about = "dequantizes 16 rows at a time to f32, then 4 x 2 dot products with sums in f64 and the device's widest "
+             "vectors: the reference that takes every format",
     .source = "luabench",
     .isa = LB_ISA_PORTABLE,
     .format = "any",
     .act = LB_ACT_F32,
-    .acc = LB_ACC_F32,
-    .compute = LB_COMPUTE_F32,
-    .tolerance = 1e-10,
-    .tolerance_why = "f32 sums in 4 to 16 lanes of K / lanes terms each: NMSE of 1e-14 to 1e-12",
+    .acc = LB_ACC_F64,
+    .compute = LB_COMPUTE_F64,
+    .tolerance = 1e-12,
+    .tolerance_why = "products are exact and sums in f64; one rounding to f32 gives about 1e-15",
     .priority = 0,
     .supports = supports,
     .workspace_bytes = workspace_bytes,

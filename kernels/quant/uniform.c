@@ -66,6 +66,7 @@ LB_INLINE void get_block(const uint8_t *block, const int bits, float *dst) {
     for (int i = 0; i < GROUP; i++) dst[i] = ((float)codes[i] - middle(bits)) * s;
 }
 
+/* Scales are searched for BATCH blocks at a time, each on its own: where a row or a thread begins changes nothing. */
 LB_INLINE void put_blocks(const float *src, int64_t count, const int bits, uint8_t *dst) {
     const lb_kquant_search *search = lb_kquant_search_get();
     for (int64_t b = 0; b < count; b += BATCH) {

@@ -144,7 +144,7 @@ local function fill_sol(ctx, rec, account, samples, device, before, types)
     cold_bytes = judge.cold_bytes(account, rec.cache, sys.llc_bytes(device),
       samples.rotation and samples.rotation.capped) }
   ctx.phase "ceiling after"
-  local near = judge.merge(before, ceilings.near(device, true, types))
+  local near = judge.merge(before, ceilings.measure(device, ceilings.QUICK_S, true, types))
   local sol, invalid = judge.judge(work, rec.time.median, near, ceilings.best(device))
   for attempt = 1, 3 do
     if not invalid and sol.ceiling_from ~= "best" then break end

@@ -20,10 +20,10 @@ return {
       plans[i] = lb.plan(job.device)
       lb.strategy(name).record(plans[i], job)
     end
-    local key = ("moe costs %s %d %s %d %s %d threads"):format(job.layer.key, job.tokens, job.routing_name, job.threshold,
-      job.cache, plan.device.threads)
+    local key = ("moe costs %s %d %s %d %s %s %d threads"):format(job.layer.key, job.tokens, job.routing_name, job.threshold,
+      job.cache, job.mode, plan.device.threads)
     local table_of = lb.prepared(key, function()
-      local costs = costs_of.measure(job, plans, job.cache)
+      local costs = costs_of.measure(job, plans)
       return { costs = lb.tensor(costs, { dtype = "f32" }) }
     end, "measuring costs for auto")
     local flags = lb.zeros({ #CANDIDATES }, { dtype = "i32", device = job.device })

@@ -60,7 +60,8 @@ static void test_integer_formats(void **state) {
         size_t scales_size = q->group ? (size_t)(ROWS * COLUMNS / q->group * 4) : ROWS * sizeof(float);
         size_t scales_at = (codes_size + 63) / 64 * 64;
         assert_int_equal(q->size_bytes(q, ROWS, COLUMNS), scales_at + scales_size);
-        uint8_t *codes = read_parity(q->name, "codes", codes_size), *scales = read_parity(q->name, "scales", scales_size);
+        uint8_t *codes = read_parity(q->name, "codes", codes_size);
+        uint8_t *scales = read_parity(q->name, "scales", scales_size);
         float *values = read_parity(q->name, "dequantized", ROWS * COLUMNS * sizeof *values);
         uint8_t *p = block_of(scales_at + scales_size);
         q->quantize(q, x, ROWS, COLUMNS, 0, ROWS, p);

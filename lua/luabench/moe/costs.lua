@@ -20,9 +20,9 @@ local function distinct(ids)
   return n
 end
 
---- Interleaved medians (ns) of the plans with the ids and weights that the job's tensors hold now.
-local function medians(plans, cache)
-  local samples = lb.core.measure_interleaved(plans, { cache = cache, precision = 0.02, max_time_s = 0.4 * #plans,
+--- Interleaved medians (ns) of the plans with the ids and weights that the job's tensors hold now. how: { cache, mode }.
+local function medians(plans, how)
+  local samples = lb.core.measure_interleaved(plans, { cache = how.cache, mode = how.mode, precision = 0.02, max_time_s = 0.4 * #plans,
                                                        min_samples = 7, warmup = 1 })
   local out = {}
   for i, s in ipairs(samples) do out[i] = s.median end
@@ -39,9 +39,9 @@ local function route(job)
 end
 
 --- Costs [S, 3] as a Lua table, and the medians under the job's own routing.
-function M.measure(job, plans, cache)
+function M.measure(job, plans)
   route(job)
-  local own, own_distinct = medians(plans, cache), distinct(job.ids)
+  local own, own_distinct = medians(plans, job), distinct(job.ids)
   local costs = {}
   for i = 1, #plans do costs[i] = { own[i], 0, 0 } end
   local saved = job.ids:clone()
@@ -49,7 +49,7 @@ function M.measure(job, plans, cache)
   job.ids:copy((routing_of.make({ kind = contrast }, job.layer.model, job.tokens, job.layer.seed, job.device)))
   local other_distinct = distinct(job.ids)
   if other_distinct ~= own_distinct then
-    local other = medians(plans, cache)
+    local other = medians(plans, job)
     for i = 1, #plans do
       local slope = (other[i] - own[i]) / (other_distinct - own_distinct)
       costs[i] = { own[i] - slope * own_distinct, 0, slope }
@@ -59,14 +59,14 @@ function M.measure(job, plans, cache)
   return costs, own
 end
 
---- Regret of plan 1 against the best of the others, timed in the same rounds: time / best - 1.
-function M.regret(plans, cache)
-  local t = medians(plans, cache)
-  local best = 2
-  for i = 3, #t do
+--- Index of the fastest plan from number `first` (default 1) on, and all medians. how: { cache, mode }.
+function M.fastest(plans, how, first)
+  local t = medians(plans, how)
+  local best = first or 1
+  for i = best + 1, #t do
     if t[i] < t[best] then best = i end
   end
-  return t[1] / t[best] - 1, best - 1, t
+  return best, t
 end
 
 return M

@@ -15,7 +15,7 @@ end
 function M.new(opts)
   local m = opts.layer.model
   local job = { layer = opts.layer, tokens = opts.tokens, threshold = opts.threshold or 8, device = opts.device,
-                cache = opts.cache or "weights-cold", routing_name = opts.routing,
+                cache = opts.cache or "weights-cold", mode = opts.mode or "plan", routing_name = opts.routing,
                 routing = routing_of.parse(opts.routing) }
   job.x = opts.layer:activations(opts.tokens)
   if job.routing.kind == "router" then
