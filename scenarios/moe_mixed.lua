@@ -194,4 +194,7 @@ return lb.scenario {
   baseline = { strategy = "slow_path" },
   group = "tokens",
   sort = "time",
+  columns = { "routing", "strategy", "time", "ci", "items", "speedup", "ceiling", "weights", "nmse", "quantization",
+              { title = "auto took", field = "metrics.chosen.name" },
+              { title = "regret", field = "metrics.regret.median", unit = "%" } },
 }

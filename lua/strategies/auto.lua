@@ -10,26 +10,34 @@ local steps = require "luabench.moe.steps"
 
 local CANDIDATES = { "slow_path", "fast_uniform", "fast_mixed", "hybrid", "max_bits_padded" }
 
+local function record_all(job)
+  local plans = {}
+  for i, name in ipairs(CANDIDATES) do
+    plans[i] = lb.plan(job.device)
+    lb.strategy(name).record(plans[i], job)
+  end
+  return plans
+end
+
 return {
   name = "auto",
   about = "picks per batch from measured costs; reports its regret against the best of the others",
   weights = { "mixed", "uniform", "padded" },
   record = function(plan, job)
-    local plans = {}
-    for i, name in ipairs(CANDIDATES) do
-      plans[i] = lb.plan(job.device)
-      lb.strategy(name).record(plans[i], job)
-    end
+    local plans = record_all(job) -- each whole by itself, for measuring
     local key = ("moe costs %s %d %s %d %s %s %d threads"):format(job.layer.key, job.tokens, job.routing_name, job.threshold,
       job.cache, job.mode, plan.device.threads)
-    local table_of = lb.prepared(key, function()
-      local costs = costs_of.measure(job, plans)
-      return { costs = lb.tensor(costs, { dtype = "f32" }) }
-    end, "measuring costs for auto")
+    local costs = lb.prepared(key, function()
+      return { costs = lb.tensor(costs_of.measure(job, plans), { dtype = "f32" }) }
+    end, "measuring costs for auto").costs
     local flags = lb.zeros({ #CANDIDATES }, { dtype = "i32", device = job.device })
-    local group = steps.group(plan, job, job.layer:weights "mixed")
-    plan:choose { offsets = group.offsets, costs = table_of.costs:clone(), flags = flags, label = "choose" }
-    for i, sub in ipairs(plans) do plan:append(sub, { when = { flags, i } }) end
+    job.group = steps.group(plan, job, job.layer:weights "mixed")
+    plan:choose { offsets = job.group.offsets, costs = costs:clone(), flags = flags, label = "choose" }
+    for i, candidate in ipairs(record_all(job)) do -- the grouping is shared
+      plan:append(candidate, { when = { flags, i } })
+      candidate:close()
+    end
+    job.group = nil
     job.auto = { candidates = CANDIDATES, plans = plans, flags = flags }
   end,
 }

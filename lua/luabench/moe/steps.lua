@@ -51,8 +51,20 @@ function M.sequence(plan, job, weights, buf, slot, out, when)
   plan:gemm { x = buf.h, w = weights.down, pick = pick, when = when, out = out, label = "expert down" }
 end
 
+--- The grouping that auto has recorded already (job.group), as `weights` need it; nil if theirs differs.
+local function group_at_hand(job, weights, threshold)
+  local g = job.group
+  if not g or (threshold or 1) ~= 1 then return nil end
+  if weights.classes > 1 then return weights.class == g.class and g or nil end
+  -- one class: the same order of slots, and always rows to work on
+  return { class = weights.class, classes = 1, offsets = g.offsets, rows = g.rows,
+           grouped = lb.full({ 1 }, 1, { dtype = "i32", device = job.device }) }
+end
+
 --- Sorts slots by expert; returns the index tensors that grouped dispatches read.
 function M.group(plan, job, weights, threshold)
+  local known = group_at_hand(job, weights, threshold)
+  if known then return known end
   local m = job.layer.model
   local slots = job.tokens * m.top_k
   local g = {
