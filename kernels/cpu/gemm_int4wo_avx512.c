@@ -12,10 +12,6 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
 
 static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return bf16_panel_bytes(FORMAT, q, k); }
 
-static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
-    return (size_t)((n + 15) / 16) * panel_bytes(q, k);
-}
-
 /* Nibbles [N][K/2], even k high; then at a multiple of 64 bytes bf16 [N][K/g][2], scale and zero. */
 static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
                    void *dst) {
@@ -39,37 +35,19 @@ static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t
     }
 }
 
-static const lb_layout layout = { .name = "rows16", .size_bytes = size_bytes, .repack = repack, .row_multiple = 16 };
-static const lb_panel panel_ops = {
-    .rows = 16,
-    .max_cols = LB_PANEL_MAX_COLS,
-    .run = run,
-    .panel_bytes = panel_bytes,
-    .act_prepare = lb_act_bf16_prepare,
-    .act_bytes = lb_act_bf16_bytes,
-    .act_kind = LB_ACT_KIND_BF16,
-};
-LB_GEMM_PANEL(panel_ops)
+LB_ROWS16_PANEL(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)
 
 const lb_kernel lb_kernel_gemm_int4wo_avx512 = {
     .name = "gemm.int4wo.avx512",
-    .op = "gemm",
-    .device = "cpu",
     .about = "rows16 panels; nibbles to bf16 by a table, vdpbf16ps with bf16 activations, per 32 one f32 step with "
              "the group's scale and one with its zero",
-    .source = "luabench",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16,
     .format = "int4wo",
-    .layout = &layout,
     .act = LB_ACT_BF16,
     .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_BF16,
     .tolerance = 1e-10,
     .tolerance_why = "codes are exact in bf16 and products of bf16 in f32; vdpbf16ps rounds each sum of two products "
                      "and flushes subnormals: NMSE of about 1e-14, more where sums cancel",
-    .priority = 20,
-    .panel = &panel_ops,
-    .phases = lb_gemm_panel_phases,
-    .workspace_bytes = workspace_bytes,
-    .launch = launch,
+    LB_ROWS16_KERNEL,
 };

@@ -1,8 +1,9 @@
 /* gemm_q2_k_avx512.c: gemm over q2_k weights in rows16 panels: w = d * sc * q - dmin * m, 2-bit q, 4-bit sc and m,
  * sub-blocks of 16.
  *
- * A block of 16 x 256 (1344 bytes, as native): 16 vectors of codes, bits 2j of vector s holding group 4s + j; 4
- * vectors of scale bytes (sc low, m high) of sub-blocks 4i..4i+3; d and dmin, 16 f16 each.
+ * A block of 16 x 256 (1344 bytes, as native): 16 vectors of codes, bits 2j of vector 4t + i holding group i of
+ * sub-block 4t + j, so that a sub-block has one place in the byte; 4 vectors of scale bytes (sc low, m high) of
+ * sub-blocks 4i..4i+3; d and dmin, 16 f16 each.
  *
  * sc * q <= 45 fits a byte: for many columns the codes are looked up as sc * q (vpshufb: 4 rows of 4 products make
  * a table of 16 in each 128-bit lane), so that sub-blocks cost nothing inside. */
@@ -21,9 +22,31 @@ LB_INLINE void open_block(const uint8_t *block, const uint8_t *head, block_regs 
     _mm_prefetch((const char *)block + D + LB_PREFETCH_BYTES, _MM_HINT_T0);
 }
 
-LB_INLINE void sub_codes(const uint8_t *block, int s, __m512i *w) {
-    __m512i x = lb_load_ahead(block + 64 * s);
-    LB_UNROLL for (int j = 0; j < 4; j++) w[j] = lb_field(x, 2 * j, 0x03);
+LB_INLINE void pair_codes(const uint8_t *block, int i, __m512i *even, __m512i *odd) {
+    LB_UNROLL for (int j = 0; j < 4; j++) {
+        const uint8_t *p = block + 64 * (4 * (i / 2) + j);
+        __m512i x = i % 2 ? _mm512_load_si512(p) : lb_load_ahead(p);
+        even[j] = lb_field(x, 0, i % 2 ? 0x30 : 0x03);
+        odd[j] = lb_field(x, 0, i % 2 ? 0xc0 : 0x0c);
+    }
+}
+
+LB_INLINE lb_pair_place pair_places(int i) { return i % 2 ? (lb_pair_place){ 4, 6 } : (lb_pair_place){ 0, 2 }; }
+
+LB_INLINE __m512i pair_scales(const block_regs *regs, int i) {
+    __m512i v = regs->scale[i / 2];
+    return _mm512_and_si512(i % 2 ? _mm512_srli_epi32(v, 8) : v, _mm512_set1_epi32(0x000f000f));
+}
+
+/* The minima, times 16. */
+LB_INLINE __m512i pair_others(const block_regs *regs, int i) {
+    __m512i v = regs->scale[i / 2];
+    return _mm512_and_si512(i % 2 ? _mm512_srli_epi32(v, 8) : v, _mm512_set1_epi32(0x00f000f0));
+}
+
+LB_INLINE void close_block(__m512i *sum, __m512i *other) {
+    (void)sum;
+    *other = _mm512_srai_epi32(*other, 4);
 }
 
 LB_INLINE __m512i sub_scale(const block_regs *regs, int s) {
@@ -31,16 +54,17 @@ LB_INLINE __m512i sub_scale(const block_regs *regs, int s) {
                             _mm512_set1_epi32(15));
 }
 
-LB_INLINE __m512i block_sum(__m512i sum) { return sum; }
-
 LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
     return _mm512_and_si512(_mm512_srli_epi32(regs->scale[i / 2], i % 2 ? 12 : 4), _mm512_set1_epi32(0x000f000f));
 }
 
 LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s, __m512i *w) {
-    __m512i x = lb_load_ahead(block + 64 * s);
     __m512i table = _mm512_mullo_epi32(sub_scale(regs, s), _mm512_set1_epi32(0x03020100));
-    LB_UNROLL for (int j = 0; j < 4; j++) w[j] = _mm512_shuffle_epi8(table, lb_table_index(x, 2 * j));
+    LB_UNROLL for (int j = 0; j < 4; j++) {
+        const uint8_t *p = block + 64 * (4 * (s / 4) + j);
+        __m512i x = s % 4 ? _mm512_load_si512(p) : lb_load_ahead(p);
+        w[j] = _mm512_shuffle_epi8(table, lb_table_index(x, 2 * (s % 4)));
+    }
 }
 
 LB_INLINE __m512i folded_start(const lb_act_q8_256 *a) {
@@ -52,11 +76,8 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
     (void)head;
     uint8_t codes[256];
     for (int e = 0; e < 256; e++) codes[e] = (uint8_t)(native[16 + 32 * (e / 128) + e % 32] >> (e % 128 / 32 * 2) & 3);
-    for (int s = 0; s < 16; s++) {
-        uint32_t v = 0;
-        for (int j = 0; j < 4; j++) v |= lb_code4(codes, 4 * s + j) << (2 * j);
-        *lb_lane(block, s, r) = v;
-    }
+    for (int v = 0; v < 16; v++)
+        for (int j = 0; j < 4; j++) *lb_lane(block, v, r) |= lb_code4(codes, 4 * (v / 4 * 4 + j) + v % 4) << (2 * j);
     for (int i = 0; i < 4; i++) *lb_lane(block + SCALES, i, r) = lb_scale4(native + 4 * i);
     memcpy(block + D + 2 * r, native + 80, 2);
     memcpy(block + D + 32 + 2 * r, native + 82, 2);
@@ -66,13 +87,14 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 #define PAIRS 8
 #define CENTRED 0
 #define FOLDED 1
+#define PAIRED 1
 #define SHAPE shape
 #include "rows16_gemm.h"
 
 const lb_kernel lb_kernel_gemm_q2_k_avx512 = {
     .name = "gemm.q2_k.avx512",
     .format = "q2_k",
-    .about = "rows16 panels; vpdpbusd; scales applied in int32, from 5 columns on folded into byte codes; minima by "
+    .about = "rows16 panels; vpdpbusd; scales applied in int32, from 9 columns on folded into byte codes; minima by "
              "vpdpwssd with sums of activations; f32 once per 256",
     ROWS16_KERNEL,
 };

@@ -2,13 +2,20 @@
  * sub-blocks of 16.
  *
  * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (1728 bytes; with its d as large as native): 16 vectors
- * of low bits, bits 2j of vector s holding group 4s + j; 8 vectors of third bits, bit 4(s % 2) + j of vector s / 2;
- * 3 vectors of 6-bit scales.
+ * of two bits, 8 of the third, 3 vectors of 6-bit scales. Vector 4t + j holds group j of sub-blocks 4t..4t+3, each at
+ * a place of its own in the byte, and the third bits lie so that they complete the 3-bit fields with one select:
  *
- * Few columns: the codes stand times 8 in their bytes, because their bits need fewer shifts there, and start from
- * -32 * sum; the block's sum is shifted back. Many: (sc - 32) * (q - 4) + 127 lies in [3, 255], so the codes are
- * looked up in that form (tables of 4 rows x 4 in each 128-bit lane; the third bit selects between two) and one start
- * value of -127 * sum makes up for it: sub-blocks cost nothing inside. */
+ *     sub-block      4t     4t+1   4t+2   4t+3
+ *     two bits       0-1    4-5    2-3    6-7      of vector 4t + j
+ *     t even, third  2      3      1      5        of vector 4(t / 2) + j
+ *     t odd, third   2      6      4      5        of that vector rotated left by 6, over the bytes of a dword
+ *
+ * Where the third bit is below the two it is the code's lowest, else its highest.
+ *
+ * Few columns: codes stay at their places (see rows16_gemm.h), and (sc - 32) * 4 * sum comes off at the end of the
+ * block. Many: (sc - 32) * (q - 4) + 127 lies in [3, 255], so the codes are looked up in that form (tables of 4 rows x
+ * 4 in each 128-bit lane; the third bit selects between two) and one start value of -127 * sum makes up for it:
+ * sub-blocks cost nothing inside. */
 #include "rows16.h"
 
 enum { HIGH = 16 * 64, SCALES = 24 * 64 };
@@ -22,16 +29,49 @@ LB_INLINE void open_block(const uint8_t *block, const uint8_t *head, block_regs 
     regs->dmin = _mm512_setzero_ps();
 }
 
-LB_INLINE void sub_codes(const uint8_t *block, int s, __m512i *w) {
-    __m512i x = lb_load_ahead(block + 64 * s), third = lb_bytes(0x20);
-    __m512i h = s % 2 ? _mm512_load_si512(block + HIGH + 64 * (s / 2)) : lb_load_ahead(block + HIGH + 64 * (s / 2));
+/* The place of the third bit of sub-block s (of 16), and of the two others. */
+LB_INLINE int third_bit(int s) {
+    static const uint8_t at[8] = { 2, 3, 1, 5, 2, 6, 4, 5 };
+    return at[s % 8];
+}
+LB_INLINE int two_bits(int s) { return s % 4 == 1 ? 4 : s % 4 == 2 ? 2 : s % 4 * 2; }
+
+/* Vector j of the two bits, and of the third ones, for sub-blocks s / 4 * 4 to s / 4 * 4 + 3. */
+LB_INLINE __m512i load_two(const uint8_t *block, int s, int j) {
+    const uint8_t *p = block + 64 * (s / 4 * 4 + j);
+    return s % 4 ? _mm512_load_si512(p) : lb_load_ahead(p);
+}
+
+LB_INLINE __m512i load_third(const uint8_t *block, int s, int j) {
+    const uint8_t *p = block + HIGH + 64 * (s / 8 * 4 + j);
+    __m512i h = s % 8 ? _mm512_load_si512(p) : lb_load_ahead(p);
+    return s / 4 % 2 ? _mm512_rol_epi32(h, 6) : h;
+}
+
+LB_INLINE int place_of(int s) { return third_bit(s) < two_bits(s) ? third_bit(s) : two_bits(s); }
+
+LB_INLINE lb_pair_place pair_places(int i) { return (lb_pair_place){ place_of(2 * i), place_of(2 * i + 1) }; }
+
+LB_INLINE void pair_codes(const uint8_t *block, int i, __m512i *even, __m512i *odd) {
+    const __m512i third = lb_bytes(1u << third_bit(2 * i) | 1u << third_bit(2 * i + 1));
     LB_UNROLL for (int j = 0; j < 4; j++) {
-        int from = 4 * (s % 2) + j;
-        __m512i low = j < 2 ? _mm512_slli_epi32(x, (unsigned)(3 - 2 * j)) : _mm512_srli_epi32(x, (unsigned)(2 * j - 3));
-        __m512i high = from < 5 ? _mm512_slli_epi32(h, (unsigned)(5 - from))
-                                : _mm512_srli_epi32(h, (unsigned)(from - 5));
-        w[j] = _mm512_ternarylogic_epi32(_mm512_and_si512(low, lb_bytes(0x18)), high, third, 0xf8); /* a | (b & c) */
+        __m512i h = load_third(block, 2 * i, j), x = load_two(block, 2 * i, j);
+        __m512i v = _mm512_ternarylogic_epi32(third, h, x, 0xca); /* a ? b : c */
+        even[j] = lb_field(v, 0, 7u << place_of(2 * i));
+        odd[j] = lb_field(v, 0, 7u << place_of(2 * i + 1));
     }
+}
+
+LB_INLINE __m512i pair_scales(const block_regs *regs, int i) {
+    __m512i v = regs->scale[i / 2];
+    v = i % 2 ? _mm512_srli_epi16(v, 8) : _mm512_and_si512(v, _mm512_set1_epi32(0x00ff00ff));
+    return _mm512_sub_epi16(v, _mm512_set1_epi16(32));
+}
+
+LB_INLINE __m512i pair_others(const block_regs *regs, int i) { return pair_scales(regs, i); }
+
+LB_INLINE void close_block(__m512i *sum, __m512i *other) {
+    *sum = _mm512_sub_epi32(*sum, _mm512_slli_epi32(*other, 2));
 }
 
 LB_INLINE __m512i sub_scale(const block_regs *regs, int s) {
@@ -39,39 +79,36 @@ LB_INLINE __m512i sub_scale(const block_regs *regs, int s) {
     return _mm512_sub_epi32(_mm512_and_si512(v, _mm512_set1_epi32(63)), _mm512_set1_epi32(32));
 }
 
-LB_INLINE __m512i block_sum(__m512i sum) { return _mm512_srai_epi32(sum, 3); }
-
-/* Row bytes (v + 127) for v = scale * (q - 4): q = 0..3 in `low`, 4..7 in `high`. All lie in [3, 255], so that a
- * dword of four is formed by one multiplication of the signed scale, carries and all. */
+/* Row bytes (v + 127) for v = scale * (q - 4): with the third bit clear in `clear`, set in `set`. All lie in [3, 255],
+ * so that a dword of four is formed by one multiplication of the signed scale, carries and all. */
 LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s, __m512i *w) {
+    const bool lowest = third_bit(s) < two_bits(s);
+    const uint32_t digits = (lowest ? 0x06040200u : 0x03020100u) - 4u * 0x01010101u;
+    const uint32_t step = lowest ? 0x01010101u : 4u * 0x01010101u;
     __m512i scale = sub_scale(regs, s), base = lb_bytes(127);
-    const int digits = (int)(0x03020100u - 4u * 0x01010101u);
-    __m512i low = _mm512_add_epi32(base, _mm512_mullo_epi32(scale, _mm512_set1_epi32(digits)));
-    __m512i high = _mm512_add_epi32(base, _mm512_mullo_epi32(scale, _mm512_set1_epi32(0x03020100)));
-    __m512i x = lb_load_ahead(block + 64 * s), h = _mm512_load_si512(block + HIGH + 64 * (s / 2));
+    __m512i clear = _mm512_add_epi32(base, _mm512_mullo_epi32(scale, _mm512_set1_epi32((int)digits)));
+    __m512i set = _mm512_add_epi32(base, _mm512_mullo_epi32(scale, _mm512_set1_epi32((int)(digits + step))));
     LB_UNROLL for (int j = 0; j < 4; j++) {
-        __m512i at = lb_table_index(x, 2 * j);
-        __mmask64 third = _mm512_test_epi8_mask(h, lb_bytes(1u << (4 * (s % 2) + j)));
-        w[j] = _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(low, at), third, high, at);
+        __m512i at = lb_table_index(load_two(block, s, j), two_bits(s));
+        __mmask64 third = _mm512_test_epi8_mask(load_third(block, s, j), lb_bytes(1u << third_bit(s)));
+        w[j] = _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(clear, at), third, set, at);
     }
 }
 
 LB_INLINE __m512i folded_start(const lb_act_q8_256 *a) { return _mm512_set1_epi32(a->neg127); }
 
 static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head) {
-    uint8_t codes[256], third[256], sc[16];
-    for (int e = 0; e < 256; e++) {
-        codes[e] = (uint8_t)(native[32 + 32 * (e / 128) + e % 32] >> (e % 128 / 32 * 2) & 3);
-        third[e] = (uint8_t)(native[e % 32] >> (e / 32) & 1);
-    }
-    for (int s = 0; s < 16; s++) {
-        uint32_t v = 0, h = 0;
-        for (int j = 0; j < 4; j++) {
-            v |= lb_code4(codes, 4 * s + j) << (2 * j);
-            h |= lb_code4(third, 4 * s + j) << (4 * (s % 2) + j);
-        }
-        *lb_lane(block, s, r) = v;
-        *lb_lane(block + HIGH, s / 2, r) |= h;
+    uint8_t codes[256], sc[16];
+    for (int e = 0; e < 256; e++)
+        codes[e] = (uint8_t)((native[32 + 32 * (e / 128) + e % 32] >> (e % 128 / 32 * 2) & 3)
+                             | (native[e % 32] >> (e / 32) & 1) << 2);
+    for (int g = 0; g < 64; g++) {
+        int s = g / 4, j = g % 4;
+        bool lowest = third_bit(s) < two_bits(s);
+        uint32_t v = lb_code4(codes, g), two = (lowest ? v >> 1 : v) & 0x03030303u;
+        uint32_t third = ((lowest ? v : v >> 2) & 0x01010101u) << third_bit(s);
+        *lb_lane(block, s / 4 * 4 + j, r) |= two << two_bits(s);
+        *lb_lane(block + HIGH, s / 8 * 4 + j, r) |= s / 4 % 2 ? third >> 6 | third << 26 : third;
     }
     for (int j = 0; j < 16; j++)
         sc[j] = (uint8_t)((native[96 + j % 8] >> (j / 8 * 4) & 15) | (native[104 + j % 4] >> (j / 4 * 2) & 3) << 4);
@@ -82,15 +119,16 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 
 #define SUBS 16
 #define PAIRS 0
-#define CENTRED 1
+#define CENTRED 0
 #define FOLDED 1
+#define PAIRED 1
 #define SHAPE shape
 #include "rows16_gemm.h"
 
 const lb_kernel lb_kernel_gemm_q3_k_avx512 = {
     .name = "gemm.q3_k.avx512",
     .format = "q3_k",
-    .about = "rows16 panels; vpdpbusd; scales applied in int32, from 5 columns on folded into byte codes; f32 once per "
+    .about = "rows16 panels; vpdpbusd; scales applied in int32, from 9 columns on folded into byte codes; f32 once per "
              "256",
     ROWS16_KERNEL,
 };

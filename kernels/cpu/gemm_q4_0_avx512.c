@@ -17,10 +17,6 @@ static size_t panel_bytes(const lb_quantizer *q, int64_t k) {
     return g32_panel_bytes(FORMAT, k);
 }
 
-static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
-    return (size_t)((n + 15) / 16) * panel_bytes(q, k);
-}
-
 /* The scale (f16), then byte j holds elements j (low nibble) and j + 16. */
 static void unpack(const g32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale) {
     (void)f;
@@ -37,34 +33,16 @@ static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t
     g32_repack(FORMAT, unpack, BLOCK_BYTES, native, n, k, row0, row1, dst);
 }
 
-static const lb_layout layout = { .name = "rows16", .size_bytes = size_bytes, .repack = repack, .row_multiple = 16 };
-static const lb_panel panel_ops = {
-    .rows = 16,
-    .max_cols = LB_PANEL_MAX_COLS,
-    .run = run,
-    .panel_bytes = panel_bytes,
-    .act_prepare = lb_act_q8_32_prepare,
-    .act_bytes = lb_act_q8_32_bytes,
-    .act_kind = LB_ACT_KIND_Q8_32,
-};
-LB_GEMM_PANEL(panel_ops)
+LB_ROWS16_PANEL(lb_act_q8_32_prepare, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_32)
 
 const lb_kernel lb_kernel_gemm_q4_0_avx512 = {
     .name = "gemm.q4_0.avx512",
-    .op = "gemm",
-    .device = "cpu",
     .about = "rows16 panels; vpdpbusd over nibbles, whose offset of 8 sums of activations take back, f32 once per 32",
-    .source = "luabench",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI,
     .format = "q4_0",
-    .layout = &layout,
     .act = LB_ACT_Q8_32,
     .acc = LB_ACC_I32_F32,
     .compute = LB_COMPUTE_INT8,
     G32_TOLERANCE,
-    .priority = 20,
-    .panel = &panel_ops,
-    .phases = lb_gemm_panel_phases,
-    .workspace_bytes = workspace_bytes,
-    .launch = launch,
+    LB_ROWS16_KERNEL,
 };

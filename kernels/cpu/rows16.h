@@ -60,6 +60,9 @@ LB_INLINE __m512i lb_field(__m512i v, int bits, uint32_t mask) {
 /* The bit position of sub-block i % 4 in its dword of scale bytes. */
 LB_INLINE int lb_scale_shift(int i) { return (i & 3) == 1 ? 16 : (i & 3) == 2 ? 8 : (i & 3) * 8; }
 
+/* Where the codes of a pair of sub-blocks lie in their bytes: times 2 to these powers. */
+typedef struct lb_pair_place { int even, odd; } lb_pair_place;
+
 /* Indexes into tables of 4 rows x 4 entries in each 128-bit lane, by the 2-bit codes at `bits` of every byte. */
 LB_INLINE __m512i lb_table_index(__m512i codes, int bits) {
     const __m512i row = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);

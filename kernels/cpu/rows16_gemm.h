@@ -5,12 +5,21 @@
  *   PAIRS               pairs of minima: SUBS / 2, or 0 for formats without
  *   CENTRED             1 = the codes' offset is taken out by starting sub-block s from neg32[s] of the activations
  *   FOLDED              1 = the scale times the code fits a byte: many columns use codes that include the scale
+ *   PAIRED              1 = few columns take sub-blocks of 16 in pairs, their sums as two int16
  *   SHAPE               its lb_rows16_shape
  *   block_regs          { __m512i scale[4]; __m512 d, dmin; }: one block's scales in registers
  *   open_block(block, head, regs)
+ * unless PAIRED:
  *   sub_codes(block, s, w)           the 64 / SUBS vectors of u8 codes of sub-block s
  *   sub_scale(regs, s)               its scale, one i32 a lane
  *   block_sum(sum)                   the block's integer sum from that of scale * sub-block
+ * if PAIRED (then FOLDED too):
+ *   pair_codes(block, i, even, odd)  codes of sub-blocks 2i and 2i + 1, still at their place in the byte, that is
+ *   pair_places(i)                   times 2 to these powers
+ *   pair_scales(regs, i)             two int16 a lane
+ *   pair_others(regs, i)             what meets the pair's sums of activations, two int16 a lane
+ *   close_block(sum, other)          from the sums of both to the block's, and to that of the minima
+ * and
  *   min_pair(regs, i)                if PAIRS
  *   folded_codes(block, regs, s, w), folded_start(act)    if FOLDED
  *
@@ -19,9 +28,8 @@
 #include "gemm_panel.h"
 #include "rows16.h"
 
-enum { SUB_VECTORS = 64 / SUBS, MOST_COLS = 16, TILE_COLS = FOLDED ? 16 : 12, FEW_MOST = 8,
-       /* up to here decoding in registers is the faster way (measured) */
-       FEW_COLS = FOLDED && CENTRED ? 6 : 8 };
+enum { SUB_VECTORS = 64 / SUBS, MOST_COLS = 16, TILE_COLS = FOLDED ? 16 : 12,
+       FEW_MOST = 8 }; /* up to here decoding in registers is the faster way (measured) */
 
 /* acc + da * (d * sum - dmin * minsum), each step rounded once. */
 LB_INLINE __m512 add_block(__m512 acc, __m512i sum, __m512i minsum, __m512 d, __m512 dmin, float da) {
@@ -40,40 +48,76 @@ LB_INLINE const lb_act_q8_256 *act_block(const void *act, size_t stride, int64_t
 
 /* ---- few columns: codes stay in registers, and every weight byte is read once ---- */
 
+/* A loop over the columns, unrolled: `cols` is a constant wherever it stands. */
+#define EACH_FEW LB_UNROLL for (int c = 0; c < cols; c++)
+
+#if PAIRED
+/* A pair's sums, below 2^15 each, become two int16 and meet their scales in one vpdpwssd. Codes are masked, not
+ * shifted: their place in the byte is made up for once a sub-block, in bringing the sums together. */
+LB_INLINE void add_pair(const uint8_t *block, const block_regs *regs, int i, const void *act, size_t stride, int64_t b,
+                        __m512i *sum, const int cols) {
+    __m512i w[2][4], even[FEW_MOST], odd[FEW_MOST];
+    const lb_pair_place place = pair_places(i);
+    pair_codes(block, i, w[0], w[1]);
+    EACH_FEW even[c] = odd[c] = _mm512_setzero_si512();
+    LB_UNROLL for (int j = 0; j < 4; j++) EACH_FEW {
+        const int8_t *q = act_block(act, stride, b, c)->q + 32 * i + 4 * j;
+        even[c] = lb_dot4(even[c], w[0][j], q);
+        odd[c] = lb_dot4(odd[c], w[1][j], q + 16);
+    }
+    __m512i scales = pair_scales(regs, i);
+    EACH_FEW {
+        __m512i low = place.even ? _mm512_srli_epi32(even[c], (unsigned)place.even) : even[c];
+        __m512i high = _mm512_slli_epi32(odd[c], (unsigned)(16 - place.odd));
+        sum[c] = _mm512_dpwssd_epi32(sum[c], _mm512_mask_mov_epi16(low, 0xaaaaaaaa, high), scales);
+    }
+}
+#endif
+
+/* The integer sums of `cols` columns over one block. */
+LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void *act, size_t stride, int64_t b,
+                        __m512i *sum, __m512i *minsum, const int cols) {
+    EACH_FEW sum[c] = minsum[c] = _mm512_setzero_si512();
+#if PAIRED
+    LB_UNROLL for (int i = 0; i < SUBS / 2; i++) add_pair(block, regs, i, act, stride, b, sum, cols);
+    LB_UNROLL for (int i = 0; i < SUBS / 2; i++) {
+        __m512i others = pair_others(regs, i);
+        EACH_FEW minsum[c] = lb_dot2(minsum[c], others, pair_sums(act_block(act, stride, b, c), i));
+    }
+    EACH_FEW close_block(&sum[c], &minsum[c]);
+#else
+    LB_UNROLL for (int s = 0; s < SUBS; s++) {
+        __m512i w[SUB_VECTORS], sub[FEW_MOST];
+        sub_codes(block, s, w);
+        EACH_FEW sub[c] = CENTRED ? lb_spread(&act_block(act, stride, b, c)->neg32[s]) : _mm512_setzero_si512();
+        LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++)
+            EACH_FEW sub[c] = lb_dot4(sub[c], w[j], act_block(act, stride, b, c)->q + 4 * (s * SUB_VECTORS + j));
+        __m512i scale = sub_scale(regs, s);
+        EACH_FEW sum[c] = _mm512_add_epi32(sum[c], _mm512_mullo_epi32(sub[c], scale));
+    }
+    EACH_FEW sum[c] = block_sum(sum[c]);
+#if PAIRS
+    LB_UNROLL for (int i = 0; i < PAIRS; i++) {
+        __m512i pair = min_pair(regs, i);
+        EACH_FEW minsum[c] = lb_dot2(minsum[c], pair, pair_sums(act_block(act, stride, b, c), i));
+    }
+#endif
+#endif
+}
+
 LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out, int64_t out_stride,
                    const int cols) {
     const uint8_t *block = panel + lb_rows16_head_bytes(SHAPE, k);
     __m512 acc[FEW_MOST];
-    LB_UNROLL for (int c = 0; c < cols; c++) acc[c] = _mm512_setzero_ps();
+    EACH_FEW acc[c] = _mm512_setzero_ps();
     for (int64_t b = 0; b < k / 256; b++, block += SHAPE.block_bytes) {
         block_regs regs;
         open_block(block, panel + 32 * b, &regs);
         __m512i sum[FEW_MOST], minsum[FEW_MOST];
-        LB_UNROLL for (int c = 0; c < cols; c++) sum[c] = minsum[c] = _mm512_setzero_si512();
-        LB_UNROLL for (int s = 0; s < SUBS; s++) {
-            __m512i w[SUB_VECTORS], sub[FEW_MOST];
-            sub_codes(block, s, w);
-            LB_UNROLL for (int c = 0; c < cols; c++)
-                sub[c] = CENTRED ? lb_spread(&act_block(act, stride, b, c)->neg32[s]) : _mm512_setzero_si512();
-            LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++)
-                LB_UNROLL for (int c = 0; c < cols; c++)
-                    sub[c] = lb_dot4(sub[c], w[j], act_block(act, stride, b, c)->q + 4 * (s * SUB_VECTORS + j));
-            __m512i scale = sub_scale(&regs, s);
-            LB_UNROLL for (int c = 0; c < cols; c++)
-                sum[c] = _mm512_add_epi32(sum[c], _mm512_mullo_epi32(sub[c], scale));
-        }
-#if PAIRS
-        LB_UNROLL for (int i = 0; i < PAIRS; i++) {
-            __m512i pair = min_pair(&regs, i);
-            LB_UNROLL for (int c = 0; c < cols; c++)
-                minsum[c] = lb_dot2(minsum[c], pair, pair_sums(act_block(act, stride, b, c), i));
-        }
-#endif
-        LB_UNROLL for (int c = 0; c < cols; c++)
-            acc[c] = add_block(acc[c], block_sum(sum[c]), minsum[c], regs.d, regs.dmin,
-                               act_block(act, stride, b, c)->d);
+        few_sums(block, &regs, act, stride, b, sum, minsum, cols);
+        EACH_FEW acc[c] = add_block(acc[c], sum[c], minsum[c], regs.d, regs.dmin, act_block(act, stride, b, c)->d);
     }
-    LB_UNROLL for (int c = 0; c < cols; c++) _mm512_storeu_ps(out + c * out_stride, acc[c]);
+    EACH_FEW _mm512_storeu_ps(out + c * out_stride, acc[c]);
 }
 
 /* ---- many columns: a block of 16 x 256 is expanded to bytes in L1 once and meets all of them ---- */
@@ -254,7 +298,7 @@ static const few_fn fews[FEW_MOST + 1] = { NULL, few_1, few_2, few_3, few_4, few
 static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
                 float *out, int64_t out_stride) {
     (void)q;
-    if (cols <= FEW_COLS) fews[cols](panel, act, stride, k, out, out_stride);
+    if (cols <= FEW_MOST) fews[cols](panel, act, stride, k, out, out_stride);
     else many(panel, act, stride, k, cols, out, out_stride);
 }
 
