@@ -80,6 +80,7 @@ typedef struct lb_oracle_in {
 typedef struct lb_op {
     const char *name;                     /* "gemm" */
     const char *about;                    /* one line, and the formula */
+    bool fused;                           /* does what several operations do: a plan with one is of mode "fused" */
     const lb_operand_spec *operands;      /* ends with name == NULL */
     const lb_param_spec *params;          /* ends with name == NULL; may be NULL */
     /* dtype and dims of a LB_WRITE operand that the caller left out, from the others. */

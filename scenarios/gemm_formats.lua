@@ -15,6 +15,8 @@ return lb.scenario {
   group = "m",
   baseline = { quant = "f32" },
   case = function(g, opt)
+    if opt.dtype ~= "f32" then error(("--dtype %s: x and unquantized weights are f32"):format(opt.dtype), 0) end
+    if g.m < 1 then error(("--m %s: a product of no rows has no time"):format(g.m), 0) end
     local w = lb.randn({ opt.n, g.k }, { seed = opt.seed, device = opt.device })
     local x = lb.randn({ g.m, g.k }, { seed = opt.seed + 1, device = opt.device })
     local packed, quantized = w, nil

@@ -5,6 +5,7 @@
 -- All strategies work on the same original weights, the same routing and the same inputs. What each one launched is in
 -- its record's `path`; how far its output is from the original weights' is in `quantization_error`.
 local lb = require "luabench"
+local formats_of = require "luabench.moe.formats"
 local job_of = require "luabench.moe.job"
 local layer_of = require "luabench.moe.layer"
 local model_table = require "luabench.moe.model"
@@ -16,15 +17,20 @@ local steps = require "luabench.moe.steps"
 local STRATEGIES = { "slow_path", "fast_uniform", "fast_mixed", "hybrid", "max_bits_padded", "auto" }
 local KERNEL_FORMATS = { "auto", "k", "uniform" }
 
+local TOKENS = { 1, 4, 16, 64, 256 }
+
 local layers = {} -- by key, so that the cases of one process share prepared weights
 
-local function layer_for(opt)
-  local overrides = {
+local function overrides_of(opt)
+  return {
     hidden = opt.hidden_dim, intermediate = opt.intermediate_dim, experts = opt.num_experts, top_k = opt.top_k,
     formats = opt.formats ~= "auto" and opt.formats or nil,
   }
+end
+
+local function layer_for(opt)
   local layer = layer_of.new(lb.model_table(opt.model), {
-    seed = opt.seed, device = opt.device, overrides = overrides, uniform_bits = opt.uniform_bits,
+    seed = opt.seed, device = opt.device, overrides = overrides_of(opt), uniform_bits = opt.uniform_bits,
   })
   layers[layer.key] = layers[layer.key] or layer
   return layers[layer.key]
@@ -33,6 +39,14 @@ end
 local function tokens_of(opt)
   if opt.batch_size or opt.seq_len then return { (opt.batch_size or 1) * (opt.seq_len or 1) } end
   return opt.tokens
+end
+
+-- Tokens are whole numbers from 1: a check for the option.
+local function whole_tokens(list)
+  for _, n in ipairs(list) do
+    if n < 1 or n ~= math.floor(n) then return false, "whole numbers from 1, separated by commas" end
+  end
+  return true
 end
 
 --- Rows from which a class is grouped: the number given, or the fastest of a few, measured.
@@ -161,12 +175,54 @@ local function case(axes, opt)
   }
 end
 
+local function check_strategy(name)
+  local s = lb.strategy(name)
+  local good = type(s) == "table" and s.name == name and type(s.record) == "function" and type(s.weights) == "table"
+  if not good then
+    error(("strategy %q: its file should return { name = %q, about =, weights = { sets }, record = function(plan, job) }")
+      :format(name, name), 0)
+  end
+  return s
+end
+
+--- The mixed weights' formats must divide K: hidden for gate and up, intermediate for down.
+local function check_formats(model)
+  for _, tuple in ipairs(model.tuples) do
+    for i, projection in ipairs(model_table.projections) do
+      local recipe = formats_of.recipe(model.formats, tuple[i])
+      local multiple, k = lb.quantizer(recipe).k_multiple, projection == "down" and model.intermediate or model.hidden
+      if k % multiple ~= 0 then
+        error(("model '%s': %s takes K in multiples of %d, but that of %s is %d; other formats: --formats %s")
+          :format(model.name, recipe, multiple, projection, k, model.formats == "k" and "uniform" or "k"), 0)
+      end
+    end
+  end
+end
+
+--- What no case could run with is an error of the command line, before any case.
+local function check_options(opt)
+  if opt.dtype ~= "f32" then error(("--dtype %s: the layer's activations are f32"):format(opt.dtype), 0) end
+  if (opt.batch_size or opt.seq_len) and table.concat(opt.tokens, ",") ~= table.concat(TOKENS, ",") then
+    error("--tokens and --batch-size with --seq-len both give the tokens; expected one of them", 0)
+  end
+  local model = model_table.resolve(lb.model_table(opt.model), overrides_of(opt))
+  local mixed = false
+  for _, name in ipairs(opt.strategies) do
+    for _, set in ipairs(check_strategy(name).weights) do mixed = mixed or set == "mixed" end
+  end
+  if mixed then check_formats(model) end
+  for _, text in ipairs(opt.routing) do
+    local routing = routing_of.parse(text)
+    if routing.kind == "file" then routing_of.make(routing, model, math.max(unpack(tokens_of(opt))), opt.seed) end
+  end
+end
+
 return lb.scenario {
   about = "MoE layer with mixed-bits experts: six strategies on the same weights, routing and inputs",
   options = {
     model = { "model table: a file in lua/models/", "synthetic" },
     strategies = { "which strategies to run", STRATEGIES },
-    tokens = { "tokens in the batch", { 1, 4, 16, 64, 256 } },
+    tokens = { help = "tokens in the batch", default = TOKENS, type = "list", check = whole_tokens },
     routing = { "routing: " .. routing_of.about, { "router" } },
     threshold = { help = "hybrid: least rows of a class that is grouped; auto measures", default = "8", type = "string",
                   check = function(v)
@@ -185,9 +241,7 @@ return lb.scenario {
     top_k = { help = "instead of the model's experts per token", type = "integer", min = 1, max = 64 },
   },
   grid = function(opt)
-    for _, name in ipairs(opt.strategies) do lb.strategy(name) end
-    for _, text in ipairs(opt.routing) do routing_of.parse(text) end
-    model_table.resolve(lb.model_table(opt.model))
+    check_options(opt)
     return lb.grid { { "routing", opt.routing }, { "tokens", tokens_of(opt) }, { "strategy", opt.strategies } }
   end,
   case = case,

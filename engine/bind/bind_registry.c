@@ -235,6 +235,7 @@ static int ops(lua_State *L) {
         lua_newtable(L);
         bind_set_string(L, "name", op->name);
         bind_set_string(L, "about", op->about);
+        bind_set_boolean(L, "fused", op->fused);
         push_operands(L, op);
         lua_setfield(L, -2, "operands");
         lua_newtable(L);

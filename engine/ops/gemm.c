@@ -38,7 +38,7 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *weights = lb_op_item(a, LB_GEMM_W, pick);
     double m = (double)x->dims[0], k = (double)x->dims[1], n = (double)weights->dims[0];
     w->flops = 2.0 * m * n * k;
-    w->bytes = lb_op_bytes(x) + lb_op_bytes(weights) + lb_op_bytes(lb_arg(a, LB_GEMM_OUT));
+    w->bytes = m > 0 ? lb_op_bytes(x) + lb_op_bytes(weights) + lb_op_bytes(lb_arg(a, LB_GEMM_OUT)) : 0;
     w->items = m;
     w->item = "row";
 }
@@ -56,6 +56,11 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     return s;
 }
 
+/* No rows, nothing read. */
+static void touch(const lb_args *a, int32_t pick, lb_touch_fn fn, void *ctx) {
+    if (lb_arg(a, LB_GEMM_X)->dims[0] > 0) fn(ctx, lb_op_item(a, LB_GEMM_W, pick));
+}
+
 static const lb_operand_spec operands[] = {
     { "x", LB_READ, false, false, "[M, K] f32, activations" },
     { "w", LB_WEIGHT, false, true, "[N, K] of any float type or quantizer; a list is indexed by `pick`" },
@@ -70,5 +75,6 @@ const lb_op lb_op_gemm = {
     .infer = infer,
     .check = check,
     .work = work,
+    .touch = touch,
     .oracle = oracle,
 };

@@ -171,6 +171,7 @@ static const lb_param_spec params[] = {
 
 const lb_op lb_op_moe_ffn = {
     .name = "moe_ffn",
+    .fused = true,
     .about = "h = silu(gate x) * (up x), y = down h, for every routed row of the experts of one class",
     .operands = operands,
     .params = params,

@@ -3,7 +3,7 @@
  * The codes and scales are LB_ACT_Q8_256's, bit for bit. The sums are what the kernels need to take the offsets and
  * minima of the weight formats out of the inner loop; each format reads one of them:
  *   sum16, sum32: sums of 16 / 32 codes, multiplied in pairs with the minima of q2_k / q4_k and q5_k;
- *   neg32: -32 times sum16, where q6_k (codes - 32) and q3_k (codes - 4, held times 8) start a sub-block;
+ *   neg32: -32 times sum16, where q6_k (codes - 32) starts a sub-block;
  *   neg127: -127 times the sum of all, where q3_k starts when its scales are folded into the weights. */
 #pragma once
 #include <stddef.h>

@@ -92,6 +92,7 @@ static void launch(const lb_args *a, const lb_launch *l) {
     const problem p = { .x = lb_tensor_f32(x), .w = lb_tensor_f32(w), .out = lb_tensor_data(lb_arg(a, LB_GEMM_OUT)),
                         .m = x->dims[0], .n = w->dims[0], .k = x->dims[1] };
     int64_t begin, end;
+    if (p.m == 0 || p.n == 0) return;
     if (p.k == 0) {
         lb_split(p.m * p.n, 16, l->part, l->parts, &begin, &end);
         for (int64_t i = begin; i < end; i++) p.out[i] = 0;

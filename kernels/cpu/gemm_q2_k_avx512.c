@@ -16,16 +16,15 @@ typedef struct block_regs { __m512i scale[4]; __m512 d, dmin; } block_regs;
 
 LB_INLINE void open_block(const uint8_t *block, const uint8_t *head, block_regs *regs) {
     (void)head;
-    LB_UNROLL for (int i = 0; i < 4; i++) regs->scale[i] = lb_load_ahead(block + SCALES + 64 * i);
+    LB_UNROLL for (int i = 0; i < 4; i++) regs->scale[i] = _mm512_load_si512(block + SCALES + 64 * i);
     regs->d = lb_load_f16x16(block + D);
     regs->dmin = lb_load_f16x16(block + D + 32);
-    _mm_prefetch((const char *)block + D + LB_PREFETCH_BYTES, _MM_HINT_T0);
 }
 
 LB_INLINE void pair_codes(const uint8_t *block, int i, __m512i *even, __m512i *odd) {
     LB_UNROLL for (int j = 0; j < 4; j++) {
         const uint8_t *p = block + 64 * (4 * (i / 2) + j);
-        __m512i x = i % 2 ? _mm512_load_si512(p) : lb_load_ahead(p);
+        __m512i x = i % 2 ? _mm512_load_si512(p) : _mm512_load_si512(p);
         even[j] = lb_field(x, 0, i % 2 ? 0x30 : 0x03);
         odd[j] = lb_field(x, 0, i % 2 ? 0xc0 : 0x0c);
     }
@@ -62,7 +61,7 @@ LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s,
     __m512i table = _mm512_mullo_epi32(sub_scale(regs, s), _mm512_set1_epi32(0x03020100));
     LB_UNROLL for (int j = 0; j < 4; j++) {
         const uint8_t *p = block + 64 * (4 * (s / 4) + j);
-        __m512i x = s % 4 ? _mm512_load_si512(p) : lb_load_ahead(p);
+        __m512i x = s % 4 ? _mm512_load_si512(p) : _mm512_load_si512(p);
         w[j] = _mm512_shuffle_epi8(table, lb_table_index(x, 2 * (s % 4)));
     }
 }

@@ -18,7 +18,7 @@
  * sub-blocks cost nothing inside. */
 #include "rows16.h"
 
-enum { HIGH = 16 * 64, SCALES = 24 * 64 };
+enum { SCALES = 24 * 64 };
 static const lb_rows16_shape shape = { .native_bytes = 110, .block_bytes = 108 * 16, .head = true };
 
 typedef struct block_regs { __m512i scale[4]; __m512 d, dmin; } block_regs;
@@ -36,15 +36,17 @@ LB_INLINE int third_bit(int s) {
 }
 LB_INLINE int two_bits(int s) { return s % 4 == 1 ? 4 : s % 4 == 2 ? 2 : s % 4 * 2; }
 
-/* Vector j of the two bits, and of the third ones, for sub-blocks s / 4 * 4 to s / 4 * 4 + 3. */
+/* Which vector of the block is number j of the two bits, and of the third ones, for sub-blocks s / 4 * 4 to
+ * s / 4 * 4 + 3: in the order of their use, third bits lie between the two vectors of two bits that they serve. */
+LB_INLINE int two_vector(int s, int j) { return 12 * (s / 8) + 8 * (s / 4 % 2) + j; }
+LB_INLINE int third_vector(int s, int j) { return 12 * (s / 8) + 4 + j; }
+
 LB_INLINE __m512i load_two(const uint8_t *block, int s, int j) {
-    const uint8_t *p = block + 64 * (s / 4 * 4 + j);
-    return s % 4 ? _mm512_load_si512(p) : lb_load_ahead(p);
+    return _mm512_load_si512(block + 64 * two_vector(s, j));
 }
 
 LB_INLINE __m512i load_third(const uint8_t *block, int s, int j) {
-    const uint8_t *p = block + HIGH + 64 * (s / 8 * 4 + j);
-    __m512i h = s % 8 ? _mm512_load_si512(p) : lb_load_ahead(p);
+    __m512i h = _mm512_load_si512(block + 64 * third_vector(s, j));
     return s / 4 % 2 ? _mm512_rol_epi32(h, 6) : h;
 }
 
@@ -107,8 +109,8 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
         bool lowest = third_bit(s) < two_bits(s);
         uint32_t v = lb_code4(codes, g), two = (lowest ? v >> 1 : v) & 0x03030303u;
         uint32_t third = ((lowest ? v : v >> 2) & 0x01010101u) << third_bit(s);
-        *lb_lane(block, s / 4 * 4 + j, r) |= two << two_bits(s);
-        *lb_lane(block + HIGH, s / 8 * 4 + j, r) |= s / 4 % 2 ? third >> 6 | third << 26 : third;
+        *lb_lane(block, two_vector(s, j), r) |= two << two_bits(s);
+        *lb_lane(block, third_vector(s, j), r) |= s / 4 % 2 ? third >> 6 | third << 26 : third;
     }
     for (int j = 0; j < 16; j++)
         sc[j] = (uint8_t)((native[96 + j % 8] >> (j / 8 * 4) & 15) | (native[104 + j % 4] >> (j / 4 * 2) & 3) << 4);

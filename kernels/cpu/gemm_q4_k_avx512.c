@@ -15,12 +15,11 @@ LB_INLINE void open_block(const uint8_t *block, const uint8_t *head, block_regs 
     lb_unpack6(block + SCALES, regs->scale);
     regs->d = lb_load_f16x16(block + D);
     regs->dmin = lb_load_f16x16(block + D + 32);
-    _mm_prefetch((const char *)block + D + LB_PREFETCH_BYTES, _MM_HINT_T0);
 }
 
 LB_INLINE void sub_codes(const uint8_t *block, int s, __m512i *w) {
     LB_UNROLL for (int j = 0; j < 4; j++) {
-        __m512i x = lb_load_ahead(block + 64 * (4 * s + j));
+        __m512i x = _mm512_load_si512(block + 64 * (4 * s + j));
         w[j] = lb_field(x, 0, 0x0f);
         w[4 + j] = lb_field(x, 4, 0x0f);
     }

@@ -16,13 +16,12 @@ LB_INLINE void open_block(const uint8_t *block, const uint8_t *head, block_regs 
     lb_unpack6(block + SCALES, regs->scale);
     regs->d = lb_load_f16x16(block + D);
     regs->dmin = lb_load_f16x16(block + D + 32);
-    _mm_prefetch((const char *)block + D + LB_PREFETCH_BYTES, _MM_HINT_T0);
 }
 
 LB_INLINE void sub_codes(const uint8_t *block, int s, __m512i *w) {
-    __m512i h = lb_load_ahead(block + HIGH + 64 * s), fifth = lb_bytes(0x10);
+    __m512i h = _mm512_load_si512(block + HIGH + 64 * s), fifth = lb_bytes(0x10);
     LB_UNROLL for (int j = 0; j < 4; j++) {
-        __m512i x = lb_load_ahead(block + 64 * (4 * s + j));
+        __m512i x = _mm512_load_si512(block + 64 * (4 * s + j));
         __m512i low = _mm512_slli_epi32(h, (unsigned)(4 - j)), high = _mm512_srli_epi32(h, (unsigned)j);
         w[j] = _mm512_ternarylogic_epi32(lb_field(x, 0, 0x0f), low, fifth, 0xf8); /* a | (b & c) */
         w[4 + j] = _mm512_ternarylogic_epi32(lb_field(x, 4, 0x0f), high, fifth, 0xf8);

@@ -1,25 +1,25 @@
 /* gemm_q6_k_avx512.c: gemm over q6_k weights in rows16 panels: w = d * sc * (q - 32), 6-bit q, int8 sc, sub-blocks
  * of 16.
  *
- * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (3328 bytes; with its d as large as native): 32 vectors
- * of low bits, vector 2s + j holding groups 4s + j (low nibble) and 4s + 2 + j (high); 16 vectors of high bits, bits
- * 2j of vector s for group 4s + j; 4 vectors of scales. */
+ * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (3328 bytes; with its d as large as native): 3 vectors a
+ * sub-block s, in the order of their use: 2 of low bits, vector j holding groups 4s + j (low nibble) and 4s + 2 + j
+ * (high), and one of high bits, bits 2j for group 4s + j; then 4 vectors of scales. */
 #include "rows16.h"
 
-enum { HIGH = 32 * 64, SCALES = 48 * 64 };
+enum { SCALES = 48 * 64 };
 static const lb_rows16_shape shape = { .native_bytes = 210, .block_bytes = 208 * 16, .head = true };
 
 typedef struct block_regs { __m512i scale[4]; __m512 d, dmin; } block_regs;
 
 LB_INLINE void open_block(const uint8_t *block, const uint8_t *head, block_regs *regs) {
-    LB_UNROLL for (int i = 0; i < 4; i++) regs->scale[i] = lb_load_ahead(block + SCALES + 64 * i);
+    LB_UNROLL for (int i = 0; i < 4; i++) regs->scale[i] = _mm512_load_si512(block + SCALES + 64 * i);
     regs->d = lb_load_f16x16(head);
     regs->dmin = _mm512_setzero_ps();
 }
 
 LB_INLINE void sub_codes(const uint8_t *block, int s, __m512i *w) {
-    __m512i x0 = lb_load_ahead(block + 128 * s), x1 = lb_load_ahead(block + 128 * s + 64), top = lb_bytes(0x30);
-    __m512i h = lb_load_ahead(block + HIGH + 64 * s);
+    __m512i x0 = _mm512_load_si512(block + 192 * s), x1 = _mm512_load_si512(block + 192 * s + 64), top = lb_bytes(0x30);
+    __m512i h = _mm512_load_si512(block + 192 * s + 128);
     w[0] = _mm512_ternarylogic_epi32(lb_field(x0, 0, 0x0f), _mm512_slli_epi32(h, 4), top, 0xf8); /* a | (b & c) */
     w[1] = _mm512_ternarylogic_epi32(lb_field(x1, 0, 0x0f), _mm512_slli_epi32(h, 2), top, 0xf8);
     w[2] = _mm512_ternarylogic_epi32(lb_field(x0, 4, 0x0f), h, top, 0xf8);
@@ -42,9 +42,9 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
     for (int s = 0; s < 16; s++) {
         uint32_t v = 0;
         for (int j = 0; j < 2; j++)
-            *lb_lane(block, 2 * s + j, r) = lb_code4(low, 4 * s + j) | lb_code4(low, 4 * s + 2 + j) << 4;
+            *lb_lane(block, 3 * s + j, r) = lb_code4(low, 4 * s + j) | lb_code4(low, 4 * s + 2 + j) << 4;
         for (int j = 0; j < 4; j++) v |= lb_code4(high, 4 * s + j) << (2 * j);
-        *lb_lane(block + HIGH, s, r) = v;
+        *lb_lane(block, 3 * s + 2, r) = v;
     }
     for (int i = 0; i < 4; i++) *lb_lane(block + SCALES, i, r) = lb_scale4(native + 192 + 4 * i);
     memcpy(head + 2 * r, native + 208, 2);

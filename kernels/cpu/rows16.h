@@ -72,7 +72,7 @@ LB_INLINE __m512i lb_table_index(__m512i codes, int bits) {
 
 /* Four vectors of 6-bit fields from three of bytes: see lb_pack6. */
 LB_INLINE void lb_unpack6(const uint8_t *p, __m512i t[4]) {
-    __m512i p0 = lb_load_ahead(p), p1 = lb_load_ahead(p + 64), p2 = lb_load_ahead(p + 128);
+    __m512i p0 = _mm512_load_si512(p), p1 = _mm512_load_si512(p + 64), p2 = _mm512_load_si512(p + 128);
     t[0] = lb_field(p0, 0, 0x3f);
     t[1] = lb_field(p1, 0, 0x3f);
     t[2] = lb_field(p2, 0, 0x3f);

@@ -29,7 +29,16 @@
 #include "rows16.h"
 
 enum { SUB_VECTORS = 64 / SUBS, MOST_COLS = 16, TILE_COLS = FOLDED ? 16 : 12,
-       FEW_MOST = 8 }; /* up to here decoding in registers is the faster way (measured) */
+       FEW_MOST = 8, /* up to here decoding in registers is the faster way (measured) */
+       AHEAD_BYTES = 8192 };
+
+/* Prefetches step i of `steps` of what stands AHEAD_BYTES behind the block: in the order of addresses, whatever
+ * the order of the loads, which is what the memory and its hardware prefetchers are fastest with. */
+LB_INLINE void ahead(const uint8_t *block, int i, int steps) {
+    const int lines = (int)(SHAPE.block_bytes / 64);
+    for (int l = lines * i / steps; l < lines * (i + 1) / steps; l++)
+        _mm_prefetch((const char *)block + AHEAD_BYTES + 64 * l, _MM_HINT_T0);
+}
 
 /* acc + da * (d * sum - dmin * minsum), each step rounded once. */
 LB_INLINE __m512 add_block(__m512 acc, __m512i sum, __m512i minsum, __m512 d, __m512 dmin, float da) {
@@ -58,6 +67,7 @@ LB_INLINE void add_pair(const uint8_t *block, const block_regs *regs, int i, con
                         __m512i *sum, const int cols) {
     __m512i w[2][4], even[FEW_MOST], odd[FEW_MOST];
     const lb_pair_place place = pair_places(i);
+    ahead(block, i, SUBS / 2);
     pair_codes(block, i, w[0], w[1]);
     EACH_FEW even[c] = odd[c] = _mm512_setzero_si512();
     LB_UNROLL for (int j = 0; j < 4; j++) EACH_FEW {
@@ -88,6 +98,7 @@ LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void
 #else
     LB_UNROLL for (int s = 0; s < SUBS; s++) {
         __m512i w[SUB_VECTORS], sub[FEW_MOST];
+        ahead(block, s, SUBS);
         sub_codes(block, s, w);
         EACH_FEW sub[c] = CENTRED ? lb_spread(&act_block(act, stride, b, c)->neg32[s]) : _mm512_setzero_si512();
         LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++)
@@ -134,6 +145,7 @@ static inline void expand(const uint8_t *block, const uint8_t *head, expanded *e
     open_block(block, head, &regs);
     LB_UNROLL for (int s = 0; s < SUBS; s++) {
         __m512i w[SUB_VECTORS];
+        ahead(block, s, SUBS);
 #if FOLDED
         folded_codes(block, &regs, s, w);
 #else

@@ -109,6 +109,15 @@ local function check_again(ctx, case, rec, axes, opt)
   end
 end
 
+-- The mode that really runs: a plan with a fused operation is "fused", whatever was asked; asking for "fused" where
+-- nothing is fused is no case.
+local function mode_of(opt, account)
+  local fused = false
+  for _, entry in ipairs(account.path) do fused = fused or sys.op_is_fused(entry.op) end
+  if opt.mode == "fused" and not fused then fail("nothing in this case is fused; --mode plan or eager runs it", "skipped") end
+  return opt.mode == "plan" and fused and "fused" or opt.mode
+end
+
 local function fill_work(rec, case, account)
   rec.path = account.path
   local own = case.work or {}
@@ -206,6 +215,7 @@ local function live(ctx, axes, rec, keep)
   sys.snapshot_outputs(case.plan)
   ctx.phase "account"
   local account = sys.account(case.plan)
+  rec.mode = mode_of(opt, account)
   fill_work(rec, case, account)
   ctx.phase "ceiling before"
   local types = compute_types(account)
@@ -214,7 +224,7 @@ local function live(ctx, axes, rec, keep)
   local samples = sys.measure(case.plan, measure_opts(opt, rec.cache))
   fill_time(rec, samples)
   if samples.rotation and samples.rotation.capped then
-    local why = ("memory holds only %d copies: what is read may still be in the cache"):format(samples.rotation.sets)
+    local why = ("only %d copies rotate, too few for weights this small or memory this short: they may still be in the cache"):format(samples.rotation.sets)
     rec.note = rec.note and rec.note .. "; " .. why or why
   end
   rec.memory.peak_bytes = (case.memory or {}).peak_bytes or sys.memory_peak()

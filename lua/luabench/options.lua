@@ -21,7 +21,7 @@ M.common = {
   { name = "dtype", type = "string", default = "f32", choices = { "f32", "f16", "bf16", "f64" }, case = true,
     help = "type of activations and unquantized weights" },
   { name = "mode", type = "string", default = "plan", choices = { "eager", "plan", "fused" }, case = true,
-    help = "how operations are launched: one by one, recorded, recorded with fused kernels" },
+    help = "how operations are launched: one by one, recorded, or only cases with fused kernels; a result says which ran" },
   { name = "cache", type = "string", default = "weights-cold", choices = { "weights-cold", "hot", "all-cold" },
     case = true, help = "what is in the caches when a run starts" },
   { name = "quick", type = "boolean", default = false, help = "precision 5 %, at most 0.5 s a case, short warm-up" },
@@ -149,7 +149,8 @@ local function check_choice(o, value)
   end
   local names = {}
   for i, c in ipairs(o.choices) do names[i] = tostring(c) end
-  return false, "one of " .. table.concat(names, ", "), suggest.nearest(value, names)[1]
+  local near = type(value) == "string" and suggest.nearest(value, names)[1] or nil
+  return false, "one of " .. table.concat(names, ", "), near
 end
 
 -- Elements of a list keep being numbers where they look like one and the default's are, or the list is of an axis.

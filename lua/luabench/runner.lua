@@ -174,7 +174,7 @@ function M.merge_processes(records)
   end
   t.samples = #pooled
   t.median = median_of(medians)
-  t.ci95 = across.ci95
+  t.ci95, t.precise = across.ci95, nil
   first.sol, first.ceilings, first.disturbance = middle.sol, middle.ceilings, merge_disturbance(records, middle)
   first.samples_ns, first.processes, first.marks = pooled, processes, #marks == #pooled and marks or nil
   life.fill_rates(first)

@@ -8,7 +8,7 @@
 --     baseline = { strategy = "slow_path" },      speed-up is against the case with these axes and else the same
 --     group    = "tokens",                        the table has a section per value of this axis
 --     sort     = "time" | axis | list of them,    order of the rows of a section (default: the grid's)
---     columns  = { "strategy", "time", ... },     what the table shows; names are in lua/outputs/table.lua, or
+--     columns  = { "strategy", "time", ... },     what the table shows; names are in luabench/columns.lua, or
 --                                                 { title=, field="metrics.regret.median", unit="%" }
 --     check    = function(plan, axes, opt) ... end,   more checks for every case, as extra_checks below
 --     finish   = function(cases) ... end,         called once with all records; may set case.metrics entries and

@@ -176,6 +176,14 @@ function M.is_plan(x) return is(x, "plan") end
 function M.is_tensor(x) return is(x, "tensor") end
 function M.plan_device(plan) return plan.device end
 function M.run_plan(plan) plan:run() end
+-- Does this operation do what several others do?
+function M.op_is_fused(name)
+  if not M.fused_ops then
+    M.fused_ops = {}
+    for key, op in pairs(core.ops()) do M.fused_ops[op.name or key] = op.fused end
+  end
+  return M.fused_ops[name] or false
+end
 function M.snapshot_updates(plan) plan:snapshot "updates" end
 function M.snapshot_outputs(plan) plan:snapshot "outputs" end
 -- True if the outputs are those of the snapshot; else false and where they differ.

@@ -4,6 +4,7 @@ local columns = require "luabench.columns"
 local M = { about = "aligned text for a terminal", endings = { "txt", "table" } }
 
 local CODES = { bold = "\27[1m", dim = "\27[2m", red = "\27[31m", yellow = "\27[33m", reset = "\27[0m" }
+local NOISY = "  noisy" -- after the last column
 local STATUS_COLOUR = { failed = "red", invalid = "red", crashed = "red", timeout = "red", skipped = "dim" }
 
 -- Characters, not bytes: continuation bytes of UTF-8 do not count.
@@ -38,6 +39,12 @@ end
 -- Takes columns out, the most spare first, until the rest fits; returns the rest, their widths and what is hidden.
 local function fit(cols, cases, limit)
   local hidden = {}
+  for _, c in ipairs(cases) do
+    if limit and c.status == "ok" and c.disturbance and c.disturbance.noisy then
+      limit = limit - width(NOISY)
+      break
+    end
+  end
   local list = {}
   for i, c in ipairs(cols) do list[i] = c end
   while true do
@@ -78,7 +85,7 @@ local function row_text(case, cols, widths, opts)
   end
   local line = table.concat(cells, "  ")
   if case.status == "ok" then
-    if case.disturbance and case.disturbance.noisy then line = line .. paint("  noisy", "yellow", opts.colour) end
+    if case.disturbance and case.disturbance.noisy then line = line .. paint(NOISY, "yellow", opts.colour) end
     return (line:gsub("%s+$", ""))
   end
   local reason = case.status .. (case.reason and ": " .. case.reason or "")

@@ -135,7 +135,7 @@ typedef struct gemm_case { const lb_kernel *kernel; const char *format; lb_tenso
 
 /* All M up to M_MAX by one reference; results must not depend on M or on the parts. */
 static void check_gemm(const gemm_case *c, lb_tensor *packed) {
-    static const int rows[] = { M_MAX, 33, 17, 16, 13, 8, 5, 3, 2, 1 };
+    static const int rows[] = { M_MAX, 33, 17, 16, 13, 8, 5, 3, 2, 1, 0 };
     lb_tensor *x = floats(M_MAX, c->k);
     double *w = values_of(c->w), *xs = malloc((size_t)c->k * sizeof *xs), *want = malloc(M_MAX * (size_t)c->n * 8);
     for (int m = 0; m < M_MAX; m++) {

@@ -203,6 +203,7 @@ function T.test_bad_model_tables_are_explained()
   end
   lu.assertErrorMsgContains("unknown field 'hiden'", broken { hiden = 1 })
   lu.assertErrorMsgContains("'top_k' is 9", broken { top_k = 9 })
+  lu.assertErrorMsgContains("'bits' gives formats to 3 experts, 'experts' is 8", broken { bits = { { count = 3, 6, 2, 3 } } })
   lu.assertErrorMsgContains("7-bit", broken { bits = { { 7, 2, 3 } } })
   lu.assertErrorMsgContains("router.score", broken { router = { score = "relu" } })
 end
@@ -210,7 +211,7 @@ end
 -- The widest of all projections, the shared expert's too: padding must never narrow.
 function T.test_padded_is_as_wide_as_the_shared_expert()
   local spec = { name = "wide", hidden = 256, intermediate = 256, experts = 2, shared = 1, top_k = 1,
-                 bits = { { 2, 2, 2 } }, shared_bits = { 8, 8, 8 } }
+                 bits = { { count = 2, 2, 2, 2 } }, shared_bits = { 8, 8, 8 } }
   lu.assertEquals(layer_of.new(spec, {}):widest(), 8)
 end
 

@@ -64,7 +64,7 @@ end
 --- Validates `spec` and returns a copy with defaults and
 --   tuples: array over experts of {gate, up, down} bits;  map: the format map;  shared_bits.
 -- `overrides` (hidden, intermediate, experts, top_k, formats) may replace sizes; with another number of experts the
--- mix keeps its proportions.
+-- mix keeps its proportions; without, the counts of `bits` must add up to it.
 function M.resolve(spec, overrides)
   check_fields(spec)
   local m = {}
@@ -95,6 +95,9 @@ function M.resolve(spec, overrides)
     total = total + t.count
   end
   if total == 0 then fail(m.name, "'bits' is empty") end
+  if total ~= m.experts and not (overrides and overrides.experts) then
+    fail(m.name, "'bits' gives formats to %d experts, 'experts' is %d", total, m.experts)
+  end
   local list = {}
   local seen = 0
   for _, t in ipairs(m.bits) do -- proportional share of m.experts, exact when total == experts
