@@ -248,7 +248,8 @@ return lb.scenario {
   baseline = { strategy = "slow_path" },
   group = "tokens",
   sort = "time",
-  columns = { "routing", "strategy", "time", "ci", "items", "speedup", "ceiling", "weights", "nmse", "quantization",
+  columns = { "routing", "strategy", "time", "ci", "items", "speedup", "ceiling",
+              { title = "streams", field = "sol.streamed_fraction", unit = "%" }, "weights", "nmse", "quantization",
               { title = "auto took", field = "metrics.chosen.name" },
               { title = "regret", field = "metrics.regret.median", unit = "%" } },
 }
