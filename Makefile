@@ -77,7 +77,13 @@ test: setup
 	@$(MAKE) --no-print-directory -j$(JOBS) sanitized
 	@BUILD=$(BUILD) bash tests/run.sh
 
-test-programs: $(TEST_BIN)
+test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so
+
+# Kernels made wrong on purpose, for tests/faults/faults.lua.
+$(BUILD)/tests/faulty_kernels.so: tests/faults/faulty_kernels.c $(wildcard engine/*.h engine/ops/*.h) $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,cc   $<)
+	$(Q)$(CC) $(LB_CFLAGS) $(CFLAGS) -shared -fPIC $< -o $@
 
 # The C tests once more under the address, undefined-behaviour and (threads) thread sanitizers. Without warnings: the
 # instrumented code makes the compiler see things that are not there; the plain build is the one that has to be clean.

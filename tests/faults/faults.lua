@@ -1,5 +1,5 @@
 -- faults.lua: kernels made wrong on purpose among good ones; every fault must be a row that says so, and no more.
---   luabench tests/faults/faults.lua --plugin build/tests/faulty_kernels.so --timeout 3
+--   make test-programs && build/luabench tests/faults/faults.lua --timeout 3
 local lb = require "luabench"
 local loaded = false   -- a worker runs many cases and can load a plug-in once
 
