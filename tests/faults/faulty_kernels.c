@@ -25,8 +25,8 @@ static void launch_wrong(const lb_args *a, const lb_launch *l) { multiply(a, l, 
 /* Writes through a pointer that leads nowhere. */
 static void launch_crash(const lb_args *a, const lb_launch *l) {
     multiply(a, l, 0.0f);
-    volatile int *nowhere = (volatile int *)(uintptr_t)8;
-    *nowhere = 1;
+    static volatile uintptr_t nowhere = 8; /* volatile, so that the compiler does not see it coming */
+    *(volatile int *)nowhere = 1;
 }
 
 /* Never returns. */
