@@ -134,7 +134,6 @@ end
 function M.self_command() return { core.exe_path() } end
 function M.self_pid() return core.pid() end
 function M.spawn(argv) return core.spawn { argv = argv, stdin = "pipe", stdout = "pipe", stderr = "pipe" } end
-function M.pid(p) return p.pid end
 function M.write(p, text, timeout_s) return (pcall(p.write, p, text, timeout_s)) end
 function M.line(p, stream) return p:line(stream) end
 function M.eof(p) return p:eof(1) and p:eof(2) end

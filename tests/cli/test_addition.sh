@@ -12,7 +12,9 @@ check() { # check WHAT CONDITION-STATUS
 
 objects=${BUILD:-build}
 cp -a Makefile engine kernels lua scenarios tests vendor "$work"/
-mkdir -p "$work/build" && cp -a "$objects/obj" "$objects/flags" "$objects/version.h" "$work/build/" 2>/dev/null
+mkdir -p "$work/build"
+cp -a "$objects/obj" "$objects/flags" "$objects/version.h" "$work/build/" # so that only what is new gets compiled
+check "the built objects are there" $?
 here=tests/cli/addition
 cp $here/q8_64.c "$work/kernels/quant/q8_64.c"
 sed 's/WRONG_BY/0.0/' $here/gemm_q8_64_portable.c > "$work/kernels/cpu/gemm_q8_64_portable.c"
