@@ -221,6 +221,10 @@ end
 function M.measure(plan, o) return core.measure(plan, core_opts(o)) end
 function M.measure_interleaved(plans, o) return core.measure_interleaved(plans, core_opts(o)) end
 function M.stats(numbers) return core.stats(numbers) end
+function M.contrast(logs, o) return core.contrast(logs, o) end
+function M.contrast_unpaired(a, b, o) return core.contrast_unpaired(a, b, o) end
+function M.sign_flip_p(logs, seed) return core.sign_flip_p(logs, { seed = seed }) end
+function M.holm(p) return core.holm(p) end
 
 -- read: the read bandwidth too; types: set of compute types.
 function M.ceilings(device, seconds, read, types)
