@@ -7,11 +7,14 @@
  *   1  gate and up panels side by side, SwiGLU on the 16 or 32 rows just made, h written;
  *   2  the rows of h are prepared;
  *   3  down panels, y written.
- * The work of phases 1 and 3 is items of (expert, run of panels), sized to cost about the same and handed out by the
- * ticket, the costliest experts first: one token keeps all threads busy, and one popular expert does not set the end.
+ * The work of phases 1 and 3 is items of (expert, run of panels), sized to cost about the same: one for each part to
+ * begin with, the others handed out by the ticket, the costliest experts first: one token keeps all threads busy, and
+ * one popular expert does not set the end.
  *
  * Every part derives the same list of experts from offsets and classes in phase 0, into its own slice of the
- * workspace, which spares a barrier and shared cache lines. */
+ * workspace, which spares a barrier and shared cache lines. With very few rows each part also prepares all of x and of
+ * h for itself: 0 and 1 are one phase then, 2 and 3 another. Such a dispatch takes some 50 us of streaming weights, in
+ * which each barrier, and the cold start of each stream behind it, shows. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -21,6 +24,9 @@ enum { MAX_KINDS = 8, GATE = 0, UP = 1, DOWN = 2 };
 /* Items a thread gets of a stage. Experts with few rows are bound by memory: there items are long, because each run of
  * panels begins with a cold stream and prefetches 4 KiB past its end. Else they are short, for the balance. */
 enum { FEW_ROWS = 4, LONG_ITEMS = 6, SHORT_ITEMS = 32, LONG_UNITS = 16 };
+/* Up to ALONE_SLOTS rows every part prepares all of them. START_BYTES of a part's next weights are prefetched while it
+ * has nothing else to read. */
+enum { ALONE_SLOTS = 8, START_BYTES = 16384 };
 
 /* ---- panels of formats ---- */
 
@@ -93,19 +99,28 @@ static size_t plan_bytes(shape s) { return (sizeof(plan) + (size_t)s.experts * s
 
 static const int32_t *i32_of(const lb_args *a, int slot) { return lb_tensor_data(lb_arg(a, slot)); }
 
-/* Workspace: a plan per part; place and expert of each slot; prepared rows of x, then of h. */
+static bool alone(shape s) { return s.slots <= ALONE_SLOTS; }
+
+/* Workspace: a plan per part; place and expert of each slot; prepared rows of x, then of h. Where each part works alone,
+ * the rest too is per part. */
 typedef struct space { plan *mine; int32_t *place, *owner; char *x; } space;
 
 static size_t slots_bytes(shape s) { return ((size_t)s.slots * sizeof(int32_t) + 63) / 64 * 64; }
 
 static space space_of(const lb_launch *l, shape s) {
+    size_t lists = alone(s) ? (size_t)l->parts : 1, mine = alone(s) ? (size_t)l->part : 0;
     char *base = l->workspace;
     space w = { .mine = (plan *)(void *)(base + (size_t)l->part * plan_bytes(s)) };
     base += (size_t)l->parts * plan_bytes(s);
-    w.place = (int32_t *)(void *)base;
-    w.owner = (int32_t *)(void *)(base + slots_bytes(s));
-    w.x = base + 2 * slots_bytes(s);
+    w.place = (int32_t *)(void *)(base + 2 * mine * slots_bytes(s));
+    w.owner = (int32_t *)(void *)(base + (2 * mine + 1) * slots_bytes(s));
+    w.x = base + 2 * lists * slots_bytes(s);
     return w;
+}
+
+/* The prepared rows of this part, once its plan is made: all parts' plans are the same. */
+static char *x_rows(const lb_launch *l, shape s, const space *w) {
+    return w->x + (alone(s) ? (size_t)l->part * (w->mine->x.end + w->mine->h.end) : 0);
 }
 
 /* The kinds of all weights: the most that any routing needs. */
@@ -138,7 +153,8 @@ static size_t workspace_bytes(const lb_args *a, int parts) {
     kinds x, h;
     const char *why;
     if (!all_kinds(a, s, &x, &h, &why)) return 0; /* supports() said so before */
-    return (size_t)parts * plan_bytes(s) + 2 * slots_bytes(s) + x.end + h.end;
+    size_t copies = alone(s) ? (size_t)parts : 1;
+    return (size_t)parts * plan_bytes(s) + copies * (2 * slots_bytes(s) + x.end + h.end);
 }
 
 static projection project(const lb_tensor *w, int64_t k, int64_t slots, kinds *s) {
@@ -213,8 +229,8 @@ static void place_row(const plan *p, const space *w, const float *x, int64_t hid
 static void prepare_x(const lb_args *a, const lb_launch *l, shape s, const space *w) {
     const plan *p = w->mine;
     const int32_t *rows = i32_of(a, LB_FFN_ROWS);
-    int64_t t0, t1;
-    lb_split(s.tokens, 1, l->part, l->parts, &t0, &t1);
+    int64_t t0 = 0, t1 = s.tokens;
+    if (!alone(s)) lb_split(s.tokens, 1, l->part, l->parts, &t0, &t1);
     for (int64_t r = t0 * s.k; r < t1 * s.k; r++) w->owner[r] = -1;
     for (int i = 0; i < p->count; i++)
         for (int32_t at = p->e[i].first; at < p->e[i].first + p->e[i].rows; at++) {
@@ -318,8 +334,8 @@ static void prepare_h(const lb_args *a, const lb_launch *l, shape s, const space
     const plan *p = w->mine;
     const int32_t *rows = i32_of(a, LB_FFN_ROWS);
     const float *h = lb_tensor_f32(lb_arg(a, LB_FFN_H));
-    int64_t begin, end, before = 0;
-    lb_split(p->rows, 1, l->part, l->parts, &begin, &end);
+    int64_t begin = 0, end = p->rows, before = 0;
+    if (!alone(s)) lb_split(p->rows, 1, l->part, l->parts, &begin, &end);
     for (int i = 0; i < p->count; before += p->e[i].rows, i++) {
         const expert *e = &p->e[i];
         const projection *d = &e->p[DOWN];
@@ -356,37 +372,61 @@ static void down(const lb_args *a, shape s, const space *w, const expert *e, int
     }
 }
 
-/* Takes items of a stage (0: gate and up, 1: down) until there are none. */
+/* ---- items ---- */
+
+typedef struct item { const expert *e; int64_t u0, u1; } item;
+
+/* Item i of a stage (0: gate and up, 1: down); *at is where to look for its expert from, and is left there. */
+static item item_of(const plan *p, int stage, int64_t i, int *at) {
+    while (i >= p->e[*at].item0[stage] + p->e[*at].items[stage]) ++*at;
+    const expert *e = &p->e[*at];
+    int64_t j = i - e->item0[stage], n = e->items[stage], units = e->units[stage];
+    return (item){ e, units * j / n, units * (j + 1) / n };
+}
+
+/* Has the first weights of the part's first item of a stage brought to L2. */
+static void fetch_start(const lb_launch *l, const plan *p, int stage) {
+    int at = 0;
+    if (l->part >= p->items[stage]) return;
+    item x = item_of(p, stage, l->part, &at);
+    const projection *w = &x.e->p[stage ? DOWN : GATE];
+    const uint8_t *from = w->bytes + (size_t)(x.u0 * x.e->unit[stage] / w->panel->rows) * w->panel_bytes;
+    for (int i = 0; i < START_BYTES; i += 64) _mm_prefetch((const char *)from + i, _MM_HINT_T1);
+}
+
+/* Works on a stage's items until there are none: first the part's own, then what the ticket gives. */
 static void work_off(const lb_args *a, const lb_launch *l, shape s, const space *w, int stage) {
     const plan *p = w->mine;
-    int at = 0; /* tickets only grow, so the search goes on from the last expert */
-    for (;;) {
-        int64_t item = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed);
-        if (item >= p->items[stage]) return;
-        while (item >= p->e[at].item0[stage] + p->e[at].items[stage]) at++;
-        const expert *e = &p->e[at];
-        int64_t i = item - e->item0[stage], n = e->items[stage], units = e->units[stage];
-        (stage ? down : gate_up)(a, s, w, e, units * i / n, units * (i + 1) / n);
+    int at = 0; /* item numbers only grow, so the search goes on from the last expert */
+    for (int64_t i = l->part; i < p->items[stage];
+         i = l->parts + atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed)) {
+        item x = item_of(p, stage, i, &at);
+        (stage ? down : gate_up)(a, s, w, x.e, x.u0, x.u1);
     }
 }
 
-static int phases(const lb_args *a) {
-    (void)a;
-    return 4;
+static int phases(const lb_args *a) { return alone(shape_of(a)) ? 2 : 4; }
+
+/* Phases 0 and 2 of the four. */
+static void prepare(const lb_args *a, const lb_launch *l, shape s, space *w, int stage) {
+    if (stage == 0) make_plan(a, s, l->parts, w->mine);
+    if (alone(s) && stage == 0) fetch_start(l, w->mine, 0);
+    w->x = x_rows(l, s, w);
+    (stage ? prepare_h : prepare_x)(a, l, s, w);
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {
     shape s = shape_of(a);
     space w = space_of(l, s);
-    switch (l->phase) {
-    case 0:
-        make_plan(a, s, l->parts, w.mine);
-        prepare_x(a, l, s, &w);
-        break;
-    case 1: work_off(a, l, s, &w, 0); break;
-    case 2: prepare_h(a, l, s, &w); break;
-    default: work_off(a, l, s, &w, 1);
+    if (alone(s)) {
+        prepare(a, l, s, &w, l->phase);
+        work_off(a, l, s, &w, l->phase);
+    } else if (l->phase % 2 == 0) {
+        prepare(a, l, s, &w, l->phase / 2);
+    } else {
+        work_off(a, l, s, &w, l->phase / 2);
     }
+    if (alone(s) && l->phase == 0) fetch_start(l, w.mine, 1);
 }
 
 const lb_kernel lb_kernel_moe_ffn_panels_avx512 = {

@@ -19,17 +19,27 @@ function M.router(plan, job)
   }
 end
 
---- The shared expert over all tokens, into `out` [T, H]. False if the model has none.
-function M.shared(plan, job, weights, out)
+--- The shared expert over all tokens in three pieces, for strategies that put other steps between them: gate and up
+-- now, the activation by `activate()`, and down into `out` [T, H] by `finish(out)`. nil if the model has none.
+function M.shared_pieces(plan, job, weights)
   local shared = weights.shared
-  if not shared then return false end
-  local m = job.layer.model
-  local function buffer() return f32(job, job.tokens, m.intermediate) end
+  if not shared then return nil end
+  local function buffer() return f32(job, job.tokens, job.layer.model.intermediate) end
   local gate, up, h = buffer(), buffer(), buffer()
   plan:gemm { x = job.x, w = shared.gate, out = gate, label = "shared gate" }
   plan:gemm { x = job.x, w = shared.up, out = up, label = "shared up" }
-  plan:swiglu { gate = gate, up = up, out = h, label = "shared" }
-  plan:gemm { x = h, w = shared.down, out = out, label = "shared down" }
+  return {
+    activate = function() plan:swiglu { gate = gate, up = up, out = h, label = "shared" } end,
+    finish = function(out) plan:gemm { x = h, w = shared.down, out = out, label = "shared down" } end,
+  }
+end
+
+--- The shared expert over all tokens, into `out` [T, H]. False if the model has none.
+function M.shared(plan, job, weights, out)
+  local pieces = M.shared_pieces(plan, job, weights)
+  if not pieces then return false end
+  pieces.activate()
+  pieces.finish(out)
   return true
 end
 
@@ -90,22 +100,26 @@ function M.grouped(plan, job, weights, g, y)
   end
 end
 
---- out[t] = shared + weighted expert outputs, in slot order.
-function M.combine(plan, job, weights, y)
-  local shared
+--- out[t] = shared + weighted expert outputs, in slot order. `pieces`: of the shared expert, where it is under way.
+function M.combine(plan, job, weights, y, pieces)
+  local out
   if weights.shared then
-    shared = f32(job, job.tokens, job.layer.model.hidden)
-    M.shared(plan, job, weights, shared)
+    out = f32(job, job.tokens, job.layer.model.hidden)
+    if pieces then pieces.finish(out) else M.shared(plan, job, weights, out) end
   end
-  plan:combine { y = y, weights = job.weights, shared = shared, out = job.out, label = "combine" }
+  plan:combine { y = y, weights = job.weights, shared = out, out = job.out, label = "combine" }
 end
 
---- The whole routed part and the shared expert, grouped and fused: one dispatch per class of `weights` present.
+--- The whole routed part and the shared expert, grouped and fused: one dispatch per class of `weights` present. The
+-- shared expert's steps stand where they need no barrier of their own: its gate and up beside the grouping, which is
+-- one thread's work, its activation beside the first dispatch, its down beside the last.
 function M.fused(plan, job, weights)
-  local m = job.layer.model
-  local y = f32(job, job.tokens * m.top_k, m.hidden)
-  M.grouped(plan, job, weights, M.group(plan, job, weights), y)
-  M.combine(plan, job, weights, y)
+  local y = f32(job, job.tokens * job.layer.model.top_k, job.layer.model.hidden)
+  local pieces = M.shared_pieces(plan, job, weights)
+  local g = M.group(plan, job, weights)
+  if pieces then pieces.activate() end
+  M.grouped(plan, job, weights, g, y)
+  M.combine(plan, job, weights, y, pieces)
 end
 
 return M
