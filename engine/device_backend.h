@@ -23,6 +23,7 @@ struct lb_device {
     const lb_device_backend *backend;
     lb_device_caps caps;
     int threads;
+    double cache_bytes;                      /* what caches hold, as measured (cache.h); 0 = not yet; -1 = cannot be */
     void *state;                             /* the back end's own */
 };
 

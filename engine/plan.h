@@ -55,6 +55,10 @@ lb_status lb_plan_replay(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *
 lb_status lb_plan_replay_eager(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches);
 
 /* ---- what a run does ---- */
+/* Bytes by reuse distance: what else was read since their last read, and they themselves. Bucket i begins at
+ * 2^(i / LB_REUSE_PER_OCTAVE) bytes. */
+enum { LB_REUSE_PER_OCTAVE = 8, LB_REUSE_BUCKETS = 48 * LB_REUSE_PER_OCTAVE };
+
 typedef struct lb_path_entry { const char *op, *kernel; int64_t launches; double weight_bytes; } lb_path_entry;
 typedef struct lb_account {
     lb_path_entry *path; int path_count;    /* in order of first launch; freed by lb_account_done */
@@ -67,9 +71,13 @@ typedef struct lb_account {
     double weight_bytes;                    /* distinct weight bytes touched */
     double weight_bytes_streamed;           /* weight bytes of every launch, added up */
     int64_t weights_touched;                /* distinct weight tensors */
+    double act_bytes;                       /* distinct bytes of all other operands that moved */
+    double reuse_bytes[LB_REUSE_BUCKETS];   /* weight bytes read again in the run, by distance */
+    double first_bytes[LB_REUSE_BUCKETS];   /* of each weight's first read in a run, by the distance from the run before;
+                                               with s rotating sets (s - 1) x weight_bytes more lie in between */
 } lb_account;
 /* Runs the plan once, counting launches at the executor. LB_UPDATE operands that no earlier step writes keep their
- * values. Where the machine does not tell its LLC size (0), every weight read counts again in bytes_min. */
+ * values. Where the size of the caches is unknown (lb_cache_capacity), every weight read counts again in bytes_min. */
 lb_status lb_plan_account(lb_plan *p, lb_account *out);
 void lb_account_done(lb_account *a);
 
@@ -80,7 +88,7 @@ bool lb_cache_parse(const char *name, lb_cache *out);
 typedef struct lb_rotation { int sets; double touched_bytes, copied_bytes; bool capped; } lb_rotation;
 /* Prepares rotation: if one run touches less than 4 x LLC of weights (all-cold: of any operand), as many copies of
  * the touched tensors are made, in the layout that the kernels read, that a set is used again only after
- * 4 x LLC other bytes (an unknown LLC counts as 512 MiB). At most a quarter of the available memory and 4096 sets are
+ * 4 x LLC other bytes (LLC: lb_cache_capacity; unknown, it counts as 512 MiB). At most a quarter of the available memory and 4096 sets are
  * used; `capped` says that this was too little. Set 0 is the originals. All-cold rotates the LB_READ operands too,
  * but neither integers nor what a step of the plan writes; outputs stay in place. Runs the plan once.
  * Undone by calling it with LB_CACHE_HOT, and by recording another step. */

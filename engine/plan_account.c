@@ -1,5 +1,7 @@
 /* plan_account.c: what a run does: launches by kernel, flops, bytes, and the weights that it touches. */
 #include "plan_internal.h"
+#include "cache.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,12 +39,14 @@ void lb_step_touch(const lb_step *s, int32_t pick, lb_touch_fn fn, void *ctx) {
 
 /* ---- the last-level cache, as a stack of weights, most recently used last ---- */
 
-typedef struct used { uintptr_t at; double bytes; } used;
+typedef struct used { uintptr_t at; double bytes; bool again; } used;
 
 typedef struct counting {
     lb_account *out;
     used *stack;                /* distinct weights */
     int64_t depth, stack_capacity;
+    used *reads;                /* of all weights, in order */
+    int64_t read_count, read_capacity;
     double capacity;            /* of the cache; 0 (unknown): every read counts again */
     double min_weight_bytes;
     lb_range *acts;             /* activation operands of the launches; weight[i]: share of the range that moved */
@@ -55,36 +59,73 @@ typedef struct counting {
     bool no_memory;
 } counting;
 
+static bool push(used **list, int64_t *count, int64_t *capacity, used u) {
+    if (*count == *capacity) {
+        int64_t more = *capacity ? *capacity * 2 : 64;
+        used *grown = realloc(*list, (size_t)more * sizeof *grown);
+        if (!grown) return false;
+        *list = grown;
+        *capacity = more;
+    }
+    (*list)[(*count)++] = u;
+    return true;
+}
+
+/* The place of a weight in the stack (-1: not in it), and the bytes that were used since. */
+static int64_t find_used(const counting *c, const used *u, double *since) {
+    int64_t i = c->depth - 1;
+    *since = 0;
+    for (; i >= 0 && !(c->stack[i].at == u->at && c->stack[i].bytes == u->bytes); i--) *since += c->stack[i].bytes;
+    return i;
+}
+
+static void move_to_top(counting *c, int64_t i, used u) {
+    memmove(&c->stack[i], &c->stack[i + 1], (size_t)(c->depth - 1 - i) * sizeof *c->stack);
+    c->stack[c->depth - 1] = u;
+}
+
+static void note_distance(double *buckets, double distance, double bytes) {
+    int i = distance < 1 ? 0 : (int)(log2(distance) * LB_REUSE_PER_OCTAVE);
+    buckets[i < LB_REUSE_BUCKETS ? i : LB_REUSE_BUCKETS - 1] += bytes;
+}
+
 /* A weight is still there if it and everything used since it was last read fit together. */
 static void touch_weight(void *ctx, lb_tensor *w) {
     counting *c = ctx;
-    used u = { (uintptr_t)lb_tensor_data(w), (double)lb_tensor_size_bytes(w) };
-    double distance = 0;
-    int64_t i = c->depth - 1;
+    used u = { .at = (uintptr_t)lb_tensor_data(w), .bytes = (double)lb_tensor_size_bytes(w) };
+    double since;
     c->launch_weight_bytes += u.bytes;
     const lb_kernel *panel = w->quantizer ? lb_kernel_panel_for(c->device, w->quantizer) : NULL;
     if (panel) c->launch_elements[panel->compute] += (double)lb_tensor_numel(w);
-    for (; i >= 0 && !(c->stack[i].at == u.at && c->stack[i].bytes == u.bytes); i--) distance += c->stack[i].bytes;
+    int64_t i = find_used(c, &u, &since);
+    if (!push(&c->reads, &c->read_count, &c->read_capacity, u)) c->no_memory = true;
     if (i >= 0) {
-        if (distance + u.bytes > c->capacity) c->min_weight_bytes += u.bytes;
-        memmove(&c->stack[i], &c->stack[i + 1], (size_t)(c->depth - 1 - i) * sizeof *c->stack);
-        c->stack[c->depth - 1] = u;
+        if (since + u.bytes > c->capacity) c->min_weight_bytes += u.bytes;
+        note_distance(c->out->reuse_bytes, since + u.bytes, u.bytes);
+        move_to_top(c, i, u);
         return;
     }
-    if (c->depth == c->stack_capacity) {
-        int64_t capacity = c->stack_capacity ? c->stack_capacity * 2 : 64;
-        used *stack = realloc(c->stack, (size_t)capacity * sizeof *stack);
-        if (!stack) {
-            c->no_memory = true;
-            return;
-        }
-        c->stack = stack;
-        c->stack_capacity = capacity;
-    }
-    c->stack[c->depth++] = u;
+    if (!push(&c->stack, &c->depth, &c->stack_capacity, u)) c->no_memory = true;
     c->min_weight_bytes += u.bytes;
     c->out->weight_bytes += u.bytes;
     c->out->weights_touched++;
+}
+
+/* The run once more over the stack that it left, up to the last weight's first read. */
+static void note_first_reads(counting *c) {
+    int64_t left = c->depth;
+    for (int64_t r = 0; r < c->read_count && left > 0; r++) {
+        used u = c->reads[r];
+        double since;
+        int64_t i = find_used(c, &u, &since);
+        if (i < 0) return;
+        if (!c->stack[i].again) {
+            note_distance(c->out->first_bytes, since + u.bytes, u.bytes);
+            left--;
+        }
+        u.again = true;
+        move_to_top(c, i, u);
+    }
 }
 
 /* ---- activations ---- */
@@ -200,12 +241,15 @@ static lb_status count_step(void *ctx, lb_plan *p, int i, int32_t pick) {
 
 lb_status lb_plan_account(lb_plan *p, lb_account *out) {
     memset(out, 0, sizeof *out);
-    counting c = { .out = out, .device = p->device, .capacity = (double)lb_device_caps_of(p->device)->llc_bytes };
+    counting c = { .out = out, .device = p->device, .capacity = lb_cache_capacity(p->device) };
     double acts = 0;
     lb_status st = lb_plan_trace(p, count_step, &c);
     if (!st) st = distinct_act_bytes(&c, &acts);
+    if (!st) note_first_reads(&c);
+    out->act_bytes = acts;
     out->bytes_min = c.min_weight_bytes + acts;
     free(c.stack);
+    free(c.reads);
     free(c.acts);
     free(c.moved);
     if (st) lb_account_done(out);

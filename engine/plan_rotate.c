@@ -4,6 +4,7 @@
  * operands that no step writes and that are not integers (ids, offsets and flags steer the work and stay). Outputs and
  * intermediates stay where they are: they are hot in a real model too, and steps hand them to one another. */
 #include "plan_internal.h"
+#include "cache.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -224,7 +225,7 @@ void lb_plan_unrotate(lb_plan *p) {
 
 /* How many sets are needed and how many can be had. */
 static int count_sets(const lb_plan *p, double touched_bytes, bool *capped) {
-    double llc = (double)lb_device_caps_of(p->device)->llc_bytes, items = 0;
+    double llc = lb_cache_capacity(p->device), items = 0;
     double cold = COLD_FACTOR * (llc > 0 ? llc : UNKNOWN_LLC_BYTES);
     *capped = false;
     if (touched_bytes <= 0 || touched_bytes >= cold) return 1;

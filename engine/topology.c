@@ -91,18 +91,6 @@ static int64_t last_level_of(const lb_topology *t, int cpu) {
     return read_cache(text, sizeof text, cpu, best, "size") ? parse_size(text) : 0;
 }
 
-static bool under_hypervisor(void) {
-    bool found = false;
-    FILE *f = fopen("/proc/cpuinfo", "re");
-    char *line = NULL;
-    size_t room = 0;
-    while (f && !found && getline(&line, &room, f) > 0)
-        found = !strncmp(line, "flags", 5) && strstr(line, " hypervisor");
-    free(line);
-    if (f) fclose(f);
-    return found;
-}
-
 static void find_caches(lb_topology *t) {
     char level[32], type[32], size[32];
     int cpu = t->cpus[0];
@@ -112,15 +100,7 @@ static void find_caches(lb_topology *t) {
         if (level[0] == '1' && strcmp(type, "Instruction") != 0) t->l1d_bytes = parse_size(size);
         if (level[0] == '2') t->l2_bytes = parse_size(size);
     }
-    int64_t one = 0;
-    for (int i = 0; i < t->count; i++) {
-        int64_t bytes = last_level_of(t, t->cpus[i]);
-        t->llc_bytes += bytes;
-        if (bytes) one = bytes;
-    }
-    /* A hypervisor may show one shared cache to processors that really sit on several (seen: 128 MiB read at twice the
-     * speed of 256 MiB by two of them, with 32 MiB shown). What is called cold must be cold in the larger case. */
-    if (under_hypervisor() && t->llc_bytes == one) t->llc_bytes = one * (t->count < 4 ? t->count : 4);
+    for (int i = 0; i < t->count; i++) t->llc_bytes += last_level_of(t, t->cpus[i]);
     long v;
     if (!t->l1d_bytes && (v = sysconf(_SC_LEVEL1_DCACHE_SIZE)) > 0) t->l1d_bytes = v;
     if (!t->l2_bytes && (v = sysconf(_SC_LEVEL2_CACHE_SIZE)) > 0) t->l2_bytes = v;

@@ -1,4 +1,5 @@
 /* bind_plan_info.c: what a plan holds and did: steps, account, check, rotation, snapshots. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,6 +72,22 @@ static int candidates(lua_State *L) {
     return 1;
 }
 
+/* { { least distance, bytes }, ... }, ascending. */
+static void push_distances(lua_State *L, const double *buckets, const char *key) {
+    int n = 0;
+    lua_newtable(L);
+    for (int i = 0; i < LB_REUSE_BUCKETS; i++) {
+        if (buckets[i] <= 0) continue;
+        lua_createtable(L, 2, 0);
+        lua_pushnumber(L, exp2((double)i / LB_REUSE_PER_OCTAVE));
+        lua_rawseti(L, -2, 1);
+        lua_pushnumber(L, buckets[i]);
+        lua_rawseti(L, -2, 2);
+        lua_rawseti(L, -2, ++n);
+    }
+    lua_setfield(L, -2, key);
+}
+
 static void push_account(lua_State *L, const lb_account *a) {
     lua_newtable(L);
     lua_createtable(L, a->path_count, 0);
@@ -94,6 +111,9 @@ static void push_account(lua_State *L, const lb_account *a) {
     bind_set_number(L, "weight_bytes", a->weight_bytes);
     bind_set_number(L, "weight_bytes_streamed", a->weight_bytes_streamed);
     bind_set_number(L, "weights_touched", (double)a->weights_touched);
+    bind_set_number(L, "act_bytes", a->act_bytes);
+    push_distances(L, a->reuse_bytes, "reuse");
+    push_distances(L, a->first_bytes, "first");
 }
 
 static void account_done(void *block) { lb_account_done(block); }

@@ -1,4 +1,4 @@
-/* bind_timer.c: clocks, samples of plans, interleaved comparison, ceilings. The timed loops are in measure.c. */
+/* bind_timer.c: clocks, samples of plans, interleaved comparison. The timed loops are in measure.c. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,42 +253,7 @@ static int measure_interleaved(lua_State *L) {
     return 1;
 }
 
-/* ---- ceilings and statistics -------------------------------------------------------------------------------- */
-
-/* core.ceilings([device[, seconds[, what]]]): what: a list of "read", "f32", "bf16", "int8", ...; all by default. */
-static int ceilings(lua_State *L) {
-    lb_device *d = bind_device_at(L, 1);
-    double seconds = lua_isnoneornil(L, 2) ? 0.5 : bind_number(L, 2, "seconds");
-    if (!(seconds > 0 && seconds < 3600)) return luaL_error(L, "seconds: over 0 expected, got %f", seconds);
-    uint32_t what = 0;
-    if (lua_isnoneornil(L, 3)) {
-        what = (1u << (1 + LB_COMPUTE_COUNT)) - 1u;
-        what &= ~(1u << (1 + LB_COMPUTE_NONE));
-    } else {
-        if (!lua_istable(L, 3)) return luaL_error(L, "what: a list of names expected, got %s", bind_type_name(L, 3));
-        for (int i = 1; i <= (int)lua_objlen(L, 3); i++) {
-            lua_rawgeti(L, 3, i);
-            const char *name = bind_string(L, lua_gettop(L), "what");
-            uint32_t bit = strcmp(name, "read") == 0 ? 1u : 0u;
-            for (int c = 1; c < LB_COMPUTE_COUNT && !bit; c++)
-                if (strcmp(name, lb_compute_name((lb_compute)c)) == 0) bit = 1u << (1 + c);
-            if (!bit) return luaL_error(L, "what: unknown ceiling '%s'; there are read, f32, f64, bf16, int8, f16, fp8", name);
-            what |= bit;
-            lua_pop(L, 1);
-        }
-    }
-    lb_ceilings c;
-    memset(&c, 0, sizeof c);
-    BIND_TRY(L, lb_ceilings_measure(d, seconds, what, &c));
-    lua_newtable(L);
-    if (c.read_bytes_per_s > 0) bind_set_number(L, "read_bytes_per_s", c.read_bytes_per_s);
-    if (c.median_read_bytes_per_s > 0) bind_set_number(L, "median_read_bytes_per_s", c.median_read_bytes_per_s);
-    lua_newtable(L);
-    for (int i = 1; i < LB_COMPUTE_COUNT; i++)
-        if (c.ops_per_s[i] > 0) bind_set_number(L, lb_compute_name((lb_compute)i), c.ops_per_s[i]);
-    lua_setfield(L, -2, "ops_per_s");
-    return 1;
-}
+/* ---- statistics ------------------------------------------------------------------------------------------------- */
 
 /* core.stats({ numbers }): median, ci95, mean, std, ...; what the numbers cannot support is absent. */
 static int stats(lua_State *L) {
@@ -341,7 +306,7 @@ const bind_class bind_timer = { "timer", release, methods, meta, fields };
 
 void bind_open_timer(lua_State *L) {
     static const luaL_Reg functions[] = { { "timer", new_timer }, { "measure", measure },
-                                          { "measure_interleaved", measure_interleaved }, { "ceilings", ceilings },
+                                          { "measure_interleaved", measure_interleaved },
                                           { "stats", stats }, { "now_ns", clock_now }, { "clock", clock_info },
                                           { NULL, NULL } };
     bind_class_register(L, &bind_timer);

@@ -108,6 +108,7 @@ int luaopen_luabench_core(lua_State *L) {
     bind_open_oracle(L);
     bind_open_timer(L);
     bind_open_contrast(L);
+    bind_open_ceilings(L);
     bind_open_os(L);
     bind_open_process(L);
     bind_open_machine(L);

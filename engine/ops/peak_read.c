@@ -15,12 +15,13 @@ static lb_status check(const lb_args *a) {
     lb_status s = lb_op_want(a, LB_PEAK_READ_X, LB_F32, -1, "dense f32");
     if (s) return s;
     if ((s = lb_op_want(a, LB_PEAK_READ_SINK, LB_F32, 1, "f32[64]"))) return s;
-    return lb_arg(a, LB_PEAK_READ_SINK)->dims[0] == 64 ? LB_OK : lb_op_bad(a, LB_PEAK_READ_SINK, "f32[64]");
+    if (lb_arg(a, LB_PEAK_READ_SINK)->dims[0] != 64) return lb_op_bad(a, LB_PEAK_READ_SINK, "f32[64]");
+    return lb_op_want_integer(a, LB_PEAK_READ_P_ROUNDS, 1, 1 << 30);
 }
 
 static void work(const lb_args *a, int32_t pick, lb_work *w) {
     (void)pick;
-    double n = (double)lb_tensor_numel(lb_arg(a, LB_PEAK_READ_X));
+    double n = (double)lb_tensor_numel(lb_arg(a, LB_PEAK_READ_X)) * a->p[LB_PEAK_READ_P_ROUNDS];
     *w = (lb_work){ .flops = n, .bytes = 4.0 * n + 256.0, .items = n, .item = "element" };
 }
 
@@ -48,11 +49,16 @@ static const lb_operand_spec operands[] = {
     { "sink", LB_PARTIAL, true, false, "[64] f32, one partial sum per part" },
     { .name = NULL },
 };
+static const lb_param_spec params[] = {
+    { "rounds", false, 1, "times that x is read" },
+    { .name = NULL },
+};
 
 const lb_op lb_op_peak_read = {
     .name = "peak_read",
     .about = "reads all bytes of x: the read bandwidth",
     .operands = operands,
+    .params = params,
     .infer = infer,
     .check = check,
     .work = work,

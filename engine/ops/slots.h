@@ -49,9 +49,11 @@ enum { LB_CHOOSE_OFFSETS, LB_CHOOSE_COSTS, LB_CHOOSE_FLAGS };
 
 /* empty: does nothing, for the cost of a launch. No operands. */
 
-/* peak_read: reads all bytes of x (f32, dense) and writes a checksum: sink [64] f32; sink[part] = sum of all x in the
- * part's share (lb_split by 1024 elements), f32 with at least 8 accumulators. Only its speed matters: x holds zeros. */
+/* peak_read: reads all bytes of x (f32, dense) `rounds` times and writes a checksum: sink [64] f32; sink[part] = sum of
+ * all x in the part's share (lb_split by 1024 elements) in the last round, f32 with at least 8 accumulators. Only its
+ * speed matters: x holds zeros. */
 enum { LB_PEAK_READ_X, LB_PEAK_READ_SINK };
+enum { LB_PEAK_READ_P_ROUNDS };
 
 /* peak: `rounds` rounds of independent multiply-accumulate chains of the kernel's compute type on every part;
  * sink [64] f32 gets one value per part. Ops of one round: the kernel's `about` and lb_peak_ops() say. */

@@ -1,7 +1,9 @@
 -- ceilings.lua: what the hardware does now, measured next to each case, and the best ever seen, kept per machine.
 --
--- The file is <cache>/luabench/ceilings.json: { key = { read_bytes_per_s, ops_per_s = {type = rate}, when } }, the key
--- being CPU model, device, threads and the number of the measuring method, which changes when its figures do. It is written aside and renamed, under a lock.
+-- The file is <cache>/luabench/ceilings.json: { key = { read_bytes_per_s, ops_per_s = {type = rate}, curve, when } },
+-- the key being CPU model, device, threads and the number of the measuring method, which changes when its figures do.
+-- It is written aside and renamed, under a lock. curve = { bytes, bytes_per_s } are rates of reading so many bytes over
+-- and over (engine/cache.h).
 local json = require "luabench.json"
 local judge = require "luabench.judge"
 local sys = require "luabench.sys"
@@ -15,11 +17,12 @@ local launch_costs = {}
 -- A reading this young also serves the case that starts now.
 M.REUSE_S = 2
 M.QUICK_S = 0.15
+M.CURVE_S = 0.05
 
 function M.path() return sys.cache_dir() .. "/ceilings.json" end
 
 local function key_of(device)
-  return ("%s | %s | %d threads | method 2"):format(sys.machine().cpu or "unknown cpu", device.name, device.threads)
+  return ("%s | %s | %d threads | method 3"):format(sys.machine().cpu or "unknown cpu", device.name, device.threads)
 end
 M.key_of = key_of
 
@@ -30,7 +33,11 @@ function M.stored()
   if not ok or type(value) ~= "table" then return {} end
   local clean = {}
   for key, c in pairs(value) do
-    if type(c) == "table" and type(c.ops_per_s) == "table" then clean[key] = c end
+    if type(c) == "table" and type(c.ops_per_s) == "table" then
+      local curve = c.curve
+      if type(curve) ~= "table" or type(curve.bytes) ~= "table" or type(curve.bytes_per_s) ~= "table" then c.curve = nil end
+      clean[key] = c
+    end
   end
   return clean
 end
@@ -46,7 +53,25 @@ local function higher(a, b)
   for name, rate in pairs(a.ops_per_s) do
     if rate > (b.ops_per_s[name] or 0) then return true end
   end
+  if not a.curve then return false end
+  if not b.curve or #a.curve.bytes ~= #b.curve.bytes then return true end
+  for i, rate in ipairs(a.curve.bytes_per_s) do
+    if a.curve.bytes[i] ~= b.curve.bytes[i] or rate > b.curve.bytes_per_s[i] then return true end
+  end
   return false
+end
+
+-- The device rotates copies, and accounts, by the largest caches ever seen: what is called cold must be cold when the
+-- host gives more.
+local function use_curve(device, ceilings)
+  if not ceilings.curve then return end
+  local ok, fit = pcall(sys.cache_fit, device, ceilings.curve)
+  if not ok then
+    ceilings.curve = nil
+    return
+  end
+  ceilings.curve = fit
+  if fit.capacity_bytes then sys.set_cache_capacity(device, fit.capacity_bytes) end
 end
 
 -- Keeps a reading if it is the best. A cache that cannot be written is no error: the best is then of this run.
@@ -55,11 +80,13 @@ local function remember(device, reading)
   local known = M.best(device)
   if not higher(reading, known) then return end
   best_seen[key] = judge.merge(known, reading)
+  use_curve(device, best_seen[key])
   pcall(function()
     sys.mkdir_p(sys.cache_dir())
     sys.with_lock(M.path() .. ".lock", 5, function()
       local all = M.stored()
       best_seen[key] = judge.merge(best_seen[key], all[key])
+      use_curve(device, best_seen[key])
       all[key] = judge.merge(best_seen[key])
       all[key].when = sys.time_iso()
       sys.replace_file(M.path(), json.encode(all, { pretty = true }) .. "\n")
@@ -67,17 +94,19 @@ local function remember(device, reading)
   end)
 end
 
-local function covers(ceilings, read, types)
+local function covers(ceilings, read, types, curve)
   if read and (ceilings.read_bytes_per_s or 0) <= 0 then return false end
+  if curve and not ceilings.curve then return false end
   for name in pairs(types) do
     if ceilings.asked[name] == nil then return false end
   end
   return true
 end
 
--- Measures for about `seconds`; read: the read bandwidth too; types: set of compute types.
-function M.measure(device, seconds, read, types)
+-- Measures for about `seconds`; read: the read bandwidth too; types: set of compute types; curve: the caches too.
+function M.measure(device, seconds, read, types, curve)
   local reading = sys.ceilings(device, seconds, read, types)
+  if curve then reading.curve = sys.cache_curve(device, M.CURVE_S) end
   reading.asked = types
   last[key_of(device)] = { when = sys.now_s(), ceilings = reading }
   remember(device, reading)
@@ -85,10 +114,20 @@ function M.measure(device, seconds, read, types)
 end
 
 -- A reading of at most REUSE_S seconds ago that has all that is asked, or a new one.
-function M.near(device, read, types)
+function M.near(device, read, types, curve)
   local l = last[key_of(device)]
-  if l and sys.now_s() - l.when < M.REUSE_S and covers(l.ceilings, read, types) then return l.ceilings end
-  return M.measure(device, M.QUICK_S, read, types)
+  if l and sys.now_s() - l.when < M.REUSE_S and covers(l.ceilings, read, types, curve) then return l.ceilings end
+  return M.measure(device, M.QUICK_S, read, types, curve)
+end
+
+-- Tells the device how much its caches hold, from what is known of this machine or by a sweep.
+function M.prepare(device)
+  local best = M.best(device)
+  if best.curve then use_curve(device, best) end
+  if best.curve then return end
+  local ok, curve = pcall(sys.cache_curve, device, M.CURVE_S)
+  if not ok and sys.interrupted() then error(curve, 0) end
+  if ok then remember(device, { ops_per_s = {}, curve = curve }) end
 end
 
 -- The least time of one launch in ns: a recorded plan of empty, independent steps, divided by their number.

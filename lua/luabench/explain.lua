@@ -1,5 +1,6 @@
 -- explain.lua: lb.explain(plan): an account of a plan in words: its steps, why these kernels and not others, what moves
 -- and what is computed, and the least time that the machine allows for it.
+local judge = require "luabench.judge"
 local show = require "luabench.show"
 local units = require "luabench.units"
 local M = {}
@@ -92,8 +93,11 @@ end
 
 -- The least time: bytes over read bandwidth, operations over peak rate; the larger one binds.
 local function bound_lines(add, plan, account, best)
-  local memory_s, compute_s, by = nil, 0, nil
-  if (best.read_bytes_per_s or 0) > 0 then memory_s = account.bytes_min / best.read_bytes_per_s end
+  local compute_s, by = 0, nil
+  local capacity = require("luabench.sys").cache_capacity(plan.device)
+  local reads = judge.reads(account, "weights-cold", { sets = math.huge }, capacity)
+  local memory = judge.memory({ reads = reads, capacity_bytes = capacity }, best)
+  local memory_s = memory and memory.ns * 1e-9
   for name, flops in pairs(account.flops_by) do
     local rate = best.ops_per_s and best.ops_per_s[name] or 0
     if rate <= 0 then
@@ -111,8 +115,9 @@ local function bound_lines(add, plan, account, best)
     add "     bound   launches: nothing moves and nothing is computed"
     return
   end
-  add("     memory  at least %s cold: %s at %s", units.time(memory_s * 1e9), units.bytes(account.bytes_min),
-    units.si(best.read_bytes_per_s, "B/s"))
+  add("     memory  at least %s cold: %s from memory at %s, %s from caches%s", units.time(memory.ns),
+    units.bytes(memory.dram_bytes), units.si(memory.dram_bytes_per_s, "B/s"), units.bytes(memory.cache_bytes),
+    memory.cache_bytes_per_s and " at " .. units.si(memory.cache_bytes_per_s, "B/s") or "")
   if compute_s > 0 then
     add("     compute at least %s: %s (%s)", units.time(compute_s * 1e9), units.si(account.flops, "FLOP"), by)
   end

@@ -34,6 +34,7 @@ local function case_options(ctx, axes)
   end
   opt.device_name = opt.device
   opt.device = sys.device(opt.device_name, opt.threads)
+  ceilings.prepare(opt.device)
   require("luabench.prepared").device = opt.device
   opt.threads = opt.device.threads
   return opt
@@ -147,18 +148,26 @@ function M.fill_rates(rec)
   rec.rate = { flops_per_s = per_second(w.flops), bytes_per_s = per_second(w.bytes), items_per_s = per_second(w.items) }
 end
 
+-- Do caches give some of what a run reads? Then their rates, too, are measured next to it.
+local function needs_curve(account, cache)
+  if account.weight_bytes_streamed <= 0 then return false end
+  return cache == "hot" or account.weight_bytes_streamed > 1.02 * account.weight_bytes
+end
+
 -- Against the ceilings before and after; before anything is called invalid the ceiling is measured harder.
 local function fill_sol(ctx, rec, account, samples, device, before, types)
+  local capacity = sys.cache_capacity(device)
+  local reads, cold_bytes = judge.reads(account, rec.cache, samples.rotation, capacity)
   local work = { flops_by = account.flops_by, launches = account.launches, launch_ns = ceilings.launch_ns(device),
-    cold_bytes = judge.cold_bytes(account, rec.cache, sys.llc_bytes(device),
-      samples.rotation and samples.rotation.capped) }
+    reads = reads, cold_bytes = cold_bytes, capacity_bytes = capacity }
+  local curve = before.curve ~= nil
   ctx.phase "ceiling after"
-  local near = judge.merge(before, ceilings.measure(device, ceilings.QUICK_S, true, types))
+  local near = judge.merge(before, ceilings.measure(device, ceilings.QUICK_S, true, types, curve))
   local sol, invalid = judge.judge(work, rec.time.median, near, ceilings.best(device))
   for attempt = 1, 3 do
     if not invalid and sol.ceiling_from ~= "best" then break end
     ctx.phase "ceiling once more"
-    near = judge.merge(near, ceilings.measure(device, 0.3 * 2 ^ attempt, true, types))
+    near = judge.merge(near, ceilings.measure(device, 0.3 * 2 ^ attempt, true, types, curve))
     sol, invalid = judge.judge(work, rec.time.median, near, ceilings.best(device))
   end
   -- What the launches read of weights, counted every time, against the same ceiling: how fast the kernels stream. The
@@ -224,7 +233,7 @@ local function live(ctx, axes, rec, keep)
   fill_work(rec, case, account)
   ctx.phase "ceiling before"
   local types = compute_types(account)
-  local before = ceilings.near(device, true, types)
+  local before = ceilings.near(device, true, types, needs_curve(account, rec.cache))
   ctx.phase "measure"
   local samples = sys.measure(case.plan, measure_opts(opt, rec.cache))
   fill_time(rec, samples)

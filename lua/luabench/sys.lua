@@ -163,10 +163,12 @@ function M.device(name, threads)
   return core.device()
 end
 
-function M.llc_bytes(device)
-  local caps = device.caps
-  return caps.llc_bytes
-end
+-- Bytes that the caches may hold, as measured; nil = unknown.
+function M.cache_capacity(device) return core.cache_capacity(device) end
+function M.set_cache_capacity(device, bytes) core.cache_capacity(device, bytes) end
+-- { bytes, bytes_per_s, capacity_bytes, l1_bytes_per_s, ... }: read rates by size; and what such points say.
+function M.cache_curve(device, seconds) return core.cache_curve(device, seconds) end
+function M.cache_fit(device, curve) return core.cache_curve(device, curve) end
 
 local function is(value, class)
   return type(value) == "userdata" and tostring(getmetatable(value).__name) == class

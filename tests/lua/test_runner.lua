@@ -60,14 +60,72 @@ function T.test_unknown_ceilings_give_no_fraction()
   lu.assertNil(invalid)
 end
 
-function T.test_bytes_that_must_come_from_memory()
-  local a = { bytes_min = 100, bytes_streamed = 130, weight_bytes = 80, weight_bytes_streamed = 120 }
-  lu.assertEquals(judge.cold_bytes(a, "all-cold", 1000), 100)
-  lu.assertEquals(judge.cold_bytes(a, "weights-cold", 1000), 90)      -- 10 bytes at most are activations
-  lu.assertEquals(judge.cold_bytes(a, "hot", 1000), 0)
-  lu.assertEquals(judge.cold_bytes(a, "hot", 30), 70)
-  lu.assertNil(judge.cold_bytes(a, "hot", nil))
-  lu.assertEquals(judge.cold_bytes(a, "weights-cold", 1000, true), 0) -- the rotation was capped: maybe hot
+-- 10 GB/s from memory, 40 from the cache: a cache of 8 bytes, half of 16
+local CURVE = { bytes = { 4, 8, 16, 32, 64 }, bytes_per_s = { 40e9, 40e9, 16e9, 10e9, 9e9 }, llc_bytes_per_s = 40e9 }
+local CACHED = { read_bytes_per_s = 10e9, ops_per_s = {}, curve = CURVE }
+
+function T.test_reads_by_distance()
+  local a = { weight_bytes = 60, act_bytes = 50, reuse = { { 8, 20 } }, first = { { 40, 60 } } }
+  local reads, cold = judge.reads(a, "weights-cold", { sets = 5 }, 30)
+  lu.assertEquals(reads, { { 8, 20 }, { 40 + 4 * 60, 60 } })     -- four other sets lie in between
+  lu.assertEquals(cold, 0)
+  reads, cold = judge.reads(a, "hot", nil, 30)
+  lu.assertEquals(reads, { { 8, 20 }, { 40, 60 } })
+  lu.assertEquals(cold, 20)                                      -- what exceeds the caches
+  lu.assertEquals(select(2, judge.reads(a, "hot", nil, nil)), 0)
+  lu.assertEquals(select(2, judge.reads(a, "all-cold", { sets = 5 }, 30)), 50)
+  lu.assertEquals(select(2, judge.reads(a, "all-cold", { sets = 5, capped = true }, 30)), 20) -- maybe hot
+end
+
+function T.test_bytes_from_memory_and_from_caches()
+  local function memory(...) return judge.memory({ reads = { ... } }, CACHED) end
+  local m = memory({ 1e6, 100 })
+  lu.assertEquals({ m.ns, m.dram_bytes, m.cache_bytes }, { 10, 100, 0 })
+  lu.assertNil(m.cache_bytes_per_s)
+  m = memory({ 8, 100 })
+  lu.assertAlmostEquals(m.ns, 2.5, 1e-12)
+  lu.assertEquals({ m.dram_bytes, m.cache_bytes }, { 0, 100 })
+  lu.assertAlmostEquals(m.cache_bytes_per_s, 40e9, 1)
+  m = memory({ 16, 100 })                                        -- 16 GB/s: half of the bytes from each
+  lu.assertAlmostEquals(m.ns, 6.25, 1e-12)
+  lu.assertAlmostEquals(m.dram_bytes, 50, 1e-9)
+  lu.assertAlmostEquals(m.cache_bytes, 50, 1e-9)
+  m = memory({ 1e6, 100 }, { 8, 100 }, { 11, 100 }, { 1, 10 })
+  lu.assertAlmostEquals(m.ns, m.dram_bytes / m.dram_bytes_per_s * 1e9 + m.cache_bytes / m.cache_bytes_per_s * 1e9, 1e-9)
+  lu.assertAlmostEquals(m.dram_bytes + m.cache_bytes, 310, 1e-9)
+  lu.assertEquals(memory({ 40, 100 }).ns, 10)                    -- the curve's noise below memory's rate is none
+end
+
+function T.test_reads_without_a_curve()
+  local function memory(distance, capacity)
+    return judge.memory({ reads = { { distance, 100 } }, capacity_bytes = capacity }, NEAR)
+  end
+  lu.assertEquals(memory(50, 60).ns, 0)
+  lu.assertEquals(memory(70, 60).ns, 10)
+  lu.assertNil(memory(70, nil))
+  lu.assertNil(judge.memory({}, NEAR))
+end
+
+function T.test_cached_bytes_count_towards_the_floor()
+  local work = { reads = { { 1e6, 1000 }, { 8, 4000 } } }
+  local sol, invalid = judge.judge(work, 400, CACHED)
+  lu.assertNil(invalid)
+  lu.assertEquals(sol.bound, "memory")
+  lu.assertAlmostEquals(sol.fraction, 0.5, 1e-12)                -- 100 ns from memory, 100 from the cache
+  lu.assertEquals({ sol.dram_bytes, sol.cache_bytes }, { 1000, 4000 })
+  lu.assertAlmostEquals(sol.ceiling, 5000 / 200e-9, 1)
+  sol, invalid = judge.judge(work, 150, CACHED)
+  lu.assertStrContains(invalid, "faster than this machine")
+  lu.assertAlmostEquals(sol.fraction, 200 / 150, 1e-12)
+end
+
+function T.test_curves_merge_point_by_point()
+  local other = { bytes = CURVE.bytes, bytes_per_s = { 30e9, 50e9, 16e9, 10e9, 11e9 }, llc_bytes_per_s = 50e9 }
+  local m = judge.merge(CACHED, { ops_per_s = {}, curve = other })
+  lu.assertEquals(m.curve.bytes_per_s, { 40e9, 50e9, 16e9, 10e9, 11e9 })
+  lu.assertEquals(m.curve.llc_bytes_per_s, 50e9)
+  lu.assertEquals(judge.merge(CACHED, { curve = { bytes = { 1 }, bytes_per_s = { 1 } } }).curve.bytes, { 1 })
+  lu.assertEquals(judge.merge(CACHED, {}).curve, CURVE)
 end
 
 function T.test_ceilings_merge_to_the_higher()

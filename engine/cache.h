@@ -1,0 +1,26 @@
+/* cache.h: how fast bytes are read again, by how many others were read in between; and how much the caches hold. */
+#pragma once
+#include "device.h"
+
+enum { LB_CURVE_MOST = 64 };
+
+/* Rates of reading the same `bytes[i]` (of all threads together, each its own share) over and over, ascending. A read
+ * whose reuse distance is that long cannot be expected to be faster. */
+typedef struct lb_cache_curve {
+    int n;
+    double bytes[LB_CURVE_MOST], bytes_per_s[LB_CURVE_MOST];
+    double capacity_bytes;           /* the most bytes of which caches still gave half; 0 = no step was seen */
+    double l1_bytes_per_s, l2_bytes_per_s, llc_bytes_per_s;   /* 0 = unknown */
+} lb_cache_curve;
+
+/* Sweeps from a part of the first-level cache to four times the last-level caches as shown, at least 256 MiB; about
+ * `seconds`, but three passes over each size at least. Works on caps alone if the device has no read kernel: n = 0. */
+lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *out);
+/* Fills in everything after the points from them and the device's cache sizes. */
+void lb_cache_curve_fit(const lb_device *d, lb_cache_curve *c);
+
+/* Bytes that the caches of this device may still hold when they are read again: what was set, else a sweep of some
+ * 0.2 s the first time; at least the last-level caches as shown. Hypervisors show their guests caches of other sizes
+ * than they have. 0 = unknown. */
+double lb_cache_capacity(lb_device *d);
+void lb_cache_capacity_set(lb_device *d, double bytes);      /* 0: to be measured when next asked for */

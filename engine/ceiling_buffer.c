@@ -1,0 +1,112 @@
+/* ceiling_buffer.c: the memory that ceilings are measured on, and plans of one step over it. */
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "ceilings_internal.h"
+#include "memory.h"
+#include "ops/slots.h"
+#include "pool.h"
+
+#define MIB ((size_t)1 << 20)
+#define UNIT (LB_CEILING_SLICES * 2 * MIB)
+
+static struct { void *data; size_t bytes; } cached;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+void lb_ceiling_lock(void) { pthread_mutex_lock(&lock); }
+void lb_ceiling_unlock(void) { pthread_mutex_unlock(&lock); }
+size_t lb_ceiling_buffer_bytes(void) { return cached.bytes; }
+
+size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes) {
+    double bytes = 4 * cache_bytes, room = (double)lb_memory_room_get().available / 4;
+    (void)d;
+    if (bytes < 256.0 * MIB) bytes = 256.0 * MIB;
+    if (room > 0 && bytes > room) bytes = room;
+    return ((size_t)bytes + UNIT - 1) / UNIT * UNIT;
+}
+
+/* Each thread writes the shares that it will read: the pages come from its own memory node, and are not all the
+ * kernel's one page of zeros. */
+static void touch(void *ctx, int part, int parts) {
+    size_t slice = cached.bytes / LB_CEILING_SLICES;
+    int64_t begin, end;
+    (void)ctx;
+    lb_split((int64_t)(slice / 4), 1024, part, parts, &begin, &end);
+    for (int i = 0; i < LB_CEILING_SLICES; i++)
+        memset((char *)cached.data + (size_t)i * slice + begin * 4, 0, (size_t)(end - begin) * 4);
+}
+
+lb_status lb_ceiling_buffer(lb_device *d, size_t bytes) {
+    if (cached.bytes >= bytes) return LB_OK;
+    lb_pool *pool = lb_device_pool(d);
+    if (!pool)
+        return lb_fail(LB_EUNSUPPORTED, "the read bandwidth of device \"%s\" cannot be measured: it has no threads",
+                       lb_device_name(d));
+    bytes = (bytes + UNIT - 1) / UNIT * UNIT;
+    /* mapped here and not allocated from the device, whose memory is counted */
+    void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED)
+        return lb_fail(LB_ENOMEM, "no memory for the %zu MiB that measuring the read bandwidth needs", bytes / MIB);
+#ifdef MADV_HUGEPAGE
+    madvise(data, bytes, MADV_HUGEPAGE);
+#endif
+    if (cached.data) munmap(cached.data, cached.bytes);
+    cached.data = data;
+    cached.bytes = bytes;
+    lb_pool_run(pool, touch, NULL);
+    return LB_OK;
+}
+
+static void keep_mapped(lb_buffer *b) { (void)b; }
+
+static lb_status operand(lb_device *d, size_t offset, size_t bytes, lb_tensor **out) {
+    lb_buffer *b = NULL;
+    lb_status s = lb_buffer_wrap(d, cached.data, cached.bytes, keep_mapped, NULL, &b);
+    if (s != LB_OK) return s;
+    int64_t n = (int64_t)(bytes / 4);
+    s = lb_tensor_wrap(b, offset, LB_F32, NULL, 1, &n, out);
+    lb_buffer_release(b);
+    return s;
+}
+
+/* The kernel of highest priority for an operation and compute type that fits; NULL = none. */
+static const lb_kernel *find_kernel(const lb_device *d, const lb_args *a, lb_compute compute) {
+    const lb_kernel *best = NULL;
+    const char *why;
+    for (int i = 0, n = lb_kernel_count(); i < n; i++) {
+        const lb_kernel *k = lb_kernel_at(i);
+        if (strcmp(k->op, a->op->name) != 0 || k->compute != compute) continue;
+        if (best && best->priority >= k->priority) continue;
+        if (lb_kernel_fits(k, d, a, &why)) best = k;
+    }
+    return best;
+}
+
+lb_status lb_ceiling_plan(lb_device *d, lb_args *a, lb_compute compute, lb_plan **out) {
+    lb_step_opts opts = { .kernel = find_kernel(d, a, compute), .native_layout = true };
+    if (!opts.kernel) return LB_OK;
+    lb_status s = lb_plan_new(d, out);
+    if (s == LB_OK) s = lb_plan_add(*out, a->op, a, &opts, NULL);
+    if (s == LB_OK) return s;
+    lb_plan_release(*out);
+    *out = NULL;
+    return s;
+}
+
+lb_status lb_ceiling_read_plan(lb_device *d, size_t offset, size_t bytes, int64_t rounds, lb_plan **out) {
+    lb_args a = { .p = { (double)rounds } };
+    lb_tensor *x = NULL, *sink = NULL;
+    int64_t n = 64;
+    *out = NULL;
+    lb_status s = lb_op_find("peak_read", &a.op);
+    if (s == LB_OK) s = operand(d, offset, bytes, &x);
+    if (s == LB_OK) s = lb_tensor_new(d, LB_F32, NULL, 1, &n, &sink);
+    if (s == LB_OK) {
+        a.t[LB_PEAK_READ_X] = (lb_operand){ &x, 1 };
+        a.t[LB_PEAK_READ_SINK] = (lb_operand){ &sink, 1 };
+        s = lb_ceiling_plan(d, &a, LB_COMPUTE_NONE, out);
+    }
+    lb_tensor_release(x);
+    lb_tensor_release(sink);
+    return s;
+}

@@ -1,0 +1,21 @@
+/* ceilings_internal.h: what ceilings.c and cache.c share: a large buffer and plans that read it. */
+#pragma once
+#include "measure.h"
+
+#define LB_CEILING_SLICES 8      /* the buffer is a whole number of 2 MiB in each */
+
+/* Held while ceilings are measured: one at a time in a process, and the buffer is shared. */
+void lb_ceiling_lock(void);
+void lb_ceiling_unlock(void);
+
+/* Makes the buffer at least `bytes` long, touched by the device's threads. Kept for the life of the process, because
+ * first touching it costs more than measuring; no part of the memory that cases are charged with. */
+lb_status lb_ceiling_buffer(lb_device *d, size_t bytes);
+size_t lb_ceiling_buffer_bytes(void);
+/* At least four times what the caches hold, 256 MiB or more, as far as a quarter of the free memory allows. */
+size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes);
+
+/* A plan of one step that reads bytes [offset, offset + bytes) `rounds` times; *out stays NULL if no kernel can. */
+lb_status lb_ceiling_read_plan(lb_device *d, size_t offset, size_t bytes, int64_t rounds, lb_plan **out);
+/* A plan of one step of this operation by the best kernel of a compute type; *out stays NULL if there is none. */
+lb_status lb_ceiling_plan(lb_device *d, lb_args *a, lb_compute compute, lb_plan **out);
