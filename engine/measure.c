@@ -35,6 +35,8 @@ typedef struct sampler {
     lb_samples s;
     double *ghz;                    /* clock frequency after each sample */
     int64_t capacity;
+    double extra;                   /* runs that are done beyond those counted, as a share of them */
+    int64_t quantum;                /* counted runs come in multiples of it, so that the extra ones are whole */
 } sampler;
 
 void lb_measure_defaults(lb_measure_opts *o) {
@@ -164,7 +166,7 @@ static lb_status take_sample(sampler *m, int64_t runs) {
     double ns;
     if (!grow(m)) return lb_fail(LB_ENOMEM, "measure: no memory for %lld samples", (long long)m->s.n + 1);
     lb_watcher_read(&m->watcher, &before);
-    lb_status s = epoch(m, runs, &ns, &m->s.launches);
+    lb_status s = epoch(m, runs + llround((double)runs * m->extra), &ns, &m->s.launches);
     if (s != LB_OK) return s;
     lb_watcher_read(&m->watcher, &after);
     m->s.ns[m->s.n] = ns / (double)runs;
@@ -174,9 +176,10 @@ static lb_status take_sample(sampler *m, int64_t runs) {
     return LB_OK;
 }
 
-/* The number of runs of sample i. */
-static int64_t jittered(const lb_measure_opts *o, int64_t iterations, int64_t i) {
-    return iterations + (int64_t)(lb_rng_u64(o->seed, (uint64_t)i) % (uint64_t)(iterations / 5 + 1));
+/* The number of runs of sample i: a multiple of the quantum. */
+static int64_t jittered(const sampler *m, int64_t i) {
+    int64_t steps = (m->s.iterations + m->quantum - 1) / m->quantum;
+    return m->quantum * (steps + (int64_t)(lb_rng_u64(m->o->seed, (uint64_t)i) % (uint64_t)(steps / 5 + 1)));
 }
 
 static bool tight(const lb_stats *s, double precision) {
@@ -192,7 +195,7 @@ static lb_status sample_until_precise(sampler *m) {
     uint64_t start = lb_now_ns();
     int64_t look = o->min_samples;
     for (;;) {
-        lb_status s = take_sample(m, jittered(o, m->s.iterations, m->s.n));
+        lb_status s = take_sample(m, jittered(m, m->s.n));
         if (s != LB_OK) return s;
         m->s.elapsed_s = seconds_since(start);
         if (o->samples > 0) {
@@ -248,6 +251,26 @@ static void judge(sampler *m) {
 
 /* ---- whole measurements ---------------------------------------------------------------------------------------- */
 
+/* The least number of runs whose `share` is a whole number; 0: there is none up to 1000. */
+static int64_t quantum_of(double share) {
+    for (int64_t q = 1; q <= 1000; q++) {
+        double extra = share * (double)q;
+        if (extra > 0.5 && fabs(extra - round(extra)) < 1e-6) return q;
+    }
+    return 0;
+}
+
+static lb_status set_extra(sampler *m, double share) {
+    m->quantum = 1;
+    if (share == 0) return LB_OK;
+    if (!(share > 0 && share <= 1) || quantum_of(share) == 0)
+        return lb_fail(LB_EINVAL, "measure: extra work of %g of a run; expected a share up to 1 that makes whole runs of "
+                       "1000 or fewer, such as 0.02", share);
+    m->extra = share;
+    m->quantum = quantum_of(share);
+    return LB_OK;
+}
+
 /* What is timed are the rotation's copies, so they have to give what the originals give. */
 static lb_status check_copies(lb_plan *p) {
     lb_check c;
@@ -255,13 +278,14 @@ static lb_status check_copies(lb_plan *p) {
     return s || c.passed ? s : lb_fail(LB_EINTERNAL, "measure: %s", c.reason);
 }
 
-static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o) {
+static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o, double extra) {
     memset(m, 0, sizeof *m);
     m->plan = p;
     m->o = o;
     m->watcher.schedstat = -1;
     if (lb_plan_steps(p) == 0) return lb_fail(LB_EINVAL, "measure: the plan is empty: record a step first");
-    lb_status s = lb_plan_rotate(p, o->cache, &m->s.rotation);
+    lb_status s = set_extra(m, extra);
+    if (s == LB_OK) s = lb_plan_rotate(p, o->cache, &m->s.rotation);
     if (s == LB_OK) s = lb_plan_snapshot_updates(p);
     if (s == LB_OK) s = check_copies(p);
     if (s != LB_OK) return s;
@@ -290,7 +314,7 @@ lb_status lb_measure(lb_plan *p, const lb_measure_opts *o, lb_samples *out) {
     memset(out, 0, sizeof *out);
     lb_status s = check_opts(o);
     if (s != LB_OK) return s;
-    s = sampler_init(&m, p, o);
+    s = sampler_init(&m, p, o, o->extra_work ? o->extra_work[0] : 0);
     uint64_t start = lb_now_ns();
     if (s == LB_OK) s = size_epoch(&m, target, &run_ns);
     if (s == LB_OK) s = warm_up(&m, start, target);
@@ -311,12 +335,17 @@ void lb_samples_done(lb_samples *s) {
 static void equalize(sampler *m, int count, const double *run_ns) {
     int64_t most = 1;
     double slowest = 1;
+    int64_t quantum = 1;
     for (int i = 0; i < count; i++) {
         if (m[i].s.iterations > most) most = m[i].s.iterations;
+        if (m[i].quantum > quantum) quantum = m[i].quantum;
         slowest = fmax(slowest, run_ns[i]);
     }
     int64_t cap = (int64_t)fmax(1, fmax(ROUND_NS, target_ns()) / slowest);
-    for (int i = 0; i < count; i++) m[i].s.iterations = most < cap ? most : cap;
+    for (int i = 0; i < count; i++) {
+        m[i].s.iterations = most < cap ? most : cap;
+        m[i].quantum = quantum;
+    }
 }
 
 static void shuffle(int *order, int count, uint64_t seed, uint64_t block) {
@@ -329,16 +358,21 @@ static void shuffle(int *order, int count, uint64_t seed, uint64_t block) {
     }
 }
 
-/* Half-width of the sign interval of the ratio to plan 0, the largest over the others: what the comparison will say. */
+/* The half-width of the sign interval of the log ratio to plan 0, for every other plan: what the comparison will say. Of
+ * a single plan, that of its own times. */
 static bool ratios_tight(const sampler *m, int count, double precision) {
     int64_t n = m[0].s.n;
     lb_stats s;
     double *ratio = malloc((size_t)n * sizeof *ratio);
     bool all = ratio != NULL;
-    for (int i = count > 1 ? 1 : 0; i < count && all; i++) {
-        for (int64_t j = 0; j < n; j++) ratio[j] = i ? m[i].s.ns[j] / m[0].s.ns[j] : m[0].s.ns[j];
+    if (count == 1) {
+        lb_stats_of(m[0].s.ns, n, &s);
+        all = all && tight(&s, precision);
+    }
+    for (int i = 1; i < count && all; i++) {
+        for (int64_t j = 0; j < n; j++) ratio[j] = log(m[i].s.ns[j] / m[0].s.ns[j]);
         lb_stats_of(ratio, n, &s);
-        all = tight(&s, precision);
+        all = (s.ci_hi - s.ci_lo) / 2 <= precision;
     }
     free(ratio);
     return all;
@@ -351,7 +385,7 @@ static lb_status sample_rounds(sampler *m, int count, const lb_measure_opts *o) 
     int64_t look = o->min_samples;
     for (int64_t round = 0;; round++) {
         if (round % count == 0) shuffle(order, count, o->seed, (uint64_t)(round / count));
-        int64_t runs = jittered(o, m[0].s.iterations, round);
+        int64_t runs = jittered(&m[0], round);
         for (int k = 0; k < count; k++) {
             lb_status s = take_sample(&m[order[(k + round) % count]], runs);
             if (s != LB_OK) return s;
@@ -359,11 +393,11 @@ static lb_status sample_rounds(sampler *m, int count, const lb_measure_opts *o) 
         int64_t n = round + 1;
         double elapsed = seconds_since(start);
         for (int i = 0; i < count; i++) m[i].s.elapsed_s = elapsed;
+        if (n % count != 0) continue;
         if (o->samples > 0) {
             if (n >= o->samples) return LB_OK;
             continue;
         }
-        if (n % count != 0) continue;
         if (n >= SAMPLES_LEAST && elapsed >= o->max_time_s * count) return LB_OK;
         if (n < look) continue;
         if (ratios_tight(m, count, o->precision)) return LB_OK;
@@ -381,7 +415,7 @@ lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_meas
     sampler *m = calloc((size_t)count, sizeof *m);
     if (!m) return lb_fail(LB_ENOMEM, "measure: no memory for %d plans", count);
     for (int i = 0; i < count; i++) m[i].watcher.schedstat = -1;
-    for (int i = 0; i < count && s == LB_OK; i++) s = sampler_init(&m[i], plans[i], o);
+    for (int i = 0; i < count && s == LB_OK; i++) s = sampler_init(&m[i], plans[i], o, o->extra_work ? o->extra_work[i] : 0);
     for (int i = 0; i < count && s == LB_OK; i++) {
         uint64_t start = lb_now_ns();
         s = size_epoch(&m[i], target, &run_ns[i]);

@@ -14,7 +14,11 @@ typedef struct lb_measure_opts {
     double warmup_min_s, warmup_max_s;  /* 0.3 and 3: at least, at most */
     lb_cache cache;
     bool eager;                /* one pool submission a step */
-    uint64_t seed;             /* of the jitter */
+    uint64_t seed;             /* of the jitter and of the order of interleaved plans */
+    /* Fault injection for the self-test: plan i of an interleaved measurement (lb_measure: plan 0) does this share more
+     * runs than are counted, as real work in the timed loop. NULL = none; 0 = none for that plan. Shares such as 0.01,
+     * 0.02, 1/3: a whole number of runs of 1000 at most must make a whole number of extra runs. */
+    const double *extra_work;
 } lb_measure_opts;
 void lb_measure_defaults(lb_measure_opts *o);
 
@@ -41,8 +45,11 @@ typedef struct lb_samples {
 lb_status lb_measure(lb_plan *p, const lb_measure_opts *o, lb_samples *out);
 void lb_samples_done(lb_samples *s);
 
-/* Interleaved: each round runs every plan once, in a fresh order (cyclic Latin square), with equal iterations.
- * out[i] gets plan i's samples; sample j of all plans were taken in the same round. */
+/* Interleaved: each round runs every plan once, all with the same number of iterations. A block of `count` rounds is a
+ * cyclic Latin square over a fresh seeded permutation (two plans: ABBA or BAAB), and only whole blocks are taken:
+ * o->samples is rounded up. out[i] gets plan i's samples; sample j of all plans were taken in the same round. Without
+ * o->samples it ends when the sign interval of ln(time of plan i / time of plan 0) has a half-width of o->precision or
+ * less for every i, or after max_time_s for each plan. `disturbed_samples` and `noisy` are of each plan. */
 lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_measure_opts *o, lb_samples *out);
 
 /* ---- ceilings: what the hardware can do, measured with the same number of threads ---- */

@@ -82,7 +82,7 @@ static int total_ns(lua_State *L) {
 
 static void read_opts(lua_State *L, int index, lb_measure_opts *o) {
     static const char *const names[] = { "precision", "max_time_s", "min_samples", "samples", "warmup", "warmup_min_s",
-                                         "warmup_max_s", "cache", "mode", "seed", NULL };
+                                         "warmup_max_s", "cache", "mode", "seed", "extra_work", NULL };
     lb_measure_defaults(o);
     bind_check_keys(L, index, "measure", names);
     if (!lua_istable(L, index)) return;
@@ -192,6 +192,26 @@ static void push_samples(lua_State *L, const lb_samples *s) {
     lua_setfield(L, -2, "disturbance");
 }
 
+/* The field extra_work of the options: nil, a number (of one plan), or a list of one number a plan. Fills `extra`. */
+static const double *read_extra(lua_State *L, int opts, double *extra, size_t count) {
+    if (!lua_istable(L, opts)) return NULL;
+    lua_getfield(L, opts, "extra_work");
+    int at = lua_gettop(L);
+    bool given = !lua_isnil(L, at);
+    if (lua_istable(L, at)) {
+        for (size_t i = 0; i < count; i++) {
+            lua_rawgeti(L, at, (int)i + 1);
+            extra[i] = lua_isnil(L, -1) ? 0 : bind_number(L, lua_gettop(L), "extra_work");
+            lua_pop(L, 1);
+        }
+    } else if (given) {
+        if (count > 1) luaL_error(L, "extra_work: a list with a share for each plan expected");
+        extra[0] = bind_number(L, at, "extra_work");
+    }
+    lua_settop(L, at - 1);
+    return given ? extra : NULL;
+}
+
 /* ---- measuring ---------------------------------------------------------------------------------------------- */
 
 static void samples_done(void *block) { lb_samples_done(block); }
@@ -201,6 +221,8 @@ static int measure_at(lua_State *L, int plan, int opts) {
     lb_plan *p = bind_check(L, plan, &bind_plan);
     read_opts(L, opts, &o);
     if (lb_plan_steps(p) == 0) return luaL_error(L, "measure: the plan has no steps");
+    double extra[1];
+    o.extra_work = read_extra(L, opts, extra, 1);
     lb_samples *s = bind_guard(L, sizeof *s, samples_done);
     BIND_TRY(L, lb_measure(p, &o, s));
     push_samples(L, s);
@@ -240,6 +262,8 @@ static int measure_interleaved(lua_State *L) {
         lua_pop(L, 1);
         if (lb_plan_steps(plans[i]) == 0) return luaL_error(L, "measure_interleaved: plan %d has no steps", (int)i + 1);
     }
+    double extra[MAX_INTERLEAVED] = { 0 };
+    o.extra_work = read_extra(L, 2, extra, n);
     many *m = bind_guard(L, sizeof *m, many_done);
     m->n = (int)n;
     BIND_TRY(L, lb_measure_interleaved(plans, (int)n, &o, m->s));

@@ -217,7 +217,7 @@ function M.blob_load(path, device) return core.blob_load(path, device) end
 local function core_opts(o)
   return { precision = o.precision, max_time_s = o.max_time, min_samples = o.min_samples, samples = o.samples,
     warmup = o.warmup, warmup_min_s = o.warmup_min, warmup_max_s = o.warmup_max, cache = o.cache,
-    mode = o.eager and "eager" or nil, seed = o.seed }
+    mode = o.eager and "eager" or nil, seed = o.seed, extra_work = o.extra_work }
 end
 
 function M.measure(plan, o) return core.measure(plan, core_opts(o)) end

@@ -309,14 +309,48 @@ static void test_interleaved_extremes(void **state) {
     assert_true(ratio > 0.8 && ratio < 1.25);
     lb_samples_done(&s[0]);
     lb_samples_done(&s[1]);
-    o.samples = 4;
+    o.samples = 3;
     if (lb_measure_interleaved(apart, 2, &o, s) != LB_OK) fail_msg("%s", lb_error());
+    assert_int_equal(s[0].n, 4);            /* whole blocks only: each plan as often first as second */
     assert_in_range(s[0].iterations, 1, 20);
     assert_int_equal(s[0].iterations, s[1].iterations);
     lb_samples_done(&s[0]);
     lb_samples_done(&s[1]);
     lb_plan_release(fast);
     lb_plan_release(slow);
+}
+
+/* Extra work is done in the timed loop, exactly the share asked for, and not counted: the times per run grow by it. */
+static void test_extra_work(void **state) {
+    (void)state;
+    lb_plan *one = plan_of(2e4, 0, 0, 0), *other = plan_of(2e4, 1, 0, 0), *p[2] = { one, other };
+    const double half[2] = { 0, 0.5 };
+    lb_measure_opts o = quick();
+    lb_samples s[2];
+    o.samples = 20;
+    o.extra_work = half;
+    if (lb_measure_interleaved(p, 2, &o, s) != LB_OK) fail_msg("%s", lb_error());
+    assert_int_equal(2 * s[1].launches, 3 * s[0].launches);
+    double ratio = s[1].stats.median / s[0].stats.median;
+    assert_true(ratio > 1.3 && ratio < 1.7);
+    lb_samples_done(&s[0]);
+    lb_samples_done(&s[1]);
+    const double two_percent = 0.02, none = 0, odd = 0.0203701, too_much = 1.5, unknown = NAN;
+    o.extra_work = &two_percent;
+    if (lb_measure(one, &o, s) != LB_OK) fail_msg("%s", lb_error());
+    uint64_t launches = s[0].launches;
+    assert_int_equal(launches % 51, 0);
+    lb_samples_done(s);
+    o.extra_work = &none;
+    assert_int_equal(lb_measure(one, &o, s), LB_OK);
+    lb_samples_done(s);
+    const double *const wrong[] = { &odd, &too_much, &unknown };
+    for (int i = 0; i < 3; i++) {
+        o.extra_work = wrong[i];
+        assert_int_equal(lb_measure(one, &o, s), LB_EINVAL);
+    }
+    lb_plan_release(one);
+    lb_plan_release(other);
 }
 
 /* ---- disturbance ----------------------------------------------------------------------------------------------- */
@@ -415,7 +449,7 @@ int main(void) {
         cmocka_unit_test(test_exact_counts),    cmocka_unit_test(test_precision_stops),
         cmocka_unit_test(test_outliers_are_kept), cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_errors),          cmocka_unit_test(test_interleaved),
-        cmocka_unit_test(test_interleaved_extremes), cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_interleaved_extremes), cmocka_unit_test(test_extra_work), cmocka_unit_test(test_marks),
         cmocka_unit_test(test_watcher),         cmocka_unit_test(test_ceilings),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);

@@ -2,7 +2,6 @@
 -- in other scenarios' terms. The command line as a whole is tested in tests/cli.
 local lu = require "luaunit"
 local columns = require "luabench.columns"
-local compare = require "luabench.compare"
 local journal = require "luabench.journal"
 local judge = require "luabench.judge"
 local progress = require "luabench.progress"
@@ -272,34 +271,6 @@ function T.test_quiet_is_silent_but_for_errors()
   lu.assertEquals(text(), "")
   p:log("error", "bad")
   lu.assertStrContains(text(), "bad")
-end
-
-function T.test_verdicts()
-  lu.assertEquals(compare.verdict(-0.2, -0.1, 0.01), "faster")
-  lu.assertEquals(compare.verdict(0.1, 0.2, 0.01), "slower")
-  lu.assertEquals(compare.verdict(-0.005, 0.005, 0.01), "same")
-  lu.assertEquals(compare.verdict(-0.2, 0.2, 0.01), "inconclusive")
-  lu.assertEquals(compare.verdict(nil, nil, 0.01), "inconclusive")
-  local a, b = {}, {}
-  for i = 1, 20 do a[i], b[i] = 100 + i % 3, 2 * (100 + i % 3) end
-  local p = compare.pair(a, b, 0.01)
-  lu.assertEquals(p.verdict, "slower")
-  lu.assertAlmostEquals(p.ratio, 2, 1e-12)
-end
-
-function T.test_compare_times_plans_in_the_same_rounds_and_compares_outputs()
-  local lb = require "luabench"
-  local x, w = lb.randn({ 2, 64 }, { seed = 1 }), lb.randn({ 32, 64 }, { seed = 2 })
-  local function plan() return lb.plan():gemm { x = x, w = w } end
-  local c = lb.compare { a = plan(), b = plan(), rounds = 8, cache = "hot" }
-  lu.assertEquals(#c.samples.a, 8)
-  lu.assertEquals(c.pairs.b.rounds, 8)
-  lu.assertEquals(c.outputs.b.nmse, 0)
-  lu.assertStrContains(tostring(c), "b against a: ")
-  lu.assertErrorMsgContains("at least two plans", lb.compare, { a = plan() })
-  lu.assertErrorMsgContains('did you mean "rounds"', lb.compare, { a = plan(), b = plan(), round = 8 })
-  lu.assertErrorMsgContains("at least 6", lb.compare, { a = plan(), b = plan(), rounds = 2 })
-  lu.assertErrorMsgContains("b should be a plan", lb.compare, { a = plan(), b = 5 })
 end
 
 function T.test_prepared_is_made_once()
