@@ -10,6 +10,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 #include "device.h"
+#include "memory.h"
 #include "topology.h"
 
 static lb_machine machine;
@@ -118,34 +119,6 @@ static void read_caches(lb_machine *m) {
     m->llc_total_bytes = t->llc_bytes > 0 ? t->llc_bytes : -1;
 }
 
-/* The least limit of this process's control groups: version 2, then version 1. */
-static int64_t cgroup_memory(void) {
-    char line[512], path[640];
-    int64_t least = -1;
-    FILE *f = fopen("/proc/self/cgroup", "re");
-    while (f && fgets(line, sizeof line, f)) {
-        char *group = strchr(line, ':'), *where = group ? strchr(group + 1, ':') : NULL;
-        if (!where) continue;
-        line[strcspn(line, "\n")] = 0;
-        *where++ = 0;
-        bool v2 = strcmp(group + 1, "") == 0;
-        if (!v2 && strcmp(group + 1, "memory") != 0) continue;
-        /* Limits hold downwards: look at the group and at everything above it. */
-        for (;;) {
-            snprintf(path, sizeof path, "/sys/fs/cgroup%s%s/%s", v2 ? "" : "/memory", where,
-                     v2 ? "memory.max" : "memory.limit_in_bytes");
-            int64_t bytes = read_int(path);
-            /* Version 1 says "no limit" with a number near 2^63. */
-            if (bytes > 0 && bytes < ((int64_t)1 << 60) && (least < 0 || bytes < least)) least = bytes;
-            char *slash = strrchr(where, '/');
-            if (!slash) break;
-            *slash = 0;
-        }
-    }
-    if (f) fclose(f);
-    return least;
-}
-
 static int is_virtual(void) {
     char flags[4096];
     FILE *f = fopen("/proc/cpuinfo", "re");
@@ -196,7 +169,8 @@ static void read_machine(void) {
                  ? (m->cores_logical + m->cores_physical - 1) / m->cores_physical : -1;
     m->memory_bytes = meminfo("MemTotal");
     m->memory_available_bytes = meminfo("MemAvailable");
-    m->cgroup_memory_bytes = cgroup_memory();
+    lb_memory_room room = lb_memory_room_get();
+    m->cgroup_memory_bytes = room.limited ? room.total : -1;
     m->load1 = getloadavg(&load, 1) == 1 ? load : -1;
     m->virtualized = is_virtual();
 }

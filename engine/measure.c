@@ -34,6 +34,7 @@ typedef struct sampler {
     lb_disturbance disturbance;
     lb_samples s;
     double *ghz;                    /* clock frequency after each sample */
+    int64_t steal_from;             /* the first sample since steal was last read */
     int64_t capacity;
     double extra;                   /* runs that are done beyond those counted, as a share of them */
     int64_t quantum;                /* counted runs come in multiples of it, so that the extra ones are whole */
@@ -161,6 +162,14 @@ static bool grow(sampler *m) {
     return true;
 }
 
+/* Steal is read every 10 ms: all samples since the last reading share what it says. */
+static void mark_stolen(sampler *m) {
+    double share;
+    if (!lb_watcher_steal(&m->watcher, &share)) return;
+    for (int64_t i = m->steal_from; i < m->s.n && lb_disturbance_stolen(share); i++) m->s.marks[i] |= LB_MARK_STOLEN;
+    m->steal_from = m->s.n;
+}
+
 static lb_status take_sample(sampler *m, int64_t runs) {
     lb_snapshot before, after;
     double ns;
@@ -173,6 +182,7 @@ static lb_status take_sample(sampler *m, int64_t runs) {
     m->s.marks[m->s.n] = lb_disturbance_add(&m->disturbance, &before, &after, ns);
     m->ghz[m->s.n] = lb_frequency_ghz();
     m->s.n++;
+    mark_stolen(m);
     return LB_OK;
 }
 
@@ -243,9 +253,10 @@ static void judge(sampler *m) {
     s->major_faults = m->disturbance.faults;
     s->migrations = m->disturbance.migrations;
     s->run_delay_ns = m->disturbance.run_delay_ns;
+    s->throttled_ns = m->disturbance.throttled_ns;
     s->steal_ns = lb_watcher_steal_ns(&m->watcher);
-    const uint32_t causes = LB_MARK_SWITCHED | LB_MARK_FAULTED | LB_MARK_MIGRATED | LB_MARK_DELAYED | LB_MARK_FREQUENCY;
-    for (int64_t i = 0; i < s->n; i++) s->disturbed_samples += (s->marks[i] & causes) != 0;
+    const uint32_t shape = LB_MARK_OUTLIER_MILD | LB_MARK_OUTLIER_SEVERE;    /* all other marks have a cause */
+    for (int64_t i = 0; i < s->n; i++) s->disturbed_samples += (s->marks[i] & ~shape) != 0;
     s->noisy = (double)s->disturbed_samples > NOISY_SHARE * (double)s->n;
 }
 
@@ -282,14 +293,14 @@ static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o, 
     memset(m, 0, sizeof *m);
     m->plan = p;
     m->o = o;
-    m->watcher.schedstat = -1;
     if (lb_plan_steps(p) == 0) return lb_fail(LB_EINVAL, "measure: the plan is empty: record a step first");
     lb_status s = set_extra(m, extra);
     if (s == LB_OK) s = lb_plan_rotate(p, o->cache, &m->s.rotation);
     if (s == LB_OK) s = lb_plan_snapshot_updates(p);
     if (s == LB_OK) s = check_copies(p);
     if (s != LB_OK) return s;
-    lb_watcher_init(&m->watcher);
+    lb_device_pool(lb_plan_device(p));          /* its threads are watched */
+    lb_watcher_init(&m->watcher, lb_device_threads(lb_plan_device(p)));
     lb_disturbance_init(&m->disturbance);
     return LB_OK;
 }
@@ -414,7 +425,6 @@ lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_meas
     double run_ns[PLANS_MOST], target = target_ns();
     sampler *m = calloc((size_t)count, sizeof *m);
     if (!m) return lb_fail(LB_ENOMEM, "measure: no memory for %d plans", count);
-    for (int i = 0; i < count; i++) m[i].watcher.schedstat = -1;
     for (int i = 0; i < count && s == LB_OK; i++) s = sampler_init(&m[i], plans[i], o, o->extra_work ? o->extra_work[i] : 0);
     for (int i = 0; i < count && s == LB_OK; i++) {
         uint64_t start = lb_now_ns();

@@ -24,7 +24,7 @@ void lb_measure_defaults(lb_measure_opts *o);
 
 /* Marks of a sample: why it may be disturbed. */
 enum { LB_MARK_SWITCHED = 1, LB_MARK_FAULTED = 2, LB_MARK_MIGRATED = 4, LB_MARK_DELAYED = 8, LB_MARK_FREQUENCY = 16,
-       LB_MARK_OUTLIER_MILD = 32, LB_MARK_OUTLIER_SEVERE = 64 };
+       LB_MARK_OUTLIER_MILD = 32, LB_MARK_OUTLIER_SEVERE = 64, LB_MARK_STOLEN = 128, LB_MARK_THROTTLED = 256 };
 
 typedef struct lb_samples {
     double *ns;                /* per run of the plan, n of them, in the order taken */
@@ -37,7 +37,7 @@ typedef struct lb_samples {
     lb_rotation rotation;
     uint64_t launches;         /* the executor's count over all timed runs */
     int64_t involuntary_switches, major_faults, migrations;   /* -1 = unknown */
-    double steal_ns, run_delay_ns, frequency_ghz;             /* NaN = unknown */
+    double steal_ns, run_delay_ns, throttled_ns, frequency_ghz;   /* NaN = unknown */
     int64_t disturbed_samples; bool noisy;                    /* noisy: over 5 % disturbed by an independent cause */
     lb_stats stats;
 } lb_samples;

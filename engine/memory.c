@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cgroup.h"
 #include "device.h"
 
 static atomic_llong bytes_now, bytes_peak;
@@ -48,48 +49,27 @@ static int64_t number_in(const char *path) {
     return v;
 }
 
-/* The least of `limit_file` minus `used_file` over this cgroup and those above it: any of them can kill us. */
-static void cgroup_walk(const char *root, const char *path, const char *limit_file, const char *used_file,
-                        const char *cache_key, lb_memory_room *room) {
-    char dir[1024], file[1200];
-    snprintf(dir, sizeof dir, "%s%s", root, path);
-    for (;;) {
-        snprintf(file, sizeof file, "%s/%s", dir, limit_file);
-        int64_t limit = number_in(file);
-        snprintf(file, sizeof file, "%s/%s", dir, used_file);
-        int64_t used = number_in(file);
-        snprintf(file, sizeof file, "%s/memory.stat", dir);
-        int64_t cache = number_after(file, cache_key); /* file pages that are given up before anyone is killed */
-        if (cache > 0 && used > cache) used -= cache;
-        /* v1 writes a number near 2^63 for "no limit" */
-        if (limit >= 0 && limit < (int64_t)1 << 60) {
-            if (room->total < 0 || limit < room->total) room->total = limit, room->limited = true;
-            int64_t left = used >= 0 && used < limit ? limit - used : used >= limit ? 0 : limit;
-            if (room->available < 0 || left < room->available) room->available = left;
-        }
-        char *slash = strrchr(dir, '/');
-        if (!slash || (size_t)(slash - dir) < strlen(root)) return;
-        *slash = 0;
-    }
+/* The least of limit minus use over this cgroup and those above it: any of them can kill us. */
+static void look_at_group(void *ctx, const char *dir, bool v2) {
+    lb_memory_room *room = ctx;
+    char file[1200];
+    snprintf(file, sizeof file, "%s/%s", dir, v2 ? "memory.max" : "memory.limit_in_bytes");
+    int64_t limit = number_in(file);
+    snprintf(file, sizeof file, "%s/%s", dir, v2 ? "memory.current" : "memory.usage_in_bytes");
+    int64_t used = number_in(file);
+    snprintf(file, sizeof file, "%s/memory.stat", dir);
+    /* file pages, which are given up before anyone is killed */
+    int64_t cache = number_after(file, v2 ? "inactive_file " : "total_inactive_file ");
+    if (cache > 0 && used > cache) used -= cache;
+    /* v1 writes a number near 2^63 for "no limit" */
+    if (limit < 0 || limit >= (int64_t)1 << 60) return;
+    if (room->total < 0 || limit < room->total) room->total = limit, room->limited = true;
+    int64_t left = used >= 0 && used < limit ? limit - used : used >= limit ? 0 : limit;
+    if (room->available < 0 || left < room->available) room->available = left;
 }
 
 lb_memory_room lb_memory_room_get(void) {
     lb_memory_room room = { meminfo("MemTotal:"), meminfo("MemAvailable:"), false };
-    FILE *f = fopen("/proc/self/cgroup", "re");
-    if (!f) return room;
-    char line[1024];
-    while (fgets(line, sizeof line, f)) {
-        line[strcspn(line, "\n")] = 0;
-        char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (!path) continue;
-        *path++ = 0, controllers++;
-        if (strcmp(path, "/") == 0) path = "";
-        if (*controllers == 0)
-            cgroup_walk("/sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file ", &room);
-        else if (strcmp(controllers, "memory") == 0)
-            cgroup_walk("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes",
-                        "total_inactive_file ", &room);
-    }
-    fclose(f);
+    lb_cgroup_each("memory", look_at_group, &room);
     return room;
 }

@@ -18,33 +18,48 @@ static double quantile(const double *sorted, int64_t n, double p) {
     return share == 0 ? sorted[i] : sorted[i] + share * (sorted[i + 1] - sorted[i]);
 }
 
-/* A tail quantile needs about five samples beyond it to say anything. */
-static double supported(const double *sorted, int64_t n, double p) {
+/* A tail quantile needs about five samples beyond it to say anything, and carries its own interval. */
+static double supported(const double *sorted, int64_t n, double p, double ci[2]) {
     double tail = p < 0.5 ? p : 1 - p;
-    return (double)n * tail >= 5 - 1e-9 ? quantile(sorted, n, p) : NAN;
+    int64_t lo, hi;
+    if ((double)n * tail < 5 - 1e-9) return NAN;
+    lb_stats_quantile_ranks(n, p, 0.95, &lo, &hi);
+    if (lo < 1) return NAN;
+    ci[0] = sorted[lo - 1];
+    ci[1] = sorted[hi - 1];
+    return quantile(sorted, n, p);
 }
 
-void lb_stats_median_ranks(int64_t n, double confidence, int64_t *lo, int64_t *hi) {
-    *lo = *hi = 0;
-    if (n < 1 || !(confidence > 0 && confidence < 1)) return;
-    /* k = the largest with P(Bin(n, 1/2) < k) <= alpha / 2. Everything below n/2 - 20 sigma (sigma = sqrt(n) / 2)
-     * weighs less than 1e-80, so the sum may start there. */
-    double limit = (1 - confidence) / 2, sum = 0;
-    int64_t start = n / 2 - (int64_t)(10 * sqrt((double)n)) - 1;
+/* The largest k with P(Bin(n, p) < k) <= limit. */
+static int64_t lower_rank(int64_t n, double p, double limit) {
+    /* Everything below the mean less 10 sqrt(n), 20 sigma or more, weighs less than 1e-80: the sum may start there. */
+    double sum = 0, mean = (double)n * p;
+    int64_t start = (int64_t)(mean - 10 * sqrt((double)n)) - 1;
     if (start < 0) start = 0;
     int sign;
     double log_p = lgamma_r((double)n + 1, &sign) - lgamma_r((double)start + 1, &sign) -
-                   lgamma_r((double)(n - start) + 1, &sign) - (double)n * M_LN2;
+                   lgamma_r((double)(n - start) + 1, &sign) + (double)start * log(p) + (double)(n - start) * log1p(-p);
     int64_t k = start;
-    for (; k <= n / 2; k++) {                /* here sum = P(Bin < k) */
+    for (; k < n; k++) {                     /* here sum = P(Bin < k) */
         double next = sum + exp(log_p);      /* P(Bin < k + 1) */
         if (next > limit) break;
         sum = next;
-        log_p += log((double)(n - k)) - log((double)(k + 1));
+        log_p += log((double)(n - k)) - log((double)(k + 1)) + log(p) - log1p(-p);
     }
-    if (k < 1) return;
-    *lo = k;
-    *hi = n + 1 - k;
+    return k;
+}
+
+void lb_stats_quantile_ranks(int64_t n, double p, double confidence, int64_t *lo, int64_t *hi) {
+    *lo = *hi = 0;
+    if (n < 1 || !(confidence > 0 && confidence < 1) || !(p > 0 && p < 1)) return;
+    int64_t below = lower_rank(n, p, (1 - confidence) / 2), above = lower_rank(n, 1 - p, (1 - confidence) / 2);
+    if (below < 1 || above < 1) return;
+    *lo = below;
+    *hi = n + 1 - above;
+}
+
+void lb_stats_median_ranks(int64_t n, double confidence, int64_t *lo, int64_t *hi) {
+    lb_stats_quantile_ranks(n, 0.5, confidence, lo, hi);
 }
 
 static void moments(const double *x, int64_t n, lb_stats *out) {
@@ -60,12 +75,12 @@ static void orders(const double *sorted, int64_t n, lb_stats *out) {
     out->min = sorted[0];
     out->max = sorted[n - 1];
     out->median = quantile(sorted, n, 0.5);
-    out->p10 = supported(sorted, n, 0.10);
-    out->p25 = supported(sorted, n, 0.25);
-    out->p75 = supported(sorted, n, 0.75);
-    out->p90 = supported(sorted, n, 0.90);
-    out->p95 = supported(sorted, n, 0.95);
-    out->p99 = supported(sorted, n, 0.99);
+    out->p10 = supported(sorted, n, 0.10, out->percentile_ci[0]);
+    out->p25 = supported(sorted, n, 0.25, out->percentile_ci[1]);
+    out->p75 = supported(sorted, n, 0.75, out->percentile_ci[2]);
+    out->p90 = supported(sorted, n, 0.90, out->percentile_ci[3]);
+    out->p95 = supported(sorted, n, 0.95, out->percentile_ci[4]);
+    out->p99 = supported(sorted, n, 0.99, out->percentile_ci[5]);
     int64_t lo, hi;
     lb_stats_median_ranks(n, 0.95, &lo, &hi);
     if (lo > 0) {
@@ -75,7 +90,8 @@ static void orders(const double *sorted, int64_t n, lb_stats *out) {
 }
 
 void lb_stats_of(const double *x, int64_t n, lb_stats *out) {
-    *out = (lb_stats){ n < 0 ? 0 : n, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN };
+    *out = (lb_stats){ n < 0 ? 0 : n, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN, { { 0 } } };
+    for (int i = 0; i < 6; i++) out->percentile_ci[i][0] = out->percentile_ci[i][1] = NAN;
     if (n <= 0) return;
     for (int64_t i = 0; i < n; i++) {
         if (isnan(x[i])) return;             /* an unknown sample makes all of it unknown */

@@ -131,9 +131,20 @@ static void push_disturbance(lua_State *L, const lb_samples *s) {
     set_count(L, "migrations", s->migrations);
     bind_set_known(L, "steal_ns", s->steal_ns);
     bind_set_known(L, "run_delay_ns", s->run_delay_ns);
+    bind_set_known(L, "throttled_ns", s->throttled_ns);
     bind_set_known(L, "frequency_ghz", s->frequency_ghz);
     set_count(L, "disturbed_samples", s->disturbed_samples);
     bind_set_boolean(L, "noisy", s->noisy);
+}
+
+static void set_interval(lua_State *L, const char *key, double lo, double hi) {
+    if (lo != lo || hi != hi) return;
+    lua_createtable(L, 2, 0);
+    lua_pushnumber(L, lo);
+    lua_rawseti(L, -2, 1);
+    lua_pushnumber(L, hi);
+    lua_rawseti(L, -2, 2);
+    lua_setfield(L, -2, key);
 }
 
 static void set_stats(lua_State *L, const lb_stats *t) {
@@ -149,14 +160,11 @@ static void set_stats(lua_State *L, const lb_stats *t) {
     bind_set_known(L, "p90", t->p90);
     bind_set_known(L, "p95", t->p95);
     bind_set_known(L, "p99", t->p99);
-    if (t->ci_lo == t->ci_lo && t->ci_hi == t->ci_hi) {
-        lua_createtable(L, 2, 0);
-        lua_pushnumber(L, t->ci_lo);
-        lua_rawseti(L, -2, 1);
-        lua_pushnumber(L, t->ci_hi);
-        lua_rawseti(L, -2, 2);
-        lua_setfield(L, -2, "ci95");
-    }
+    set_interval(L, "ci95", t->ci_lo, t->ci_hi);
+    static const char *const names[] = { "p10", "p25", "p75", "p90", "p95", "p99" };
+    lua_newtable(L);
+    for (int i = 0; i < 6; i++) set_interval(L, names[i], t->percentile_ci[i][0], t->percentile_ci[i][1]);
+    lua_setfield(L, -2, "percentiles_ci95");
 }
 
 static void push_numbers(lua_State *L, const double *x, int64_t n) {

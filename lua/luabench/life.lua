@@ -132,7 +132,7 @@ local function fill_work(rec, case, account)
 end
 
 local STATISTICS = { "unit", "median", "ci95", "mean", "std", "min", "max", "p10", "p25", "p75", "p90", "p95", "p99",
-  "mad", "samples", "iterations", "precise", "warmup_epochs", "warmup_stable" }
+  "mad", "percentiles_ci95", "samples", "iterations", "precise", "warmup_epochs", "warmup_stable" }
 
 local function fill_time(rec, samples)
   rec.time = {}

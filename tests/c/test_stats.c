@@ -134,6 +134,46 @@ static void test_coverage(void **state) {
     assert_in_range(covered, (int)(0.945 * trials), (int)(0.985 * trials));
 }
 
+/* The same for the tails, whose interval is not in the middle. */
+static void test_tail_coverage(void **state) {
+    (void)state;
+    uint64_t seed = 54321;
+    int trials = 4000, p10 = 0, p90 = 0;
+    double q10 = exp(0.1), q90 = exp(0.9);
+    for (int t = 0; t < trials; t++) {
+        double x[80];
+        for (int i = 0; i < 80; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            x[i] = exp((double)(seed >> 11) / 9007199254740992.0);
+        }
+        lb_stats s;
+        lb_stats_of(x, 80, &s);
+        p10 += s.percentile_ci[0][0] <= q10 && q10 <= s.percentile_ci[0][1];
+        p90 += s.percentile_ci[3][0] <= q90 && q90 <= s.percentile_ci[3][1];
+        assert_true(s.percentile_ci[3][0] <= s.p90 && s.p90 <= s.percentile_ci[3][1]);
+        assert_true(isnan(s.p99) && isnan(s.percentile_ci[5][0]) && isnan(s.percentile_ci[5][1]));
+    }
+    assert_in_range(p10, (int)(0.945 * trials), (int)(0.99 * trials));
+    assert_in_range(p90, (int)(0.945 * trials), (int)(0.99 * trials));
+}
+
+static void test_tail_ranks(void **state) {
+    (void)state;
+    int64_t lo, hi, other;
+    lb_stats_quantile_ranks(500, 0.99, 0.95, &lo, &hi);
+    assert_true(lo >= 488 && lo <= 491 && hi >= 498 && hi <= 500);
+    lb_stats_quantile_ranks(100, 0.9, 0.95, &lo, &hi);       /* P(Bin(100, 0.9) < 84) = 0.0206, < 85 0.0399; 1 - P(< 96) = 0.0237 */
+    assert_int_equal(lo, 84);
+    assert_int_equal(hi, 96);
+    lb_stats_quantile_ranks(100, 0.1, 0.95, &other, &hi);    /* the mirror image */
+    assert_int_equal(other, 101 - 96);
+    assert_int_equal(hi, 101 - 84);
+    lb_stats_quantile_ranks(300, 0.99, 0.95, &lo, &hi);      /* 0.99^300 = 0.049: the largest may lie below p99 */
+    assert_int_equal(lo, 0);
+    lb_stats_quantile_ranks(100, 0, 0.95, &lo, &hi);
+    assert_int_equal(lo, 0);
+}
+
 static void test_clock(void **state) {
     (void)state;
     const lb_clock_info *c = lb_clock_info_get();
@@ -153,7 +193,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_by_hand),  cmocka_unit_test(test_small),    cmocka_unit_test(test_unknown_sample),
         cmocka_unit_test(test_quantiles), cmocka_unit_test(test_ranks),   cmocka_unit_test(test_coverage),
-        cmocka_unit_test(test_clock),
+        cmocka_unit_test(test_clock),    cmocka_unit_test(test_tail_coverage), cmocka_unit_test(test_tail_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
