@@ -5,7 +5,7 @@
 
 #include "dtype.h"
 
-static const char *const names[LB_ACT_COUNT] = { "f32", "bf16", "q8_32", "q8_256", "q8_row" };
+static const char *const names[LB_ACT_COUNT] = { "f32", "bf16", "q8_32", "q8_256", "q8_row", "i8_token" };
 
 const char *lb_act_name(lb_act a) { return (unsigned)a < LB_ACT_COUNT ? names[a] : "unknown"; }
 
@@ -13,7 +13,8 @@ int64_t lb_act_block(lb_act a, int64_t k) {
     switch (a) {
     case LB_ACT_Q8_32: return 32;
     case LB_ACT_Q8_256: return 256;
-    case LB_ACT_Q8_ROW: return k > 0 ? k : 1; /* never 0: callers divide by it */
+    case LB_ACT_Q8_ROW:
+    case LB_ACT_I8_TOKEN: return k > 0 ? k : 1; /* never 0: callers divide by it */
     default: return 1;
     }
 }
@@ -28,10 +29,21 @@ static float block_amax(const float *x, int64_t n) {
     return amax;
 }
 
-/* |x * id| <= 127 for finite x up to f32 rounding; Inf * 0 and NaN become 0, overflow saturates. */
-static int8_t code_of(float v) {
+/* Scale, its inverse and the least code of a block, whose greatest magnitude is amax. */
+typedef struct scale { float d, id, least; } scale;
+
+static scale scale_of(lb_act a, float amax) {
+    if (a == LB_ACT_I8_TOKEN) {
+        float d = amax / 127.5f > 0x1p-23f ? amax / 127.5f : 0x1p-23f;
+        return (scale){ d, 1.0f / d, -128.0f };
+    }
+    return (scale){ amax / 127.0f, amax > 0.0f ? 127.0f / amax : 0.0f, -127.0f };
+}
+
+/* Inf * 0 and NaN become 0, overflow saturates. */
+static int8_t code_of(float v, float least) {
     float r = rintf(v);
-    if (!(r >= -127.0f)) return r < -127.0f ? -127 : 0;
+    if (!(r >= least)) return r < least ? (int8_t)least : 0;
     return r > 127.0f ? 127 : (int8_t)r;
 }
 
@@ -39,9 +51,9 @@ void lb_act_quantize_row(lb_act a, const float *x, int64_t k, int8_t *q, float *
     int64_t block = lb_act_block(a, k);
     for (int64_t b = 0; b * block < k; b++) {
         int64_t at = b * block, n = k - at < block ? k - at : block;
-        float amax = block_amax(x + at, n), id = amax > 0.0f ? 127.0f / amax : 0.0f;
-        d[b] = amax / 127.0f;
-        for (int64_t i = 0; i < n; i++) q[at + i] = code_of(x[at + i] * id);
+        scale s = scale_of(a, block_amax(x + at, n));
+        d[b] = s.d;
+        for (int64_t i = 0; i < n; i++) q[at + i] = code_of(x[at + i] * s.id, s.least);
     }
 }
 
@@ -54,8 +66,7 @@ void lb_act_values_row(lb_act a, const float *x, int64_t k, double *out) {
     int64_t block = lb_act_block(a, k);
     for (int64_t b = 0; b * block < k; b++) {
         int64_t at = b * block, n = k - at < block ? k - at : block;
-        float amax = block_amax(x + at, n), id = amax > 0.0f ? 127.0f / amax : 0.0f;
-        double d = (double)(amax / 127.0f);
-        for (int64_t i = 0; i < n; i++) out[at + i] = d * (double)code_of(x[at + i] * id);
+        scale s = scale_of(a, block_amax(x + at, n));
+        for (int64_t i = 0; i < n; i++) out[at + i] = (double)s.d * (double)code_of(x[at + i] * s.id, s.least);
     }
 }

@@ -13,13 +13,15 @@ typedef enum lb_act {
                          q = (int)rint(x * id) (f32 multiply, nearest even); value = d * q */
     LB_ACT_Q8_256,    /* the same with blocks of 256 */
     LB_ACT_Q8_ROW,    /* the same with one block for the whole row */
+    LB_ACT_I8_TOKEN,  /* int8, one scale a row, as torchao's dynamic symmetric activations:
+                         d = max(amax / 127.5f, 2^-23); q = clamp(rint(x * (1 / d)), -128, 127); value = d * q */
     LB_ACT_COUNT
 } lb_act;
 
 const char *lb_act_name(lb_act a);
-int64_t lb_act_block(lb_act a, int64_t k); /* elements per scale; 1 for F32/BF16, k for Q8_ROW */
+int64_t lb_act_block(lb_act a, int64_t k); /* elements per scale; 1 for F32/BF16, k for a row */
 
-/* One row of int8 codes q[k] and scales d[ceil(k / block)] (Q8_* only). The last block may be short. */
+/* One row of int8 codes q[k] and scales d[ceil(k / block)] (int8 formats only). The last block may be short. */
 void lb_act_quantize_row(lb_act a, const float *x, int64_t k, int8_t *q, float *d);
 /* The values as the kernel sees them, in f64 (exact: d * q is formed in f64 from the f32 d). */
 void lb_act_values_row(lb_act a, const float *x, int64_t k, double *out);

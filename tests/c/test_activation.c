@@ -21,6 +21,7 @@ static void test_blocks_and_names(void **state) {
     assert_int_equal(lb_act_block(LB_ACT_Q8_32, K), 32);
     assert_int_equal(lb_act_block(LB_ACT_Q8_256, K), 256);
     assert_int_equal(lb_act_block(LB_ACT_Q8_ROW, K), K);
+    assert_int_equal(lb_act_block(LB_ACT_I8_TOKEN, K), K);
     for (int a = 0; a < LB_ACT_COUNT; a++) assert_string_not_equal(lb_act_name((lb_act)a), "unknown");
     assert_string_equal(lb_act_name((lb_act)99), "unknown");
 }
@@ -45,6 +46,30 @@ static void test_q8_follows_the_definition(void **state) {
             assert_true(fabs(v[i] - (double)x[i]) <= 0.5001 * (double)d[b]);
         }
     }
+}
+
+/* torchao's rule: a divisor of 127.5 clips the positive extreme by half a step; no scale is below 2^-23. */
+static void test_i8_token_follows_the_definition(void **state) {
+    (void)state;
+    float x[K], d[1];
+    int8_t q[K];
+    double v[K];
+    for (int trial = 0; trial < 3; trial++) {
+        lb_rng_normal_f32(8, 0, K, 0.0f, trial == 2 ? 1e-9f : 3.0f, x);
+        if (trial == 1) x[17] = NAN, x[18] = -0.0f;
+        float amax = 0.0f;
+        for (int i = 0; i < K; i++) amax = x[i] == x[i] ? fmaxf(amax, fabsf(x[i])) : amax;
+        lb_act_quantize_row(LB_ACT_I8_TOKEN, x, K, q, d);
+        lb_act_values_row(LB_ACT_I8_TOKEN, x, K, v);
+        assert_true(d[0] == fmaxf(amax / 127.5f, 0x1p-23f));
+        for (int i = 0; i < K; i++) {
+            float code = x[i] == x[i] ? fminf(127.0f, fmaxf(-128.0f, rintf(x[i] * (1.0f / d[0])))) : 0.0f;
+            assert_true((float)q[i] == code && v[i] == (double)d[0] * (double)code);
+        }
+    }
+    x[2] = INFINITY;
+    lb_act_quantize_row(LB_ACT_I8_TOKEN, x, 3, q, d);
+    assert_int_equal(q[2], 0); /* Inf * 0 */
 }
 
 static void test_extremes_are_kept(void **state) {
@@ -104,6 +129,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_and_names),
         cmocka_unit_test(test_q8_follows_the_definition),
+        cmocka_unit_test(test_i8_token_follows_the_definition),
         cmocka_unit_test(test_extremes_are_kept),
         cmocka_unit_test(test_odd_input_gives_defined_codes),
         cmocka_unit_test(test_plain_formats),

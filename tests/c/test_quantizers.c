@@ -26,7 +26,9 @@ enum { FIXED, SEARCHED, FLOOR };
 static const struct { const char *name; double db, slack, bits; int rule; } known[] = {
     { "int4wo-128", 20.01, 0.1, 4.25, FIXED },   { "int4wo-256", 19.23, 0.1, 4.125, FIXED },
     { "int4wo-32", 22.12, 0.1, 5, FIXED },       { "int4wo-64", 20.94, 0.1, 4.5, FIXED },
-    { "int8wo", 41.16, 0.2, 8 + 1 / 128.0, FIXED }, { "q2_k", 10.55, 0.02, 2.625, SEARCHED },
+    { "int8wo", 41.16, 0.2, 8 + 1 / 128.0, FIXED }, { "int8dq", 41.16, 0.2, 8 + 1 / 128.0, FIXED },
+    { "int8dq_prefill_wo_decode", 41.16, 0.2, 8 + 1 / 128.0, FIXED },
+    { "q2_k", 10.55, 0.02, 2.625, SEARCHED },
     { "q3_k", 16.42, 0.02, 3.4375, SEARCHED },    { "q4_0", 21.31, 0.1, 4.5, FIXED },
     { "q4_k", 22.92, 0.02, 4.5, SEARCHED },       { "q5_k", 28.84, 0.02, 5.5, SEARCHED },
     { "q6_k", 35.02, 0.02, 6.5625, SEARCHED },    { "q8_0", 45.42, 0.1, 8.5, FIXED },
