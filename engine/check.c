@@ -50,8 +50,8 @@ static void refuse(lb_check *o, const char *fmt, ...) {
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    snprintf(head, sizeof head, "step %d, %s by %s%s%s%s: ", o->step, o->op, o->kernel, o->label[0] ? " (" : "", o->label,
-             o->label[0] ? ")" : "");
+    snprintf(head, sizeof head, "step %d, %s by %s%s%s%s: ", o->step + 1, o->op, o->kernel, o->label[0] ? " (" : "",
+             o->label, o->label[0] ? ")" : "");
     size_t n = strlen(head);
     if (n > sizeof o->reason - 1) n = sizeof o->reason - 1;
     memcpy(o->reason, head, n);
@@ -108,12 +108,12 @@ static lb_status prepare_operands(checking *c) {
         lb_range r = lb_tensor_range(t);
         if (role == LB_UPDATE) {
             lb_status st = lb_tensor_clone(t, &c->before[i]);
-            if (st) return lb_fail_in(st, "check: step %d", c->index);
+            if (st) return lb_fail_in(st, "check: step %d", c->index + 1);
             continue;
         }
         if (role == LB_PARTIAL) {
             c->saved[i] = malloc(r.hi - r.lo + 1);
-            if (!c->saved[i]) return lb_fail(LB_ENOMEM, "check: step %d: no memory to keep an operand", c->index);
+            if (!c->saved[i]) return lb_fail(LB_ENOMEM, "check: step %d: no memory to keep an operand", c->index + 1);
             memcpy(c->saved[i], (const void *)r.lo, r.hi - r.lo);
         }
         lb_poison(t);
@@ -243,7 +243,7 @@ static lb_status ask_oracle(checking *c) {
     lb_oracle_in in = { .args = &c->s->native, .pick = c->pick, .kernel = c->kernel };
     for (int i = 0; i < LB_MAX_OPERANDS; i++) in.before[i] = c->before[i];
     lb_status st = c->s->op->oracle(&in, c->expected, &c->expected_count);
-    return st ? lb_fail_in(st, "check: oracle of step %d (%s)", c->index, c->s->op->name) : LB_OK;
+    return st ? lb_fail_in(st, "check: oracle of step %d (%s)", c->index + 1, c->s->op->name) : LB_OK;
 }
 
 static void checking_done(checking *c) {
@@ -271,7 +271,7 @@ static lb_status check_launch(checking *c) {
     }
     lb_status st = prepare_operands(c);
     if (!st) st = lb_plan_run_step(c->p, c->index, &ran, &c->pick);
-    if (!st && !ran) st = lb_fail(LB_EINTERNAL, "check: step %d changed its own condition", c->index);
+    if (!st && !ran) st = lb_fail(LB_EINTERNAL, "check: step %d changed its own condition", c->index + 1);
     if (!st) st = ask_oracle(c);
     if (!st && covered(c)) {
         for (int i = 0; i < c->expected_count && !st && fine; i++) st = compare(c, &c->expected[i], &fine);

@@ -186,15 +186,35 @@ typedef struct tempdir {
     struct tempdir *next;
     dev_t device;
     ino_t inode;
+    int lock;          /* on OWNER, while this process lives; -1 = none */
     char path[];
 } tempdir;
+
+/* The file in a temporary directory that its maker keeps locked: who can lock it knows that the maker is dead. */
+static const char OWNER[] = "owner.lock";
 
 static tempdir *tempdirs;
 static pthread_mutex_t tempdirs_lock = PTHREAD_MUTEX_INITIALIZER;
 
-lb_status lb_tempdir_new(const char *prefix, char *out, size_t out_bytes) {
+static const char *tempdir_base(void) {
     const char *base = getenv("TMPDIR");
-    if (!base || base[0] != '/') base = "/tmp";
+    return base && base[0] == '/' ? base : "/tmp";
+}
+
+/* Locked before it has its name, so that no sweep sees it unlocked. -1 where that fails: nobody sweeps the directory. */
+static int own(const char *dir) {
+    char aside[PATH_MAX], path[PATH_MAX];
+    if ((size_t)snprintf(aside, sizeof aside, "%s/.%s", dir, OWNER) >= sizeof aside) return -1;
+    snprintf(path, sizeof path, "%s/%s", dir, OWNER);
+    int fd = open(aside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && rename(aside, path) == 0) return fd;
+    unlink(aside);
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+lb_status lb_tempdir_new(const char *prefix, char *out, size_t out_bytes) {
+    const char *base = tempdir_base();
     if (strchr(prefix, '/'))
         return lb_fail(LB_EINVAL, "the prefix of a temporary directory, \"%s\", has a '/'", prefix);
     if ((size_t)snprintf(out, out_bytes, "%s/%sXXXXXX", base, prefix) >= out_bytes)
@@ -209,6 +229,7 @@ lb_status lb_tempdir_new(const char *prefix, char *out, size_t out_bytes) {
     strcpy(t->path, out);
     t->device = st.st_dev;
     t->inode = st.st_ino;
+    t->lock = own(out);
     pthread_mutex_lock(&tempdirs_lock);
     t->next = tempdirs;
     tempdirs = t;
@@ -240,8 +261,45 @@ static lb_status remove_tree(tempdir *t) {
         s = lb_fail(LB_EINVAL, "\"%s\" is not removed: it is no longer the directory that was created", t->path);
     else if (nftw(t->path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) != 0)
         s = lb_fail(LB_EIO, "cannot remove \"%s\": %s", t->path, strerror(errno));
+    if (t->lock >= 0) close(t->lock);
     free(t);
     return s;
+}
+
+/* Ours by user, and its maker is dead? Then the lock on its owner file, else -1. */
+static int orphan(const char *dir, struct stat *st) {
+    char path[PATH_MAX];
+    if (lstat(dir, st) != 0 || !S_ISDIR(st->st_mode) || st->st_uid != geteuid()) return -1;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", dir, OWNER) >= sizeof path) return -1;
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+int lb_tempdir_sweep(const char *prefix) {
+    const char *base = tempdir_base();
+    int removed = 0;
+    DIR *dir = opendir(base);
+    if (!dir) return 0;
+    for (struct dirent *e; (e = readdir(dir));) {
+        if (strncmp(e->d_name, prefix, strlen(prefix)) != 0) continue;
+        size_t bytes = strlen(base) + strlen(e->d_name) + 2;
+        tempdir *t = malloc(sizeof *t + bytes);
+        struct stat st;
+        if (!t) break;
+        snprintf(t->path, bytes, "%s/%s", base, e->d_name);
+        t->lock = orphan(t->path, &st);
+        if (t->lock < 0) {
+            free(t);
+            continue;
+        }
+        t->device = st.st_dev;
+        t->inode = st.st_ino;
+        removed += remove_tree(t) == LB_OK;
+    }
+    closedir(dir);
+    return removed;
 }
 
 lb_status lb_tempdir_remove(const char *path) {

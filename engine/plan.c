@@ -158,8 +158,7 @@ void lb_plan_repack(const lb_plan *p, uint64_t *ns, double *bytes) {
 
 lb_status lb_plan_step(const lb_plan *p, int i, lb_step_info *out) {
     if (i < 0 || i >= p->step_count)
-        return lb_fail(LB_EINVAL, "plan: got step %d, but the plan has %d steps (0 to %d)", i, p->step_count,
-                       p->step_count - 1);
+        return lb_fail(LB_EINVAL, "plan: got step %d, but the plan has %d steps", i + 1, p->step_count);
     const lb_step *s = &p->steps[i];
     const lb_kernel *k = s->choice->items[0].kernel;
     for (int32_t j = 1; k && j < s->choice->count; j++)

@@ -229,7 +229,7 @@ static lb_status count_step(void *ctx, lb_plan *p, int i, int32_t pick) {
     if (s->op->work) s->op->work(&s->launch, pick, &w);
     note_acts(c, s, pick, w.bytes - c->launch_weight_bytes);
     lb_path_entry *e = path_entry(c, s->op->name, k->name);
-    if (!e || c->no_memory) return lb_fail(LB_ENOMEM, "plan: no memory to account step %d", i);
+    if (!e || c->no_memory) return lb_fail(LB_ENOMEM, "plan: no memory to account step %d", i + 1);
     e->launches++;
     e->weight_bytes += c->launch_weight_bytes;
     c->out->launches++;

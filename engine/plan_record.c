@@ -332,7 +332,7 @@ lb_status lb_plan_add(lb_plan *p, const lb_op *op, lb_args *args, const lb_step_
     lb_tensor *made[LB_MAX_OPERANDS] = { NULL };
     lb_step *s = NULL;
     if (!op || !args || (args->op && args->op != op))
-        return lb_fail(LB_EINVAL, "plan: step %d: got no operation, or arguments of another one", p->step_count);
+        return lb_fail(LB_EINVAL, "plan: step %d: got no operation, or arguments of another one", p->step_count + 1);
     lb_args a = *args;
     a.op = op;
     lb_status st = check_operands(p, op, &a);
@@ -348,7 +348,7 @@ lb_status lb_plan_add(lb_plan *p, const lb_op *op, lb_args *args, const lb_step_
         if (st) step_drop(s);
     }
     if (st) {
-        lb_fail_in(st, "step %d%s%s%s", p->step_count, o->label ? " (" : "", o->label ? o->label : "",
+        lb_fail_in(st, "step %d%s%s%s", p->step_count + 1, o->label ? " (" : "", o->label ? o->label : "",
                    o->label ? ")" : "");
     } else {
         args->op = op;
@@ -422,7 +422,7 @@ lb_status lb_plan_append(lb_plan *p, const lb_plan *other, const lb_ref *when) {
     p->repack_ns += other->repack_ns;
     for (int i = 0; i < other->step_count; i++) {
         lb_status st = append_step(p, &other->steps[i], when);
-        if (st) return lb_fail_in(st, "plan: appending step %d", i);
+        if (st) return lb_fail_in(st, "plan: appending step %d", i + 1);
     }
     return LB_OK;
 }

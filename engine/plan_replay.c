@@ -175,8 +175,8 @@ static void replay_part(void *ctx, int part, int parts) {
 static lb_status bad_pick(lb_plan *p) {
     if (p->bad_step < 0) return LB_OK;
     const lb_step *s = &p->steps[p->bad_step];
-    lb_status st = lb_fail(LB_EINVAL, "plan: step %d (%s%s%s) picked item %d, but there are %d (0 to %d)", p->bad_step,
-                           s->op->name, s->label ? ", " : "", s->label ? s->label : "", (int)p->bad_pick,
+    lb_status st = lb_fail(LB_EINVAL, "plan: step %d (%s%s%s) picked item %d, but there are %d (0 to %d)",
+                           p->bad_step + 1, s->op->name, s->label ? ", " : "", s->label ? s->label : "", (int)p->bad_pick,
                            (int)s->choice->count, (int)s->choice->count - 1);
     p->bad_step = -1;
     return st;

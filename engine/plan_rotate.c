@@ -80,7 +80,7 @@ static lb_status touch_step(void *ctx, lb_plan *p, int i, int32_t pick) {
         const lb_operand *o = &s->launch.t[k];
         if (s->op->operands[k].role == LB_READ && o->count) touch(t, o->items[o->count > 1 ? pick : 0]);
     }
-    return t->no_memory ? lb_fail(LB_ENOMEM, "rotation: no memory to list what step %d touches", i) : LB_OK;
+    return t->no_memory ? lb_fail(LB_ENOMEM, "rotation: no memory to list what step %d touches", i + 1) : LB_OK;
 }
 
 static lb_status find_touched(lb_plan *p, bool all, touched *t, double *bytes) {

@@ -201,7 +201,6 @@ end
 
 --- What no case could run with is an error of the command line, before any case.
 local function check_options(opt)
-  if opt.dtype ~= "f32" then error(("--dtype %s: the layer's activations are f32"):format(opt.dtype), 0) end
   if (opt.batch_size or opt.seq_len) and table.concat(opt.tokens, ",") ~= table.concat(TOKENS, ",") then
     error("--tokens and --batch-size with --seq-len both give the tokens; expected one of them", 0)
   end

@@ -140,6 +140,13 @@ static int tempdir(lua_State *L) {
     return 1;
 }
 
+/* core.tempdir_sweep([prefix]): removes what dead processes of this user left; how many directories. */
+static int tempdir_sweep(lua_State *L) {
+    const char *prefix = lua_isnoneornil(L, 1) ? "luabench-" : bind_path(L, 1, "prefix");
+    lua_pushinteger(L, lb_tempdir_sweep(prefix));
+    return 1;
+}
+
 static int tempdir_remove(lua_State *L) {
     lb_status s = lb_tempdir_remove(bind_path(L, 1, "path"));
     if (s) return bind_raise(L, s);
@@ -213,8 +220,8 @@ void bind_open_os(lua_State *L) {
         { "sleep", sleep_s }, { "time_iso", time_iso }, { "time_s", time_s }, { "isatty", is_tty },
         { "terminal_width", terminal_width }, { "exe_path", exe_path }, { "lua_root", lua_root }, { "mkdir_p", mkdir_p },
         { "list_dir", list_dir }, { "stat", stat_path }, { "write_file", write_file },
-        { "tempdir", tempdir }, { "tempdir_remove", tempdir_remove }, { "lock", lock }, { "unlock", unlock }, { "setenv", setenv_ },
-        { "pid", pid }, { "pwd", pwd }, { NULL, NULL } };
+        { "tempdir", tempdir }, { "tempdir_remove", tempdir_remove }, { "tempdir_sweep", tempdir_sweep }, { "lock", lock },
+        { "unlock", unlock }, { "setenv", setenv_ }, { "pid", pid }, { "pwd", pwd }, { NULL, NULL } };
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);
         lua_setfield(L, -2, f->name);

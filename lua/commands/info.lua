@@ -22,7 +22,7 @@ local function row(out, name, value)
   if value ~= nil and value ~= "" then out[#out + 1] = ("  %-14s %s"):format(name, value) end
 end
 
-local function known_bytes(x) return x and units.bytes(x) or nil end
+local function known_bytes(x) return x and units.binary_bytes(x) or nil end
 
 local function text(block, now)
   local out, cores, caches = { "machine:" }, block.cores, block.caches

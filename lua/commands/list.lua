@@ -54,12 +54,18 @@ function KINDS.devices()
   return list
 end
 
+-- The first line of an error, its place kept.
+local function one_line(why) return (sys.clean(why):gsub("^error loading module[^\n]*\n%s*", ""):match "^[^\n]*") end
+
+-- A file that cannot be loaded is listed with its error: one broken file must not hide the others.
 local function found(kind)
   return function()
     local list = {}
     for _, name in ipairs(loader.names(kind)) do
-      local entry = { name = name, about = loader.load(kind, name).about or "" }
-      if kind == "outputs" then entry.endings = json.array(loader.load(kind, name).endings) end
+      local ok, module = pcall(loader.load, kind, name)
+      if ok and type(module) ~= "table" then ok, module = false, "the file returns no table" end
+      local entry = { name = name, about = ok and module.about or nil, error = not ok and one_line(module) or nil }
+      if kind == "outputs" and ok then entry.endings = json.array(module.endings) end
       list[#list + 1] = entry
     end
     return list
@@ -78,7 +84,9 @@ local function show(kind, list)
   if #list == 0 then io.stdout:write("  none\n") end
   for _, e in ipairs(list) do
     local note = e.usable == false and " (not on this machine)" or ""
-    io.stdout:write(("  %-" .. width .. "s  %s%s"):format(e.name, e.about or "", note):gsub("%s+$", "") .. "\n")
+    local text = e.error and "broken: " .. e.error or e.about or ""
+    if e.endings then text = ("%s (.%s)"):format(text, table.concat(e.endings, " .")) end
+    io.stdout:write(("  %-" .. width .. "s  %s%s"):format(e.name, text, note):gsub("%s+$", "") .. "\n")
   end
 end
 
@@ -102,9 +110,12 @@ function M.run(argv)
     if KINDS[wanted .. "s"] then wanted = wanted .. "s"
     else return complain(("list: unknown kind %q%s"):format(wanted, suggest.hint(wanted, ORDER))) end
   end
-  local result = {}
+  local result, status = {}, 0
   for i, kind in ipairs(wanted and { wanted } or ORDER) do
     local list = KINDS[kind]()
+    for _, e in ipairs(list) do
+      if e.error then status = 1 end
+    end
     if as_json then result[kind] = json.array(list)
     else
       if i > 1 then io.stdout:write "\n" end
@@ -112,7 +123,7 @@ function M.run(argv)
     end
   end
   if as_json then io.stdout:write(json.encode(wanted and result[wanted] or result, { pretty = true }), "\n") end
-  return 0
+  return status
 end
 
 return M

@@ -29,7 +29,8 @@ local function help_text()
     "Commands (luabench COMMAND --help says more):",
   }
   for _, name in ipairs(loader.names "commands") do
-    local c = loader.load("commands", name)
+    local ok, c = pcall(loader.load, "commands", name)
+    if not ok then c = { about = "broken: " .. sys.clean(c):match "[^%s][^\n]*$" } end
     lines[#lines + 1] = ("  %-31s %s"):format("luabench " .. (c.usage or name), c.about or "")
   end
   lines[#lines + 1] = ""

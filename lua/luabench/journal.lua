@@ -1,7 +1,8 @@
 -- journal.lua: every finished case at once on disk, so that a crash or Ctrl-C loses nothing and --resume goes on.
 --
 -- JSON lines: a header {"journal": "luabench-journal/1", "run": ...}, then {"key": ..., "record": ...} per case. The
--- file is only appended to, and synced after each line; a last line that was torn is ignored when reading.
+-- file is only appended to, and synced after each line; a last line that was torn is ignored when reading. A run keeps
+-- its journal locked, so that two runs at once never write into the same.
 local json = require "luabench.json"
 local sys = require "luabench.sys"
 
@@ -10,17 +11,23 @@ local Journal = {}
 Journal.__index = Journal
 
 M.HEADER = "luabench-journal/1"
+-- Runs at once of the same scenarios with the same options and no output file: each has a journal of its own.
+local MOST_AT_ONCE = 16
+-- Journals in the cache directory that nobody has written to for so long are removed.
+local KEEP_S = 30 * 86400
 
--- Next to the first output file (then true is returned too), else in the cache directory under the scenarios' names.
-function M.path(outputs, scenario_names)
+-- Next to the first output file (then true is returned too), else in the cache directory under the scenarios' names and
+-- a fingerprint of their options.
+function M.path(outputs, scenario_names, fingerprint)
   for _, o in ipairs(outputs or {}) do
     if o ~= "-" then return o .. ".journal", true end
   end
   local name = table.concat(scenario_names, "+"):gsub("[^%w_.+-]", "_"):sub(1, 100)
-  return sys.cache_dir() .. "/journals/" .. name .. ".jsonl"
+  return ("%s/journals/%s-%s.jsonl"):format(sys.cache_dir(), name, fingerprint)
 end
 
--- What a journal holds: key -> record. A missing file is an empty one; a file of another kind raises (level 0).
+-- What a journal holds: key -> record, and how many. A missing file is an empty one, as is one whose header is torn; a
+-- file of another kind raises (level 0).
 function M.read(path)
   local text = sys.read_file(path)
   local records, count = {}, 0
@@ -41,24 +48,86 @@ function M.read(path)
   return records, count
 end
 
--- Opens for appending; `keep` = go on with what is there, else the file starts anew. Errors are raised (level 0).
+local function folder_of(path) return path:match("^(.*)/[^/]*$") or "." end
+
+-- Opens for appending under a lock that lasts until close(); `keep` = go on with what is there, else the file starts
+-- anew. Errors are raised (level 0); one because of another run is { busy = true, message = }.
 function M.open(path, keep, run)
-  sys.mkdir_p((path:match("^(.*)/[^/]*$")) or ".")
-  local fresh = not keep or not sys.read_file(path)
-  local text = fresh and json.encode { journal = M.HEADER, run = run } .. "\n" or nil
-  if fresh then
-    sys.replace_file(path, text)
-  else
-    -- a torn last line is closed, so that the next one starts on its own
-    local old = sys.read_file(path)
-    if old ~= "" and old:sub(-1) ~= "\n" then sys.append_file(path, "\n") end
+  sys.mkdir_p(folder_of(path))
+  local lock, why = sys.lock(path, 0)
+  if not lock then
+    error({ busy = tostring(why):find("locked by another", 1, true) ~= nil, message = tostring(why) }, 0)
   end
-  return setmetatable({ path = path }, Journal)
+  local self = setmetatable({ path = path, lock = lock }, Journal)
+  local ok, e = pcall(function()
+    self.records = keep and M.read(path) or {}
+    local old = keep and sys.read_file(path) or ""
+    if not old:find("\n", 1, true) then
+      -- in place: a new file under this name would not be the one that is locked
+      sys.rewrite_file(path, json.encode { journal = M.HEADER, run = run } .. "\n")
+    elseif old:sub(-1) ~= "\n" then
+      sys.append_file(path, "\n")     -- a torn last line is closed, so that the next one starts on its own
+    end
+  end)
+  if not ok then
+    self:close()
+    error(e, 0)
+  end
+  return self
+end
+
+-- name.jsonl, name-2.jsonl, ... and when each was written; only those that are there if `existing`.
+local function siblings(path, existing)
+  local list = {}
+  for i = 1, MOST_AT_ONCE do
+    local p = i == 1 and path or path:gsub("%.jsonl$", "-" .. i .. ".jsonl")
+    local when = sys.modified_s(p)
+    if when or not existing then list[#list + 1] = { path = p, when = when or 0 } end
+  end
+  return list
+end
+
+-- One in the cache directory that no other run has: to resume, the one written last; else the first that is free.
+function M.open_cached(path, resume, run)
+  M.sweep(folder_of(path))
+  local list = siblings(path, resume)
+  if resume then table.sort(list, function(a, b) return a.when > b.when end) end
+  if #list == 0 then list[1] = { path = path } end
+  local busy
+  for _, one in ipairs(list) do
+    local ok, j = pcall(M.open, one.path, resume, run)
+    if ok then return j end
+    if type(j) ~= "table" or not j.busy then error(j, 0) end
+    busy = j
+  end
+  error(busy, 0)
+end
+
+-- Removes old journals of the cache directory; never one that a run has locked.
+function M.sweep(folder)
+  local ok, names = pcall(sys.list_directory, folder)
+  for _, name in ipairs(ok and names or {}) do
+    local path = folder .. "/" .. name
+    local when = name:find "%.jsonl$" and sys.modified_s(path)
+    if when and sys.wall_s() - when > KEEP_S then
+      local lock = sys.lock(path, 0)
+      if lock then
+        os.remove(path)
+        sys.unlock(lock)
+      end
+    end
+  end
 end
 
 -- One case, synced before this returns.
 function Journal:add(key, record)
   sys.append_file(self.path, json.encode { key = key, record = record } .. "\n")
+end
+
+-- Lets other runs have the file.
+function Journal:close()
+  if self.lock then sys.unlock(self.lock) end
+  self.lock = nil
 end
 
 return M

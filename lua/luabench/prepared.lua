@@ -19,6 +19,7 @@ M.report = nil
 M.device = nil
 
 local cached, order, cached_for = {}, {}, nil
+local building = {}       -- keys whose build() runs now: asking for one of them would wait for itself
 -- So many keys stay mapped: their pages are the file's, shared with other processes and given up under pressure.
 local KEEP = 16
 
@@ -61,9 +62,12 @@ local function reporter(label)
   end
 end
 
-local function built(build, label)
+local function built(key, build, label)
   report(label or "preparing")
-  local t = build(reporter(label))
+  building[key] = true
+  local ok, t = pcall(build, reporter(label))
+  building[key] = nil
+  if not ok then error(t, 0) end
   check_tensors(t)
   return t
 end
@@ -74,7 +78,7 @@ local function shared(key, build, label)
   if sys.exists(path) then return load(path) end
   return sys.with_lock(path .. ".lock", -1, function()
     if sys.exists(path) then return load(path) end
-    local t = built(build, label)
+    local t = built(key, build, label)
     report("saving what was prepared")
     local ok, err = pcall(sys.blob_save, path, t)
     if not ok then
@@ -97,11 +101,15 @@ function M.prepared(key, build, label)
   local device = M.device and M.device.name .. "/" .. M.device.threads or "cpu"
   if cached_for ~= device then cached, order, cached_for = {}, {}, device end
   if cached[key] then return cached[key] end
+  if building[key] then
+    error(("lb.prepared: the function that builds %q asks for %q itself, which would wait for ever; give what it needs "
+      .. "a key of its own"):format(key, key), 2)
+  end
   local t
   if M.directory then
     t = shared(key, build, label)
   else
-    t = built(build, label)
+    t = built(key, build, label)
   end
   remember(key, t)
   return t

@@ -87,6 +87,8 @@ function M.new(job, axes, status, reason)
     scenario = job.name, case = M.case_id(axes, job.names), axes = axes, status = status, reason = reason,
     device = axes.device or job.opt.device, threads = axes.threads or job.opt.threads,
     mode = axes.mode or job.opt.mode, cache = axes.cache or job.opt.cache,
+    -- only where the script takes it: else the option says nothing about what ran
+    dtype = axes.dtype or job.takes_dtype and job.opt.dtype or nil,
     reproduce = M.reproduce(job.script, job.argv, axes, job.names),
   }
 end
@@ -111,6 +113,20 @@ end
 function M.key(job, axes)
   local keyed = { scenario = job.name, script = job.checksum, axes = axes, options = job.keyed }
   return M.hash(json.encode(keyed))
+end
+
+-- What to say where --only keeps no case: what it was taken for, and which axis it may have meant.
+function M.only_hint(filter, names)
+  local suggest = require "luabench.suggest"
+  local known = {}
+  for _, n in ipairs(names) do known[n] = true end
+  for name in ("," .. filter):gmatch ",([%a_][%w_]*)=" do
+    if not known[name] then return ("; there is no axis %q%s"):format(name, suggest.hint(name, names)) end
+  end
+  if not filter:find(",", 1, true) then return "" end
+  return (";\na comma stands between axis=value pairs, as in --only %s; without an axis the whole of \"%s\", comma "
+    .. "included, is looked for in the names of the cases"):format(names[2] and names[1] .. "=A," .. names[2] .. "=B"
+    or (names[1] or "axis") .. "=A," .. (names[1] or "axis") .. "=B", filter)
 end
 
 -- --only as a function of a case's axes: a list of axis=value (the same axis twice: either), else a part of its name.

@@ -101,8 +101,9 @@ local function filter(job)
   local all = job.cases
   job.cases = kept
   if #kept > 0 then return true end
-  return false, ("--only %s: no case of %s has it; the axes are %s; a case is \"%s\""):format(job.opt.only, job.name,
-    table.concat(job.names, ", "), all[1] and record.case_id(all[1].axes, job.names) or "")
+  return false, ("--only %s: no case of %s has it; the axes are %s; a case is \"%s\"%s"):format(job.opt.only, job.name,
+    table.concat(job.names, ", "), all[1] and record.case_id(all[1].axes, job.names) or "",
+    record.only_hint(job.opt.only, job.names))
 end
 
 -- A case in a worker, and what became of it as a record.
@@ -349,7 +350,8 @@ local function write_all(result, jobs, opt)
     end
   end
   if opt.output_dir then
-    local name = ("%s/%s-%s.%s"):format(opt.output_dir, jobs[1].name, result.run.id, opt.format or "json")
+    local name = ("%s/%s-%s.%s"):format(opt.output_dir, jobs[1].name, result.run.id,
+      outputs.ending_of(opt.format or "json"))
     local ok, err = pcall(sys.mkdir_p, opt.output_dir)
     if ok then write(name, result) else
       complain(tostring(err))
@@ -394,26 +396,32 @@ local function names_of(jobs)
 end
 
 -- The journal. Next to an output file it must be written; in the cache directory a run can do without, and says so.
+-- Two runs at once never share one: with the same output file the second is refused, without one it gets its own.
 local function open_journal(opt, jobs, head)
-  local path, needed = journal.path(opt.output, names_of(jobs))
-  local done = opt.resume and journal.read(path) or {}
-  local ok, j = pcall(journal.open, path, opt.resume, head)
-  if ok then return j, done end
-  if needed or opt.resume then error(j, 0) end
-  io.stderr:write(("luabench: no journal, so --resume will not find this run: %s\n"):format(sys.clean(j)))
-  return { add = function() end }, done
+  local keyed = {}
+  for i, job in ipairs(jobs) do keyed[i] = { script = job.name, options = job.keyed } end
+  local path, needed = journal.path(opt.output, names_of(jobs), record.hash(json.encode(json.array(keyed))):sub(1, 10))
+  local ok, j = pcall(needed and journal.open or journal.open_cached, path, opt.resume, head)
+  if ok then return j end
+  if type(j) == "table" and j.busy then
+    error(("another run is going on that writes %s; wait for its end%s"):format(path,
+      needed and ", or choose another output file" or ""), 0)
+  end
+  local why = type(j) == "table" and j.message or j
+  if needed or opt.resume then error(why, 0) end
+  io.stderr:write(("luabench: no journal, so --resume will not find this run: %s\n"):format(sys.clean(why)))
+  return { records = {}, add = function() end, close = function() end }
 end
 
 local function execute(run, jobs, state)
   local opt = jobs[1].opt
   local head = new_run(jobs)
-  local done
-  run.journal, done = open_journal(opt, jobs, head)
+  run.journal = open_journal(opt, jobs, head)
   local list = schedule(jobs, opt.seed)
   state.clean_stdout = opt.format ~= nil
   for _, target in ipairs(opt.output) do state.clean_stdout = state.clean_stdout or target == "-" end
   state.bar = progress.new { total = #list, quiet = opt.quiet, level = opt.log_level }
-  local interrupted = run_cases(run, list, state, done)
+  local interrupted = run_cases(run, list, state, run.journal.records)
   state.bar:close()
   local result, broken = collect(run, jobs, head, interrupted)
   state.bar:close()
@@ -443,6 +451,7 @@ function M.run(jobs)
   end)
   if state.bar then state.bar:close() end
   run.coordinator:close()
+  if run.journal then run.journal:close() end
   if directory then pcall(sys.tempdir_remove, directory) end
   if not ok then
     if sys.interrupted() then return M.INTERRUPTED end

@@ -102,16 +102,43 @@ function M.mkdir_p(path) core.mkdir_p(path) end
 function M.replace_file(path, text) core.write_file(path, text) end
 -- At the end of a file, on the disk when it returns.
 function M.append_file(path, text) core.append_file(path, text) end
-function M.tempdir() return core.tempdir "luabench-" end
+-- A new temporary directory; those that killed runs of this user left are removed.
+function M.tempdir()
+  core.tempdir_sweep "luabench-"
+  return core.tempdir "luabench-"
+end
 function M.tempdir_remove(path) core.tempdir_remove(path) end
 function M.gzip(text) return core.gzip(text) end
+function M.gunzip_file(path) return core.gunzip_file(path) end
+-- The whole file; errors are raised.
+function M.file_read(path) return core.file_read(path) end
+
+-- Replaces what a file holds where it is: its locks stay. Raises (level 0).
+function M.rewrite_file(path, text)
+  local f, why = io.open(path, "wb")
+  if not f then error(("cannot write %s"):format(why), 0) end
+  local ok, e = f:write(text)
+  local closed, e2 = f:close()
+  if not ok or not closed then error(("cannot write %s: %s"):format(path, tostring(e or e2)), 0) end
+end
+
+-- Seconds since the epoch: now; and when a file was last written, nil if there is none.
+function M.wall_s() return core.time_s() end
+function M.modified_s(path)
+  local s = core.stat(path)
+  return s and s.modified_s
+end
+
+-- An advisory lock between processes, or nil and why not; it ends with unlock, or with the process.
+function M.lock(path, timeout_s) return core.lock(path, timeout_s) end
+function M.unlock(lock) core.unlock(lock) end
 
 -- Calls f under an advisory lock between processes; timeout_s < 0 waits for ever.
 function M.with_lock(path, timeout_s, f)
-  local lock, why = core.lock(path, timeout_s)
+  local lock, why = M.lock(path, timeout_s)
   if not lock then error(why, 0) end
   local ok, a, b = pcall(f)
-  core.unlock(lock)
+  M.unlock(lock)
   if not ok then error(a, 0) end
   return a, b
 end

@@ -49,6 +49,20 @@ end
 
 function M.bytes(x) return M.si(x, "B") end
 
+local BINARY = { { 2 ^ 40, "TiB" }, { 2 ^ 30, "GiB" }, { 2 ^ 20, "MiB" }, { 2 ^ 10, "KiB" } }
+
+-- Sizes of caches and memory, which are powers of two: 49152 -> "48 KiB"
+function M.binary_bytes(x)
+  if not known(x) then return "-" end
+  for _, u in ipairs(BINARY) do
+    if abs(x) >= u[1] then
+      local v = x / u[1]
+      return (v == floor(v) and ("%d"):format(v) or significant(v)) .. " " .. u[2]
+    end
+  end
+  return significant(x) .. " B"
+end
+
 -- A count or a rate without a unit: 12.3k
 function M.count(x)
   if not known(x) then return "-" end

@@ -66,6 +66,17 @@ local function default_axes(s)
   return axes
 end
 
+-- Does the scenario declare an option or have an axis of this name?
+local function declares(s, name)
+  for _, o in ipairs(s.options) do
+    if o.name == name then return true end
+  end
+  for _, axis in ipairs(default_axes(s)) do
+    if axis.name == name then return true end
+  end
+  return false
+end
+
 local function build_grid(s, opt, given)
   local g = s.grid
   if type(g) == "function" then
@@ -125,6 +136,11 @@ local function load_scenario(path, argv)
     axes = default_axes(s), hint = ("\n`luabench %s --help` lists the options"):format(path) })
   if opt == nil then fail(given) end
   if opt == "help" then return { kind = "help", text = given } end
+  local takes_dtype = declares(s, "dtype")
+  if given.dtype and not takes_dtype then
+    fail(("--dtype %s: %s makes its tensors of the types that it names itself; a script takes --dtype by declaring the "
+      .. 'option "dtype", or an axis of that name, and using it'):format(opt.dtype, path))
+  end
   local grid = build_grid(s, opt, given)
   for name in pairs(options.shared) do
     -- the option's list went to the axis of the same name
@@ -133,6 +149,7 @@ local function load_scenario(path, argv)
   local names = grid:axes()
   loaded = { kind = "scenario", id = id, scenario = s, grid = grid, layout = layout(s, names),
     job = { name = base_name(path), script = path, argv = json.array(argv), names = json.array(names), opt = opt,
+      takes_dtype = takes_dtype,
       checksum = require("luabench.record").hash(text), keyed = keyed_options(s, opt) } }
   return loaded
 end

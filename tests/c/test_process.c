@@ -352,7 +352,7 @@ static void test_files(void **state) {
     fclose(f);
     assert_string_equal(content, "second!");
     assert_int_equal(lb_dir_list(dir, collect, names), LB_OK);
-    assert_string_equal(names, "file link x/ ");                    /* sorted, and nothing left aside */
+    assert_string_equal(names, "file link owner.lock x/ ");         /* sorted, and nothing left aside */
     assert_int_equal(lb_mkdir_p(a), LB_EIO);                        /* a file is in the way */
     join(b, sizeof b, dir, "x");
     assert_int_equal(lb_file_replace(b, "", 0), LB_EIO);
@@ -381,6 +381,8 @@ static void test_tempdir_is_careful(void **state) {
     assert_int_equal(lb_tempdir_new("a/b", mine, sizeof mine), LB_EINVAL);
     /* Replaced by somebody else's directory of the same name: left alone. */
     assert_int_equal(lb_tempdir_new("lbtest", mine, sizeof mine), LB_OK);
+    join(link, sizeof link, mine, "owner.lock");
+    assert_int_equal(unlink(link), 0);
     assert_int_equal(rmdir(mine), 0);
     assert_int_equal(symlink(other, mine), 0);
     assert_int_equal(lb_tempdir_remove(mine), LB_EINVAL);
@@ -388,6 +390,48 @@ static void test_tempdir_is_careful(void **state) {
     unlink(mine);
     unlink(path);
     rmdir(other);
+}
+
+/* What a killed process left goes; what lives, is foreign, or is only a link stays. */
+static void test_tempdir_sweep(void **state) {
+    (void)state;
+    char base[128], mine[256], dead[256] = "", foreign[256], path[512];
+    int pipe_[2];
+    assert_int_equal(lb_tempdir_new("lbtest", base, sizeof base), LB_OK);
+    const char *old = getenv("TMPDIR");
+    char *kept = old ? strdup(old) : NULL;
+    setenv("TMPDIR", base, 1);
+    assert_int_equal(lb_tempdir_new("sweep-", mine, sizeof mine), LB_OK);
+    assert_int_equal(pipe(pipe_), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char made[256];
+        if (lb_tempdir_new("sweep-", made, sizeof made) == LB_OK && write(pipe_[1], made, sizeof made) > 0)
+            for (;;) pause();
+        _exit(1);
+    }
+    assert_int_equal(read(pipe_[0], dead, sizeof dead), sizeof dead);
+    join(path, sizeof path, dead, "weights");
+    write_text(path, "x");
+    join(foreign, sizeof foreign, base, "sweep-foreign");
+    assert_int_equal(mkdir(foreign, 0700), 0);                      /* no owner file: not ours to judge */
+    join(path, sizeof path, base, "sweep-link");
+    assert_int_equal(symlink(dead, path), 0);
+    assert_int_equal(lb_tempdir_sweep("sweep-"), 0);                /* its maker lives */
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(lb_tempdir_sweep("other-"), 0);
+    assert_int_equal(lb_tempdir_sweep("sweep-"), 1);
+    assert_int_not_equal(access(dead, F_OK), 0);
+    assert_int_equal(access(mine, F_OK), 0);
+    assert_int_equal(access(foreign, F_OK), 0);
+    if (kept) setenv("TMPDIR", kept, 1);
+    else unsetenv("TMPDIR");
+    free(kept);
+    close(pipe_[0]);
+    close(pipe_[1]);
+    assert_int_equal(lb_tempdir_remove(mine), LB_OK);
+    assert_int_equal(lb_tempdir_remove(base), LB_OK);
 }
 
 static void test_lock(void **state) {
@@ -432,7 +476,8 @@ int main(void) {
         cmocka_unit_test(test_descriptors),  cmocka_unit_test(test_no_zombies),
         cmocka_unit_test(test_interrupt),    cmocka_unit_test(test_second_interrupt),
         cmocka_unit_test(test_files),        cmocka_unit_test(test_tempdir_is_careful),
-        cmocka_unit_test(test_lock),         cmocka_unit_test(test_time),
+        cmocka_unit_test(test_tempdir_sweep), cmocka_unit_test(test_lock),
+        cmocka_unit_test(test_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
