@@ -120,6 +120,13 @@ check "missing value" 2 "requires an argument" "$LUABENCH" good.lua --seed
 check "unknown ending" 2 'did you mean "json"' "$LUABENCH" good.lua -o r.jsn
 check "no such folder" 2 "there is no directory" "$LUABENCH" good.lua -o no/where/r.json
 check "--only without a match" 2 'a case is "k=64 m=1"' "$LUABENCH" good.lua --only zzz
+check "--only with a comma and no axis" 2 'the whole of "a,b", comma included' "$LUABENCH" good.lua --only a,b
+check "--only with an axis that is not there" 2 'no axis "kk"; did you mean "k"' "$LUABENCH" good.lua --only kk=64,m=1
+check "--dtype where the script does not take it" 2 'takes --dtype by declaring the option "dtype"' "$LUABENCH" good.lua --dtype bf16
+check "a weight format that is none" 2 "did you mean 'q4_k'" "$LUABENCH" run gemm_formats --quant q4k
+check "a size that is none" 2 "whole numbers from 1" "$LUABENCH" run gemm_formats --m 0
+sed 's/options = {/options = { dtype = { "activations", "f32" },/' good.lua > typed.lua
+check "--dtype where it is declared" 0 '"dtype": "bf16"' "$LUABENCH" typed.lua "${quick[@]}" --only k=64,m=1 --dtype bf16 -o -
 
 # ---- a good run ----
 check "a run" 0 "4 ok" "$LUABENCH" good.lua "${quick[@]}" -o r.json -o r.csv -o r.md -o r.yaml -o r.jsonl.gz -o r.txt
@@ -223,6 +230,37 @@ for kind in scenarios kernels quantizers devices models strategies outputs; do
 done
 check "list an unknown kind" 2 'did you mean "kernels"' "$LUABENCH" list kernles
 check "list has the scenarios" 0 "gemm_formats +GEMM time" "$LUABENCH" list
+# ---- one broken file does not hide the others ----
+mkdir -p tree/build && cp "$LUABENCH" tree/build/ && cp -R "$("$LUABENCH" -e 'print(require("luabench.core").lua_root())')" tree/lua
+for kind in models outputs commands; do echo 'return {' > tree/lua/$kind/broken.lua; done
+check "list shows the broken one and fails" 1 "broken +broken: .*models/broken.lua:2: unexpected symbol" tree/build/luabench list models
+holds "and the others" grep -q "^  synthetic" out
+check "list --json has the error" 1 '"error": ".*broken.lua:2' tree/build/luabench list models --json
+check "help lists the other commands" 0 "luabench list" tree/build/luabench --help
+check "a run writes its own format" 0 "1 ok" tree/build/luabench good.lua "${quick[@]}" --only k=64,m=4 -o t.json
+check "the broken format says why" 2 "broken.lua:2: unexpected symbol" tree/build/luabench good.lua "${quick[@]}" --only k=64,m=4 -o t.broken
+
+# ---- two runs at once ----
+"$LUABENCH" good.lua --measurement-iterations 300 --max-time 60 --tokens 512 --n 2048 --k 1024 -o both.json > o1 2> e1 &
+pid=$!
+for _ in $(seq 100); do [ -e both.json.journal ] && break; sleep 0.1; done
+check "the same output file is refused" 2 "another run is going on that writes both.json.journal" "$LUABENCH" good.lua "${quick[@]}" -o both.json
+check "no output file: a journal of its own" 0 "4 ok" "$LUABENCH" good.lua "${quick[@]}"
+kill -9 $pid
+wait $pid 2> /dev/null
+tmp=$work/tmp && mkdir "$tmp" && mkdir "$tmp/luabench-foreign"
+TMPDIR=$tmp "$LUABENCH" good.lua --measurement-iterations 300 --max-time 60 --tokens 512 --n 2048 --k 1024 > o1 2> e1 &
+pid=$!
+for _ in $(seq 100); do [ "$(ls "$tmp" | wc -l)" = 2 ] && break; sleep 0.1; done
+holds "a run has its directory" test "$(ls "$tmp" | wc -l)" = 2
+check "which another run leaves alone" 0 "4 ok" env TMPDIR="$tmp" "$LUABENCH" good.lua "${quick[@]}"
+holds "it is still there" test "$(ls "$tmp" | wc -l)" = 2
+kill -9 $pid
+wait $pid 2> /dev/null
+check "after SIGKILL the next run removes it" 0 "4 ok" env TMPDIR="$tmp" "$LUABENCH" good.lua "${quick[@]}"
+holds "and only it" test "$(ls "$tmp")" = luabench-foreign
+
+check "info has caches in KiB" 0 "L1d [0-9]+ KiB|L1d \?" "$LUABENCH" info
 check "info" 0 "ceilings of cpu" "$LUABENCH" info
 check "info --json" 0 '"read_bytes_per_s"' "$LUABENCH" info --json
 

@@ -82,6 +82,16 @@ function T.test_append()
   raises("itself", p.append, p, p)
 end
 
+function T.test_steps_count_from_1_in_messages()
+  local x, w = operands()
+  local p = lb.plan():gemm { x = x, w = w }
+  raises("step 2", p.gemm, p, { x = lb.zeros { 2, 3 }, w = w })
+  p:gemm { x = lb.full({ 1, w.shape[2] }, 0 / 0), w = w }
+  local c = p:check()
+  lu.assertEquals(c.step, 2)
+  lu.assertStrContains(c.reason, "step 2, gemm by")
+end
+
 function T.test_check_passes_and_fails()
   local x, w = operands()
   local p = lb.plan():gemm { x = x, w = w }

@@ -323,6 +323,11 @@ function T.test_prepared_is_made_once()
   prepared.report = old
   lu.assertEquals(made, 1)
   lu.assertEquals(said[2], { "making", 0.5 })
+  -- one that asks for itself would wait for its own lock; through another key it may ask
+  lu.assertErrorMsgContains("asks for \"k4\" itself", lb.prepared, "k4", function()
+    return lb.prepared("k5", function() return lb.prepared("k4", build) end)
+  end)
+  lu.assertNotNil(lb.prepared("k4", function() return lb.prepared("k6", build) end).t)
   lu.assertErrorMsgContains("returned no tensors", lb.prepared, "k2", function() return {} end)
   lu.assertErrorMsgContains("a tensor under a name", lb.prepared, "k3", function() return { x = 5 } end)
   lu.assertErrorMsgContains("takes a key", lb.prepared, nil, build)
