@@ -39,7 +39,7 @@ void lb_step_touch(const lb_step *s, int32_t pick, lb_touch_fn fn, void *ctx) {
 
 /* ---- the last-level cache, as a stack of weights, most recently used last ---- */
 
-typedef struct used { uintptr_t at; double bytes; bool again; } used;
+typedef struct used { uintptr_t at; double bytes; int step; bool again; } used;
 
 typedef struct counting {
     lb_account *out;
@@ -56,6 +56,8 @@ typedef struct counting {
     double launch_elements[LB_COMPUTE_COUNT];   /* weights of a launch, by the compute type of their panels */
     const lb_device *device;
     int path_capacity;
+    lb_step_work *steps;        /* NULL = not wanted */
+    int step;                   /* that is being counted */
     bool no_memory;
 } counting;
 
@@ -84,6 +86,12 @@ static void move_to_top(counting *c, int64_t i, used u) {
     c->stack[c->depth - 1] = u;
 }
 
+/* Of reads that a step does from different distances the least counts for all: the floor stays one. */
+static void note_step(double *bytes_sum, double *least, double distance, double bytes) {
+    if (*bytes_sum == 0 || distance < *least) *least = distance;
+    *bytes_sum += bytes;
+}
+
 static void note_distance(double *buckets, double distance, double bytes) {
     int i = distance < 1 ? 0 : (int)(log2(distance) * LB_REUSE_PER_OCTAVE);
     buckets[i < LB_REUSE_BUCKETS ? i : LB_REUSE_BUCKETS - 1] += bytes;
@@ -92,7 +100,7 @@ static void note_distance(double *buckets, double distance, double bytes) {
 /* A weight is still there if it and everything used since it was last read fit together. */
 static void touch_weight(void *ctx, lb_tensor *w) {
     counting *c = ctx;
-    used u = { .at = (uintptr_t)lb_tensor_data(w), .bytes = (double)lb_tensor_size_bytes(w) };
+    used u = { .at = (uintptr_t)lb_tensor_data(w), .bytes = (double)lb_tensor_size_bytes(w), .step = c->step };
     double since;
     c->launch_weight_bytes += u.bytes;
     const lb_kernel *panel = w->quantizer ? lb_kernel_panel_for(c->device, w->quantizer) : NULL;
@@ -102,6 +110,8 @@ static void touch_weight(void *ctx, lb_tensor *w) {
     if (i >= 0) {
         if (since + u.bytes > c->capacity) c->min_weight_bytes += u.bytes;
         note_distance(c->out->reuse_bytes, since + u.bytes, u.bytes);
+        lb_step_work *s = c->steps ? &c->steps[c->step] : NULL;
+        if (s) note_step(&s->again_bytes, &s->again_distance, since + u.bytes, u.bytes);
         move_to_top(c, i, u);
         return;
     }
@@ -121,6 +131,8 @@ static void note_first_reads(counting *c) {
         if (i < 0) return;
         if (!c->stack[i].again) {
             note_distance(c->out->first_bytes, since + u.bytes, u.bytes);
+            lb_step_work *s = c->steps ? &c->steps[u.step] : NULL;
+            if (s) note_step(&s->first_bytes, &s->first_distance, since + u.bytes, u.bytes);
             left--;
         }
         u.again = true;
@@ -223,6 +235,8 @@ static lb_status count_step(void *ctx, lb_plan *p, int i, int32_t pick) {
     const lb_step *s = &p->steps[i];
     const lb_kernel *k = lb_step_kernel(s, pick);
     lb_work w = { 0 };
+    lb_account before = *c->out;
+    c->step = i;
     c->launch_weight_bytes = 0;
     memset(c->launch_elements, 0, sizeof c->launch_elements);
     lb_step_touch(s, pick, touch_weight, c);
@@ -236,12 +250,22 @@ static lb_status count_step(void *ctx, lb_plan *p, int i, int32_t pick) {
     count_flops(c, k, w.flops);
     c->out->bytes_streamed += w.bytes;
     c->out->weight_bytes_streamed += c->launch_weight_bytes;
+    if (c->steps) {
+        lb_step_work *o = &c->steps[i];
+        o->ran = true;
+        o->pick = pick;
+        o->kernel = k;
+        o->flops = w.flops;
+        o->bytes = w.bytes;
+        o->weight_bytes = c->launch_weight_bytes;
+        for (int t = 0; t < LB_COMPUTE_COUNT; t++) o->flops_by[t] = c->out->flops_by[t] - before.flops_by[t];
+    }
     return LB_OK;
 }
 
-lb_status lb_plan_account(lb_plan *p, lb_account *out) {
+static lb_status account(lb_plan *p, lb_account *out, lb_step_work *steps) {
     memset(out, 0, sizeof *out);
-    counting c = { .out = out, .device = p->device, .capacity = lb_cache_capacity(p->device) };
+    counting c = { .out = out, .device = p->device, .steps = steps, .capacity = lb_cache_capacity(p->device) };
     double acts = 0;
     lb_status st = lb_plan_trace(p, count_step, &c);
     if (!st) st = distinct_act_bytes(&c, &acts);
@@ -253,6 +277,16 @@ lb_status lb_plan_account(lb_plan *p, lb_account *out) {
     free(c.acts);
     free(c.moved);
     if (st) lb_account_done(out);
+    return st;
+}
+
+lb_status lb_plan_account(lb_plan *p, lb_account *out) { return account(p, out, NULL); }
+
+lb_status lb_plan_work(lb_plan *p, lb_step_work *steps) {
+    lb_account a;
+    memset(steps, 0, (size_t)p->step_count * sizeof *steps);
+    lb_status st = account(p, &a, steps);
+    lb_account_done(&a);
     return st;
 }
 

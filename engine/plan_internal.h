@@ -15,6 +15,7 @@
 #include "op.h"
 #include "plan.h"
 #include "pool.h"
+#include "trace.h"
 
 #define LB_MAX_WHENS 4
 #define LB_LIST_BUCKETS 4096
@@ -177,6 +178,10 @@ lb_status lb_plan_run_step(lb_plan *p, int i, bool *ran, int32_t *pick);
 lb_status lb_plan_decide(lb_plan *p, int i, bool *run, int32_t *pick);
 /* Runs all steps once with one rotation set. */
 lb_status lb_plan_run_set(lb_plan *p, int set);
+/* One run, traced into one log a thread (emptied first); spans beyond a log's capacity are counted, but not kept. Not
+ * for plans without steps. */
+typedef struct lb_span_log { _Alignas(128) lb_span *at; int64_t count, capacity; } lb_span_log;
+lb_status lb_plan_replay_traced(lb_plan *p, bool eager, lb_span_log *logs, uint64_t *begin_ns, uint64_t *end_ns);
 static inline const lb_kernel *lb_step_kernel(const lb_step *s, int32_t pick) {
     return s->choice->items[s->choice->count > 1 ? pick : 0].kernel;
 }

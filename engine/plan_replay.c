@@ -3,14 +3,26 @@
 #include "clock.h"
 #include <string.h>
 
-/* One thread's walk through a plan. */
+/* One thread's walk through a plan. `log` is only looked at where `traced` is true: a constant of every call, so that
+ * the timed loops are compiled without it. */
 typedef struct runner {
     lb_plan *p;
     lb_launch l;
     lb_ticket *first, *last;     /* tickets handed out since the last barrier: [first, last] */
     bool any;
     int64_t launches;
+    lb_span_log *log;
 } runner;
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Full logs count on, so that the caller sees that they were too small. */
+static void note_span(lb_span_log *log, lb_span_kind kind, int step, const lb_launch *l, uint64_t begin_ns) {
+    if (log->count < log->capacity)
+        log->at[log->count] = (lb_span){ .begin_ns = begin_ns, .end_ns = lb_now_ns(), .step = step, .pick = l->pick,
+                                         .phase = l->phase, .part = l->part, .kind = kind };
+    log->count++;
+}
 
 static void zero_tickets(void *ctx) {
     runner *r = ctx;
@@ -19,9 +31,11 @@ static void zero_tickets(void *ctx) {
 }
 
 /* Every thread has handed out the same tickets, so the last to arrive can zero them from its own notes. */
-static void barrier(runner *r) {
+INLINE void barrier(runner *r, const lb_exec *before, bool traced) {
+    uint64_t begin = traced ? lb_now_ns() : 0;
     lb_pool_barrier(r->p->pool, r->l.part, zero_tickets, r);
     r->any = false;
+    if (traced) note_span(r->log, LB_SPAN_WAIT, (int)(before - r->p->exec), &r->l, begin);
 }
 
 static inline bool wanted(const lb_exec *e) {
@@ -53,16 +67,23 @@ static inline action action_of(const lb_exec *e, int32_t pick) {
     return (action){ it->launch, it->phases, it->serial };
 }
 
+INLINE void launch_one(runner *r, const lb_exec *e, const action *a, const lb_args *args, bool traced) {
+    uint64_t begin = traced ? lb_now_ns() : 0;
+    a->launch(args, &r->l);
+    if (traced) note_span(r->log, LB_SPAN_LAUNCH, (int)(e - r->p->exec), &r->l, begin);
+}
+
 /* All phases on this thread alone. */
-static inline void launch_alone(const action *a, const lb_args *args, lb_launch *l) {
+INLINE void launch_alone(runner *r, const lb_exec *e, const action *a, const lb_args *args, bool traced) {
+    lb_launch *l = &r->l;
     for (l->phase = 0; l->phase < a->phases; l->phase++) {
         atomic_store_explicit(l->ticket, 0, memory_order_relaxed);
-        a->launch(args, l);
+        launch_one(r, e, a, args, traced);
     }
     l->phase = 0;
 }
 
-static void run_single(runner *r, const lb_args *args) {
+INLINE void run_single(runner *r, const lb_args *args, bool traced) {
     lb_plan *p = r->p;
     lb_launch *l = &r->l;
     int64_t launches = 0;
@@ -70,7 +91,7 @@ static void run_single(runner *r, const lb_args *args) {
     l->ticket = &p->tickets[0].value;
     for (const lb_exec *e = p->exec; e < end; e++, args++) {
         l->workspace = e->workspace;
-        if (!(e->flags & (LB_EXEC_WHEN | LB_EXEC_PICK | LB_EXEC_PHASES))) {
+        if (!traced && !(e->flags & (LB_EXEC_WHEN | LB_EXEC_PICK | LB_EXEC_PHASES))) {
             atomic_store_explicit(l->ticket, 0, memory_order_relaxed);
             e->launch(args, l);
             launches++;
@@ -80,40 +101,40 @@ static void run_single(runner *r, const lb_args *args) {
         l->pick = 0;
         if ((e->flags & LB_EXEC_PICK) && !read_pick(p, e, 0, &l->pick)) continue;
         action a = action_of(e, l->pick);
-        launch_alone(&a, args, l);
+        launch_alone(r, e, &a, args, traced);
         l->pick = 0;
         launches++;
     }
     r->launches += launches;
 }
 
-static void launch_parallel(runner *r, const lb_exec *e, const action *a, const lb_args *args) {
+INLINE void launch_parallel(runner *r, const lb_exec *e, const action *a, const lb_args *args, bool traced) {
     if (!r->any) r->first = r->last = e->ticket;
     if (e->ticket > r->last) r->last = e->ticket;
     if (e->ticket < r->first) r->first = e->ticket;
     r->any = true;
     for (int32_t ph = 0; ph < a->phases; ph++) {
         if (ph) {
-            barrier(r);
+            barrier(r, e, traced);
             r->first = r->last = e->ticket;
             r->any = true;
         }
         r->l.phase = ph;
-        a->launch(args, &r->l);
+        launch_one(r, e, a, args, traced);
     }
     r->l.phase = 0;
 }
 
-static void launch_serial(runner *r, const action *a, const lb_args *args) {
+INLINE void launch_serial(runner *r, const lb_exec *e, const action *a, const lb_args *args, bool traced) {
     if (r->l.part != 0) return;
     int parts = r->l.parts;
     r->l.parts = 1;
-    launch_alone(a, args, &r->l);
+    launch_alone(r, e, a, args, traced);
     r->l.parts = parts;
     atomic_store_explicit(r->l.ticket, 0, memory_order_relaxed);
 }
 
-static void run_parallel(runner *r, const lb_args *args) {
+INLINE void run_parallel(runner *r, const lb_args *args, bool traced) {
     lb_plan *p = r->p;
     bool pending = false;
     int64_t launches = 0;
@@ -121,13 +142,13 @@ static void run_parallel(runner *r, const lb_args *args) {
     for (const lb_exec *e = p->exec; e < end; e++, args++) {
         uint32_t flags = e->flags;
         if (flags & LB_EXEC_HARD) {
-            barrier(r);
+            barrier(r, e, traced);
             pending = false;
         }
         if (flags & LB_EXEC_BARRIER) pending = true;
         if ((flags & LB_EXEC_WHEN) && !wanted(e)) continue;
         if (pending) {
-            barrier(r);
+            barrier(r, e, traced);
             pending = false;
         }
         r->l.pick = 0;
@@ -135,11 +156,12 @@ static void run_parallel(runner *r, const lb_args *args) {
         r->l.workspace = e->workspace;
         r->l.ticket = &e->ticket->value;
         action a = action_of(e, r->l.pick);
-        if (a.serial) launch_serial(r, &a, args);
-        else launch_parallel(r, e, &a, args);
+        if (a.serial) launch_serial(r, e, &a, args, traced);
+        else launch_parallel(r, e, &a, args, traced);
         launches++;
     }
-    barrier(r);
+    r->l.pick = 0;
+    barrier(r, end, traced);
     r->launches += launches;
 }
 
@@ -162,8 +184,8 @@ static void replay_part(void *ctx, int part, int parts) {
     if (part == 0) y->begin_ns = lb_now_ns();
     for (int64_t i = 0; i < y->n; i++) {
         const lb_args *args = sets > 1 ? p->set_args[set] : p->args0;
-        if (parts > 1) run_parallel(&r, args);
-        else run_single(&r, args);
+        if (parts > 1) run_parallel(&r, args, false);
+        else run_single(&r, args, false);
         if (++set >= sets) set = 0;
     }
     if (part == 0) {
@@ -235,34 +257,44 @@ typedef struct one_step {
     const lb_args *args;
     action a;
     int32_t pick;
+    lb_span_log *logs;           /* one for each part; NULL = not traced */
 } one_step;
 
 static void one_step_part(void *ctx, int part, int parts) {
     const one_step *o = ctx;
     runner r = { .p = o->p, .l = { .part = part, .parts = parts, .pick = o->pick, .workspace = o->e->workspace,
                                    .ticket = &o->e->ticket->value } };
-    if (parts == 1) launch_alone(&o->a, o->args, &r.l);
-    else launch_parallel(&r, o->e, &o->a, o->args);
+    if (o->logs) {
+        r.log = &o->logs[part];
+        if (parts == 1) launch_alone(&r, o->e, &o->a, o->args, true);
+        else launch_parallel(&r, o->e, &o->a, o->args, true);
+        return;
+    }
+    if (parts == 1) launch_alone(&r, o->e, &o->a, o->args, false);
+    else launch_parallel(&r, o->e, &o->a, o->args, false);
 }
 
-static void run_one(lb_plan *p, const lb_exec *e, const lb_args *args, int32_t pick) {
-    one_step o = { p, e, args, action_of(e, pick), pick };
+static void run_one(lb_plan *p, const lb_exec *e, const lb_args *args, int32_t pick, lb_span_log *logs) {
+    one_step o = { p, e, args, action_of(e, pick), pick, logs };
     atomic_store_explicit(&e->ticket->value, 0, memory_order_relaxed);
     if (o.a.serial) {
-        lb_launch l = { .parts = 1, .pick = pick, .workspace = e->workspace, .ticket = &e->ticket->value };
-        launch_alone(&o.a, args, &l);
+        one_step_part(&o, 0, 1);
     } else {
         lb_pool_run(p->pool, one_step_part, &o);
+        /* what the caller's thread has to wait for after its own part */
+        if (logs && p->threads > 1)
+            note_span(&logs[0], LB_SPAN_WAIT, (int)(e - p->exec), &(lb_launch){ .pick = pick },
+                      logs[0].count ? logs[0].at[logs[0].count - 1].end_ns : lb_now_ns());
     }
     atomic_store_explicit(&e->ticket->value, 0, memory_order_relaxed);
 }
 
 /* Decides and runs; *ran false if `when` is 0 or the pick is out of range. */
-static inline bool run_if_wanted(lb_plan *p, const lb_exec *e, const lb_args *args, int32_t *pick) {
+static inline bool run_if_wanted(lb_plan *p, const lb_exec *e, const lb_args *args, int32_t *pick, lb_span_log *logs) {
     *pick = 0;
     if ((e->flags & LB_EXEC_WHEN) && !wanted(e)) return false;
     if ((e->flags & LB_EXEC_PICK) && !read_pick(p, e, 0, pick)) return false;
-    run_one(p, e, args, *pick);
+    run_one(p, e, args, *pick, logs);
     return true;
 }
 
@@ -270,7 +302,7 @@ lb_status lb_plan_run_step(lb_plan *p, int i, bool *ran, int32_t *pick) {
     lb_status st = lb_plan_prepare(p);
     if (st) return st;
     p->bad_step = -1;
-    *ran = run_if_wanted(p, &p->exec[i], &p->args0[i], pick);
+    *ran = run_if_wanted(p, &p->exec[i], &p->args0[i], pick, NULL);
     p->steps[i].ran = *ran;
     p->steps[i].picked = *pick;
     return bad_pick(p);
@@ -295,12 +327,51 @@ lb_status lb_plan_replay_eager(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint
     for (int64_t i = 0; i < n; i++) {
         const lb_args *args = p->sets > 1 ? p->set_args[p->set] : p->args0;
         int32_t pick;
-        for (int s = 0; s < p->step_count; s++) count += run_if_wanted(p, &p->exec[s], &args[s], &pick);
+        for (int s = 0; s < p->step_count; s++) count += run_if_wanted(p, &p->exec[s], &args[s], &pick, NULL);
         if (++p->set >= p->sets) p->set = 0;
     }
     uint64_t end = lb_now_ns();
     if (elapsed_ns) *elapsed_ns = end - begin;
     if (launches) *launches = count;
+    lb_saves_restore(&p->updates);
+    return bad_pick(p);
+}
+
+/* ---- traced ---- */
+
+typedef struct traced_replay { replay y; lb_span_log *logs; } traced_replay;
+
+static void traced_part(void *ctx, int part, int parts) {
+    traced_replay *t = ctx;
+    lb_plan *p = t->y.p;
+    const lb_args *args = p->sets > 1 ? p->set_args[t->y.set] : p->args0;
+    runner r = { .p = p, .l = { .part = part, .parts = parts }, .log = &t->logs[part] };
+    if (parts > 1) lb_pool_barrier(p->pool, part, NULL, NULL);
+    if (part == 0) t->y.begin_ns = lb_now_ns();
+    if (parts > 1) run_parallel(&r, args, true);
+    else run_single(&r, args, true);
+    if (part == 0) t->y.end_ns = lb_now_ns();
+}
+
+static void traced_eager(lb_plan *p, replay *y, lb_span_log *logs) {
+    const lb_args *args = p->sets > 1 ? p->set_args[y->set] : p->args0;
+    int32_t pick;
+    y->begin_ns = lb_now_ns();
+    for (int s = 0; s < p->step_count; s++) run_if_wanted(p, &p->exec[s], &args[s], &pick, logs);
+    y->end_ns = lb_now_ns();
+}
+
+lb_status lb_plan_replay_traced(lb_plan *p, bool eager, lb_span_log *logs, uint64_t *begin_ns, uint64_t *end_ns) {
+    lb_status st = begin_replay(p, 1);
+    if (st) return st;
+    for (int i = 0; i < p->threads; i++) logs[i].count = 0;
+    traced_replay t = { .y = { .p = p, .n = 1, .set = p->set }, .logs = logs };
+    p->bad_step = -1;
+    if (eager) traced_eager(p, &t.y, logs);
+    else lb_pool_run(p->pool, traced_part, &t);
+    p->set = (p->set + 1) % p->sets;
+    *begin_ns = t.y.begin_ns;
+    *end_ns = t.y.end_ns;
     lb_saves_restore(&p->updates);
     return bad_pick(p);
 }

@@ -149,6 +149,7 @@ void bind_open_oracle(lua_State *L);
 void bind_open_timer(lua_State *L);
 void bind_open_contrast(lua_State *L);
 void bind_open_ceilings(lua_State *L);
+void bind_open_trace(lua_State *L);
 void bind_open_os(lua_State *L);
 void bind_open_process(lua_State *L);
 void bind_open_machine(lua_State *L);

@@ -18,7 +18,7 @@ local LAZY = {
   models = { "luabench.loader", "models" }, model_table = { "luabench.loader", "model_table" },
   load = { "luabench.files", "load" }, save = { "luabench.files", "save" },
   json = { "luabench.files", "json" }, yaml = { "luabench.files", "yaml" }, null = { "luabench.json", "null" },
-  units = { "luabench.units", false }, help = { "luabench.help", "help" }, explain = { "luabench.explain", "explain" },
+  trace = { "luabench.trace", "trace" }, units = { "luabench.units", false }, help = { "luabench.help", "help" }, explain = { "luabench.explain", "explain" },
 }
 
 -- Names that are made when first used, for help and completion.

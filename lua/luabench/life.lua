@@ -1,6 +1,6 @@
 -- life.lua: the life of a case in a worker: prepare, check, measure, check again, judge. Returns its record's fields.
 --
--- ctx = { scenario =, job = { name, script, argv, names, opt }, phase = function(name) }
+-- ctx = { scenario =, job = { name, script, argv, names, opt }, phase = function(name), trace = { path, pid } or nil }
 local ceilings = require "luabench.ceilings"
 local judge = require "luabench.judge"
 local record = require "luabench.record"
@@ -212,6 +212,23 @@ local function compute_types(account)
   return types
 end
 
+-- One traced run, after all that was timed and checked. Its spans go to the run's directory; what cannot be traced is
+-- no failure of the case, but said.
+local function trace(ctx, case, rec, device, types)
+  ctx.phase "trace"
+  local tracing = require "luabench.trace"
+  local ok, e = pcall(function()
+    local near = judge.merge(rec.ceilings, ceilings.near(device, true, types, rec.ceilings.curve ~= nil))
+    local t = tracing.take(case.plan, { cache = rec.cache, mode = rec.mode }, tracing.limits(device, near))
+    local events = tracing.events(t, t.steps, ctx.trace.pid, rec.scenario .. "  " .. rec.case)
+    sys.replace_file(ctx.trace.path, table.concat(events, "\n") .. "\n")
+    rec.trace = tracing.summary(t)
+  end)
+  if ok then return end
+  if sys.interrupted() then error(e, 0) end
+  rec.trace = { reason = tostring(e) }
+end
+
 local function live(ctx, axes, rec, keep)
   sys.memory_peak_reset()
   ctx.phase "prepare"
@@ -247,6 +264,7 @@ local function live(ctx, axes, rec, keep)
   M.fill_rates(rec)
   ctx.phase "metrics"
   fill_metrics(rec, case, samples)
+  if ctx.trace then trace(ctx, case, rec, device, types) end
   if invalid then fail(invalid, "invalid") end
 end
 

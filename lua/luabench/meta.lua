@@ -36,6 +36,8 @@ M.functions = {
   pow2 = { "lb.pow2(first, last)", "first, 2 first, 4 first, ... up to last" },
   compare = { "lb.compare{ a = plan, b = plan[, epsilon = 0.01, rounds =, precision =, max_time =, cache =, seed = ...] }",
     "plans against the first of them, interleaved in C with equal runs: faster, slower, same or inconclusive" },
+  trace = { "lb.trace(plan[, { cache =, mode =, runs =, max_time_s = }])",
+    "one run in detail: time by operation, waits; :save(\"x.json\") for Perfetto" },
   prepared = { "lb.prepared(key, build[, label])", "tensors that are dear to make, made once a run and shared by its workers" },
   strategies = { "lb.strategies()", "names of the MoE strategies" },
   strategy = { "lb.strategy(name)", "a MoE strategy" },

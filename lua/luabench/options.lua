@@ -45,6 +45,8 @@ M.common = {
   { name = "format", type = "string", choices = require("luabench.outputs").formats(),
     help = "format of the standard output, of -o - and of files in --output-dir" },
   { name = "output_dir", type = "string", metavar = "DIR", help = "write a result file of its own name there" },
+  { name = "trace", type = "string", metavar = "FILE",
+    help = "trace one more run of each case: a table of time by operation, and FILE.json[.gz] for ui.perfetto.dev" },
   { name = "resume", type = "boolean", default = false, help = "run only what the journal of the last run lacks" },
   { name = "processes", type = "integer", min = 1, max = 1000, metavar = "N", case = true,
     help = "repeat each case in N fresh processes; the time is the median of their medians" },

@@ -53,7 +53,8 @@ function M.shell_quote(s)
 end
 
 -- Options that say where results go or which cases run; the command that runs one case again has its own.
-local DROPPED = { ["--output"] = true, ["-o"] = true, ["--only"] = true, ["--format"] = true, ["--output-dir"] = true }
+local DROPPED = { ["--output"] = true, ["-o"] = true, ["--only"] = true, ["--format"] = true, ["--output-dir"] = true,
+  ["--trace"] = true }
 local DROPPED_FLAGS = { ["--resume"] = true, ["--quiet"] = true, ["-h"] = true, ["--help"] = true }
 
 -- The shell line that runs only this case: script and its arguments, outputs apart.

@@ -110,7 +110,7 @@ end
 local function run_once(run, case)
   local job = case.job
   local reply = run.coordinator:call({ cmd = "case", script = job.script, argv = job.argv, axes = case.axes,
-    prepared = run.prepared }, job.opt.timeout)
+    prepared = run.prepared, trace = case.trace }, job.opt.timeout)
   if reply.kind == "interrupted" then return nil end
   if reply.kind == "done" then return reply.value end
   local status = reply.kind == "error" and "failed" or reply.kind
@@ -189,6 +189,7 @@ local function run_case(run, case)
   for i = 1, n do
     run.coordinator:stop()
     records[i] = run_once(run, case)
+    case.trace = nil          -- one process of a case is traced, the first
     if not records[i] then return nil end
     if records[i].status ~= "ok" then break end
   end
@@ -281,6 +282,7 @@ local function run_cases(run, list, state, done)
       state.bar:finish(old, true)
     else
       state.bar:start(record.case_id(case.axes, case.job.names))
+      case.trace = run.trace and run.trace:case()
       local rec = run_case(run, case)
       if not rec or sys.interrupted() and rec.status ~= "ok" then return true end
       case.record = rec
@@ -386,6 +388,10 @@ local function prepare_jobs(run, jobs)
     local fine, why = outputs.check(target, opened[1].opt)
     if not fine then return nil, complain(why) end
   end
+  if opened[1].opt.trace then
+    local fine, why = require("luabench.trace").check(opened[1].opt.trace)
+    if not fine then return nil, complain(why) end
+  end
   return opened
 end
 
@@ -413,10 +419,28 @@ local function open_journal(opt, jobs, head)
   return { records = {}, add = function() end, close = function() end }
 end
 
+-- The trace file, and the tables of time by operation after the results. Returns false on failure.
+local function write_trace(run, result, opt, state)
+  if not run.trace then return true end
+  local ok, count = pcall(run.trace.write, run.trace)
+  if not ok then
+    complain(("--trace %s: %s"):format(opt.trace, tostring(count)))
+    return false
+  end
+  if count == 0 then
+    io.stderr:write("luabench: no case was traced, so there is no trace file; a case from the journal has none\n")
+  end
+  if opt.quiet then return true end
+  local stream = state.clean_stdout and io.stderr or io.stdout
+  stream:write(require("luabench.trace").report(result.cases))
+  return true
+end
+
 local function execute(run, jobs, state)
   local opt = jobs[1].opt
   local head = new_run(jobs)
   run.journal = open_journal(opt, jobs, head)
+  run.trace = opt.trace and require("luabench.trace").collector(opt.trace, run.prepared)
   local list = schedule(jobs, opt.seed)
   state.clean_stdout = opt.format ~= nil
   for _, target in ipairs(opt.output) do state.clean_stdout = state.clean_stdout or target == "-" end
@@ -426,6 +450,7 @@ local function execute(run, jobs, state)
   local result, broken = collect(run, jobs, head, interrupted)
   state.bar:close()
   local written = write_all(result, jobs, opt)
+  written = write_trace(run, result, opt, state) and written
   if interrupted then
     io.stderr:write(("luabench: interrupted with %d of %d cases done; --resume runs the rest\n"):format(#result.cases,
       #list))

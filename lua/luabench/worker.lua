@@ -181,7 +181,7 @@ commands["case"] = function(request, emit)
   local l = load_scenario(request.script, request.argv)
   prepared.directory = request.prepared
   prepared.report = function(text, fraction) emit { event = "progress", text = text, fraction = fraction } end
-  return require("luabench.life").run({ scenario = l.scenario, job = l.job,
+  return require("luabench.life").run({ scenario = l.scenario, job = l.job, trace = request.trace,
     phase = function(name) emit { event = "phase", phase = name } end }, request.axes)
 end
 
