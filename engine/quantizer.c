@@ -61,7 +61,8 @@ lb_status lb_quantizer_find(const char *name, const lb_quantizer **out) {
         lb_quantizer q = { .family = family };
         char why[64] = "";
         if (family->parse(name, &q, why)) {
-            if (!q.name[0] || q.k_multiple < 1 || !q.size_bytes || !q.quantize || !q.dequantize || !q.row_span)
+            if (!q.name[0] || q.k_multiple < 1 || !q.size_bytes || !q.quantize || !q.dequantize || !q.row_span ||
+                !q.survey != !q.settle)
                 return lb_fail(LB_EINTERNAL, "quantizer family '%s' gave an incomplete instance for '%s'",
                                family->name, name);
             q.family = family;
@@ -76,4 +77,10 @@ lb_status lb_quantizer_find(const char *name, const lb_quantizer **out) {
 double lb_quantizer_bits_per_weight(const lb_quantizer *q, int64_t n, int64_t k) {
     double weights = (double)n * (double)k;
     return weights > 0 ? 8.0 * (double)q->size_bytes(q, n, k) / weights : 0.0;
+}
+
+void lb_quantizer_prepare(const lb_quantizer *q, const float *src, int64_t n, int64_t k, void *dst) {
+    if (!q->survey) return;
+    q->survey(q, src, n, k, 0, n, dst);
+    q->settle(q, n, k, dst);
 }

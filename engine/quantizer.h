@@ -24,6 +24,11 @@ struct lb_quantizer {
      * ranges from several threads at once. Non-finite input gives finite output (documented per format). */
     void (*quantize)(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
                      void *dst);
+    /* Optional, both or neither: formats whose rows share something (a scale of the whole matrix or of a block of rows).
+     * Before quantize() of any row, survey() has seen every row, in any split (it leaves what it finds in bytes of dst
+     * that belong to that row), and then settle(), called once, has made of it what the rows share. */
+    void (*survey)(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst);
+    void (*settle)(const lb_quantizer *q, int64_t n, int64_t k, void *dst);
     /* Expands rows [row0, row1) to f32; dst row stride K, dst[0] is row row0. */
     void (*dequantize)(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
                        float *dst);
@@ -48,6 +53,8 @@ typedef struct lb_quantizer_family {
 
 /* Finds and interns "q4_k", "int4wo-128". Unknown: LB_EINVAL with the nearest names. */
 lb_status lb_quantizer_find(const char *name, const lb_quantizer **out);
+/* survey() of all rows and settle(), where the format has them: what stands before quantize(). On this thread. */
+void lb_quantizer_prepare(const lb_quantizer *q, const float *src, int64_t n, int64_t k, void *dst);
 /* All families, NULL-terminated (kernels/registry.def). */
 extern const lb_quantizer_family *const lb_quantizer_families[];
 

@@ -34,7 +34,11 @@ typedef struct row_job {
     void *ctx;
     atomic_llong next, rows_done;
     atomic_int failed, interrupted, refused;
+    bool survey; /* quantize_part calls survey() */
 } row_job;
+
+typedef void (*rows_fn)(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                        void *dst);
 
 static bool next_rows(row_job *j, int64_t *matrix, int64_t *row0, int64_t *row1) {
     if (lb_interrupted) {
@@ -54,6 +58,7 @@ static void quantize_part(void *ctx, int part, int parts) {
     (void)parts;
     int64_t matrix, row0, row1;
     uint64_t told = now_ns();
+    rows_fn rows = j->survey ? j->q->survey : j->q->quantize;
     bool direct = j->from->dtype == LB_F32 && lb_tensor_is_dense(j->from);
     float *scratch = direct ? NULL : malloc(sizeof *scratch * (size_t)(j->chunk * j->k));
     if (!direct && !scratch) {
@@ -64,13 +69,14 @@ static void quantize_part(void *ctx, int part, int parts) {
         char *dst = (char *)lb_tensor_data(j->to) + (size_t)matrix * j->matrix_bytes;
         int64_t first = (matrix * j->n + row0) * j->k;
         if (direct) {
-            j->q->quantize(j->q, lb_tensor_f32(j->from) + matrix * j->n * j->k, j->n, j->k, row0, row1, dst);
+            rows(j->q, lb_tensor_f32(j->from) + matrix * j->n * j->k, j->n, j->k, row0, row1, dst);
         } else {
             lb_tensor_read_f32(j->from, first, (row1 - row0) * j->k, scratch);
-            /* quantize() finds row r at src + r * k; only [row0, row1) is read */
+            /* it finds row r at src + r * k; only [row0, row1) is read */
             const float *src = (const float *)((uintptr_t)scratch - sizeof(float) * (size_t)(row0 * j->k));
-            j->q->quantize(j->q, src, j->n, j->k, row0, row1, dst);
+            rows(j->q, src, j->n, j->k, row0, row1, dst);
         }
+        if (j->survey) continue;
         int64_t done = atomic_fetch_add(&j->rows_done, row1 - row0) + row1 - row0;
         if (part == 0 && j->progress && now_ns() - told >= PROGRESS_NS) {
             j->progress(j->ctx, done, j->matrices * j->n);
@@ -113,6 +119,18 @@ static lb_status run_rows(row_job *j, lb_pool_fn fn) {
     return LB_OK;
 }
 
+/* What the rows of a matrix share, where the format has such: see lb_quantizer. */
+static lb_status survey_rows(row_job *j) {
+    if (!j->q->survey) return LB_OK;
+    j->survey = true;
+    lb_status s = run_rows(j, quantize_part);
+    j->survey = false;
+    atomic_store(&j->next, 0);
+    for (int64_t m = 0; !s && m < j->matrices; m++)
+        j->q->settle(j->q, j->n, j->k, (char *)lb_tensor_data(j->to) + (size_t)m * j->matrix_bytes);
+    return s;
+}
+
 lb_status lb_tensor_quantize(const lb_tensor *t, const lb_quantizer *q, lb_progress_fn progress, void *ctx,
                              lb_tensor **out) {
     char text[240];
@@ -128,7 +146,7 @@ lb_status lb_tensor_quantize(const lb_tensor *t, const lb_quantizer *q, lb_progr
     lb_status s = lb_tensor_new(t->buffer->device, LB_QUANT, q, t->rank, t->dims, &r);
     if (s) return lb_fail_in(s, "quantize %s", text);
     row_job j = { .from = t, .to = r, .q = q, .progress = progress, .ctx = ctx };
-    if ((s = run_rows(&j, quantize_part))) goto fail;
+    if ((s = survey_rows(&j)) || (s = run_rows(&j, quantize_part))) goto fail;
     if (progress && j.matrices * j.n > 0) progress(ctx, j.matrices * j.n, j.matrices * j.n);
     *out = r;
     return LB_OK;

@@ -53,6 +53,8 @@ typedef struct lb_kquant_search {
     void (*symmetric6)(const float *x, float *scale);
     void (*symmetric3)(const float *x, float *scale);
     void (*uniform)(const float *x, float middle, float least_factor, float *scale); /* sub-blocks of 32 */
+    void (*codebook)(const float *x, const float *levels, float *scale);  /* 16 ascending levels, sub-blocks of 32 */
+    void (*codebook_codes)(const float *x, const float *levels, const float *inverse, uint8_t *q);
     void (*codes16)(const float *x, const float *step, const float *add, float lo, float hi, uint8_t *q);
     void (*codes32)(const float *x, const float *step, const float *add, float lo, float hi, uint8_t *q);
 } lb_kquant_search;

@@ -195,6 +195,54 @@ INLINE void search_uniform(const float *x, float middle, float least_factor, flo
     __builtin_memcpy(scale, &best_scale, sizeof best_scale);
 }
 
+/* The nearest of 16 ascending levels, the upper one half-way. */
+INLINE vf nearest_level(vf v, const float *levels) {
+    vf l = splat(levels[0]);
+    for (int i = 0; i < 15; i++) {
+        vi above = v >= 0.5f * (levels[i] + levels[i + 1]);
+        l = pick(above, splat(levels[i + 1]), l);
+    }
+    return l;
+}
+
+/* x ~ scale * level, sub-blocks of 32, weights x^2: the scale that puts the extreme on the first level (or, its sign
+ * turned, near the last), and those of 15 inverse scales around it, each refined by least squares. */
+INLINE void search_codebook(const float *x, const float *levels, float *scale) {
+    vf t[32], best = splat(0.0f), best_scale = splat(0.0f);
+    interleave(x, 32, t);
+    vf max = extreme(t, 32);
+    for (int trial = -8; trial <= 7; trial++) {
+        float first = trial == -8 ? -levels[0] : (float)trial + levels[0];
+        vf inverse = ratio(splat(first), max), xl = splat(0.0f), l2 = splat(0.0f);
+        for (int i = 0; i < 32; i++) {
+            vf l = nearest_level(inverse * t[i], levels), wl = t[i] * t[i] * l;
+            xl += wl * t[i], l2 += wl * l;
+        }
+        vf gain = ratio(xl * xl, l2);
+        vi better = gain > best;
+        best = pick(better, gain, best), best_scale = pick(better, ratio(xl, l2), best_scale);
+    }
+    __builtin_memcpy(scale, &best_scale, sizeof best_scale);
+}
+
+static void SEARCH(codebook)(const float *x, const float *levels, float *scale) {
+    for (int l = 0; l < SUB_BLOCKS; l += LANES) search_codebook(x + 32 * l, levels, scale + l);
+}
+
+/* Codes of the nearest levels to inverse * x, in element order. */
+static void SEARCH(codebook_codes)(const float *x, const float *levels, const float *inverse, uint8_t *q) {
+    for (int l = 0; l < SUB_BLOCKS; l++)
+        for (int i = 0; i < 32; i += LANES) {
+            vf v;
+            vi code = { 0 };
+            __builtin_memcpy(&v, x + 32 * l + i, sizeof v);
+            v *= inverse[l];
+            for (int j = 0; j < 15; j++) code -= v >= 0.5f * (levels[j] + levels[j + 1]);
+            vb bytes = __builtin_convertvector(code, vb);
+            __builtin_memcpy(q + 32 * l + i, &bytes, sizeof bytes);
+        }
+}
+
 static void SEARCH(uniform)(const float *x, float middle, float least_factor, float *scale) {
     for (int l = 0; l < SUB_BLOCKS; l += LANES) search_uniform(x + 32 * l, middle, least_factor, scale + l);
 }
@@ -225,5 +273,5 @@ static void SEARCH(codes32)(const float *x, const float *step, const float *add,
 
 #define SEARCH_TABLE                                                                                                  \
     { .min16 = SEARCH(min16), .min32 = SEARCH(min32), .symmetric6 = SEARCH(symmetric6),                               \
-      .symmetric3 = SEARCH(symmetric3), .uniform = SEARCH(uniform), .codes16 = SEARCH(codes16),                       \
-      .codes32 = SEARCH(codes32) }
+      .symmetric3 = SEARCH(symmetric3), .uniform = SEARCH(uniform), .codebook = SEARCH(codebook),                     \
+      .codebook_codes = SEARCH(codebook_codes), .codes16 = SEARCH(codes16), .codes32 = SEARCH(codes32) }

@@ -1,6 +1,6 @@
-/* test_quantizer_parity.c: int8wo and int4wo against stored results of an independent NumPy program, and every format
- * on several threads and with numbers of rows that no block divides. Data: tests/parity/gguf, under $LUABENCH_TREE
- * or ".". */
+/* test_quantizer_parity.c: int8wo and int4wo against stored results of an independent NumPy program, float formats against
+ * torchao's, and every format on several threads and with numbers of rows that no block divides. Data: tests/parity, under
+ * $LUABENCH_TREE or ".". */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "engine/quantizer.h"
 #include "engine/rng.h"
@@ -29,10 +30,10 @@ static const lb_quantizer *named(const char *name) {
 }
 
 /* The file's bytes; it must have exactly `bytes`. */
-static void *read_parity(const char *name, const char *what, size_t bytes) {
+static void *read_from(const char *folder, const char *name, const char *what, size_t bytes) {
     char path[1024];
     const char *tree = getenv("LUABENCH_TREE");
-    snprintf(path, sizeof path, "%s/tests/parity/gguf/%s.%s", tree ? tree : ".", name, what);
+    snprintf(path, sizeof path, "%s/tests/parity/%s/%s.%s", tree ? tree : ".", folder, name, what);
     FILE *f = fopen(path, "rb");
     if (!f) fail_msg("%s cannot be read: run from the tree's root, or set LUABENCH_TREE to it", path);
     void *p = block_of(bytes + 1);
@@ -41,6 +42,8 @@ static void *read_parity(const char *name, const char *what, size_t bytes) {
     if (got != bytes) fail_msg("%s has %zu bytes or more, %zu expected", path, got, bytes);
     return p;
 }
+
+static void *read_parity(const char *name, const char *what, size_t bytes) { return read_from("gguf", name, what, bytes); }
 
 static void assert_same_bytes(const char *format, const char *what, const void *got, const void *want, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) {
@@ -76,6 +79,79 @@ static void test_integer_formats(void **state) {
     free(x), free(y);
 }
 
+/* ---- torchao ---- */
+
+enum { GRID_ROWS = 128, GRID_COLUMNS = 256, TAKEN = 5, LINE = 128 };
+
+static void quantized(const lb_quantizer *q, const float *x, int64_t n, int64_t k, uint8_t **store, float **y) {
+    *store = block_of(q->size_bytes(q, n, k));
+    *y = block_of((size_t)(n * k) * sizeof **y);
+    lb_quantizer_prepare(q, x, n, k, *store);
+    q->quantize(q, x, n, k, 0, n, *store);
+    q->dequantize(q, *store, n, k, 0, n, *y);
+}
+
+/* The rows of integer.source that are not zero throughout; values to the bit, signs of zeros too. */
+static void check_rows(const lb_quantizer *q) {
+    float *all = read_parity("integer", "source", ROWS * COLUMNS * sizeof *all), *y, *x = block_of(TAKEN * COLUMNS * 4);
+    memcpy(x, all, 3 * COLUMNS * sizeof *x);
+    memcpy(x + 3 * COLUMNS, all + 4 * COLUMNS, 2 * COLUMNS * sizeof *x);
+    float *want = read_from("torchao", q->name, "values", TAKEN * COLUMNS * sizeof *want);
+    uint8_t *store;
+    quantized(q, x, TAKEN, COLUMNS, &store, &y);
+    for (int i = 0; i < TAKEN * COLUMNS; i++)
+        if (memcmp(y + i, want + i, sizeof *y))
+            fail_msg("%s: element %d, %g, is %g, torchao says %g", q->name, i, (double)x[i], (double)y[i], (double)want[i]);
+    free(all), free(x), free(y), free(want), free(store);
+}
+
+static uint32_t crc(const void *p, size_t bytes) { return (uint32_t)crc32(0, p, (uInt)bytes); }
+
+/* A line of grid.txt: format, CRC of the values, perhaps of the codes and of the scales. */
+static void check_grid(const char *line, const float *x) {
+    char name[48];
+    unsigned want[3];
+    int fields = sscanf(line, "%47s %x %x %x", name, &want[0], &want[1], &want[2]);
+    assert_true(fields == 2 || fields == 4);
+    const lb_quantizer *q = named(name);
+    size_t count = (size_t)GRID_ROWS * GRID_COLUMNS, codes = count * (size_t)q->bits / 8, scales;
+    uint8_t *store;
+    float *y;
+    quantized(q, x, GRID_ROWS, GRID_COLUMNS, &store, &y);
+    if (crc(y, count * sizeof *y) != want[0]) fail_msg("%s: other values than torchao's", name);
+    if (fields == 4) {
+        scales = q->size_bytes(q, GRID_ROWS, GRID_COLUMNS) - codes;
+        if (!strcmp(name, "nf4-dq")) scales = count / 64; /* the plane behind the codes; two more follow */
+        if (crc(store, codes) != want[1]) fail_msg("%s: other codes than torchao's", name);
+        if (crc(store + codes, scales) != want[2]) fail_msg("%s: other scales than torchao's", name);
+    }
+    free(store), free(y);
+}
+
+static void test_torchao(void **state) {
+    (void)state;
+    static const char *const only_grid[] = { "nf4-dq", "float8dq-block" };
+    static float x[GRID_ROWS * GRID_COLUMNS];
+    for (uint32_t i = 0; i < GRID_ROWS * GRID_COLUMNS; i++) {
+        int value = (int)(i * 2654435761u >> 20) - 2048, row = (int)(i / GRID_COLUMNS), column = (int)(i % GRID_COLUMNS);
+        x[i] = (float)(value * (1 + row % 5) * (1 + column / 32 % 3)) / 1024.0f;
+    }
+    char path[1024], line[LINE];
+    const char *tree = getenv("LUABENCH_TREE");
+    snprintf(path, sizeof path, "%s/tests/parity/torchao/grid.txt", tree ? tree : ".");
+    FILE *f = fopen(path, "r");
+    if (!f) fail_msg("%s cannot be read: run from the tree's root, or set LUABENCH_TREE to it", path);
+    int formats = 0;
+    for (; fgets(line, sizeof line, f); formats++) {
+        char name[48] = "";
+        check_grid(line, x);
+        sscanf(line, "%47s", name);
+        if (strcmp(name, only_grid[0]) && strcmp(name, only_grid[1])) check_rows(named(name));
+    }
+    fclose(f);
+    assert_int_equal(formats, 18);
+}
+
 /* ---- threads and tails ---- */
 
 typedef struct job {
@@ -89,6 +165,11 @@ typedef struct job {
 static void *quantize_part(void *p) {
     job *j = p;
     j->q->quantize(j->q, j->x, j->n, j->k, j->row0, j->row1, j->store);
+    return NULL;
+}
+static void *survey_part(void *p) {
+    job *j = p;
+    j->q->survey(j->q, j->x, j->n, j->k, j->row0, j->row1, j->store);
     return NULL;
 }
 static void *dequantize_part(void *p) {
@@ -117,12 +198,18 @@ static void check_threads(const lb_quantizer *q, int64_t n, int64_t k) {
         store[i] = block_of(bytes + CANARY), y[i] = block_of((size_t)(n * k) * sizeof *x);
         memset(store[i], 0xa5, bytes + CANARY);
     }
+    lb_quantizer_prepare(q, x, n, k, store[0]);
     quantize_part(&(job){ .q = q, .x = x, .n = n, .k = k, .row1 = n, .store = store[0] });
     dequantize_part(&(job){ .q = q, .n = n, .k = k, .row1 = n, .store = store[0], .y = y[0] });
     for (int threads = 2; threads <= MOST_THREADS; threads++) {
         memset(store[1], 0xa5, bytes);
         memset(y[1], 0xff, (size_t)(n * k) * sizeof *x);
-        on_threads((job){ .q = q, .x = x, .n = n, .k = k, .store = store[1] }, threads, quantize_part);
+        job whole = { .q = q, .x = x, .n = n, .k = k, .store = store[1] };
+        if (q->survey) {
+            on_threads(whole, threads, survey_part);
+            q->settle(q, n, k, store[1]);
+        }
+        on_threads(whole, threads, quantize_part);
         assert_same_bytes(q->name, "matrix from several threads", store[1], store[0], bytes + CANARY);
         on_threads((job){ .q = q, .n = n, .k = k, .store = store[1], .y = y[1] }, threads, dequantize_part);
         assert_memory_equal(y[1], y[0], (size_t)(n * k) * sizeof *x);
@@ -147,6 +234,7 @@ static void test_threads_and_tails(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_integer_formats),
+        cmocka_unit_test(test_torchao),
         cmocka_unit_test(test_threads_and_tails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

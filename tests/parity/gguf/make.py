@@ -25,7 +25,17 @@ LAYOUT = {
     "q4_k": (256, 144, [0, 2]),
     "q5_k": (256, 176, [0, 2]),
     "q6_k": (256, 210, [208]),
+    "q4_1": (32, 20, [0, 2]),
+    "q5_0": (32, 22, [0]),
+    "q5_1": (32, 24, [0, 2]),
+    "iq4_nl": (32, 18, [0]),
+    "iq4_xs": (256, 136, [0]),
+    "mxfp4": (32, 17, []),
+    "nvfp4": (64, 36, []),
 }
+QUANTIZED = ["q4_0", "q8_0", "q4_1", "q5_0", "q5_1"]
+# type: how many bytes of 8-bit float scales stand at the head of a block, and one more than the largest
+SMALL_SCALES = {"mxfp4": (1, 255), "nvfp4": (4, 127)}
 
 
 def random_blocks(rng, count, size, scales):
@@ -52,10 +62,12 @@ def main():
     for name, (elements, size, scales) in LAYOUT.items():
         kind = T[name.upper()]
         blocks = random_blocks(rng, BLOCKS * 256 // elements, size, scales)
+        if name in SMALL_SCALES:                # no NaN; gguf has 0 for e4m3's
+            blocks[:, :SMALL_SCALES[name][0]] %= SMALL_SCALES[name][1]
         values = quants.dequantize(blocks.reshape(-1), kind).astype("<f4")
         (HERE / f"{name}.blocks").write_bytes(blocks.tobytes())
         (HERE / f"{name}.values").write_bytes(values.tobytes())
-        if elements == 32:
+        if name in QUANTIZED:
             source = source_rows(rng, elements, BLOCKS * 256)
             (HERE / f"{name}.source").write_bytes(source.astype("<f4").tobytes())
             (HERE / f"{name}.quantized").write_bytes(quants.quantize(source, kind).tobytes())
