@@ -69,8 +69,7 @@ static lb_status operand(lb_device *d, size_t offset, size_t bytes, lb_tensor **
     return s;
 }
 
-/* The kernel of highest priority for an operation and compute type that fits; NULL = none. */
-static const lb_kernel *find_kernel(const lb_device *d, const lb_args *a, lb_compute compute) {
+const lb_kernel *lb_ceiling_kernel(const lb_device *d, const lb_args *a, lb_compute compute) {
     const lb_kernel *best = NULL;
     const char *why;
     for (int i = 0, n = lb_kernel_count(); i < n; i++) {
@@ -82,9 +81,10 @@ static const lb_kernel *find_kernel(const lb_device *d, const lb_args *a, lb_com
     return best;
 }
 
-lb_status lb_ceiling_plan(lb_device *d, lb_args *a, lb_compute compute, lb_plan **out) {
-    lb_step_opts opts = { .kernel = find_kernel(d, a, compute), .native_layout = true };
-    if (!opts.kernel) return LB_OK;
+lb_status lb_ceiling_plan(lb_device *d, lb_args *a, const lb_kernel *k, lb_plan **out) {
+    lb_step_opts opts = { .kernel = k, .native_layout = true };
+    *out = NULL;
+    if (!k) return LB_OK;
     lb_status s = lb_plan_new(d, out);
     if (s == LB_OK) s = lb_plan_add(*out, a->op, a, &opts, NULL);
     if (s == LB_OK) return s;
@@ -93,20 +93,31 @@ lb_status lb_ceiling_plan(lb_device *d, lb_args *a, lb_compute compute, lb_plan 
     return s;
 }
 
-lb_status lb_ceiling_read_plan(lb_device *d, size_t offset, size_t bytes, int64_t rounds, lb_plan **out) {
+/* A step whose operands are parts of the buffer, all of one size, and a sink where the operation has one. */
+static lb_status memory_plan(lb_device *d, const char *op, const size_t *offsets, int parts, size_t bytes, bool sink,
+                             int64_t rounds, lb_plan **out) {
     lb_args a = { .p = { (double)rounds } };
-    lb_tensor *x = NULL, *sink = NULL;
+    lb_tensor *t[3] = { NULL };
     int64_t n = 64;
     *out = NULL;
-    lb_status s = lb_op_find("peak_read", &a.op);
-    if (s == LB_OK) s = operand(d, offset, bytes, &x);
-    if (s == LB_OK) s = lb_tensor_new(d, LB_F32, NULL, 1, &n, &sink);
-    if (s == LB_OK) {
-        a.t[LB_PEAK_READ_X] = (lb_operand){ &x, 1 };
-        a.t[LB_PEAK_READ_SINK] = (lb_operand){ &sink, 1 };
-        s = lb_ceiling_plan(d, &a, LB_COMPUTE_NONE, out);
-    }
-    lb_tensor_release(x);
-    lb_tensor_release(sink);
+    lb_status s = lb_op_find(op, &a.op);
+    for (int i = 0; i < parts && s == LB_OK; i++) s = operand(d, offsets[i], bytes, &t[i]);
+    if (s == LB_OK && sink) s = lb_tensor_new(d, LB_F32, NULL, 1, &n, &t[parts++]);
+    for (int i = 0; i < parts; i++) a.t[i] = (lb_operand){ &t[i], 1 };
+    if (s == LB_OK) s = lb_ceiling_plan(d, &a, lb_ceiling_kernel(d, &a, LB_COMPUTE_NONE), out);
+    for (int i = 0; i < 3; i++) lb_tensor_release(t[i]);
     return s;
+}
+
+lb_status lb_ceiling_read_plan(lb_device *d, size_t offset, size_t bytes, int64_t rounds, lb_plan **out) {
+    return memory_plan(d, "peak_read", &offset, 1, bytes, true, rounds, out);
+}
+
+lb_status lb_ceiling_copy_plan(lb_device *d, size_t from, size_t to, size_t bytes, lb_plan **out) {
+    const size_t offsets[] = { from, to };
+    return memory_plan(d, "peak_copy", offsets, 2, bytes, false, 0, out);
+}
+
+lb_status lb_ceiling_write_plan(lb_device *d, size_t offset, size_t bytes, lb_plan **out) {
+    return memory_plan(d, "peak_write", &offset, 1, bytes, false, 0, out);
 }

@@ -1,7 +1,7 @@
-/* ceilings.c: what the hardware can do now: the read bandwidth and the arithmetic rate of each compute type.
+/* ceilings.c: what the hardware can do now: bandwidths of memory and the arithmetic rate of each compute type.
  *
- * The kernels that measure it come from the registry like any other: operation `peak_read`, and `peak` with the
- * compute type in its descriptor. All threads of the device take part, as they do in what is compared with it. */
+ * The kernels that measure it come from the registry like any other: operations `peak_read`, `peak_copy` and
+ * `peak_write`, and `peak` with the compute type in its descriptor. All threads of the device take part, as they do in what is compared with it. */
 #include <math.h>
 #include <string.h>
 #include "ceilings_internal.h"
@@ -14,7 +14,8 @@
 #define SLICES LB_CEILING_SLICES
 #define PEAK_ROUNDS 64               /* of 2^20 operations on every part: a fraction of a millisecond */
 
-static lb_status peak_plan(lb_device *d, lb_compute compute, lb_plan **out, double *ops) {
+/* By this kernel, or (NULL) the best for a compute type. */
+static lb_status peak_plan(lb_device *d, const lb_kernel *k, lb_compute compute, lb_plan **out, double *ops) {
     lb_args a = { 0 };
     lb_tensor *sink = NULL;
     int64_t n = 64;
@@ -23,7 +24,7 @@ static lb_status peak_plan(lb_device *d, lb_compute compute, lb_plan **out, doub
     if (s == LB_OK) {
         a.t[LB_PEAK_SINK] = (lb_operand){ &sink, 1 };
         a.p[LB_PEAK_P_ROUNDS] = PEAK_ROUNDS;
-        s = lb_ceiling_plan(d, &a, compute, out);
+        s = lb_ceiling_plan(d, &a, k ? k : lb_ceiling_kernel(d, &a, compute), out);
         *ops = LB_PEAK_OPS_PER_ROUND * PEAK_ROUNDS * lb_device_threads(d);
     }
     lb_tensor_release(sink);
@@ -55,25 +56,34 @@ static lb_status run_turns(turns *t, int64_t n, double *ns) {
     return LB_OK;
 }
 
-/* Samples of a millisecond or so for about `seconds`; the best rate is the ceiling, the median what can be expected. */
-static lb_status rates(turns *t, double seconds, double *best, double *median) {
-    double rate[RUNS_MOST], ns;
+static void release(turns *t) {
+    for (int i = 0; i < t->count; i++) lb_plan_release(t->plans[i]);
+}
+
+/* Samples of a millisecond or so for about `seconds`; the best rate is the ceiling, the median what can be expected.
+ * Releases the plans. Without one the rates stay as they are. */
+static lb_status rates(turns *t, double seconds, lb_rate *out) {
+    double rate[RUNS_MOST], ns = 0;
     uint64_t start = lb_now_ns();
-    lb_status s = run_turns(t, t->count, &ns);      /* wakes the threads, fills the TLBs */
-    if (s != LB_OK) return s;
+    lb_status s = LB_OK;
+    int runs = 0;
+    if (t->count == 0 || !t->plans[0]) goto done;
+    s = run_turns(t, t->count, &ns);      /* wakes the threads, fills the TLBs */
     double wanted_ns = 1e6, each_ns = fmax(ns / t->count, 100);
     double n = fmax(1, ceil(wanted_ns / each_ns));
-    int runs = 0;
-    while (runs < RUNS_MOST && (runs < RUNS_LEAST || (double)(lb_now_ns() - start) * 1e-9 < seconds)) {
+    while (s == LB_OK && runs < RUNS_MOST &&
+           (runs < RUNS_LEAST || (double)(lb_now_ns() - start) * 1e-9 < seconds)) {
         s = run_turns(t, (int64_t)n, &ns);
-        if (s != LB_OK) return s;
-        if (ns > 0) rate[runs++] = t->work * n / (ns * 1e-9);
+        if (s == LB_OK && ns > 0) rate[runs++] = t->work * n / (ns * 1e-9);
     }
-    lb_stats stats;
-    lb_stats_of(rate, runs, &stats);
-    *best = stats.max;
-    *median = stats.median;
-    return LB_OK;
+    if (s == LB_OK) {
+        lb_stats stats;
+        lb_stats_of(rate, runs, &stats);
+        *out = (lb_rate){ stats.max, stats.median };
+    }
+done:
+    release(t);
+    return s;
 }
 
 /* Not lb_cache_capacity, which would measure. */
@@ -81,36 +91,73 @@ static double known_cache(const lb_device *d) {
     return fmax((double)lb_device_caps_of(d)->llc_bytes, d->cache_bytes);
 }
 
-/* One ceiling; both rates stay 0 where there is no kernel to measure it. */
-static lb_status measure_one(lb_device *d, int bit, double seconds, double *best, double *median) {
-    turns t = { .count = bit == 0 ? SLICES : 1 };
-    lb_status s = bit == 0 ? lb_ceiling_buffer(d, lb_ceiling_bytes_for(d, known_cache(d))) : LB_OK;
+/* ---- ceilings -------------------------------------------------------------------------------------------------- */
+
+static lb_status measure_memory(lb_device *d, uint32_t what, double seconds, lb_rate *out) {
+    turns t = { .count = 0 };
+    lb_status s = lb_ceiling_buffer(d, lb_ceiling_bytes_for(d, known_cache(d)));
     size_t slice = lb_ceiling_buffer_bytes() / SLICES;
-    for (int i = 0; i < t.count && s == LB_OK; i++) {
-        s = bit == 0 ? lb_ceiling_read_plan(d, (size_t)i * slice, slice, 1, &t.plans[i])
-                     : peak_plan(d, (lb_compute)(bit - 1), &t.plans[i], &t.work);
+    int wanted = what == LB_CEILING_COPY ? SLICES / 2 : SLICES;
+    for (; t.count < wanted && s == LB_OK; t.count++) {
+        size_t at = (size_t)t.count * slice;
+        lb_plan **p = &t.plans[t.count];
+        if (what == LB_CEILING_READ) s = lb_ceiling_read_plan(d, at, slice, 1, p);
+        else if (what == LB_CEILING_WRITE) s = lb_ceiling_write_plan(d, at, slice, p);
+        else s = lb_ceiling_copy_plan(d, at, at + SLICES / 2 * slice, slice, p);
     }
-    if (bit == 0) t.work = (double)slice;
-    if (s == LB_OK && t.plans[0]) s = rates(&t, seconds, best, median);
-    for (int i = 0; i < t.count; i++) lb_plan_release(t.plans[i]);
-    return s;
+    t.work = (double)slice * (what == LB_CEILING_COPY ? 2 : 1);      /* what is read and what is written */
+    if (s != LB_OK) return release(&t), s;
+    return rates(&t, seconds, out);
+}
+
+static lb_status measure_peak(lb_device *d, const lb_kernel *k, lb_compute compute, double seconds, lb_rate *out) {
+    turns t = { .count = 1 };
+    lb_status s = peak_plan(d, k, compute, &t.plans[0], &t.work);
+    return s == LB_OK ? rates(&t, seconds, out) : s;
+}
+
+static lb_status check_seconds(double seconds) {
+    if (seconds > 0 && seconds <= 3600) return LB_OK;
+    return lb_fail(LB_EINVAL, "ceilings: got %g seconds to measure; it must be above 0 and at most 3600", seconds);
 }
 
 lb_status lb_ceilings_measure(lb_device *d, double seconds, uint32_t what, lb_ceilings *out) {
     memset(out, 0, sizeof *out);
-    if (!(seconds > 0 && seconds <= 3600))
-        return lb_fail(LB_EINVAL, "ceilings: got %g seconds to measure; it must be above 0 and at most 3600", seconds);
-    what &= (1u << (LB_COMPUTE_COUNT + 1)) - 1;
-    what &= ~(1u << (1 + LB_COMPUTE_NONE));
-    if (!what) return LB_OK;
-    double share = seconds / __builtin_popcount(what), median;
-    lb_status s = LB_OK;
+    lb_status s = check_seconds(seconds);
+    const uint32_t memory = LB_CEILING_READ | LB_CEILING_COPY | LB_CEILING_WRITE;
+    what &= (((1u << LB_COMPUTE_COUNT) - 1) << 1 & ~(1u << (1 + LB_COMPUTE_NONE))) | memory;
+    if (s != LB_OK || !what) return s;
+    double share = seconds / __builtin_popcount(what);
+    lb_rate read = { 0, 0 };
     lb_ceiling_lock();
-    for (int bit = 0; bit <= LB_COMPUTE_COUNT && s == LB_OK; bit++) {
-        if (!(what >> bit & 1)) continue;
-        if (bit == 0) s = measure_one(d, 0, share, &out->read_bytes_per_s, &out->median_read_bytes_per_s);
-        else s = measure_one(d, bit, share, &out->ops_per_s[bit - 1], &median);
+    if (what & LB_CEILING_READ) s = measure_memory(d, LB_CEILING_READ, share, &read);
+    if (s == LB_OK && (what & LB_CEILING_COPY)) s = measure_memory(d, LB_CEILING_COPY, share, &out->copy);
+    if (s == LB_OK && (what & LB_CEILING_WRITE)) s = measure_memory(d, LB_CEILING_WRITE, share, &out->write);
+    for (int c = 0; c < LB_COMPUTE_COUNT && s == LB_OK; c++) {
+        lb_rate peak = { 0, 0 };
+        if (what >> (1 + c) & 1) s = measure_peak(d, NULL, (lb_compute)c, share, &peak);
+        out->ops_per_s[c] = peak.best;
+        out->median_ops_per_s[c] = peak.median;
     }
+    lb_ceiling_unlock();
+    out->read_bytes_per_s = read.best;
+    out->median_read_bytes_per_s = read.median;
+    return s == LB_OK ? s : lb_fail_in(s, "ceilings of device \"%s\"", lb_device_name(d));
+}
+
+lb_status lb_ceilings_classes(lb_device *d, double seconds, lb_peak_class *out, int most, int *count) {
+    const char *why;
+    lb_args a = { 0 };
+    *count = 0;
+    lb_status s = check_seconds(seconds);
+    if (s == LB_OK) s = lb_op_find("peak", &a.op);
+    for (int i = 0, n = lb_kernel_count(); i < n && *count < most && s == LB_OK; i++) {
+        const lb_kernel *k = lb_kernel_at(i);
+        if (strcmp(k->op, "peak") == 0 && lb_kernel_fits(k, d, &a, &why)) out[(*count)++] = (lb_peak_class){ .kernel = k };
+    }
+    lb_ceiling_lock();
+    for (int i = 0; i < *count && s == LB_OK; i++)
+        s = measure_peak(d, out[i].kernel, LB_COMPUTE_NONE, seconds / *count, &out[i].ops_per_s);
     lb_ceiling_unlock();
     return s == LB_OK ? s : lb_fail_in(s, "ceilings of device \"%s\"", lb_device_name(d));
 }

@@ -15,7 +15,11 @@ size_t lb_ceiling_buffer_bytes(void);
 /* At least four times what the caches hold, 256 MiB or more, as far as a quarter of the free memory allows. */
 size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes);
 
-/* A plan of one step that reads bytes [offset, offset + bytes) `rounds` times; *out stays NULL if no kernel can. */
+/* Plans of one step over the buffer, by the best kernel; *out stays NULL if there is none. Offsets and sizes in bytes. */
 lb_status lb_ceiling_read_plan(lb_device *d, size_t offset, size_t bytes, int64_t rounds, lb_plan **out);
-/* A plan of one step of this operation by the best kernel of a compute type; *out stays NULL if there is none. */
-lb_status lb_ceiling_plan(lb_device *d, lb_args *a, lb_compute compute, lb_plan **out);
+lb_status lb_ceiling_copy_plan(lb_device *d, size_t from, size_t to, size_t bytes, lb_plan **out);
+lb_status lb_ceiling_write_plan(lb_device *d, size_t offset, size_t bytes, lb_plan **out);
+/* The kernel of highest priority for a->op and a compute type that fits; NULL = none. */
+const lb_kernel *lb_ceiling_kernel(const lb_device *d, const lb_args *a, lb_compute compute);
+/* A plan of one step; k NULL: none, and *out stays NULL. */
+lb_status lb_ceiling_plan(lb_device *d, lb_args *a, const lb_kernel *k, lb_plan **out);

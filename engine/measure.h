@@ -53,13 +53,23 @@ void lb_samples_done(lb_samples *s);
 lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_measure_opts *o, lb_samples *out);
 
 /* ---- ceilings: what the hardware can do, measured with the same number of threads ---- */
+typedef struct lb_rate { double best, median; } lb_rate;      /* per second; 0 = not measured */
 typedef struct lb_ceilings {
     double read_bytes_per_s;                 /* 0 = not measured */
     double ops_per_s[LB_COMPUTE_COUNT];      /* per compute type; 0 = no kernel for it here */
     double median_read_bytes_per_s;
+    double median_ops_per_s[LB_COMPUTE_COUNT];
+    lb_rate copy, write;                     /* bytes/s: read and written; written past the caches */
 } lb_ceilings;
-/* A quick look at what holds now (about `seconds` in all). `what`: bit 0 read, bit 1 + compute type. */
+enum { LB_CEILING_READ = 1, LB_CEILING_COPY = 1 << 29, LB_CEILING_WRITE = 1 << 30 };
+/* A quick look at what holds now (about `seconds` in all). `what`: LB_CEILING_*, and bit 1 + compute type. Memory is
+ * measured over at least four times what the caches hold, as far as a quarter of the free memory allows. */
 lb_status lb_ceilings_measure(lb_device *d, double seconds, uint32_t what, lb_ceilings *out);
+
+/* The peak rates of all instruction classes that there are kernels for: one each of operation `peak`. */
+typedef struct lb_peak_class { const lb_kernel *kernel; lb_rate ops_per_s; } lb_peak_class;
+/* In the registry's order; *count are filled in, at most `most`. About `seconds` in all. */
+lb_status lb_ceilings_classes(lb_device *d, double seconds, lb_peak_class *out, int most, int *count);
 
 /* SIGINT: set by the program's handler; long loops return LB_EINTERRUPTED soon after. */
 extern volatile int lb_interrupted;

@@ -15,5 +15,5 @@ typedef struct lb_stats {
 void lb_stats_of(const double *x, int64_t n, lb_stats *out);
 /* Ranks (1-based) of samples between which the quantile p lies at `confidence`; 0 if n is too small. */
 void lb_stats_quantile_ranks(int64_t n, double p, double confidence, int64_t *lo, int64_t *hi);
-/* The same for the median: ranks (1-based lo, hi) of the order-statistic interval at `confidence` for n samples; 0 if n is too small. */
+/* The same for the median: ranks (1-based lo, hi) of its order-statistic interval. */
 void lb_stats_median_ranks(int64_t n, double confidence, int64_t *lo, int64_t *hi);

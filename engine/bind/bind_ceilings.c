@@ -5,24 +5,35 @@
 #include "../measure.h"
 #include "bind.h"
 
-/* core.ceilings([device[, seconds[, what]]]): what: a list of "read", "f32", "bf16", "int8", ...; all by default. */
+static void push_rate(lua_State *L, const char *key, lb_rate rate) {
+    if (rate.best <= 0) return;
+    lua_newtable(L);
+    bind_set_number(L, "best", rate.best);
+    bind_set_number(L, "median", rate.median);
+    lua_setfield(L, -2, key);
+}
+
+/* core.ceilings([device[, seconds[, what]]]): what: a list of "read", "copy", "write", "f32", "bf16", "int8", ...; all by
+ * default. { read_bytes_per_s, median_read_bytes_per_s, copy = { best, median }, write =, ops_per_s = { type = rate },
+ * median_ops_per_s = } */
 static int ceilings(lua_State *L) {
     lb_device *d = bind_device_at(L, 1);
     double seconds = lua_isnoneornil(L, 2) ? 0.5 : bind_number(L, 2, "seconds");
     if (!(seconds > 0 && seconds < 3600)) return luaL_error(L, "seconds: over 0 expected, got %f", seconds);
     uint32_t what = 0;
     if (lua_isnoneornil(L, 3)) {
-        what = (1u << (1 + LB_COMPUTE_COUNT)) - 1u;
-        what &= ~(1u << (1 + LB_COMPUTE_NONE));
+        what = UINT32_MAX;
     } else {
         if (!lua_istable(L, 3)) return luaL_error(L, "what: a list of names expected, got %s", bind_type_name(L, 3));
         for (int i = 1; i <= (int)lua_objlen(L, 3); i++) {
             lua_rawgeti(L, 3, i);
             const char *name = bind_string(L, lua_gettop(L), "what");
-            uint32_t bit = strcmp(name, "read") == 0 ? 1u : 0u;
+            uint32_t bit = strcmp(name, "read") == 0 ? LB_CEILING_READ : strcmp(name, "copy") == 0 ? LB_CEILING_COPY
+                         : strcmp(name, "write") == 0 ? LB_CEILING_WRITE : 0;
             for (int c = 1; c < LB_COMPUTE_COUNT && !bit; c++)
                 if (strcmp(name, lb_compute_name((lb_compute)c)) == 0) bit = 1u << (1 + c);
-            if (!bit) return luaL_error(L, "what: unknown ceiling '%s'; there are read, f32, f64, bf16, int8, f16, fp8", name);
+            if (!bit)
+                return luaL_error(L, "what: unknown ceiling '%s'; there are read, copy, write, f32, f64, bf16, int8, f16, fp8", name);
             what |= bit;
             lua_pop(L, 1);
         }
@@ -37,8 +48,40 @@ static int ceilings(lua_State *L) {
     for (int i = 1; i < LB_COMPUTE_COUNT; i++)
         if (c.ops_per_s[i] > 0) bind_set_number(L, lb_compute_name((lb_compute)i), c.ops_per_s[i]);
     lua_setfield(L, -2, "ops_per_s");
+    lua_newtable(L);
+    for (int i = 1; i < LB_COMPUTE_COUNT; i++)
+        if (c.median_ops_per_s[i] > 0) bind_set_number(L, lb_compute_name((lb_compute)i), c.median_ops_per_s[i]);
+    lua_setfield(L, -2, "median_ops_per_s");
+    push_rate(L, "copy", c.copy);
+    push_rate(L, "write", c.write);
     return 1;
 }
+
+#define MAX_CLASSES 64
+
+/* core.ceiling_classes([device[, seconds]]): { { kernel, compute, isa, best, median }, ... }: the peak rates of all
+ * instruction classes that there are kernels for. */
+static int ceiling_classes(lua_State *L) {
+    lb_device *d = bind_device_at(L, 1);
+    double seconds = lua_isnoneornil(L, 2) ? 0.5 : bind_number(L, 2, "seconds");
+    lb_peak_class all[MAX_CLASSES];
+    int n = 0;
+    BIND_TRY(L, lb_ceilings_classes(d, seconds, all, MAX_CLASSES, &n));
+    lua_createtable(L, n, 0);
+    for (int i = 0; i < n; i++) {
+        char isa[128];
+        lb_isa_print(all[i].kernel->isa, isa, sizeof isa);
+        lua_newtable(L);
+        bind_set_string(L, "kernel", all[i].kernel->name);
+        bind_set_string(L, "compute", lb_compute_name(all[i].kernel->compute));
+        bind_set_string(L, "isa", isa);
+        bind_set_number(L, "best", all[i].ops_per_s.best);
+        bind_set_number(L, "median", all[i].ops_per_s.median);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
 
 /* ---- caches ---------------------------------------------------------------------------------------------------- */
 
@@ -111,7 +154,8 @@ static int cache_capacity(lua_State *L) {
 }
 
 void bind_open_ceilings(lua_State *L) {
-    static const luaL_Reg functions[] = { { "ceilings", ceilings }, { "cache_curve", cache_curve },
+    static const luaL_Reg functions[] = { { "ceilings", ceilings }, { "ceiling_classes", ceiling_classes },
+                                          { "cache_curve", cache_curve },
                                           { "cache_capacity", cache_capacity }, { NULL, NULL } };
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);

@@ -55,6 +55,11 @@ enum { LB_CHOOSE_OFFSETS, LB_CHOOSE_COSTS, LB_CHOOSE_FLAGS };
 enum { LB_PEAK_READ_X, LB_PEAK_READ_SINK };
 enum { LB_PEAK_READ_P_ROUNDS };
 
+/* peak_copy: out = x, f32, dense, equal shapes, through the caches. peak_write: out[i] = 1, f32, dense, past them where
+ * the machine has such stores. Only their speed matters. */
+enum { LB_PEAK_COPY_X, LB_PEAK_COPY_OUT };
+enum { LB_PEAK_WRITE_OUT };
+
 /* peak: `rounds` rounds of independent multiply-accumulate chains of the kernel's compute type on every part;
  * sink [64] f32 gets one value per part. Ops of one round: the kernel's `about` and lb_peak_ops() say. */
 enum { LB_PEAK_SINK };

@@ -480,6 +480,19 @@ static void test_ceilings(void **state) {
     assert_int_equal(lb_ceilings_measure(device, 0.1, 1, &c), LB_OK);
     assert_true((double)(lb_now_ns() - start) < 5e9);
     assert_true(c.ops_per_s[LB_COMPUTE_F32] == 0);
+    if (lb_ceilings_measure(device, 0.1, LB_CEILING_COPY | LB_CEILING_WRITE, &c) != LB_OK) fail_msg("%s", lb_error());
+    assert_true(c.copy.best > 1e8 && c.copy.median > 0 && c.copy.median <= c.copy.best);
+    assert_true(c.write.best > 1e8 && c.write.median > 0 && c.write.median <= c.write.best);
+    assert_true(c.read_bytes_per_s == 0);
+    lb_peak_class all[64];
+    int n = 0;
+    if (lb_ceilings_classes(device, 0.1, all, 64, &n) != LB_OK) fail_msg("%s", lb_error());
+    assert_true(n >= 1);
+    for (int i = 0; i < n; i++) {
+        assert_string_equal(all[i].kernel->op, "peak");
+        assert_int_equal(all[i].kernel->isa & ~lb_device_caps_of(device)->isa, 0);
+        assert_true(all[i].ops_per_s.best >= all[i].ops_per_s.median && all[i].ops_per_s.median > 1e8);
+    }
     assert_int_equal(lb_ceilings_measure(device, 0, 1, &c), LB_EINVAL);
     assert_int_equal(lb_ceilings_measure(device, NAN, 1, &c), LB_EINVAL);
     lb_interrupted = 1;

@@ -408,6 +408,37 @@ static void test_peak_read(void **unused) {
     }
 }
 
+static void check_peak_copy(const lb_kernel *k, const lb_args *a) {
+    EACH_SPLIT(parts) {
+        int64_t n = lb_tensor_numel(lb_arg(a, LB_PEAK_COPY_X));
+        memset(f32(a, LB_PEAK_COPY_OUT), 0xff, (size_t)n * 4);
+        launch(k, a, (int)parts);
+        if (memcmp(f32(a, LB_PEAK_COPY_OUT), f32(a, LB_PEAK_COPY_X), (size_t)n * 4)) fail_msg("%s: no copy", k->name);
+    }
+}
+static void check_peak_write(const lb_kernel *k, const lb_args *a) {
+    EACH_SPLIT(parts) {
+        int64_t n = lb_tensor_numel(lb_arg(a, LB_PEAK_WRITE_OUT));
+        memset(f32(a, LB_PEAK_WRITE_OUT), 0xff, (size_t)n * 4);
+        launch(k, a, (int)parts);
+        for (int64_t i = 0; i < n; i++)
+            if (f32(a, LB_PEAK_WRITE_OUT)[i] != 1) fail_msg("%s: element %lld of %lld", k->name, (long long)i, (long long)n);
+    }
+}
+static void test_peak_moves(void **unused) {
+    (void)unused;
+    const int64_t sizes[] = { 1, 1000, 5000, 100003 };
+    for (int s = 0; s < 4; s++) {
+        lb_args a = args_of("peak_copy"), b = args_of("peak_write");
+        set(&a, LB_PEAK_COPY_X, floats(sizes[s], -1));
+        set(&a, LB_PEAK_COPY_OUT, tensor(LB_F32, sizes[s], -1));
+        assert_true(each(&a, check_peak_copy) >= 1);
+        set(&b, LB_PEAK_WRITE_OUT, tensor(LB_F32, sizes[s], -1));
+        assert_true(each(&b, check_peak_write) >= 1);
+        release(&a), release(&b);
+    }
+}
+
 static void check_empty(const lb_kernel *k, const lb_args *a) { launch(k, a, 2); }
 static void test_empty(void **unused) {
     (void)unused;
@@ -555,6 +586,7 @@ int main(void) {
         cmocka_unit_test(test_swiglu), cmocka_unit_test(test_axpy), cmocka_unit_test(test_combine),
         cmocka_unit_test(test_choose), cmocka_unit_test(test_topk), cmocka_unit_test(test_topk_nan),
         cmocka_unit_test(test_group), cmocka_unit_test(test_peak), cmocka_unit_test(test_peak_read),
+        cmocka_unit_test(test_peak_moves),
         cmocka_unit_test(test_empty), cmocka_unit_test(test_gemm), cmocka_unit_test(test_gemm_halves),
         cmocka_unit_test(test_gemm_odd_k),
     };
