@@ -136,8 +136,16 @@ static lb_status none_fits(const lb_device *d, const lb_args *a, bool avoid_layo
     return lb_fail(LB_EUNSUPPORTED, "%s: no kernel on %s%s: %s", a->op->name, lb_device_name(d), what, text);
 }
 
+static _Atomic(const lb_kernel *) preferred;
+
+void lb_kernel_prefer(const lb_kernel *k) { atomic_store(&preferred, k); }
+
 lb_status lb_kernel_select(const lb_device *d, const lb_args *a, bool avoid_layouts, const lb_kernel **out) {
-    const lb_kernel *best = NULL;
+    const lb_kernel *best = NULL, *first = atomic_load(&preferred);
+    if (first && !(avoid_layouts && (first->layout || first->panel_weights)) && lb_kernel_fits(first, d, a, NULL)) {
+        *out = first;
+        return LB_OK;
+    }
     for (int i = 0, n = lb_kernel_count(); i < n; i++) {
         const lb_kernel *k = lb_kernel_at(i);
         if (avoid_layouts && (k->layout || k->panel_weights)) continue;

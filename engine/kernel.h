@@ -109,6 +109,9 @@ lb_status lb_kernel_find(const char *name, const lb_kernel **out);
 /* The best kernel that this device can run for these arguments; the error lists each candidate and why not.
  * `avoid_layouts`: only native ones. */
 lb_status lb_kernel_select(const lb_device *d, const lb_args *a, bool avoid_layouts, const lb_kernel **out);
+/* From now on lb_kernel_select takes this one wherever it fits, whatever its priority: to set two kernels against each
+ * other in the same plan. NULL: none again. What ran is in the executor's path, as ever. */
+void lb_kernel_prefer(const lb_kernel *k);
 /* Does it fit (device, isa, format, supports)? *why (static or thread-local text) says why not. */
 bool lb_kernel_fits(const lb_kernel *k, const lb_device *d, const lb_args *a, const char **why);
 /* The best kernel with a panel for weights of this format on this device; NULL = none. */

@@ -441,3 +441,69 @@ lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_meas
     free(m);
     return s;
 }
+
+/* ---- in pieces ------------------------------------------------------------------------------------------------- */
+
+struct lb_sampler {
+    sampler m;
+    lb_measure_opts o;
+    bool open;
+};
+
+lb_status lb_sampler_new(lb_plan *p, const lb_measure_opts *o, lb_sampler **out) {
+    double run_ns, target = target_ns();
+    *out = NULL;
+    lb_status status = check_opts(o);
+    if (status != LB_OK) return status;
+    lb_sampler *s = calloc(1, sizeof *s);
+    if (!s) return lb_fail(LB_ENOMEM, "measure: no memory for a sampler");
+    s->o = *o;
+    s->o.extra_work = NULL;         /* the caller's; read once here */
+    s->open = true;
+    status = sampler_init(&s->m, lb_plan_retain(p), &s->o, o->extra_work ? o->extra_work[0] : 0);
+    uint64_t start = lb_now_ns();
+    if (status == LB_OK) status = size_epoch(&s->m, target, &run_ns);
+    if (status == LB_OK) status = warm_up(&s->m, start, target);
+    if (status == LB_OK) *out = s;
+    else lb_sampler_free(s);
+    return status;
+}
+
+int64_t lb_sampler_iterations(const lb_sampler *s, int64_t *quantum) {
+    if (quantum) *quantum = s->m.quantum;
+    return s->m.s.iterations;
+}
+
+lb_status lb_sampler_take(lb_sampler *s, int64_t samples, int64_t iterations, int64_t quantum) {
+    if (!s->open) return lb_fail(LB_EINVAL, "measure: the sampler has finished");
+    if (samples < 1 || iterations < 0 || iterations > ITERATIONS_MOST || quantum < 0 || quantum > 1000)
+        return lb_fail(LB_EINVAL, "measure: %lld samples of %lld runs in multiples of %lld cannot be taken",
+                       (long long)samples, (long long)iterations, (long long)quantum);
+    if (iterations > 0) s->m.s.iterations = iterations;
+    if (quantum > 0) s->m.quantum = quantum;
+    uint64_t start = lb_now_ns();
+    lb_status status = LB_OK;
+    for (int64_t i = 0; i < samples && status == LB_OK; i++) status = take_sample(&s->m, jittered(&s->m, s->m.s.n));
+    s->m.s.elapsed_s += seconds_since(start);
+    return status;
+}
+
+lb_status lb_sampler_finish(lb_sampler *s, lb_samples *out) {
+    memset(out, 0, sizeof *out);
+    if (!s->open || s->m.s.n == 0)
+        return lb_fail(LB_EINVAL, s->open ? "measure: the sampler has taken no samples" : "measure: the sampler has finished");
+    judge(&s->m);
+    s->open = false;
+    return sampler_done(&s->m, LB_OK, out);
+}
+
+void lb_sampler_free(lb_sampler *s) {
+    if (!s) return;
+    lb_plan *p = s->m.plan;
+    if (s->open) {
+        lb_samples none;
+        sampler_done(&s->m, LB_EINTERRUPTED, &none);
+    }
+    lb_plan_release(p);
+    free(s);
+}

@@ -52,6 +52,22 @@ void lb_samples_done(lb_samples *s);
  * less for every i, or after max_time_s for each plan. `disturbed_samples` and `noisy` are of each plan. */
 lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_measure_opts *o, lb_samples *out);
 
+/* ---- in pieces: for processes that take turns ----
+ * Two processes that are to be compared each hold a sampler and measure a few samples in turn, so that what the machine
+ * does in the meantime meets both. */
+typedef struct lb_sampler lb_sampler;
+/* Rotates, checks the copies, sizes and warms up as lb_measure does; retains the plan. o->samples, precision and times
+ * of sampling do not matter here. */
+lb_status lb_sampler_new(lb_plan *p, const lb_measure_opts *o, lb_sampler **out);
+/* Runs a sample, as sized; and what the number of runs is a multiple of (1 without extra work). */
+int64_t lb_sampler_iterations(const lb_sampler *s, int64_t *quantum);
+/* Takes `samples` more, of `iterations` runs (0: as sized) rounded up to a multiple of `quantum` (0: its own) and
+ * jittered. Samplers with the same seed that take the same numbers do the same runs. */
+lb_status lb_sampler_take(lb_sampler *s, int64_t samples, int64_t iterations, int64_t quantum);
+/* All samples so far, judged; the rotation is undone. The sampler holds nothing after it. LB_EINVAL: there are none. */
+lb_status lb_sampler_finish(lb_sampler *s, lb_samples *out);
+void lb_sampler_free(lb_sampler *s);   /* NULL is fine */
+
 /* ---- ceilings: what the hardware can do, measured with the same number of threads ---- */
 typedef struct lb_rate { double best, median; } lb_rate;      /* per second; 0 = not measured */
 typedef struct lb_ceilings {

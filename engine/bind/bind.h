@@ -30,7 +30,8 @@ typedef struct bind_class {
     const bind_field *fields;       /* properties; may be NULL */
 } bind_class;
 
-extern const bind_class bind_device, bind_tensor, bind_quantizer, bind_kernel, bind_plan, bind_timer, bind_process;
+extern const bind_class bind_device, bind_tensor, bind_quantizer, bind_kernel, bind_plan, bind_timer, bind_sampler,
+                        bind_process;
 
 void bind_class_register(lua_State *L, const bind_class *c);
 /* Pushes an empty box of the class; the caller fills *box at once after the resource exists. */
@@ -147,6 +148,7 @@ void bind_open_plan(lua_State *L);
 void bind_open_eager(lua_State *L);
 void bind_open_oracle(lua_State *L);
 void bind_open_timer(lua_State *L);
+void bind_open_sampler(lua_State *L);
 void bind_open_contrast(lua_State *L);
 void bind_open_ceilings(lua_State *L);
 void bind_open_trace(lua_State *L);

@@ -201,6 +201,14 @@ static int kernels(lua_State *L) {
     return 1;
 }
 
+/* core.kernel_prefer([name]): recording takes this kernel wherever it fits; nil: none again. */
+static int kernel_prefer(lua_State *L) {
+    const lb_kernel *k = NULL;
+    if (!lua_isnoneornil(L, 1)) BIND_TRY(L, lb_kernel_find(bind_string(L, 1, "name"), &k));
+    lb_kernel_prefer(k);
+    return 0;
+}
+
 /* lb.kernel_load(path): adds the kernels of a shared object; returns how many. */
 static int kernel_load(lua_State *L) {
     const char *path = bind_path(L, 1, "path");
@@ -256,7 +264,8 @@ static int ops(lua_State *L) {
 void bind_open_registry(lua_State *L) {
     static const luaL_Reg functions[] = { { "quantizer", quantizer }, { "quantizers", quantizers },
                                           { "kernel", kernel }, { "kernels", kernels },
-                                          { "kernel_load", kernel_load }, { "ops", ops }, { NULL, NULL } };
+                                          { "kernel_load", kernel_load },
+                                          { "kernel_prefer", kernel_prefer }, { "ops", ops }, { NULL, NULL } };
     bind_class_register(L, &bind_quantizer);
     bind_class_register(L, &bind_kernel);
     for (const luaL_Reg *f = functions; f->name; f++) {

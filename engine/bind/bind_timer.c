@@ -6,6 +6,7 @@
 #include "../clock.h"
 #include "../measure.h"
 #include "bind.h"
+#include "bind_timer.h"
 
 typedef struct lb_timer {
     lb_device *device;      /* retained */
@@ -80,7 +81,7 @@ static int total_ns(lua_State *L) {
 
 /* ---- options and results of a measurement ------------------------------------------------------------------- */
 
-static void read_opts(lua_State *L, int index, lb_measure_opts *o) {
+void bind_measure_opts(lua_State *L, int index, lb_measure_opts *o) {
     static const char *const names[] = { "precision", "max_time_s", "min_samples", "samples", "warmup", "warmup_min_s",
                                          "warmup_max_s", "cache", "mode", "seed", "extra_work", NULL };
     lb_measure_defaults(o);
@@ -175,7 +176,7 @@ static void push_numbers(lua_State *L, const double *x, int64_t n) {
     }
 }
 
-static void push_samples(lua_State *L, const lb_samples *s) {
+void bind_push_samples(lua_State *L, const lb_samples *s) {
     lua_newtable(L);
     bind_set_string(L, "unit", "ns");
     set_stats(L, &s->stats);
@@ -201,7 +202,7 @@ static void push_samples(lua_State *L, const lb_samples *s) {
 }
 
 /* The field extra_work of the options: nil, a number (of one plan), or a list of one number a plan. Fills `extra`. */
-static const double *read_extra(lua_State *L, int opts, double *extra, size_t count) {
+const double *bind_extra_work(lua_State *L, int opts, double *extra, size_t count) {
     if (!lua_istable(L, opts)) return NULL;
     lua_getfield(L, opts, "extra_work");
     int at = lua_gettop(L);
@@ -227,13 +228,13 @@ static void samples_done(void *block) { lb_samples_done(block); }
 static int measure_at(lua_State *L, int plan, int opts) {
     lb_measure_opts o;
     lb_plan *p = bind_check(L, plan, &bind_plan);
-    read_opts(L, opts, &o);
+    bind_measure_opts(L, opts, &o);
     if (lb_plan_steps(p) == 0) return luaL_error(L, "measure: the plan has no steps");
     double extra[1];
-    o.extra_work = read_extra(L, opts, extra, 1);
+    o.extra_work = bind_extra_work(L, opts, extra, 1);
     lb_samples *s = bind_guard(L, sizeof *s, samples_done);
     BIND_TRY(L, lb_measure(p, &o, s));
-    push_samples(L, s);
+    bind_push_samples(L, s);
     bind_guard_done(L, -2);
     return 1;
 }
@@ -261,7 +262,7 @@ static int measure_interleaved(lua_State *L) {
     lb_measure_opts o;
     lb_plan *plans[MAX_INTERLEAVED];
     if (!lua_istable(L, 1)) return luaL_error(L, "measure_interleaved: a list of plans expected, got %s", bind_type_name(L, 1));
-    read_opts(L, 2, &o);
+    bind_measure_opts(L, 2, &o);
     size_t n = lua_objlen(L, 1);
     if (n < 1 || n > MAX_INTERLEAVED) return luaL_error(L, "measure_interleaved: 1 to %d plans expected", MAX_INTERLEAVED);
     for (size_t i = 0; i < n; i++) {
@@ -271,14 +272,14 @@ static int measure_interleaved(lua_State *L) {
         if (lb_plan_steps(plans[i]) == 0) return luaL_error(L, "measure_interleaved: plan %d has no steps", (int)i + 1);
     }
     double extra[MAX_INTERLEAVED] = { 0 };
-    o.extra_work = read_extra(L, 2, extra, n);
+    o.extra_work = bind_extra_work(L, 2, extra, n);
     many *m = bind_guard(L, sizeof *m, many_done);
     m->n = (int)n;
     BIND_TRY(L, lb_measure_interleaved(plans, (int)n, &o, m->s));
     int block = lua_gettop(L);
     lua_createtable(L, (int)n, 0);
     for (size_t i = 0; i < n; i++) {
-        push_samples(L, &m->s[i]);
+        bind_push_samples(L, &m->s[i]);
         lua_rawseti(L, -2, (int)i + 1);
     }
     bind_guard_done(L, block);

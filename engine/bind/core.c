@@ -107,6 +107,7 @@ int luaopen_luabench_core(lua_State *L) {
     bind_open_eager(L);
     bind_open_oracle(L);
     bind_open_timer(L);
+    bind_open_sampler(L);
     bind_open_contrast(L);
     bind_open_ceilings(L);
     bind_open_trace(L);

@@ -145,6 +145,13 @@ M.classes = {
     },
     fields = { outputs = "what the last step writes, by name", device = "where it runs" },
   },
+  sampler = {
+    about = "a measurement in pieces, sized and warmed up: what two processes that take turns hold",
+    methods = { take = { "s:take(samples[, iterations[, quantum]])", "takes so many more; returns the sampler" },
+      finish = { "s:finish()", "all samples with their statistics, as lb.measure" },
+      close = { "s:close()", "drops it" } },
+    fields = { iterations = "runs a sample", quantum = "what that is a multiple of" },
+  },
   process = {
     about = "a child process of the runner",
     methods = { write = { "p:write(text[, timeout_s])", "to its stdin" }, close_stdin = { "p:close_stdin()", "ends its input" },

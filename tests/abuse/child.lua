@@ -9,6 +9,7 @@ local SPARE = {
   ["core.sleep"] = function(v) return type(v) == "number" and v > 0.01 end,
   ["core.lock"] = function(v) return type(v) == "number" and (v < 0 or v > 0.01) end,
   ["core.ceilings"] = function(v) return type(v) == "number" and v > 0.1 end,
+  ["sampler:take"] = function(v) return type(v) == "number" and v > 100 end,
   ["plan:submit"] = function(v) return type(v) == "number" and v > 1e4 end,
   ["plan:submit_eager"] = function(v) return type(v) == "number" and v > 1e4 end,
 }
@@ -22,6 +23,10 @@ local make = {
   device = function() return lb.device() end,
   timer = function() return lb.timer() end,
   plan = function() return lb.plan():gemm { x = lb.randn { 4, 32 }, w = lb.randn { 4, 32 } } end,
+  sampler = function()
+    return core.sampler(lb.plan():gemm { x = lb.randn { 4, 32 }, w = lb.randn { 4, 32 } },
+      { warmup = 0, cache = "hot" })
+  end,
   kernel = function() return lb.kernel(lb.kernels()[1]) end,
   quantizer = function() return lb.quantizer(lb.quantizers()[1]) end,
   process = function() return core.spawn { argv = { "true" }, stdin = "pipe", stdout = "pipe", stderr = "null" } end,
@@ -57,7 +62,7 @@ local function arguments(objects, dead)
     { 1 }, { -1 }, { nan }, { huge }, { 1e9, 1e9, 1e9 }, { 2 ^ 62, 4 }, { 0 }, { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, { "x" }, { {} },
     { { 1, 2 }, { 3 } }, { x = 1 }, { device = 1 }, { dtype = "x" }, { seed = nan }, { [1.5] = 2 }, { [true] = 1 }, cycle, deep,
     print, function() error "inside" end, function() return nil end, coroutine.create(print), io.stdout }
-  for _, name in ipairs { "tensor", "device", "timer", "plan", "kernel", "quantizer", "process" } do
+  for _, name in ipairs { "tensor", "device", "timer", "plan", "kernel", "quantizer", "process", "sampler" } do
     list[#list + 1] = objects[name]
     list[#list + 1] = dead[name]
   end

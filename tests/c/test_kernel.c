@@ -102,6 +102,28 @@ static void test_portable_machine(void **state) {
         unsetenv("LUABENCH_ISA");
 }
 
+/* A preferred kernel is taken where it fits, though others have a higher priority; elsewhere nothing changes. */
+static void test_preferred(void **state) {
+    (void)state;
+    gemm g;
+    const lb_kernel *best, *slow, *k;
+    gemm_init(&g, NULL);
+    assert_int_equal(lb_kernel_select(cpu, &g.args, false, &best), LB_OK);
+    assert_int_equal(lb_kernel_find("gemm.any.portable", &slow), LB_OK);
+    assert_true(slow != best);
+    lb_kernel_prefer(slow);
+    assert_int_equal(lb_kernel_select(cpu, &g.args, false, &k), LB_OK);
+    assert_ptr_equal(k, slow);
+    assert_int_equal(lb_kernel_find("fill.f32.portable", &k), LB_OK);
+    lb_kernel_prefer(k);                    /* of another operation */
+    assert_int_equal(lb_kernel_select(cpu, &g.args, false, &k), LB_OK);
+    assert_ptr_equal(k, best);
+    lb_kernel_prefer(NULL);
+    assert_int_equal(lb_kernel_select(cpu, &g.args, false, &k), LB_OK);
+    assert_ptr_equal(k, best);
+    gemm_done(&g);
+}
+
 static void test_error_lists_each_candidate(void **state) {
     (void)state;
     gemm g;
@@ -170,6 +192,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_best_kernel_is_chosen_for_every_format),
         cmocka_unit_test(test_portable_machine),
+        cmocka_unit_test(test_preferred),
         cmocka_unit_test(test_error_lists_each_candidate),
         cmocka_unit_test(test_panels),
     };

@@ -357,6 +357,52 @@ static void test_extra_work(void **state) {
     lb_plan_release(other);
 }
 
+/* Two samplers in turn: the same runs on both sides, all samples kept, the plans as they were. */
+static void test_in_pieces(void **state) {
+    (void)state;
+    lb_plan *one = plan_of(2e4, 0, 0, 0), *other = plan_of(2e4, 1, 0, 0);
+    const double fifth = 0.2;
+    lb_measure_opts o = quick(), extra = o;
+    lb_sampler *a, *b;
+    lb_samples s, t;
+    int64_t q, r;
+    extra.extra_work = &fifth;
+    assert_int_equal(lb_sampler_new(one, &o, &a), LB_OK);
+    assert_int_equal(lb_sampler_new(other, &extra, &b), LB_OK);
+    lb_plan_release(other);                 /* the sampler holds it */
+    assert_true(lb_sampler_iterations(a, &q) >= 1 && lb_sampler_iterations(b, &r) >= 1);
+    assert_int_equal(q, 1);
+    assert_int_equal(r, 5);
+    assert_int_equal(lb_sampler_finish(a, &s), LB_EINVAL);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(lb_sampler_take(a, 4, 60, 5), LB_OK);
+        assert_int_equal(lb_sampler_take(b, 4, 60, 5), LB_OK);
+    }
+    assert_int_equal(lb_sampler_take(a, 0, 60, 5), LB_EINVAL);
+    assert_int_equal(lb_sampler_take(a, 1, -1, 5), LB_EINVAL);
+    assert_int_equal(lb_sampler_take(a, 1, 1, 5000), LB_EINVAL);
+    assert_int_equal(lb_sampler_finish(a, &s), LB_OK);
+    assert_int_equal(lb_sampler_finish(b, &t), LB_OK);
+    assert_int_equal(s.n, 12);
+    assert_int_equal(t.n, 12);
+    assert_int_equal(s.launches % 5, 0);
+    assert_int_equal(5 * t.launches, 6 * s.launches);
+    assert_true(s.stats.median > 0 && s.elapsed_s > 0);
+    lb_samples_done(&s);
+    lb_samples_done(&t);
+    assert_int_equal(lb_sampler_take(a, 1, 0, 0), LB_EINVAL);
+    assert_int_equal(lb_sampler_finish(a, &s), LB_EINVAL);
+    lb_sampler_free(a);
+    lb_sampler_free(b);
+    lb_sampler_free(NULL);
+    assert_int_equal(lb_sampler_new(one, &o, &a), LB_OK);
+    lb_sampler_free(a);                     /* unfinished */
+    o.precision = -1;
+    assert_int_equal(lb_sampler_new(one, &o, &a), LB_EINVAL);
+    assert_null(a);
+    lb_plan_release(one);
+}
+
 /* ---- disturbance ----------------------------------------------------------------------------------------------- */
 
 static void test_marks(void **state) {
@@ -517,8 +563,8 @@ int main(void) {
         cmocka_unit_test(test_exact_counts),    cmocka_unit_test(test_precision_stops),
         cmocka_unit_test(test_outliers_are_kept), cmocka_unit_test(test_interrupt),
         cmocka_unit_test(test_errors),          cmocka_unit_test(test_interleaved),
-        cmocka_unit_test(test_interleaved_extremes), cmocka_unit_test(test_extra_work), cmocka_unit_test(test_marks),
-        cmocka_unit_test(test_watcher),         cmocka_unit_test(test_parsing),
+        cmocka_unit_test(test_interleaved_extremes), cmocka_unit_test(test_extra_work), cmocka_unit_test(test_in_pieces),
+        cmocka_unit_test(test_marks),           cmocka_unit_test(test_watcher),  cmocka_unit_test(test_parsing),
         cmocka_unit_test(test_ceilings),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
