@@ -333,22 +333,48 @@ local function join_negatives(argv, groups)
   return out
 end
 
+-- argparse's reading, or false and its message in our words. --help goes before what is missing.
+local function parse(parser, argv, groups)
+  local ok, raw = parser:pparse(join_negatives(argv, groups))
+  if ok then return true, raw end
+  for _, a in ipairs(argv) do
+    if a == "--help" or a == "-h" then return true, { help = true } end
+  end
+  return false, (tostring(raw):gsub("\n+(Did you mean)", "; %1"):gsub("Did you mean", "did you mean")
+    :gsub("^too many arguments", "an argument is neither an option nor the value of one"))
+end
+
 -- Parses a command line. what = { name =, about =, options = declared list, axes = list of {name=, values=} }.
 -- Returns values and the set of names given; or nil, message; or "help", text.
 function M.parse(argv, what)
   local groups = own_groups(what.options or {}, what.axes)
   local parser = build_parser(what.name or "luabench SCRIPT.lua", what.about, groups)
-  local ok, raw = parser:pparse(join_negatives(argv, groups))
-  if not ok then
-    return nil, (tostring(raw):gsub("\n+(Did you mean)", "; %1"):gsub("Did you mean", "did you mean")
-      :gsub("^too many arguments", "an argument is neither an option nor the value of one")) .. (what.hint or "")
-  end
+  local ok, raw = parse(parser, argv, groups)
+  if not ok then return nil, raw .. (what.hint or "") end
   if raw.help then return "help", parser:get_help() end
   local values, given = {}, {}
   local fine, message = collect(groups, raw, values, given)
   if not fine then return nil, message end
   fine, message = apply_presets(values, given)
   if not fine then return nil, message end
+  return values, given
+end
+
+-- Parses the command line of a command. what = { name = "luabench compare", about =, arguments = { { name, help } } (all
+-- of them needed), options = list of specs as M.common has them }. Returns values, arguments among them, and the set of
+-- options given; or nil, message; or "help", text.
+function M.parse_command(argv, what)
+  local group = { title = "Options" }
+  for i, o in ipairs(what.options) do group[i] = o end
+  local parser = build_parser(what.name, what.about, { group })
+  for _, a in ipairs(what.arguments) do parser:argument(a[1]):description(a[2]):target(a[1]):argname(a[1]:upper()) end
+  local ok, raw = parse(parser, argv, { group })
+  if not ok then return nil, raw .. ("\n`%s --help` says more"):format(what.name) end
+  if raw.help then return "help", parser:get_help() end
+  local values, given = {}, {}
+  local fine, message = collect({ group }, raw, values, given)
+  if not fine then return nil, message end
+  for _, a in ipairs(what.arguments) do values[a[1]] = raw[a[1]] end
   return values, given
 end
 

@@ -78,7 +78,7 @@ function M.check(target, opt)
 end
 
 -- How the standard output wants a table: as wide as the terminal, coloured unless NO_COLOR is set.
-local function look()
+function M.look()
   if not sys.isatty(1) then return {} end
   local no_color = os.getenv "NO_COLOR"
   local width = sys.terminal_width(1)
@@ -89,7 +89,7 @@ end
 -- Writes a result to the standard output.
 function M.show(format, result)
   local module, ending = named(format)
-  local opts = look()
+  local opts = M.look()
   opts.ending = ending
   io.stdout:write(loader.load("outputs", module).write(result, opts))
   io.stdout:flush()

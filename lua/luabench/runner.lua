@@ -152,6 +152,25 @@ local function merge_disturbance(records, middle)
   return d
 end
 
+-- A metric that every process has is the median of theirs, and keeps them: its own statistics were of one process.
+local function merge_metrics(records)
+  for name, m in pairs(records[1].metrics or {}) do
+    local values = {}
+    for i, r in ipairs(records) do
+      local one = (r.metrics or {})[name]
+      values[i] = type(one) == "table" and type(one.median) == "number" and one.median or nil
+    end
+    if #values == #records then
+      local across = sys.stats(values)
+      local merged = { median = median_of(values), ci95 = across.ci95, processes = json.array(values) }
+      for k, v in pairs(m) do
+        if type(v) ~= "number" and type(v) ~= "table" then merged[k] = v end
+      end
+      records[1].metrics[name] = merged
+    end
+  end
+end
+
 function M.merge_processes(records)
   local first = records[1]
   for _, r in ipairs(records) do
@@ -177,6 +196,7 @@ function M.merge_processes(records)
   t.median = median_of(medians)
   t.ci95, t.precise = across.ci95, nil
   first.sol, first.ceilings, first.disturbance = middle.sol, middle.ceilings, merge_disturbance(records, middle)
+  merge_metrics(records)
   first.samples_ns, first.processes, first.marks = pooled, processes, #marks == #pooled and marks or nil
   life.fill_rates(first)
   return first
