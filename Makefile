@@ -63,7 +63,15 @@ $(BUILD)/version.h: FORCE
 	@mkdir -p $(@D); sh vendor/version.sh '$(VERSION)' '$(CC)' '$(CFLAGS)' > $@.new
 	$(keep_if_same)
 
--include $(OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/obj/%.d)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BIN := $(FUZZ_SRC:tests/fuzz/%.c=$(BUILD)/tests/%)
+FUZZ_DRIVER = $(BUILD)/obj/tests/fuzz/driver.o
+$(FUZZ_BIN): $(BUILD)/tests/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fuzz/common.o $(FUZZ_DRIVER) $(CORE_OBJ)
+	@mkdir -p $(@D)
+	$(call say,link $@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+
+-include $(OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/obj/%.d) $(FUZZ_SRC:%.c=$(BUILD)/obj/%.d)
 
 # ---- the two commands -------------------------------------------------------------------------------------------
 setup:
@@ -87,15 +95,30 @@ $(BUILD)/tests/faulty_kernels.so: tests/faults/faulty_kernels.c $(wildcard engin
 
 # The C tests once more under the address, undefined-behaviour and (threads) thread sanitizers. Without warnings: the
 # instrumented code makes the compiler see things that are not there; the plain build is the one that has to be clean.
+ASAN_CFLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 SANITIZE = $(MAKE) --no-print-directory -s WARN= LDFLAGS=
 sanitized:
-	+@$(SANITIZE) BUILD=$(BUILD)/asan test-programs \
-	  CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+	+@$(SANITIZE) BUILD=$(BUILD)/asan test-programs fuzz-programs \
+	  CFLAGS='$(ASAN_CFLAGS)'
 	+@$(SANITIZE) BUILD=$(BUILD)/tsan tsan-programs CFLAGS='-O1 -g -fsanitize=thread'
 TSAN_OBJ = $(patsubst %,$(BUILD)/obj/%.o,tests/c/test_pool engine/pool engine/status engine/clock)
 tsan-programs: $(TSAN_OBJ)
 	@mkdir -p $(BUILD)/tests
 	$(Q)$(CC) $(CFLAGS) -o $(BUILD)/tests/test_pool $^ -lpthread -lm -lcmocka
+
+# Parsers of files under mutated input; `make test` does some of it. clang's libFuzzer is used where clang is.
+SECONDS = 60
+LIBFUZZER = $(shell clang -fsanitize=fuzzer -x c -o /dev/null - < /dev/null 2>&1 | grep -c 'fuzzer.*No such file\|not found')
+fuzz-programs: $(FUZZ_BIN)
+fuzz:
+ifeq ($(LIBFUZZER),0)
+	+@$(SANITIZE) BUILD=$(BUILD)/libfuzzer CC=clang FUZZ_DRIVER= fuzz-programs \
+	  CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' \
+	  LDFLAGS=-fsanitize=fuzzer
+else
+	+@$(SANITIZE) BUILD=$(BUILD)/asan fuzz-programs CFLAGS='$(ASAN_CFLAGS)'
+endif
+	@BUILD=$(BUILD) bash tests/fuzz/long.sh $(SECONDS)
 
 # ---- the rest ---------------------------------------------------------------------------------------------------
 bench: all
@@ -121,6 +144,7 @@ help:
 	@echo 'make run      install what is missing, build, run the main job (MoE strategies on GLM-4.7-Flash layers)'
 	@echo 'make test     the same, then every test; closes with the counts'
 	@echo 'make          build $(BUILD)/luabench'
+	@echo 'make fuzz     SECONDS=600: readers of files under mutated input, each for so long'
 	@echo 'make bench    what the engine itself costs'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make dist     $(BUILD)/luabench-$(VERSION)-$(ARCH).tar.gz, which runs on a machine without the packages'
@@ -128,6 +152,6 @@ help:
 	@echo 'make setup    only install what is missing; make clean removes $(BUILD)'
 
 FORCE:
-.PHONY: all setup run test test-programs sanitized tsan-programs bench layers install dist clean help FORCE
+.PHONY: all setup run test test-programs fuzz-programs sanitized tsan-programs fuzz bench layers install dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -116,5 +116,6 @@ int luaopen_luabench_core(lua_State *L) {
     bind_open_machine(L);
     bind_open_text(L);
     bind_open_files(L);
+    bind_open_model_file(L);
     return 1;
 }

@@ -1,12 +1,11 @@
 /* blob.c: named tensors in one checksummed, mapped file. */
 #include "blob.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "../quantizer.h"
+#include "mapping.h"
 
 #define MAGIC "LBBLOB01"
 #define FIXED 40u            /* bytes before the entries */
@@ -109,8 +108,6 @@ lb_status lb_blob_save(const char *path, const lb_named *list, int count) {
 
 /* ---- mapping -------------------------------------------------------------------------------------------------- */
 
-static void unmap(lb_buffer *b) { munmap(b->data, b->size_bytes); }
-
 static lb_status damaged(const char *path, const char *what) { return lb_fail(LB_EIO, "%s: damaged blob: %s", path, what); }
 
 static lb_status get_entry(const char *path, const char *p, uint64_t left, entry *e, size_t *used) {
@@ -150,27 +147,12 @@ static lb_status wrap(const char *path, lb_buffer *b, const entry *e, bool verif
     return LB_OK;
 }
 
-static lb_status map_file(const char *path, lb_device *d, lb_buffer **out) {
-    lb_infile f;
-    lb_status s = lb_infile_open(path, &f);
-    if (s) return s;
-    void *p = MAP_FAILED;
-    if (f.bytes < FIXED) s = damaged(path, "it is too short");
-    if (!s) {
-        p = mmap(NULL, f.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, f.fd, 0);
-        if (p == MAP_FAILED) s = lb_fail(LB_EIO, "cannot map %s: %s", path, strerror(errno));
-    }
-    if (!s && (s = lb_buffer_wrap(d, p, f.bytes, unmap, NULL, out))) munmap(p, f.bytes);
-    lb_infile_close(&f);
-    return s;
-}
-
 lb_status lb_blob_map(const char *path, lb_device *d, bool verify, lb_blob *out) {
     lb_buffer *b = NULL;
     uint64_t head = 0, bytes = 0, sum = 0;
     uint32_t count = 0;
     memset(out, 0, sizeof *out);
-    lb_status s = map_file(path, d, &b);
+    lb_status s = lb_map_file(path, d, FIXED, "a blob", &b);
     if (s) return s;
     const char *p = b->data;
     memcpy(&count, p + 8, 4);

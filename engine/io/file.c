@@ -127,6 +127,13 @@ lb_status lb_outfile_patch(lb_outfile *f, uint64_t offset, const void *data, siz
     return write_at(f, offset, data, n);
 }
 
+lb_status lb_outfile_extend(lb_outfile *f, uint64_t bytes) {
+    if (bytes < f->written) return lb_fail(LB_EINTERNAL, "%s cannot be made shorter", f->path);
+    if (ftruncate(f->fd, (off_t)bytes) != 0) return lb_fail(LB_EIO, "cannot write %s: %s", f->path, strerror(errno));
+    f->written = bytes;
+    return LB_OK;
+}
+
 lb_status lb_outfile_commit(lb_outfile *f) {
     struct stat st;
     mode_t mask = umask(0);
@@ -151,6 +158,16 @@ void lb_outfile_abort(lb_outfile *f) {
     free(f->path);
     memset(f, 0, sizeof *f);
     f->fd = -1;
+}
+
+const char *lb_shown(const char *text, uint64_t bytes) {
+    static _Thread_local char out[4][96];
+    static _Thread_local unsigned next;
+    char *p = out[next++ % 4];
+    size_t n = bytes < 80 ? (size_t)bytes : 80;
+    for (size_t i = 0; i < n; i++) p[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+    strcpy(p + n, bytes > n ? "..." : "");
+    return p;
 }
 
 /* ---- checksums ----------------------------------------------------------------------------------------------- */

@@ -61,6 +61,8 @@ local json_value, yaml_value = without_null(core.json_decode, "JSON"), without_n
 
 local function encoded_json(value) return M.json.encode(value, { indent = true }) .. "\n" end
 
+local function models() return require "luabench.model_file" end
+
 -- ending -> { load = f(path, opts), save = f(path, value, opts), about }
 local FORMATS = {
   npy = { about = "NumPy array: a tensor", load = function(path, opts) return core.npy_load(path, opts and opts.device) end,
@@ -73,6 +75,9 @@ local FORMATS = {
     save = function(path, v) core.write_file(path, core.yaml_encode(v)) end },
 }
 FORMATS.yml = FORMATS.yaml
+FORMATS.gguf = { about = "model file: tensors and metadata", load = function(path, opts) return models().open(path, opts) end,
+  save = function(path, v, opts) models().save(path, v, opts) end }
+FORMATS.safetensors = FORMATS.gguf
 FORMATS["json.gz"] = { about = "compressed JSON",
   load = function(path) return named(path, json_value, core.gunzip_file(path)) end,
   save = function(path, v) core.write_file(path, core.gzip(encoded_json(v))) end }

@@ -17,6 +17,8 @@ local LAZY = {
   strategies = { "luabench.loader", "strategies" }, strategy = { "luabench.loader", "strategy" },
   models = { "luabench.loader", "models" }, model_table = { "luabench.loader", "model_table" },
   load = { "luabench.files", "load" }, save = { "luabench.files", "save" },
+  model_file = { "luabench.model_file", "open" }, model_type = { "luabench.model_file", "model_type" },
+  model_writer = { "luabench.model_file", "writer" }, model_config = { "luabench.model_file", "config" },
   json = { "luabench.files", "json" }, yaml = { "luabench.files", "yaml" }, null = { "luabench.json", "null" },
   trace = { "luabench.trace", "trace" }, units = { "luabench.units", false }, help = { "luabench.help", "help" }, explain = { "luabench.explain", "explain" },
 }

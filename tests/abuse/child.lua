@@ -29,6 +29,13 @@ local make = {
   end,
   kernel = function() return lb.kernel(lb.kernels()[1]) end,
   quantizer = function() return lb.quantizer(lb.quantizers()[1]) end,
+  model_file = function()
+    lb.save("abuse.gguf", { tensors = { w = lb.zeros { 2, 32 } }, metadata = { a = 1, b = { "x" } } })
+    return lb.load "abuse.gguf"
+  end,
+  model_writer = function()
+    return lb.model_writer("abuse-new.gguf", { tensors = { { name = "w", shape = { 4, 32 }, type = "F32" } } })
+  end,
   process = function() return core.spawn { argv = { "true" }, stdin = "pipe", stdout = "pipe", stderr = "null" } end,
 }
 
@@ -62,7 +69,8 @@ local function arguments(objects, dead)
     { 1 }, { -1 }, { nan }, { huge }, { 1e9, 1e9, 1e9 }, { 2 ^ 62, 4 }, { 0 }, { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, { "x" }, { {} },
     { { 1, 2 }, { 3 } }, { x = 1 }, { device = 1 }, { dtype = "x" }, { seed = nan }, { [1.5] = 2 }, { [true] = 1 }, cycle, deep,
     print, function() error "inside" end, function() return nil end, coroutine.create(print), io.stdout }
-  for _, name in ipairs { "tensor", "device", "timer", "plan", "kernel", "quantizer", "process", "sampler" } do
+  for _, name in ipairs { "tensor", "device", "timer", "plan", "kernel", "quantizer", "process", "sampler",
+    "model_file", "model_writer" } do
     list[#list + 1] = objects[name]
     list[#list + 1] = dead[name]
   end
@@ -114,7 +122,7 @@ local function run(target)
   if SKIP[target] then return end
   local objects, dead = fresh(), closed()
   local list = arguments(objects, dead)
-  local class, kind, name = target:match "^(%l+)([:.?])(.+)$"
+  local class, kind, name = target:match "^([%l_]+)([:.?])(.+)$"
   local prefix = { lb = lb, core = core, json = lb.json, yaml = lb.yaml, oracle = lb.oracle }
   if kind == "." and prefix[class] then
     local ok, f = pcall(function() return prefix[class][name] end)
