@@ -7,7 +7,7 @@
 
 #define BYTES_ONLY LB_DTYPE_COUNT, NULL
 
-/* Recipes stand only where the quantizer of that name stores GGUF's blocks, bit for bit. */
+/* Recipes stand only where the quantizers of that name store GGUF's blocks, bit for bit. (nvfp4 adds a scale of its own.) */
 static const lb_file_type types[] = {
     { "F32", 0, 1, 4, LB_F32, NULL },           { "F16", 1, 1, 2, LB_F16, NULL },
     { "Q4_0", 2, 32, 18, LB_QUANT, "q4_0" },    { "Q4_1", 3, 32, 20, LB_QUANT, "q4_1" },
@@ -24,7 +24,7 @@ static const lb_file_type types[] = {
     { "I32", 26, 1, 4, LB_I32, NULL },          { "I64", 27, 1, 8, LB_I64, NULL },
     { "F64", 28, 1, 8, LB_F64, NULL },          { "IQ1_M", 29, 256, 56, BYTES_ONLY },
     { "BF16", 30, 1, 2, LB_BF16, NULL },        { "TQ1_0", 34, 256, 54, BYTES_ONLY },
-    { "TQ2_0", 35, 256, 66, BYTES_ONLY },       { "MXFP4", 39, 32, 17, BYTES_ONLY },
+    { "TQ2_0", 35, 256, 66, BYTES_ONLY },       { "MXFP4", 39, 32, 17, LB_QUANT, "mxfp4" },
     { "NVFP4", 40, 64, 36, BYTES_ONLY },        { "Q1_0", 41, 128, 18, BYTES_ONLY },
     { "Q2_0", 42, 64, 18, BYTES_ONLY },
 };
@@ -48,7 +48,7 @@ const lb_file_type *lb_gguf_type_of(const lb_tensor *t) {
     for (int i = 0; i < COUNT; i++) {
         const lb_file_type *type = &types[i];
         if (type->dtype != t->dtype || type->dtype == LB_DTYPE_COUNT) continue;
-        if (t->dtype != LB_QUANT || strcmp(type->recipe, t->quantizer->name) == 0) return type;
+        if (t->dtype != LB_QUANT || lb_file_type_takes(type, t->quantizer)) return type;
     }
     return NULL;
 }

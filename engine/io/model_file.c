@@ -92,6 +92,10 @@ const lb_meta *lb_model_file_meta(const lb_model_file *f, const char *key) {
 
 /* ---- tensors -------------------------------------------------------------------------------------------------- */
 
+bool lb_file_type_takes(const lb_file_type *type, const lb_quantizer *q) {
+    return type->dtype == LB_QUANT && strcmp(type->recipe, q->family->name) == 0;
+}
+
 lb_status lb_model_file_bytes(const lb_model_file *f, const lb_stored *t, lb_tensor **out) {
     int64_t bytes = (int64_t)t->bytes;
     return lb_tensor_wrap(f->parts[t->part], t->offset, LB_U8, NULL, 1, &bytes, out);

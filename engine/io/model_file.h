@@ -14,8 +14,10 @@ typedef struct lb_file_type {
     int id;               /* GGUF's number; -1 in safetensors */
     int block, bytes;
     lb_dtype dtype;       /* LB_QUANT: blocks of `recipe`; LB_DTYPE_COUNT: cannot be a tensor here (only its bytes can) */
-    const char *recipe;   /* of the quantizer with exactly this layout, if there is one; it may not be registered */
+    const char *recipe;   /* a quantizer with exactly this layout, as is its family; it may not be registered */
 } lb_file_type;
+/* Are the blocks of this quantizer those of the type? */
+bool lb_file_type_takes(const lb_file_type *type, const lb_quantizer *q);
 
 /* A tensor of a file. */
 typedef struct lb_stored {

@@ -139,7 +139,7 @@ lb_status lb_model_writer_add(lb_model_writer *w, uint32_t i, const lb_tensor *t
     const lb_stored *to = &w->tensors[i];
     lb_tensor_describe(t, text, sizeof text);
     bool same = !t->layout && t->dtype == to->type->dtype
-                && (t->dtype != LB_QUANT || strcmp(t->quantizer->name, to->type->recipe) == 0);
+                && (t->dtype != LB_QUANT || lb_file_type_takes(to->type, t->quantizer));
     bool row = t->dtype == LB_QUANT && to->rank < 2 && t->rank == 2 && t->dims[0] == 1;
     for (int k = 0; k < to->rank && same && !row; k++) same = k < t->rank && t->dims[k] == to->dims[k];
     if (!same || (t->rank != to->rank && !row))

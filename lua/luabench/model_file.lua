@@ -248,7 +248,11 @@ function M.writer(path, opts)
   return w
 end
 
-local function stored_type(t) return t.quantizer and t.quantizer.name or t.dtype end
+-- Members of a family that GGUF knows differ in how they quantize, not in what they store.
+local function stored_type(t)
+  if not t.quantizer then return t.dtype end
+  return t.quantizer.family == "mxfp4" and "mxfp4" or t.quantizer.name
+end
 
 local SAVE_KEYS = set { "tensors", "metadata", "types", "from", "order", "version", "split_bytes" }
 

@@ -419,8 +419,10 @@ static void test_json(void **state) {
 /* A writer that is given up, or lacks a tensor, leaves nothing behind. */
 static void test_writer(void **state) {
     (void)state;
-    char folder[256], path[300];
-    assert_int_equal(lb_tempdir_new("luabench-test-", folder, sizeof folder), LB_OK);
+    char top[256], folder[270], path[300];
+    assert_int_equal(lb_tempdir_new("luabench-test-", top, sizeof top), LB_OK);
+    snprintf(folder, sizeof folder, "%s/files", top);
+    assert_int_equal(lb_mkdir_p(folder), LB_OK);
     snprintf(path, sizeof path, "%s/x.gguf", folder);
     lb_stored list[2] = { { .name = "a", .type = lb_gguf_type_named("F32"), .rank = 1, .dims = { 3 } },
                           { .name = "b", .type = lb_gguf_type_named("q8_0"), .rank = 2, .dims = { 2, 32 } } };
@@ -442,6 +444,7 @@ static void test_writer(void **state) {
     assert_int_equal(lb_gguf_create(path, NULL, 0, list, 1, (lb_writer_options){ .version = 1 }, &w), LB_EINVAL);
     lb_tensor_release(t);
     assert_int_equal(rmdir(folder), 0);                  /* it is empty */
+    assert_int_equal(lb_tempdir_remove(top), LB_OK);
 }
 
 int main(void) {

@@ -89,7 +89,9 @@ function T.test_what_we_wrote_as_they_read_it()
 end
 
 function T.test_we_still_write_the_same()
-  local folder = core.tempdir "luabench-test-"
+  local top = core.tempdir "luabench-test-"
+  local folder = top .. "/ours"
+  core.mkdir_p(folder)
   local ok, why = pcall(function()
     core.setenv("OURS", folder)
     dofile(here .. "write.lua")
@@ -101,7 +103,7 @@ function T.test_we_still_write_the_same()
     end
     lu.assertEquals(#core.list_dir(folder), #list)
   end)
-  core.tempdir_remove(folder)
+  core.tempdir_remove(top)
   if not ok then error(why, 0) end
 end
 
