@@ -127,14 +127,14 @@ layers:
 	@bash tests/layers.sh
 
 DATA = $(DESTDIR)$(PREFIX)/share/luabench
-HEADERS := $(addprefix engine/,kernel.h op.h quantizer.h activation.h tensor.h dtype.h status.h device.h)
+HEADERS := $(addprefix engine/,kernel.h op.h quantizer.h activation.h tensor.h dtype.h status.h device.h rng.h)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DATA) $(DESTDIR)$(PREFIX)/include/luabench/ops
 	install -m 755 $(BUILD)/luabench $(DESTDIR)$(PREFIX)/bin/luabench
 	rm -rf $(DATA)/lua $(DATA)/scenarios
 	cp -R lua scenarios $(DATA)/
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/luabench
-	install -m 644 engine/ops/slots.h $(DESTDIR)$(PREFIX)/include/luabench/ops
+	install -m 644 engine/ops/slots.h engine/ops/kv.h $(DESTDIR)$(PREFIX)/include/luabench/ops
 dist: all
 	@CC='$(CC)' BUILD='$(BUILD)' bash vendor/dist.sh '$(VERSION)' '$(ARCH)' '$(CFLAGS) $(LDFLAGS)' '$(LIBS)' $(OBJ)
 

@@ -4,16 +4,17 @@
 #include <strings.h>
 
 static const char *const names[LB_DTYPE_COUNT] = {
-    "f32", "f16", "bf16", "f64", "i8", "u8", "i32", "i64", "quantized",
+    "f32", "f16", "bf16", "f64", "i8", "u8", "i32", "i64", "f8e4m3", "quantized",
 };
-static const size_t sizes[LB_DTYPE_COUNT] = { 4, 2, 2, 8, 1, 1, 4, 8, 0 };
+static const size_t sizes[LB_DTYPE_COUNT] = { 4, 2, 2, 8, 1, 1, 4, 8, 1, 0 };
 
 static const struct {
     const char *name;
     lb_dtype dtype;
 } aliases[] = {
     { "bfloat16", LB_BF16 }, { "byte", LB_U8 },    { "double", LB_F64 }, { "float", LB_F32 },
-    { "float16", LB_F16 },   { "float32", LB_F32 }, { "float64", LB_F64 }, { "half", LB_F16 },
+    { "float16", LB_F16 },   { "float32", LB_F32 }, { "float64", LB_F64 }, { "float8_e4m3fn", LB_F8E4M3 },
+    { "fp8", LB_F8E4M3 },    { "half", LB_F16 },
     { "int", LB_I32 },       { "int32", LB_I32 },  { "int64", LB_I64 },  { "int8", LB_I8 },
     { "long", LB_I64 },      { "uint8", LB_U8 },
 };
@@ -53,4 +54,23 @@ uint16_t lb_f32_to_f16(float f) {
     uint32_t q = m >> shift, rest = m & ((1u << shift) - 1u), half = 1u << (shift - 1);
     q += rest > half || (rest == half && (q & 1u));
     return (uint16_t)(sign | q);
+}
+
+float lb_f8e4m3_to_f32(uint8_t h) {
+    uint32_t sign = (uint32_t)(h & 0x80u) << 24, a = h & 0x7fu;
+    if (a == 0x7f) return lb_f32_from_bits(sign | 0x7fc00000u);
+    if (a >= 8) return lb_f32_from_bits(sign | ((a << 20) + (120u << 23)));
+    float small = (float)a * 0x1p-9f; /* subnormal: multiples of 2^-9, exact */
+    return sign ? -small : small;
+}
+
+uint8_t lb_f32_to_f8e4m3(float f) {
+    uint32_t u = lb_f32_bits(f), sign = u >> 24 & 0x80u, a = u & 0x7fffffffu;
+    if (a > 0x7f800000u) return (uint8_t)(sign | 0x7fu);
+    if (a >= 0x43e00000u) return (uint8_t)(sign | 0x7eu); /* 448 and up */
+    if (a >= 0x3c800000u) {                               /* normal: 2^-6 and up */
+        uint32_t r = (a - (120u << 23) + 0x7ffffu + (a >> 20 & 1u)) >> 20;
+        return (uint8_t)(sign | (r > 0x7eu ? 0x7eu : r));
+    }
+    return (uint8_t)(sign | (uint32_t)rintf(lb_f32_from_bits(a) * 512.0f));
 }

@@ -8,6 +8,7 @@
 typedef enum lb_dtype {
     LB_F32 = 0, LB_F16, LB_BF16, LB_F64,
     LB_I8, LB_U8, LB_I32, LB_I64,
+    LB_F8E4M3,     /* OCP FP8 E4M3: 448 is the largest value, no Inf, NaN is 0x7f */
     LB_QUANT,      /* blocks of a quantizer; see quantizer.h */
     LB_DTYPE_COUNT
 } lb_dtype;
@@ -32,4 +33,7 @@ static inline uint16_t lb_f32_to_bf16(float f) {
 
 /* f16 (IEEE binary16), round to nearest even, by integer arithmetic: the same bits on every machine. */
 float lb_f16_to_f32(uint16_t h);
+/* fp8 e4m3: round to nearest even; beyond 448, Inf included, saturates; NaN stays NaN. */
+float lb_f8e4m3_to_f32(uint8_t h);
+uint8_t lb_f32_to_f8e4m3(float f);
 uint16_t lb_f32_to_f16(float f);

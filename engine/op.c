@@ -44,3 +44,9 @@ int lb_op_param(const lb_op *op, const char *name) {
         if (strcmp(op->params[i].name, name) == 0) return i;
     return -1;
 }
+
+const char *const *lb_op_choices(const lb_op *op, int param) {
+    for (const lb_param_choices *c = op->choices; c && c->param; c++)
+        if (strcmp(c->param, op->params[param].name) == 0) return c->names;
+    return NULL;
+}

@@ -33,6 +33,12 @@ typedef struct lb_param_spec {
     const char *about;
 } lb_param_spec;
 
+/* A parameter that scripts give by name: its value is the index of the name. */
+typedef struct lb_param_choices {
+    const char *param;
+    const char *const *names;   /* NULL-terminated */
+} lb_param_choices;
+
 /* count 0 = absent; a plain tensor is a list of one. Items are retained by the step that owns the args. */
 typedef struct lb_operand {
     lb_tensor **items;
@@ -83,6 +89,7 @@ typedef struct lb_op {
     bool fused;                           /* does what several operations do: a plan with one is of mode "fused" */
     const lb_operand_spec *operands;      /* ends with name == NULL */
     const lb_param_spec *params;          /* ends with name == NULL; may be NULL */
+    const lb_param_choices *choices;      /* ends with param == NULL; may be NULL */
     /* dtype and dims of a LB_WRITE operand that the caller left out, from the others. */
     lb_status (*infer)(const lb_args *a, int slot, lb_dtype *dtype, int *rank, int64_t *dims);
     /* All shapes and dtypes fit together; called at record time when every operand is there. */
@@ -100,3 +107,5 @@ extern const lb_op *const lb_ops[];
 lb_status lb_op_find(const char *name, const lb_op **out);
 int lb_op_operand(const lb_op *op, const char *name); /* -1 = none */
 int lb_op_param(const lb_op *op, const char *name);
+/* The names that a parameter takes; NULL = it takes numbers. */
+const char *const *lb_op_choices(const lb_op *op, int param);

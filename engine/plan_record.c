@@ -44,6 +44,18 @@ static lb_status check_operands(const lb_plan *p, const lb_op *op, const lb_args
     return LB_OK;
 }
 
+static lb_status check_choices(const lb_op *op, const lb_args *a) {
+    for (int i = 0; i < LB_MAX_PARAMS && op->params && op->params[i].name; i++) {
+        const char *const *names = lb_op_choices(op, i);
+        int n = 0;
+        while (names && names[n]) n++;
+        if (names && !(a->p[i] >= 0 && a->p[i] < n && a->p[i] == (double)(int)a->p[i]))
+            return lb_fail(LB_EINVAL, "%s: parameter '%s': expected one of its names (\"%s\", ...) or 0 to %d, got %g",
+                           op->name, op->params[i].name, names[0], n - 1, a->p[i]);
+    }
+    return LB_OK;
+}
+
 static lb_status check_ref(const lb_op *op, const char *what, const lb_ref *r) {
     const lb_tensor *t = r->tensor;
     if (!t) return LB_OK;
@@ -336,6 +348,7 @@ lb_status lb_plan_add(lb_plan *p, const lb_op *op, lb_args *args, const lb_step_
     lb_args a = *args;
     a.op = op;
     lb_status st = check_operands(p, op, &a);
+    if (!st) st = check_choices(op, &a);
     if (!st) st = check_ref(op, "when", &o->when);
     if (!st) st = check_ref(op, "pick", &o->pick);
     if (!st) st = make_outputs(p, op, &a, made);

@@ -12,6 +12,7 @@ uint64_t lb_poison_bits(lb_dtype t) {
     case LB_F32: return 0x7fa5a5a5u;
     case LB_F16: return 0x7d5au;
     case LB_BF16: return 0x7fa5u;
+    case LB_F8E4M3: return 0x7fu;
     case LB_F64: return 0x7ff4a5a5a5a5a5a5u;
     case LB_I8: case LB_U8: return 0x80u;
     case LB_I32: return 0x80808080u;
@@ -65,6 +66,7 @@ static double load(lb_dtype t, const char *at) {
     case LB_F64: return v.d;
     case LB_F16: return lb_f16_to_f32(v.h);
     case LB_BF16: return lb_bf16_to_f32(v.h);
+    case LB_F8E4M3: return lb_f8e4m3_to_f32(v.u8);
     case LB_I8: return v.i8;
     case LB_U8: return v.u8;
     case LB_I32: return v.i32;

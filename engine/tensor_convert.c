@@ -22,6 +22,7 @@ void lb_convert_load_f64(lb_dtype t, const void *src, int64_t stride, int64_t n,
     case LB_F32: LOAD(float, (double)v); break;
     case LB_F16: LOAD(uint16_t, (double)lb_f16_to_f32(v)); break;
     case LB_BF16: LOAD(uint16_t, (double)lb_bf16_to_f32(v)); break;
+    case LB_F8E4M3: LOAD(uint8_t, (double)lb_f8e4m3_to_f32(v)); break;
     case LB_F64: LOAD(double, v); break;
     case LB_I8: LOAD(int8_t, (double)v); break;
     case LB_U8: LOAD(uint8_t, (double)v); break;
@@ -36,6 +37,7 @@ void lb_convert_load_f32(lb_dtype t, const void *src, int64_t stride, int64_t n,
     case LB_F32: LOAD(float, v); break;
     case LB_F16: LOAD(uint16_t, lb_f16_to_f32(v)); break;
     case LB_BF16: LOAD(uint16_t, lb_bf16_to_f32(v)); break;
+    case LB_F8E4M3: LOAD(uint8_t, lb_f8e4m3_to_f32(v)); break;
     case LB_F64: LOAD(double, (float)v); break;
     case LB_I8: LOAD(int8_t, (float)v); break;
     case LB_U8: LOAD(uint8_t, (float)v); break;
@@ -93,6 +95,7 @@ void lb_convert_store_f64(lb_dtype t, const double *src, int64_t n, void *dst) {
     case LB_F32: STORE(float, src[i]); break;
     case LB_F16: STORE(uint16_t, lb_f32_to_f16(to_f32_odd(src[i]))); break;
     case LB_BF16: STORE(uint16_t, lb_f32_to_bf16(to_f32_odd(src[i]))); break;
+    case LB_F8E4M3: STORE(uint8_t, lb_f32_to_f8e4m3(to_f32_odd(src[i]))); break;
     case LB_F64: STORE(double, src[i]); break;
     case LB_I8: STORE(int8_t, round_i64(src[i], -128, 127)); break;
     case LB_U8: STORE(uint8_t, round_i64(src[i], 0, 255)); break;
@@ -107,6 +110,7 @@ void lb_convert_store_f32(lb_dtype t, const float *src, int64_t n, void *dst) {
     case LB_F32: STORE(float, src[i]); break;
     case LB_F16: STORE(uint16_t, lb_f32_to_f16(src[i])); break;
     case LB_BF16: STORE(uint16_t, lb_f32_to_bf16(src[i])); break;
+    case LB_F8E4M3: STORE(uint8_t, lb_f32_to_f8e4m3(src[i])); break;
     case LB_F64: STORE(double, src[i]); break;
     case LB_I8: STORE(int8_t, round_i64((double)src[i], -128, 127)); break;
     case LB_U8: STORE(uint8_t, round_i64((double)src[i], 0, 255)); break;
@@ -129,6 +133,7 @@ void lb_convert_store_i64(lb_dtype t, const int64_t *src, int64_t n, void *dst) 
     case LB_F32: STORE(float, src[i]); break;
     case LB_F16: STORE(uint16_t, lb_f32_to_f16(to_f32_odd(i64_odd(src[i])))); break;
     case LB_BF16: STORE(uint16_t, lb_f32_to_bf16(to_f32_odd(i64_odd(src[i])))); break;
+    case LB_F8E4M3: STORE(uint8_t, lb_f32_to_f8e4m3(to_f32_odd(i64_odd(src[i])))); break;
     case LB_F64: STORE(double, src[i]); break;
     case LB_I8: STORE(int8_t, clamp_i64(src[i], -128, 127)); break;
     case LB_U8: STORE(uint8_t, clamp_i64(src[i], 0, 255)); break;
@@ -269,7 +274,7 @@ static void convert_range(void *ctx, int64_t begin, int64_t end) {
     union { float f32[CHUNK]; double f64[CHUNK]; int64_t i64[CHUNK]; } b;
     lb_dtype from = c->from->dtype, to = c->to->dtype;
     size_t size = lb_dtype_size(to);
-    bool narrow = from == LB_F32 || from == LB_F16 || from == LB_BF16 || from == LB_I8 || from == LB_U8;
+    bool narrow = from == LB_F32 || from == LB_F16 || from == LB_BF16 || from == LB_F8E4M3 || from == LB_I8 || from == LB_U8;
     for (int64_t at = begin; at < end; at += CHUNK) {
         int64_t n = end - at < CHUNK ? end - at : CHUNK;
         char *dst = (char *)lb_tensor_data(c->to) + (size_t)at * size;

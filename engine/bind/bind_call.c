@@ -2,6 +2,7 @@
  * address and nothing is allocated for single tensors. */
 #include "bind_call.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *intern(lua_State *L, int anchor, const char *text) {
@@ -99,6 +100,21 @@ static void read_option(lua_State *L, const bind_keys *keys, const char *key, co
     }
 }
 
+/* A parameter given by name: false if it takes numbers. */
+static bool read_choice(lua_State *L, const lb_op *op, int param, int value, double *out) {
+    const char *const *names = lb_op_choices(op, param), *name = lua_tostring(L, value);
+    char what[96];
+    if (!names) return false;
+    for (int i = 0; names[i]; i++) {
+        if (strcmp(names[i], name)) continue;
+        *out = i;
+        return true;
+    }
+    snprintf(what, sizeof what, "parameter %.30s of %.30s", op->params[param].name, op->name);
+    bind_unknown(L, what, name, names);
+    return true;
+}
+
 static void read_entry(lua_State *L, const bind_keys *keys, const lb_kernel *fixed, int tensor_mt, bind_call *out) {
     int value = lua_gettop(L);
     if (lua_type(L, value - 1) != LUA_TSTRING) {
@@ -128,6 +144,7 @@ static void read_entry(lua_State *L, const bind_keys *keys, const lb_kernel *fix
     }
     for (int i = 0; i < keys->params; i++) {
         if (key != keys->param[i]) continue;
+        if (lua_type(L, value) == LUA_TSTRING && read_choice(L, keys->op, i, value, &out->args.p[i])) return;
         out->args.p[i] = lua_isboolean(L, value) ? (double)lua_toboolean(L, value) : bind_number(L, value, key);
         if (out->args.p[i] != out->args.p[i]) luaL_error(L, "parameter %s of %s is NaN", key, keys->op->name);
         return;

@@ -24,6 +24,13 @@ static void push_operands(lua_State *L, const lb_args *a) {
     }
 }
 
+/* A number, or its name where the parameter has names. */
+static void push_param(lua_State *L, const lb_args *a, int i) {
+    const char *const *names = lb_op_choices(a->op, i);
+    if (names) bind_set_string(L, a->op->params[i].name, names[(int)a->p[i]]);
+    else bind_set_number(L, a->op->params[i].name, a->p[i]);
+}
+
 /* plan:steps(): { { op, kernel, label, barrier, operands = {...}, params = {...} }, ... } */
 static int steps(lua_State *L) {
     const lb_plan *p = check_plan(L, 1);
@@ -41,7 +48,7 @@ static int steps(lua_State *L) {
         lua_setfield(L, -2, "operands");
         lua_newtable(L);
         const lb_param_spec *spec = info.args->op->params;
-        for (int k = 0; spec && spec[k].name; k++) bind_set_number(L, spec[k].name, info.args->p[k]);
+        for (int k = 0; spec && spec[k].name; k++) push_param(L, info.args, k);
         lua_setfield(L, -2, "params");
         lua_rawseti(L, -2, i + 1);
     }

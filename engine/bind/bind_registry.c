@@ -220,7 +220,8 @@ static int kernel_load(lua_State *L) {
 
 /* ---- operations --------------------------------------------------------------------------------------------- */
 
-/* core.ops(): { { name, about, operands = { { name, role, optional, list, about } }, params = {...} } } */
+/* core.ops(): { { name, about, operands = { { name, role, optional, list, about } }, params = { { name, required, default, about,
+ * choices } } } }; `default` of a parameter with choices is an index from 0 */
 static void push_operands(lua_State *L, const lb_op *op) {
     static const char *const roles[] = { "read", "weight", "write", "partial", "update" };
     lua_newtable(L);
@@ -236,6 +237,25 @@ static void push_operands(lua_State *L, const lb_op *op) {
     }
 }
 
+static void push_params(lua_State *L, const lb_op *op) {
+    lua_newtable(L);
+    for (int i = 0; op->params && op->params[i].name; i++) {
+        const char *const *names = lb_op_choices(op, i);
+        lua_newtable(L);
+        bind_set_string(L, "name", op->params[i].name);
+        bind_set_boolean(L, "required", op->params[i].required);
+        bind_set_number(L, "default", op->params[i].value);
+        bind_set_string(L, "about", op->params[i].about);
+        if (names) lua_newtable(L);
+        for (int k = 0; names && names[k]; k++) {
+            lua_pushstring(L, names[k]);
+            lua_rawseti(L, -2, k + 1);
+        }
+        if (names) lua_setfield(L, -2, "choices");
+        lua_rawseti(L, -2, i + 1);
+    }
+}
+
 static int ops(lua_State *L) {
     lua_newtable(L);
     for (int n = 0; lb_ops[n]; n++) {
@@ -246,15 +266,7 @@ static int ops(lua_State *L) {
         bind_set_boolean(L, "fused", op->fused);
         push_operands(L, op);
         lua_setfield(L, -2, "operands");
-        lua_newtable(L);
-        for (int i = 0; op->params && op->params[i].name; i++) {
-            lua_newtable(L);
-            bind_set_string(L, "name", op->params[i].name);
-            bind_set_boolean(L, "required", op->params[i].required);
-            bind_set_number(L, "default", op->params[i].value);
-            bind_set_string(L, "about", op->params[i].about);
-            lua_rawseti(L, -2, i + 1);
-        }
+        push_params(L, op);
         lua_setfield(L, -2, "params");
         lua_rawseti(L, -2, n + 1);
     }

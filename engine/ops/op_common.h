@@ -1,6 +1,7 @@
 /* op_common.h: shape and dtype checks that the operations share. */
 #pragma once
 #include "../op.h"
+#include "kv.h"
 
 /* "operand x of gemm: expected f32[M, K], got q4_k[3, 4]" and the like; each returns LB_EINVAL through lb_fail. */
 lb_status lb_op_bad(const lb_args *a, int slot, const char *expected);
@@ -13,6 +14,28 @@ lb_status lb_op_want_weights(const lb_args *a, int slot, int64_t *n, int64_t *k)
 
 /* Parameter `i` is a whole number in [lo, hi]. */
 lb_status lb_op_want_integer(const lb_args *a, int i, int64_t lo, int64_t hi);
+
+/* Operand `slot` is f32 rows: rank >= 1, any strides, the last dimension dense and `cols` long (-1 = any). */
+lb_status lb_op_want_rows(const lb_args *a, int slot, int64_t cols, const char *expected);
+
+/* Operand `slot` is a dense f32 vector of n elements, or an i32 one. */
+lb_status lb_op_want_vector(const lb_args *a, int slot, lb_dtype dtype, int64_t n, const char *expected);
+
+bool lb_op_same_shape(const lb_tensor *a, const lb_tensor *b);
+
+/* infer() of an output that looks like another operand, in a dtype. */
+lb_status lb_op_infer_like(const lb_args *a, int from, lb_dtype as, lb_dtype *dtype, int *rank, int64_t *dims);
+
+/* The batch operands that attention and caches share: lengths [B] (may be absent where `optional`), starts [B+1] and
+ * pages [B, M] where present. `sequences` -1 = the first that is there says; then T must be a multiple of it. */
+lb_status lb_op_want_batch(const lb_args *a, int lengths, int starts, int64_t rows, int64_t sequences);
+
+/* A cache [B, H, S, D] of a type that caches have, its last dimension dense, `packed` as its dtype wants it; with pages
+ * [B, M] i32 a pool of pages. */
+lb_status lb_op_want_cache(const lb_args *a, int slot, int pages, int packed);
+
+/* n values of a cache's row in f64. */
+lb_status lb_op_cache_row(const lb_tensor *cache, int packed, const void *row, int64_t n, double *out);
 
 /* Bytes of a tensor as stored; 0 for NULL. */
 double lb_op_bytes(const lb_tensor *t);
@@ -35,3 +58,13 @@ lb_status lb_op_expect(lb_expected *out, int *n, const char *what, int slot, int
 
 /* SwiGLU in f64, in place of up: silu(gate) * up. */
 void lb_op_swiglu_f64(const double *gate, const double *up, int64_t n, double *out);
+
+/* x / sqrt(mean(x^2) + eps) * weight of one row in f64; weight may be NULL. */
+void lb_op_rms_norm_f64(const float *x, const float *weight, int64_t k, double eps, double *out);
+
+/* One activation (LB_ACTIVATION_*) in f64, and their names. */
+double lb_op_activation_f64(int kind, double slope, double x);
+extern const char *const lb_op_activations[];
+
+/* "none", "q8_0", "q4_0". */
+extern const char *const lb_op_packings[];

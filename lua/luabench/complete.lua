@@ -5,7 +5,7 @@ local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for"
                    "not", "or", "repeat", "return", "then", "true", "until", "while" }
 
 --- Which names a string argument of a function or method, or a string field of a table of options, stands for.
-local DTYPES = { "f32", "f16", "bf16", "f64", "i8", "u8", "i32", "i64" }
+local DTYPES = { "f32", "f16", "bf16", "f64", "i8", "u8", "i32", "i64", "f8e4m3" }
 local function from_lb(name)
   return function(lb) return lb[name]() end
 end

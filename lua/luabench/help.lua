@@ -39,7 +39,7 @@ A scenario is a script that returns lb.scenario{ about =, options =, grid =, cas
   formats = [[
 Formats of weights: lb.quantizers() lists them, help "q4_k" describes one.
   w:quantize "q4_k" for [.., N, K] tensors with K a multiple of the format's block; q:dequantize() for the way back;
-  q:error(w) for the error, q:bits_per_weight() for the size. dtypes: f32 f16 bf16 f64 i8 u8 i32 i64.]],
+  q:error(w) for the error, q:bits_per_weight() for the size. dtypes: f32 f16 bf16 f64 i8 u8 i32 i64 f8e4m3.]],
   timing = [[
 Timing: record a plan, then lb.measure(plan, { precision = 0.01, max_time_s = 2, cache = "weights-cold" }).
   cache: "weights-cold" (weights come from memory, the default), "hot" (from cache), "all-cold".
@@ -91,7 +91,9 @@ local function operation_text(op)
   end
   if #op.params > 0 then lines[#lines + 1] = "parameters" end
   for _, p in ipairs(op.params) do
-    lines[#lines + 1] = entry(p.required and p.name .. " (required)" or ("%s = %g"):format(p.name, p.default), p.about)
+    local names = p.choices and "; one of " .. table.concat(p.choices, ", ") or ""
+    lines[#lines + 1] = entry(p.required and p.name .. " (required)" or ("%s = %s"):format(p.name, meta.parameter_default(p)),
+      p.about .. names)
   end
   lines[#lines + 1] = "kernels"
   lines[#lines + 1] = list_of(require("luabench.core").kernels(op.name), "  ")

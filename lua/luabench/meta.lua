@@ -204,6 +204,11 @@ function M.operations()
   return names
 end
 
+-- "0.5"; of a parameter with names "\"none\""
+function M.parameter_default(p)
+  return p.choices and ("%q"):format(p.choices[p.default + 1]) or ("%g"):format(p.default)
+end
+
 -- "gemm{ x =, w =, [out =] }"
 function M.operation_signature(op)
   local parts = {}
@@ -212,7 +217,7 @@ function M.operation_signature(op)
     parts[#parts + 1] = optional and ("[%s =]"):format(o.name) or o.name .. " ="
   end
   for _, p in ipairs(op.params) do
-    parts[#parts + 1] = p.required and p.name .. " =" or ("[%s = %g]"):format(p.name, p.default)
+    parts[#parts + 1] = p.required and p.name .. " =" or ("[%s = %s]"):format(p.name, M.parameter_default(p))
   end
   return ("%s{ %s }"):format(op.name, table.concat(parts, ", "))
 end

@@ -80,12 +80,40 @@ static void test_bf16(void **state) {
     assert_true(isnan(lb_bf16_to_f32(lb_f32_to_bf16(lb_f32_from_bits(0x7f800001))))); /* not Inf */
 }
 
+/* Every e4m3 by its definition, the middles between neighbours, and what saturates. */
+static void test_f8e4m3(void **state) {
+    (void)state;
+    for (uint32_t h = 0; h < 256; h++) {
+        uint32_t e = h >> 3 & 15, f = h & 7;
+        float got = lb_f8e4m3_to_f32((uint8_t)h);
+        if (e == 15 && f == 7) {
+            assert_true(isnan(got));
+            assert_int_equal(lb_f32_to_f8e4m3(got) & 0x7f, 0x7f);
+            continue;
+        }
+        double want = e ? ldexp(1.0 + f / 8.0, (int)e - 7) : ldexp((double)f, -9);
+        if (h & 0x80) want = -want;
+        assert_true((double)got == want && !signbit(got) == !(h >> 7));
+        assert_int_equal(lb_f32_to_f8e4m3(got), h);
+    }
+    for (uint32_t h = 0; h < 0x7e; h++) {
+        float middle = (lb_f8e4m3_to_f32((uint8_t)h) + lb_f8e4m3_to_f32((uint8_t)(h + 1))) / 2;
+        assert_int_equal(lb_f32_to_f8e4m3(middle), h & 1 ? h + 1 : h);
+        assert_int_equal(lb_f32_to_f8e4m3(nextafterf(middle, 0.0f)), h);
+        assert_int_equal(lb_f32_to_f8e4m3(-nextafterf(middle, INFINITY)), 0x80 | (h + 1));
+    }
+    assert_int_equal(lb_f32_to_f8e4m3(449.0f), 0x7e);
+    assert_int_equal(lb_f32_to_f8e4m3(-INFINITY), 0xfe);
+    assert_int_equal(lb_f32_to_f8e4m3(1e-30f), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_every_f16),
         cmocka_unit_test(test_f16_rounds_to_nearest_even),
         cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_f8e4m3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,2 @@
+/* activation_f32_avx512.c: relu, sigmoid, leaky_relu, relu6, gelu, gelu_tanh, silu, hardswish. Compiled for avx512. */
+#include "activation_f32.h"

@@ -1,0 +1,479 @@
+/* op_cases.h: shapes and contents with which test_ops.c tries each operation. To test a new operation: a function here
+ * and a line in op_cases[]. */
+#pragma once
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/kernel.h"
+#include "engine/ops/kv.h"
+
+static lb_device *device;
+
+/* What floats hold: ordinary values; among them NaN, Inf; subnormals only; zeros; large ones. */
+typedef enum fill_kind { FILL_PLAIN, FILL_NAN, FILL_INF, FILL_SMALL, FILL_ZERO, FILL_LARGE, FILL_KINDS } fill_kind;
+
+static uint64_t state_ = 0x2545f4914f6cdd1du;
+static uint32_t next_u32(void) {
+    state_ ^= state_ << 13, state_ ^= state_ >> 7, state_ ^= state_ << 17;
+    return (uint32_t)(state_ >> 32);
+}
+static float next_value(void) { return ((float)(next_u32() >> 8) * 0x1p-24f - 0.5f) * 4.0f; }
+
+static float value_of(fill_kind kind, int64_t i) {
+    float v = next_value();
+    switch (kind) {
+    case FILL_NAN: return i % 37 == 5 ? NAN : v;
+    case FILL_INF: return i % 41 == 7 ? INFINITY : i % 43 == 9 ? -INFINITY : v;
+    case FILL_SMALL: return v * 1e-40f;
+    case FILL_ZERO: return 0;
+    case FILL_LARGE: return v * 1e4f;
+    default: return v;
+    }
+}
+
+/* A tensor with 64 canary bytes before and behind it. */
+enum { GUARD = 64, CANARY = 0xa7 };
+static lb_tensor *guarded(lb_dtype t, int rank, const int64_t *dims) {
+    lb_tensor *probe = NULL, *out = NULL;
+    lb_buffer *b = NULL;
+    if (lb_tensor_new(device, t, NULL, rank, dims, &probe)) fail_msg("%s", lb_error());
+    size_t bytes = lb_tensor_size_bytes(probe);
+    lb_tensor_release(probe);
+    if (lb_buffer_new(device, bytes + 2 * GUARD, &b)) fail_msg("%s", lb_error());
+    memset(b->data, CANARY, bytes + 2 * GUARD);
+    if (lb_tensor_wrap(b, GUARD, t, NULL, rank, dims, &out)) fail_msg("%s", lb_error());
+    lb_buffer_release(b);
+    memset(lb_tensor_data(out), 0, bytes);
+    return out;
+}
+
+#define DIMS(...) (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]){ __VA_ARGS__ }
+
+static lb_tensor *floats(fill_kind kind, int rank, const int64_t *dims) {
+    lb_tensor *t = guarded(LB_F32, rank, dims);
+    for (int64_t i = 0, n = lb_tensor_numel(t); i < n; i++) ((float *)lb_tensor_data(t))[i] = value_of(kind, i);
+    return t;
+}
+static lb_tensor *ints(const int32_t *values, int64_t n) {
+    lb_tensor *t = guarded(LB_I32, 1, &n);
+    for (int64_t i = 0; i < n && values; i++) ((int32_t *)lb_tensor_data(t))[i] = values[i];
+    return t;
+}
+#define INTS(...) ints((int32_t[]){ __VA_ARGS__ }, (int64_t)(sizeof((int32_t[]){ __VA_ARGS__ }) / 4))
+
+static void set(lb_args *a, const char *name, lb_tensor *t) {
+    int slot = lb_op_operand(a->op, name);
+    if (slot < 0) fail_msg("%s has no operand %s", a->op->name, name);
+    lb_tensor **items = malloc(sizeof *items);
+    assert_non_null(items);
+    items[0] = t;
+    a->t[slot] = (lb_operand){ .items = items, .count = 1 };
+}
+static inline void add_item(lb_args *a, const char *name, lb_tensor *t) {
+    lb_operand *o = &a->t[lb_op_operand(a->op, name)];
+    o->items = realloc(o->items, (size_t)(o->count + 1) * sizeof *o->items);
+    assert_non_null(o->items);
+    o->items[o->count++] = t;
+}
+static void param(lb_args *a, const char *name, double v) {
+    int i = lb_op_param(a->op, name);
+    if (i < 0) fail_msg("%s has no parameter %s", a->op->name, name);
+    a->p[i] = v;
+}
+
+/* Rows with a gap behind each, where `strided`. */
+static lb_tensor *rows_of(fill_kind kind, bool strided, int64_t rows, int64_t k) {
+    if (!strided) return floats(kind, DIMS(rows, k));
+    lb_tensor *wide = floats(FILL_PLAIN, DIMS(rows, k + 5)), *view = NULL;
+    if (lb_tensor_slice(wide, 1, 2, 2 + k, &view)) fail_msg("%s", lb_error());
+    for (int64_t i = 0; i < rows * k; i++) lb_row_f32(view, i / k)[i % k] = value_of(kind, i);
+    lb_tensor_release(wide);
+    return view;
+}
+
+static lb_tensor *quantized(lb_tensor *t, const char *recipe) {
+    const lb_quantizer *q;
+    lb_tensor *out = NULL;
+    if (lb_quantizer_find(recipe, &q) || lb_tensor_quantize(t, q, NULL, NULL, &out)) fail_msg("%s", lb_error());
+    lb_tensor_release(t);
+    return out;
+}
+static lb_tensor *converted(lb_tensor *t, lb_dtype dtype) {
+    lb_tensor *out = NULL;
+    if (lb_tensor_to_dtype(t, dtype, &out)) fail_msg("%s", lb_error());
+    lb_tensor_release(t);
+    return out;
+}
+
+/* ---- rows: every tail, empty and one element, one long row, views; each with every kind of contents ---- */
+
+static const int64_t row_shapes[][2] = { { 3, 67 },  { 1, 1 },    { 0, 5 },   { 2, 16 },  { 1, 4097 }, { 5, 31 },
+                                         { 17, 64 }, { 2, 2048 }, { 3, 33 }, { 1, 15 } };
+enum { ROW_SHAPES = sizeof row_shapes / sizeof *row_shapes };
+#define ROWS row_shapes[(i / FILL_KINDS) % ROW_SHAPES][0]
+#define COLS row_shapes[(i / FILL_KINDS) % ROW_SHAPES][1]
+#define KIND ((fill_kind)(i % FILL_KINDS))
+#define STRIDED (i / FILL_KINDS % 2 == 0)
+enum { ROW_CASES = ROW_SHAPES * FILL_KINDS };
+
+static bool case_rms_norm(int i, lb_args *a) {
+    if (i >= ROW_CASES) return false;
+    set(a, "x", rows_of(KIND, STRIDED, ROWS, COLS));
+    if (i % 4) set(a, "weight", floats(FILL_PLAIN, DIMS(COLS)));
+    param(a, "eps", i % 3 ? 1e-5 : 1e-6);
+    return true;
+}
+static bool case_add_rms_norm(int i, lb_args *a) {
+    if (i >= ROW_CASES) return false;
+    set(a, "x", rows_of(KIND, STRIDED, ROWS, COLS));
+    set(a, "h", rows_of(FILL_PLAIN, i % 5 == 0, ROWS, COLS));
+    if (i % 4) set(a, "weight", floats(FILL_PLAIN, DIMS(COLS)));
+    return true;
+}
+static bool case_rms_norm_quantize(int i, lb_args *a) {
+    if (i >= ROW_CASES) return false;
+    /* codes of what is not finite are undefined */
+    set(a, "x", rows_of(KIND == FILL_NAN || KIND == FILL_INF ? FILL_PLAIN : KIND, STRIDED, ROWS, COLS));
+    if (i % 4) set(a, "weight", floats(FILL_PLAIN, DIMS(COLS)));
+    return true;
+}
+static bool case_layer_norm(int i, lb_args *a) {
+    if (i >= ROW_CASES) return false;
+    set(a, "x", rows_of(KIND, STRIDED, ROWS, COLS));
+    if (i % 4) set(a, "weight", floats(FILL_PLAIN, DIMS(COLS)));
+    if (i % 3) set(a, "bias", floats(FILL_PLAIN, DIMS(COLS)));
+    return true;
+}
+static bool case_softmax(int i, lb_args *a) {
+    if (i >= ROW_CASES + 1) return false;
+    if (i == ROW_CASES) { /* masked scores weigh nothing at all; one is left */
+        lb_tensor *x = floats(FILL_PLAIN, DIMS(1, 40));
+        for (int j = 0; j < 40; j++) ((float *)lb_tensor_data(x))[j] = j == 9 ? 3.0f : -INFINITY;
+        set(a, "x", x);
+        return true;
+    }
+    set(a, "x", rows_of(KIND, STRIDED, ROWS, COLS));
+    param(a, "scale", KIND == FILL_LARGE ? 1e-3 : i % 2 ? 1 : 0.25);
+    return true;
+}
+static bool case_activation(int i, lb_args *a) {
+    if (i >= ROW_CASES * LB_ACTIVATION_COUNT) return false;
+    param(a, "kind", i / ROW_CASES);
+    i %= ROW_CASES;
+    set(a, "x", floats(KIND, DIMS(ROWS, COLS)));
+    if (KIND == FILL_PLAIN) /* the tails of the functions */
+        for (int64_t j = 0; j < ROWS * COLS; j++) ((float *)lb_tensor_data(lb_arg(a, 0)))[j] *= (float)(j % 11);
+    return true;
+}
+static bool case_swiglu_clamped(int i, lb_args *a) {
+    if (i >= ROW_CASES) return false;
+    set(a, "gate", rows_of(KIND, STRIDED, ROWS, COLS));
+    set(a, "up", rows_of(i % 2 ? FILL_LARGE : FILL_PLAIN, i % 5 == 0, ROWS, COLS));
+    return true;
+}
+static bool case_add(int i, lb_args *a) {
+    if (i >= ROW_CASES) return false;
+    set(a, "a", rows_of(KIND, STRIDED, ROWS, COLS));
+    if (i % 3 == 0) set(a, "b", floats(FILL_PLAIN, DIMS(COLS)));
+    else set(a, "b", rows_of(FILL_PLAIN, i % 5 == 0, ROWS, COLS));
+    return true;
+}
+static bool case_residual(int i, lb_args *a) {
+    if (i >= ROW_CASES) return false;
+    set(a, "x", rows_of(KIND, STRIDED, ROWS, COLS));
+    set(a, "y", rows_of(FILL_PLAIN, i % 5 == 0, ROWS, COLS));
+    param(a, "scale", i % 2 ? 1 : -0.37);
+    return true;
+}
+static bool case_copy(int i, lb_args *a) {
+    if (i >= ROW_CASES + 1) return false;
+    if (i == ROW_CASES) set(a, "x", floats(FILL_PLAIN, DIMS(2100003))); /* long enough for stores past the caches */
+    else set(a, "x", floats(KIND, DIMS(ROWS, COLS)));
+    return true;
+}
+static bool case_convert(int i, lb_args *a) {
+    static const lb_dtype types[] = { LB_F32, LB_F16, LB_BF16, LB_F8E4M3 };
+    if (i >= ROW_CASES * 16) return false;
+    param(a, "to", i / ROW_CASES % 4);
+    lb_dtype from = types[i / ROW_CASES / 4];
+    i %= ROW_CASES;
+    set(a, "x", converted(floats(KIND, DIMS(ROWS, COLS)), from));
+    return true;
+}
+static bool case_read_strided(int i, lb_args *a) {
+    static const int strides[] = { 1, 16, 3, 1000, 1024, 5000 };
+    if (i >= ROW_SHAPES * 6) return false;
+    set(a, "x", floats(FILL_PLAIN, DIMS(row_shapes[i / 6][0], row_shapes[i / 6][1])));
+    param(a, "stride", strides[i % 6]);
+    return true;
+}
+static bool case_read_reuse(int i, lb_args *a) {
+    if (i >= ROW_SHAPES * 2) return false;
+    set(a, "x", floats(FILL_PLAIN, DIMS(row_shapes[i / 2][0], row_shapes[i / 2][1])));
+    param(a, "block", i % 2 ? 100 : 4096);
+    param(a, "times", i % 2 ? 3 : 1);
+    return true;
+}
+
+/* ---- tables ---- */
+
+static bool case_embedding(int i, lb_args *a) {
+    static const char *const formats[] = { "f32", "f16", "bf16", "f64", "q4_0", "q8_0", "q4_k", "q6_k", "int8wo", "uniform-3" };
+    if (i >= 30) return false;
+    const char *f = formats[i % 10];
+    int64_t k = i % 10 < 4 ? (i < 10 ? 67 : 1) : 256;
+    lb_tensor *table = floats(FILL_PLAIN, DIMS(9, k));
+    lb_dtype t = lb_dtype_parse(f);
+    set(a, "table", t == LB_DTYPE_COUNT ? quantized(table, f) : converted(table, t));
+    set(a, "ids", i < 20 ? INTS(8, 0, 3, 3, -1, 9, 5) : ints(NULL, 0));
+    param(a, "scale", i % 2 ? 1 : 3.5);
+    return true;
+}
+static bool case_gather(int i, lb_args *a) {
+    static const int64_t k[] = { 1, 67, 128 };
+    if (i >= 6) return false;
+    set(a, "x", floats(FILL_PLAIN, DIMS(5, k[i % 3])));
+    set(a, "ids", i < 3 ? INTS(4, 0, -7, 2, 2, 5) : ints(NULL, 0));
+    return true;
+}
+static bool case_scatter(int i, lb_args *a) {
+    static const int64_t k[] = { 1, 67, 128 };
+    if (i >= 6) return false;
+    set(a, "x", floats(FILL_PLAIN, DIMS(i < 3 ? 6 : 0, k[i % 3])));
+    set(a, "ids", i < 3 ? INTS(4, 0, -7, 2, 2, 5) : ints(NULL, 0));
+    set(a, "out", floats(FILL_PLAIN, DIMS(5, k[i % 3])));
+    return true;
+}
+
+/* ---- heads ---- */
+
+/* [T, H, D] within a wider row, as a part of a QKV product lies. */
+static lb_tensor *heads_of(fill_kind kind, bool strided, int64_t t, int64_t h, int64_t d) {
+    if (!strided) return floats(kind, DIMS(t, h, d));
+    lb_tensor *wide = floats(FILL_PLAIN, DIMS(t, h + 3, d)), *view = NULL;
+    if (lb_tensor_slice(wide, 1, 1, 1 + h, &view)) fail_msg("%s", lb_error());
+    for (int64_t i = 0; i < t * h * d; i++) lb_row_f32(view, i / d)[i % d] = value_of(kind, i);
+    lb_tensor_release(wide);
+    return view;
+}
+
+static bool case_rope(int i, lb_args *a) {
+    static const int64_t d[] = { 64, 128, 2, 70, 16, 300 };
+    if (i >= 6 * 8) return false;
+    int64_t dim = d[i % 6], n = i % 4 == 1 ? dim / 4 : dim / 2, tokens = i / 6 == 7 ? 0 : i / 6 == 6 ? 1 : 5;
+    set(a, "x", heads_of(FILL_PLAIN, i % 2, tokens, i / 6 == 6 ? 7 : 3, dim));
+    set(a, "positions", tokens == 5 ? INTS(0, 1, 4095, 131071, 77) : tokens ? INTS(12345) : ints(NULL, 0));
+    lb_tensor *f = floats(FILL_PLAIN, DIMS(n));
+    for (int64_t j = 0; j < n; j++) ((float *)lb_tensor_data(f))[j] = (float)pow(10000, -(double)j / (double)n);
+    set(a, "frequencies", f);
+    param(a, "interleaved", i / 6 % 2);
+    param(a, "scale", i % 3 ? 1 : 1.25);
+    return true;
+}
+static bool case_head_gemm(int i, lb_args *a) {
+    static const char *const formats[] = { "f32", "f16", "bf16", "q4_0", "q8_0", "q4_k" };
+    if (i >= 24) return false;
+    const char *f = formats[i % 6];
+    lb_dtype t = lb_dtype_parse(f);
+    int64_t k = t == LB_DTYPE_COUNT ? 256 : i < 12 ? 67 : 128, n = i < 12 ? 37 : 64, tokens = i / 6 == 3 ? 0 : i / 6 == 2 ? 1 : 5;
+    set(a, "x", heads_of(FILL_PLAIN, i % 2, tokens, 3, k));
+    lb_tensor *w = floats(FILL_PLAIN, DIMS(3, n, k));
+    set(a, "w", t == LB_DTYPE_COUNT ? quantized(w, f) : converted(w, t));
+    return true;
+}
+
+/* ---- batches and caches ---- */
+
+static bool case_advance(int i, lb_args *a) {
+    if (i >= 4) return false;
+    set(a, "lengths", i == 3 ? ints(NULL, 0) : INTS(0, 5, 100));
+    if (i == 0) set(a, "starts", INTS(0, 2, 2, 6)), set(a, "positions", ints(NULL, 8));
+    param(a, "step", i == 1 ? 3 : 1);
+    return true;
+}
+
+/* Layouts of caches: dense BHSD; BSHD, HBSD as views; a layer of LBHSD; pages. */
+enum { BHSD, BSHD, HBSD, LBHSD, PAGED, LAYOUTS };
+/* Types: f32, f16, bf16, f8e4m3, q8_0, q4_0. */
+enum { CACHE_TYPES = 6 };
+static const lb_dtype cache_dtypes[CACHE_TYPES] = { LB_F32, LB_F16, LB_BF16, LB_F8E4M3, LB_U8, LB_U8 };
+static int packing_of(int type) { return type == 4 ? LB_PACKED_Q8_0 : type == 5 ? LB_PACKED_Q4_0 : LB_PACKED_NONE; }
+
+/* A cache of `type` for b sequences of s positions, or p pages of `page`, with contents. */
+static lb_tensor *cache_of(int type, int layout, int64_t b, int64_t h, int64_t s, int64_t d) {
+    int packed = packing_of(type);
+    int64_t row = packed ? d / 32 * lb_packed_bytes(packed) : d;
+    static const int order[LAYOUTS][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 0, 1, 2 }, { 0, 2, 1 } };
+    int64_t logical[3] = { b, h, s }, dims[5] = { 3, 0, 0, 0, row };
+    for (int i = 0; i < 3; i++) dims[i + 1] = logical[order[layout][i]];
+    lb_tensor *t = guarded(cache_dtypes[type], 4, dims + 1), *view = NULL;
+    if (layout == LBHSD) {
+        lb_tensor_release(t);
+        t = guarded(cache_dtypes[type], 5, dims);
+        lb_tensor *layer = NULL;
+        if (lb_tensor_slice(t, 0, 1, 2, &layer) || lb_tensor_reshape(layer, 4, dims + 1, &view)) fail_msg("%s", lb_error());
+        lb_tensor_release(layer);
+    } else if (layout == BSHD || layout == PAGED) {
+        if (lb_tensor_transpose(t, 1, 2, &view)) fail_msg("%s", lb_error());
+    } else if (layout == HBSD) {
+        if (lb_tensor_transpose(t, 0, 1, &view)) fail_msg("%s", lb_error());
+    } else {
+        view = lb_tensor_retain(t);
+    }
+    lb_tensor_release(t);
+    lb_kv c = lb_kv_of(view, NULL, packed);
+    const lb_quantizer *q = NULL;
+    if (packed && lb_quantizer_find(packed == LB_PACKED_Q8_0 ? "q8_0" : "q4_0", &q)) fail_msg("%s", lb_error());
+    float *x = malloc((size_t)d * sizeof *x + 1);
+    assert_non_null(x);
+    for (int64_t i = 0; i < b * h * s; i++) {
+        char *at = lb_kv_row(&c, i / s / h, i / s % h, i % s);
+        for (int64_t j = 0; j < d; j++) x[j] = next_value();
+        if (q) q->quantize(q, x, 1, d, 0, 1, at);
+        for (int64_t j = 0; j < d && !q; j++) {
+            if (type == 0) ((float *)(void *)at)[j] = x[j];
+            else if (type == 1) ((uint16_t *)(void *)at)[j] = lb_f32_to_f16(x[j]);
+            else if (type == 2) ((uint16_t *)(void *)at)[j] = lb_f32_to_bf16(x[j]);
+            else ((uint8_t *)at)[j] = lb_f32_to_f8e4m3(x[j]);
+        }
+    }
+    free(x);
+    return view;
+}
+
+static lb_tensor *pages_of(int64_t b, int64_t m) {
+    lb_tensor *t = guarded(LB_I32, DIMS(b, m));
+    for (int64_t i = 0; i < b * m; i++) ((int32_t *)lb_tensor_data(t))[i] = (int32_t)((i * 5 + 2) % (b * m + 1));
+    return t;
+}
+
+static bool case_kv_write(int i, lb_args *a) {
+    if (i >= CACHE_TYPES * LAYOUTS * 3) return false;
+    int type = i % CACHE_TYPES, layout = i / CACHE_TYPES % LAYOUTS, kind = i / CACHE_TYPES / LAYOUTS;
+    int64_t d = type >= 4 ? 64 : kind == 1 ? 37 : 64, tokens = kind == 2 ? 3 : 7;
+    fill_kind contents = kind == 1 ? FILL_SMALL : kind == 2 ? FILL_LARGE : FILL_PLAIN;
+    set(a, "x", heads_of(contents, kind != 1, tokens, 2, d));
+    if (layout == PAGED) set(a, "pages", pages_of(3, 4));
+    set(a, "cache", cache_of(type, layout, layout == PAGED ? 13 : 3, 2, layout == PAGED ? 4 : 16, d));
+    if (layout == PAGED && kind == 0) ((int32_t *)lb_tensor_data(lb_arg(a, LB_KV_WRITE_PAGES)))[6] = 99; /* no such page */
+    param(a, "packed", packing_of(type));
+    if (kind == 2) set(a, "lengths", INTS(16, 1, 17)); /* one token each; the last is past the capacity */
+    else set(a, "lengths", INTS(5, 12, 2)), set(a, "starts", INTS(0, 4, 7, 7));
+    return true;
+}
+static bool case_kv_read(int i, lb_args *a) {
+    if (i >= CACHE_TYPES * LAYOUTS * 2) return false;
+    int type = i % CACHE_TYPES, layout = i / CACHE_TYPES % LAYOUTS, kind = i / CACHE_TYPES / LAYOUTS;
+    int64_t d = type >= 4 ? 64 : kind ? 37 : 64;
+    if (layout == PAGED) set(a, "pages", pages_of(3, 4));
+    set(a, "cache", cache_of(type, layout, layout == PAGED ? 13 : 3, 2, layout == PAGED ? 4 : 16, d));
+    param(a, "packed", packing_of(type));
+    if (kind) set(a, "lengths", INTS(16, 0, 5));
+    return true;
+}
+
+/* Attention: shapes x types x layouts, with masks that leave rows nothing, one and all. */
+typedef struct attention_shape {
+    int64_t heads, group, d, v, s;          /* group: query heads of a cache head; v 0: values are a part of k's rows */
+    int64_t lengths[3], tokens[3];
+    int causal, window, sinks;
+} attention_shape;
+static const attention_shape attention_shapes[] = {
+    { 4, 1, 64, 64, 32, { 32, 7, 1 }, { 5, 7, 1 }, 1, 0, 0 },          /* ragged prefill */
+    { 8, 8, 128, 128, 96, { 96, 50, 17 }, { 1, 1, 1 }, 1, 0, 0 },      /* decode, MQA */
+    { 8, 2, 96, 64, 48, { 48, 30, 33 }, { 1, 1, 1 }, 1, 0, 1 },        /* decode, GQA, sinks, other value size */
+    { 4, 2, 32, 32, 160, { 160, 130, 40 }, { 130, 90, 40 }, 1, 33, 1 }, /* window, sinks, blocks of rows */
+    { 2, 1, 64, 128, 80, { 80, 70, 0 }, { 70, 3, 2 }, 0, 0, 0 },       /* not causal; a sequence that sees nothing */
+    { 2, 1, 32, 32, 70, { 70, 9, 65 }, { 66, 0, 65 }, 0, 5, 0 },       /* window on both sides; a sequence without rows */
+    { 3, 3, 192, 0, 40, { 40, 38, 3 }, { 1, 1, 1 }, 1, 0, 0 },         /* MLA, absorbed: 128 of 192 */
+    { 6, 3, 128, 128, 64, { 3, 64, 200 }, { 6, 9, 5 }, 1, 0, 0 },      /* rows before the first position; past the capacity */
+    { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 4, 2 }, 1, 0, 0 },    /* a few rows each */
+    { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 1, 1 }, 1, 100, 1 },  /* decode with a window */
+    { 2, 2, 576, 0, 66, { 66, 64, 65 }, { 20, 1, 3 }, 1, 0, 0 },       /* MLA of GLM and DeepSeek: 512 of 576 */
+    { 16, 16, 128, 128, 700, { 700, 513, 600 }, { 1, 1, 1 }, 1, 0, 0 }, /* a wide group, long enough to be split */
+};
+enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
+
+static void attention_cache(lb_args *a, const attention_shape *s, int type, int layout) {
+    int64_t g = s->heads / s->group, page = 8, m = (s->s + page - 1) / page;
+    int64_t first = layout == PAGED ? 3 * m + 1 : 3, rows = layout == PAGED ? page : s->s;
+    set(a, "k", cache_of(type, layout, first, g, rows, s->d));
+    if (s->v) set(a, "v", cache_of(type, layout, first, g, rows, s->v));
+    else param(a, "value_dim", s->d == 576 ? 512 : 128);
+    if (layout == PAGED) set(a, "pages", pages_of(3, m));
+    param(a, "packed", packing_of(type));
+}
+static bool case_attention(int i, lb_args *a) {
+    if (i >= ATTENTION_SHAPES * CACHE_TYPES * LAYOUTS) return false;
+    const attention_shape *s = &attention_shapes[i / LAYOUTS / CACHE_TYPES];
+    int64_t rows = s->tokens[0] + s->tokens[1] + s->tokens[2];
+    bool padding = s->tokens[0] != s->tokens[1] || s->tokens[1] != s->tokens[2];
+    attention_cache(a, s, i % CACHE_TYPES, i / CACHE_TYPES % LAYOUTS);
+    set(a, "q", heads_of(FILL_PLAIN, i % 2, rows + 2 * padding, s->heads, s->d));
+    set(a, "lengths", INTS((int32_t)s->lengths[0], (int32_t)s->lengths[1], (int32_t)s->lengths[2]));
+    if (padding) set(a, "starts", INTS(0, (int32_t)s->tokens[0], (int32_t)(s->tokens[0] + s->tokens[1]), (int32_t)rows));
+    if (s->sinks) set(a, "sinks", floats(FILL_PLAIN, DIMS(s->heads)));
+    param(a, "causal", s->causal);
+    param(a, "window", (double)s->window);
+    param(a, "scale", i % 3 ? 0 : 0.2);
+    return true;
+}
+
+static bool case_sample(int i, lb_args *a) {
+    static const double settings[][4] = { /* temperature, top_k, top_p, min_p */
+        { 0, 0, 1, 0 }, { 1, 0, 1, 0 }, { 0.7, 40, 1, 0 }, { 1, 0, 0.9, 0 }, { 1.3, 50, 0.8, 0.02 }, { 1, 1, 1, 0 },
+        { 2, 0, 1, 0.1 }, { 0.01, 0, 0.99, 0 }, { 1, 100000, 1e-9, 0 } };
+    static const int64_t v[] = { 1, 2, 67, 1000, 32003 };
+    if (i >= 9 * 5 * 2) return false;
+    const double *s = settings[i % 9];
+    lb_tensor *x = rows_of(i >= 45 ? FILL_NAN : FILL_PLAIN, i % 2, i % 5 ? 4 : 1, v[i / 9 % 5]);
+    for (int64_t r = 0; r < lb_row_count(x); r++)
+        for (int64_t k = 0; k < lb_row_length(x); k++) lb_row_f32(x, r)[k] *= i % 3 ? 1 : 5;
+    set(a, "logits", x);
+    lb_tensor *counts = ints(NULL, lb_row_count(x));
+    for (int64_t k = 0; k < lb_row_count(x); k++) ((int32_t *)lb_tensor_data(counts))[k] = (int32_t)(k * 1000 + i);
+    set(a, "state", counts);
+    param(a, "temperature", s[0]), param(a, "top_k", s[1]), param(a, "top_p", s[2]), param(a, "min_p", s[3]);
+    param(a, "seed", 1234567);
+    return true;
+}
+
+typedef struct op_case { const char *op; bool (*make)(int i, lb_args *a); } op_case;
+static const op_case op_cases[] = {
+    { "activation", case_activation },
+    { "add", case_add },
+    { "add_rms_norm", case_add_rms_norm },
+    { "advance", case_advance },
+    { "attention", case_attention },
+    { "convert", case_convert },
+    { "copy", case_copy },
+    { "embedding", case_embedding },
+    { "gather", case_gather },
+    { "head_gemm", case_head_gemm },
+    { "kv_read", case_kv_read },
+    { "kv_write", case_kv_write },
+    { "layer_norm", case_layer_norm },
+    { "read_reuse", case_read_reuse },
+    { "read_strided", case_read_strided },
+    { "residual", case_residual },
+    { "rms_norm", case_rms_norm },
+    { "rms_norm_quantize", case_rms_norm_quantize },
+    { "rope", case_rope },
+    { "sample", case_sample },
+    { "scatter", case_scatter },
+    { "softmax", case_softmax },
+    { "swiglu_clamped", case_swiglu_clamped },
+};
+enum { OP_CASES = sizeof op_cases / sizeof *op_cases };
+
+/* Operations whose kernels have a suite of their own. */
+static const char *const elsewhere[] = { "axpy", "choose", "combine", "empty", "fill", "gemm", "moe_ffn", "moe_group", "peak",
+                                         "peak_read", "swiglu", "topk" };

@@ -1,0 +1,214 @@
+/* test_ops.c: every registered kernel of the operations in op_cases.h, on every case, split over 1 to 16 parts, against the
+ * operation's f64 oracle: outputs poisoned, what must stay compared bit for bit, canaries around every tensor. */
+#include "op_cases.h"
+
+#include "engine/check.h"
+#include "engine/plan.h"
+#include "engine/poison.h"
+
+static const lb_op *find(const char *name) {
+    const lb_op *op = NULL;
+    if (lb_op_find(name, &op)) fail_msg("%s", lb_error());
+    return op;
+}
+
+static void release(lb_args *a) {
+    for (int s = 0; s < LB_MAX_OPERANDS; s++) {
+        for (int32_t i = 0; i < a->t[s].count; i++) lb_tensor_release(a->t[s].items[i]);
+        free(a->t[s].items);
+    }
+}
+
+static bool writes(lb_role r) { return r == LB_WRITE || r == LB_PARTIAL || r == LB_UPDATE; }
+
+/* The defaults of the parameters, the case's operands, outputs that it left out; checked as recording does. */
+static bool build(const op_case *c, int i, lb_args *a) {
+    memset(a, 0, sizeof *a);
+    a->op = find(c->op);
+    for (int p = 0; a->op->params && a->op->params[p].name; p++) a->p[p] = a->op->params[p].value;
+    if (!c->make(i, a)) return false;
+    for (int s = 0; a->op->operands[s].name; s++) {
+        if (a->t[s].count || !writes(a->op->operands[s].role) || (a->op->operands[s].role == LB_UPDATE)) continue;
+        lb_dtype dtype;
+        int rank;
+        int64_t dims[LB_MAX_RANK];
+        if (a->op->infer(a, s, &dtype, &rank, dims)) fail_msg("%s case %d: %s", c->op, i, lb_error());
+        set(a, a->op->operands[s].name, guarded(dtype, rank, dims));
+    }
+    if (a->op->check(a)) fail_msg("%s case %d: %s", c->op, i, lb_error());
+    return true;
+}
+
+/* ---- one launch ---- */
+
+static void launch(const lb_kernel *k, const lb_args *a, int parts) {
+    if (k->serial) parts = 1;
+    size_t bytes = k->workspace_bytes ? k->workspace_bytes(a, parts) : 0;
+    char *workspace = bytes ? aligned_alloc(64, (bytes + 127) / 64 * 64) : NULL;
+    if (bytes) {
+        assert_non_null(workspace);
+        memset(workspace, 0xff, bytes);
+        memset(workspace + bytes, CANARY, (bytes + 127) / 64 * 64 - bytes);
+    }
+    for (int phase = 0, phases = k->phases ? k->phases(a) : 1; phase < phases; phase++) {
+        atomic_llong ticket = 0;
+        for (int part = parts - 1; part >= 0; part--) { /* the last first: none may lean on another of its phase */
+            lb_launch l = { .phase = phase, .part = part, .parts = parts, .workspace = workspace, .ticket = &ticket };
+            k->launch(a, &l);
+        }
+    }
+    for (size_t i = bytes; bytes && i < (bytes + 127) / 64 * 64; i++)
+        if ((unsigned char)workspace[i] != CANARY) fail_msg("%s writes past its workspace", k->name);
+    free(workspace);
+}
+
+static void assert_canaries(const char *what, const lb_tensor *t) {
+    const unsigned char *p = t->buffer->data, *end = p + t->buffer->size_bytes;
+    if (t->dtype == LB_QUANT) return;
+    for (int i = 0; i < GUARD; i++)
+        if (p[i] != p[0] || end[-1 - i] != end[-1]) fail_msg("%s writes outside of a tensor", what);
+}
+
+/* Where f64 gives NaN so must the kernel; where it gives Inf, anything that is not finite; the rest by the tolerance. */
+static void assert_expected(const char *what, const lb_tensor *t, const lb_expected *e, double tolerance) {
+    int64_t index[LB_MAX_RANK] = { 0 };
+    double error = 0, sum = 0;
+    for (int64_t i = 0, n = lb_tensor_numel(t); i < n; i++) {
+        int64_t rest = i;
+        for (int d = t->rank - 1; d >= 0; d--) index[d] = rest % t->dims[d], rest /= t->dims[d];
+        if (e->mask && !e->mask[i]) continue;
+        double got = lb_tensor_at(t, index), want = e->values[i];
+        if (isnan(want) ? !isnan(got) : !isfinite(want) ? isfinite(got) && fabs(got) < 3e38 : !isfinite(got))
+            fail_msg("%s: %s element %lld is %g, expected %g", what, e->what, (long long)i, got, want);
+        if (!isfinite(want)) continue;
+        error += (got - want) * (got - want);
+        sum += want * want;
+        if (e->exact && got != want)
+            fail_msg("%s: %s element %lld is %g, expected exactly %g", what, e->what, (long long)i, got, want);
+    }
+    if (sum < 1e-70) sum = 1e-70; /* subnormals: absolute, a step of f32 is 1.4e-45 */
+    if (!(error <= tolerance * sum)) fail_msg("%s: NMSE of %s is %g, tolerance %g", what, e->what, error / sum, tolerance);
+}
+
+static void assert_untouched(const char *what, const lb_tensor *t, const lb_tensor *before, const uint8_t *mask) {
+    lb_tensor_walk now, then;
+    lb_tensor_walk_init(&now, t);
+    lb_tensor_walk_init(&then, before);
+    for (int64_t i = 0, n = lb_tensor_numel(t); mask && i < n; i++) {
+        if (!mask[i] && memcmp(now.at, then.at, now.element_bytes)) fail_msg("%s changes element %lld", what, (long long)i);
+        lb_tensor_walk_next(&now);
+        lb_tensor_walk_next(&then);
+    }
+}
+
+static void restore(lb_tensor *t, const lb_tensor *before) {
+    lb_tensor_walk to, from;
+    lb_tensor_walk_init(&to, t);
+    lb_tensor_walk_init(&from, before);
+    for (int64_t i = 0, n = lb_tensor_numel(t); i < n; i++) {
+        memcpy(to.at, from.at, to.element_bytes);
+        lb_tensor_walk_next(&to);
+        lb_tensor_walk_next(&from);
+    }
+}
+
+static void compare(const lb_kernel *k, const lb_args *a, lb_tensor *const *before, const char *what) {
+    lb_expected expected[LB_MAX_EXPECTED] = { 0 };
+    lb_oracle_in in = { .args = a, .kernel = k };
+    int count = 0;
+    for (int s = 0; s < LB_MAX_OPERANDS; s++) in.before[s] = before[s];
+    if (a->op->oracle(&in, expected, &count)) fail_msg("%s: %s", what, lb_error());
+    for (int i = 0; i < count; i++) {
+        lb_tensor *t = lb_arg(a, expected[i].slot);
+        assert_expected(what, t, &expected[i], k->tolerance);
+        if (before[expected[i].slot]) assert_untouched(what, t, before[expected[i].slot], expected[i].mask);
+        free(expected[i].values);
+        free(expected[i].mask);
+    }
+    for (int s = 0; a->op->operands[s].name; s++)
+        if (a->t[s].count && writes(a->op->operands[s].role)) assert_canaries(what, lb_arg(a, s));
+}
+
+/* Before each launch: outputs poisoned, updated operands as they were. */
+static void try_kernel(const lb_kernel *k, const lb_args *a, int i, int parts) {
+    lb_tensor *before[LB_MAX_OPERANDS] = { NULL };
+    char what[160];
+    snprintf(what, sizeof what, "%s, case %d of %s, %d parts", k->name, i, a->op->name, parts);
+    for (int s = 0; a->op->operands[s].name; s++) {
+        if (!a->t[s].count || !writes(a->op->operands[s].role)) continue;
+        if (a->op->operands[s].role != LB_UPDATE) lb_poison(lb_arg(a, s));
+        else if (lb_tensor_clone(lb_arg(a, s), &before[s])) fail_msg("%s", lb_error());
+    }
+    launch(k, a, parts);
+    compare(k, a, before, what);
+    for (int s = 0; s < LB_MAX_OPERANDS; s++) {
+        if (!before[s]) continue;
+        restore(lb_arg(a, s), before[s]);
+        lb_tensor_release(before[s]);
+    }
+}
+
+static int run_case(const op_case *c, int i, bool *seen) {
+    static const int splits[] = { 1, 2, 3, 7, 16 };
+    lb_args a;
+    int tried = 0;
+    if (!build(c, i, &a)) return -1;
+    for (int n = 0; n < lb_kernel_count(); n++) {
+        const lb_kernel *k = lb_kernel_at(n);
+        if (strcmp(k->op, c->op) || !lb_kernel_fits(k, device, &a, NULL)) continue;
+        try_kernel(k, &a, i, splits[(i + n) % 5]);
+        try_kernel(k, &a, i, splits[(i + n + 1 + i / 5) % 5]);
+        seen[n] = true;
+        tried++;
+    }
+    if (!tried) fail_msg("%s case %d: no kernel takes it", c->op, i);
+    release(&a);
+    return tried;
+}
+
+/* Every kernel that this machine runs must fit at least one of its operation's cases. */
+static void test_all(void **unused) {
+    (void)unused;
+    bool *seen = calloc((size_t)lb_kernel_count(), sizeof *seen);
+    assert_non_null(seen);
+    const char *only = getenv("LUABENCH_TEST_OP");
+    for (int c = 0; c < OP_CASES; c++) {
+        if (only && strcmp(only, op_cases[c].op)) continue;
+        int cases = 0;
+        while (run_case(&op_cases[c], cases, seen) >= 0) cases++;
+        for (int n = 0; n < lb_kernel_count(); n++) {
+            const lb_kernel *k = lb_kernel_at(n);
+            bool here = (lb_device_caps_of(device)->isa & k->isa) == k->isa && !strcmp(k->device, "cpu");
+            if (here && !strcmp(k->op, op_cases[c].op) && !seen[n]) fail_msg("%s fits no case of %s", k->name, k->op);
+        }
+    }
+    free(seen);
+}
+
+static void test_every_op_has_cases(void **unused) {
+    (void)unused;
+    for (int i = 0; lb_ops[i]; i++) {
+        bool found = false;
+        for (int c = 0; c < OP_CASES; c++) found |= !strcmp(op_cases[c].op, lb_ops[i]->name);
+        for (size_t e = 0; e < sizeof elsewhere / sizeof *elsewhere; e++) found |= !strcmp(elsewhere[e], lb_ops[i]->name);
+        if (!found) fail_msg("operation %s has no cases in tests/c/op_cases.h", lb_ops[i]->name);
+    }
+}
+
+static int open_device(void **unused) {
+    (void)unused;
+    return lb_device_open("cpu", 1, &device) ? -1 : 0;
+}
+static int close_device(void **unused) {
+    (void)unused;
+    lb_device_release(device);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_op_has_cases),
+        cmocka_unit_test(test_all),
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
