@@ -30,7 +30,7 @@ static inline float sigmoid(float x) { return 1.0f / (1.0f + vexp(-x)); }
 static inline float gelu(float x) {
     float e = 0.5f * erfc_positive(fabsf(x) * 0.70710678f);
     float v = x > 0 ? x * (1.0f - e) : x * e;
-    return x < -14.0f ? 0.0f : v; /* below 1e-43 */
+    return x < -14.0f ? x * 0.0f : v; /* below 1e-43; of -Inf NaN, as in f64 */
 }
 
 static inline void activate(int kind, float slope, const float *restrict x, int64_t n, float *restrict out) {

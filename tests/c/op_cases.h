@@ -475,5 +475,5 @@ static const op_case op_cases[] = {
 enum { OP_CASES = sizeof op_cases / sizeof *op_cases };
 
 /* Operations whose kernels have a suite of their own. */
-static const char *const elsewhere[] = { "axpy", "choose", "combine", "empty", "fill", "gemm", "moe_ffn", "moe_group", "peak",
-                                         "peak_read", "swiglu", "topk" };
+static const char *const elsewhere[] = { "axpy", "choose", "combine", "empty", "fill", "gemm", "moe_ffn", "moe_group", "peak", "peak_copy",
+                                         "peak_read", "peak_write", "swiglu", "topk" };
