@@ -85,7 +85,7 @@ LB_WIDE static void dequantize(const lb_quantizer *q, const void *src, int64_t n
     const uint8_t *in = (const uint8_t *)src + row0 * (k / BLOCK) * BYTES;
     for (int64_t b = 0; b < (row1 - row0) * (k / BLOCK); b++, in += BYTES, dst += BLOCK)
         for (int s = 0; s < BLOCK / SUB; s++) {
-            float d = t * lb_mini_decode(LB_E4M3, in[s]);
+            float d = t * lb_mini_decode(LB_E4M3, in[s] & 0x7f);
             for (int i = 0; i < SUB / 2; i++) {
                 dst[SUB * s + i] = lb_mini_decode(LB_E2M1, in[4 + 8 * s + i] & 15) * d;
                 dst[SUB * s + i + 8] = lb_mini_decode(LB_E2M1, in[4 + 8 * s + i] >> 4) * d;

@@ -181,8 +181,8 @@ static void check_gemm(const gemm_case *c, lb_tensor *packed) {
 }
 
 static void gemm_format(const lb_kernel *kernel, const char *format, lb_dtype dtype, const lb_quantizer *q) {
-    static const int64_t ks[] = { 256, 512, 2048 }, ns[] = { 1, 15, 16, 17, 100 };
-    for (int i = 0; i < 3; i++)
+    static const int64_t ks[] = { 256, 512, 2048, 96, 333 }, ns[] = { 1, 15, 16, 17, 100 };
+    for (int i = 0; i < 5; i++)
         for (int j = 0; j < 5; j++) {
             if (q && ks[i] % q->k_multiple) continue;
             gemm_case c = { kernel, format, weights(dtype, q, ns[j], ks[i], j % 2), ns[j], ks[i] };

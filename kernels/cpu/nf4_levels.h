@@ -1,0 +1,9 @@
+/* nf4_levels.h: NF4's levels as bf16, for the kernels of nf4 and nf4-dq. */
+#pragma once
+
+/* -1 -.6962 -.5251 -.3949 -.2844 -.1848 -.0911 0 .0796 .1609 .2461 .3379 .4407 .5626 .7230 1, rounded. */
+#define NF4_LEVEL(c)                                                                                                 \
+    ((c) < 8 ? ((c) < 4 ? ((c) < 2 ? ((c) ? 0xbf32 : 0xbf80) : (c) == 2 ? 0xbf06 : 0xbeca)                           \
+                        : ((c) < 6 ? ((c) == 4 ? 0xbe92 : 0xbe3d) : (c) == 6 ? 0xbdbb : 0))                          \
+             : ((c) < 12 ? ((c) < 10 ? ((c) == 8 ? 0x3da3 : 0x3e25) : (c) == 10 ? 0x3e7c : 0x3ead)                   \
+                         : ((c) < 14 ? ((c) == 12 ? 0x3ee2 : 0x3f10) : (c) == 14 ? 0x3f39 : 0x3f80)))

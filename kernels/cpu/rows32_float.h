@@ -1,0 +1,394 @@
+/* rows32_float.h: what the kernels of formats with floating-point codes share: codes to bf16 (exact) by tables, vdpbf16ps
+ * with f32 sums, panels of 32 rows.
+ *
+ * A panel is its scales, then codes, a run of 32 k after the other, rows 0..15 before rows 16..31. A pair vector is what
+ * vdpbf16ps multiplies: 16 rows, of each elements 2p and 2p + 1 of a run, p = 0..15. In 16 rows of a run
+ *   8 bits: vector i (of 8) has pairs 2i and 2i + 1: of four rows' 16 bytes the first 8 are pair 2i;
+ *   6 bits: three vectors for 8 pairs; in a row's 48-bit number of words element j of pair p stands at bit 6p, a word for
+ *           each j;
+ *   4 bits: vector i (of 4) has pairs 4i .. 4i + 3 in the nibbles of a row's two words.
+ * Sums start at zero for every span (as far as a scale reaches, at most FLOAT_CHUNK) and are then scaled onto the total in
+ * f32, in the order of K. No step depends on the number of columns, so a row's result has the same bits in every batch. */
+#pragma once
+#include "act_bf16_avx512.h"
+#include "gemm_panel.h"
+#include "rows16.h"
+#include "tile32.h"
+
+enum { FLOAT_ROWS = 32, FLOAT_CHUNK = 256, FLOAT_GEMV_COLS = 4 };
+
+/* A code as bf16. Eight bits: the seven below the sign, low and high bytes apart; six or four: whole. */
+typedef struct float_table {
+    uint8_t low[128], high[128];
+    uint16_t whole[64];      /* 4 bits: twice 16 */
+} float_table;
+
+/* bf16 of a code without sign: `m` bits of mantissa, `bias`. */
+#define FLOAT_LOG2(c) ((c) >= 4 ? 2 : (c) >= 2 ? 1 : 0)
+#define FLOAT_SMALL(c, m, bias)                                                                                      \
+    ((c) ? (128 - (bias) - (m) + FLOAT_LOG2(c)) << 7 | (((c) << (7 - FLOAT_LOG2(c))) & 127) : 0)
+#define FLOAT_BF16(c, m, bias)                                                                                       \
+    ((c) < 1 << (m) ? FLOAT_SMALL((c) & 7, m, bias) : ((c) + ((127 - (bias)) << (m))) << (7 - (m)))
+#define FLOAT_E4M3(c) ((c) == 0x7f ? 0x7fc0 : FLOAT_BF16(c, 3, 7))
+#define FLOAT_E5M2(c) ((c) > 0x7c ? 0x7fc0 : (c) == 0x7c ? 0x7f80 : FLOAT_BF16(c, 2, 15))
+#define FLOAT_E2M3(c) (FLOAT_BF16((c) & 31, 3, 1) | ((c) & 32) << 10)
+#define FLOAT_E3M2(c) (FLOAT_BF16((c) & 31, 2, 3) | ((c) & 32) << 10)
+#define FLOAT_E2M1(c) (FLOAT_BF16((c) & 7, 1, 1) | ((c) & 8) << 12)
+#define FLOAT_LOW(of, c) (of(c)) & 255
+#define FLOAT_HIGH(of, c) (of(c)) >> 8
+#define FLOAT_WHOLE(of, c) of(c)
+#define FLOAT_8(X, of, c)                                                                                            \
+    X(of, (c)), X(of, (c) + 1), X(of, (c) + 2), X(of, (c) + 3), X(of, (c) + 4), X(of, (c) + 5), X(of, (c) + 6), X(of, (c) + 7)
+#define FLOAT_16(X, of, c) FLOAT_8(X, of, c), FLOAT_8(X, of, (c) + 8)
+#define FLOAT_64(X, of, c) FLOAT_16(X, of, c), FLOAT_16(X, of, (c) + 16), FLOAT_16(X, of, (c) + 32), FLOAT_16(X, of, (c) + 48)
+#define FLOAT_TABLE_8(of)                                                                                            \
+    { .low = { FLOAT_64(FLOAT_LOW, of, 0), FLOAT_64(FLOAT_LOW, of, 64) },                                            \
+      .high = { FLOAT_64(FLOAT_HIGH, of, 0), FLOAT_64(FLOAT_HIGH, of, 64) } }
+#define FLOAT_TABLE_6(of) { .whole = { FLOAT_64(FLOAT_WHOLE, of, 0) } }
+#define FLOAT_TABLE_4(of) { .whole = { FLOAT_16(FLOAT_WHOLE, of, 0), FLOAT_16(FLOAT_WHOLE, of, 0) } }
+
+/* A format; the fields that are constants wherever it stands are known to the inlined functions below. */
+typedef struct float_format {
+    int bits;                /* 8, 6 or 4 */
+    int span;                /* k that share a scale: 16, 32, 64, 128 */
+    bool row;                /* the span is only for summing: the scale is the row's */
+    size_t (*head_bytes)(const lb_quantizer *q, int64_t k); /* of a panel's scales, a multiple of 64 */
+    /* Scales of span `i` for rows 0..15 (half 0) or 16..31. */
+    __m512 (*scale)(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int half);
+} float_format;
+
+LB_INLINE size_t float_run_bytes(const float_format f) { return (size_t)f.bits * 64; } /* of 16 rows */
+LB_INLINE size_t float_panel_bytes(const float_format f, const lb_quantizer *q, int64_t k) {
+    return f.head_bytes(q, k) + (size_t)(lb_act_bf16_padded(k) / 32) * 2 * float_run_bytes(f);
+}
+
+/* The tables in registers. */
+typedef struct float_regs { __m512i low[2], high[2], whole[2]; } float_regs;
+
+LB_INLINE float_regs float_open(const float_format f, const float_table *t) {
+    float_regs r = { 0 };
+    LB_UNROLL for (int i = 0; i < 2; i++) {
+        if (f.bits == 8) r.low[i] = _mm512_loadu_si512(t->low + 64 * i), r.high[i] = _mm512_loadu_si512(t->high + 64 * i);
+        if (f.bits < 8) r.whole[i] = _mm512_loadu_si512(t->whole + (f.bits == 6 ? 32 * i : 0));
+    }
+    return r;
+}
+
+/* Pair vectors that come from one piece of codes, and the vectors in it. */
+LB_INLINE int float_piece_pairs(const float_format f) { return f.bits == 8 ? 2 : f.bits == 6 ? 8 : 4; }
+LB_INLINE int float_piece_vectors(const float_format f) { return f.bits == 6 ? 3 : 1; }
+
+LB_INLINE __m512i float_load(const uint8_t *p, const bool ahead) { return ahead ? lb_load_ahead(p) : _mm512_load_si512(p); }
+
+/* The pair vectors of the piece at `p`. */
+LB_INLINE void float_decode(const float_format f, const float_regs *t, const uint8_t *p, __m512i *w, const bool ahead) {
+    __m512i v = float_load(p, ahead);
+    if (f.bits == 8) {
+        __m512i low = _mm512_permutex2var_epi8(t->low[0], v, t->low[1]);
+        __m512i high = _mm512_permutex2var_epi8(t->high[0], v, t->high[1]);
+        high = _mm512_ternarylogic_epi32(high, v, lb_bytes(0x80), 0xf8); /* high | (v & sign) */
+        w[0] = _mm512_unpacklo_epi8(low, high);
+        w[1] = _mm512_unpackhi_epi8(low, high);
+    } else if (f.bits == 6) {
+        __m512i v1 = float_load(p + 64, ahead), v2 = float_load(p + 128, ahead), code[8];
+        code[0] = v;
+        code[1] = _mm512_srli_epi16(v, 6);
+        code[2] = _mm512_or_si512(_mm512_srli_epi16(v, 12), _mm512_slli_epi16(v1, 4));
+        code[3] = _mm512_srli_epi16(v1, 2);
+        code[4] = _mm512_srli_epi16(v1, 8);
+        code[5] = _mm512_or_si512(_mm512_srli_epi16(v1, 14), _mm512_slli_epi16(v2, 2));
+        code[6] = _mm512_srli_epi16(v2, 4);
+        code[7] = _mm512_srli_epi16(v2, 10);
+        LB_UNROLL for (int i = 0; i < 8; i++) /* looks at six bits of an index */
+            w[i] = _mm512_permutex2var_epi16(t->whole[0], code[i], t->whole[1]);
+    } else {
+        LB_UNROLL for (int i = 0; i < 4; i++) /* looks at five bits of an index; the fifth is the next nibble's */
+            w[i] = _mm512_permutexvar_epi16(_mm512_srli_epi16(v, (unsigned)(4 * i)), t->whole[0]);
+    }
+}
+
+LB_INLINE __m512 float_dot2(__m512 acc, __m512i w, const uint16_t *a) {
+    __asm__("vdpbf16ps %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*(const lb_i32_any *)a));
+    return acc;
+}
+
+LB_INLINE const uint16_t *float_act(const void *act, size_t stride, int64_t k, int c) {
+    return (const uint16_t *)(const void *)((const char *)act + (size_t)c * stride) + k;
+}
+
+/* ---- few columns: every weight byte is read once, codes stay in registers ---- */
+
+/* sum[2][cols] += the products of `pairs` pairs (at most a run) from k on. */
+LB_INLINE void float_few_pairs(const float_format f, const float_regs *t, const uint8_t *from, const void *act,
+                               size_t stride, int64_t k, int pairs, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
+    const int each = float_piece_pairs(f);
+    LB_UNROLL for (int half = 0; half < 2; half++) {
+        const uint8_t *p = from + (size_t)half * float_run_bytes(f);
+        LB_UNROLL for (int i = 0; i < pairs; i += each, p += 64 * float_piece_vectors(f)) {
+            __m512i w[8];
+            float_decode(f, t, p, w, true);
+            LB_UNROLL for (int j = 0; j < each; j++)
+                LB_UNROLL for (int c = 0; c < cols; c++)
+                    sum[half][c] = float_dot2(sum[half][c], w[j], float_act(act, stride, k, c) + 2 * (i + j));
+        }
+    }
+}
+
+/* One span, of which there are `some` k. */
+LB_INLINE void float_few_span(const float_format f, const float_regs *t, const uint8_t *codes, const void *act,
+                              size_t stride, int64_t k, int64_t some, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
+    LB_UNROLL for (int half = 0; half < 2; half++)
+        LB_UNROLL for (int c = 0; c < cols; c++) sum[half][c] = _mm512_setzero_ps();
+    if (f.span < 32) { /* half a run */
+        const uint8_t *run = codes + (size_t)(k / 32) * 2 * float_run_bytes(f) + (size_t)(k % 32 / 16) * float_run_bytes(f) / 2;
+        float_few_pairs(f, t, run, act, stride, k, 8, sum, cols);
+        return;
+    }
+    for (int64_t i = k; i < k + some; i += 32)
+        float_few_pairs(f, t, codes + (size_t)(i / 32) * 2 * float_run_bytes(f), act, stride, i, 16, sum, cols);
+}
+
+LB_INLINE void float_few(const float_format f, const float_table *table, const lb_quantizer *q, const uint8_t *panel,
+                         const void *act, size_t stride, int64_t k, float *out, int64_t out_stride, const int cols) {
+    const float_regs t = float_open(f, table);
+    const uint8_t *codes = panel + f.head_bytes(q, k);
+    int64_t padded = lb_act_bf16_padded(k);
+    __m512 total[2][FLOAT_GEMV_COLS];
+    LB_UNROLL for (int half = 0; half < 2; half++)
+        LB_UNROLL for (int c = 0; c < cols; c++) total[half][c] = _mm512_setzero_ps();
+    for (int64_t i = 0; i * f.span < padded; i++) {
+        __m512 sum[2][FLOAT_GEMV_COLS];
+        int64_t at = i * f.span, some = padded - at < f.span ? padded - at : f.span;
+        float_few_span(f, &t, codes, act, stride, at, some, sum, cols);
+        LB_UNROLL for (int half = 0; half < 2; half++) {
+            __m512 scale = f.scale(q, panel, k, i, half);
+            LB_UNROLL for (int c = 0; c < cols; c++) total[half][c] = _mm512_fmadd_ps(sum[half][c], scale, total[half][c]);
+        }
+    }
+    LB_UNROLL for (int half = 0; half < 2; half++)
+        LB_UNROLL for (int c = 0; c < cols; c++) _mm512_storeu_ps(out + c * out_stride + 16 * half, total[half][c]);
+}
+
+/* ---- many columns: 32 x 256 are expanded to bf16 in L1 once and meet all of them ---- */
+
+/* acc[col][32] += for each span its sums times its two vectors of scales; a span is `steps` times 8 k. */
+#define FLOAT_TILE(n)                                                                                                \
+    static __attribute__((noinline)) void float_tile_##n(const void *w, const uint16_t *a, size_t s, int64_t spans,  \
+                                                         int64_t steps, const float *scales, float *acc) {           \
+        const char *b = (const char *)a + 3 * s, *c = (const char *)a + 6 * s, *d = (const char *)a + 9 * s;         \
+        int64_t i;                                                                                                   \
+        __asm__ volatile("2:\n\t" T32_##n(T32_ZERO, ) "mov %[steps], %[i]\n\t.p2align 5\n"                           \
+                         "1:\n\t" T32_FOUR_STEPS(n, "vdpbf16ps") "dec %[i]\n\tjnz 1b\n\t"                            \
+                         "vmovaps (%[scales]), %%zmm30\n\tvmovaps 64(%[scales]), %%zmm31\n\t" T32_##n(T32_ADD, )     \
+                         "add $128, %[scales]\n\tdec %[spans]\n\tjnz 2b\n\t"                                         \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [i] "=&r"(i),            \
+                           [spans] "+r"(spans), [scales] "+r"(scales)                                                \
+                         : [s] "r"(s), [steps] "r"(steps), [acc] "r"(acc)                                            \
+                         : T32_CLOBBERS);                                                                            \
+    }
+T32_EACH(FLOAT_TILE)
+typedef void (*float_tile_fn)(const void *, const uint16_t *, size_t, int64_t, int64_t, const float *, float *);
+static const float_tile_fn float_tiles[] = { NULL, float_tile_1, float_tile_2, float_tile_3, float_tile_4, float_tile_5,
+                                             float_tile_6, float_tile_7, float_tile_8, float_tile_9, float_tile_10,
+                                             float_tile_11, float_tile_12 };
+
+/* What the tiles read: pairs of pair vectors (rows 0..15, rows 16..31), scales of spans the same. */
+typedef struct float_expanded {
+    __m512i w[FLOAT_CHUNK / 2][2];
+    __m512 scale[FLOAT_CHUNK / 16][2];
+} float_expanded;
+
+LB_INLINE void float_expand(const float_format f, const float_regs *t, const lb_quantizer *q, const uint8_t *panel,
+                            int64_t k, int64_t at, int64_t some, float_expanded *e) {
+    const int each = float_piece_pairs(f);
+    const uint8_t *p = panel + f.head_bytes(q, k) + (size_t)(at / 32) * 2 * float_run_bytes(f);
+    for (int64_t run = 0; run < some / 32; run++)
+        LB_UNROLL for (int half = 0; half < 2; half++)
+            LB_UNROLL for (int i = 0; i < 16; i += each, p += 64 * float_piece_vectors(f)) {
+                __m512i w[8];
+                float_decode(f, t, p, w, false);
+                LB_UNROLL for (int j = 0; j < each; j++) e->w[16 * run + i + j][half] = w[j];
+            }
+    for (int64_t i = 0; i * f.span < some; i++)
+        LB_UNROLL for (int half = 0; half < 2; half++) e->scale[i][half] = f.scale(q, panel, k, at / f.span + i, half);
+}
+
+/* The chunk's products with `cols` columns; the last span may be short. */
+static inline void float_meet(int span, const float_expanded *e, const void *act, size_t stride, int64_t at, int64_t some,
+                              int cols, float *acc) {
+    int64_t whole = some / span, rest = some % span;
+    const uint16_t *a = float_act(act, stride, at, 0);
+    const float *scales = (const float *)(const void *)e->scale;
+    if (whole) float_tiles[cols](e->w, a, stride, whole, span / 8, scales, acc);
+    if (rest) float_tiles[cols](e->w[whole * span / 2], a + whole * span, stride, 1, rest / 8, scales + 32 * whole, acc);
+}
+
+/* Columns in tiles of equal size, so that none is left with a thin one. What is expanded next is prefetched between the
+ * tiles: all at once would fill the core's miss queue and stall it. */
+LB_INLINE void float_many(const float_format f, const float_table *table, const lb_quantizer *q, const uint8_t *panel,
+                          const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
+    const float_regs t = float_open(f, table);
+    int64_t padded = lb_act_bf16_padded(k);
+    float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float_expanded e;
+    memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
+    int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
+    for (int64_t at = 0; at < padded; at += FLOAT_CHUNK) {
+        int64_t some = padded - at < FLOAT_CHUNK ? padded - at : FLOAT_CHUNK;
+        float_expand(f, &t, q, panel, k, at, some, &e);
+        const char *next = (const char *)panel + f.head_bytes(q, k) + (size_t)((at + some) / 32) * 2 * float_run_bytes(f);
+        int lines = FLOAT_CHUNK / 32 * 2 * f.bits;
+        for (int i = 0; i < count; i++) {
+            int c0 = cols * i / count, c1 = cols * (i + 1) / count;
+            for (int l = lines * i / count; l < lines * (i + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
+            float_meet(f.span, &e, (const char *)act + (size_t)c0 * stride, stride, at, some, c1 - c0, acc + FLOAT_ROWS * c0);
+        }
+    }
+    for (int c = 0; c < cols; c++) memcpy(out + c * out_stride, acc + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
+}
+
+LB_INLINE void float_run(const float_format f, const float_table *table, const lb_quantizer *q, const void *panel,
+                         const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
+    switch (cols) {
+    case 1: float_few(f, table, q, panel, act, stride, k, out, out_stride, 1); break;
+    case 2: float_few(f, table, q, panel, act, stride, k, out, out_stride, 2); break;
+    case 3: float_few(f, table, q, panel, act, stride, k, out, out_stride, 3); break;
+    case 4: float_few(f, table, q, panel, act, stride, k, out, out_stride, 4); break;
+    default: float_many(f, table, q, panel, act, stride, k, cols, out, out_stride);
+    }
+}
+
+/* ---- scales ---- */
+
+/* A row's: 32 f32 at the head. */
+static inline size_t float_row_head(const lb_quantizer *q, int64_t k) {
+    (void)q, (void)k;
+    return FLOAT_ROWS * sizeof(float);
+}
+LB_INLINE __m512 float_row_scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int half) {
+    (void)q, (void)k, (void)i;
+    return _mm512_load_ps((const float *)(const void *)panel + 16 * half);
+}
+
+/* Power-of-two scales of spans of 32: 32 bytes a span at the head. 2^-127 is subnormal. */
+static inline size_t float_e8m0_head(const lb_quantizer *q, int64_t k) {
+    (void)q;
+    return ((size_t)(k / 32) * FLOAT_ROWS + 63) / 64 * 64;
+}
+LB_INLINE __m512 float_e8m0_scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int half) {
+    (void)q, (void)k;
+    const uint8_t *p = panel + FLOAT_ROWS * i + 16 * half;
+    if (half == 0) _mm_prefetch((const char *)p + 1024, _MM_HINT_T0);
+    __m512i e = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)(const void *)p));
+    return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_slli_epi32(e, 23), _mm512_set1_epi32(0x00400000)));
+}
+
+/* ---- packing ---- */
+
+/* Row r's 32 codes of a run to their lanes; `run` is the codes of 16 rows. */
+static inline void float_pack_run(const int bits, const uint8_t codes[32], int r, uint8_t *run) {
+    if (bits == 8) {
+        for (int p = 0; p < 16; p++)
+            for (int j = 0; j < 2; j++) run[p / 2 * 64 + r / 4 * 16 + p % 2 * 8 + r % 4 * 2 + j] = codes[2 * p + j];
+    } else if (bits == 6) {
+        for (int h = 0; h < 2; h++)
+            for (int j = 0; j < 2; j++) {
+                uint64_t word = 0;
+                for (int p = 0; p < 8; p++) word |= (uint64_t)codes[16 * h + 2 * p + j] << (6 * p);
+                for (int v = 0; v < 3; v++) {
+                    uint16_t piece = (uint16_t)(word >> (16 * v));
+                    memcpy(run + (3 * h + v) * 64 + 4 * r + 2 * j, &piece, 2);
+                }
+            }
+    } else {
+        for (int i = 0; i < 4; i++)
+            for (int j = 0; j < 2; j++) {
+                uint16_t word = 0;
+                for (int p = 0; p < 4; p++) word = (uint16_t)(word | codes[8 * i + 2 * p + j] << (4 * p));
+                memcpy(run + i * 64 + 4 * r + 2 * j, &word, 2);
+            }
+    }
+}
+
+/* Codes [at, at + 32) of a row of a native matrix, a byte each; those behind K are left alone. */
+typedef void (*float_unpack)(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
+                             uint8_t codes[32]);
+/* Its scales to the lanes of row r of the panel's head. */
+typedef void (*float_put_scales)(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
+                                 uint8_t *panel);
+
+/* Missing rows are zero. */
+static inline void float_repack(const float_format f, float_unpack unpack, float_put_scales put_scales,
+                                const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0,
+                                int64_t row1, void *dst) {
+    size_t bytes = float_panel_bytes(f, q, k), head = f.head_bytes(q, k);
+    for (int64_t row = row0; row < row1; row += FLOAT_ROWS) {
+        uint8_t *panel = (uint8_t *)dst + (size_t)(row / FLOAT_ROWS) * bytes;
+        memset(panel, 0, bytes);
+        for (int r = 0; r < FLOAT_ROWS && row + r < n; r++) {
+            put_scales(q, native, n, k, row + r, r, panel);
+            for (int64_t at = 0; at < k; at += 32) {
+                uint8_t codes[32] = { 0 };
+                unpack(q, native, n, k, row + r, at, codes);
+                float_pack_run(f.bits, codes, r % 16, panel + head + (size_t)(at / 32 * 2 + r / 16) * float_run_bytes(f));
+            }
+        }
+    }
+}
+
+/* Where a plane stands behind the `bytes` of the first. */
+static inline size_t float_plane_at(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* Four 6-bit codes in three bytes, row after row. */
+static inline void float_unpack_6bit(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
+    const uint8_t *p = (const uint8_t *)native + (row * k + at) / 4 * 3;
+    for (int i = 0; i < 32 && at + i < k; i++) {
+        int bit = 6 * (i % 4);
+        uint32_t v = (uint32_t)p[i / 4 * 3] | (uint32_t)p[i / 4 * 3 + 1] << 8 | (uint32_t)p[i / 4 * 3 + 2] << 16;
+        codes[i] = (uint8_t)(v >> bit & 63);
+    }
+}
+/* A byte each. */
+static inline void float_unpack_8bit(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
+    memcpy(codes, (const uint8_t *)native + row * k + at, (size_t)(k - at < 32 ? k - at : 32));
+}
+/* Two in a byte, the first in the high nibble. */
+static inline void float_unpack_nibbles(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
+    const uint8_t *p = (const uint8_t *)native + (row * k + at) / 2;
+    for (int i = 0; i < 32 && at + i < k; i++) codes[i] = (uint8_t)(i % 2 ? p[i / 2] & 15 : p[i / 2] >> 4);
+}
+
+/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(). */
+#define LB_ROWS32_PANEL(prepare, bytes, kind)                                                                        \
+    static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {                                          \
+        return (size_t)((n + 31) / 32) * panel_bytes(q, k);                                                          \
+    }                                                                                                                \
+    static const lb_layout layout = {                                                                                \
+        .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                             \
+    };                                                                                                               \
+    static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run,                       \
+                                        .panel_bytes = panel_bytes, .act_prepare = prepare, .act_bytes = bytes,      \
+                                        .act_kind = kind };                                                          \
+    LB_GEMM_PANEL(panel_ops)
+
+/* The functions of a file from FORMAT, TABLE (of q, a pointer), unpack() and put_scales(). */
+#define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
+    static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
+                    float *out, int64_t out_stride) {                                                                \
+        float_run(FORMAT, TABLE(q), q, panel, act, stride, k, cols, out, out_stride);                                  \
+    }                                                                                                                \
+    static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }          \
+    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
+                       void *dst) {                                                                                  \
+        float_repack(FORMAT, unpack, put_scales, q, native, n, k, row0, row1, dst);                                  \
+    }                                                                                                                \
+    LB_ROWS32_PANEL(prepare, bytes, kind)
+
+/* The descriptor, but for name, format, about and activations. */
+#define LB_FLOAT_KERNEL                                                                                              \
+    .op = "gemm", .device = "cpu", .source = "luabench", .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16, .layout = &layout, \
+    .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-10,                                               \
+    .tolerance_why = "codes are exact in bf16 and products of bf16 in f32; vdpbf16ps rounds each sum of two products " \
+                     "and flushes subnormals: NMSE of about 1e-13, more where sums cancel",                          \
+    .priority = 20, .panel = &panel_ops, .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes,         \
+    .launch = launch

@@ -1,0 +1,53 @@
+/* tile32.h: pieces of inner loops over 32 rows by up to 12 columns, in assembly: one broadcast of an activation dword
+ * serves two products, so that loads are fewer than products; gcc 12 spills such loops' addresses and sums.
+ *
+ * In a tile of n columns the sums of column c are zmm c (rows 0..15) and zmm 12 + c (rows 16..31); zmm 24..29 are for
+ * broadcasts, 30 and 31 for weights. Every third column has a pointer (a, b, c, d), the two after it are reached by the
+ * stride s as an index. acc is [column][32] floats. X(low, high, temp, address, acc offset, ...) is a string. */
+#pragma once
+#include <stdint.h>
+
+enum { TILE32_COLS = 12 };
+
+#define T32_1(X, ...) X(0, 12, 24, "(%[a])", 0, __VA_ARGS__)
+#define T32_2(X, ...) T32_1(X, __VA_ARGS__) X(1, 13, 25, "(%[a],%[s])", 128, __VA_ARGS__)
+#define T32_3(X, ...) T32_2(X, __VA_ARGS__) X(2, 14, 26, "(%[a],%[s],2)", 256, __VA_ARGS__)
+#define T32_4(X, ...) T32_3(X, __VA_ARGS__) X(3, 15, 27, "(%[b])", 384, __VA_ARGS__)
+#define T32_5(X, ...) T32_4(X, __VA_ARGS__) X(4, 16, 28, "(%[b],%[s])", 512, __VA_ARGS__)
+#define T32_6(X, ...) T32_5(X, __VA_ARGS__) X(5, 17, 29, "(%[b],%[s],2)", 640, __VA_ARGS__)
+#define T32_7(X, ...) T32_6(X, __VA_ARGS__) X(6, 18, 24, "(%[c])", 768, __VA_ARGS__)
+#define T32_8(X, ...) T32_7(X, __VA_ARGS__) X(7, 19, 25, "(%[c],%[s])", 896, __VA_ARGS__)
+#define T32_9(X, ...) T32_8(X, __VA_ARGS__) X(8, 20, 26, "(%[c],%[s],2)", 1024, __VA_ARGS__)
+#define T32_10(X, ...) T32_9(X, __VA_ARGS__) X(9, 21, 27, "(%[d])", 1152, __VA_ARGS__)
+#define T32_11(X, ...) T32_10(X, __VA_ARGS__) X(10, 22, 28, "(%[d],%[s])", 1280, __VA_ARGS__)
+#define T32_12(X, ...) T32_11(X, __VA_ARGS__) X(11, 23, 29, "(%[d],%[s],2)", 1408, __VA_ARGS__)
+
+/* Sums to zero. */
+#define T32_ZERO(low, high, temp, address, at, ...)                                                                  \
+    "vpxord %%zmm" #low ", %%zmm" #low ", %%zmm" #low "\n\tvpxord %%zmm" #high ", %%zmm" #high ", %%zmm" #high "\n\t"
+/* Sums to the dword `from` bytes on in each column. */
+#define T32_START(low, high, temp, address, at, from)                                                                \
+    "vpbroadcastd " #from address ", %%zmm" #low "\n\tvmovdqa64 %%zmm" #low ", %%zmm" #high "\n\t"
+/* Both sums += the weights times the dword `off` bytes on in each column. */
+#define T32_DOT(low, high, temp, address, at, op, off)                                                               \
+    "vpbroadcastd " #off address ", %%zmm" #temp "\n\t"                                                              \
+    op " %%zmm" #temp ", %%zmm30, %%zmm" #low "\n\t" op " %%zmm" #temp ", %%zmm31, %%zmm" #high "\n\t"
+/* acc = sums * zmm30, zmm31 + acc. */
+#define T32_ADD(low, high, temp, address, at, ...)                                                                   \
+    "vfmadd213ps " #at "(%[acc]), %%zmm30, %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"              \
+    "vfmadd213ps 64+" #at "(%[acc]), %%zmm31, %%zmm" #high "\n\tvmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
+
+/* Two vectors of weights, and their products with the dword at `off`. */
+#define T32_STEP(n, op, w_at, off)                                                                                   \
+    "vmovdqa64 " #w_at "(%[w]), %%zmm30\n\tvmovdqa64 64+" #w_at "(%[w]), %%zmm31\n\t" T32_##n(T32_DOT, op, off)
+/* Four of them, 16 bytes of each column, and on. */
+#define T32_FOUR_STEPS(n, op)                                                                                        \
+    T32_STEP(n, op, 0, 0) T32_STEP(n, op, 128, 4) T32_STEP(n, op, 256, 8) T32_STEP(n, op, 384, 12)                   \
+    "add $512, %[w]\n\tadd $16, %[a]\n\tadd $16, %[b]\n\tadd $16, %[c]\n\tadd $16, %[d]\n\t"
+
+#define T32_CLOBBERS                                                                                                 \
+    "memory", "cc", "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", "zmm7", "zmm8", "zmm9", "zmm10", "zmm11", \
+        "zmm12", "zmm13", "zmm14", "zmm15", "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23",  \
+        "zmm24", "zmm25", "zmm26", "zmm27", "zmm28", "zmm29", "zmm30", "zmm31"
+
+#define T32_EACH(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
