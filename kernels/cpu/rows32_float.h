@@ -11,9 +11,7 @@
  * f32, in the order of K. No step depends on the number of columns, so a row's result has the same bits in every batch. */
 #pragma once
 #include "act_bf16_avx512.h"
-#include "gemm_panel.h"
-#include "rows16.h"
-#include "tile32.h"
+#include "rows32.h"
 
 enum { FLOAT_ROWS = 32, FLOAT_CHUNK = 256, FLOAT_GEMV_COLS = 4 };
 
@@ -358,19 +356,6 @@ static inline void float_unpack_nibbles(const void *native, int64_t k, int64_t r
     for (int i = 0; i < 32 && at + i < k; i++) codes[i] = (uint8_t)(i % 2 ? p[i / 2] & 15 : p[i / 2] >> 4);
 }
 
-/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(). */
-#define LB_ROWS32_PANEL(prepare, bytes, kind)                                                                        \
-    static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {                                          \
-        return (size_t)((n + 31) / 32) * panel_bytes(q, k);                                                          \
-    }                                                                                                                \
-    static const lb_layout layout = {                                                                                \
-        .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                             \
-    };                                                                                                               \
-    static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run,                       \
-                                        .panel_bytes = panel_bytes, .act_prepare = prepare, .act_bytes = bytes,      \
-                                        .act_kind = kind };                                                          \
-    LB_GEMM_PANEL(panel_ops)
-
 /* The functions of a file from FORMAT, TABLE (of q, a pointer), unpack() and put_scales(). */
 #define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
     static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
@@ -386,9 +371,7 @@ static inline void float_unpack_nibbles(const void *native, int64_t k, int64_t r
 
 /* The descriptor, but for name, format, about and activations. */
 #define LB_FLOAT_KERNEL                                                                                              \
-    .op = "gemm", .device = "cpu", .source = "luabench", .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16, .layout = &layout, \
-    .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-10,                                               \
+    LB_ROWS32_KERNEL, .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VBMI, .acc = LB_ACC_F32,             \
+    .compute = LB_COMPUTE_BF16, .tolerance = 1e-10,                                                                  \
     .tolerance_why = "codes are exact in bf16 and products of bf16 in f32; vdpbf16ps rounds each sum of two products " \
-                     "and flushes subnormals: NMSE of about 1e-13, more where sums cancel",                          \
-    .priority = 20, .panel = &panel_ops, .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes,         \
-    .launch = launch
+                     "and flushes subnormals: NMSE of about 1e-13, more where sums cancel"

@@ -3,39 +3,61 @@
  *
  * In a tile of n columns the sums of column c are zmm c (rows 0..15) and zmm 12 + c (rows 16..31); zmm 24..29 are for
  * broadcasts, 30 and 31 for weights. Every third column has a pointer (a, b, c, d), the two after it are reached by the
- * stride s as an index. acc is [column][32] floats. X(low, high, temp, address, acc offset, ...) is a string. */
+ * stride s as an index. acc is [column][32] floats. X(low, high, temp, other temp, address, acc offset, ...) is a string. */
 #pragma once
 #include <stdint.h>
 
 enum { TILE32_COLS = 12 };
 
-#define T32_1(X, ...) X(0, 12, 24, "(%[a])", 0, __VA_ARGS__)
-#define T32_2(X, ...) T32_1(X, __VA_ARGS__) X(1, 13, 25, "(%[a],%[s])", 128, __VA_ARGS__)
-#define T32_3(X, ...) T32_2(X, __VA_ARGS__) X(2, 14, 26, "(%[a],%[s],2)", 256, __VA_ARGS__)
-#define T32_4(X, ...) T32_3(X, __VA_ARGS__) X(3, 15, 27, "(%[b])", 384, __VA_ARGS__)
-#define T32_5(X, ...) T32_4(X, __VA_ARGS__) X(4, 16, 28, "(%[b],%[s])", 512, __VA_ARGS__)
-#define T32_6(X, ...) T32_5(X, __VA_ARGS__) X(5, 17, 29, "(%[b],%[s],2)", 640, __VA_ARGS__)
-#define T32_7(X, ...) T32_6(X, __VA_ARGS__) X(6, 18, 24, "(%[c])", 768, __VA_ARGS__)
-#define T32_8(X, ...) T32_7(X, __VA_ARGS__) X(7, 19, 25, "(%[c],%[s])", 896, __VA_ARGS__)
-#define T32_9(X, ...) T32_8(X, __VA_ARGS__) X(8, 20, 26, "(%[c],%[s],2)", 1024, __VA_ARGS__)
-#define T32_10(X, ...) T32_9(X, __VA_ARGS__) X(9, 21, 27, "(%[d])", 1152, __VA_ARGS__)
-#define T32_11(X, ...) T32_10(X, __VA_ARGS__) X(10, 22, 28, "(%[d],%[s])", 1280, __VA_ARGS__)
-#define T32_12(X, ...) T32_11(X, __VA_ARGS__) X(11, 23, 29, "(%[d],%[s],2)", 1408, __VA_ARGS__)
+#define T32_1(X, ...) X(0, 12, 24, 27, "(%[a])", 0, __VA_ARGS__)
+#define T32_2(X, ...) T32_1(X, __VA_ARGS__) X(1, 13, 25, 28, "(%[a],%[s])", 128, __VA_ARGS__)
+#define T32_3(X, ...) T32_2(X, __VA_ARGS__) X(2, 14, 26, 29, "(%[a],%[s],2)", 256, __VA_ARGS__)
+#define T32_4(X, ...) T32_3(X, __VA_ARGS__) X(3, 15, 27, 24, "(%[b])", 384, __VA_ARGS__)
+#define T32_5(X, ...) T32_4(X, __VA_ARGS__) X(4, 16, 28, 25, "(%[b],%[s])", 512, __VA_ARGS__)
+#define T32_6(X, ...) T32_5(X, __VA_ARGS__) X(5, 17, 29, 26, "(%[b],%[s],2)", 640, __VA_ARGS__)
+#define T32_7(X, ...) T32_6(X, __VA_ARGS__) X(6, 18, 24, 27, "(%[c])", 768, __VA_ARGS__)
+#define T32_8(X, ...) T32_7(X, __VA_ARGS__) X(7, 19, 25, 28, "(%[c],%[s])", 896, __VA_ARGS__)
+#define T32_9(X, ...) T32_8(X, __VA_ARGS__) X(8, 20, 26, 29, "(%[c],%[s],2)", 1024, __VA_ARGS__)
+#define T32_10(X, ...) T32_9(X, __VA_ARGS__) X(9, 21, 27, 24, "(%[d])", 1152, __VA_ARGS__)
+#define T32_11(X, ...) T32_10(X, __VA_ARGS__) X(10, 22, 28, 25, "(%[d],%[s])", 1280, __VA_ARGS__)
+#define T32_12(X, ...) T32_11(X, __VA_ARGS__) X(11, 23, 29, 26, "(%[d],%[s],2)", 1408, __VA_ARGS__)
 
 /* Sums to zero. */
-#define T32_ZERO(low, high, temp, address, at, ...)                                                                  \
+#define T32_ZERO(low, high, temp, other, address, at, ...)                                                                  \
     "vpxord %%zmm" #low ", %%zmm" #low ", %%zmm" #low "\n\tvpxord %%zmm" #high ", %%zmm" #high ", %%zmm" #high "\n\t"
 /* Sums to the dword `from` bytes on in each column. */
-#define T32_START(low, high, temp, address, at, from)                                                                \
+#define T32_START(low, high, temp, other, address, at, from)                                                                \
     "vpbroadcastd " #from address ", %%zmm" #low "\n\tvmovdqa64 %%zmm" #low ", %%zmm" #high "\n\t"
 /* Both sums += the weights times the dword `off` bytes on in each column. */
-#define T32_DOT(low, high, temp, address, at, op, off)                                                               \
+#define T32_DOT(low, high, temp, other, address, at, op, off)                                                               \
     "vpbroadcastd " #off address ", %%zmm" #temp "\n\t"                                                              \
     op " %%zmm" #temp ", %%zmm30, %%zmm" #low "\n\t" op " %%zmm" #temp ", %%zmm31, %%zmm" #high "\n\t"
 /* acc = sums * zmm30, zmm31 + acc. */
-#define T32_ADD(low, high, temp, address, at, ...)                                                                   \
+#define T32_ADD(low, high, temp, other, address, at, ...)                                                                   \
     "vfmadd213ps " #at "(%[acc]), %%zmm30, %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"              \
     "vfmadd213ps 64+" #at "(%[acc]), %%zmm31, %%zmm" #high "\n\tvmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
+
+/* Integer sums to floats, times the scales in zmm30 and zmm31 times the float `d` bytes on in each column, onto acc. */
+#define T32_ADD_SCALED(low, high, temp, other, address, at, d)                                                       \
+    "vcvtdq2ps %%zmm" #low ", %%zmm" #low "\n\tvcvtdq2ps %%zmm" #high ", %%zmm" #high "\n\t"                         \
+    "vmulps " #d address "%{1to16%}, %%zmm30, %%zmm" #temp "\n\t"                                                   \
+    "vmulps " #d address "%{1to16%}, %%zmm31, %%zmm" #other "\n\t"                                                  \
+    "vfmadd213ps " #at "(%[acc]), %%zmm" #temp ", %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"      \
+    "vfmadd213ps 64+" #at "(%[acc]), %%zmm" #other ", %%zmm" #high "\n\t"                                           \
+    "vmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
+/* The same with minima behind the scales (at 128 and 192) that meet the float `sum` bytes on:
+ * acc += (sums * scale + minimum * sum) * d. */
+#define T32_ADD_SCALED_MIN(low, high, temp, other, address, at, d, sum)                                              \
+    "vbroadcastss " #sum address ", %%zmm" #temp "\n\t"                                                             \
+    "vcvtdq2ps %%zmm" #low ", %%zmm" #low "\n\tvcvtdq2ps %%zmm" #high ", %%zmm" #high "\n\t"                         \
+    "vmulps 128(%[scales]), %%zmm" #temp ", %%zmm" #other "\n\t"                                                    \
+    "vmulps 192(%[scales]), %%zmm" #temp ", %%zmm" #temp "\n\t"                                                     \
+    "vfmadd213ps %%zmm" #other ", %%zmm30, %%zmm" #low "\n\t"                                                       \
+    "vfmadd213ps %%zmm" #temp ", %%zmm31, %%zmm" #high "\n\t"                                                       \
+    "vbroadcastss " #d address ", %%zmm" #temp "\n\t"                                                               \
+    "vfmadd213ps " #at "(%[acc]), %%zmm" #temp ", %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"      \
+    "vfmadd213ps 64+" #at "(%[acc]), %%zmm" #temp ", %%zmm" #high "\n\t"                                            \
+    "vmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
 
 /* Two vectors of weights, and their products with the dword at `off`. */
 #define T32_STEP(n, op, w_at, off)                                                                                   \

@@ -1,0 +1,21 @@
+/* rows32.h: what all kernels over panels of 32 rows share with one another: the layout's descriptor and the kernel's. */
+#pragma once
+#include "gemm_panel.h"
+#include "rows16.h"
+#include "tile32.h"
+
+/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(). */
+#define LB_ROWS32_PANEL(prepare, bytes, kind)                                                                        \
+    static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {                                          \
+        return (size_t)((n + 31) / 32) * panel_bytes(q, k);                                                          \
+    }                                                                                                                \
+    static const lb_layout layout = {                                                                                \
+        .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                             \
+    };                                                                                                               \
+    static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run,                       \
+                                        .panel_bytes = panel_bytes, .act_prepare = prepare, .act_bytes = bytes,      \
+                                        .act_kind = kind };                                                          \
+    LB_GEMM_PANEL(panel_ops)
+
+/* The fields of a descriptor that follow from it. */
+#define LB_ROWS32_KERNEL LB_ROWS16_KERNEL
