@@ -22,7 +22,7 @@
 #define LB_GEMM_PANEL_GEMV_ROWS 4
 /* lb_panel.rows and .max_cols may not exceed these (stack buffers of the drivers). */
 #define LB_PANEL_MAX_ROWS 32
-#define LB_PANEL_MAX_COLS 64
+#define LB_PANEL_MAX_COLS 256
 
 /* 1 or 2, by M. */
 int lb_gemm_panel_phases(const lb_args *a);

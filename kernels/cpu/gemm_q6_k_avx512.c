@@ -1,4 +1,4 @@
-/* gemm_q6_k_avx512.c: gemm over q6_k weights in rows16 panels: w = d * sc * (q - 32), 6-bit q, int8 sc, sub-blocks
+/* gemm_q6_k_avx512.c: gemm over q6_k weights in panels of two times 16 rows: w = d * sc * (q - 32), 6-bit q, int8 sc, sub-blocks
  * of 16.
  *
  * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (3328 bytes; with its d as large as native): 3 vectors a
@@ -61,6 +61,6 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 const lb_kernel lb_kernel_gemm_q6_k_avx512 = {
     .name = "gemm.q6_k.avx512",
     .format = "q6_k",
-    .about = "rows16 panels; vpdpbusd per sub-block of 16, its int8 scale applied in int32, f32 once per 256",
+    .about = "panels of 32 rows; vpdpbusd per sub-block of 16, its int8 scale applied in int32, f32 once per 256",
     ROWS16_KERNEL,
 };

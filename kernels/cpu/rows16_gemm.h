@@ -1,4 +1,4 @@
-/* rows16_gemm.h: the lb_panel.run of a K-quant in the rows16 layout; a template, included once by each format's file.
+/* rows16_gemm.h: the lb_panel.run of a K-quant in panels of two times 16 rows (rows16.h); a template, included once by each format's file.
  *
  * The format defines before the #include:
  *   SUBS                sub-blocks of 256 with a scale each: 8 or 16
@@ -28,11 +28,12 @@
 #include "gemm_panel.h"
 #include "rows16.h"
 
-enum { SUB_VECTORS = 64 / SUBS, MOST_COLS = 16, TILE_COLS = FOLDED ? 16 : 12,
-       FEW_MOST = 8, /* up to here decoding in registers is the faster way (measured) */
+enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_ROWS,
+       TILE_COLS = FOLDED ? 12 : 6, /* with two vectors of rows: as many sums as the registers hold */
+       FEW_MOST = SUBS == 16 ? 5 : 8, /* up to here decoding in registers is the faster way (measured) */
        AHEAD_BYTES = 8192 };
 
-/* Prefetches step i of `steps` of what stands AHEAD_BYTES behind the block: in the order of addresses, whatever
+/* Prefetches step i of `steps` of what stands AHEAD_BYTES behind a block: in the order of addresses, whatever
  * the order of the loads, which is what the memory and its hardware prefetchers are fastest with. */
 LB_INLINE void ahead(const uint8_t *block, int i, int steps) {
     const int lines = (int)(SHAPE.block_bytes / 64);
@@ -59,6 +60,7 @@ LB_INLINE const lb_act_q8_256 *act_block(const void *act, size_t stride, int64_t
 
 /* A loop over the columns, unrolled: `cols` is a constant wherever it stands. */
 #define EACH_FEW LB_UNROLL for (int c = 0; c < cols; c++)
+#define EACH_HALF LB_UNROLL for (int h = 0; h < HALVES; h++)
 
 #if PAIRED
 /* A pair's sums, below 2^15 each, become two int16 and meet their scales in one vpdpwssd. Codes are masked, not
@@ -118,29 +120,33 @@ LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void
 
 LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out, int64_t out_stride,
                    const int cols) {
-    const uint8_t *block = panel + lb_rows16_head_bytes(SHAPE, k);
-    __m512 acc[FEW_MOST];
-    EACH_FEW acc[c] = _mm512_setzero_ps();
-    for (int64_t b = 0; b < k / 256; b++, block += SHAPE.block_bytes) {
+    __m512 acc[FEW_MOST][HALVES];
+    EACH_FEW EACH_HALF acc[c][h] = _mm512_setzero_ps();
+    for (int64_t b = 0; b < k / 256; b++) EACH_HALF {
         block_regs regs;
-        open_block(block, panel + 32 * b, &regs);
+        const uint8_t *block = panel + lb_rows32_block_at(SHAPE, k, b, h);
+        open_block(block, panel + lb_rows32_head_at(SHAPE, k, b, h), &regs);
         __m512i sum[FEW_MOST], minsum[FEW_MOST];
         few_sums(block, &regs, act, stride, b, sum, minsum, cols);
-        EACH_FEW acc[c] = add_block(acc[c], sum[c], minsum[c], regs.d, regs.dmin, act_block(act, stride, b, c)->d);
+        EACH_FEW acc[c][h] = add_block(acc[c][h], sum[c], minsum[c], regs.d, regs.dmin, act_block(act, stride, b, c)->d);
     }
-    EACH_FEW _mm512_storeu_ps(out + c * out_stride, acc[c]);
+    EACH_FEW EACH_HALF _mm512_storeu_ps(out + c * out_stride + 16 * h, acc[c][h]);
 }
 
-/* ---- many columns: a block of 16 x 256 is expanded to bytes in L1 once and meets all of them ---- */
+/* ---- many columns: 32 x 256 are expanded to bytes in L1 once and meet all of them ----
+ *
+ * A tile is two vectors of rows times 6 or 12 columns: an activation is broadcast to a register once for both, which
+ * leaves the load ports idle enough for the multipliers to be the limit. */
 
 typedef struct expanded {
-    __m512i w[64];
-    __m512i scale[SUBS];
-    __m512i pair[PAIRS ? PAIRS : 1];
-    __m512 d, dmin;
+    __m512i w[64][HALVES];
+    __m512i scale[SUBS][HALVES];
+    __m512i pair[PAIRS ? PAIRS : 1][HALVES];
+    __m512 d[HALVES], dmin[HALVES];
 } expanded;
 
-static inline void expand(const uint8_t *block, const uint8_t *head, expanded *e) {
+/* Rows 16 h .. 16 h + 15. */
+LB_INLINE void expand(const uint8_t *block, const uint8_t *head, int h, expanded *e) {
     block_regs regs;
     open_block(block, head, &regs);
     LB_UNROLL for (int s = 0; s < SUBS; s++) {
@@ -150,114 +156,104 @@ static inline void expand(const uint8_t *block, const uint8_t *head, expanded *e
         folded_codes(block, &regs, s, w);
 #else
         sub_codes(block, s, w);
-        e->scale[s] = sub_scale(&regs, s);
+        e->scale[s][h] = sub_scale(&regs, s);
 #endif
-        LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++) e->w[s * SUB_VECTORS + j] = w[j];
+        LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++) e->w[s * SUB_VECTORS + j][h] = w[j];
     }
 #if PAIRS
-    LB_UNROLL for (int i = 0; i < PAIRS; i++) e->pair[i] = min_pair(&regs, i);
+    LB_UNROLL for (int i = 0; i < PAIRS; i++) e->pair[i][h] = min_pair(&regs, i);
 #endif
-    e->d = regs.d;
-    e->dmin = regs.dmin;
+    e->d[h] = regs.d;
+    e->dmin[h] = regs.dmin;
 }
 
-/* Twelve or sixteen columns have more addresses than there are registers, and gcc spills them into the load ports
- * that the inner loop lives on. So every third column has a pointer, the two after it are reached by the stride as an
- * index, and the instructions are written with that address. `off` is a literal. */
-#define AT_0(off) #off "(%2)"
-#define AT_1(off) #off "(%2,%3)"
-#define AT_2(off) #off "(%2,%3,2)"
-#define COLUMN_OP(op, acc, w, p, address)                                                                            \
-    __asm__(op " " address "%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "r"(p), "r"(stride), "m"(*(const char (*)[])(p)))
-/* acc = the broadcast dword: an addition, because vpbroadcastd takes a slot of the multipliers on Zen 5. */
-#define COLUMN_LOAD(acc, p, address)                                                                                 \
-    __asm__("vpaddd " address "%{1to16%}, %1, %0"                                                                    \
-            : "=v"(acc) : "v"(_mm512_setzero_si512()), "r"(p), "r"(stride), "m"(*(const char (*)[])(p)))
-/* X(column, pointer, address macro, ...) for the first `cols` columns. */
-#define EACH_COLUMN(X, ...)                                                                                          \
-    X(0, p[0], AT_0, __VA_ARGS__) X(1, p[0], AT_1, __VA_ARGS__) X(2, p[0], AT_2, __VA_ARGS__)                        \
-    X(3, p[1], AT_0, __VA_ARGS__) X(4, p[1], AT_1, __VA_ARGS__) X(5, p[1], AT_2, __VA_ARGS__)                        \
-    X(6, p[2], AT_0, __VA_ARGS__) X(7, p[2], AT_1, __VA_ARGS__) X(8, p[2], AT_2, __VA_ARGS__)                        \
-    X(9, p[3], AT_0, __VA_ARGS__) X(10, p[3], AT_1, __VA_ARGS__) X(11, p[3], AT_2, __VA_ARGS__)                      \
-    X(12, p[4], AT_0, __VA_ARGS__) X(13, p[4], AT_1, __VA_ARGS__) X(14, p[4], AT_2, __VA_ARGS__)                     \
-    X(15, p[5], AT_0, __VA_ARGS__)
-#define DOT4(c, p, at, off) if (c < cols) COLUMN_OP("vpdpbusd", sub[c], w, p, at(off));
-#define START(c, p, at, off) if (c < cols) COLUMN_LOAD(sub[c], p, at(off));
-#define DOT2(c, p, at, off) if (c < cols) COLUMN_OP("vpdpwssd", minsum[c], w, p, at(off));
-/* Four vectors of weights, 16 bytes of every column's activations. */
-#define VECTOR(off) { __m512i w = _mm512_load_si512((const char *)from + 16 * off); EACH_COLUMN(DOT4, off) }
-#define FOUR_VECTORS VECTOR(0) VECTOR(4) VECTOR(8) VECTOR(12)
+#define EACH_COLUMN LB_UNROLL for (int c = 0; c < cols; c++)
 
-enum { COLUMN_POINTERS = (MOST_COLS + 2) / 3 };
-
+/* Every third column has a pointer of its own; the two behind it are reached with the stride as an index. */
+enum { COLUMN_POINTERS = (TILE_COLS + 2) / 3 };
+LB_INLINE __m512i column(const char *const p[], size_t stride, int c, int offset) {
+    return lb_broadcast(p[c / 3] + (size_t)(c % 3) * stride + offset);
+}
 LB_INLINE void advance(const char *p[], ptrdiff_t bytes, const int cols) {
     LB_UNROLL for (int i = 0; i < (cols + 2) / 3; i++) p[i] += bytes;
 }
 
-#if CENTRED && !FOLDED
-/* neg32[s] of every column; p stands at the codes of sub-block s. */
-LB_INLINE void start_columns(const char *codes[], int s, size_t stride, __m512i *sub, const int cols) {
-    const char *p[COLUMN_POINTERS];
-    ptrdiff_t to_sums = (ptrdiff_t)offsetof(lb_act_q8_256, neg32) + 4 * s - 256 / SUBS * s;
-    LB_UNROLL for (int i = 0; i < (cols + 2) / 3; i++) p[i] = codes[i] + to_sums;
-    EACH_COLUMN(START, 0)
+/* sum += `vectors` vectors of weights times 4 activations each, from p on; p moves behind them. */
+LB_INLINE void dot_vectors(const __m512i (*w)[HALVES], int vectors, const char *p[], size_t stride,
+                           __m512i sum[][HALVES], const int cols) {
+    LB_UNROLL for (int j = 0; j < vectors; j++) {
+        __m512i v[HALVES];
+        EACH_HALF v[h] = _mm512_load_si512(&w[j][h]);
+        EACH_COLUMN {
+            __m512i a = column(p, stride, c, 4 * j);
+            EACH_HALF sum[c][h] = lb_dot4_regs(sum[c][h], v[h], a);
+        }
+    }
+    advance(p, 4 * vectors, cols);
 }
-#endif
 
 /* The integer sums of `cols` columns over one block; p is left at the end of the codes. */
 LB_INLINE void tile_sums(const expanded *e, const lb_act_q8_256 *act, const char *p[], size_t stride,
-                         __m512i *sum, const int cols) {
-    const __m512i *from = e->w;
-    (void)act;
+                         __m512i sum[][HALVES], const int cols) {
 #if FOLDED
-    __m512i *sub = sum;
-    LB_UNROLL for (int c = 0; c < cols; c++) sub[c] = folded_start(act_block(act, stride, 0, c));
-    for (int g = 0; g < 16; g++, from += 4, advance(p, 16, cols)) { FOUR_VECTORS }
+    EACH_COLUMN EACH_HALF sum[c][h] = folded_start(act_block(act, stride, 0, c));
+    for (int g = 0; g < 64; g += 4) dot_vectors(e->w + g, 4, p, stride, sum, cols);
 #else
-    LB_UNROLL for (int c = 0; c < cols; c++) sum[c] = _mm512_setzero_si512();
+    EACH_COLUMN EACH_HALF sum[c][h] = _mm512_setzero_si512();
     for (int s = 0; s < SUBS; s++) {
-        __m512i sub[MOST_COLS];
-#if CENTRED
-        start_columns(p, s, stride, sub, cols);
-#else
-        LB_UNROLL for (int c = 0; c < cols; c++) sub[c] = _mm512_setzero_si512();
-#endif
-        FOUR_VECTORS
-        from += 4;
-        advance(p, 16, cols);
-#if SUBS == 8
-        FOUR_VECTORS
-        from += 4;
-        advance(p, 16, cols);
-#endif
-        __m512i scale = e->scale[s];
-        LB_UNROLL for (int c = 0; c < cols; c++)
-            sum[c] = _mm512_add_epi32(sum[c], _mm512_mullo_epi32(sub[c], scale));
+        __m512i sub[TILE_COLS][HALVES];
+        EACH_COLUMN {
+            __m512i start = _mm512_setzero_si512();
+            if (CENTRED) start = lb_broadcast(&act_block(act, stride, 0, c)->neg32[s]);
+            EACH_HALF sub[c][h] = start;
+        }
+        dot_vectors(e->w + s * SUB_VECTORS, SUB_VECTORS, p, stride, sub, cols);
+        EACH_HALF {
+            __m512i scale = e->scale[s][h];
+            EACH_COLUMN sum[c][h] = _mm512_add_epi32(sum[c][h], _mm512_mullo_epi32(sub[c][h], scale));
+        }
     }
-    LB_UNROLL for (int c = 0; c < cols; c++) sum[c] = block_sum(sum[c]);
+    EACH_COLUMN EACH_HALF sum[c][h] = block_sum(sum[c][h]);
 #endif
+    (void)act;
 }
 
-/* Adds one block's products of `cols` columns to acc[c][16]. */
+/* The sums of minima times sums of activations of `cols` columns over one block. */
+LB_INLINE void tile_minsums(const expanded *e, const lb_act_q8_256 *act, size_t stride, __m512i minsum[][HALVES],
+                            const int cols) {
+    const char *p[COLUMN_POINTERS];
+    LB_UNROLL for (int i = 0; i < (cols + 2) / 3; i++)
+        p[i] = (const char *)pair_sums(act, 0) + 3 * (size_t)i * stride;
+    EACH_COLUMN EACH_HALF minsum[c][h] = _mm512_setzero_si512();
+    LB_UNROLL for (int i = 0; i < PAIRS; i++) {
+        __m512i v[HALVES];
+        EACH_HALF v[h] = _mm512_load_si512(&e->pair[i][h]);
+        EACH_COLUMN {
+            __m512i a = column(p, stride, c, 4 * i);
+            EACH_HALF minsum[c][h] = lb_dot2_regs(minsum[c][h], v[h], a);
+        }
+    }
+}
+
+/* Adds one block's products of `cols` columns to acc[c][32]. */
 LB_INLINE void tile(const expanded *e, const lb_act_q8_256 *act, size_t stride, float *acc, const int cols) {
-    __m512i sum[MOST_COLS], minsum[MOST_COLS];
+    __m512i sum[TILE_COLS][HALVES], minsum[TILE_COLS][HALVES];
+    __m512i kept[TILE_COLS][HALVES]; /* in memory: the sums below need the registers */
     const char *p[COLUMN_POINTERS];
     LB_UNROLL for (int i = 0; i < (cols + 2) / 3; i++) p[i] = (const char *)act + 3 * (size_t)i * stride;
-    tile_sums(e, act, p, stride, sum, cols);
-    LB_UNROLL for (int c = 0; c < cols; c++) minsum[c] = _mm512_setzero_si512();
-#if PAIRS
-    /* behind the 256 codes: see lb_act_q8_256 */
-    if (SUBS == 8) advance(p, (ptrdiff_t)offsetof(lb_act_q8_256, sum32) - 256, cols);
-    else advance(p, (ptrdiff_t)offsetof(lb_act_q8_256, sum16) - 256, cols);
-    for (int i = 0; i < PAIRS; i++, advance(p, 4, cols)) {
-        __m512i w = e->pair[i];
-        EACH_COLUMN(DOT2, 0)
+    if (PAIRS) {
+        tile_minsums(e, act, stride, minsum, cols);
+        EACH_COLUMN EACH_HALF _mm512_store_si512(&kept[c][h], minsum[c][h]);
+        __asm__ volatile("" ::: "memory");
     }
-#endif
-    LB_UNROLL for (int c = 0; c < cols; c++) {
-        __m512 sofar = _mm512_load_ps(acc + 16 * c);
+    tile_sums(e, act, p, stride, sum, cols);
+    EACH_COLUMN {
         float da = act_block(act, stride, 0, c)->d;
-        _mm512_store_ps(acc + 16 * c, add_block(sofar, sum[c], minsum[c], e->d, e->dmin, da));
+        EACH_HALF {
+            float *to = acc + PANEL_ROWS * c + 16 * h;
+            __m512i m = PAIRS ? _mm512_load_si512(&kept[c][h]) : _mm512_setzero_si512();
+            _mm512_store_ps(to, add_block(_mm512_load_ps(to), sum[c][h], m, e->d[h], e->dmin[h], da));
+        }
     }
 }
 
@@ -267,34 +263,40 @@ LB_INLINE void tile(const expanded *e, const lb_act_q8_256 *act, size_t stride, 
         tile(e, act, stride, acc, n);                                                                                \
     }
 typedef void (*tile_fn)(const expanded *, const lb_act_q8_256 *, size_t, float *);
-TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
+TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
 #if FOLDED
-TILE(13) TILE(14) TILE(15) TILE(16)
+TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
 #endif
 
-static const tile_fn tiles[] = { NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8, tile_9, tile_10,
-                                 tile_11, tile_12,
+static const tile_fn tiles[TILE_COLS + 1] = { NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6,
 #if FOLDED
-                                 tile_13, tile_14, tile_15, tile_16
+                                              tile_7, tile_8, tile_9, tile_10, tile_11, tile_12
 #endif
 };
+
+/* Tile by tile, so that the misses of lines far apart are hidden behind the next tile's work. */
+static inline void write_out(const float *acc, int c0, int c1, float *out, int64_t out_stride) {
+    for (int c = c0; c < c1; c++)
+        EACH_HALF _mm512_storeu_ps(out + c * out_stride + 16 * h, _mm512_load_ps(acc + PANEL_ROWS * c + 16 * h));
+}
 
 /* Columns in tiles of equal size, so that none is left with a thin one. */
 static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
                  int64_t out_stride) {
-    const uint8_t *block = panel + lb_rows16_head_bytes(SHAPE, k);
-    float acc[16 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
-    memset(acc, 0, (size_t)cols * 64);
+    float acc[PANEL_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    memset(acc, 0, (size_t)cols * PANEL_ROWS * sizeof(float));
     int count = (cols + TILE_COLS - 1) / TILE_COLS;
-    for (int64_t b = 0; b < k / 256; b++, block += SHAPE.block_bytes) {
+    if (k == 0) write_out(acc, 0, cols, out, out_stride);
+    for (int64_t b = 0; b < k / 256; b++) {
         expanded e;
-        expand(block, panel + 32 * b, &e);
+        for (int h = 0; h < HALVES; h++)
+            expand(panel + lb_rows32_block_at(SHAPE, k, b, h), panel + lb_rows32_head_at(SHAPE, k, b, h), h, &e);
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
-            tiles[c1 - c0](&e, act_block(act, stride, b, c0), stride, acc + 16 * c0);
+            tiles[c1 - c0](&e, act_block(act, stride, b, c0), stride, acc + PANEL_ROWS * c0);
+            if (b == k / 256 - 1) write_out(acc, c0, c1, out, out_stride);
         }
     }
-    for (int c = 0; c < cols; c++) _mm512_storeu_ps(out + c * out_stride, _mm512_load_ps(acc + 16 * c));
 }
 
 /* Kept apart, so that a launch has one of them in the instruction cache. */
@@ -303,9 +305,16 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
                                                   float *out, int64_t out_stride) {                                  \
         few(panel, act, stride, k, out, out_stride, n);                                                              \
     }
-FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6) FEW(7) FEW(8)
+FEW(1) FEW(2) FEW(3) FEW(4) FEW(5)
+#if SUBS == 8
+FEW(6) FEW(7) FEW(8)
+#endif
 typedef void (*few_fn)(const uint8_t *, const void *, size_t, int64_t, float *, int64_t);
-static const few_fn fews[FEW_MOST + 1] = { NULL, few_1, few_2, few_3, few_4, few_5, few_6, few_7, few_8 };
+static const few_fn fews[FEW_MOST + 1] = { NULL, few_1, few_2, few_3, few_4, few_5,
+#if SUBS == 8
+                                           few_6, few_7, few_8
+#endif
+};
 
 static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
                 float *out, int64_t out_stride) {
@@ -316,22 +325,22 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
 
 static size_t panel_bytes(const lb_quantizer *q, int64_t k) {
     (void)q;
-    return lb_rows16_panel_bytes(SHAPE, k);
+    return lb_rows32_panel_bytes(SHAPE, k);
 }
 
 static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
-    return (size_t)((n + 15) / 16) * panel_bytes(q, k);
+    return (size_t)((n + PANEL_ROWS - 1) / PANEL_ROWS) * panel_bytes(q, k);
 }
 
 static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
                    void *dst) {
     (void)q;
-    lb_rows16_repack(SHAPE, pack_row, native, n, k, row0, row1, dst);
+    lb_rows32_repack(SHAPE, pack_row, native, n, k, row0, row1, dst);
 }
 
-static const lb_layout layout = { .name = "rows16", .size_bytes = size_bytes, .repack = repack, .row_multiple = 16 };
+static const lb_layout layout = { .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = PANEL_ROWS };
 static const lb_panel panel_ops = {
-    .rows = 16,
+    .rows = PANEL_ROWS,
     .max_cols = LB_PANEL_MAX_COLS,
     .run = run,
     .panel_bytes = panel_bytes,
