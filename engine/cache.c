@@ -8,6 +8,7 @@
 
 #define GRAIN 4096                   /* bytes of each thread's share: what lb_split hands out */
 #define PASSES 3
+#define SAMPLES_MOST 256
 #define SAMPLE_BYTES 1e8             /* read in one sample, where the caches are fast: 0.2 to 0.5 ms */
 #define LAZY_S 0.05                  /* the passes take longer than this */
 
@@ -23,21 +24,29 @@ static int sizes_of(lb_device *d, double most, double *bytes) {
     return n;
 }
 
-/* The best of a few samples of at least a pass each; zero if no kernel reads. */
-static lb_status rate_of(lb_device *d, size_t bytes, double seconds, double *best) {
+/* A few samples of at least a pass each; zeros if no kernel reads. */
+static lb_status rate_of(lb_device *d, size_t bytes, double seconds, double *best, double *median) {
     lb_plan *p = NULL;
+    double rate[SAMPLES_MOST];
     uint64_t ns = 0, start = lb_now_ns();
-    *best = 0;
+    int n = 0;
     int64_t rounds = (int64_t)fmax(1, SAMPLE_BYTES / (double)bytes);
+    *best = *median = 0;
     lb_status s = lb_ceiling_read_plan(d, 0, bytes, rounds, &p);
-    if (s == LB_OK && p) s = lb_plan_replay(p, 1, &ns, NULL);
-    for (int i = 0; s == LB_OK && p && (i < PASSES || (double)(lb_now_ns() - start) * 1e-9 < seconds); i++) {
+    if (s != LB_OK || !p) return s;
+    s = lb_plan_replay(p, 1, &ns, NULL);
+    while (s == LB_OK && n < SAMPLES_MOST && (n < PASSES || (double)(lb_now_ns() - start) * 1e-9 < seconds)) {
         if (lb_interrupted) s = lb_fail(LB_EINTERRUPTED, "interrupted while measuring the caches");
         if (s == LB_OK) s = lb_plan_replay(p, 1, &ns, NULL);
-        if (s == LB_OK && ns > 0) *best = fmax(*best, (double)bytes * (double)rounds / ((double)ns * 1e-9));
+        rate[n++] = (double)bytes * (double)rounds / (fmax((double)ns, 1) * 1e-9);
     }
     lb_plan_release(p);
-    return s;
+    if (s != LB_OK) return s;
+    lb_stats stats;
+    lb_stats_of(rate, n, &stats);
+    *best = stats.max;
+    *median = stats.median;
+    return LB_OK;
 }
 
 lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *out) {
@@ -49,11 +58,12 @@ lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *o
     lb_status s = lb_ceiling_buffer(d, lb_ceiling_bytes_for(d, (double)lb_device_caps_of(d)->llc_bytes));
     int n = s == LB_OK ? sizes_of(d, (double)lb_ceiling_buffer_bytes(), sizes) : 0;
     for (int i = 0; i < n && s == LB_OK; i++) {
-        double rate;
-        s = rate_of(d, (size_t)sizes[i], seconds / n, &rate);
-        if (s != LB_OK || rate <= 0) break;
+        double best, median;
+        s = rate_of(d, (size_t)sizes[i], seconds / n, &best, &median);
+        if (s != LB_OK || best <= 0) break;
         out->bytes[out->n] = sizes[i];
-        out->bytes_per_s[out->n++] = rate;
+        out->median_bytes_per_s[out->n] = median;
+        out->bytes_per_s[out->n++] = best;
     }
     lb_ceiling_unlock();
     if (s != LB_OK) return lb_fail_in(s, "caches of device \"%s\"", lb_device_name(d));
@@ -63,10 +73,14 @@ lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *o
 
 /* ---- what it says ---------------------------------------------------------------------------------------------- */
 
-static double best_between(const lb_cache_curve *c, double lo, double hi) {
+static double best_between(const lb_cache_curve *c, double lo, double hi, double *median) {
     double best = 0;
-    for (int i = 0; i < c->n; i++)
-        if (c->bytes[i] > lo && c->bytes[i] <= hi) best = fmax(best, c->bytes_per_s[i]);
+    *median = 0;
+    for (int i = 0; i < c->n; i++) {
+        if (c->bytes[i] <= lo || c->bytes[i] > hi || c->bytes_per_s[i] <= best) continue;
+        best = c->bytes_per_s[i];
+        *median = c->median_bytes_per_s[i];
+    }
     return best;
 }
 
@@ -76,13 +90,15 @@ void lb_cache_curve_fit(const lb_device *d, lb_cache_curve *c) {
     const lb_device_caps *caps = lb_device_caps_of(d);
     double threads = lb_device_threads(d), l1 = (double)caps->l1d_bytes * threads, l2 = (double)caps->l2_bytes * threads;
     c->capacity_bytes = c->l1_bytes_per_s = c->l2_bytes_per_s = c->llc_bytes_per_s = 0;
+    c->l1_median = c->l2_median = c->llc_median = 0;
     if (c->n < 4) return;
-    double top = c->bytes[c->n - 1], memory = best_between(c, top / 1.5, top);
-    if (l1 > 0) c->l1_bytes_per_s = best_between(c, 0, l1 * 0.9);
-    if (l1 > 0 && l2 > l1) c->l2_bytes_per_s = best_between(c, l1 * 1.5, l2 * 0.8);
-    double llc = best_between(c, fmax(2 * l2, 1 << 20), top / 4);
+    double median, top = c->bytes[c->n - 1], memory = best_between(c, top / 1.5, top, &median);
+    if (l1 > 0) c->l1_bytes_per_s = best_between(c, 0, l1 * 0.9, &c->l1_median);
+    if (l1 > 0 && l2 > l1) c->l2_bytes_per_s = best_between(c, l1 * 1.5, l2 * 0.8, &c->l2_median);
+    double llc = best_between(c, fmax(2 * l2, 1 << 20), top / 4, &median);
     if (!(llc > 1.25 * memory)) return;      /* nothing between the cores' caches and memory can be seen */
     c->llc_bytes_per_s = llc;
+    c->llc_median = median;
     double middle = 2 / (1 / llc + 1 / memory);
     for (int i = 0; i < c->n; i++)
         if (c->bytes_per_s[i] > middle) c->capacity_bytes = c->bytes[i];

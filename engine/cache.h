@@ -8,9 +8,11 @@ enum { LB_CURVE_MOST = 64 };
  * whose reuse distance is that long cannot be expected to be faster. */
 typedef struct lb_cache_curve {
     int n;
-    double bytes[LB_CURVE_MOST], bytes_per_s[LB_CURVE_MOST];
+    double bytes[LB_CURVE_MOST], bytes_per_s[LB_CURVE_MOST];      /* the best of a few samples */
+    double median_bytes_per_s[LB_CURVE_MOST];                     /* 0 = unknown */
     double capacity_bytes;           /* the most bytes of which caches still gave half; 0 = no step was seen */
-    double l1_bytes_per_s, l2_bytes_per_s, llc_bytes_per_s;   /* 0 = unknown */
+    double l1_bytes_per_s, l2_bytes_per_s, llc_bytes_per_s;   /* the best within each; 0 = unknown */
+    double l1_median, l2_median, llc_median;                  /* the medians at the same sizes */
 } lb_cache_curve;
 
 /* Sweeps from a part of the first-level cache to four times the last-level caches as shown, at least 256 MiB; about

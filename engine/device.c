@@ -150,6 +150,10 @@ int lb_device_threads(const lb_device *d) { return d->threads; }
 lb_pool *lb_device_pool(lb_device *d) { return d->backend->pool ? d->backend->pool(d) : NULL; }
 bool lb_device_pinned(const lb_device *d) { return d->backend->pinned && d->backend->pinned(d); }
 
+int lb_device_cpu_of(const lb_device *d, int i) {
+    return d->backend->cpu && i >= 0 && i < d->threads ? d->backend->cpu(d, i) : -1;
+}
+
 lb_status lb_device_alloc(lb_device *d, size_t bytes, void **out) {
     *out = NULL;
     if (bytes > (size_t)INT64_MAX)

@@ -43,6 +43,8 @@ int lb_device_threads(const lb_device *d);
 /* cpu only, started by the first call; NULL elsewhere, or if threads cannot be started (see lb_error). */
 lb_pool *lb_device_pool(lb_device *d);
 bool lb_device_pinned(const lb_device *d);   /* false: a thread could not be pinned, or no thread was started yet */
+/* The CPU that thread `i` of the pool is pinned to, or would be; -1 = none. */
+int lb_device_cpu_of(const lb_device *d, int i);
 /* Names that lb_device_open takes here ("cpu", "cuda:0"); returns how many there are. `names` may be NULL. */
 int lb_device_list(char (*names)[64], int max);
 /* Gives the calling thread back the CPUs that the process started with. The thread that calls lb_pool_run is pinned

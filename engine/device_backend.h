@@ -15,6 +15,7 @@ typedef struct lb_device_backend {
     void (*free)(lb_device *d, void *p, size_t bytes);
     lb_pool *(*pool)(lb_device *d);          /* NULL = none */
     bool (*pinned)(const lb_device *d);      /* NULL = no threads */
+    int (*cpu)(const lb_device *d, int thread);   /* where a thread is pinned; -1 = nowhere; NULL = no threads */
 } lb_device_backend;
 
 struct lb_device {

@@ -94,6 +94,8 @@ static bool cpu_pinned(const lb_device *d) {
     return pool && lb_pool_pinned(pool);
 }
 
+static int cpu_of(const lb_device *d, int thread) { return (void)d, lb_topology_get()->cpus[thread]; }
+
 /* Linux promises more memory than it has and kills the process that believes it: refuse what is seen not to fit. */
 static lb_status guard(size_t bytes) {
     if (bytes < guarded_bytes) return LB_OK;
@@ -151,4 +153,5 @@ const lb_device_backend lb_device_cpu = {
     .free = cpu_free,
     .pool = cpu_pool,
     .pinned = cpu_pinned,
+    .cpu = cpu_of,
 };

@@ -154,6 +154,19 @@ static void read_governor(lb_machine *m) {
     read_line(path, m->governor, sizeof m->governor);
 }
 
+/* Turbo or boost: by the generic switch, or Intel's driver's, which says the opposite. */
+static int read_boost(void) {
+    int64_t boost = read_int("/sys/devices/system/cpu/cpufreq/boost");
+    int64_t no_turbo = read_int("/sys/devices/system/cpu/intel_pstate/no_turbo");
+    return boost >= 0 ? boost != 0 : no_turbo >= 0 ? no_turbo == 0 : -1;
+}
+
+double lb_machine_pressure(const char *text) {
+    double avg10;
+    const char *some = strstr(text, "some avg10=");
+    return some && sscanf(some, "some avg10=%lf", &avg10) == 1 ? avg10 : -1;
+}
+
 static void read_machine(void) {
     lb_machine *m = &machine;
     double load;
@@ -172,7 +185,11 @@ static void read_machine(void) {
     lb_memory_room room = lb_memory_room_get();
     m->cgroup_memory_bytes = room.limited ? room.total : -1;
     m->load1 = getloadavg(&load, 1) == 1 ? load : -1;
+    char pressure[160];
+    read_line("/proc/pressure/memory", pressure, sizeof pressure);
+    m->memory_pressure = lb_machine_pressure(pressure);
     m->virtualized = is_virtual();
+    m->boost = read_boost();
 }
 
 const lb_machine *lb_machine_get(void) {
@@ -209,6 +226,8 @@ static void warn_of_memory(text *t, const lb_machine *m) {
              (double)m->cgroup_memory_bytes / gb, (double)m->memory_bytes / gb);
         least = m->cgroup_memory_bytes;
     }
+    if (m->memory_pressure > 1)
+        warn(t, "memory is short: for %.0f %% of the last 10 s tasks waited for it", m->memory_pressure);
     if (least >= 0 && (double)least < 2 * gb)
         warn(t, "only %.1f GB of memory are free: large models and cold-cache copies may not fit", (double)least / gb);
 }
@@ -220,6 +239,9 @@ void lb_machine_warnings(char *out, size_t out_bytes) {
     if (m->governor[0] && strcmp(m->governor, "performance") != 0)
         warn(&t, "the CPU frequency governor is \"%s\": times depend on how long the CPU was idle before "
              "(as root: cpupower frequency-set -g performance)", m->governor);
+    if (m->boost == 1)
+        warn(&t, "the CPU may boost: its clock depends on temperature and on what other cores do "
+             "(as root: echo 0 > /sys/devices/system/cpu/cpufreq/boost, or 1 > .../intel_pstate/no_turbo)");
     if (m->smt > 1)
         warn(&t, "simultaneous multithreading is on (%d threads a core): what else runs on a core's other thread "
              "slows this one down", m->smt);

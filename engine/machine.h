@@ -9,8 +9,11 @@ typedef struct lb_machine {
     int64_t l1d_bytes, l1i_bytes, l2_bytes, l3_bytes, llc_total_bytes;
     int64_t memory_bytes, memory_available_bytes, cgroup_memory_bytes;
     double load1;
-    int virtualized;            /* 1 yes, 0 no, -1 unknown */
+    double memory_pressure;     /* % of the last 10 s in which some task waited for memory */
+    int virtualized, boost;     /* 1 yes, 0 no, -1 unknown */
 } lb_machine;
 const lb_machine *lb_machine_get(void);      /* read once */
+/* "some avg10=" of the text of /proc/pressure/memory; -1 = not there. */
+double lb_machine_pressure(const char *text);
 /* Warnings for people, one a line in `out` (governor not performance, SMT on, load, little memory, ...). */
 void lb_machine_warnings(char *out, size_t out_bytes);

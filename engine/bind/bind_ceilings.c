@@ -33,7 +33,8 @@ static int ceilings(lua_State *L) {
             for (int c = 1; c < LB_COMPUTE_COUNT && !bit; c++)
                 if (strcmp(name, lb_compute_name((lb_compute)c)) == 0) bit = 1u << (1 + c);
             if (!bit)
-                return luaL_error(L, "what: unknown ceiling '%s'; there are read, copy, write, f32, f64, bf16, int8, f16, fp8", name);
+                return luaL_error(L, "what: unknown ceiling '%s'; there are read, copy, write, f32, f64, bf16, int8, f16, "
+                                  "fp8", name);
             what |= bit;
             lua_pop(L, 1);
         }
@@ -113,7 +114,7 @@ static void set_positive(lua_State *L, const char *key, double v) {
 }
 
 /* core.cache_curve([device[, seconds]]): { bytes = {...}, bytes_per_s = {...}, capacity_bytes, l1_bytes_per_s,
- * l2_bytes_per_s, llc_bytes_per_s }: rates of reading so many bytes over and over. With a table { bytes, bytes_per_s }
+ * l2_bytes_per_s, llc_bytes_per_s, l1_median, l2_median, llc_median }: rates of reading so many bytes over and over. With a table { bytes, bytes_per_s }
  * in place of seconds: what those points say. */
 static int cache_curve(lua_State *L) {
     lb_device *d = bind_device_at(L, 1);
@@ -130,6 +131,9 @@ static int cache_curve(lua_State *L) {
     lua_newtable(L);
     push_points(L, "bytes", c.bytes, c.n);
     push_points(L, "bytes_per_s", c.bytes_per_s, c.n);
+    set_positive(L, "l1_median", c.l1_median);
+    set_positive(L, "l2_median", c.l2_median);
+    set_positive(L, "llc_median", c.llc_median);
     set_positive(L, "capacity_bytes", c.capacity_bytes);
     set_positive(L, "l1_bytes_per_s", c.l1_bytes_per_s);
     set_positive(L, "l2_bytes_per_s", c.l2_bytes_per_s);

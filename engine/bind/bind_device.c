@@ -35,6 +35,23 @@ static void push_caps(lua_State *L, void *o) {
     set_bytes(L, "llc_bytes", c->llc_bytes);
 }
 
+/* device.pinning: { pinned, cpus = { of each thread } }; nil where there are no threads. pinned is false, too, before the
+ * threads ran for the first time. */
+static void push_pinning(lua_State *L, void *o) {
+    if (lb_device_cpu_of(o, 0) < 0) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_newtable(L);
+    bind_set_boolean(L, "pinned", lb_device_pinned(o));
+    lua_newtable(L);
+    for (int i = 0; i < lb_device_threads(o); i++) {
+        lua_pushinteger(L, lb_device_cpu_of(o, i));
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "cpus");
+}
+
 static int tostring(lua_State *L) {
     lb_device *d = bind_peek(L, 1, &bind_device);
     if (!d) return lua_pushliteral(L, "device (closed)"), 1;
@@ -55,7 +72,8 @@ static int equal(lua_State *L) {
 static const luaL_Reg methods[] = { { NULL, NULL } };
 static const luaL_Reg meta[] = { { "__tostring", tostring }, { "__eq", equal }, { NULL, NULL } };
 static const bind_field fields[] = { { "name", push_name }, { "model", push_model }, { "threads", push_threads },
-                                     { "isa", push_isa },   { "caps", push_caps },   { NULL, NULL } };
+                                     { "isa", push_isa },   { "caps", push_caps },   { "pinning", push_pinning },
+                                     { NULL, NULL } };
 const bind_class bind_device = { "device", release, methods, meta, fields };
 
 void bind_push_device(lua_State *L, lb_device *retained) {

@@ -265,6 +265,8 @@ static int machine(lua_State *L) {
     set_count(L, "memory_available_bytes", (double)m->memory_available_bytes);
     set_count(L, "cgroup_memory_bytes", (double)m->cgroup_memory_bytes);
     set_count(L, "load1", m->load1);
+    set_count(L, "memory_pressure_percent", m->memory_pressure);
+    if (m->boost >= 0) bind_set_boolean(L, "boost", m->boost != 0);
     if (m->virtualized >= 0) bind_set_boolean(L, "virtualized", m->virtualized != 0);
     return 1;
 }

@@ -13,6 +13,7 @@ static void launch(const lb_args *a, const lb_launch *l) {
     int64_t rounds = (int64_t)a->p[LB_PEAK_P_ROUNDS];
     __m256i acc[CHAINS], x = _mm256_set1_epi8(3), y = _mm256_set1_epi8(-2);
     __asm__ volatile("" : "+x"(x), "+x"(y)); /* hidden from the compiler */
+#pragma GCC unroll 12
     for (int c = 0; c < CHAINS; c++) acc[c] = _mm256_set1_epi32(c + l->part);
     for (int64_t r = 0; r < rounds; r++) {
         for (int i = 0; i < STEPS; i++) {
@@ -22,6 +23,7 @@ static void launch(const lb_args *a, const lb_launch *l) {
 #pragma GCC unroll 12
         for (int c = 0; c < REST; c++) acc[c] = _mm256_dpbusd_avx_epi32(acc[c], x, y);
     }
+#pragma GCC unroll 12
     for (int c = 1; c < CHAINS; c++) acc[0] = _mm256_add_epi32(acc[0], acc[c]);
     float *sink = lb_tensor_data(lb_arg(a, LB_PEAK_SINK));
     if (l->part < 64) sink[l->part] = (float)_mm256_cvtsi256_si32(acc[0]);

@@ -6,16 +6,21 @@ local units = require "luabench.units"
 
 local M = { usage = "info [--json] [--fresh]", about = "machine, devices, measured ceilings, warnings" }
 
-local COMPUTE = { f32 = true, bf16 = true, int8 = true }
+local QUICK_S, FRESH_S = 1.2, 5
 
--- Measures what this machine does now, on its CPU; --fresh takes longer and looks at every compute type.
+-- The ceilings as kept for this machine and number of threads; measured where nothing is, or with --fresh.
 local function measure(fresh, threads)
   local ceilings = require "luabench.ceilings"
   local device = sys.device("cpu", threads)
-  local now = ceilings.measure(device, fresh and 3 or 0.8, true, COMPUTE)
-  return { device = device.name, threads = device.threads, seconds = fresh and 3 or 0.8,
-    read_bytes_per_s = now.read_bytes_per_s, ops_per_s = now.ops_per_s, launch_ns = ceilings.launch_ns(device),
-    best = ceilings.best(device), when = sys.time_iso() }
+  local now = not fresh and ceilings.measured(device) or nil
+  if not now then now = ceilings.measure_all(device, fresh and FRESH_S or QUICK_S) end
+  now.device, now.threads, now.best = device.name, device.threads, ceilings.best(device)
+  now.read_bytes_per_s, now.ops_per_s = now.read.best, {}
+  for _, c in ipairs(now.classes) do
+    now.ops_per_s[c.compute] = math.max(now.ops_per_s[c.compute] or 0, c.best)
+  end
+  now.pinning = device.pinning
+  return now
 end
 
 local function row(out, name, value)
@@ -24,17 +29,88 @@ end
 
 local function known_bytes(x) return x and units.binary_bytes(x) or nil end
 
+local function class_name(c) return (c.kernel:gsub("^peak%.", ""):gsub("[._]", " ")) end
+
+-- { name, unit, rate = { best, median }, the best ever seen }
+local function ceiling_rows(now)
+  local rows, best, curve = {}, now.best, now.best.curve or {}
+  local function add(name, unit, rate, ever) if rate then rows[#rows + 1] = { name, unit, rate, ever } end end
+  add("memory, read", "B/s", now.read, best.read_bytes_per_s)
+  add("memory, copy (read + written)", "B/s", now.copy)
+  add("memory, written past caches", "B/s", now.write)
+  add("last level, read", "B/s", now.llc, curve.llc_bytes_per_s)
+  add("L2, read", "B/s", now.l2, curve.l2_bytes_per_s)
+  add("L1, read", "B/s", now.l1, curve.l1_bytes_per_s)
+  local most = {}
+  for _, c in ipairs(now.classes) do most[c.compute] = math.max(most[c.compute] or 0, c.best) end
+  for _, c in ipairs(now.classes) do
+    add(class_name(c), "OP/s", c, c.best == most[c.compute] and best.ops_per_s[c.compute] or nil)
+  end
+  return rows
+end
+
+local function ceiling_lines(out, now)
+  out[#out + 1] = ("ceilings of %s with %d thread%s, measured %s (--fresh measures again):"):format(now.device,
+    now.threads, now.threads == 1 and "" or "s", now.when)
+  local line = "  %-30s %12s %12s %12s"
+  out[#out + 1] = line:format("", "best", "median", "ever seen")
+  for _, r in ipairs(ceiling_rows(now)) do
+    out[#out + 1] = line:format(r[1], units.si(r[3].best, r[2]), units.si(r[3].median, r[2]),
+      r[4] and units.si(r[4], r[2]) or ""):gsub("%s+$", "")
+  end
+  out[#out + 1] = ("  %-30s %12s"):format("an empty launch", units.time(now.launch_ns))
+  local seen = now.best.curve and now.best.curve.capacity_bytes
+  if now.cache_bytes or seen then
+    out[#out + 1] = ("  %-30s %12s %12s %12s"):format("held by caches, by reading", known_bytes(now.cache_bytes) or "-",
+      "", known_bytes(seen) or "")
+  end
+end
+
+local function roofline_lines(out, now)
+  local memories, peaks = {}, {}
+  for _, m in ipairs { { "L1", now.l1 }, { "L2", now.l2 }, { "last level", now.llc }, { "memory", now.read } } do
+    if m[2] then memories[#memories + 1] = { name = m[1], rate = m[2].best } end
+  end
+  for _, c in ipairs(now.classes) do
+    if not c.kernel:find "portable" then peaks[#peaks + 1] = { name = class_name(c), rate = c.best } end
+  end
+  local look = require("luabench.outputs").look()
+  local lines = require("luabench.roofline").draw(memories, peaks,
+    { width = math.min(look.width or 100, 120), unicode = sys.utf8(), colour = look.colour })
+  if not lines then return end
+  out[#out + 1] = "roofline, both axes logarithmic:"
+  for _, l in ipairs(lines) do out[#out + 1] = l end
+end
+
+-- CPUs of the threads, as "0, 1" or "0 to 63".
+local function cpu_list(cpus)
+  local runs = {}
+  for _, cpu in ipairs(cpus) do
+    local last = runs[#runs]
+    if last and cpu == last[2] + 1 then last[2] = cpu else runs[#runs + 1] = { cpu, cpu } end
+  end
+  for i, r in ipairs(runs) do
+    runs[i] = r[1] == r[2] and tostring(r[1]) or r[2] == r[1] + 1 and r[1] .. ", " .. r[2] or r[1] .. " to " .. r[2]
+  end
+  return table.concat(runs, ", ")
+end
+
 local function text(block, now)
   local out, cores, caches = { "machine:" }, block.cores, block.caches
   row(out, "cpu", block.cpu)
   row(out, "cores", ("%s physical, %s logical, %s usable"):format(tostring(cores.physical or "?"),
     tostring(cores.logical or "?"), tostring(cores.usable or "?")))
   row(out, "isa", block.isa)
-  row(out, "caches", ("L1d %s, L2 %s, last level %s in all"):format(known_bytes(caches.l1d_bytes) or "?",
+  row(out, "threads", now.pinning and ("%d, %s to CPU %s"):format(now.threads,
+    now.pinning.pinned and "pinned" or "not pinned", cpu_list(now.pinning.cpus)))
+  row(out, "caches", ("L1d %s, L2 %s, last level %s in all, as shown"):format(known_bytes(caches.l1d_bytes) or "?",
     known_bytes(caches.l2_bytes) or "?", known_bytes(caches.llc_total_bytes) or "?"))
   row(out, "memory", known_bytes(block.memory_bytes))
   row(out, "kernel", block.kernel)
   row(out, "governor", block.governor)
+  row(out, "boost", block.boost ~= nil and (block.boost and "on" or "off") or nil)
+  row(out, "huge pages", block.transparent_huge_pages and "transparent: " .. block.transparent_huge_pages)
+  row(out, "NUMA nodes", cores.numa_nodes)
   if block.clock then
     row(out, "clock", ("%s, resolution %s, %s a call"):format(block.clock.name, units.time(block.clock.resolution_ns),
       units.time(block.clock.cost_ns)))
@@ -43,15 +119,8 @@ local function text(block, now)
   for _, d in ipairs(block.devices) do
     row(out, d.name, ("%s, %s threads"):format(d.model or "?", tostring(d.threads or d.threads_max or "?")))
   end
-  out[#out + 1] = ("ceilings of %s with %d threads, now (best ever seen):"):format(now.device, now.threads)
-  row(out, "read", ("%s (%s)"):format(units.si(now.read_bytes_per_s, "B/s"),
-    units.si(now.best.read_bytes_per_s, "B/s")))
-  for _, name in ipairs(suggest.keys(COMPUTE)) do
-    local rate = now.ops_per_s[name]
-    row(out, name, rate and ("%s (%s)"):format(units.si(rate, "FLOP/s"), units.si(now.best.ops_per_s[name], "FLOP/s"))
-      or "no kernel for it here")
-  end
-  row(out, "launch", units.time(now.launch_ns))
+  ceiling_lines(out, now)
+  roofline_lines(out, now)
   out[#out + 1] = #block.warnings > 0 and "warnings:" or "no warnings"
   for _, w in ipairs(block.warnings) do out[#out + 1] = "  " .. w end
   return table.concat(out, "\n") .. "\n"
@@ -77,7 +146,7 @@ function M.run(argv)
     elseif a == "--fresh" then fresh = true
     elseif a == "--help" or a == "-h" then
       io.stdout:write("luabench info [--json] [--fresh] [--threads N]\n",
-        "--fresh measures the ceilings for 3 s instead of 0.8 s\n")
+        "Ceilings are kept by machine and number of threads; --fresh measures them again, for 5 s.\n")
       return 0
     else
       return complain(("info: unknown argument %s%s"):format(a, suggest.hint(a, { "--json", "--fresh", "--threads" })))

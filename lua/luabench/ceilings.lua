@@ -1,6 +1,7 @@
 -- ceilings.lua: what the hardware does now, measured next to each case, and the best ever seen, kept per machine.
 --
--- The file is <cache>/luabench/ceilings.json: { key = { read_bytes_per_s, ops_per_s = {type = rate}, curve, when } },
+-- The file is <cache>/luabench/ceilings.json: { key = { read_bytes_per_s, ops_per_s = {type = rate}, curve, when,
+-- measured } },
 -- the key being CPU model, device, threads and the number of the measuring method, which changes when its figures do.
 -- It is written aside and renamed, under a lock. curve = { bytes, bytes_per_s } are rates of reading so many bytes over
 -- and over (engine/cache.h).
@@ -74,21 +75,23 @@ local function use_curve(device, ceilings)
   if fit.capacity_bytes then sys.set_cache_capacity(device, fit.capacity_bytes) end
 end
 
--- Keeps a reading if it is the best. A cache that cannot be written is no error: the best is then of this run.
-local function remember(device, reading)
+-- Keeps a reading if it is the best, and `measured` (what measure_all gives) in any case. A cache that cannot be written
+-- is no error: the best is then of this run.
+local function remember(device, reading, measured)
   local key = key_of(device)
   local known = M.best(device)
-  if not higher(reading, known) then return end
+  if not measured and not higher(reading, known) then return end
   best_seen[key] = judge.merge(known, reading)
   use_curve(device, best_seen[key])
   pcall(function()
     sys.mkdir_p(sys.cache_dir())
     sys.with_lock(M.path() .. ".lock", 5, function()
       local all = M.stored()
-      best_seen[key] = judge.merge(best_seen[key], all[key])
+      local before = all[key] or {}
+      best_seen[key] = judge.merge(best_seen[key], before)
       use_curve(device, best_seen[key])
       all[key] = judge.merge(best_seen[key])
-      all[key].when = sys.time_iso()
+      all[key].when, all[key].measured = sys.time_iso(), measured or before.measured
       sys.replace_file(M.path(), json.encode(all, { pretty = true }) .. "\n")
     end)
   end)
@@ -118,6 +121,36 @@ function M.near(device, read, types, curve)
   local l = last[key_of(device)]
   if l and sys.now_s() - l.when < M.REUSE_S and covers(l.ceilings, read, types, curve) then return l.ceilings end
   return M.measure(device, M.QUICK_S, read, types, curve)
+end
+
+local MEMORY = { "read", "copy", "write" }
+
+-- All ceilings, for people, in about `seconds`: { when, seconds, threads, read = { best, median }, copy =, write =, l1 =,
+-- l2 =, llc =, classes = { { kernel, compute, isa, best, median }, ... }, launch_ns =, cache_bytes = }. Kept, with the
+-- best ever seen, by machine and number of threads.
+function M.measure_all(device, seconds)
+  local memory = sys.all_ceilings(device, 0.5 * seconds, MEMORY)
+  local classes = sys.ceiling_classes(device, 0.4 * seconds)
+  local curve = sys.cache_curve(device, math.max(M.CURVE_S, 0.1 * seconds))
+  local reading = { read_bytes_per_s = memory.read_bytes_per_s, ops_per_s = {}, curve = curve }
+  for _, c in ipairs(classes) do reading.ops_per_s[c.compute] = math.max(reading.ops_per_s[c.compute] or 0, c.best) end
+  local function level(name, best)
+    return curve[name .. best] and { best = curve[name .. best], median = curve[name .. "_median"] } or nil
+  end
+  local all = { when = sys.time_iso(), seconds = seconds, threads = device.threads, device = device.name,
+    read = { best = memory.read_bytes_per_s, median = memory.median_read_bytes_per_s }, copy = memory.copy,
+    write = memory.write, l1 = level("l1", "_bytes_per_s"), l2 = level("l2", "_bytes_per_s"),
+    llc = level("llc", "_bytes_per_s"), classes = classes, launch_ns = M.launch_ns(device),
+    cache_bytes = curve.capacity_bytes, curve = { bytes = curve.bytes, bytes_per_s = curve.bytes_per_s } }
+  remember(device, reading, all)
+  return all
+end
+
+-- What measure_all gave last on this machine with as many threads; nil = nothing yet.
+function M.measured(device)
+  local stored = M.stored()[key_of(device)]
+  local all = stored and stored.measured
+  return type(all) == "table" and type(all.read) == "table" and type(all.classes) == "table" and all or nil
 end
 
 -- Tells the device how much its caches hold, from what is known of this machine or by a sweep.

@@ -259,6 +259,7 @@ local function live(ctx, axes, rec, keep)
     rec.note = rec.note and rec.note .. "; " .. why or why
   end
   rec.memory.peak_bytes = (case.memory or {}).peak_bytes or sys.memory_peak()
+  rec.memory.huge_page_bytes, rec.pinning = sys.huge_page_bytes(), device.pinning
   local invalid = fill_sol(ctx, rec, account, samples, device, before, types)
   check_again(ctx, case, rec, axes, opt)
   M.fill_rates(rec)

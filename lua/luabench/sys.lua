@@ -176,6 +176,22 @@ function M.resident_bytes(p)
   return kib and tonumber(kib) * 1024 or nil
 end
 
+-- Bytes of this process that lie in transparent huge pages; nil = unknown.
+function M.huge_page_bytes()
+  local text = M.read_file "/proc/self/smaps_rollup"
+  local kib = text and text:match "AnonHugePages:%s*(%d+) kB"
+  return kib and tonumber(kib) * 1024 or nil
+end
+
+-- Does the locale say that UTF-8 can be shown?
+function M.utf8()
+  for _, name in ipairs { "LC_ALL", "LC_CTYPE", "LANG" } do
+    local value = os.getenv(name)
+    if value and value ~= "" then return value:lower():find "utf%-?8" ~= nil end
+  end
+  return false
+end
+
 -- Waits for something new of the child: "ready", "time", or "interrupted".
 function M.poll(p, timeout_s)
   local ready = core.poll({ p }, timeout_s)
@@ -264,6 +280,11 @@ function M.ceilings(device, seconds, read, types)
   c.ops_per_s = c.ops_per_s or {}
   return c
 end
+
+-- { { kernel, compute, isa, best, median }, ... } of every instruction class that there is a kernel for.
+function M.ceiling_classes(device, seconds) return core.ceiling_classes(device, seconds) end
+-- All of core.ceilings.
+function M.all_ceilings(device, seconds, what) return core.ceilings(device, seconds, what) end
 
 -- ns a launch: the least over a few replays of a recorded plan of independent empty steps.
 function M.launch_ns(device)

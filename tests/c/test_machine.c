@@ -29,6 +29,16 @@ static void test_facts(void **state) {
     assert_true(m->virtualized >= -1 && m->virtualized <= 1);
 }
 
+static void test_pressure(void **state) {
+    (void)state;
+    assert_true(lb_machine_pressure("some avg10=12.50 avg60=1.00 avg300=0.10 total=1\nfull avg10=3.00") == 12.5);
+    assert_true(lb_machine_pressure("some avg10=0.00 avg60=0.00 avg300=0.00 total=0") == 0);
+    assert_true(lb_machine_pressure("") == -1 && lb_machine_pressure("some avg10=") == -1);
+    const lb_machine *m = lb_machine_get();
+    assert_true(m->boost >= -1 && m->boost <= 1);
+    assert_true(m->memory_pressure == -1 || (m->memory_pressure >= 0 && m->memory_pressure <= 100));
+}
+
 static void test_caches_grow(void **state) {
     (void)state;
     const lb_machine *m = lb_machine_get();
@@ -60,7 +70,7 @@ static void test_warnings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts), cmocka_unit_test(test_caches_grow), cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_facts), cmocka_unit_test(test_pressure), cmocka_unit_test(test_caches_grow), cmocka_unit_test(test_warnings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -263,6 +263,19 @@ holds "and only it" test "$(ls "$tmp")" = luabench-foreign
 check "info has caches in KiB" 0 "L1d [0-9]+ KiB|L1d \?" "$LUABENCH" info
 check "info" 0 "ceilings of cpu" "$LUABENCH" info
 check "info --json" 0 '"read_bytes_per_s"' "$LUABENCH" info --json
+export XDG_CACHE_HOME=$PWD/own-cache    # ceilings are kept there
+LC_ALL=C "$LUABENCH" info > first.txt
+holds "info in a plain locale is plain ASCII" sh -c "! LC_ALL=C grep -q '[^ -~]' first.txt"
+holds "info draws the roofline" grep -q 'operations/byte' first.txt
+holds "info has bandwidths and peaks" sh -c "grep -q 'memory, copy' first.txt && grep -q 'f32 portable' first.txt"
+LC_ALL=C "$LUABENCH" info > second.txt
+grep 'measured 20' first.txt > when1; grep 'measured 20' second.txt > when2
+holds "info keeps its ceilings" cmp -s when1 when2
+LC_ALL=C.UTF-8 "$LUABENCH" info --fresh > third.txt
+grep 'measured 20' third.txt > when3
+holds "info --fresh measures again" sh -c "! cmp -s when1 when3"
+holds "info draws with Braille where the locale has it" grep -q "$(printf '\342\240')" third.txt
+export XDG_CACHE_HOME=$work/cache
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
