@@ -10,10 +10,12 @@
 
 #include "check.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "clock.h"
 #include "disturbance.h"
+#include "energy.h"
 #include "rng.h"
 
 volatile int lb_interrupted = 0;
@@ -26,6 +28,7 @@ volatile int lb_interrupted = 0;
 #define ROUND_NS 1e8                /* of one plan's part of an interleaved round, when plans differ widely */
 #define FREQUENCY_SHARE 0.01
 #define NOISY_SHARE 0.05
+#define COUNTED_NS 1e7              /* of runs with performance counters on */
 
 typedef struct sampler {
     lb_plan *plan;
@@ -34,6 +37,8 @@ typedef struct sampler {
     lb_disturbance disturbance;
     lb_samples s;
     double *ghz;                    /* clock frequency after each sample */
+    lb_energy energy;
+    double joules, energy_runs;     /* of the samples so far */
     int64_t steal_from;             /* the first sample since steal was last read */
     int64_t capacity;
     double extra;                   /* runs that are done beyond those counted, as a share of them */
@@ -174,10 +179,14 @@ static lb_status take_sample(sampler *m, int64_t runs) {
     lb_snapshot before, after;
     double ns;
     if (!grow(m)) return lb_fail(LB_ENOMEM, "measure: no memory for %lld samples", (long long)m->s.n + 1);
+    int64_t all = runs + llround((double)runs * m->extra);
+    if (m->energy.count) lb_energy_joules(&m->energy);           /* what was used between the samples is not theirs */
     lb_watcher_read(&m->watcher, &before);
-    lb_status s = epoch(m, runs + llround((double)runs * m->extra), &ns, &m->s.launches);
+    lb_status s = epoch(m, all, &ns, &m->s.launches);
     if (s != LB_OK) return s;
     lb_watcher_read(&m->watcher, &after);
+    if (m->energy.count) m->joules += lb_energy_joules(&m->energy);
+    m->energy_runs += (double)all;
     m->s.ns[m->s.n] = ns / (double)runs;
     m->s.marks[m->s.n] = lb_disturbance_add(&m->disturbance, &before, &after, ns);
     m->ghz[m->s.n] = lb_frequency_ghz();
@@ -254,6 +263,7 @@ static void judge(sampler *m) {
     s->migrations = m->disturbance.migrations;
     s->run_delay_ns = m->disturbance.run_delay_ns;
     s->throttled_ns = m->disturbance.throttled_ns;
+    s->joules_per_run = m->energy.count && m->energy_runs > 0 ? m->joules / m->energy_runs : NAN;
     s->steal_ns = lb_watcher_steal_ns(&m->watcher);
     const uint32_t shape = LB_MARK_OUTLIER_MILD | LB_MARK_OUTLIER_SEVERE;    /* all other marks have a cause */
     for (int64_t i = 0; i < s->n; i++) s->disturbed_samples += (s->marks[i] & ~shape) != 0;
@@ -302,12 +312,14 @@ static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o, 
     lb_device_pool(lb_plan_device(p));          /* its threads are watched */
     lb_watcher_init(&m->watcher, lb_device_threads(lb_plan_device(p)));
     lb_disturbance_init(&m->disturbance);
+    lb_energy_open(&m->energy, NULL);
     return LB_OK;
 }
 
 /* Undoes the rotation, so that the plan is as it was recorded, and hands over the samples if all went well. */
 static lb_status sampler_done(sampler *m, lb_status s, lb_samples *out) {
     lb_watcher_done(&m->watcher);
+    lb_energy_close(&m->energy);
     if (m->plan && m->s.rotation.sets > 1) {
         lb_rotation none;
         lb_status undone = lb_plan_rotate(m->plan, LB_CACHE_HOT, &none);
@@ -317,6 +329,18 @@ static lb_status sampler_done(sampler *m, lb_status s, lb_samples *out) {
     if (s == LB_OK) *out = m->s;
     else lb_samples_done(&m->s);
     return s;
+}
+
+/* In the same cache regime, after the timed runs and for some 10 ms: counters cost time of their own. */
+static lb_status count_events(sampler *m) {
+    const char *why = lb_counters_reason();
+    m->s.counts.runs = 0;
+    if (*why) {
+        snprintf(m->s.counts.reason, sizeof m->s.counts.reason, "%s", why);
+        return LB_OK;
+    }
+    int64_t runs = (int64_t)fmax(1, COUNTED_NS / fmax(m->s.stats.median, 1));
+    return lb_counters_run(m->plan, runs, m->o->eager, &lb_perf_kernel, &m->s.counts);
 }
 
 lb_status lb_measure(lb_plan *p, const lb_measure_opts *o, lb_samples *out) {
@@ -331,6 +355,7 @@ lb_status lb_measure(lb_plan *p, const lb_measure_opts *o, lb_samples *out) {
     if (s == LB_OK) s = warm_up(&m, start, target);
     if (s == LB_OK) s = sample_until_precise(&m);
     if (s == LB_OK) judge(&m);
+    if (s == LB_OK) s = count_events(&m);
     return sampler_done(&m, s, out);
 }
 

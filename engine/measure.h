@@ -2,6 +2,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
+#include "counters.h"
 #include "plan.h"
 #include "stats.h"
 
@@ -39,6 +40,8 @@ typedef struct lb_samples {
     int64_t involuntary_switches, major_faults, migrations;   /* -1 = unknown */
     double steal_ns, run_delay_ns, throttled_ns, frequency_ghz;   /* NaN = unknown */
     int64_t disturbed_samples; bool noisy;                    /* noisy: over 5 % disturbed by an independent cause */
+    double joules_per_run;                                    /* of the timed runs, whole packages; NaN = unknown */
+    lb_counts counts;          /* of runs after the timed ones; interleaved measurements have none */
     lb_stats stats;
 } lb_samples;
 

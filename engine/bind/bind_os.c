@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../counters.h"
+#include "../energy.h"
 #include "../machine.h"
 #include "../measure.h"
 #include "../os.h"
@@ -271,6 +273,36 @@ static int machine(lua_State *L) {
     return 1;
 }
 
+/* core.energy(): { zones = { names } } of the energy counters, or { reason }. */
+static int energy(lua_State *L) {
+    lb_energy e;
+    lb_energy_open(&e, NULL);
+    lua_newtable(L);
+    if (e.reason[0]) bind_set_string(L, "reason", e.reason);
+    if (e.count) lua_newtable(L);
+    for (int i = 0; i < e.count; i++) {
+        lua_pushstring(L, e.zones[i].name);
+        lua_rawseti(L, -2, i + 1);
+    }
+    if (e.count) lua_setfield(L, -2, "zones");
+    lb_energy_close(&e);
+    return 1;
+}
+
+/* core.counters(): { names = { of the performance counters } }, or { reason }. */
+static int counters(lua_State *L) {
+    const char *why = lb_counters_reason();
+    lua_newtable(L);
+    if (*why) return bind_set_string(L, "reason", why), 1;
+    lua_newtable(L);
+    for (int i = 0; i < LB_COUNTER_COUNT; i++) {
+        lua_pushstring(L, lb_counter_name((lb_counter)i));
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "names");
+    return 1;
+}
+
 /* core.machine_warnings(): a list of lines for people. */
 static int machine_warnings(lua_State *L) {
     char text[4096];
@@ -305,6 +337,7 @@ static int memory_peak_reset(lua_State *L) {
 
 void bind_open_machine(lua_State *L) {
     static const luaL_Reg functions[] = { { "machine", machine }, { "machine_warnings", machine_warnings },
+                                          { "energy", energy }, { "counters", counters },
                                           { "memory", memory }, { "memory_peak_reset", memory_peak_reset },
                                           { NULL, NULL } };
     for (const luaL_Reg *f = functions; f->name; f++) {

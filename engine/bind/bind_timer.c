@@ -176,6 +176,16 @@ static void push_numbers(lua_State *L, const double *x, int64_t n) {
     }
 }
 
+/* Absent where nothing was counted. */
+static void set_counters(lua_State *L, const lb_counts *c) {
+    if (c->runs <= 0 || c->reason[0]) return;
+    lua_newtable(L);
+    for (int i = 0; i < LB_COUNTER_COUNT; i++) bind_set_known(L, lb_counter_name((lb_counter)i), c->per_run[i]);
+    bind_set_known(L, "running_share", c->running_share);
+    bind_set_number(L, "runs", (double)c->runs);
+    lua_setfield(L, -2, "counters");
+}
+
 void bind_push_samples(lua_State *L, const lb_samples *s) {
     lua_newtable(L);
     bind_set_string(L, "unit", "ns");
@@ -199,6 +209,8 @@ void bind_push_samples(lua_State *L, const lb_samples *s) {
     lua_setfield(L, -2, "rotation");
     push_disturbance(L, s);
     lua_setfield(L, -2, "disturbance");
+    bind_set_known(L, "joules_per_run", s->joules_per_run);
+    set_counters(L, &s->counts);
 }
 
 /* The field extra_work of the options: nil, a number (of one plan), or a list of one number a plan. Fills `extra`. */

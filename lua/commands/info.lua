@@ -115,6 +115,10 @@ local function text(block, now)
     row(out, "clock", ("%s, resolution %s, %s a call"):format(block.clock.name, units.time(block.clock.resolution_ns),
       units.time(block.clock.cost_ns)))
   end
+  row(out, "energy", block.energy.reason and "unknown: " .. block.energy.reason
+    or "counted: " .. table.concat(block.energy.zones, ", "))
+  row(out, "counters", block.counters.reason and "none: " .. block.counters.reason
+    or table.concat(block.counters.names, ", "))
   out[#out + 1] = "devices:"
   for _, d in ipairs(block.devices) do
     row(out, d.name, ("%s, %s threads"):format(d.model or "?", tostring(d.threads or d.threads_max or "?")))

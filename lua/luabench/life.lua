@@ -138,7 +138,15 @@ local function fill_time(rec, samples)
   rec.time = {}
   for _, name in ipairs(STATISTICS) do rec.time[name] = samples[name] end
   rec.samples_ns, rec.marks = samples.samples_ns, samples.marks
-  rec.disturbance, rec.rotation = samples.disturbance, samples.rotation
+  rec.disturbance, rec.rotation, rec.counters = samples.disturbance, samples.rotation, samples.counters
+end
+
+-- Of the whole package while this ran, whoever else used it too.
+local function fill_energy(rec, samples)
+  local joules, items = samples.joules_per_run, rec.work.items
+  if not joules then return end
+  rec.energy = { joules_per_run = joules, joules_per_item = items and items > 0 and joules / items or nil,
+    watts = joules / (rec.time.mean * 1e-9) }
 end
 
 -- Rates follow from the median time.
@@ -254,6 +262,7 @@ local function live(ctx, axes, rec, keep)
   ctx.phase "measure"
   local samples = sys.measure(case.plan, measure_opts(opt, rec.cache))
   fill_time(rec, samples)
+  fill_energy(rec, samples)
   if samples.rotation and samples.rotation.capped then
     local why = ("only %d copies rotate, too few for weights this small or memory this short: they may still be in the cache"):format(samples.rotation.sets)
     rec.note = rec.note and rec.note .. "; " .. why or why
@@ -269,7 +278,7 @@ local function live(ctx, axes, rec, keep)
   if invalid then fail(invalid, "invalid") end
 end
 
-local NO_TIME = { "time", "samples_ns", "marks", "rate", "sol", "disturbance" }
+local NO_TIME = { "time", "samples_ns", "marks", "rate", "sol", "disturbance", "energy", "counters" }
 
 local function traceback(e)
   if type(e) == "table" then return e end

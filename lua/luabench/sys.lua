@@ -14,6 +14,9 @@ function M.machine()
   machine = machine or core.machine()
   return machine
 end
+-- { zones } or { reason }; { names } or { reason }.
+function M.energy() return core.energy() end
+function M.counters() return core.counters() end
 function M.warnings() return core.machine_warnings() end
 function M.clock() return core.clock() end
 function M.version() return core.version() end
