@@ -71,7 +71,8 @@ M.classes = {
     about = "a backend instance: its buffers, threads, abilities",
     methods = { close = { "d:close()", "drops this reference" } },
     fields = { name = "\"cpu\", \"cuda:0\"", model = "the processor's name", threads = "threads of its pool",
-      isa = "instruction sets in use", caps = "a table of all that is known: caches, memory, threads_max" },
+      isa = "instruction sets in use", caps = "a table of all that is known: caches, memory, threads_max",
+      pinning = "{ pinned, cpus }: the CPU of each thread; nil where it has none" },
   },
   tensor = {
     about = "dtype + shape + strides over a buffer; indexes and dims count from 1, negative from the end; arithmetic with"
