@@ -42,6 +42,7 @@ typedef struct sampler {
     int64_t steal_from;             /* the first sample since steal was last read */
     int64_t capacity;
     double extra;                   /* runs that are done beyond those counted, as a share of them */
+    double run_ns;                  /* of a run, as sizing and warm-up saw it */
     int64_t quantum;                /* counted runs come in multiples of it, so that the extra ones are whole */
 } sampler;
 
@@ -106,6 +107,7 @@ static lb_status size_epoch(sampler *m, double target, double *run_ns) {
                            (long long)n);
     }
     m->s.iterations = n;
+    m->run_ns = *run_ns;
     return LB_OK;
 }
 
@@ -147,6 +149,7 @@ static lb_status warm_up(sampler *m, uint64_t start, double target) {
     m->s.warmup_epochs = epochs;
     m->s.warmup_stable = stable;
     double now = epochs >= WINDOW ? median5(last + WINDOW) : 0;
+    if (now > 0) m->run_ns = now;
     if (now > 0 && now * (double)m->s.iterations < target) m->s.iterations = (int64_t)ceil(1.05 * target / now);
     return LB_OK;
 }
@@ -498,6 +501,8 @@ int64_t lb_sampler_iterations(const lb_sampler *s, int64_t *quantum) {
     if (quantum) *quantum = s->m.quantum;
     return s->m.s.iterations;
 }
+
+double lb_sampler_run_ns(const lb_sampler *s) { return s->m.run_ns; }
 
 lb_status lb_sampler_take(lb_sampler *s, int64_t samples, int64_t iterations, int64_t quantum) {
     if (!s->open) return lb_fail(LB_EINVAL, "measure: the sampler has finished");

@@ -64,6 +64,8 @@ typedef struct lb_sampler lb_sampler;
 lb_status lb_sampler_new(lb_plan *p, const lb_measure_opts *o, lb_sampler **out);
 /* Runs a sample, as sized; and what the number of runs is a multiple of (1 without extra work). */
 int64_t lb_sampler_iterations(const lb_sampler *s, int64_t *quantum);
+/* What a run took at the end of the warm-up, in ns. */
+double lb_sampler_run_ns(const lb_sampler *s);
 /* Takes `samples` more, of `iterations` runs (0: as sized) rounded up to a multiple of `quantum` (0: its own) and
  * jittered. Samplers with the same seed that take the same numbers do the same runs. */
 lb_status lb_sampler_take(lb_sampler *s, int64_t samples, int64_t iterations, int64_t quantum);

@@ -43,6 +43,7 @@ static int finish(lua_State *L) {
 }
 
 static void push_iterations(lua_State *L, void *o) { lua_pushnumber(L, (double)lb_sampler_iterations(o, NULL)); }
+static void push_run_ns(lua_State *L, void *o) { lua_pushnumber(L, lb_sampler_run_ns(o)); }
 static void push_quantum(lua_State *L, void *o) {
     int64_t quantum;
     lb_sampler_iterations(o, &quantum);
@@ -58,7 +59,8 @@ static int tostring(lua_State *L) {
 
 static const luaL_Reg methods[] = { { "take", take }, { "finish", finish }, { NULL, NULL } };
 static const luaL_Reg meta[] = { { "__tostring", tostring }, { NULL, NULL } };
-static const bind_field fields[] = { { "iterations", push_iterations }, { "quantum", push_quantum }, { NULL, NULL } };
+static const bind_field fields[] = { { "iterations", push_iterations }, { "quantum", push_quantum },
+                                     { "run_ns", push_run_ns }, { NULL, NULL } };
 const bind_class bind_sampler = { "sampler", release, methods, meta, fields };
 
 void bind_open_sampler(lua_State *L) {

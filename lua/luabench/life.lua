@@ -288,6 +288,10 @@ end
 -- A reason on one line, with the script's place kept.
 local function one_line(text) return (sys.clean(text):gsub("%s*\n%s*", "; ")) end
 
+-- The parts of a life that a case measured in turns (turns.lua) has too.
+M.parts = { measure_opts = measure_opts, case_options = case_options, check_before = check_before,
+  check_again = check_again, mode_of = mode_of }
+
 -- Runs one case; never raises but on interruption. Returns the record.
 function M.run(ctx, axes)
   local rec = record.new(ctx.job, axes, "ok")

@@ -160,7 +160,8 @@ M.classes = {
     methods = { take = { "s:take(samples[, iterations[, quantum]])", "takes so many more; returns the sampler" },
       finish = { "s:finish()", "all samples with their statistics, as lb.measure" },
       close = { "s:close()", "drops it" } },
-    fields = { iterations = "runs a sample", quantum = "what that is a multiple of" },
+    fields = { iterations = "runs a sample", quantum = "what that is a multiple of",
+      run_ns = "of a run, at the end of the warm-up" },
   },
   model_file = {
     about = "a model file, mapped: tensors by name, views of the file made when asked for, and metadata",

@@ -164,6 +164,8 @@ end
 function M.self_command() return { core.exe_path() } end
 function M.self_pid() return core.pid() end
 function M.spawn(argv) return core.spawn { argv = argv, stdin = "pipe", stdout = "pipe", stderr = "pipe" } end
+-- For a command that is timed: it reads nothing, its output is nobody's, its complaints are kept.
+function M.spawn_quiet(argv) return core.spawn { argv = argv, stdin = "null", stdout = "null", stderr = "pipe" } end
 function M.write(p, text, timeout_s) return (pcall(p.write, p, text, timeout_s)) end
 function M.line(p, stream) return p:line(stream) end
 function M.eof(p) return p:eof(1) and p:eof(2) end
@@ -268,6 +270,8 @@ end
 
 function M.measure(plan, o) return core.measure(plan, core_opts(o)) end
 function M.measure_interleaved(plans, o) return core.measure_interleaved(plans, core_opts(o)) end
+function M.sampler(plan, o) return core.sampler(plan, core_opts(o)) end
+function M.kernel_prefer(name) core.kernel_prefer(name) end
 function M.stats(numbers) return core.stats(numbers) end
 function M.contrast(logs, o) return core.contrast(logs, o) end
 function M.contrast_unpaired(a, b, o) return core.contrast_unpaired(a, b, o) end

@@ -185,6 +185,19 @@ commands["case"] = function(request, emit)
     phase = function(name) emit { event = "phase", phase = name } end }, request.axes)
 end
 
+-- A case that takes turns with one in another process: "open", "take" as often as wanted, "close" (see turns.lua).
+function commands.turn(request, emit)
+  local turns = require "luabench.turns"
+  if request.step ~= "open" then return turns[request.step](request) end
+  local prepared = require "luabench.prepared"
+  turns.prefer(request)                 -- before the script runs: it may record plans
+  local l = load_scenario(request.script, request.argv)
+  prepared.directory = request.prepared
+  prepared.report = function(text, fraction) emit { event = "progress", text = text, fraction = fraction } end
+  return turns.open({ scenario = l.scenario, job = l.job,
+    phase = function(name) emit { event = "phase", phase = name } end }, request)
+end
+
 function commands.finish(request)
   local l = load_scenario(request.script, request.argv)
   local lines = l.scenario.finish(request.cases)

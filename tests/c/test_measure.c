@@ -371,6 +371,7 @@ static void test_in_pieces(void **state) {
     assert_int_equal(lb_sampler_new(other, &extra, &b), LB_OK);
     lb_plan_release(other);                 /* the sampler holds it */
     assert_true(lb_sampler_iterations(a, &q) >= 1 && lb_sampler_iterations(b, &r) >= 1);
+    assert_true(lb_sampler_run_ns(a) > 1e4 && lb_sampler_run_ns(b) > 1e4);
     assert_int_equal(q, 1);
     assert_int_equal(r, 5);
     assert_int_equal(lb_sampler_finish(a, &s), LB_EINVAL);
