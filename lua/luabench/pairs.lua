@@ -126,7 +126,8 @@ function M.run(o)
   return out
 end
 
-local function fail(...) error({ message = (...):format(select(2, ...)) }, 0) end
+-- A side that fails is a failed case, not a wrong command line.
+local function fail(...) error({ message = (...):format(select(2, ...)), status = 1 }, 0) end
 
 -- ---- cases in workers of this program ----
 
@@ -237,7 +238,8 @@ end
 -- signal or a time-out is raised with the program's last words: it is no time.
 function M.execute(argv, timeout, label, on_tick)
   local start = sys.now_s()
-  local p = sys.spawn_quiet(argv)
+  local spawned, p = pcall(sys.spawn_quiet, argv)
+  if not spawned then fail("%s: %s", label, sys.clean(p)) end
   local last, state = {}, nil
   repeat
     local news = sys.poll(p, 0.1)
