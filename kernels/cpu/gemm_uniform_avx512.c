@@ -1,4 +1,4 @@
-/* gemm_uniform_avx512.c: gemm over uniform-2/3/4/5/6/8 weights in rows16 panels: w = (q - (2^b - 1) / 2) * s. */
+/* gemm_uniform_avx512.c: gemm over uniform-2 to uniform-8 weights in rows16 panels: w = (q - (2^b - 1) / 2) * s. */
 #include "rows16_g32.h"
 
 /* The offset of b bits is 2^(b-1) - 1/2. */
@@ -13,7 +13,7 @@ G32_TILES(tiles_half, true)
                                                   int cols, float *out, int64_t out_stride) {                        \
         g32_run(FORMAT(b), b == 8 ? tiles_half : tiles, panel, act, stride, k, cols, out, out_stride);              \
     }
-RUN(2) RUN(3) RUN(4) RUN(5) RUN(6) RUN(8)
+RUN(2) RUN(3) RUN(4) RUN(5) RUN(6) RUN(7) RUN(8)
 
 static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
                 float *out, int64_t out_stride) {
@@ -23,6 +23,7 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
     case 4: run_4(panel, act, stride, k, cols, out, out_stride); break;
     case 5: run_5(panel, act, stride, k, cols, out, out_stride); break;
     case 6: run_6(panel, act, stride, k, cols, out, out_stride); break;
+    case 7: run_7(panel, act, stride, k, cols, out, out_stride); break;
     default: run_8(panel, act, stride, k, cols, out, out_stride);
     }
 }
@@ -46,16 +47,6 @@ static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t
     g32_repack(FORMAT(q->bits), unpack, 4 + 4 * (size_t)q->bits, native, n, k, row0, row1, dst);
 }
 
-static bool supports(const lb_args *a, const char **why) {
-    for (int32_t i = 0; i < a->t[LB_GEMM_W].count; i++) {
-        int b = a->t[LB_GEMM_W].items[i]->quantizer->bits;
-        if ((b >= 2 && b <= 6) || b == 8) continue;
-        *why = "takes 2, 3, 4, 5, 6 or 8 bits";
-        return false;
-    }
-    return true;
-}
-
 LB_ROWS16_PANEL(lb_act_q8_32_prepare, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_32)
 
 const lb_kernel lb_kernel_gemm_uniform_avx512 = {
@@ -68,6 +59,5 @@ const lb_kernel lb_kernel_gemm_uniform_avx512 = {
     .acc = LB_ACC_I32_F32,
     .compute = LB_COMPUTE_INT8,
     G32_TOLERANCE,
-    .supports = supports,
     LB_ROWS16_KERNEL,
 };

@@ -1,5 +1,5 @@
 /* rows16_g32.h: what the kernels of formats with a scale for each 32 weights share: w = d * (code - offset), codes of
- * 2 to 8 bits; panels of 16 rows; integer dot products with LB_ACT_Q8_32 activations.
+ * 1 to 8 bits; panels of 16 rows; integer dot products with LB_ACT_Q8_32 activations.
  *
  * A panel of 16 x K (as many bytes as native) is one stream of 64-byte vectors, group of 32 k by group: a vector of the
  * 16 rows' f32 scales, then `bits` vectors of codes; where scales are f16, one vector of them stands before every two
@@ -7,7 +7,8 @@
  * 4j..4j+3 of every row, what one vpdpbusd multiplies with 4 broadcast activations; the eight share the stored ones as
  * bit fields:
  *   8 bits: one each.  4: j and j + 4 in vector j % 4, low nibble first.  2: j in vector j % 2, bits 2 (j / 2).
- *   6: two times rows16.h's four in three.  3 and 5: the low 2 or 4 bits so, bit j of the last vector on top.
+ *   6: two times rows16.h's four in three.  3, 5 and 7: the low 2, 4 or 6 bits so, bit j of the last vector on top.
+ *   1: bit j of one vector.
  *
  * Every path forms the same exact int32 sums of a group and the same f32 steps a group, in order of K, so a row's
  * result has the same bits whatever the number of columns. */
@@ -72,7 +73,7 @@ LB_INLINE void g32_top_bits(__m512i top, int to, __m512i w[8]) {
 LB_INLINE void g32_codes(const g32 f, const uint8_t *p, __m512i w[8], const bool ahead) {
     if (f.bits == 8) {
         LB_UNROLL for (int j = 0; j < 8; j++) w[j] = g32_load(p + 64 * j, ahead);
-    } else if (f.bits == 6) {
+    } else if (f.bits == 6 || f.bits == 7) {
         LB_UNROLL for (int i = 0; i < 2; i++) { /* as lb_unpack6 */
             __m512i p0 = g32_load(p + 192 * i, ahead), p1 = g32_load(p + 192 * i + 64, ahead);
             __m512i p2 = g32_load(p + 192 * i + 128, ahead), *t = w + 4 * i;
@@ -82,6 +83,7 @@ LB_INLINE void g32_codes(const g32 f, const uint8_t *p, __m512i w[8], const bool
             t[3] = _mm512_or_si512(lb_field(p1, 4, 0x0c), lb_field(p2, 2, 0x30));
             t[3] = _mm512_or_si512(lb_field(p0, 6, 0x03), t[3]);
         }
+        if (f.bits == 7) g32_top_bits(g32_load(p + 384, ahead), 6, w);
     } else if (f.bits >= 4) {
         LB_UNROLL for (int j = 0; j < 4; j++) {
             __m512i x = g32_load(p + 64 * j, ahead);
@@ -89,6 +91,9 @@ LB_INLINE void g32_codes(const g32 f, const uint8_t *p, __m512i w[8], const bool
             w[j + 4] = lb_field(x, 4, 0x0f);
         }
         if (f.bits == 5) g32_top_bits(g32_load(p + 256, ahead), 4, w);
+    } else if (f.bits == 1) {
+        __m512i x = g32_load(p, ahead);
+        LB_UNROLL for (int j = 0; j < 8; j++) w[j] = lb_field(x, j, 0x01);
     } else {
         LB_UNROLL for (int j = 0; j < 2; j++) {
             __m512i x = g32_load(p + 64 * j, ahead);
@@ -225,20 +230,24 @@ LB_INLINE void g32_run(const g32 f, const g32_tile_fn *tiles, const void *panel,
 
 /* Row r's 32 codes (bytes) to its lanes of a group. */
 static inline void g32_pack_codes(const g32 f, const uint8_t codes[32], int r, uint8_t *group) {
-    uint32_t t[8], top = 0, low = f.bits == 3 ? 0x03030303u : f.bits == 5 ? 0x0f0f0f0fu : 0xffffffffu;
+    uint32_t t[8], top = 0, all = 0xffffffffu;
+    uint32_t low = f.bits == 3 ? 0x03030303u : f.bits == 5 ? 0x0f0f0f0fu : f.bits == 7 ? 0x3f3f3f3fu : all;
     for (int j = 0; j < 8; j++) {
         t[j] = lb_code4(codes, j);
-        if (low != 0xffffffffu) top |= (t[j] & ~low) >> (f.bits - 1) << j;
+        if (low != all) top |= (t[j] & ~low) >> (f.bits - 1) << j;
         t[j] &= low;
     }
     if (f.bits == 8) {
         for (int j = 0; j < 8; j++) *lb_lane(group, j, r) = t[j];
-    } else if (f.bits == 6) {
+    } else if (f.bits == 6 || f.bits == 7) {
         lb_pack6(group, r, t);
         lb_pack6(group + 192, r, t + 4);
+        if (f.bits == 7) *lb_lane(group, 6, r) = top;
     } else if (f.bits >= 4) {
         for (int j = 0; j < 4; j++) *lb_lane(group, j, r) = t[j] | t[j + 4] << 4;
         if (f.bits == 5) *lb_lane(group, 4, r) = top;
+    } else if (f.bits == 1) {
+        for (int j = 0; j < 8; j++) *lb_lane(group, 0, r) |= t[j] << j;
     } else {
         for (int j = 0; j < 2; j++) *lb_lane(group, j, r) = t[j] | t[j + 2] << 2 | t[j + 4] << 4 | t[j + 6] << 6;
         if (f.bits == 3) *lb_lane(group, 2, r) = top;

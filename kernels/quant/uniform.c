@@ -40,7 +40,7 @@ LB_INLINE void unpack(const uint8_t *in, int bits, uint8_t *codes) {
 
 /* Of normally distributed weights, the searched scales of nearly all blocks lie above this share of max|w|. */
 static float least_factor(int bits) {
-    static const float factors[9] = { 0, 0, 0.45f, 0.6f, 0.75f, 0.85f, 0.92f, 0, 0.97f };
+    static const float factors[9] = { 0, 0, 0.45f, 0.6f, 0.75f, 0.85f, 0.92f, 0.95f, 0.97f };
     return factors[bits];
 }
 
@@ -92,6 +92,7 @@ LB_INLINE void get_blocks(const uint8_t *src, int64_t count, const int bits, flo
     case 4: what(from, count, 4, to); break;     \
     case 5: what(from, count, 5, to); break;     \
     case 6: what(from, count, 6, to); break;     \
+    case 7: what(from, count, 7, to); break;     \
     default: what(from, count, 8, to); break;    \
     }
 
@@ -144,8 +145,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
     if (strncmp(name, "uniform-", 8)) return false;
     char *end;
     long bits = strtol(name + 8, &end, 10);
-    if (end == name + 8 || *end || bits < 2 || bits > 8 || bits == 7) {
-        snprintf(why, 64, "the bits must be 2, 3, 4, 5, 6 or 8");
+    if (end == name + 8 || *end || bits < 2 || bits > 8) {
+        snprintf(why, 64, "the bits must be 2 to 8");
         return false;
     }
     *out = (lb_quantizer){ .k_multiple = GROUP, .group = GROUP, .bits = (int)bits, .param = { bits },
@@ -155,7 +156,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
     return true;
 }
 
-static const char *const members[] = { "uniform-2", "uniform-3", "uniform-4", "uniform-5", "uniform-6", "uniform-8", NULL };
+static const char *const members[] = { "uniform-2", "uniform-3", "uniform-4", "uniform-5", "uniform-6", "uniform-7",
+                                       "uniform-8", NULL };
 const lb_quantizer_family lb_quantizer_uniform = {
     .name = "uniform",
     .about = "w = (q - (2^b - 1) / 2) * s; q b bits, s f32 per 32; s the least-squares scale of the best of twelve "

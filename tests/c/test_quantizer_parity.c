@@ -1,11 +1,12 @@
-/* test_quantizer_parity.c: int8wo and int4wo against stored results of an independent NumPy program, float formats against
- * torchao's, and every format on several threads and with numbers of rows that no block divides. Data: tests/parity, under
+/* test_quantizer_parity.c: integer, sparse and trellis formats against stored results of torchao and of independent NumPy
+ * programs, float formats against torchao's, and every format on several threads and with numbers of rows that no block divides. Data: tests/parity, under
  * $LUABENCH_TREE or ".". */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,6 +153,97 @@ static void test_torchao(void **state) {
     assert_int_equal(formats, 18);
 }
 
+/* ---- integer, sparse and trellis formats ---- */
+
+static FILE *open_list(const char *name) {
+    char path[1024];
+    const char *tree = getenv("LUABENCH_TREE");
+    snprintf(path, sizeof path, "%s/tests/parity/groups/%s", tree ? tree : ".", name);
+    FILE *f = fopen(path, "r");
+    if (!f) fail_msg("%s cannot be read: run from the tree's root, or set LUABENCH_TREE to it", path);
+    return f;
+}
+
+/* Every byte stored and every value, by their CRC. */
+static void test_groups(void **state) {
+    (void)state;
+    static float x[GRID_ROWS * GRID_COLUMNS];
+    for (uint32_t i = 0; i < GRID_ROWS * GRID_COLUMNS; i++) {
+        int value = (int)(i * 2654435761u >> 20) - 2048, row = (int)(i / GRID_COLUMNS), column = (int)(i % GRID_COLUMNS);
+        x[i] = (float)(value * (1 + row % 5) * (1 + column / 32 % 3)) / 1024.0f;
+    }
+    char line[LINE], name[48];
+    unsigned store_crc, values_crc;
+    FILE *f = open_list("grid.txt");
+    int formats = 0;
+    for (; fgets(line, sizeof line, f); formats++) {
+        assert_int_equal(sscanf(line, "%47s %x %x", name, &store_crc, &values_crc), 3);
+        const lb_quantizer *q = named(name);
+        size_t bytes = q->size_bytes(q, GRID_ROWS, GRID_COLUMNS);
+        float *y = block_of(sizeof x);
+        uint8_t *aligned = block_of(bytes);
+        memset(aligned, 0, bytes); /* gaps between planes are zero in the data */
+        lb_quantizer_prepare(q, x, GRID_ROWS, GRID_COLUMNS, aligned);
+        q->quantize(q, x, GRID_ROWS, GRID_COLUMNS, 0, GRID_ROWS, aligned);
+        q->dequantize(q, aligned, GRID_ROWS, GRID_COLUMNS, 0, GRID_ROWS, y);
+        for (size_t i = 0; i < GRID_ROWS * GRID_COLUMNS; i++) y[i] += 0.0f; /* no signs of zeros */
+        if (crc(y, sizeof x) != values_crc) fail_msg("%s: other values than the reference's", name);
+        if (crc(aligned, bytes) != store_crc) fail_msg("%s: other bytes than the reference's", name);
+        free(y), free(aligned);
+    }
+    fclose(f);
+    assert_int_equal(formats, 88);
+}
+
+/* A list's formats against stored values, within `share` of the largest of each, but for `odd` of a format. */
+static void check_list(const char *list, const char *values_name, float share, int odd, const float *x,
+                       const uint8_t *stores, int want_formats) {
+    enum { n = 2, k = 512 };
+    FILE *f = open_list(list);
+    char name[48];
+    int formats = 0;
+    float *want = read_from("groups", values_name, "values", (size_t)(want_formats * n * k) * sizeof *want), *y;
+    for (; fscanf(f, "%47s", name) == 1; formats++) {
+        const lb_quantizer *q = named(name);
+        uint8_t *store = block_of(q->size_bytes(q, n, k));
+        int left = odd;
+        y = block_of((size_t)(n * k) * sizeof *y);
+        if (x) q->quantize(q, x, n, k, 0, n, store);
+        else memcpy(store, stores, q->size_bytes(q, n, k)), stores += q->size_bytes(q, n, k);
+        q->dequantize(q, store, n, k, 0, n, y);
+        for (int64_t r = 0; r < n; r++) {
+            const float *row = want + (formats * n + r) * k;
+            float largest = 0;
+            for (int64_t i = 0; i < k; i++) largest = fabsf(row[i]) > largest ? fabsf(row[i]) : largest;
+            for (int64_t i = 0; i < k; i++)
+                if (!(fabsf(y[r * k + i] - row[i]) <= share * largest) && --left < 0)
+                    fail_msg("%s: row %d element %d is %g, %g expected", name, (int)r, (int)i, (double)y[r * k + i],
+                             (double)row[i]);
+        }
+        free(store), free(y);
+    }
+    fclose(f);
+    free(want);
+    assert_int_equal(formats, want_formats);
+}
+
+/* The zeros are means, which torch sums in another order: a few units in the last place (a code more or less would be
+ * 1/256 of the range or more). They decide when the rounds end: one group of 64 may end a round earlier or later. */
+static void test_hqq(void **state) {
+    (void)state;
+    float *x = read_from("groups", "hqq", "source", 2 * 512 * sizeof *x);
+    check_list("hqq.txt", "hqq", 2e-5f, 64, x, NULL, 11);
+    free(x);
+}
+
+static void test_trellis(void **state) {
+    (void)state;
+    size_t bytes = 2 * 2 * 32 * (2 + 3 + 4 + 3 + 2) + 5 * 8;
+    uint8_t *stores = read_from("groups", "trellis", "store", bytes);
+    check_list("trellis.txt", "trellis", 1e-6f, 0, NULL, stores, 5);
+    free(stores);
+}
+
 /* ---- threads and tails ---- */
 
 typedef struct job {
@@ -226,7 +318,7 @@ static void test_threads_and_tails(void **state) {
     for (int f = 0; lb_quantizer_families[f]; f++)
         for (const char *const *m = lb_quantizer_families[f]->members; *m; m++, formats++)
             for (int i = 0; i < 4; i++)
-                for (int b = 0; b < 4; b++)
+                for (int b = 0; b < (strstr(*m, "trellis") ? 3 : 4); b++) /* milliseconds a block: no 17 of them */
                     check_threads(named(*m), rows[i], blocks[b] * named(*m)->k_multiple);
     assert_true(formats > 0);
 }
@@ -235,6 +327,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_integer_formats),
         cmocka_unit_test(test_torchao),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_hqq),
+        cmocka_unit_test(test_trellis),
         cmocka_unit_test(test_threads_and_tails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

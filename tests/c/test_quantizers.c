@@ -44,9 +44,24 @@ static const struct { const char *name; double db, slack, bits; int rule; } know
     { "nf4-dq", 20.73, 0.1, 4.125 + 0x1p-9 + 0x1p-15, FIXED }, { "float8wo", 31.55, 0.1, 8 + 1 / 128.0, FIXED },
     { "float8dq", 31.55, 0.1, 8 + 0x1p-15, FIXED }, { "float8dq-tensor", 31.55, 0.1, 8 + 0x1p-15, FIXED },
     { "float8dq-row", 31.55, 0.1, 8 + 1 / 128.0, FIXED }, { "float8dq-block", 31.55, 0.1, 8 + 0x1p-9, FIXED },
+    { "baseline", 55.59, 0.1, 16, FIXED },
+    { "int8adq-int4w-symm", 16.58, 0.2, 4 + 1 / 128.0, FIXED },
+    { "int4wo-64-hqq", 21.22, 0.1, 4.5, FIXED },  { "int4wo-128-hqq", 20.24, 0.1, 4.25, FIXED },
+    { "marlin", 19.10, 0.1, 4.125, FIXED },       { "gptq-4-128", 19.94, 0.1, 4.15625, FIXED },
+    { "awq-4-128", 19.94, 0.1, 4.15625, FIXED },  { "uintx-4-128", 19.94, 0.1, 4.3125, FIXED },
+    { "uintx-4-64-hqq", 21.22, 0.1, 5, FIXED },   { "uintx-4-128-hqq", 20.24, 0.1, 4.5, FIXED },
+    { "int8_dynamic_activation_intx_weight-4-128", 19.10, 0.1, 4.25, FIXED },
+    { "trellis-2", 11.65, 0.2, 2 + 1 / 128.0, FIXED }, { "trellis-3", 17.55, 0.2, 3 + 1 / 128.0, FIXED },
+    { "trellis-4", 23.4, 0.2, 4 + 1 / 128.0, FIXED }, { "trellis-2-L12", 11.4, 0.2, 2 + 1 / 128.0, FIXED },
+    { "trellis-3-L12", 17.2, 0.2, 3 + 1 / 128.0, FIXED }, { "trellis-4-L12", 22.9, 0.2, 4 + 1 / 128.0, FIXED },
+    { "sparse24", 8.78, 0.1, 9, FIXED },          { "sparse24-int8dq", 8.78, 0.1, 5 + 1 / 128.0, FIXED },
+    { "sparse24-float8dq", 8.75, 0.1, 5 + 1 / 128.0, FIXED }, { "block-sparse", 3.09, 0.1, 8 + 0x1p-8, FIXED },
+    { "block-sparse-int8dq", 3.09, 0.1, 4 + 1 / 128.0 + 0x1p-8, FIXED },
+    { "block-sparse-float8dq", 3.09, 0.1, 4 + 1 / 128.0 + 0x1p-8, FIXED },
     { "uniform-2", 6.84, 0.1, 3, FLOOR },     { "uniform-3", 14.24, 0.1, 4, FLOOR },
     { "uniform-4", 20.87, 0.1, 5, FLOOR },    { "uniform-5", 27.17, 0.1, 6, FLOOR },
-    { "uniform-6", 33.33, 0.1, 7, FLOOR },    { "uniform-8", 45.48, 0.1, 9, FLOOR },
+    { "uniform-6", 33.33, 0.1, 7, FLOOR },    { "uniform-7", 39.4, 0.1, 8, FLOOR },
+    { "uniform-8", 45.48, 0.1, 9, FLOOR },
 };
 
 static void each(void (*check)(const lb_quantizer *q)) {
@@ -149,7 +164,10 @@ static void test_descriptions(void **state) { (void)state; each(check_descriptio
 
 static void test_wrong_parameters_say_why(void **state) {
     (void)state;
-    static const char *const wrong[] = { "int4wo-100", "int4wo-", "uniform-7", "uniform-9", "uniform-", "uniform-4x",
+    static const char *const wrong[] = { "int4wo-100", "int4wo-", "uniform-1", "uniform-9", "uniform-", "uniform-4x",
+                                         "uintx-9-64", "uintx-4-48", "uintx-4", "gptq-5-128", "awq-3-128",
+                                         "trellis-5", "trellis-3-L20", "sparse24-int4", "block-sparse-x",
+                                         "int8_dynamic_activation_intx_weight-1-32",
                                          "mxfp4-floor", "mxfp8-e4m3", "mxfp6-e3m2-x" };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         int explained = 0;
@@ -165,9 +183,12 @@ static void test_wrong_parameters_say_why(void **state) {
 
 static float *sample; /* ROWS x COLUMNS normals */
 
+/* A trellis is searched, at milliseconds for 256 weights: 128 of these tell its error to 0.1 dB. */
+static int64_t sample_rows(const lb_quantizer *q) { return strcmp(q->family->name, "trellis") ? ROWS : 8; }
+
 static void check_error(const lb_quantizer *q) {
-    int64_t count = (int64_t)ROWS * COLUMNS;
-    float *y = round_trip(q, sample, ROWS, COLUMNS), *again = round_trip(q, y, ROWS, COLUMNS);
+    int64_t rows = sample_rows(q), count = rows * COLUMNS;
+    float *y = round_trip(q, sample, rows, COLUMNS), *again = round_trip(q, y, rows, COLUMNS);
     double db = sqnr(sample, y, count), second = sqnr(y, again, count);
     size_t i = 0;
     while (i < sizeof known / sizeof *known && strcmp(known[i].name, q->name)) i++;
@@ -178,7 +199,7 @@ static void check_error(const lb_quantizer *q) {
         if (!(db >= known[i].db - known[i].slack && db <= most))
             fail_msg("%s: %.3f dB, %.2f expected", q->name, db, known[i].db);
         if (!(fabs(bits - known[i].bits) < 1e-9)) fail_msg("%s: %g bits, %g expected", q->name, bits, known[i].bits);
-    } else if (!(db > 6.02 * q->bits - 6)) {
+    } else if (q->bits > 1 && !(db > 6.02 * q->bits - 8)) { /* one bit in torchao's rules is next to nothing */
         fail_msg("%s: %.3f dB is little for %d bits", q->name, db, q->bits);
     }
     /* What is already on the grid loses less when it is quantized again. */
@@ -191,6 +212,7 @@ static void test_errors(void **state) { (void)state; each(check_error); }
  * depends on where between two of them the weights lie.) */
 static void check_small_weights(const lb_quantizer *q) {
     enum { N = 16 };
+    if (strstr(q->name, "-hqq") && q->bits < 4) return; /* the strength of its shrinking is no multiple of the weights */
     float *small = normals(7, (int64_t)N * COLUMNS, 0x1p-6f), *large = normals(7, (int64_t)N * COLUMNS, 1.0f);
     float *a = round_trip(q, small, N, COLUMNS), *b = round_trip(q, large, N, COLUMNS);
     double da = sqnr(small, a, (int64_t)N * COLUMNS), db = sqnr(large, b, (int64_t)N * COLUMNS);
@@ -227,12 +249,12 @@ static void check_row_span(const lb_quantizer *q) {
     float *x = normals(4, N * k, 1.0f);
     uint8_t *p = stored(q, x, N, k);
     float *before = expanded(q, p, N, k);
-    size_t end = 0;
+    uint8_t *taken = calloc(q->size_bytes(q, N, k), 1);
     for (int64_t r = 0; r < N; r++) {
         size_t at, length;
         q->row_span(q, N, k, r, &at, &length);
-        assert_true(length > 0 && at >= end && at + length <= q->size_bytes(q, N, k));
-        end = at + length;
+        assert_true(length > 0 && at + length <= q->size_bytes(q, N, k));
+        for (size_t i = at; i < at + length; i++) assert_false(taken[i]++); /* no byte is two rows' */
         p[at + length - 1] ^= 0x3c;
         float *after = expanded(q, p, N, k);
         for (int64_t i = 0; i < N; i++) {
@@ -243,7 +265,7 @@ static void check_row_span(const lb_quantizer *q) {
         p[at + length - 1] ^= 0x3c;
         free(after);
     }
-    free(x), free(p), free(before);
+    free(x), free(p), free(before), free(taken);
 }
 static void test_row_spans(void **state) { (void)state; each(check_row_span); }
 
@@ -277,7 +299,7 @@ static void check_not_finite(const lb_quantizer *q) {
     float *y = round_trip(q, x, N, k);
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(y[i])) fail_msg("%s: %g for %g", q->name, (double)y[i], (double)x[i]);
-    if (!(y[k + 5] > 1e4f && y[k + 7] < -1e4f))
+    if (q->bits > 1 && !(y[k + 5] > 1e4f && y[k + 7] < -1e4f)) /* one bit cannot have both */
         fail_msg("%s: infinities give %g and %g", q->name, (double)y[k + 5], (double)y[k + 7]);
     if (!q->settle) assert_true(same_values(y, clean, k) && same_values(y + 2 * k, clean + 2 * k, k));
     free(x), free(clean), free(zero), free(nan), free(y);
@@ -376,7 +398,7 @@ static void test_int8wo_rule(void **state) {
 static float bf16(float v) { return lb_bf16_to_f32(lb_f32_to_bf16(v)); }
 
 static void check_int4wo_rule(const lb_quantizer *q) {
-    if (strcmp(q->family->name, "int4wo")) return;
+    if (strcmp(q->family->name, "int4wo") || strstr(q->name, "-hqq")) return;
     enum { N = 3 };
     int64_t g = q->group, k = 2 * g, pairs_at = (N * k / 2 + 63) / 64 * 64;
     float *x = normals(10, N * k, 0.3f);
