@@ -31,8 +31,7 @@ typedef floats loose_floats __attribute__((aligned(4), may_alias));
 typedef int32_t ints __attribute__((vector_size(64)));
 typedef uint8_t bytes __attribute__((vector_size(16), aligned(1), may_alias));
 
-LB_INLINE ints pick_ints(ints mask, ints a, ints b) { return (a & mask) | (b & ~mask); }
-LB_INLINE floats pick(ints mask, floats a, floats b) { return (floats)pick_ints(mask, (ints)a, (ints)b); }
+#define PICK(type, mask, a, b) ((type)(((ints)(a) & (mask)) | ((ints)(b) & ~(mask))))
 
 /* Costs of the predecessors of 16 consecutive overlaps: 16 >> K of them, each for 2^K. */
 LB_INLINE floats predecessors(const float *cost, const int bits) {
@@ -57,8 +56,8 @@ LB_INLINE void step(const space *s, const float *from, float x, int length, cons
                 continue;
             }
             ints better = c < best;
-            best = pick(better, c, best);
-            which = pick_ints(better, k + (ints){ 0 }, which);
+            best = PICK(floats, better, c, best);
+            which = PICK(ints, better, k + (ints){ 0 }, which);
         }
         *(floats *)(void *)(to + o) = best;
         *(bytes *)(choice + o) = __builtin_convertvector(which, bytes);
