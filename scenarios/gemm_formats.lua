@@ -32,22 +32,17 @@ return lb.scenario {
   case = function(g, opt)
     local w = lb.randn({ opt.n, g.k }, { seed = opt.seed, device = opt.device })
     local x = lb.randn({ g.m, g.k }, { seed = opt.seed + 1, device = opt.device })
-    local packed, quantized = w, nil
+    local packed = w
     if g.quant ~= "f32" then
       local q = lb.quantizer(g.quant)
       if g.k % q.k_multiple ~= 0 then
         return lb.skip(("%s needs K to be a multiple of %d"):format(g.quant, q.k_multiple))
       end
       packed = w:quantize(g.quant)
-      local error_of = packed:dequantize() - w
-      local rel = error_of:norm() / w:norm()
-      quantized = { bits_per_weight = q:bits_per_weight(opt.n, g.k), rel_rmse = rel,
-        sqnr_db = rel > 0 and -20 * math.log10(rel) or nil }
     end
     return {
       plan = lb.plan(opt.device):gemm { x = x, w = packed },
       items = g.m, item = "token",
-      quantization_error = quantized,
     }
   end,
 }

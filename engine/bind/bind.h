@@ -113,6 +113,8 @@ static inline void bind_set_known(lua_State *L, const char *key, double v) {
 void bind_push_device(lua_State *L, lb_device *retained);
 /* A new box with a reference of its own. */
 void bind_push_tensor(lua_State *L, lb_tensor *borrowed);
+/* t:quantize made the one from the other (stack positions): see bind_originals.c. */
+void bind_original_note(lua_State *L, int original, int quantized);
 void bind_push_kernel(lua_State *L, const lb_kernel *k);
 void bind_push_quantizer(lua_State *L, const lb_quantizer *q);
 static inline lb_tensor *bind_check_tensor(lua_State *L, int arg) { return bind_check(L, arg, &bind_tensor); }
@@ -143,6 +145,7 @@ void bind_eager_clear(void);
 void bind_open_device(lua_State *L);
 void bind_open_tensor(lua_State *L);
 void bind_open_tensor_make(lua_State *L);
+void bind_open_originals(lua_State *L);
 void bind_open_registry(lua_State *L);
 void bind_open_plan(lua_State *L);
 void bind_open_eager(lua_State *L);

@@ -186,6 +186,30 @@ static int last(lua_State *L) {
     return push_output(L, p, step_at(L, 3, p), name);
 }
 
+/* plan:operands([step]): { name = tensor, or a list of them where a step picks one }; in their native layout. */
+static int operands(lua_State *L) {
+    const lb_plan *p = check_plan(L, 1);
+    lb_step_info info;
+    BIND_TRY(L, lb_plan_step(p, step_at(L, 2, p), &info));
+    const lb_op *op = info.args->op;
+    lua_newtable(L);
+    for (int i = 0; op->operands && op->operands[i].name; i++) {
+        int32_t n = info.args->t[i].count;
+        if (n == 0) continue;
+        if (n == 1) {
+            bind_push_tensor(L, info.args->t[i].items[0]);
+        } else {
+            lua_createtable(L, n, 0);
+            for (int32_t j = 0; j < n; j++) {
+                bind_push_tensor(L, info.args->t[i].items[j]);
+                lua_rawseti(L, -2, j + 1);
+            }
+        }
+        lua_setfield(L, -2, op->operands[i].name);
+    }
+    return 1;
+}
+
 static void push_all_outputs(lua_State *L, void *o) {
     const lb_plan *p = o;
     int n = lb_plan_steps(p);
@@ -203,7 +227,8 @@ static int length(lua_State *L) {
 /* ---- the class ---------------------------------------------------------------------------------------------- */
 
 static const luaL_Reg own[] = { { "call", call_kernel }, { "append", append }, { "run", run }, { "submit", submit },
-                                { "out", out },          { "last", last },     { NULL, NULL } };
+                                { "out", out },          { "last", last },
+                                { "operands", operands }, { NULL, NULL } };
 static const luaL_Reg meta[] = { { "__len", length }, { "__tostring", bind_plan_tostring }, { NULL, NULL } };
 static const bind_field fields[] = { { "outputs", push_all_outputs }, { "device", push_device }, { NULL, NULL } };
 static luaL_Reg all[128];

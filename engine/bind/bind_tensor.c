@@ -192,6 +192,7 @@ static int quantize(lua_State *L) {
     if (p.failed) return lua_error(L);
     lua_settop(L, at);
     bind_pressure(L, lb_tensor_size_bytes(*box));
+    bind_original_note(L, 1, at);
     return 1;
 }
 

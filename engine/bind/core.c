@@ -102,6 +102,7 @@ int luaopen_luabench_core(lua_State *L) {
     bind_open_device(L);
     bind_open_tensor(L);
     bind_open_tensor_make(L);
+    bind_open_originals(L);
     bind_open_registry(L);
     bind_open_plan(L);
     bind_open_eager(L);

@@ -3,6 +3,7 @@
 -- ctx = { scenario =, job = { name, script, argv, names, opt }, phase = function(name), trace = { path, pid } or nil }
 local ceilings = require "luabench.ceilings"
 local judge = require "luabench.judge"
+local loss = require "luabench.loss"
 local record = require "luabench.record"
 local scenario = require "luabench.scenario"
 local suggest = require "luabench.suggest"
@@ -193,9 +194,10 @@ local function value_of(x, ...)
   return x
 end
 
-local function fill_metrics(rec, case, samples)
+local function fill_metrics(rec, case, samples, lost)
   -- the outputs are still those of the check: metrics() may run other plans
   local q = value_of(case.quantization_error)
+  if q == nil and lost then q = loss.after(case.plan, lost) end
   if q ~= nil and type(q) ~= "table" then
     fail("case.quantization_error gave a " .. type(q) .. " instead of a table")
   end
@@ -242,10 +244,12 @@ local function live(ctx, axes, rec, keep)
   ctx.phase "prepare"
   local opt = case_options(ctx, axes)
   rec.device, rec.threads, rec.mode, rec.cache = opt.device.name, opt.threads, opt.mode, opt.cache
-  local case = scenario.normalize(ctx.scenario.case(axes, opt))
+  local case = scenario.normalize(loss.recording(ctx.scenario.case, axes, opt))
   if scenario.is_skip(case) then fail(case.reason, "skipped") end
   keep.case = case
   if not sys.is_plan(case.plan) then fail("case() should give a plan, got " .. type(case.plan)) end
+  keep.lost = case.quantization_error == nil and loss.before(case.plan) or nil
+  loss.stop()
   rec.cache, rec.note = case.cache or opt.cache, case.note
   local device = sys.plan_device(case.plan)
   rec.device, rec.threads = device.name, device.threads
@@ -273,7 +277,7 @@ local function live(ctx, axes, rec, keep)
   check_again(ctx, case, rec, axes, opt)
   M.fill_rates(rec)
   ctx.phase "metrics"
-  fill_metrics(rec, case, samples)
+  fill_metrics(rec, case, samples, keep.lost)
   if ctx.trace then trace(ctx, case, rec, device, types) end
   if invalid then fail(invalid, "invalid") end
 end
@@ -297,6 +301,8 @@ function M.run(ctx, axes)
   local rec = record.new(ctx.job, axes, "ok")
   local keep = {}
   local ok, e = xpcall(function() live(ctx, axes, rec, keep) end, traceback)
+  loss.stop()
+  keep.lost = nil
   if keep.case and keep.case.close then
     local fine, err = pcall(keep.case.close)
     if not fine and ok then ok, e = false, { reason = "close: " .. tostring(err) } end

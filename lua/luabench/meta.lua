@@ -144,6 +144,7 @@ M.classes = {
       submit_eager = { "p:submit_eager([n])", "the same, every step handed over on its own" },
       out = { "p:out([step[, name]])", "a tensor that a step writes; the last step's by default" },
       last = { "p:last([name])", "a tensor that the last step writes" },
+      operands = { "p:operands([step])", "tensors of a step by name, the last step's by default" },
       steps = { "p:steps()", "a list of { op, kernel, label, operands, params }" },
       candidates = { "p:candidates(step)", "kernels of a step's operation: { kernel, priority, fits, why }" },
       account = { "p:account()", "runs once and counts launches by kernel, flops, bytes" },

@@ -65,6 +65,8 @@ end
 local function built(key, build, label)
   report(label or "preparing")
   building[key] = true
+  -- originals of what is shared and mapped are not the case's own
+  sys.keep_originals(nil)
   local ok, t = pcall(build, reporter(label))
   building[key] = nil
   if not ok then error(t, 0) end

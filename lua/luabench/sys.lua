@@ -241,6 +241,13 @@ function M.verify(plan)
   return c.passed, c.reason
 end
 function M.check(plan) return plan:check() end
+-- Holds the originals of what t:quantize makes, up to so many bytes (nil: lets go); and the original of a weight, or nil.
+function M.keep_originals(bytes) core.keep_originals(bytes) end
+function M.original_of(t) return core.original_of(t) end
+function M.oracle_matmul(x, w) return core.oracle.matmul(x, w) end
+function M.oracle_forget() core.oracle.forget() end
+function M.operands(plan, step) return plan:operands(step) end
+function M.steps(plan) return plan:steps() end
 function M.account(plan) return plan:account() end
 
 -- The last output of a plan whose last step has one output; nil else.
