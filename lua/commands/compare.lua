@@ -20,18 +20,25 @@ local OPTIONS = {
   { name = "threshold", type = "string", default = "2%", metavar = "SHARE", check = check_threshold,
     help = "what counts as a change: the interval has to clear it" },
   { name = "metric", type = "string", repeatable = true, metavar = "NAME", help = "what is compared (default time): "
-    .. table.concat(require("luabench.gate_metrics").names, ", ") .. ", or one of the scenario's own, NAME:less or NAME:more "
+    .. table.concat(require("luabench.gate_metrics").names, ", ")
+    .. ", or one of the scenario's own, NAME:less or NAME:more "
     .. "saying which way is better; repeatable" },
   { name = "different_machines", type = "boolean", default = false,
     help = "compare although the machines or their ceilings differ" },
   { name = "force", type = "boolean", default = false, help = "the same as --different-machines" },
   { name = "output", short = "o", type = "string", repeatable = true, metavar = "FILE",
     help = "write it to a .md, .json or .txt file, too; - is the standard output; repeatable" },
-  { name = "format", type = "string", default = "text", choices = { "text", "md", "json" }, help = "of the standard output" },
+  { name = "format", type = "string", default = "text", choices = { "text", "md", "json" },
+    help = "of the standard output" },
   { name = "quiet", type = "boolean", default = false, help = "say nothing; the status tells" },
 }
 
 local WRITERS = { md = "markdown", markdown = "markdown", json = "json", txt = "text" }
+
+local ABOUT = "Sets two result files against one another: cases are matched by scenario and axes. A case is called "
+  .. "slower or faster if both results ran it in several processes (--processes 10 of a run) and the interval of the "
+  .. "change clears the threshold. Status 1: a case is slower, or was ok and no longer is; 2: wrong arguments or "
+  .. "files, or different machines."
 
 local function writer_of(target, format)
   if target == "-" then return format == "md" and "markdown" or format end
@@ -76,11 +83,8 @@ end
 
 function M.run(argv)
   local complain = require("luabench.cli").complain
-  local opt, message = options.parse_command(argv, { name = "luabench compare", about = "Sets two result files against one "
-    .. "another: cases are matched by scenario and axes. A case is called slower or faster if both results ran it in several "
-    .. "processes (--processes 10 of a run) and the interval of the change clears the threshold. Status 1: a case is slower, "
-    .. "or was ok and no longer is; 2: wrong arguments or files, or different machines.",
-    arguments = { { "base", "result file to compare with" }, { "new", "result file that is judged" } }, options = OPTIONS })
+  local opt, message = options.parse_command(argv, { name = "luabench compare", about = ABOUT, options = OPTIONS,
+    arguments = { { "base", "result file to compare with" }, { "new", "result file that is judged" } } })
   if not opt then return complain("compare: " .. message) end
   if opt == "help" then
     io.stdout:write(message, "\n")

@@ -10,6 +10,9 @@ local OPTIONS = {
   { name = "title", type = "string", metavar = "TEXT", help = "heading of the page (default: the scenarios)" },
 }
 
+local ABOUT = "Makes one self-contained HTML page of a result: machine and ceilings, a table per scenario, roofline, "
+  .. "times with their intervals, samples, checks. It has no script and loads nothing."
+
 local function write(opt)
   if not opt.output then error("-o FILE.html is missing: where the page goes", 0) end
   if opt.output ~= "-" and not opt.output:lower():find "%.html?$" then
@@ -22,9 +25,8 @@ end
 
 function M.run(argv)
   local complain = require("luabench.cli").complain
-  local opt, message = options.parse_command(argv, { name = "luabench report", about = "Makes one self-contained HTML page of a "
-    .. "result: machine and ceilings, a table per scenario, roofline, times with their intervals, samples, checks. It has no "
-    .. "script and loads nothing.", arguments = { { "result", "result file: .json, .jsonl, .yaml, plain or .gz" } }, options = OPTIONS })
+  local opt, message = options.parse_command(argv, { name = "luabench report", about = ABOUT, options = OPTIONS,
+    arguments = { { "result", "result file: .json, .jsonl, .yaml, plain or .gz" } } })
   if not opt then return complain("report: " .. message) end
   if opt == "help" then
     io.stdout:write(message, "\n")

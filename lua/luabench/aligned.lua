@@ -12,8 +12,8 @@ function M.pad(s, w, left)
   return left and s .. fill or fill .. s
 end
 
--- columns = { { title =, left = bool } }; rows = lists of texts, one for each column (nil = empty). Returns the lines, the
--- titles first, without blanks at their ends.
+-- columns = { { title =, left = bool } }; rows = lists of texts, one for each column (nil = empty). Returns the lines,
+-- the titles first, without blanks at their ends.
 function M.lines(columns, rows)
   local widths = {}
   for i, c in ipairs(columns) do

@@ -36,7 +36,8 @@ local function differ(list, what, a, b, unit)
 end
 
 local function apart(a, b, limit)
-  return type(a) == "number" and type(b) == "number" and a > 0 and b > 0 and math.abs(math.log(a / b)) > math.log(1 + limit)
+  return type(a) == "number" and type(b) == "number" and a > 0 and b > 0
+    and math.abs(math.log(a / b)) > math.log(1 + limit)
 end
 
 local function compare_ceilings(a, b, list)
@@ -76,8 +77,8 @@ end
 
 -- ---- cases ----
 
--- All cases of both, BASE's order first: { name =, scenario =, base = case or nil, new = case or nil }. Where a file has
--- a case several times, the first goes with the first.
+-- All cases of both, BASE's order first: { name =, scenario =, base = case or nil, new = case or nil }. Where a file
+-- has a case several times, the first goes with the first.
 function M.match(base, new)
   local list, by = {}, {}
   local function add(result, side)
@@ -104,7 +105,8 @@ end
 local function other_case(a, b)
   for _, name in ipairs { "device", "threads", "mode", "cache", "dtype" } do
     if a[name] ~= b[name] then
-      return ("not comparable: %s %s in BASE, %s in NEW"):format(name, record.value_text(a[name]), record.value_text(b[name]))
+      return ("not comparable: %s %s in BASE, %s in NEW"):format(name, record.value_text(a[name]),
+        record.value_text(b[name]))
     end
   end
   local x, y = a.work or {}, b.work or {}
@@ -144,8 +146,9 @@ local function explained(row, a, b, threshold)
   if (r > 1) ~= slower then return nil end
   local left = slower and row.ci95[1] / r or row.ci95[2] / r
   if slower and left > 1 + threshold or not slower and left < 1 / (1 + threshold) then return nil end
-  return ("the machine moved: the ceiling next to it was %s %% %s"):format(units.significant(math.abs(1 / r - 1) * 100, 2),
-    r > 1 and "lower in NEW" or "higher in NEW")
+  local moved = units.significant(math.abs(1 / r - 1) * 100, 2)
+  return ("the machine moved: the ceiling next to it was %s %% %s"):format(moved, r > 1 and "lower in NEW"
+    or "higher in NEW")
 end
 
 -- ---- verdicts ----
@@ -191,7 +194,8 @@ local function judge(row, pair, metric, threshold)
   row.verdict, row.reason = "inconclusive", other_case(a, b)
   if row.reason then row.comparable = false return end
   if metric.exact then return exact(row, metric, threshold) end
-  local x, y = metric.processes and metric.processes(a) or { row.base }, metric.processes and metric.processes(b) or { row.new }
+  local values = metric.processes or function() end
+  local x, y = values(a) or { row.base }, values(b) or { row.new }
   row.n, row.m = #x, #y
   row.reason = noisy(a, b)
   if row.ratio == nil then row.reason = row.reason or "not positive" return end
@@ -224,10 +228,14 @@ local function status_row(pair)
   local a, b = pair.base.status, pair.new.status
   if a == "ok" and b == "ok" then return nil end
   local row = { scenario = pair.scenario, name = pair.name, statuses = { a, b } }
-  local why = pair.new.reason or pair.base.reason
-  if a == "ok" then row.verdict, row.reason, row.worse = "broken", b .. (pair.new.reason and ": " .. pair.new.reason or ""), true
-  elseif b == "ok" then row.verdict, row.reason = "fixed", "was " .. a .. (pair.base.reason and ": " .. pair.base.reason or "")
-  else row.verdict, row.reason = "still " .. b, why end
+  if a == "ok" then
+    row.verdict, row.worse = "broken", true
+    row.reason = b .. (pair.new.reason and ": " .. pair.new.reason or "")
+  elseif b == "ok" then
+    row.verdict, row.reason = "fixed", "was " .. a .. (pair.base.reason and ": " .. pair.base.reason or "")
+  else
+    row.verdict, row.reason = "still " .. b, pair.new.reason or pair.base.reason
+  end
   return row
 end
 
@@ -235,7 +243,8 @@ local BAD = { slower = true, worse = true }
 
 -- base and new are loaded results; opts = { threshold = 0.02, metrics = { "time" }, no_verdict = bool }. Returns
 --   { threshold, rows = { { metric, scenario, name, base, new, ratio, ci95, n, m, verdict, reason, worse } },
---     statuses = rows of cases that are not ok in one of them, missing = names, added = names, counts = { verdict = n },
+--     statuses = rows of cases that are not ok in one of them, missing = names, added = names,
+--     counts = { verdict = n }, few = did some row lack processes,
 --     machine = { other = list, notes = list }, regression = bool }
 function M.compare(base, new, opts)
   opts = opts or {}
@@ -245,7 +254,9 @@ function M.compare(base, new, opts)
     machine = { other = other, notes = notes }, regression = false }
   local pairs_of, tests, metric_of = {}, {}, {}
   local matched = M.match(base, new)
-  for _, name in ipairs(opts.metrics or { "time" }) do out.metrics[#out.metrics + 1] = gate_metrics.find(name, { base, new }) end
+  for _, name in ipairs(opts.metrics or { "time" }) do
+    out.metrics[#out.metrics + 1] = gate_metrics.find(name, { base, new })
+  end
   local common = false
   for _, pair in ipairs(matched) do common = common or pair.base ~= nil and pair.new ~= nil end
   if not common then error("the results have no case in common: cases are matched by scenario and axes", 0) end

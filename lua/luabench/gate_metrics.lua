@@ -40,8 +40,10 @@ end
 
 local KNOWN = {
   time = { title = "time", unit = "ns", better = "less", value = at "time.median", processes = medians },
-  items_per_s = { title = "items/s", unit = "/s", better = "more", value = at "rate.items_per_s", processes = rates "work.items" },
-  bytes_per_s = { title = "B/s", unit = "B/s", better = "more", value = at "rate.bytes_per_s", processes = rates "work.bytes" },
+  items_per_s = { title = "items/s", unit = "/s", better = "more", value = at "rate.items_per_s",
+    processes = rates "work.items" },
+  bytes_per_s = { title = "B/s", unit = "B/s", better = "more", value = at "rate.bytes_per_s",
+    processes = rates "work.bytes" },
   flops_per_s = { title = "FLOP/s", unit = "flop/s", better = "more", value = at "rate.flops_per_s",
     processes = rates "work.flops" },
   fraction = { title = "of ceiling", unit = "fraction", better = "more", value = at "sol.fraction" },
@@ -49,9 +51,11 @@ local KNOWN = {
   peak_bytes = { title = "peak memory", unit = "B", better = "less", value = at "memory.peak_bytes" },
   weights_bytes = { title = "weights", unit = "B", better = "less", exact = true, value = at "memory.weights_bytes" },
   nmse = { title = "NMSE", unit = "error", better = "less", exact = true, value = at "check.nmse" },
-  bits_per_weight = { title = "bits/weight", better = "less", exact = true, value = at "quantization_error.bits_per_weight" },
+  bits_per_weight = { title = "bits/weight", better = "less", exact = true,
+    value = at "quantization_error.bits_per_weight" },
   sqnr_db = { title = "SQNR", unit = "dB", better = "more", exact = true, value = at "quantization_error.sqnr_db" },
-  quantization_error = { title = "quant. error", unit = "fraction", better = "less", exact = true, value = function(case)
+  quantization_error = { title = "quant. error", unit = "fraction", better = "less", exact = true,
+    value = function(case)
     return at "quantization_error.output_rel_rmse"(case) or at "quantization_error.rel_rmse"(case)
   end },
 }

@@ -58,7 +58,8 @@ local COLUMNS = { { title = "case", left = true }, { title = "BASE" }, { title =
   { title = "95 %" }, { title = "processes" }, { title = "verdict", left = true } }
 
 local function cells_of(row, metric)
-  return { row.name ~= "" and row.name or row.scenario, value(row.base, metric), value(row.new, metric), percent(row.ratio),
+  return { row.name ~= "" and row.name or row.scenario, value(row.base, metric), value(row.new, metric),
+    percent(row.ratio),
     interval(row), processes(row), verdict_text(row) }
 end
 
@@ -197,7 +198,9 @@ local LOUD = { slower = true, worse = true, broken = true, faster = true, better
 local function md_row(row, metric)
   local cells = cells_of(row, metric)
   for i = 1, #COLUMNS do cells[i] = escape(cells[i] or "") end
-  if LOUD[row.verdict] then cells[7] = "**" .. escape(row.verdict) .. "**" .. (row.reason and ": " .. escape(row.reason) or "") end
+  if LOUD[row.verdict] then
+    cells[7] = "**" .. escape(row.verdict) .. "**" .. (row.reason and ": " .. escape(row.reason) or "")
+  end
   return "| " .. table.concat(cells, " | ") .. " |"
 end
 
@@ -228,7 +231,8 @@ end
 
 -- What changed stands open; what did not is folded.
 function M.markdown(report, base, new)
-  local out = { "### luabench: " .. conclusion(report), "", counts_text(report) .. "; " .. threshold_text(report) .. "." }
+  local out = { "### luabench: " .. conclusion(report), "",
+    counts_text(report) .. "; " .. threshold_text(report) .. "." }
   md_list(out, "The machines differ", texts(report.machine.other))
   md_list(out, "Cases that are not ok", status_lines(report))
   for _, s in ipairs(sections(report)) do
@@ -239,7 +243,8 @@ function M.markdown(report, base, new)
     out[#out + 1] = ""
     if #loud > 0 then md_table(out, loud, s.metric) else out[#out + 1] = "Nothing changed that statistics support." end
     if #calm > 0 then
-      details(out, ("%d without a change that statistics support"):format(#calm), function() md_table(out, calm, s.metric) end)
+      details(out, ("%d without a change that statistics support"):format(#calm),
+        function() md_table(out, calm, s.metric) end)
     end
   end
   md_list(out, "Missing in NEW", report.missing)
@@ -253,19 +258,21 @@ function M.markdown(report, base, new)
     out[#out + 1] = "- `" .. side_text("NEW", new) .. "`"
     out[#out + 1] = "- machine: " .. escape(new.result.machine.cpu or "unknown")
     for _, d in ipairs(report.machine.notes) do out[#out + 1] = "- " .. escape(d.text) end
-    out[#out + 1] = "- The process is what repeats: medians of processes, exact rank-sum intervals, Holm over the rows. " .. CAVEAT
+    out[#out + 1] = "- The process is what repeats: medians of processes, exact rank-sum intervals, Holm over the "
+      .. "rows. " .. CAVEAT
   end)
   return table.concat(out, "\n") .. "\n"
 end
 
 -- ---- JSON ----
 
-local ROW = { "metric", "scenario", "case", "base", "new", "ratio", "ci95", "processes", "verdict", "reason", "regression",
-  "p", "p_holm", "detectable" }
+local ROW = { "metric", "scenario", "case", "base", "new", "ratio", "ci95", "processes", "verdict", "reason",
+  "regression", "p", "p_holm", "detectable" }
 
 local function json_row(row)
-  return { metric = row.metric, scenario = row.scenario, case = row.name, base = row.base, new = row.new, ratio = row.ratio,
-    ci95 = row.ci95, processes = row.n and json.array { row.n, row.m } or nil, verdict = row.verdict, reason = row.reason,
+  return { metric = row.metric, scenario = row.scenario, case = row.name, base = row.base, new = row.new,
+    ratio = row.ratio, ci95 = row.ci95, processes = row.n and json.array { row.n, row.m } or nil,
+    verdict = row.verdict, reason = row.reason,
     regression = row.worse or false, p = row.p_difference, p_holm = row.p_holm, detectable = row.detectable }
 end
 
@@ -286,8 +293,9 @@ function M.json(report, base, new)
     metrics = json.array(names), machine_differences = json.array(differences), refused = report.refused or false,
     regression = report.regression, rows = json.array(rows), statuses = json.array(statuses),
     missing = json.array(report.missing), added = json.array(report.added), counts = report.counts }
-  return json.encode(out, { pretty = true, order = { "schema", "base", "new", "threshold", "metrics", "machine_differences",
-    "refused", "regression", { "rows", ROW }, "statuses", "missing", "added", "counts" } }) .. "\n"
+  return json.encode(out, { pretty = true, order = { "schema", "base", "new", "threshold", "metrics",
+    "machine_differences", "refused", "regression", { "rows", ROW }, "statuses", "missing", "added", "counts" } })
+      .. "\n"
 end
 
 return M

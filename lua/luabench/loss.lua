@@ -1,8 +1,9 @@
 -- loss.lua: what its weights' formats cost a case, where the script does not say: the error of the quantized weights
 -- against what they were made from, and of the output of a plan that is one product.
 --
--- The originals of t:quantize are held while case() records; a weight that came from somewhere else (a file, lb.prepared, a
--- view) has none, and then nothing is said: the error of a part of the weights would not be that of the plan.
+-- The originals of t:quantize are held while case() records; a weight that came from somewhere else (a file,
+-- lb.prepared, a view) has none, and then nothing is said: the error of a part of the weights would not be that of the
+-- plan.
 local sys = require "luabench.sys"
 
 local M = {}

@@ -1,7 +1,8 @@
 -- bmf.lua: Bencher Metric Format: { case: { measure: { value, lower_value, upper_value } } }.
 --
--- Measures: latency (the median, in ns, with its 95 % interval) and, where known, throughput (items/s, at that interval),
--- bytes-per-second, flops-per-second, weights-bytes, quantization-error and nmse. Cases without a time are left out.
+-- Measures: latency (the median, in ns, with its 95 % interval) and, where known, throughput (items/s, at that
+-- interval), bytes-per-second, flops-per-second, weights-bytes, quantization-error and nmse. Cases without a time are
+-- left out.
 local json = require "luabench.json"
 local result_of = require "luabench.result"
 
@@ -39,7 +40,9 @@ function M.write(result)
   end
   local text = json.encode(out, { pretty = true, order = order })
   -- a measure is one line
-  text = text:gsub("{%s+(\"[%w_]*value\": [^{}]-)%s+}", function(inner) return "{ " .. inner:gsub("%s*\n%s*", " ") .. " }" end)
+  text = text:gsub("{%s+(\"[%w_]*value\": [^{}]-)%s+}", function(inner)
+    return "{ " .. inner:gsub("%s*\n%s*", " ") .. " }"
+  end)
   return text .. "\n"
 end
 

@@ -1,9 +1,9 @@
 -- gbench.lua: Google Benchmark's JSON, as its own compare.py reads it.
 --
--- A case is a benchmark; its processes (--processes N) are its repetitions, because the process is what repeats: samples
--- of one process would make compare.py's U test believe in more independent runs than there are. Case without a time
--- have error_occurred or skipped, and the zeros that Google Benchmark itself writes there. cpu_time is required and not
--- measured here: it repeats real_time, and the context says so. Counters are numbers under names of their own.
+-- A case is a benchmark; its processes (--processes N) are its repetitions, because the process is what repeats:
+-- samples of one process would make compare.py's U test believe in more independent runs than there are. Cases without
+-- a time have error_occurred or skipped, and the zeros that Google Benchmark itself writes there. cpu_time is required
+-- and not measured here: it repeats real_time, and the context says so. Counters are numbers under names of their own.
 local json = require "luabench.json"
 local result_of = require "luabench.result"
 local sys = require "luabench.sys"
@@ -37,8 +37,9 @@ local function context(result)
   end
   local ghz
   for _, c in ipairs(result.cases) do ghz = ghz or (c.disturbance or {}).frequency_ghz end
-  return { date = run.started, host_name = m.hostname, executable = "luabench", num_cpus = cores.usable or cores.logical,
-    mhz_per_cpu = ghz and math.floor(ghz * 1000 + 0.5), caches = json.array(caches),
+  return { date = run.started, host_name = m.hostname, executable = "luabench", 
+    num_cpus = cores.usable or cores.logical, mhz_per_cpu = ghz and math.floor(ghz * 1000 + 0.5),
+      caches = json.array(caches),
     load_avg = json.array { m.load1 }, library_version = "luabench " .. tostring(run.version or "?"),
     library_build_type = "release", json_schema_version = 1,
     luabench_commit = run.commit, luabench_flags = run.flags, luabench_seed = run.seed and tostring(run.seed),
@@ -88,8 +89,8 @@ local function add_case(case, family, index, out)
   local base = { name = name, run_name = name, family_index = family, per_family_instance_index = index,
     threads = case.threads or 1, time_unit = "ns" }
   local function entry(i, n, time, iterations)
-    local e = { run_type = "iteration", repetitions = n, repetition_index = i, iterations = iterations, real_time = time,
-      cpu_time = time, label = label(case) }
+    local e = { run_type = "iteration", repetitions = n, repetition_index = i, iterations = iterations,
+      real_time = time, cpu_time = time, label = label(case) }
     for k, v in pairs(base) do e[k] = v end
     out[#out + 1] = e
     return e

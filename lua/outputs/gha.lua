@@ -1,8 +1,8 @@
 -- gha.lua: for github-action-benchmark with tool: customSmallerIsBetter, a list of { name, value, unit, range, extra }.
 --
 -- The median time of each case that has one, in ns, with the half-width of its 95 % interval as range; and, where it is
--- known, what its weight format costs, as "NAME quantization error". A case that failed has no value: the exit status of
--- the run says so, not a number here.
+-- known, what its weight format costs, as "NAME quantization error". A case that failed has no value: the exit status
+-- of the run says so, not a number here.
 local json = require "luabench.json"
 local result_of = require "luabench.result"
 local units = require "luabench.units"

@@ -1,7 +1,8 @@
 -- hyperfine.lua: hyperfine's --export-json, in seconds: { results: [ { command, mean, ..., times, exit_codes } ] }.
 --
--- times are the medians of the processes where a case ran in several, else the samples of its one process; the statistics
--- are over them. CPU times and exit codes of a sample are not known, and null. Cases without a time are left out.
+-- times are the medians of the processes where a case ran in several, else the samples of its one process; the
+-- statistics are over them. CPU times and exit codes of a sample are not known, and null. Cases without a time are left
+-- out.
 local json = require "luabench.json"
 local record = require "luabench.record"
 local result_of = require "luabench.result"

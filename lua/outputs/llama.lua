@@ -4,15 +4,17 @@
 --   model_filename, model_type ("qwen2 0.5B Q4_K - Medium"), model_size (bytes), model_n_params,
 --   n_prompt, n_gen (tokens that one run processes and generates; either may be 0)
 -- and any other of llama-bench's fields below that it knows (n_batch, n_ubatch, type_k, type_v, ...; n_depth, tokens in
--- the cache before the run, is 0 unless it says so), and if work.items is n_prompt + n_gen. The rest follows from the record: test_time, build_commit, cpu_info, gpu_info, backends,
--- n_threads, and avg_ns, stddev_ns, avg_ts, stddev_ts over the medians of its processes, or the samples of its only one.
--- What is not known is null. Cases of other scenarios, or without these fields, are refused: nothing is written then.
+-- the cache before the run, is 0 unless it says so), and if work.items is n_prompt + n_gen. The rest follows from the
+-- record: test_time, build_commit, cpu_info, gpu_info, backends, n_threads, and avg_ns, stddev_ns, avg_ts, stddev_ts
+-- over the medians of its processes, or the samples of its only one. What is not known is null. Cases of other
+-- scenarios, or without these fields, are refused: nothing is written then.
 local json = require "luabench.json"
 local result_of = require "luabench.result"
 local suggest = require "luabench.suggest"
 local sys = require "luabench.sys"
 
-local M = { about = "llama-bench's JSON, JSON lines, CSV, SQL and Markdown, for cases that run a model", variants = true,
+local M = { about = "llama-bench's JSON, JSON lines, CSV, SQL and Markdown, for cases that run a model",
+  variants = true,
   endings = { "llama.json", "llama.jsonl", "llama.csv", "llama.sql", "llama.md" } }
 
 local TEXT, INTEGER, REAL = "TEXT", "INTEGER", "REAL"
@@ -36,8 +38,8 @@ local REQUIRED = { { "model_filename", "string" }, { "model_type", "string" }, {
   { "model_n_params", "number" }, { "n_prompt", "number" }, { "n_gen", "number" } }
 
 local function refuse(case, why)
-  error(("llama-bench's formats: %s has no model run to write: %s; lua/outputs/llama.lua says what a scenario must give")
-    :format(result_of.flat_name(case), why), 0)
+  error(("llama-bench's formats: %s has no model run to write: %s; lua/outputs/llama.lua says what a scenario must "
+    .. "give"):format(result_of.flat_name(case), why), 0)
 end
 
 local function checked(case)

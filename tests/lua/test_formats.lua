@@ -1,5 +1,5 @@
--- test_formats.lua: results in other tools' formats, from a result made here: fields, units, what is left out, refusals.
--- The tools themselves read them in tests/cli/test_formats.sh.
+-- test_formats.lua: results in other tools' formats, from a result made here: fields, units, what is left out,
+-- refusals. The tools themselves read them in tests/cli/test_formats.sh.
 local lu = require "luaunit"
 local json = require "luabench.json"
 local loader = require "luabench.loader"
@@ -17,7 +17,8 @@ local function result()
     cases = {
       { scenario = "s", case = "m=1 quant=b", axes = { m = 1, quant = "b" }, status = "ok", device = "cpu", threads = 2,
         path = { { op = "gemm", kernel = "gemm.b.x", launches = 1 } }, reproduce = "luabench s.lua --only m=1,quant=b",
-        time = { unit = "ns", median = 2000, ci95 = { 1900, 2200 }, mean = 2100, std = 100, samples = 4, iterations = 8 },
+        time = { unit = "ns", median = 2000, ci95 = { 1900, 2200 }, mean = 2100, std = 100, samples = 4,
+          iterations = 8 },
         samples_ns = { 2000, 2000, 2200, 2200 }, work = { items = 2, item = "token" },
         rate = { items_per_s = 1e6, bytes_per_s = 3e9 }, sol = { fraction = 0.5, bound = "memory" },
         quantization_error = { bits_per_weight = 4.5, rel_rmse = 0.07 }, check = { nmse = 1e-14 },
@@ -25,13 +26,16 @@ local function result()
       { scenario = "s", case = "m=8 quant=b", axes = { m = 8, quant = "b" }, status = "ok", threads = 2,
         time = { unit = "ns", median = 20, samples = 6, iterations = 3 }, samples_ns = { 1, 2, 3, 4, 5, 6 },
         processes = { { median_ns = 10, samples_ns = { 9, 11 } }, { median_ns = 30, samples_ns = { 29, 31 } } } },
-      { scenario = "s", case = "m=9 quant=b", axes = { m = 9, quant = "b" }, status = "failed", reason = "wrong \"x\"" },
+      { scenario = "s", case = "m=9 quant=b", axes = { m = 9, quant = "b" }, status = "failed",
+        reason = "wrong \"x\"" },
       { scenario = "t", case = "", axes = {}, status = "skipped", reason = "no sense" },
     },
   }
 end
 
-local function written(name, r, ending) return loader.load("outputs", name).write(r or result(), { ending = ending }) end
+local function written(name, r, ending)
+  return loader.load("outputs", name).write(r or result(), { ending = ending })
+end
 local function decoded(...) return sys.json_decode(written(...)) end
 
 function T.test_google_benchmark()
@@ -46,7 +50,8 @@ function T.test_google_benchmark()
   lu.assertEquals(b[1].run_type, "iteration")
   lu.assertEquals({ b[1].real_time, b[1].cpu_time, b[1].time_unit, b[1].iterations, b[1].repetitions, b[1].threads },
     { 2000, 2000, "ns", 32, 1, 2 })
-  lu.assertEquals({ b[1].items_per_second, b[1].bytes_per_second, b[1].regret, b[1].label }, { 1e6, 3e9, 0.1, "gemm.b.x" })
+  lu.assertEquals({ b[1].items_per_second, b[1].bytes_per_second, b[1].regret, b[1].label },
+    { 1e6, 3e9, 0.1, "gemm.b.x" })
   lu.assertEquals(b[1].chosen, nil)            -- counters are numbers
   lu.assertEquals({ b[2].real_time, b[3].real_time, b[3].repetition_index, b[3].repetitions }, { 10, 30, 1, 2 })
   lu.assertEquals({ b[4].name, b[4].aggregate_name, b[4].run_type, b[4].iterations, b[4].real_time },
@@ -62,7 +67,8 @@ end
 function T.test_github_action()
   local list = decoded "gha"
   lu.assertEquals(#list, 3)
-  lu.assertEquals({ list[1].name, list[1].value, list[1].unit, list[1].range }, { "s/m=1/quant=b", 2000, "ns", "± 150.0" })
+  lu.assertEquals({ list[1].name, list[1].value, list[1].unit, list[1].range },
+    { "s/m=1/quant=b", 2000, "ns", "± 150.0" })
   lu.assertEquals({ list[2].name, list[2].value }, { "s/m=1/quant=b quantization error", 0.07 })
   lu.assertStrContains(list[1].extra, "gemm by gemm.b.x")
   lu.assertNil(list[3].range)
@@ -100,7 +106,8 @@ end
 
 function T.test_llama_bench()
   local row = decoded("llama", model_run(), "llama.json")[1]
-  lu.assertEquals({ row.build_commit, row.cpu_info, row.backends, row.n_threads, row.test_time, row.avg_ns, row.type_k },
+  lu.assertEquals({ row.build_commit, row.cpu_info, row.backends, row.n_threads, row.test_time, row.avg_ns,
+    row.type_k },
     { "abc", "C", "CPU", 2, "2026-01-01T00:00:00Z", 2100, "f16" })
   lu.assertAlmostEquals(row.avg_ts, 512e9 * (2 / 2000 + 2 / 2200) / 4, 1e-3)
   lu.assertEquals(row.samples_ns, { 2000, 2000, 2200, 2200 })
@@ -112,14 +119,17 @@ function T.test_llama_bench()
   lu.assertStrContains(sql, "CREATE TABLE IF NOT EXISTS test (\n  build_commit TEXT,\n  build_number INTEGER,")
   lu.assertStrContains(sql, "'a''b.gguf'")
   local md = written("llama", model_run(), "llama.md")
-  lu.assertStrContains(md, "| q 1B                           |   1.00 GiB |     1.50 B | CPU        |       2 |           pp512 | ")
+  lu.assertStrContains(md,
+    "| q 1B                           |   1.00 GiB |     1.50 B | CPU        |       2 |           pp512 | ")
   lu.assertNotNil(md:find("| %d+%.%d%d ± %d+%.%d%d |\n"))
 end
 
 function T.test_llama_bench_refuses_what_is_no_model_run()
-  lu.assertErrorMsgContains("s/m=1/quant=b has no model run to write: its record has no metrics.llama_bench", written, "llama",
+  lu.assertErrorMsgContains("s/m=1/quant=b has no model run to write: its record has no metrics.llama_bench", written,
+    "llama",
     result(), "llama.csv")
-  for field, message in pairs { model_size = "model_size should be a number", n_prompt = "n_prompt should be a number" } do
+  for field, message in pairs { model_size = "model_size should be a number",
+    n_prompt = "n_prompt should be a number" } do
     local r = model_run()
     r.cases[1].metrics.llama_bench[field] = nil
     lu.assertErrorMsgContains(message, written, "llama", r, "llama.md")
@@ -172,8 +182,10 @@ function T.test_results_are_read_back_from_every_format_that_holds_all()
 end
 
 function T.test_keys_do_not_depend_on_the_order_of_axes()
-  lu.assertEquals(result_of.key { scenario = "s", axes = { a = 1, b = "x" } }, result_of.key { scenario = "s", axes = { b = "x", a = 1 } })
-  lu.assertNotEquals(result_of.key { scenario = "s", axes = { a = 1 } }, result_of.key { scenario = "s", axes = { a = 2 } })
+  lu.assertEquals(result_of.key { scenario = "s", axes = { a = 1, b = "x" } },
+    result_of.key { scenario = "s", axes = { b = "x", a = 1 } })
+  lu.assertNotEquals(result_of.key { scenario = "s", axes = { a = 1 } },
+    result_of.key { scenario = "s", axes = { a = 2 } })
 end
 
 return T

@@ -29,7 +29,8 @@ local function result(opts)
     local case = { scenario = "s", case = ("m=%d quant=%s"):format(axes.m, axes.quant), axes = axes, status = "ok",
       device = "cpu", threads = 2, mode = "plan", cache = "hot", time = { median = sys.stats(medians).median },
       processes = processes, work = { flops = 1e6 * axes.m, items = axes.m }, sol = { bound = "memory" },
-      ceilings = { read_bytes_per_s = 4e10, ops_per_s = {} }, check = { nmse = 1e-14 }, disturbance = { noisy = false } }
+      ceilings = { read_bytes_per_s = 4e10, ops_per_s = {} }, check = { nmse = 1e-14 },
+        disturbance = { noisy = false } }
     if opts.edit then opts.edit(case) end
     r.cases[i] = case
   end
@@ -75,7 +76,8 @@ function T.test_single_processes_are_never_significant()
   local report = gate.compare(result { seed = 1, n = 1, edit = function(c) c.samples_ns = normals(1, 100) end },
     result { seed = 2, n = 1, scale = is(1), edit = function(c) c.samples_ns = normals(2, 100) end })
   lu.assertFalse(report.regression)
-  lu.assertStrContains(show.text(report, { file = "a", result = result { seed = 1 } }, { file = "b", result = result { seed = 2 } }),
+  lu.assertStrContains(show.text(report, { file = "a", result = result { seed = 1 } },
+    { file = "b", result = result { seed = 2 } }),
     "nothing can be decided")
 end
 
@@ -97,7 +99,8 @@ function T.test_false_alarms()
 end
 
 function T.test_noisy_rows_decide_nothing()
-  local report = gate.compare(result { seed = 1 }, result { seed = 2, scale = is(8), edit = function(c) c.disturbance.noisy = true end })
+  local report = gate.compare(result { seed = 1 }, result { seed = 2, scale = is(8),
+    edit = function(c) c.disturbance.noisy = true end })
   lu.assertEquals(report.counts, { inconclusive = 4 })
   lu.assertEquals(reason(report, 2), "noisy in NEW")
   lu.assertFalse(report.regression)
@@ -110,12 +113,17 @@ function T.test_a_machine_that_moved_explains_a_change()
   lu.assertEquals(report.counts, { inconclusive = 4 })
   lu.assertStrContains(reason(report, 1), "lower in NEW")
   -- the ceiling fell by less than the time rose, or moved the other way: the claim stands
-  lu.assertEquals(gate.compare(result { seed = 1 }, result { seed = 2, scale = slow, edit = ceiling(3.5e10) }).counts, { slower = 4 })
-  lu.assertEquals(gate.compare(result { seed = 1 }, result { seed = 2, scale = slow, edit = ceiling(5e10) }).counts, { slower = 4 })
+  lu.assertEquals(gate.compare(result { seed = 1 }, result { seed = 2, scale = slow, edit = ceiling(3.5e10) }).counts,
+    { slower = 4 })
+  lu.assertEquals(gate.compare(result { seed = 1 }, result { seed = 2, scale = slow, edit = ceiling(5e10) }).counts,
+    { slower = 4 })
   -- one that is bound by compute asks the compute ceiling
-  local function compute(c) c.sol = { bound = "compute", compute_type = "f32" } c.ceilings.ops_per_s = { f32 = 1e12 } end
+  local function compute(c)
+    c.sol, c.ceilings.ops_per_s = { bound = "compute", compute_type = "f32" }, { f32 = 1e12 }
+  end
   local function halved(c) compute(c) c.ceilings.ops_per_s.f32 = 5e11 end
-  lu.assertEquals(gate.compare(result { seed = 1, edit = compute }, result { seed = 2, scale = slow, edit = halved }).counts,
+  lu.assertEquals(gate.compare(result { seed = 1, edit = compute },
+    result { seed = 2, scale = slow, edit = halved }).counts,
     { inconclusive = 4 })
 end
 
@@ -166,7 +174,8 @@ function T.test_machines()
   lu.assertEquals(#other(function() end), 0)
   lu.assertEquals(other(function(m) m.cpu = "D" end)[1].text, "CPU: C in BASE, D in NEW")
   lu.assertEquals(other(function(m) m.cpu = nil end)[1].text, "CPU: C in BASE, unknown in NEW")
-  lu.assertStrContains(other(function(m) m.ceilings.k.read_bytes_per_s = 4e10 end)[1].text, "read ceiling, k: 50.0 GB/s in BASE, 40.0 GB/s")
+  lu.assertStrContains(other(function(m) m.ceilings.k.read_bytes_per_s = 4e10 end)[1].text,
+    "read ceiling, k: 50.0 GB/s in BASE, 40.0 GB/s")
   lu.assertEquals(#other(function(m) m.ceilings.k.read_bytes_per_s = 4.5e10 end), 0)
   lu.assertStrContains(other(function(m) m.ceilings.k.ops_per_s.f32 = 2e12 end)[1].text, "f32 ceiling")
   lu.assertEquals(#other(function(m) m.memory_bytes = 16e9 end), 1)
@@ -183,13 +192,15 @@ function T.test_other_metrics()
     end
   end
   local function run(metric, edit, edit2)
-    return gate.compare(result { seed = 1, edit = edit }, result { seed = 2, scale = is(8), edit = edit2 or edit }, { metrics = { metric } })
+    return gate.compare(result { seed = 1, edit = edit }, result { seed = 2, scale = is(8), edit = edit2 or edit },
+      { metrics = { metric } })
   end
   local work = function(c) c.work.items = c.axes.m c.rate = { items_per_s = c.work.items / c.time.median * 1e9 } end
   lu.assertEquals(verdicts(run("items_per_s", work)), "same worse same same")
   lu.assertTrue(run("items_per_s", work).regression)
   -- numbers that do not scatter need no processes
-  local report = run("nmse", function() end, function(c) c.check.nmse = c.axes.m == 1 and 2e-14 or c.axes.m == 8 and 1.001e-14 or 5e-15 end)
+  local report = run("nmse", function() end, function(c) c.check.nmse = c.axes.m == 1 and 2e-14 or c.axes.m == 8
+    and 1.001e-14 or 5e-15 end)
   lu.assertEquals(verdicts(report), "worse same better worse")
   lu.assertEquals(verdicts(run("score", own("less", 1), own("less", 1.1))), "worse worse worse worse")
   lu.assertEquals(verdicts(run("score", own("more", 1), own("more", 1.1))), "better better better better")
@@ -202,18 +213,21 @@ function T.test_other_metrics()
 end
 
 function T.test_shown_as_text_markdown_and_json()
-  local base, new = result { seed = 1 }, result { seed = 2, scale = is(8), edit = function(c) c.case = c.case:gsub("a$", "a_|b") end }
+  local base, new = result { seed = 1 }, result { seed = 2, scale = is(8),
+    edit = function(c) c.case = c.case:gsub("a$", "a_|b") end }
   new.cases[4].status, new.cases[4].reason = "failed", "wrong | result"
   local report = gate.compare(base, new)
   local a, b = { file = "a.json", result = base }, { file = "b.json", result = new }
   local text = show.text(report, a, b)
-  for _, part in ipairs { "BASE  a.json: 4 cases", "+5.", "slower", "REGRESSION: 1 slower, 1 broken, 2 same", "ab` interleaves" } do
+  for _, part in ipairs { "BASE  a.json: 4 cases", "+5.", "slower", "REGRESSION: 1 slower, 1 broken, 2 same",
+    "ab` interleaves" } do
     lu.assertStrContains(text, part)
   end
   lu.assertNotStrContains(text, "\27")
   lu.assertStrContains(show.text(report, a, b, { colour = true }), "\27[31m")
   local md = show.markdown(report, a, b)
-  for _, part in ipairs { "### luabench: REGRESSION", "| **slower** |", "<details>", "failed: wrong \\| result", "#### s: time" } do
+  for _, part in ipairs { "### luabench: REGRESSION", "| **slower** |", "<details>", "failed: wrong \\| result",
+    "#### s: time" } do
     lu.assertStrContains(md, part)
   end
   for line in md:gmatch "[^\n]+" do
@@ -223,7 +237,8 @@ function T.test_shown_as_text_markdown_and_json()
     end
   end
   local back = sys.json_decode(show.json(report, a, b))
-  lu.assertEquals({ back.schema, back.regression, #back.rows, back.rows[2].verdict }, { "luabench-compare/1", true, 3, "slower" })
+  lu.assertEquals({ back.schema, back.regression, #back.rows, back.rows[2].verdict },
+    { "luabench-compare/1", true, 3, "slower" })
   lu.assertEquals(back.statuses[1].new, "failed")
   lu.assertEquals(json.encode(back.missing), "[]")
 end

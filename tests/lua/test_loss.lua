@@ -26,7 +26,8 @@ function T.test_one_product()
 end
 
 function T.test_several_weights_are_pooled_and_each_counts_once()
-  local a, b, x = lb.randn({ 64, 256 }, { seed = 1 }), lb.randn({ 32, 64 }, { seed = 2, std = 3 }), lb.randn({ 3, 256 }, { seed = 3 })
+  local a, b, x = lb.randn({ 64, 256 }, { seed = 1 }), lb.randn({ 32, 64 }, { seed = 2, std = 3 }),
+    lb.randn({ 3, 256 }, { seed = 3 })
   local plan = plan_of(function()
     local qa = a:quantize "q4_0"
     local p = lb.plan():gemm { x = x, w = qa }
@@ -34,7 +35,8 @@ function T.test_several_weights_are_pooled_and_each_counts_once()
   end)
   local before = loss.before(plan)
   local ea, eb = a:quantize("q4_0"):dequantize() - a, b:quantize("q8_0"):dequantize() - b
-  lu.assertAlmostEquals(before.error.rel_rmse, math.sqrt((ea:norm() ^ 2 + eb:norm() ^ 2) / (a:norm() ^ 2 + b:norm() ^ 2)), 1e-9)
+  lu.assertAlmostEquals(before.error.rel_rmse,
+    math.sqrt((ea:norm() ^ 2 + eb:norm() ^ 2) / (a:norm() ^ 2 + b:norm() ^ 2)), 1e-9)
   lu.assertAlmostEquals(before.error.bits_per_weight, (4.5 * 64 * 256 + 8.5 * 32 * 64) / (64 * 256 + 32 * 64), 1e-12)
   lu.assertNil(before.reference)                          -- more than one product: the output's error is not known
 end

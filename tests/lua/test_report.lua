@@ -10,20 +10,25 @@ local function case(m, quant, t, edit)
   local c = { scenario = "s", case = ("m=%s quant=%s"):format(m, quant), axes = { m = m, quant = quant }, status = "ok",
     device = "cpu", threads = 2, mode = "plan", cache = "hot", reproduce = "luabench s.lua --only m=" .. m,
     path = { { op = "gemm", kernel = "gemm.x", launches = 2 } },
-    time = { unit = "ns", median = t, ci95 = { t * 0.99, t * 1.01 }, min = t * 0.9, max = t * 1.3, mean = t, std = 1, samples = 4,
+    time = { unit = "ns", median = t, ci95 = { t * 0.99, t * 1.01 }, min = t * 0.9, max = t * 1.3, mean = t, std = 1,
+      samples = 4,
       iterations = 3 }, samples_ns = { t * 0.9, t, t, t * 1.3 }, marks = { 0, 1, 0, 64 },
-    work = { flops = 1e6 * m, bytes = 1e6, items = m, item = "token" }, rate = { flops_per_s = 1e15 * m / t, items_per_s = m / t * 1e9 },
+    work = { flops = 1e6 * m, bytes = 1e6, items = m, item = "token" },
+      rate = { flops_per_s = 1e15 * m / t, items_per_s = m / t * 1e9 },
     sol = { bound = "memory", fraction = 0.5, ceiling = 5e10, compute_type = "int8" }, disturbance = { noisy = m == 8 },
-    check = { nmse = 1e-14, tolerance = 1e-10, passed = true }, quantization_error = { bits_per_weight = 4.5, rel_rmse = 0.01 * #quant },
+    check = { nmse = 1e-14, tolerance = 1e-10, passed = true },
+      quantization_error = { bits_per_weight = 4.5, rel_rmse = 0.01 * #quant },
     ceilings = { read_bytes_per_s = 4e10, ops_per_s = { int8 = 1e12 } } }
   if edit then edit(c) end
   return c
 end
 
 local function result(cases)
-  return { run = { id = "r", version = "1", started = "2026-01-01T10:00:00.000Z", argv = { "luabench", "s.lua", "<x>" } },
+  return { run = { id = "r", version = "1", started = "2026-01-01T10:00:00.000Z",
+    argv = { "luabench", "s.lua", "<x>" } },
     machine = { cpu = "A & B", cores = { physical = 2 }, caches = { l1d_bytes = 32768 }, warnings = { "busy <now>" },
-      ceilings = { ["A & B | cpu | 2 threads | method 3"] = { read_bytes_per_s = 5e10, ops_per_s = { int8 = 2e12, f32 = 5e11 } },
+      ceilings = { ["A & B | cpu | 2 threads | method 3"] = { read_bytes_per_s = 5e10,
+        ops_per_s = { int8 = 2e12, f32 = 5e11 } },
         ["A & B | cpu | 1 threads | method 3"] = { read_bytes_per_s = 3e10, ops_per_s = {} } } },
     cases = cases or { case(1, "a", 1e4), case(8, "a", 5e4), case(1, "bb", 2e4), case(8, "bb", 4e4) } }
 end
@@ -55,8 +60,10 @@ local function count(text, pattern) return select(2, text:gsub(pattern, "")) end
 function T.test_a_page()
   local html = page.html(result())
   well_formed(html)
-  for _, part in ipairs { "<title>luabench: s</title>", "A &amp; B", "busy &lt;now&gt;", "50.0 GB/s", "2.00 TFLOP/s", "Time by m",
-    "Time of each case", "Time against error", "prefers-color-scheme: dark", "luabench s.lua --only m=8", "4 ok", "2 noisy",
+  for _, part in ipairs { "<title>luabench: s</title>", "A &amp; B", "busy &lt;now&gt;", "50.0 GB/s", "2.00 TFLOP/s",
+    "Time by m",
+    "Time of each case", "Time against error", "prefers-color-scheme: dark", "luabench s.lua --only m=8", "4 ok",
+      "2 noisy",
     "gemm by gemm.x × 2", "passed", "switched", "s.lua &lt;x&gt;", "L1d 32 KiB" } do
     lu.assertStrContains(html, part)
   end
@@ -76,7 +83,8 @@ end
 function T.test_cases_that_went_wrong_are_shown_with_their_reason()
   local cases = result().cases
   for _, status in ipairs { "failed", "invalid", "crashed", "timeout", "skipped" } do
-    cases[#cases + 1] = { scenario = "s", case = "m=1 quant=" .. status, axes = { m = 1, quant = status }, status = status,
+    cases[#cases + 1] = { scenario = "s", case = "m=1 quant=" .. status, axes = { m = 1, quant = status },
+      status = status,
       reason = "because <" .. status .. ">" }
   end
   local html = well_formed(page.html(result(cases)))
@@ -88,16 +96,20 @@ end
 
 -- Records of any age and kind: whatever is missing is not drawn, and nothing raises.
 function T.test_missing_fields()
-  for _, field in ipairs { "time", "samples_ns", "marks", "work", "rate", "sol", "check", "quantization_error", "ceilings", "path",
+  for _, field in ipairs { "time", "samples_ns", "marks", "work", "rate", "sol", "check", "quantization_error",
+    "ceilings", "path",
       "disturbance", "reproduce", "device", "threads" } do
-    well_formed(page.html(result { case(1, "a", 1e4, function(c) c[field] = nil end), case(8, "a", 5e4, function(c) c[field] = nil end) }))
+    well_formed(page.html(result { case(1, "a", 1e4, function(c) c[field] = nil end),
+      case(8, "a", 5e4, function(c) c[field] = nil end) }))
   end
   for _, field in ipairs { "ci95", "min", "max", "mean", "std", "samples", "iterations" } do
     well_formed(page.html(result { case(1, "a", 1e4, function(c) c.time[field] = nil end), case(8, "a", 2e4) }))
   end
   well_formed(page.html { run = {}, machine = {}, cases = {} })
-  well_formed(page.html { run = {}, machine = {}, cases = { { scenario = "x", case = "", axes = {}, status = "ok", time = { median = 5 } } } })
-  well_formed(page.html { run = {}, machine = {}, cases = { { scenario = "x", case = "", axes = {}, status = "skipped" } } })
+  well_formed(page.html { run = {}, machine = {}, cases = { { scenario = "x", case = "", axes = {}, status = "ok",
+    time = { median = 5 } } } })
+  well_formed(page.html { run = {}, machine = {}, cases = { { scenario = "x", case = "", axes = {},
+    status = "skipped" } } })
 end
 
 function T.test_extreme_numbers()
@@ -136,7 +148,8 @@ end
 
 function T.test_a_traced_run_has_its_table()
   local html = well_formed(page.html(result { case(1, "a", 100, function(c)
-    c.trace = { operations = { { op = "gemm", kernel = "gemm.y", launches = 3, time_ns = 5000, share = 0.75, bytes = 1e6, bound = "memory",
+    c.trace = { operations = { { op = "gemm", kernel = "gemm.y", launches = 3, time_ns = 5000, share = 0.75,
+      bytes = 1e6, bound = "memory",
       fraction = 0.4 } } }
   end) }))
   for _, part in ipairs { "gemm.y", "75.0 %", "40.0 % memory" } do lu.assertStrContains(html, part) end

@@ -15,7 +15,8 @@ end
 local function statistics(c)
   local t, out = c.time, {}
   local lo, hi = (t.ci95 or {})[1], (t.ci95 or {})[2]
-  add(out, "median", units.time(t.median) .. (lo and hi and (", 95 %% interval %s to %s"):format(units.time(lo), units.time(hi)) or ""))
+  local ci = lo and hi and (", 95 %% interval %s to %s"):format(units.time(lo), units.time(hi)) or ""
+  add(out, "median", units.time(t.median) .. ci)
   add(out, "mean, std", t.mean and ("%s, %s"):format(units.time(t.mean), units.time(t.std)))
   add(out, "least, most", t.min and ("%s, %s"):format(units.time(t.min), units.time(t.max)))
   local tails = {}
@@ -23,15 +24,19 @@ local function statistics(c)
     if t[p] then tails[#tails + 1] = ("%s %s"):format(p, units.time(t[p])) end
   end
   add(out, "percentiles", table.concat(tails, ", "))
-  add(out, "samples", t.samples and ("%d%s%s"):format(t.samples, t.iterations and (" of %s runs each"):format(units.count(t.iterations)) or "",
-    c.processes and #c.processes > 1 and (", in %d processes"):format(#c.processes) or ""))
+  if t.samples then
+    local runs = t.iterations and (" of %s runs each"):format(units.count(t.iterations)) or ""
+    local n = c.processes and #c.processes or 1
+    add(out, "samples", ("%d%s%s"):format(t.samples, runs, n > 1 and (", in %d processes"):format(n) or ""))
+  end
   return out
 end
 
 local function path_text(c)
   local parts = {}
   for i, p in ipairs(c.path or {}) do
-    parts[i] = ("%s by %s%s"):format(p.op, p.kernel or "?", p.launches and p.launches ~= 1 and (" × %s"):format(units.count(p.launches)) or "")
+    local times = p.launches and p.launches ~= 1 and " × " .. units.count(p.launches) or ""
+    parts[i] = ("%s by %s%s"):format(p.op, p.kernel or "?", times)
   end
   return table.concat(parts, "; ")
 end
@@ -49,8 +54,11 @@ end
 
 local function sol_text(s)
   if not s.fraction then return nil end
-  return ("%s of the %s ceiling%s"):format(units.percent(s.fraction), s.bound or "?",
-    s.ceiling and s.bound ~= "launch" and " of " .. units.si(s.ceiling, s.bound == "compute" and "FLOP/s" or "B/s") or "")
+  local of = ""
+  if s.ceiling and s.bound ~= "launch" then
+    of = " of " .. units.si(s.ceiling, s.bound == "compute" and "FLOP/s" or "B/s")
+  end
+  return ("%s of the %s ceiling%s"):format(units.percent(s.fraction), s.bound or "?", of)
 end
 
 -- A number or a name of each of the scenario's own metrics.
@@ -69,11 +77,14 @@ local function operations(t)
   local out = { '<div class="scroll"><table><thead><tr><th class="left">operation</th><th class="left">kernel</th>'
     .. "<th>launches</th><th>time</th><th>share</th><th>bytes</th><th>of limit</th></tr></thead><tbody>" }
   for _, r in ipairs(t.operations) do
-    local limit = r.fraction and ("%s %s"):format(units.percent(r.fraction), r.bound == "compute" and r.compute_type or r.bound
-      or "") or ""
-    out[#out + 1] = ('<tr><td class="left">%s</td><td class="left">%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>')
-      :format(e(r.op), e(r.kernel or ""), e(units.count(r.launches)), e(units.time(r.time_ns)), e(units.percent(r.share)),
-        e(units.bytes(r.bytes)), e(limit))
+    local bound = r.bound == "compute" and r.compute_type or r.bound or ""
+    out[#out + 1] = ('<tr><td class="left">%s</td><td class="left">%s</td>'):format(e(r.op), e(r.kernel or ""))
+    for _, text in ipairs { units.count(r.launches), units.time(r.time_ns), units.percent(r.share),
+      units.bytes(r.bytes),
+        r.fraction and units.percent(r.fraction) .. " " .. bound or "" } do
+      out[#out + 1] = "<td>" .. e(text) .. "</td>"
+    end
+    out[#out + 1] = "</tr>"
   end
   out[#out + 1] = "</tbody></table></div>"
   return table.concat(out)
@@ -89,10 +100,13 @@ function M.details(c, varying)
   metrics_into(right, c.metrics or {})
   add(right, "note", c.note)
   local label = axes_of.label(c, varying)
-  return ('<details><summary>%s <span class="faint">%s%s</span></summary><div class="columns"><div><dl>%s</dl></div><div><dl>%s</dl></div></div>%s%s</details>')
-    :format(e(label ~= "" and label or c.case ~= "" and c.case or c.scenario), e(units.time(c.time.median)),
-      c.disturbance and c.disturbance.noisy and ' <span class="warn">noisy</span>' or "", table.concat(left), table.concat(right),
-      (samples.draw(c) or "") .. operations(c.trace), c.reproduce and "<pre>" .. e(c.reproduce) .. "</pre>" or "")
+  local noisy = c.disturbance and c.disturbance.noisy and ' <span class="warn">noisy</span>' or ""
+  return table.concat { "<details><summary>", e(label ~= "" and label or c.case ~= "" and c.case or c.scenario),
+    ' <span class="faint">', e(units.time(c.time.median)), noisy, "</span></summary>",
+    '<div class="columns"><div><dl>', table.concat(left), "</dl></div><div><dl>", table.concat(right),
+      "</dl></div></div>",
+    samples.draw(c) or "", operations(c.trace), c.reproduce and "<pre>" .. e(c.reproduce) .. "</pre>" or "",
+      "</details>" }
 end
 
 return M

@@ -168,7 +168,9 @@ local function forest(cases, varying)
   for _, case in ipairs(cases) do
     longest = math.max(longest, #axes_of.label(case, varying))
     local t = case.time
-    for _, v in ipairs { t.median, t.min and t.min > 0 and t.min or t.median, t.max or t.median } do values[#values + 1] = v end
+    for _, v in ipairs { t.median, t.min and t.min > 0 and t.min or t.median, t.max or t.median } do
+      values[#values + 1] = v
+    end
   end
   local left = math.min(420, 24 + longest * 6.4)
   local height = #cases * ROW + 60

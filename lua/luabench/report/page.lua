@@ -43,9 +43,11 @@ end
 local function head(result, title, scenarios)
   local run, m = result.run, result.machine
   local when = run.started and run.started:gsub("T", " "):gsub("%.%d+Z$", " UTC") or "date unknown"
+  local version = (run.version or "?") .. (run.commit and (" (%s%s)"):format(run.commit,
+    run.dirty and ", changed" or "") or "")
   local parts = { ("<h1>%s</h1>"):format(e(title)),
-    ('<p class="sub">%s · %s · luabench %s%s</p>'):format(e(when), e(m.cpu or "unknown machine"), e(run.version or "?"),
-      run.commit and (" (%s%s)"):format(e(run.commit), run.dirty and ", changed" or "") or ""), pills(result.cases) }
+    ('<p class="sub">%s · %s · luabench %s</p>'):format(e(when), e(m.cpu or "unknown machine"), e(version)),
+    pills(result.cases) }
   if #scenarios > 1 then
     parts[#parts + 1] = "<nav>"
     for i, s in ipairs(scenarios) do parts[#parts + 1] = ('<a href="#s%d">%s</a>'):format(i, e(s.name)) end
@@ -89,7 +91,9 @@ local function ceilings_used(result)
     for _, c in ipairs(result.cases) do
       local mine = ("| %s | %d threads"):format(c.device or "?", c.threads or 0)
       local have = newest[mine]
-      if key:find(mine, 1, true) and (not have or (all[key].when or "") > (all[have].when or "")) then newest[mine] = key end
+      if key:find(mine, 1, true) and (not have or (all[key].when or "") > (all[have].when or "")) then
+        newest[mine] = key
+      end
     end
   end
   local used = {}
@@ -97,6 +101,9 @@ local function ceilings_used(result)
   table.sort(used)
   return #used > 0 and used or suggest.keys(all)
 end
+
+local MEMORY = { { "read", "read_bytes_per_s" }, { "copy", "copy_bytes_per_s" },
+  { "streaming write", "write_bytes_per_s" } }
 
 local function ceilings_card(result)
   local rows = {}
@@ -107,19 +114,21 @@ local function ceilings_card(result)
     local function row(name, value)
       rows[#rows + 1] = ('<tr><td class="left">%s</td><td>%s</td></tr>'):format(e(name), e(value))
     end
-    for _, b in ipairs { { "read", "read_bytes_per_s" }, { "copy", "copy_bytes_per_s" }, { "streaming write", "write_bytes_per_s" } } do
+    for _, b in ipairs(MEMORY) do
       if type(c[b[2]]) == "number" and c[b[2]] > 0 then row(b[1], units.si(c[b[2]], "B/s")) end
     end
     for _, name in ipairs(suggest.keys(c.ops_per_s or {})) do row(name, units.si(c.ops_per_s[name], "FLOP/s")) end
   end
   if #rows == 0 then return "" end
-  return card("Measured ceilings", '<div class="scroll"><table><tbody>' .. table.concat(rows, "\n") .. "</tbody></table></div>",
+  return card("Measured ceilings", "<table><tbody>" .. table.concat(rows, "\n") .. "</tbody></table>",
     "The best ever seen on this machine. Each case is held against the ceiling measured next to it in time.")
 end
 
 local function callouts(result)
   local out = {}
-  for _, w in ipairs(result.machine.warnings or {}) do out[#out + 1] = ('<div class="callout">%s</div>'):format(e(w)) end
+  for _, w in ipairs(result.machine.warnings or {}) do
+    out[#out + 1] = ('<div class="callout">%s</div>'):format(e(w))
+  end
   return table.concat(out, "\n")
 end
 
@@ -152,15 +161,15 @@ local function describe(cases, names, varying)
     end
   end
   local c = cases[1]
-  parts[#parts + 1] = e(("%s with %s threads, %s, weights and caches: %s"):format(c.device or "?", tostring(c.threads or "?"),
-    c.mode or "?", c.cache or "?"))
+  parts[#parts + 1] = e(("%s with %s threads"):format(c.device or "?", tostring(c.threads or "?")))
+  parts[#parts + 1] = e(("%s, caches: %s"):format(c.mode or "?", c.cache or "?"))
   return '<p class="sub">' .. ("%d cases; "):format(#cases) .. table.concat(parts, "; ") .. "</p>"
 end
 
 local function fold(title, count, body)
   if #body == 0 then return "" end
-  return ('<details class="folded"><summary>%s <span class="faint">(%d)</span></summary>%s</details>'):format(e(title), count,
-    table.concat(body, "\n"))
+  return ('<details class="folded"><summary>%s <span class="faint">(%d)</span></summary>'):format(e(title), count)
+    .. table.concat(body, "\n") .. "</details>"
 end
 
 local function reproduce(cases)
@@ -172,8 +181,11 @@ local function reproduce(cases)
   return fold("Commands that run each case again", #lines, { "<pre>" .. table.concat(lines, "\n") .. "</pre>" })
 end
 
-local ROOF_NOTE = "Each dot is a case at its median time: FLOP/s over FLOP per byte that has to move. Above the slanted roof the "
-  .. "data came from a cache."
+local ROOF_NOTE = "Each dot is a case at its median time: FLOP/s over FLOP per byte that has to move. Above the "
+  .. "slanted roof the data came from a cache."
+local ERROR_NOTE = "Root mean square of the quantization error over that of the exact values; left and low is better."
+local SAMPLES_NOTE = "One fold for each case. Red rings are samples that something else disturbed; none is dropped. "
+  .. "Lines in the drawings are the median; the shade is its 95 % interval."
 
 local function scenario(result, s, index)
   local cases = s.cases
@@ -185,8 +197,7 @@ local function scenario(result, s, index)
   for _, block in ipairs(latency.by_axis(cases, varying)) do out[#out + 1] = card(nil, block) end
   local forest = latency.by_case(cases, varying)
   if forest and #varying > 0 then out[#out + 1] = card("Time of each case", forest) end
-  out[#out + 1] = card("Time against error", tradeoff.draw(cases, varying),
-    "Root mean square of the quantization error over that of the exact values; left and low is better.")
+  out[#out + 1] = card("Time against error", tradeoff.draw(cases, varying), ERROR_NOTE)
   local axes = {}
   for i, a in ipairs(varying) do axes[i] = a.name end
   out[#out + 1] = card("Checks and what the formats cost", table_of.checks(cases, axes))
@@ -196,8 +207,7 @@ local function scenario(result, s, index)
     if body then bodies[#bodies + 1] = body end
   end
   if #bodies > 0 then
-    out[#out + 1] = card("Samples and details", table.concat(bodies, "\n"), "One fold for each case. Red rings are samples that "
-      .. "something else disturbed; none is dropped. Lines in the drawings are the median; the shade is its 95 % interval.")
+    out[#out + 1] = card("Samples and details", table.concat(bodies, "\n"), SAMPLES_NOTE)
   end
   out[#out + 1] = reproduce(cases)
   return table.concat(out, "\n")
@@ -216,9 +226,9 @@ function M.html(result, title)
   local argv = result.run.argv and table.concat(result.run.argv, " ") or nil
   body[#body + 1] = "<footer>" .. (argv and "<p>" .. e(argv) .. "</p>" or "") .. "</footer>"
   return table.concat({ "<!DOCTYPE html>", '<html lang="en">', "<head>", '<meta charset="utf-8">',
-    '<meta name="viewport" content="width=device-width, initial-scale=1">', "<title>" .. e("luabench: " .. title) .. "</title>",
-    "<style>" .. require "luabench.report.style" .. "</style>", "</head>", "<body>", "<main>", table.concat(body, "\n"),
-    "</main>", "</body>", "</html>" }, "\n") .. "\n"
+    '<meta name="viewport" content="width=device-width, initial-scale=1">',
+    "<title>" .. e("luabench: " .. title) .. "</title>", "<style>" .. require "luabench.report.style" .. "</style>",
+    "</head>", "<body>", "<main>", table.concat(body, "\n"), "</main>", "</body>", "</html>" }, "\n") .. "\n"
 end
 
 return M

@@ -1,5 +1,6 @@
--- roofline.lua: a scenario's cases against the machine's measured ceilings: FLOP/s over FLOP per byte, both on log scales.
--- The slanted roof is the read bandwidth, the flat ones the peak rates of the classes of instructions that the cases use.
+-- roofline.lua: a scenario's cases against the machine's measured ceilings: FLOP/s over FLOP per byte, both on log
+-- scales. The slanted roof is the read bandwidth, the flat ones the peak rates of the classes of instructions that the
+-- cases use.
 local axes_of = require "luabench.report.axes"
 local suggest = require "luabench.suggest"
 local svg = require "luabench.report.svg"
@@ -36,7 +37,8 @@ local function points_of(cases)
   local list = {}
   for _, c in ipairs(cases) do
     local w, r = c.work or {}, c.rate or {}
-    if c.status == "ok" and c.time and positive(c.time.median) and positive(w.flops) and positive(w.bytes) and positive(r.flops_per_s) then
+    if c.status == "ok" and c.time and positive(c.time.median) and positive(w.flops) and positive(w.bytes)
+      and positive(r.flops_per_s) then
       list[#list + 1] = { case = c, x = w.flops / w.bytes, y = r.flops_per_s }
     end
   end
@@ -79,8 +81,9 @@ local function memory_roof(c, x, y, read, top)
   local ax, ay, bx, by = x.at(x1), y.at(read * x1), x.at(x2), y.at(read * x2)
   local angle = math.deg(math.atan2(by - ay, bx - ax))
   local mx, my = ax + (bx - ax) * 0.3, ay + (by - ay) * 0.3
-  c[#c + 1] = ('<text class="roof-label" text-anchor="middle" transform="translate(%s %s) rotate(%s)" dy="-7">%s</text>')
-    :format(svg.n(mx), svg.n(my), svg.n(angle), svg.escape("read " .. units.si(read, "B/s")))
+  c[#c + 1] = ('<g transform="translate(%s %s) rotate(%s)">'):format(svg.n(mx), svg.n(my), svg.n(angle))
+  svg.text(c, 0, -7, "read " .. units.si(read, "B/s"), { class = "roof-label", anchor = "middle" })
+  c[#c + 1] = "</g>"
 end
 
 local function compute_roofs(c, x, y, ceilings, types)
@@ -100,9 +103,9 @@ end
 
 local function tip(p, varying)
   local s = p.case.sol or {}
+  local of = s.fraction and ("\n%s of the %s ceiling"):format(units.percent(s.fraction), s.bound or "?") or ""
   return ("%s\n%s, %s, %s per byte%s"):format(axes_of.label(p.case, varying), units.time(p.case.time.median),
-    units.si(p.y, "FLOP/s"), units.si(p.x, "FLOP"), s.fraction and ("\n%s of the %s ceiling"):format(units.percent(s.fraction),
-      s.bound or "?") or "")
+    units.si(p.y, "FLOP/s"), units.si(p.x, "FLOP"), of)
 end
 
 -- HTML, or nil where no case has FLOPs, bytes and a rate, or no ceiling is known.

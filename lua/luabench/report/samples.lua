@@ -60,7 +60,8 @@ local function draw_ecdf(case, groups, range)
   local c = svg.open(WIDTH, HEIGHT, "distribution of samples")
   local ci = case.time.ci95
   if ci and ci[1] and ci[2] then
-    svg.rect(c, x.at(ci[1]), BOX[2], math.max(1, x.at(ci[2]) - x.at(ci[1])), BOX[4] - BOX[2], "interval", "95 % interval of the median")
+    svg.rect(c, x.at(ci[1]), BOX[2], math.max(1, x.at(ci[2]) - x.at(ci[1])), BOX[4] - BOX[2], "interval",
+      "95 % interval of the median")
   end
   svg.axes(c, BOX, x, y)
   for _, samples in ipairs(groups) do
@@ -102,7 +103,8 @@ function M.draw(case)
   local lo, hi = svg.range(case.samples_ns, 0.05)
   local range = { lo, hi, least = math.huge, most = -math.huge }
   for _, v in ipairs(case.samples_ns) do range.least, range.most = math.min(range.least, v), math.max(range.most, v) end
-  return '<div class="columns wide"><div>' .. draw_ecdf(case, groups, range) .. "</div><div>" .. draw_series(case, groups, range)
+  return '<div class="columns wide"><div>' .. draw_ecdf(case, groups, range) .. "</div><div>"
+    .. draw_series(case, groups, range)
     .. "</div></div>"
 end
 

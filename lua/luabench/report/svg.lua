@@ -87,13 +87,16 @@ end
 -- opts: class, anchor ("middle", "end"), rotate (degrees around the point)
 function M.text(c, x, y, text, opts)
   opts = opts or {}
-  c[#c + 1] = ('<text x="%s" y="%s"%s%s%s>%s</text>'):format(M.n(x), M.n(y), opts.class and ' class="' .. opts.class .. '"' or "",
-    opts.anchor and ' text-anchor="' .. opts.anchor .. '"' or "",
-    opts.rotate and (' transform="rotate(%d %s %s)"'):format(opts.rotate, M.n(x), M.n(y)) or "", M.escape(text))
+  local at = ('x="%s" y="%s"'):format(M.n(x), M.n(y))
+  if opts.class then at = ('class="%s" %s'):format(opts.class, at) end
+  if opts.anchor then at = at .. (' text-anchor="%s"'):format(opts.anchor) end
+  if opts.rotate then at = at .. (' transform="rotate(%d %s %s)"'):format(opts.rotate, M.n(x), M.n(y)) end
+  c[#c + 1] = ("<text %s>%s</text>"):format(at, M.escape(text))
 end
 
 local function titled(tag, title)
-  return title and (tag:gsub("/>$", ">")) .. "<title>" .. M.escape(title) .. "</title></" .. tag:match "^<(%w+)" .. ">" or tag
+  if not title then return tag end
+  return ("%s><title>%s</title></%s>"):format(tag:match "^(.*)/>$", M.escape(title), tag:match "^<(%w+)")
 end
 
 function M.circle(c, x, y, r, class, title)

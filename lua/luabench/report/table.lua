@@ -102,8 +102,10 @@ function M.results(cases, names, varying)
 end
 
 local CHECKS = {
-  { title = "NMSE", field = "check.nmse", unit = "error" }, { title = "allowed", field = "check.tolerance", unit = "error" },
-  { title = "largest error", field = "check.max_abs", unit = "error" }, { title = "after timing", field = "check.after" },
+  { title = "NMSE", field = "check.nmse", unit = "error" },
+  { title = "allowed", field = "check.tolerance", unit = "error" },
+  { title = "largest error", field = "check.max_abs", unit = "error" },
+  { title = "after timing", field = "check.after" },
   { title = "bits/weight", field = "quantization_error.bits_per_weight" },
   { title = "SQNR", field = "quantization_error.sqnr_db", unit = "dB" },
   { title = "weights' error", field = "quantization_error.rel_rmse", unit = "fraction" },

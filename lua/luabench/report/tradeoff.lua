@@ -64,8 +64,8 @@ local function draw(title, points, colour_axis, range_x, title_x)
   for _, p in ipairs(front(points)) do line[#line + 1], line[#line + 2] = x.at(p.x), y.at(p.y) end
   if #line > 2 then svg.path(c, line, "front") end
   for _, p in ipairs(points) do
-    svg.circle(c, x.at(p.x), y.at(p.y), 5, "point k" .. axes_of.colour(colour_axis, p.case), ("%s\n%s, error %s"):format(
-      p.case.case, units.time(p.y), units.percent(p.x)))
+    local tip = ("%s\n%s, error %s"):format(p.case.case, units.time(p.y), units.percent(p.x))
+    svg.circle(c, x.at(p.x), y.at(p.y), 5, "point k" .. axes_of.colour(colour_axis, p.case), tip)
   end
   return svg.close(c)
 end
