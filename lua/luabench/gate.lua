@@ -70,6 +70,9 @@ function M.machines(base, new)
       { "huge pages", "transparent_huge_pages" }, { "clock source", "clocksource" } } do
     differ(notes, f[1], a[f[2]], b[f[2]])
   end
+  if base.run.id and base.run.id == new.run.id then
+    notes[#notes + 1] = { what = "run", base = base.run.id, new = new.run.id, text = "BASE and NEW are the same run" }
+  end
   differ(notes, "compiler flags", base.run.flags, new.run.flags)
   differ(notes, "seed", base.run.seed, new.run.seed)
   return other, notes

@@ -138,6 +138,9 @@ local function middle_of(records)
   return sorted[math.floor((#sorted + 1) / 2)]
 end
 
+-- A row is noisy if more of its samples than this were disturbed (engine/measure.h).
+local NOISY_SHARE = 0.05
+
 -- Counters add up over the processes (unknown in one = unknown); the frequency is the middle process's.
 local function merge_disturbance(records, middle)
   local d = {}
@@ -148,7 +151,13 @@ local function merge_disturbance(records, middle)
     for _, r in ipairs(records) do sum = sum and (r.disturbance or {})[name] and sum + r.disturbance[name] or nil end
     d[name] = sum
   end
-  for _, r in ipairs(records) do d.noisy = d.noisy or r.disturbance and r.disturbance.noisy end
+  local samples = 0
+  for _, r in ipairs(records) do
+    d.noisy = d.noisy or r.disturbance and r.disturbance.noisy
+    samples = samples and r.time.samples and samples + r.time.samples or nil
+  end
+  -- the engine's rule for the samples of one process, for those of all: of ten processes one is often disturbed
+  if d.disturbed_samples and samples and samples > 0 then d.noisy = d.disturbed_samples > NOISY_SHARE * samples end
   return d
 end
 

@@ -183,6 +183,21 @@ function T.test_merged_processes_are_judged_by_one_of_them()
   lu.assertTrue(r.disturbance.noisy)
 end
 
+-- One disturbed process of many does not make the row noisy; a twentieth of all samples does.
+function T.test_merged_processes_are_noisy_by_all_their_samples()
+  local function noisy(disturbed)
+    local records = {}
+    for i = 1, 10 do
+      records[i] = { status = "ok", time = { median = 100, samples = 20 }, samples_ns = { 100 }, work = {},
+        disturbance = { disturbed_samples = disturbed[i] or 0, noisy = (disturbed[i] or 0) > 1 } }
+    end
+    return runner.merge_processes(records).disturbance.noisy
+  end
+  lu.assertFalse(noisy { 9 })
+  lu.assertTrue(noisy { 5, 6 })
+  lu.assertTrue(noisy { 20 })
+end
+
 function T.test_speedups_are_over_the_same_case_with_the_baseline()
   local function case(m, s, t) return { axes = { m = m, s = s }, status = "ok", case = m .. s, time = { median = t } } end
   local cases = { case(1, "slow", 100), case(1, "fast", 20), case(2, "slow", 300), case(2, "fast", 100) }
