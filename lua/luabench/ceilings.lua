@@ -1,8 +1,10 @@
 -- ceilings.lua: what the hardware does now, measured next to each case, and the best ever seen, kept per machine.
 --
 -- The file is <cache>/luabench/ceilings.json: { key = { read_bytes_per_s, ops_per_s = {type = rate}, curve, when,
--- measured } },
--- the key being CPU model, device, threads and the number of the measuring method, which changes when its figures do.
+-- since, measured } }, the key being CPU model, device, threads, the number of the measuring method, which changes when
+-- its figures do, and a fingerprint of the machine: cores, caches, memory, instruction sets, kernel. A machine that
+-- changed starts anew, and what was begun (`since`) over 30 days ago is forgotten: a neighbour who moved in, or a new
+-- firmware, would else make every fraction too low for ever.
 -- It is written aside and renamed, under a lock. curve = { bytes, bytes_per_s } are rates of reading so many bytes over
 -- and over (engine/cache.h).
 local json = require "luabench.json"
@@ -22,19 +24,60 @@ M.CURVE_S = 0.05
 
 function M.path() return sys.cache_dir() .. "/ceilings.json" end
 
+-- Best readings count for so long.
+M.KEEP_S = 30 * 86400
+
+-- What makes it another machine under the same name. Memory in GiB: how much of it the kernel keeps varies.
+function M.fingerprint(m)
+  local c = m.caches or {}
+  local parts = { m.isa or "", m.kernel or "" }
+  for _, v in ipairs { m.cores_physical or 0, m.cores_logical or 0, m.cores_usable or 0, c.l1d_bytes or 0, c.l2_bytes or 0,
+      c.l3_bytes or 0, c.llc_total_bytes or 0, math.floor((m.memory_bytes or 0) / 2 ^ 30 + 0.5) } do
+    parts[#parts + 1] = ("%.0f"):format(v)
+  end
+  return require("luabench.record").hash(table.concat(parts, "|")):sub(1, 8)
+end
+
+local function machine_part() return "machine " .. M.fingerprint(sys.machine()) end
+
 local function key_of(device)
-  return ("%s | %s | %d threads | method 3"):format(sys.machine().cpu or "unknown cpu", device.name, device.threads)
+  return ("%s | %s | %d threads | method 3 | %s"):format(sys.machine().cpu or "unknown cpu", device.name, device.threads,
+    machine_part())
 end
 M.key_of = key_of
 
--- All that the file knows; an unreadable file counts as empty.
+-- Is a key of this machine as it is now?
+function M.is_own(key)
+  local cpu, part = sys.machine().cpu or "unknown cpu", machine_part()
+  return key:sub(1, #cpu + 3) == cpu .. " | " and key:sub(-#part) == part
+end
+
+-- Seconds since the epoch of "2026-01-31T12:34:56.789Z"; nil for another text.
+local function seconds_of(iso)
+  local y, mo, d, h, mi, s = tostring(iso):match "^(%d+)-(%d+)-(%d+)T(%d+):(%d+):(%d+)"
+  if not y then return nil end
+  -- os.time takes local time: what it makes of the same moment told in both ways is the difference
+  local now = os.time()
+  local told = os.date("!*t", now)
+  told.isdst = false
+  return os.time { year = y, month = mo, day = d, hour = h, min = mi, sec = s, isdst = false } + now - os.time(told)
+end
+M.seconds_of = seconds_of
+
+local function is_fresh(c)
+  local when = seconds_of(c.since or c.when)
+  local age = when and sys.wall_s() - when
+  return age ~= nil and age < M.KEEP_S and age > -86400
+end
+
+-- All that the file knows and that still counts; an unreadable file counts as empty.
 function M.stored()
   local text = sys.read_file(M.path())
   local ok, value = pcall(sys.json_decode, text or "{}")
   if not ok or type(value) ~= "table" then return {} end
   local clean = {}
   for key, c in pairs(value) do
-    if type(c) == "table" and type(c.ops_per_s) == "table" then
+    if type(c) == "table" and type(c.ops_per_s) == "table" and is_fresh(c) then
       local curve = c.curve
       if type(curve) ~= "table" or type(curve.bytes) ~= "table" or type(curve.bytes_per_s) ~= "table" then c.curve = nil end
       clean[key] = c
@@ -92,6 +135,7 @@ local function remember(device, reading, measured)
       use_curve(device, best_seen[key])
       all[key] = judge.merge(best_seen[key])
       all[key].when, all[key].measured = sys.time_iso(), measured or before.measured
+      all[key].since = before.since or all[key].when
       sys.replace_file(M.path(), json.encode(all, { pretty = true }) .. "\n")
     end)
   end)

@@ -40,7 +40,15 @@ local function apart(a, b, limit)
     and math.abs(math.log(a / b)) > math.log(1 + limit)
 end
 
+-- Ceilings by what was measured with how many threads: the machine's fingerprint is not compared here.
+local function by_threads(ceilings)
+  local list = {}
+  for _, key in ipairs(suggest.keys(ceilings)) do list[key:gsub(" | machine %x+$", "")] = ceilings[key] end
+  return list
+end
+
 local function compare_ceilings(a, b, list)
+  a, b = by_threads(a), by_threads(b)
   for _, key in ipairs(suggest.keys(a)) do
     local x, y = a[key], b[key]
     if type(x) == "table" and type(y) == "table" then

@@ -13,8 +13,8 @@ function M.block()
   local ceilings = require "luabench.ceilings"
   local measured, own = ceilings.stored(), {}
   for key, c in pairs(measured) do
-    if m.cpu and key:sub(1, #m.cpu) == m.cpu then
-      own[key] = { read_bytes_per_s = c.read_bytes_per_s, ops_per_s = c.ops_per_s, when = c.when,
+    if ceilings.is_own(key) then
+      own[key] = { since = c.since, read_bytes_per_s = c.read_bytes_per_s, ops_per_s = c.ops_per_s, when = c.when,
         curve = c.curve, how = "the best seen: SIMD reads of memory beyond the last-level cache; independent " ..
           "multiply-add chains; curve: reads of so many bytes over and over" }
     end
