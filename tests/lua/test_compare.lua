@@ -39,7 +39,7 @@ end
 
 -- Half as much work again, in the timed loop: whatever else the machine does, this is found, in both directions.
 function T.test_extra_work_is_found()
-  local o = { a = peak(2000), b = peak(2000), rounds = 20, cache = "hot", warmup = 2, extra_work = { b = 0.5 } }
+  local o = { a = peak(2000), b = peak(2000), rounds = 60, cache = "hot", warmup = 2, extra_work = { b = 0.5 } }
   local c = lb.compare(o)
   lu.assertEquals(c.pairs.b.verdict, "slower")
   lu.assertTrue(c.pairs.b.ratio > 1.1 and c.pairs.b.ratio < 2, tostring(c))
