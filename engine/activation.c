@@ -5,7 +5,7 @@
 
 #include "dtype.h"
 
-static const char *const names[LB_ACT_COUNT] = { "f32", "bf16", "q8_32", "q8_256", "q8_row", "i8_token" };
+static const char *const names[LB_ACT_COUNT] = { "f32", "bf16", "q8_32", "q8_256", "q8_row", "i8_token", "i8_token_asym" };
 
 const char *lb_act_name(lb_act a) { return (unsigned)a < LB_ACT_COUNT ? names[a] : "unknown"; }
 
@@ -14,7 +14,8 @@ int64_t lb_act_block(lb_act a, int64_t k) {
     case LB_ACT_Q8_32: return 32;
     case LB_ACT_Q8_256: return 256;
     case LB_ACT_Q8_ROW:
-    case LB_ACT_I8_TOKEN: return k > 0 ? k : 1; /* never 0: callers divide by it */
+    case LB_ACT_I8_TOKEN:
+    case LB_ACT_I8_TOKEN_ASYM: return k > 0 ? k : 1; /* never 0: callers divide by it */
     default: return 1;
     }
 }
@@ -47,7 +48,32 @@ static int8_t code_of(float v, float least) {
     return r > 127.0f ? 127 : (int8_t)r;
 }
 
+lb_act_asym lb_act_asym_of(float lo, float hi) {
+    float d = (hi - lo) / 255.0f;
+    if (!(d < INFINITY)) return (lb_act_asym){ INFINITY, 0.0f, 0.0f };
+    d = d > 0x1p-126f ? d : 0x1p-126f;
+    float zero = -128.0f - rintf(lo / d);
+    return (lb_act_asym){ d, 1.0f / d, zero > 127.0f ? 127.0f : zero < -128.0f ? -128.0f : zero };
+}
+
+static lb_act_asym asym_of_row(const float *x, int64_t k) {
+    float lo = 0, hi = 0;
+    for (int64_t i = 0; i < k; i++) lo = x[i] < lo ? x[i] : lo, hi = x[i] > hi ? x[i] : hi;
+    return lb_act_asym_of(lo, hi);
+}
+
+static float asym_code(float x, lb_act_asym s) {
+    float v = x * s.id, q = (v == v ? rintf(v) : 0.0f) + s.zero;
+    return q > 127.0f ? 127.0f : q < -128.0f ? -128.0f : q;
+}
+
 void lb_act_quantize_row(lb_act a, const float *x, int64_t k, int8_t *q, float *d) {
+    if (a == LB_ACT_I8_TOKEN_ASYM) {
+        lb_act_asym s = asym_of_row(x, k);
+        d[0] = s.d, d[1] = s.zero;
+        for (int64_t i = 0; i < k; i++) q[i] = (int8_t)asym_code(x[i], s);
+        return;
+    }
     int64_t block = lb_act_block(a, k);
     for (int64_t b = 0; b * block < k; b++) {
         int64_t at = b * block, n = k - at < block ? k - at : block;
@@ -61,6 +87,11 @@ void lb_act_values_row(lb_act a, const float *x, int64_t k, double *out) {
     if (a == LB_ACT_F32 || a == LB_ACT_BF16) {
         for (int64_t i = 0; i < k; i++)
             out[i] = (double)(a == LB_ACT_F32 ? x[i] : lb_bf16_to_f32(lb_f32_to_bf16(x[i])));
+        return;
+    }
+    if (a == LB_ACT_I8_TOKEN_ASYM) {
+        lb_act_asym s = asym_of_row(x, k);
+        for (int64_t i = 0; i < k; i++) out[i] = (double)s.d * (double)(asym_code(x[i], s) - s.zero);
         return;
     }
     int64_t block = lb_act_block(a, k);

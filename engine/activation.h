@@ -15,13 +15,22 @@ typedef enum lb_act {
     LB_ACT_Q8_ROW,    /* the same with one block for the whole row */
     LB_ACT_I8_TOKEN,  /* int8, one scale a row, as torchao's dynamic symmetric activations:
                          d = max(amax / 127.5f, 2^-23); q = clamp(rint(x * (1 / d)), -128, 127); value = d * q */
+    LB_ACT_I8_TOKEN_ASYM, /* the same, asymmetric: lo = min(x, 0); hi = max(x, 0); d = max((hi - lo) / 255, 2^-126);
+                         zero = clamp(-128 - rint(lo / d), -128, 127); q = clamp(rint(x * (1 / d)) + zero, -128, 127);
+                         value = d * (q - zero) */
     LB_ACT_COUNT
 } lb_act;
 
 const char *lb_act_name(lb_act a);
 int64_t lb_act_block(lb_act a, int64_t k); /* elements per scale; 1 for F32/BF16, k for a row */
 
-/* One row of int8 codes q[k] and scales d[ceil(k / block)] (int8 formats only). The last block may be short. */
+/* What LB_ACT_I8_TOKEN_ASYM makes of a row's range, lo <= 0 <= hi: the scale, its inverse, the zero. NaN counts as 0;
+ * an infinite range gives codes of 0, whose values are NaN. */
+typedef struct lb_act_asym { float d, id, zero; } lb_act_asym;
+lb_act_asym lb_act_asym_of(float lo, float hi);
+
+/* One row of int8 codes q[k] and scales d[ceil(k / block)] (int8 formats only). The last block may be short.
+ * LB_ACT_I8_TOKEN_ASYM: d[0] is the scale, d[1] the zero. */
 void lb_act_quantize_row(lb_act a, const float *x, int64_t k, int8_t *q, float *d);
 /* The values as the kernel sees them, in f64 (exact: d * q is formed in f64 from the f32 d). */
 void lb_act_values_row(lb_act a, const float *x, int64_t k, double *out);

@@ -1,7 +1,10 @@
-/* act_q8_32_avx512.c: one f32 row to LB_ACT_Q8_32 codes, scales and block sums. */
+/* act_q8_32_avx512.c: one f32 row to LB_ACT_Q8_32 or LB_ACT_I8_TOKEN_ASYM codes, scales and block sums. */
 #include "act_q8_32_avx512.h"
 
 #include <immintrin.h>
+#include <string.h>
+
+#include "engine/activation.h"
 
 size_t lb_act_q8_32_bytes(const struct lb_quantizer *q, int64_t k) {
     (void)q;
@@ -34,4 +37,36 @@ void lb_act_q8_32_prepare(const struct lb_quantizer *q, const float *x, int64_t 
         b->sum = (float)sum;
         b->half = 0.5f * (float)sum;
     }
+}
+
+size_t lb_act_i8_asym_bytes(const struct lb_quantizer *q, int64_t k) { return lb_act_q8_32_bytes(q, k) + sizeof(float); }
+
+void lb_act_i8_asym_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
+    __m512 lows = _mm512_setzero_ps(), highs = _mm512_setzero_ps();
+    for (int64_t i = 0; i < k; i += 16) { /* a NaN is neither: min and max return their second operand then */
+        __m512 v = _mm512_loadu_ps(x + i);
+        lows = _mm512_min_ps(v, lows);
+        highs = _mm512_max_ps(v, highs);
+    }
+    lb_act_asym s = lb_act_asym_of(_mm512_reduce_min_ps(lows), _mm512_reduce_max_ps(highs));
+    __m512 inverse = _mm512_set1_ps(s.id), zero = _mm512_set1_ps(s.zero);
+    lb_act_q8_32 *b = act;
+    for (int64_t i = 0; i < k / 32; i++, b++, x += 32) {
+        __m512i v[2];
+        for (int j = 0; j < 2; j++) {
+            __m512 f = _mm512_mul_ps(_mm512_loadu_ps(x + 16 * j), inverse);
+            f = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(f, f, _CMP_ORD_Q), f); /* NaN counts as 0 */
+            f = _mm512_add_ps(_mm512_roundscale_ps(f, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), zero);
+            f = _mm512_min_ps(_mm512_max_ps(f, _mm512_set1_ps(-128.0f)), _mm512_set1_ps(127.0f));
+            v[j] = _mm512_cvtps_epi32(f);
+            _mm_storeu_si128((__m128i *)(b->q + 16 * j), _mm512_cvtepi32_epi8(v[j]));
+        }
+        int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(v[0], v[1]));
+        b->d = s.d;
+        b->start = -128 * sum;
+        b->sum = (float)sum;
+        b->half = 0.5f * (float)sum;
+    }
+    float shift = s.d * s.zero;
+    memcpy((char *)act + lb_act_q8_32_bytes(q, k), &shift, sizeof shift);
 }

@@ -12,21 +12,9 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
 
 static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return bf16_panel_bytes(FORMAT, q, k); }
 
-/* The int8 plane [N][K], then at a multiple of 64 bytes the f32 scales [N]. */
 static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
                    void *dst) {
-    const uint8_t *codes = native;
-    const float *scales = (const float *)(const void *)(codes + ((size_t)(n * k) + 63) / 64 * 64);
-    size_t bytes = panel_bytes(q, k);
-    for (int64_t row = row0; row < row1; row += 16) {
-        uint8_t *panel = (uint8_t *)dst + (size_t)(row / 16) * bytes;
-        memset(panel, 0, bytes);
-        for (int r = 0; r < 16 && row + r < n; r++) {
-            memcpy(panel + 4 * r, scales + row + r, 4);
-            for (int64_t i = 0; i < k; i++)
-                panel[64 + i / 2 * 32 + r / 8 * 16 + r % 8 * 2 + i % 2] = codes[(row + r) * k + i];
-        }
-    }
+    bf16_repack_int8(q, native, n, k, row0, row1, dst);
 }
 
 LB_ROWS16_PANEL(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)

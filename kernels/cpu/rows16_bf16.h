@@ -207,3 +207,22 @@ LB_INLINE void bf16_run(const bf16_format f, const bf16_tile_fn *tiles, const lb
     default: bf16_many(f, tiles, q, panel, act, stride, k, cols, out, out_stride);
     }
 }
+
+/* ---- packing ---- */
+
+/* The int8 plane [N][K], then at a multiple of 64 bytes the f32 scales [N]. */
+static inline void bf16_repack_int8(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0,
+                                    int64_t row1, void *dst) {
+    const uint8_t *codes = native;
+    const float *scales = (const float *)(const void *)(codes + ((size_t)(n * k) + 63) / 64 * 64);
+    size_t bytes = bf16_panel_bytes((bf16_format){ .bits = 8 }, q, k);
+    for (int64_t row = row0; row < row1; row += 16) {
+        uint8_t *panel = (uint8_t *)dst + (size_t)(row / 16) * bytes;
+        memset(panel, 0, bytes);
+        for (int r = 0; r < 16 && row + r < n; r++) {
+            memcpy(panel + 4 * r, scales + row + r, 4);
+            for (int64_t i = 0; i < k; i++)
+                panel[64 + i / 2 * 32 + r / 8 * 16 + r % 8 * 2 + i % 2] = codes[(row + r) * k + i];
+        }
+    }
+}

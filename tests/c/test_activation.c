@@ -72,6 +72,29 @@ static void test_i8_token_follows_the_definition(void **state) {
     assert_int_equal(q[2], 0); /* Inf * 0 */
 }
 
+static void test_i8_token_asym_follows_the_definition(void **state) {
+    (void)state;
+    float x[K], d[2];
+    int8_t q[K];
+    double v[K];
+    for (int trial = 0; trial < 4; trial++) { /* both signs, positive only, zeros, one NaN */
+        lb_rng_normal_f32(9, 0, K, trial == 1 ? 20.0f : 0.5f, trial == 2 ? 0.0f : 2.0f, x);
+        for (int i = 0; trial == 2 && i < K; i++) x[i] = 0;
+        if (trial == 3) x[5] = NAN;
+        float lo = 0, hi = 0;
+        for (int i = 0; i < K; i++) lo = fminf(lo, x[i]), hi = fmaxf(hi, x[i]);
+        lb_act_quantize_row(LB_ACT_I8_TOKEN_ASYM, x, K, q, d);
+        lb_act_values_row(LB_ACT_I8_TOKEN_ASYM, x, K, v);
+        assert_true(d[0] == fmaxf((hi - lo) / 255.0f, 0x1p-126f));
+        assert_true(d[1] == fmaxf(-128.0f, fminf(127.0f, -128.0f - rintf(lo / d[0]))));
+        for (int i = 0; i < K; i++) {
+            float code = (x[i] == x[i] ? rintf(x[i] * (1.0f / d[0])) : 0.0f) + d[1];
+            assert_true((float)q[i] == fmaxf(-128.0f, fminf(127.0f, code)));
+            assert_true(v[i] == (double)d[0] * ((double)q[i] - (double)d[1]));
+        }
+    }
+}
+
 static void test_extremes_are_kept(void **state) {
     (void)state;
     float x[32] = { 0 }, d[1];
@@ -130,6 +153,7 @@ int main(void) {
         cmocka_unit_test(test_blocks_and_names),
         cmocka_unit_test(test_q8_follows_the_definition),
         cmocka_unit_test(test_i8_token_follows_the_definition),
+        cmocka_unit_test(test_i8_token_asym_follows_the_definition),
         cmocka_unit_test(test_extremes_are_kept),
         cmocka_unit_test(test_odd_input_gives_defined_codes),
         cmocka_unit_test(test_plain_formats),
