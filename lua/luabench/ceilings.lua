@@ -31,8 +31,8 @@ M.KEEP_S = 30 * 86400
 function M.fingerprint(m)
   local c = m.caches or {}
   local parts = { m.isa or "", m.kernel or "" }
-  for _, v in ipairs { m.cores_physical or 0, m.cores_logical or 0, m.cores_usable or 0, c.l1d_bytes or 0, c.l2_bytes or 0,
-      c.l3_bytes or 0, c.llc_total_bytes or 0, math.floor((m.memory_bytes or 0) / 2 ^ 30 + 0.5) } do
+  for _, v in ipairs { m.cores_physical or 0, m.cores_logical or 0, m.cores_usable or 0, c.l1d_bytes or 0,
+      c.l2_bytes or 0, c.l3_bytes or 0, c.llc_total_bytes or 0, math.floor((m.memory_bytes or 0) / 2 ^ 30 + 0.5) } do
     parts[#parts + 1] = ("%.0f"):format(v)
   end
   return require("luabench.record").hash(table.concat(parts, "|")):sub(1, 8)
@@ -41,8 +41,8 @@ end
 local function machine_part() return "machine " .. M.fingerprint(sys.machine()) end
 
 local function key_of(device)
-  return ("%s | %s | %d threads | method 3 | %s"):format(sys.machine().cpu or "unknown cpu", device.name, device.threads,
-    machine_part())
+  return ("%s | %s | %d threads | method 3 | %s"):format(sys.machine().cpu or "unknown cpu", device.name,
+    device.threads, machine_part())
 end
 M.key_of = key_of
 

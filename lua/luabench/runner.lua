@@ -204,6 +204,7 @@ function M.merge_processes(records)
   t.samples = #pooled
   t.median = median_of(medians)
   t.ci95, t.precise = across.ci95, nil
+  first.energy, first.counters = middle.energy, middle.counters
   first.sol, first.ceilings, first.disturbance = middle.sol, middle.ceilings, merge_disturbance(records, middle)
   merge_metrics(records)
   first.samples_ns, first.processes, first.marks = pooled, processes, #marks == #pooled and marks or nil

@@ -20,7 +20,8 @@
 --   items, item  how many of what one run handles (64, "token")
 --   work         { flops =, bytes = } where the recorded operations do not know better
 --   quantization_error   { bits_per_weight =, sqnr_db =, rel_rmse =, output_rel_rmse = }, or a function() of it, called
---                while the outputs are those of the check after measuring
+--                while the outputs are those of the check after measuring. Without it the runner computes what it can:
+--                the weights' error where t:quantize made them in case(), the output's too where the plan is one product
 --   weights_bytes        bytes of all weights that the case holds, touched by a run or not
 --   extra_checks list of functions, each called with the plan after the timed runs and before them; each returns
 --                { name =, nmse =, tolerance =, passed =, reason = } or a list of such tables

@@ -26,7 +26,9 @@ end
 
 local function days_ago(n) return os.date("!%Y-%m-%dT%H:%M:%S.000Z", os.time() - n * 86400) end
 
-local function entry(since, when) return { read_bytes_per_s = 1, ops_per_s = { f32 = 1 }, since = since, when = when } end
+local function entry(since, when)
+  return { read_bytes_per_s = 1, ops_per_s = { f32 = 1 }, since = since, when = when }
+end
 
 function T.test_dates()
   lu.assertEquals(ceilings.seconds_of "1970-01-02T00:00:01.500Z", 86401)
@@ -37,8 +39,8 @@ function T.test_dates()
 end
 
 function T.test_what_is_too_old_is_forgotten()
-  local now = stored { new = entry(days_ago(1)), grown = entry(days_ago(29), days_ago(0)), old = entry(days_ago(31), days_ago(0)),
-    before_this_field = entry(nil, days_ago(3)), undated = entry(nil, nil), tomorrow = entry(days_ago(-3)) }
+  local now = stored { new = entry(days_ago(1)), grown = entry(days_ago(29), days_ago(0)),
+    old = entry(days_ago(31), days_ago(0)), before_this_field = entry(nil, days_ago(3)), undated = entry(nil, nil), tomorrow = entry(days_ago(-3)) }
   local names = require("luabench.suggest").keys(now)
   lu.assertEquals(names, { "before_this_field", "grown", "new" })
 end

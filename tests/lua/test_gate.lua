@@ -179,6 +179,16 @@ function T.test_machines()
   lu.assertEquals(#other(function(m) m.ceilings.k.read_bytes_per_s = 4.5e10 end), 0)
   lu.assertStrContains(other(function(m) m.ceilings.k.ops_per_s.f32 = 2e12 end)[1].text, "f32 ceiling")
   lu.assertEquals(#other(function(m) m.memory_bytes = 16e9 end), 1)
+  -- on the same host ceilings move with its neighbours: told, and refused only beyond a factor of two
+  local function same_host(read)
+    local base, new = result { seed = 1 }, result { seed = 2 }
+    base.machine.hostname, new.machine.hostname = "h", "h"
+    new.machine.ceilings.k.read_bytes_per_s = read
+    local list, told = gate.machines(base, new)
+    return #list, #told
+  end
+  lu.assertEquals({ same_host(3e10) }, { 0, 1 })
+  lu.assertEquals({ same_host(2e10) }, { 1, 0 })
   local differences, notes = other(function(m, run) m.hostname, run.flags = "h", "-O0" end)
   lu.assertEquals({ #differences, #notes }, { 0, 2 })
 end

@@ -96,6 +96,8 @@ function M.details(c, varying)
   local left, right = statistics(c), {}
   add(right, "ran", path_text(c))
   add(right, "against the machine", sol_text(c.sol or {}))
+  local joules = (c.energy or {}).joules_per_item
+  add(right, "energy", joules and units.si(joules, "J") .. " a " .. ((c.work or {}).item or "run"))
   add(right, "disturbance", disturbance_text(c.disturbance or {}))
   metrics_into(right, c.metrics or {})
   add(right, "note", c.note)
