@@ -77,5 +77,5 @@ const lb_kernel lb_kernel_attention_any_portable = {
              " other kernel is measured against it",
     .source = "luabench", .isa = LB_ISA_PORTABLE, .act = LB_ACT_F32, .acc = LB_ACC_F32, .compute = LB_COMPUTE_F32,
     .tolerance = 1e-10, .tolerance_why = "a score's f32 rounding, 6e-8 of its size, is an error of its exponential as large",
-    .priority = 1, .workspace_bytes = workspace_bytes, .launch = launch,
+    .priority = 0, .workspace_bytes = workspace_bytes, .launch = launch,
 };

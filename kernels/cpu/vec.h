@@ -132,14 +132,11 @@ ROW_SUM_(row_sum, a[c] + v, x[i])
 ROW_SUM_(row_spread, vf_fma(v - m, v - m, a[c]), (x[i] - mean) * (x[i] - mean))
 
 static inline float row_max(const float *x, int64_t n) {
-    float m = -INFINITY;
-    int64_t i = 0;
-    if (n >= LANES) {
-        VF a = vf_set(-INFINITY);
-        for (; i + LANES <= n; i += LANES) a = vf_max(vf_load(x + i), a); /* NaN in x: a stays */
-        m = vf_most(a);
-    }
-    for (; i < n; i++) m = x[i] > m ? x[i] : m;
+    int64_t whole = n / LANES * LANES;
+    VF a = vf_set(-INFINITY);
+    for (int64_t i = 0; i < whole; i += LANES) a = vf_max(vf_load(x + i), a); /* NaN in x: a stays */
+    float m = vf_most(a);
+    for (int64_t i = whole; i < n; i++) m = x[i] > m ? x[i] : m;
     return m;
 }
 

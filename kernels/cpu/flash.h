@@ -1,0 +1,323 @@
+/* flash.h: attention by tiles with a running softmax; a template.
+ *
+ * An item is a run of rows (tokens and the query heads that share a cache head) against a run of positions. Its positions
+ * pass by in blocks of 64, which are brought into the forms that the two products want once for all rows of the item:
+ * keys by position, so that a register holds 16 positions, values by position too, so that one holds 16 values. Rows pass
+ * in groups of at most MR: scores of a group and a block, the softmax so far, the weighted values added to the output so
+ * far. Where there are fewer items than threads (decoding), positions are split among several items, whose outputs a
+ * second phase adds up.
+ *
+ * The file that includes it says before it how many bytes a packed row of q (Q_BYTES(dim)), a block's packed keys and
+ * values (KEY_BYTES(dim), VALUE_BYTES(vpad)) and a row's probabilities in the form that meets the values (P_BYTES(vpad))
+ * take, and after it defines the functions declared below under "the products". */
+#include "cells.h"
+
+enum { BLOCK = 64, MR = 6, CHUNK_LEAST = 256 };
+
+/* Rows of an item: as many as make its outputs a good part of an L2, so that packing a block costs little beside using it. */
+enum { OUT_FLOATS = 40000, ROWS_MOST = 384 };
+
+typedef struct task {
+    const lb_args *a;
+    lb_kv k, v;
+    lb_batch batch;
+    const lb_tensor *q;
+    const float *sinks;
+    float *out;
+    int64_t heads, group, dim, values, vpad, rows_most, chunks, blocks_q, items;
+    float scale;             /* times log2(e): exponentials are powers of two */
+} task;
+
+/* Of one part. `sums` and `tops`: a row's sum of exponentials and its largest score (scaled) so far. */
+typedef struct space {
+    char *q, *k, *v, *p;
+    float *scores, *out, *tops, *sums;
+    int32_t *lo, *hi;
+} space;
+
+static int64_t value_dim(const lb_args *a) { return lb_arg(a, LB_ATTENTION_OUT)->dims[2]; }
+
+static int64_t rows_least(int64_t n, int64_t by) { return (n + by - 1) / by * by; }
+
+/* How the work is cut, from shapes alone: every part must come to the same. */
+static task task_of(const lb_args *a, int parts) {
+    const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *v = lb_arg(a, LB_ATTENTION_V), *pages = lb_arg(a, LB_ATTENTION_PAGES);
+    const lb_tensor *k = lb_arg(a, LB_ATTENTION_K), *sinks = lb_arg(a, LB_ATTENTION_SINKS);
+    int packed = (int)a->p[LB_ATTENTION_P_PACKED];
+    task t = { .a = a, .q = q, .sinks = sinks ? lb_tensor_f32(sinks) : NULL, .heads = q->dims[1], .dim = q->dims[2],
+               .out = lb_tensor_data(lb_arg(a, LB_ATTENTION_OUT)) };
+    t.k = lb_kv_of(k, pages, packed);
+    t.v = lb_kv_of(v ? v : k, pages, packed);
+    t.batch = lb_batch_of(q->dims[0], pages ? pages->dims[0] : k->dims[0], lb_arg(a, LB_ATTENTION_STARTS),
+                          lb_arg(a, LB_ATTENTION_LENGTHS));
+    t.group = t.heads / t.k.heads;
+    t.values = value_dim(a);
+    t.vpad = rows_least(t.values, LANES);
+    double scale = a->p[LB_ATTENTION_P_SCALE];
+    t.scale = (float)((scale > 0 ? scale : 1 / sqrt((double)t.dim)) * 1.4426950408889634);
+    t.rows_most = lb_clamp(OUT_FLOATS / (t.vpad > 0 ? t.vpad : 1), MR, ROWS_MOST);
+    /* the longest sequence of rows decides how many runs of rows a (sequence, cache head) has */
+    int64_t tokens = t.batch.starts ? t.batch.rows : t.batch.sequences ? t.batch.rows / t.batch.sequences : 0;
+    t.blocks_q = (tokens * t.group + t.rows_most - 1) / t.rows_most;
+    int64_t whole = t.batch.sequences * t.k.heads * (t.blocks_q > 0 ? t.blocks_q : 1);
+    int64_t most = t.k.capacity / CHUNK_LEAST, want = whole > 0 ? (4 * parts + whole - 1) / whole : 1;
+    t.chunks = whole >= 4 * parts || parts == 1 || t.blocks_q > 1 ? 1 : lb_clamp(want, 1, most > 1 ? most : 1);
+    t.items = t.batch.sequences * t.k.heads * t.blocks_q * t.chunks;
+    return t;
+}
+
+static size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+static size_t space_bytes(const task *t, space *s, char *base) {
+    size_t at = 0, rows = (size_t)t->rows_most;
+#define TAKE(field, bytes) (s->field = (void *)(base + at), at += round_up(bytes))
+    TAKE(q, rows * Q_BYTES(t->dim));
+    TAKE(k, KEY_BYTES(t->dim));
+    TAKE(v, VALUE_BYTES(t->vpad));
+    TAKE(p, MR * P_BYTES(t->vpad));
+    TAKE(scores, MR * BLOCK * sizeof(float));
+    TAKE(out, rows * (size_t)t->vpad * sizeof(float));
+    TAKE(tops, rows * sizeof(float));
+    TAKE(sums, rows * sizeof(float));
+    TAKE(lo, rows * sizeof(int32_t));
+    TAKE(hi, rows * sizeof(int32_t));
+#undef TAKE
+    return at;
+}
+
+/* Partial results of split items: [item][row] of vpad outputs, top, sum. */
+static size_t partial_floats(const task *t) {
+    int64_t all = t->group * t->batch.rows;
+    return (size_t)(t->rows_most < all ? t->rows_most : all) * (size_t)(t->vpad + LANES);
+}
+
+static size_t workspace_bytes(const lb_args *a, int parts) {
+    task t = task_of(a, parts);
+    space s;
+    size_t partial = t.chunks > 1 ? (size_t)t.items * partial_floats(&t) * sizeof(float) : 0;
+    return space_bytes(&t, &s, NULL) * (size_t)parts + round_up(partial);
+}
+
+static int phases(const lb_args *a) { return (void)a, 2; }
+
+/* ---- the products: what the including file defines ---- */
+
+typedef struct item { int64_t b, g, begin, end, first, count, lo, hi, index; } item;
+
+/* One row of q. */
+static void pack_row(const float *x, int64_t dim, void *out);
+/* Positions [from, from + n) of an item; what is missing of 64 becomes 0. */
+static void pack_keys(const task *t, const item *it, int64_t from, int64_t n, void *out);
+static void pack_values(const task *t, const item *it, int64_t from, int64_t n, void *out);
+/* s[row][position] = q[row] . k[position]; rows <= MR. */
+static void scores(const char *q, const char *k, int64_t dim, int rows, float *s);
+/* out[row] = out[row] * factor[row] + sum over positions of p[row][position] * v[position]; rows of vpad. */
+static void weigh(const float *p, const char *v, char *scratch, const float *factor, int64_t vpad, int rows, float *out);
+
+/* ---- the softmax so far ---- */
+
+/* Scores of a row and a block become probabilities (relative to the largest score so far): s[lo .. hi) count, the others
+ * give 0. Returns the factor of what was summed before. */
+static float soften(float *restrict s, int64_t lo, int64_t hi, float scale, float *top, float *sum) {
+    if (hi <= lo) {
+        memset(s, 0, BLOCK * sizeof *s);
+        return 1;
+    }
+#if defined(__AVX512F__)
+    uint64_t bits = (hi >= 64 ? ~0ull : (1ull << hi) - 1) & ~((1ull << lo) - 1);
+    __m512 v[4], most = _mm512_set1_ps(-INFINITY), f = _mm512_set1_ps(scale);
+    for (int i = 0; i < 4; i++) {
+        v[i] = _mm512_mul_ps(_mm512_load_ps(s + 16 * i), f);
+        most = _mm512_mask_max_ps(most, (__mmask16)(bits >> (16 * i)), v[i], most);
+    }
+    float m = _mm512_reduce_max_ps(most);
+    m = m > *top ? m : *top;
+    float factor = *top == -INFINITY ? 0.0f : exp2f(*top - m);
+    __m512 total = _mm512_setzero_ps(), shift = _mm512_set1_ps(m);
+    for (int i = 0; i < 4; i++) {
+        __m512 x = _mm512_sub_ps(v[i], shift), n = _mm512_roundscale_ps(x, 8), r = _mm512_sub_ps(x, n);
+        __m512 p = _mm512_set1_ps(1.5403530e-4f); /* 2^r by Taylor, |r| <= 1/2: within 1.3e-7 */
+        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3333558e-3f));
+        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.6181291e-3f));
+        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5504109e-2f));
+        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.4022651e-1f));
+        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9314718e-1f));
+        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+        p = _mm512_maskz_scalef_ps((__mmask16)(bits >> (16 * i)), p, n);
+        total = _mm512_add_ps(total, p);
+        _mm512_store_ps(s + 16 * i, p);
+    }
+    *sum = *sum * factor + _mm512_reduce_add_ps(total);
+#else
+    for (int i = 0; i < BLOCK; i++) s[i] = i >= lo && i < hi ? s[i] * scale : -INFINITY;
+    float m = row_max(s, BLOCK);
+    m = m > *top ? m : *top;
+    if (m == -INFINITY) m = 0; /* nothing but -inf and NaN: their exponentials say so */
+    float factor = *top == -INFINITY ? 0.0f : exp2f(*top - m);
+    for (int i = 0; i < BLOCK; i++) s[i] = i >= lo && i < hi ? vexp((s[i] - m) * 0.69314718f) : 0;
+    *sum = *sum * factor + row_sum(s, BLOCK, 0);
+#endif
+    *top = m;
+    return factor;
+}
+
+/* ---- one item ---- */
+
+/* Rows of an item: row r of it is head g * group + (first + r) % group of token begin + (first + r) / group. */
+static int64_t token_of(const task *t, const item *it, int64_t r) { return it->begin + (it->first + r) / t->group; }
+static int64_t head_of(const task *t, const item *it, int64_t r) { return it->g * t->group + (it->first + r) % t->group; }
+
+/* False: nothing to do. The costliest of causal work, the last rows, come first. */
+static bool item_at(const task *t, int64_t index, item *it) {
+    int64_t i = index, chunk = i % t->chunks;
+    i /= t->chunks;
+    it->index = index;
+    it->g = i % t->k.heads;
+    i /= t->k.heads;
+    it->b = i % t->batch.sequences;
+    int64_t block = t->blocks_q - 1 - i / t->batch.sequences;
+    lb_batch_rows(&t->batch, it->b, &it->begin, &it->end);
+    it->first = block * t->rows_most;
+    it->count = lb_clamp((it->end - it->begin) * t->group - it->first, 0, t->rows_most);
+    if (it->count == 0) return false;
+    int64_t raw = t->batch.lengths ? t->batch.lengths[it->b] : t->k.capacity, n = lb_kv_length(&t->k, it->b, raw);
+    /* chunks of whole blocks */
+    int64_t blocks = (n + BLOCK - 1) / BLOCK;
+    it->lo = blocks * chunk / t->chunks * BLOCK;
+    it->hi = lb_clamp(blocks * (chunk + 1) / t->chunks * BLOCK, 0, n);
+    return true;
+}
+
+static void start_rows(const task *t, const item *it, space *s, bool first_chunk) {
+    int64_t raw = t->batch.lengths ? t->batch.lengths[it->b] : t->k.capacity, n = lb_kv_length(&t->k, it->b, raw);
+    for (int64_t r = 0; r < it->count; r++) {
+        int64_t token = token_of(t, it, r), h = head_of(t, it, r), lo, hi;
+        lb_attention_span(t->a, raw - (it->end - token), n, &lo, &hi);
+        bool sink = t->sinks && first_chunk && hi > lo;
+        s->lo[r] = (int32_t)lb_clamp(lo, it->lo, it->hi);
+        s->hi[r] = (int32_t)lb_clamp(hi, it->lo, it->hi);
+        s->tops[r] = sink ? t->sinks[h] * 1.44269504f : -INFINITY;
+        s->sums[r] = sink ? 1.0f : 0.0f;
+        pack_row(lb_row_f32(t->q, token * t->heads + h), t->dim, s->q + (size_t)r * Q_BYTES(t->dim));
+    }
+    memset(s->out, 0, (size_t)(it->count * t->vpad) * sizeof *s->out);
+}
+
+/* Positions [from, from + n) of a block for all rows. Groups of rows of near-equal size. */
+static void pass_block(const task *t, const item *it, space *s, int64_t from, int64_t n, bool *packed) {
+    int64_t groups = (it->count + MR - 1) / MR;
+    for (int64_t i = 0; i < groups; i++) {
+        int64_t r0 = it->count * i / groups, rows = it->count * (i + 1) / groups - r0;
+        int64_t lo = INT64_MAX, hi = 0;
+        for (int64_t r = r0; r < r0 + rows; r++) {
+            if (s->hi[r] <= s->lo[r]) continue;
+            lo = s->lo[r] < lo ? s->lo[r] : lo;
+            hi = s->hi[r] > hi ? s->hi[r] : hi;
+        }
+        if (lo >= from + n || hi <= from) continue;
+        if (!*packed) {
+            pack_keys(t, it, from, n, s->k);
+            pack_values(t, it, from, n, s->v);
+            *packed = true;
+        }
+        float factors[MR];
+        scores(s->q + (size_t)r0 * Q_BYTES(t->dim), s->k, t->dim, (int)rows, s->scores);
+        for (int64_t r = 0; r < rows; r++) {
+            int64_t a = lb_clamp(s->lo[r0 + r] - from, 0, n), b = lb_clamp(s->hi[r0 + r] - from, 0, n);
+            factors[r] = soften(s->scores + r * BLOCK, a, b, t->scale, &s->tops[r0 + r], &s->sums[r0 + r]);
+        }
+        weigh(s->scores, s->v, s->p, factors, t->vpad, (int)rows, s->out + r0 * t->vpad);
+    }
+}
+
+static void finish_rows(const task *t, const item *it, const space *s, float *partial) {
+    for (int64_t r = 0; r < it->count; r++) {
+        const float *from = s->out + r * t->vpad;
+        if (partial) {
+            float *to = partial + r * (t->vpad + LANES);
+            memcpy(to, from, (size_t)t->vpad * sizeof *to);
+            to[t->vpad] = s->tops[r], to[t->vpad + 1] = s->sums[r];
+            continue;
+        }
+        float *to = t->out + (token_of(t, it, r) * t->heads + head_of(t, it, r)) * t->values;
+        float inverse = s->sums[r] != 0 ? 1 / s->sums[r] : 0; /* saw nothing; NaN is not 0 */
+        for (int64_t i = 0; i < t->values; i++) to[i] = from[i] * inverse;
+    }
+}
+
+static void run_item(const task *t, const item *it, space *s, float *partial) {
+    int64_t lo = INT64_MAX, hi = 0;
+    start_rows(t, it, s, it->index % t->chunks == 0);
+    for (int64_t r = 0; r < it->count; r++) {
+        if (s->hi[r] <= s->lo[r]) continue;
+        lo = s->lo[r] < lo ? s->lo[r] : lo;
+        hi = s->hi[r] > hi ? s->hi[r] : hi;
+    }
+    for (int64_t at = lo < hi ? lo / BLOCK * BLOCK : hi; at < hi; at += BLOCK) {
+        bool packed = false;
+        pass_block(t, it, s, at, hi - at < BLOCK ? hi - at : BLOCK, &packed);
+    }
+    finish_rows(t, it, s, partial);
+}
+
+/* ---- phase 1: what was split ---- */
+
+static void merge_row(const task *t, const float *partials, size_t stride, float *to) {
+    float top = -INFINITY, sum = 0;
+    for (int64_t c = 0; c < t->chunks; c++) {
+        const float *p = partials + (size_t)c * stride;
+        top = p[t->vpad] > top ? p[t->vpad] : top;
+    }
+    memset(to, 0, (size_t)t->values * sizeof *to);
+    for (int64_t c = 0; c < t->chunks; c++) {
+        const float *restrict p = partials + (size_t)c * stride;
+        float f = p[t->vpad] == -INFINITY ? 0.0f : exp2f(p[t->vpad] - top);
+        if (p[t->vpad + 1] == 0) continue;
+        sum += f * p[t->vpad + 1];
+        for (int64_t i = 0; i < t->values; i++) to[i] = FMAF(f, p[i], to[i]);
+    }
+    float inverse = sum != 0 ? 1 / sum : 0;
+    for (int64_t i = 0; i < t->values; i++) to[i] *= inverse;
+}
+
+static void merge(const task *t, const lb_launch *l, const float *partials) {
+    size_t each = partial_floats(t);
+    int64_t pairs = t->items / t->chunks, begin, end;
+    my_rows(l, pairs, &begin, &end);
+    for (int64_t i = begin; i < end; i++) {
+        item it;
+        if (!item_at(t, i * t->chunks, &it)) continue;
+        for (int64_t r = 0; r < it.count; r++)
+            merge_row(t, partials + (size_t)(i * t->chunks) * each + (size_t)(r * (t->vpad + LANES)), each,
+                      t->out + (token_of(t, &it, r) * t->heads + head_of(t, &it, r)) * t->values);
+    }
+}
+
+/* Rows of no sequence. */
+static void clear_padding(const task *t, const lb_launch *l) {
+    int64_t begin, end;
+    if (!t->batch.starts) return;
+    my_rows(l, t->batch.rows, &begin, &end);
+    for (int64_t r = begin; r < end; r++)
+        if (lb_batch_owner(&t->batch, r) < 0)
+            memset(t->out + r * t->heads * t->values, 0, (size_t)(t->heads * t->values) * sizeof *t->out);
+}
+
+static void launch(const lb_args *a, const lb_launch *l) {
+    task t = task_of(a, l->parts);
+    space s;
+    size_t bytes = space_bytes(&t, &s, NULL);
+    float *partials = (float *)(void *)((char *)l->workspace + bytes * (size_t)l->parts);
+    if (l->phase == 1) {
+        if (t.chunks > 1) merge(&t, l, partials);
+        return;
+    }
+    space_bytes(&t, &s, (char *)l->workspace + bytes * (size_t)l->part);
+    clear_padding(&t, l);
+    for (;;) {
+        int64_t i = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed);
+        item it;
+        if (i >= t.items) return;
+        if (item_at(&t, i, &it)) run_item(&t, &it, &s, t.chunks > 1 ? partials + (size_t)i * partial_floats(&t) : NULL);
+    }
+}
