@@ -25,19 +25,41 @@ typedef struct task {
     const float *sinks;
     float *out;
     int64_t heads, group, dim, values, vpad, rows_most, chunks, blocks_q, items;
+    int64_t row_bytes;       /* of a cache row, the longer of keys and values */
     float scale;             /* times log2(e): exponentials are powers of two */
 } task;
 
-/* Of one part. `sums` and `tops`: a row's sum of exponentials and its largest score (scaled) so far. */
+/* Rows of the cache that the next block reads, asked for while this one is at work: memory never rests. */
+typedef struct ahead { const char **row; int at, end; int64_t bytes; } ahead;
+
+/* Where the rows of a block of keys and of values are. */
+typedef struct block { const char *k[BLOCK], *v[BLOCK]; } block;
+
+/* Of one part. `sums` and `tops`: a row's sums of exponentials, by lane, and the score (scaled) that they are relative to:
+ * at most 2^8 below the largest so far. */
 typedef struct space {
     char *q, *k, *v, *p;
     float *scores, *out, *tops, *sums;
     int32_t *lo, *hi;
+    block *now, *next;
 } space;
+
+/* What positions that are not there hold. */
+enum { ROW_BYTES_MOST = 16384 };
+static const char zeros[ROW_BYTES_MOST] __attribute__((aligned(64)));
 
 static int64_t value_dim(const lb_args *a) { return lb_arg(a, LB_ATTENTION_OUT)->dims[2]; }
 
 static int64_t rows_least(int64_t n, int64_t by) { return (n + by - 1) / by * by; }
+
+static int64_t row_bytes_of(const lb_tensor *c) { return c->dims[3] * (int64_t)lb_dtype_size(c->dtype); }
+
+static bool rows_fit(const lb_args *a, const char **why) {
+    const lb_tensor *k = lb_arg(a, LB_ATTENTION_K), *v = lb_arg(a, LB_ATTENTION_V);
+    if (row_bytes_of(k) <= ROW_BYTES_MOST && (!v || row_bytes_of(v) <= ROW_BYTES_MOST)) return true;
+    *why = "takes cache rows of at most 16 KiB";
+    return false;
+}
 
 /* How the work is cut, from shapes alone: every part must come to the same. */
 static task task_of(const lb_args *a, int parts) {
@@ -52,6 +74,8 @@ static task task_of(const lb_args *a, int parts) {
                           lb_arg(a, LB_ATTENTION_LENGTHS));
     t.group = t.heads / t.k.heads;
     t.values = value_dim(a);
+    t.row_bytes = row_bytes_of(k);
+    if (v && row_bytes_of(v) > t.row_bytes) t.row_bytes = row_bytes_of(v);
     t.vpad = rows_least(t.values, LANES);
     double scale = a->p[LB_ATTENTION_P_SCALE];
     t.scale = (float)((scale > 0 ? scale : 1 / sqrt((double)t.dim)) * 1.4426950408889634);
@@ -78,9 +102,11 @@ static size_t space_bytes(const task *t, space *s, char *base) {
     TAKE(scores, MR * BLOCK * sizeof(float));
     TAKE(out, rows * (size_t)t->vpad * sizeof(float));
     TAKE(tops, rows * sizeof(float));
-    TAKE(sums, rows * sizeof(float));
+    TAKE(sums, rows * sizeof(VF));
     TAKE(lo, rows * sizeof(int32_t));
     TAKE(hi, rows * sizeof(int32_t));
+    TAKE(now, sizeof(block));
+    TAKE(next, sizeof(block));
 #undef TAKE
     return at;
 }
@@ -106,60 +132,80 @@ typedef struct item { int64_t b, g, begin, end, first, count, lo, hi, index; } i
 
 /* One row of q. */
 static void pack_row(const float *x, int64_t dim, void *out);
-/* Positions [from, from + n) of an item; what is missing of 64 becomes 0. */
-static void pack_keys(const task *t, const item *it, int64_t from, int64_t n, void *out);
-static void pack_values(const task *t, const item *it, int64_t from, int64_t n, void *out);
-/* s[row][position] = q[row] . k[position]; rows <= MR. */
-static void scores(const char *q, const char *k, int64_t dim, int rows, float *s);
+/* 64 rows of the cache. */
+static void pack_keys(const task *t, const char *const *row, void *out);
+static void pack_values(const task *t, const char *const *row, void *out);
+/* s[row][position] = q[row] . k[position]; rows <= MR. `h`: to be asked for on the way; NULL = nothing. */
+static void scores(const task *t, const char *q, const char *k, int rows, float *s, ahead *h);
 /* out[row] = out[row] * factor[row] + sum over positions of p[row][position] * v[position]; rows of vpad. */
-static void weigh(const float *p, const char *v, char *scratch, const float *factor, int64_t vpad, int rows, float *out);
+static void weigh(const task *t, const float *p, const char *v, char *scratch, const float *factor, int rows, float *out,
+                  ahead *h);
+
+/* Asks for the next row. */
+static inline __attribute__((always_inline)) void reach(ahead *h) {
+    if (h->at >= h->end) return;
+    const char *p = h->row[h->at++];
+    for (int64_t i = 0; i < h->bytes; i += 64) __builtin_prefetch(p + i, 0, 2);
+}
 
 /* ---- the softmax so far ---- */
 
-/* Scores of a row and a block become probabilities (relative to the largest score so far): s[lo .. hi) count, the others
- * give 0. Returns the factor of what was summed before. */
-static float soften(float *restrict s, int64_t lo, int64_t hi, float scale, float *top, float *sum) {
-    if (hi <= lo) {
-        memset(s, 0, BLOCK * sizeof *s);
-        return 1;
-    }
+/* Scores of a row and a block become probabilities relative to `top`: s[lo .. hi) count, the others give 0. `top` moves
+ * only when a score is 2^8 times over it, so that little is rescaled. Returns the factor of what was summed before. */
 #if defined(__AVX512F__)
-    uint64_t bits = (hi >= 64 ? ~0ull : (1ull << hi) - 1) & ~((1ull << lo) - 1);
-    __m512 v[4], most = _mm512_set1_ps(-INFINITY), f = _mm512_set1_ps(scale);
-    for (int i = 0; i < 4; i++) {
-        v[i] = _mm512_mul_ps(_mm512_load_ps(s + 16 * i), f);
-        most = _mm512_mask_max_ps(most, (__mmask16)(bits >> (16 * i)), v[i], most);
+static inline __m512 exp2_16(__m512 x) {
+    __m512 n = _mm512_roundscale_ps(x, 8), r = _mm512_sub_ps(x, n);
+#ifdef EXP2_COARSE /* what is rounded to bf16 anyway: within 4e-5 */
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(9.6181291e-3f), r, _mm512_set1_ps(5.5504109e-2f));
+#else /* 2^r by Taylor, |r| <= 1/2: within 1.3e-7 */
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(1.5403530e-4f), r, _mm512_set1_ps(1.3333558e-3f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.6181291e-3f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5504109e-2f));
+#endif
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.4022651e-1f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9314718e-1f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(p, n);
+}
+
+static inline float soften(float *restrict s, int64_t lo, int64_t hi, float scale, float *top, float *sums) {
+    uint64_t bits = hi <= lo ? 0 : (hi >= 64 ? ~0ull : (1ull << hi) - 1) & ~((1ull << lo) - 1);
+    __m512 v[4], most = _mm512_set1_ps(-INFINITY), f = _mm512_set1_ps(scale), total = _mm512_load_ps(sums);
+    float factor = 1;
+    for (int i = 0; i < 4; i++) v[i] = _mm512_load_ps(s + 16 * i);
+    for (int i = 0; i < 4; i++) most = _mm512_mask_max_ps(most, (__mmask16)(bits >> (16 * i)), v[i], most);
+    if (_mm512_cmp_ps_mask(_mm512_mul_ps(most, f), _mm512_set1_ps(*top + 8), _CMP_GT_OQ)) {
+        float m = _mm512_reduce_max_ps(most) * scale;
+        factor = *top == -INFINITY ? 0.0f : exp2f(*top - m);
+        total = _mm512_mul_ps(total, _mm512_set1_ps(factor));
+        *top = m;
     }
-    float m = _mm512_reduce_max_ps(most);
-    m = m > *top ? m : *top;
-    float factor = *top == -INFINITY ? 0.0f : exp2f(*top - m);
-    __m512 total = _mm512_setzero_ps(), shift = _mm512_set1_ps(m);
+    __m512 shift = _mm512_set1_ps(*top);
     for (int i = 0; i < 4; i++) {
-        __m512 x = _mm512_sub_ps(v[i], shift), n = _mm512_roundscale_ps(x, 8), r = _mm512_sub_ps(x, n);
-        __m512 p = _mm512_set1_ps(1.5403530e-4f); /* 2^r by Taylor, |r| <= 1/2: within 1.3e-7 */
-        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3333558e-3f));
-        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(9.6181291e-3f));
-        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.5504109e-2f));
-        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(2.4022651e-1f));
-        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(6.9314718e-1f));
-        p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-        p = _mm512_maskz_scalef_ps((__mmask16)(bits >> (16 * i)), p, n);
+        __m512 p = _mm512_maskz_mov_ps((__mmask16)(bits >> (16 * i)), exp2_16(_mm512_fmsub_ps(v[i], f, shift)));
         total = _mm512_add_ps(total, p);
         _mm512_store_ps(s + 16 * i, p);
     }
-    *sum = *sum * factor + _mm512_reduce_add_ps(total);
-#else
-    for (int i = 0; i < BLOCK; i++) s[i] = i >= lo && i < hi ? s[i] * scale : -INFINITY;
-    float m = row_max(s, BLOCK);
-    m = m > *top ? m : *top;
-    if (m == -INFINITY) m = 0; /* nothing but -inf and NaN: their exponentials say so */
-    float factor = *top == -INFINITY ? 0.0f : exp2f(*top - m);
-    for (int i = 0; i < BLOCK; i++) s[i] = i >= lo && i < hi ? vexp((s[i] - m) * 0.69314718f) : 0;
-    *sum = *sum * factor + row_sum(s, BLOCK, 0);
-#endif
-    *top = m;
+    _mm512_store_ps(sums, total);
     return factor;
 }
+#else
+static inline float soften(float *restrict s, int64_t lo, int64_t hi, float scale, float *top, float *sums) {
+    float factor = 1;
+    for (int i = 0; i < BLOCK; i++) s[i] = i >= lo && i < hi ? s[i] * scale : -INFINITY;
+    float m = row_max(s, BLOCK);
+    if (m > *top + 8) {
+        factor = *top == -INFINITY ? 0.0f : exp2f(*top - m);
+        for (int i = 0; i < LANES; i++) sums[i] *= factor;
+        *top = m;
+    }
+    for (int i = 0; i < BLOCK; i++) s[i] = i >= lo && i < hi ? vexp((s[i] - *top) * 0.69314718f) : 0;
+    VF total = vf_load(sums);
+    for (int i = 0; i < BLOCK; i += LANES) total += vf_load(s + i);
+    vf_store(sums, total);
+    return factor;
+}
+#endif
 
 /* ---- one item ---- */
 
@@ -197,15 +243,26 @@ static void start_rows(const task *t, const item *it, space *s, bool first_chunk
         s->lo[r] = (int32_t)lb_clamp(lo, it->lo, it->hi);
         s->hi[r] = (int32_t)lb_clamp(hi, it->lo, it->hi);
         s->tops[r] = sink ? t->sinks[h] * 1.44269504f : -INFINITY;
-        s->sums[r] = sink ? 1.0f : 0.0f;
+        for (int i = 0; i < LANES; i++) s->sums[r * LANES + i] = sink && i == 0 ? 1.0f : 0.0f;
         pack_row(lb_row_f32(t->q, token * t->heads + h), t->dim, s->q + (size_t)r * Q_BYTES(t->dim));
     }
     memset(s->out, 0, (size_t)(it->count * t->vpad) * sizeof *s->out);
 }
 
-/* Positions [from, from + n) of a block for all rows. Groups of rows of near-equal size. */
-static void pass_block(const task *t, const item *it, space *s, int64_t from, int64_t n, bool *packed) {
-    int64_t groups = (it->count + MR - 1) / MR;
+/* The rows of positions [from, from + 64); zeros where there are none. */
+static void find_rows(const lb_kv *c, const item *it, int64_t from, const char **row) {
+    int64_t n = lb_clamp(it->hi - from, 0, BLOCK);
+    for (int64_t i = 0; i < n;) {
+        const char *p = lb_kv_row(c, it->b, it->g, from + i);
+        for (int64_t end = i + lb_kv_run(c, from + i); i < n && i < end; i++, p += c->stride_s) row[i] = p;
+    }
+    for (int64_t i = n; i < BLOCK; i++) row[i] = zeros;
+}
+
+/* Positions [from, from + 64) for the rows' groups of near-equal size. */
+static void pass_block(const task *t, const item *it, space *s, int64_t from, ahead *h) {
+    int64_t groups = (it->count + MR - 1) / MR, n = it->hi - from < BLOCK ? it->hi - from : BLOCK;
+    bool packed = false;
     for (int64_t i = 0; i < groups; i++) {
         int64_t r0 = it->count * i / groups, rows = it->count * (i + 1) / groups - r0;
         int64_t lo = INT64_MAX, hi = 0;
@@ -215,33 +272,51 @@ static void pass_block(const task *t, const item *it, space *s, int64_t from, in
             hi = s->hi[r] > hi ? s->hi[r] : hi;
         }
         if (lo >= from + n || hi <= from) continue;
-        if (!*packed) {
-            pack_keys(t, it, from, n, s->k);
-            pack_values(t, it, from, n, s->v);
-            *packed = true;
+        if (!packed) {
+            pack_keys(t, s->now->k, s->k);
+            pack_values(t, s->now->v, s->v);
+            packed = true;
         }
         float factors[MR];
-        scores(s->q + (size_t)r0 * Q_BYTES(t->dim), s->k, t->dim, (int)rows, s->scores);
+        scores(t, s->q + (size_t)r0 * Q_BYTES(t->dim), s->k, (int)rows, s->scores, h);
         for (int64_t r = 0; r < rows; r++) {
             int64_t a = lb_clamp(s->lo[r0 + r] - from, 0, n), b = lb_clamp(s->hi[r0 + r] - from, 0, n);
-            factors[r] = soften(s->scores + r * BLOCK, a, b, t->scale, &s->tops[r0 + r], &s->sums[r0 + r]);
+            factors[r] = soften(s->scores + r * BLOCK, a, b, t->scale, &s->tops[r0 + r], s->sums + (r0 + r) * LANES);
         }
-        weigh(s->scores, s->v, s->p, factors, t->vpad, (int)rows, s->out + r0 * t->vpad);
+        weigh(t, s->scores, s->v, s->p, factors, (int)rows, s->out + r0 * t->vpad, h);
     }
 }
 
 static void finish_rows(const task *t, const item *it, const space *s, float *partial) {
     for (int64_t r = 0; r < it->count; r++) {
         const float *from = s->out + r * t->vpad;
+        float sum = vf_sum(vf_load(s->sums + r * LANES));
         if (partial) {
             float *to = partial + r * (t->vpad + LANES);
             memcpy(to, from, (size_t)t->vpad * sizeof *to);
-            to[t->vpad] = s->tops[r], to[t->vpad + 1] = s->sums[r];
+            to[t->vpad] = s->tops[r], to[t->vpad + 1] = sum;
             continue;
         }
         float *to = t->out + (token_of(t, it, r) * t->heads + head_of(t, it, r)) * t->values;
-        float inverse = s->sums[r] != 0 ? 1 / s->sums[r] : 0; /* saw nothing; NaN is not 0 */
+        float inverse = sum != 0 ? 1 / sum : 0; /* saw nothing; NaN is not 0 */
         for (int64_t i = 0; i < t->values; i++) to[i] = from[i] * inverse;
+    }
+}
+
+/* With few rows memory is what takes the time: then the next block is asked for while this one is at work. */
+static void pass_blocks(const task *t, const item *it, space *s, int64_t from, int64_t end) {
+    bool few = it->count <= 4 * MR;
+    find_rows(&t->k, it, from, s->now->k);
+    find_rows(&t->v, it, from, s->now->v);
+    for (; from < end; from += BLOCK) {
+        ahead h = { 0 };
+        bool more = from + BLOCK < end;
+        if (more) find_rows(&t->k, it, from + BLOCK, s->next->k);
+        if (more) find_rows(&t->v, it, from + BLOCK, s->next->v);
+        if (more && few) h = (ahead){ .row = s->next->k, .end = 2 * BLOCK, .bytes = t->row_bytes };
+        pass_block(t, it, s, from, few ? &h : NULL);
+        block *b = s->now;
+        s->now = s->next, s->next = b;
     }
 }
 
@@ -253,10 +328,7 @@ static void run_item(const task *t, const item *it, space *s, float *partial) {
         lo = s->lo[r] < lo ? s->lo[r] : lo;
         hi = s->hi[r] > hi ? s->hi[r] : hi;
     }
-    for (int64_t at = lo < hi ? lo / BLOCK * BLOCK : hi; at < hi; at += BLOCK) {
-        bool packed = false;
-        pass_block(t, it, s, at, hi - at < BLOCK ? hi - at : BLOCK, &packed);
-    }
+    if (lo < hi) pass_blocks(t, it, s, lo / BLOCK * BLOCK, hi);
     finish_rows(t, it, s, partial);
 }
 
