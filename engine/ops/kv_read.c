@@ -62,7 +62,7 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
 
 static const lb_param_choices choices[] = { { "packed", lb_op_packings }, { .param = NULL } };
 static const lb_operand_spec operands[] = {
-    { "cache", LB_READ, false, false, "[B, H, S, D] f32, f16, bf16, f8e4m3 or u8; any layout by strides" },
+    { "cache", LB_WEIGHT, false, false, "[B, H, S, D] f32, f16, bf16, f8e4m3 or u8; any layout by strides" },
     { "lengths", LB_READ, true, false, "[B] i32, positions to read; without it all" },
     { "pages", LB_READ, true, false, "[B, M] i32, pages of each sequence; the cache is then [P, H, page, D]" },
     { "out", LB_WRITE, true, false, "[B, H, S, D] f32, 0 past the lengths" },

@@ -8,6 +8,7 @@
 #define KEY_BYTES(d) (((size_t)PAIRS(d) + 15) / 16 * 16 * 64 * 4)
 #define VALUE_BYTES(v) ((size_t)(v) * 64 * 2)
 #define P_BYTES(v) ((size_t)64 * 2 + 0 * (size_t)(v))
+#define REACHES(t) (PAIRS((t)->dim) + (t)->vpad / 64 * 32)
 #define EXP2_COARSE
 #include "flash.h"
 #include "transpose16.h"

@@ -1,19 +1,21 @@
 /* attention_f32_flash.h: attention by tiles in f32 over caches of every type: the template of flash.h with f32 products. */
 #include "vec.h"
 
-#define Q_BYTES(d) ((size_t)(d) * 4)
-/* 64 positions, and room in which 16 rows wait to be turned */
-#define KEY_BYTES(d) (((size_t)(d) + 15) / 16 * 16 * (64 + 16) * 4)
-#define VALUE_BYTES(v) ((size_t)(v) * 64 * 4)
-#define P_BYTES(v) ((size_t)0 * (size_t)(v))
-#include "flash.h"
-
 #if defined(__AVX512F__)
 #include "transpose16.h"
 enum { NR = 4 }; /* 6 x 4 sums, 4 vectors of keys, a value of q */
 #else
 enum { NR = 2 };
 #endif
+
+#define Q_BYTES(d) ((size_t)(d) * 4)
+/* 64 positions, and room in which 16 rows wait to be turned */
+#define KEY_BYTES(d) (((size_t)(d) + 15) / 16 * 16 * (64 + 16) * 4)
+#define VALUE_BYTES(v) ((size_t)(v) * 64 * 4)
+#define P_BYTES(v) ((size_t)0 * (size_t)(v))
+#define REACHES(t) ((t)->dim * (64 / (NR * LANES)) + (t)->vpad / (NR * LANES) * 64)
+#include "flash.h"
+
 #define UNROLL _Pragma("GCC unroll 16")
 
 static void pack_row(const float *x, int64_t dim, void *out) { memcpy(out, x, (size_t)dim * 4); }

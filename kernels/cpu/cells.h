@@ -47,6 +47,46 @@ static inline void store_f16(const float *restrict x, int64_t n, uint16_t *restr
     for (; i < n; i++) out[i] = lb_f32_to_f16(x[i]);
 }
 
+static inline void load_bf16(const uint16_t *restrict h, int64_t n, float *restrict out) {
+    int64_t i = 0;
+#if defined(__AVX512F__)
+    for (; i + 16 <= n; i += 16) {
+        __m512i w = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)(h + i)));
+        vf_store(out + i, _mm512_castsi512_ps(_mm512_slli_epi32(w, 16)));
+    }
+#elif defined(__AVX2__)
+    for (; i + 8 <= n; i += 8) {
+        __m256i w = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)(h + i)));
+        vf_store(out + i, _mm256_castsi256_ps(_mm256_slli_epi32(w, 16)));
+    }
+#endif
+    for (; i < n; i++) out[i] = lb_bf16_to_f32(h[i]);
+}
+
+static inline void load_f8(const uint8_t *restrict h, int64_t n, float *restrict out) {
+    int64_t i = 0;
+#if defined(__AVX512F__)
+    const __m512i seven = _mm512_set1_epi32(0x7f);
+    for (; i + 16 <= n; i += 16) {
+        __m512i w = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(h + i))), a = _mm512_and_si512(w, seven);
+        __m512 v = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_slli_epi32(a, 20)), _mm512_set1_ps(0x1p120f));
+        v = _mm512_mask_mov_ps(v, _mm512_cmpeq_epi32_mask(a, seven), _mm512_set1_ps(NAN));
+        __m512i sign = _mm512_slli_epi32(_mm512_andnot_si512(seven, w), 24);
+        vf_store(out + i, _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(v), sign)));
+    }
+#elif defined(__AVX2__)
+    const __m256i seven = _mm256_set1_epi32(0x7f);
+    for (; i + 8 <= n; i += 8) {
+        __m256i w = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(h + i))), a = _mm256_and_si256(w, seven);
+        __m256 v = _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 20)), _mm256_set1_ps(0x1p120f));
+        v = _mm256_blendv_ps(v, _mm256_set1_ps(NAN), _mm256_castsi256_ps(_mm256_cmpeq_epi32(a, seven)));
+        __m256i sign = _mm256_slli_epi32(_mm256_andnot_si256(seven, w), 24);
+        vf_store(out + i, _mm256_castsi256_ps(_mm256_or_si256(_mm256_castps_si256(v), sign)));
+    }
+#endif
+    for (; i < n; i++) out[i] = f8_to_f32(h[i]);
+}
+
 static inline void load_q8_0(const uint8_t *restrict p, int64_t n, float *restrict out) {
     for (int64_t b = 0; b < n; b += 32, p += 34, out += 32) {
         uint16_t h;
@@ -82,16 +122,8 @@ static inline void load_cells(lb_dtype type, int packed, const void *src, int64_
     switch (type) {
     case LB_F32: memcpy(out, src, (size_t)n * 4); break;
     case LB_F16: load_f16(src, n, out); break;
-    case LB_BF16: {
-        const uint16_t *restrict h = src;
-        for (int64_t i = 0; i < n; i++) out[i] = lb_bf16_to_f32(h[i]);
-        break;
-    }
-    case LB_F8E4M3: {
-        const uint8_t *restrict h = src;
-        for (int64_t i = 0; i < n; i++) out[i] = f8_to_f32(h[i]);
-        break;
-    }
+    case LB_BF16: load_bf16(src, n, out); break;
+    case LB_F8E4M3: load_f8(src, n, out); break;
     default:
         if (packed == LB_PACKED_Q8_0) load_q8_0(src, n, out);
         else load_q4_0(src, n, out);

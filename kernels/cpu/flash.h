@@ -9,7 +9,7 @@
  *
  * The file that includes it says before it how many bytes a packed row of q (Q_BYTES(dim)), a block's packed keys and
  * values (KEY_BYTES(dim), VALUE_BYTES(vpad)) and a row's probabilities in the form that meets the values (P_BYTES(vpad))
- * take, and after it defines the functions declared below under "the products". */
+ * take, how often the products call reach() for a group of rows (REACHES), and after it defines the functions declared below under "the products". */
 #include "cells.h"
 
 enum { BLOCK = 64, MR = 6, CHUNK_LEAST = 256 };
@@ -30,7 +30,7 @@ typedef struct task {
 } task;
 
 /* Rows of the cache that the next block reads, asked for while this one is at work: memory never rests. */
-typedef struct ahead { const char **row; int at, end; int64_t bytes; } ahead;
+typedef struct ahead { const char **row; int at, end; int64_t bytes, off, step; } ahead;
 
 /* Where the rows of a block of keys and of values are. */
 typedef struct block { const char *k[BLOCK], *v[BLOCK]; } block;
@@ -141,11 +141,15 @@ static void scores(const task *t, const char *q, const char *k, int rows, float 
 static void weigh(const task *t, const float *p, const char *v, char *scratch, const float *factor, int rows, float *out,
                   ahead *h);
 
-/* Asks for the next row. */
+/* Asks for the next few lines. Spread over the products' loops: a burst would find no room among the misses in flight. */
 static inline __attribute__((always_inline)) void reach(ahead *h) {
     if (h->at >= h->end) return;
-    const char *p = h->row[h->at++];
-    for (int64_t i = 0; i < h->bytes; i += 64) __builtin_prefetch(p + i, 0, 2);
+    const char *p = h->row[h->at] + h->off;
+    for (int64_t i = 0; i < h->step; i += 64) __builtin_prefetch(p + i, 0, 2);
+    h->off += h->step;
+    if (h->off < h->bytes) return;
+    h->off = 0;
+    h->at++;
 }
 
 /* ---- the softmax so far ---- */
@@ -306,6 +310,9 @@ static void finish_rows(const task *t, const item *it, const space *s, float *pa
 /* With few rows memory is what takes the time: then the next block is asked for while this one is at work. */
 static void pass_blocks(const task *t, const item *it, space *s, int64_t from, int64_t end) {
     bool few = it->count <= 4 * MR;
+    /* calls of reach() in a block, and lines to ask for */
+    int64_t calls = (it->count + MR - 1) / MR * REACHES(t), lines = 2 * BLOCK * ((t->row_bytes + 63) / 64);
+    int64_t step = calls > 0 ? (lines + calls - 1) / calls * 64 : 64;
     find_rows(&t->k, it, from, s->now->k);
     find_rows(&t->v, it, from, s->now->v);
     for (; from < end; from += BLOCK) {
@@ -313,7 +320,7 @@ static void pass_blocks(const task *t, const item *it, space *s, int64_t from, i
         bool more = from + BLOCK < end;
         if (more) find_rows(&t->k, it, from + BLOCK, s->next->k);
         if (more) find_rows(&t->v, it, from + BLOCK, s->next->v);
-        if (more && few) h = (ahead){ .row = s->next->k, .end = 2 * BLOCK, .bytes = t->row_bytes };
+        if (more && few) h = (ahead){ .row = s->next->k, .end = 2 * BLOCK, .bytes = t->row_bytes, .step = step };
         pass_block(t, it, s, from, few ? &h : NULL);
         block *b = s->now;
         s->now = s->next, s->next = b;

@@ -2,7 +2,7 @@
 #include "cells.h"
 
 static void launch(const lb_args *a, const lb_launch *l) {
-    const lb_tensor *cache = lb_arg(a, LB_KV_READ_CACHE), *o = lb_arg(a, LB_KV_READ_OUT);
+    const lb_tensor *cache = lb_weight(a, l, LB_KV_READ_CACHE), *o = lb_arg(a, LB_KV_READ_OUT);
     int packed = (int)a->p[LB_KV_READ_P_PACKED];
     lb_kv c = lb_kv_of(cache, lb_arg(a, LB_KV_READ_PAGES), packed);
     const int32_t *lengths = lb_i32_or_null(lb_arg(a, LB_KV_READ_LENGTHS));

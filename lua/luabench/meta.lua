@@ -47,6 +47,11 @@ M.functions = {
     "plans against the first of them, interleaved in C with equal runs: faster, slower, same or inconclusive" },
   trace = { "lb.trace(plan[, { cache =, mode =, runs =, max_time_s = }])",
     "one run in detail: time by operation, waits; :save(\"x.json\") for Perfetto" },
+  kv_cache = { "lb.kv_cache{ batch =, heads =, capacity =, dim =, [value_dim =, layers =, type =, layout =, page =, device =] }",
+    "zeroed caches for kv_write and attention: { k, v, packed, lengths, pages, nbytes }; types f32 f16 bf16 f8e4m3 q8_0 q4_0,"
+      .. " layouts bhsd bshd hbsd lbhsd paged" },
+  rope_frequencies = { "lb.rope_frequencies{ dim =, [base = 10000, scaling = \"none\", factor =, original_context =, ...] }",
+    "f32[dim / 2] and the factor on cos and sin, for rope; scaling none, linear, llama3, yarn" },
   prepared = { "lb.prepared(key, build[, label])", "tensors that are dear to make, made once a run and shared by its workers" },
   strategies = { "lb.strategies()", "names of the MoE strategies" },
   strategy = { "lb.strategy(name)", "a MoE strategy" },
