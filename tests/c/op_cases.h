@@ -77,7 +77,7 @@ static void set(lb_args *a, const char *name, lb_tensor *t) {
     items[0] = t;
     a->t[slot] = (lb_operand){ .items = items, .count = 1 };
 }
-static inline void add_item(lb_args *a, const char *name, lb_tensor *t) {
+static void add_item(lb_args *a, const char *name, lb_tensor *t) {
     lb_operand *o = &a->t[lb_op_operand(a->op, name)];
     o->items = realloc(o->items, (size_t)(o->count + 1) * sizeof *o->items);
     assert_non_null(o->items);
@@ -263,6 +263,26 @@ static lb_tensor *heads_of(fill_kind kind, bool strided, int64_t t, int64_t h, i
     for (int64_t i = 0; i < t * h * d; i++) lb_row_f32(view, i / d)[i % d] = value_of(kind, i);
     lb_tensor_release(wide);
     return view;
+}
+
+static bool case_linear(int i, lb_args *a) {
+    static const char *const formats[][3] = { { "f32", NULL, NULL }, { "q4_0", "q8_0", "q4_0" }, { "bf16", "q8_0", NULL },
+                                              { "f16", "f64", "f32" }, { "int8wo", NULL, NULL } };
+    static const int64_t tokens[] = { 1, 5, 0, 67, 300 };
+    if (i >= 5 * 5 * 3) return false;
+    const char *const *f = formats[i % 5];
+    int64_t k = i % 5 == 0 && i < 25 ? 67 : 96, total = 0;
+    set(a, "x", floats(FILL_PLAIN, DIMS(tokens[i / 5 % 5], k)));
+    for (int j = 0; j < 3 && f[j]; j++) {
+        int64_t n = j == 0 ? 70 : j == 1 ? 33 : 16;
+        lb_dtype t = lb_dtype_parse(f[j]);
+        lb_tensor *w = floats(FILL_PLAIN, DIMS(n, k));
+        add_item(a, "w", t == LB_DTYPE_COUNT ? quantized(w, f[j]) : converted(w, t));
+        total += n;
+    }
+    if (i % 2) set(a, "bias", floats(FILL_PLAIN, DIMS(total)));
+    param(a, "activation", i / 5 * 2 % LB_ACTIVATION_COUNT);
+    return true;
 }
 
 static bool case_rope(int i, lb_args *a) {
@@ -461,6 +481,7 @@ static const op_case op_cases[] = {
     { "kv_read", case_kv_read },
     { "kv_write", case_kv_write },
     { "layer_norm", case_layer_norm },
+    { "linear", case_linear },
     { "read_reuse", case_read_reuse },
     { "read_strided", case_read_strided },
     { "residual", case_residual },

@@ -110,6 +110,23 @@ function TestKv.test_state_is_restored()
   lu.assertTrue(first >= 0 and first < 32)
 end
 
+-- One dispatch for Q, K and V gives what three products do.
+function TestKv.test_linear_of_several()
+  local x, w = lb.randn({ 5, 256 }, { seed = 1 }), {}
+  for i, recipe in ipairs { "q4_k", "q8_0", "q6_k" } do
+    w[i] = lb.randn({ 64 * i, 256 }, { seed = 1 + i }):quantize(recipe)
+  end
+  local plan = lb.plan():linear { x = x, w = w }
+  lu.assertTrue(plan:check().passed)
+  local at, out = 0, plan:run():last()
+  for i = 1, 3 do
+    local n = 64 * i
+    lu.assertTrue(out:slice(2, at + 1, at + n):clone():allclose(lb.gemm { x = x, w = w[i] }, { rtol = 1e-4, atol = 1e-4 }))
+    at = at + n
+  end
+  lu.assertEquals(plan:account().path[1].launches, 1)
+end
+
 function TestKv.test_parameters_by_name()
   local x = lb.tensor { { -2, 3 } }
   lu.assertEquals(lb.activation { x = x, kind = "relu" }:totable(), { { 0, 3 } })
