@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# test_disturbed.sh: a busy neighbour on the same processors makes rows noisy; energy counters give joules an item.
+set -u
+: "${LUABENCH:?the program to test}"
+work=$(mktemp -d)
+burners=()
+cleanup() {
+    [ ${#burners[@]} = 0 ] || kill "${burners[@]}" 2> /dev/null
+    rm -rf "$work"
+}
+trap cleanup EXIT
+export XDG_CACHE_HOME=$work/cache XDG_STATE_HOME=$work/state NO_COLOR=1
+passed=0 failed=0
+
+holds() {
+    local name=$1
+    shift
+    if "$@" > all 2>&1; then passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $name"
+        sed 's/^/    /' all | head -n 30
+    fi
+}
+
+cd "$work" || exit 1
+cat > one.lua <<'END'
+local lb = require "luabench"
+return lb.scenario {
+  about = "one product",
+  grid = lb.grid { m = { 4 } },
+  case = function(g, opt)
+    local x = lb.randn({ g.m, 256 }, { seed = 1, device = opt.device })
+    local w = lb.randn({ 256, 256 }, { seed = 2, device = opt.device })
+    return { plan = lb.plan(opt.device):gemm { x = x, w = w }, items = g.m, item = "row" }
+  end,
+}
+END
+
+# ---- a neighbour: one loop for each processor, so that wherever the run is pinned, it has to share ----
+for _ in $(seq "$(nproc)"); do
+    (while :; do :; done) &
+    burners+=($!)
+done
+"$LUABENCH" one.lua --threads 1 --cache hot --max-time 2 --precision 0.0001 -o noisy.json > table.txt 2> err
+status=$?
+kill "${burners[@]}" 2> /dev/null
+wait "${burners[@]}" 2> /dev/null
+burners=()
+holds "a disturbed run is no failure" test $status = 0
+holds "the row is noisy" grep -q '"noisy": true' noisy.json
+holds "the table says so" grep -q 'noisy$' table.txt
+# 1 switched + 8 delayed; other causes may come with them
+holds "its samples say why" sh -c "tr -d ' \n' < noisy.json | grep -o '\"marks\":\[[^]]*\]' | tr ',[' '\n\n' | awk '\$1 % 2 == 1 || int(\$1 / 8) % 2 == 1 { found = 1 } END { exit !found }'"
+holds "it counted switches or waiting" sh -c "tr -d ' \n' < noisy.json | grep -Eq '\"involuntary_switches\":[1-9]|\"run_delay_ns\":[1-9]'"
+
+# ---- energy: a package that uses 0.1 J every few milliseconds, as files ----
+mkdir -p rapl/intel-rapl:0
+echo package-0 > rapl/intel-rapl:0/name
+echo 262143328850 > rapl/intel-rapl:0/max_energy_range_uj
+printf '%012d\n' 1 > rapl/intel-rapl:0/energy_uj
+(uj=1; while sleep 0.005; do uj=$((uj + 100000)); printf '%012d\n' $uj 1<> rapl/intel-rapl:0/energy_uj; done) &
+burners+=($!)
+LUABENCH_POWERCAP=$PWD/rapl "$LUABENCH" one.lua --quick --cache hot -o energy.json > /dev/null 2> err
+kill "${burners[@]}" 2> /dev/null
+wait "${burners[@]}" 2> /dev/null
+burners=()
+holds "joules an item" sh -c "tr -d ' \n' < energy.json | grep -Eq '\"joules_per_item\":[0-9.e-]*[1-9]'"
+holds "info says what is counted" sh -c "LUABENCH_POWERCAP=$PWD/rapl $LUABENCH info | grep -q 'energy  *counted: package-0'"
+holds "info says why nothing is" sh -c "LUABENCH_POWERCAP=$PWD/none $LUABENCH info | grep -q 'energy  *unknown: .*none: No such file'"
+LUABENCH_POWERCAP=$PWD/none "$LUABENCH" one.lua --quick --cache hot -o none.json > /dev/null 2> err
+holds "unknown energy is null" sh -c "tr -d ' \n' < none.json | grep -q '\"energy\":null\|\"joules_per_item\":null'"
+holds "counters are there, or info says why not" sh -c "$LUABENCH info | grep -Eq 'counters  *(none: |cycles)'"
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
