@@ -12,7 +12,10 @@
  * take, how often the products call reach() for a group of rows (REACHES), and after it defines the functions declared below under "the products". */
 #include "cells.h"
 
-enum { BLOCK = 64, MR = 6, CHUNK_LEAST = 256 };
+#ifndef ROWS_TOGETHER
+#define ROWS_TOGETHER 6
+#endif
+enum { BLOCK = 64, MR = ROWS_TOGETHER, CHUNK_LEAST = 256 };
 
 /* Rows of an item: as many as make its outputs a good part of an L2, so that packing a block costs little beside using it. */
 enum { OUT_FLOATS = 40000, ROWS_MOST = 384 };

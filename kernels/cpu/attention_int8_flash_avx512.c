@@ -1,0 +1,245 @@
+/* attention_int8_flash_avx512.c: attention by tiles over packed caches (q8_0, q4_0): scores by vpdpbusd on the codes as they
+ * are stored, values by vdpbf16ps; the template of flash.h.
+ *
+ * q becomes int8 in blocks of 32 (LB_ACT_Q8_32). A block of keys gives an exact integer that is scaled by the block's two
+ * factors. Codes of values are exact in bf16; the factor of a block of values goes into the probabilities that meet it. */
+#include "vec.h"
+
+enum { SPAN = 32 }; /* values of a block of the formats */
+#define BLOCKS(d) ((d) / SPAN)
+/* Codes, a factor a block, and what the keys' shift to unsigned adds up to. */
+#define Q_BYTES(d) ((size_t)(d) + (size_t)BLOCKS(d) * 8)
+/* Four neighbouring codes of a position are a 32-bit element: [dim / 4][64 positions]; then the factors [block][64]. */
+#define KEY_BYTES(d) ((size_t)((d) + 63) / 64 * 64 * 64 + (size_t)BLOCKS(d) * 64 * 4)
+/* Pairs of positions: [32][vpad]; then the factors. */
+#define VALUE_BYTES(v) ((size_t)(v) * 64 * 2 + (size_t)BLOCKS(v) * 64 * 4)
+#define P_BYTES(v) ((size_t)BLOCKS(v) * 64 * 2)
+#define REACHES(t) ((t)->dim / 4 + (t)->vpad / 64 * 32)
+#define ROWS_TOGETHER 4
+#define EXP2_COARSE
+#include "flash.h"
+#include "transpose16.h"
+
+enum { NR = 4, DIM_MOST = 4096 };
+#define UNROLL _Pragma("GCC unroll 16")
+
+static void pack_row(const float *x, int64_t dim, void *out) {
+    int8_t *codes = out;
+    float *d = (float *)(void *)((char *)out + dim);
+    int32_t *sum = (int32_t *)(void *)(d + BLOCKS(dim));
+    float scales[DIM_MOST / SPAN];
+    lb_act_quantize_row(LB_ACT_Q8_32, x, dim, codes, scales);
+    memcpy(d, scales, (size_t)BLOCKS(dim) * sizeof *d);
+    for (int64_t b = 0; b < BLOCKS(dim); b++) {
+        sum[b] = 0;
+        for (int i = 0; i < SPAN; i++) sum[b] += codes[b * SPAN + i];
+    }
+}
+
+/* ---- packing ---- */
+
+/* 32 codes as they are: signed (q8_0), or 0 to 15 (q4_0). */
+static inline __attribute__((always_inline)) __m256i load_codes(int packed, const char *block) {
+    if (packed == LB_PACKED_Q8_0) return _mm256_loadu_si256((const void *)(block + 2));
+    __m128i v = _mm_loadu_si128((const void *)(block + 2)), low = _mm_set1_epi8(15);
+    return _mm256_set_m128i(_mm_and_si128(_mm_srli_epi16(v, 4), low), _mm_and_si128(v, low));
+}
+
+/* Factors of all blocks of 64 rows: [block][64]. */
+static void pack_factors(int packed, const char *const *row, int64_t blocks, float *out) {
+    uint16_t half[BLOCK];
+    int64_t bytes = lb_packed_bytes(packed);
+    for (int64_t b = 0; b < blocks; b++) {
+        for (int i = 0; i < BLOCK; i++) memcpy(&half[i], row[i] + b * bytes, 2);
+        for (int i = 0; i < BLOCK; i += 16)
+            _mm512_storeu_ps(out + b * BLOCK + i, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(half + i))));
+    }
+}
+
+/* Codes of q8_0 are shifted to unsigned by 128; those of q4_0 are unsigned already, shifted by 8. */
+static inline __attribute__((always_inline)) void keys_of(int packed, const char *const *row, int64_t blocks, uint32_t *k) {
+    const __m512i flip = _mm512_set1_epi8(packed == LB_PACKED_Q8_0 ? (char)0x80 : 0);
+    int64_t bytes = packed == LB_PACKED_Q8_0 ? 34 : 18;
+    for (int64_t b = 0; b < blocks; b += 2)
+        for (int i = 0; i < BLOCK; i += 16) {
+            __m512i r[16];
+            UNROLL for (int j = 0; j < 16; j++) {
+                const char *p = row[i + j] + b * bytes;
+                __m256i second = b + 1 < blocks ? load_codes(packed, p + bytes) : _mm256_setzero_si256();
+                r[j] = _mm512_inserti64x4(_mm512_castsi256_si512(load_codes(packed, p)), second, 1);
+            }
+            transpose16(r);
+            UNROLL for (int j = 0; j < 16; j++)
+                _mm512_store_si512(k + (b * SPAN / 4 + j) * BLOCK + i, _mm512_xor_si512(r[j], flip));
+        }
+}
+
+static float *key_factors(const task *t, const void *k) {
+    return (float *)(void *)((char *)(uintptr_t)k + (size_t)(t->dim + 63) / 64 * 64 * 64);
+}
+static float *value_factors(const task *t, const void *v) { return (float *)(void *)((char *)(uintptr_t)v + (size_t)t->vpad * 64 * 2); }
+
+static void pack_keys(const task *t, const char *const *row, void *out) {
+    if (t->k.packed == LB_PACKED_Q8_0) keys_of(LB_PACKED_Q8_0, row, BLOCKS(t->dim), out);
+    else keys_of(LB_PACKED_Q4_0, row, BLOCKS(t->dim), out);
+    pack_factors(t->k.packed, row, BLOCKS(t->dim), key_factors(t, out));
+}
+
+/* 32 codes as bf16, exact. */
+static inline __attribute__((always_inline)) __m512i codes_bf16(int packed, const char *block) {
+    __m256i c = load_codes(packed, block);
+    if (packed == LB_PACKED_Q4_0) c = _mm256_sub_epi8(c, _mm256_set1_epi8(8));
+    __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(c)));
+    __m512 high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(c, 1)));
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+static inline __attribute__((always_inline)) void values_of(int packed, const char *const *row, int64_t vpad, uint32_t *v) {
+    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
+                                           36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
+    int64_t bytes = packed == LB_PACKED_Q8_0 ? 34 : 18;
+    for (int i = 0; i < BLOCK; i += 2, v += vpad) {
+        const char *a = row[i], *b = row[i + 1];
+        for (int64_t d = 0; d < vpad; d += SPAN, a += bytes, b += bytes) {
+            __m512i x = codes_bf16(packed, a), y = codes_bf16(packed, b);
+            _mm512_store_si512(v + d, _mm512_permutex2var_epi16(x, first, y));
+            _mm512_store_si512(v + d + 16, _mm512_permutex2var_epi16(x, second, y));
+        }
+    }
+}
+
+static void pack_values(const task *t, const char *const *row, void *out) {
+    if (t->v.packed == LB_PACKED_Q8_0) values_of(LB_PACKED_Q8_0, row, t->vpad, out);
+    else values_of(LB_PACKED_Q4_0, row, t->vpad, out);
+    pack_factors(t->v.packed, row, BLOCKS(t->vpad), value_factors(t, out));
+}
+
+/* ---- products ---- */
+
+static inline __attribute__((always_inline)) void score_tile(const char *q, const uint32_t *k, const float *factors, int64_t dim,
+                                                             int shift, int rows, float *s, ahead *h) {
+    size_t row_bytes = Q_BYTES(dim);
+    for (int64_t b = 0; b < BLOCKS(dim); b++) {
+        __m512i acc[MR][NR];
+        __m512 d[MR];
+        UNROLL for (int r = 0; r < rows; r++) {
+            float factor;
+            int32_t sum;
+            memcpy(&factor, q + (size_t)r * row_bytes + (size_t)dim + (size_t)b * 4, 4);
+            memcpy(&sum, q + (size_t)r * row_bytes + (size_t)dim + (size_t)(BLOCKS(dim) + b) * 4, 4);
+            d[r] = _mm512_set1_ps(factor);
+            UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_set1_epi32(-shift * sum);
+        }
+        for (int i = 0; i < SPAN / 4; i++) {
+            __m512i c[NR];
+            if (h) reach(h);
+            UNROLL for (int j = 0; j < NR; j++) c[j] = _mm512_load_si512(k + (b * SPAN / 4 + i) * BLOCK + j * 16);
+            UNROLL for (int r = 0; r < rows; r++) {
+                int32_t four;
+                memcpy(&four, q + (size_t)r * row_bytes + (size_t)(b * SPAN + i * 4), 4);
+                __m512i x = _mm512_set1_epi32(four);
+                UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_dpbusd_epi32(acc[r][j], c[j], x);
+            }
+        }
+        UNROLL for (int j = 0; j < NR; j++) {
+            __m512 f = _mm512_loadu_ps(factors + b * BLOCK + j * 16);
+            UNROLL for (int r = 0; r < rows; r++) {
+                float *to = s + r * BLOCK + j * 16;
+                __m512 before = b ? _mm512_load_ps(to) : _mm512_setzero_ps();
+                _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][j]), _mm512_mul_ps(f, d[r]), before));
+            }
+        }
+    }
+}
+
+/* Two blocks of values, 64 columns; or, if `one`, the last alone. p: [row][block][32 pairs]. */
+static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad, int rows,
+                                                             bool one, const float *factor, float *out, ahead *h) {
+    int cols = one ? 2 : 4;
+    int64_t stride = BLOCKS(vpad) * BLOCK / 2;
+    __m512 acc[MR][NR];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int j = 0; j < cols; j++)
+            acc[r][j] = _mm512_mul_ps(_mm512_load_ps(out + r * vpad + j * 16), _mm512_set1_ps(factor[r]));
+    for (int s = 0; s < BLOCK / 2; s++) {
+        __m512bh b[NR];
+        if (h) reach(h);
+        UNROLL for (int j = 0; j < cols; j++) b[j] = (__m512bh)_mm512_load_si512(v + s * vpad + j * 16);
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int j = 0; j < cols; j += 2) {
+                __m512bh x = (__m512bh)_mm512_set1_epi32((int)p[r * stride + j / 2 * (BLOCK / 2) + s]);
+                acc[r][j] = _mm512_dpbf16_ps(acc[r][j], b[j], x);
+                acc[r][j + 1] = _mm512_dpbf16_ps(acc[r][j + 1], b[j + 1], x);
+            }
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int j = 0; j < cols; j++) _mm512_store_ps(out + r * vpad + j * 16, acc[r][j]);
+}
+
+#define BY_ROWS(rows, CALL)                                                                                     \
+    switch (rows) {                                                                                             \
+    case 1: CALL(1); break;                                                                                     \
+    case 2: CALL(2); break;                                                                                     \
+    case 3: CALL(3); break;                                                                                     \
+    default: CALL(4); break;                                                                                    \
+    }
+
+static void scores(const task *t, const char *q, const char *kc, int rows, float *s, ahead *h) {
+    const uint32_t *k = (const void *)kc;
+    const float *f = key_factors(t, kc);
+    int shift = t->k.packed == LB_PACKED_Q8_0 ? 128 : 8;
+#define CALL(n) \
+    if (h) score_tile(q, k, f, t->dim, shift, n, s, h); \
+    else score_tile(q, k, f, t->dim, shift, n, s, NULL)
+    BY_ROWS(rows, CALL)
+#undef CALL
+}
+
+static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows, float *out,
+                  ahead *h) {
+    const uint32_t *v = (const void *)vc;
+    const float *f = value_factors(t, vc);
+    int64_t vpad = t->vpad, i = 0;
+    for (int r = 0; r < rows; r++)
+        for (int64_t b = 0; b < BLOCKS(vpad); b++)
+            for (int j = 0; j < BLOCK; j += 32) {
+                __m512 low = _mm512_mul_ps(_mm512_load_ps(p + r * BLOCK + j), _mm512_loadu_ps(f + b * BLOCK + j));
+                __m512 high = _mm512_mul_ps(_mm512_load_ps(p + r * BLOCK + j + 16), _mm512_loadu_ps(f + b * BLOCK + j + 16));
+                _mm512_store_si512(scratch + ((r * BLOCKS(vpad) + b) * BLOCK + j) * 2, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+            }
+    const uint32_t *w = (const void *)scratch;
+    for (; i + 64 <= vpad; i += 64) {
+#define CALL(n) \
+    if (h) value_tile(w + i, v + i, vpad, n, false, factor, out + i, h); \
+    else value_tile(w + i, v + i, vpad, n, false, factor, out + i, NULL)
+        BY_ROWS(rows, CALL)
+#undef CALL
+    }
+    for (; i < vpad; i += 32) {
+#define CALL(n) value_tile(w + i, v + i, vpad, n, true, factor, out + i, NULL)
+        BY_ROWS(rows, CALL)
+#undef CALL
+    }
+}
+
+static bool supports(const lb_args *a, const char **why) {
+    const lb_tensor *v = lb_arg(a, LB_ATTENTION_V), *q = lb_arg(a, LB_ATTENTION_Q);
+    if (lb_arg(a, LB_ATTENTION_K)->dtype == LB_U8 && (!v || v->dtype == LB_U8) && q->dims[2] <= DIM_MOST &&
+        lb_arg(a, LB_ATTENTION_OUT)->dims[2] <= DIM_MOST)
+        return rows_fit(a, why);
+    *why = "takes packed caches with heads of at most 4096 values";
+    return false;
+}
+
+const lb_kernel lb_kernel_attention_int8_flash_avx512 = {
+    .name = "attention.int8.flash_avx512", .op = "attention", .device = "cpu",
+    .about = "tiles of 64 positions; keys' codes turned and multiplied as they are stored (vpdpbusd), values' codes as bf16"
+             " (vdpbf16ps), a running softmax in f32; with few rows the positions are split over the parts and added up after",
+    .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
+    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VNNI, .act = LB_ACT_Q8_32, .acc = LB_ACC_I32_F32,
+    .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,
+    .tolerance_why = "each probability times its value's factor is rounded to bf16, a relative error of up to 2^-9 (1.3e-6 in"
+                     " the mean square), more where values cancel",
+    .priority = 20, .supports = supports, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
+};
