@@ -60,12 +60,20 @@ static inline __attribute__((always_inline)) __m512i load32(lb_dtype type, const
 
 /* ---- packing ---- */
 
+/* Whole runs of 32 values are apart from the last: their mask is known, so there is none. */
+#define BY_32(CALL, type, n)                                      \
+    do {                                                          \
+        int64_t whole = (n) / 32 * 32;                            \
+        CALL(type, row, 0, whole, ~0u, to);                       \
+        if (whole < (n)) CALL(type, row, whole, n, first32((n) - whole), to); \
+    } while (0)
+
 /* [pair of dimensions][64 positions] */
-static inline __attribute__((always_inline)) void keys_of(const task *t, lb_dtype type, const char *const *row, uint32_t *k) {
+static inline __attribute__((always_inline)) void keys_of(lb_dtype type, const char *const *row, int64_t from, int64_t to,
+                                                          __mmask32 some, uint32_t *k) {
     tables tab = tables_of();
     int64_t size = type == LB_BF16 ? 2 : 1;
-    for (int64_t d = 0; d < t->dim; d += 32) {
-        __mmask32 some = first32(t->dim - d);
+    for (int64_t d = from; d < to; d += 32) {
         for (int64_t i = 0; i < BLOCK; i += 16) {
             __m512i r[16];
             UNROLL for (int j = 0; j < 16; j++) r[j] = load32(type, &tab, row[i + j] + d * size, some);
@@ -76,29 +84,34 @@ static inline __attribute__((always_inline)) void keys_of(const task *t, lb_dtyp
 }
 
 static void pack_keys(const task *t, const char *const *row, void *out) {
-    if (t->k.dtype == LB_BF16) keys_of(t, LB_BF16, row, out);
-    else keys_of(t, LB_F8E4M3, row, out);
+    uint32_t *to = out;
+    if (t->k.dtype == LB_BF16) BY_32(keys_of, LB_BF16, t->dim);
+    else BY_32(keys_of, LB_F8E4M3, t->dim);
 }
 
 /* [pair of positions][vpad values]: two rows interleaved. */
-static inline __attribute__((always_inline)) void values_of(const task *t, lb_dtype type, const char *const *row, uint32_t *v) {
+static inline __attribute__((always_inline)) void values_of(lb_dtype type, const char *const *row, int64_t from, int64_t to,
+                                                            __mmask32 some, uint32_t *v, int64_t vpad) {
     tables tab = tables_of();
     int64_t size = type == LB_BF16 ? 2 : 1;
     const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
                                            36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
-    for (int64_t i = 0; i < BLOCK; i += 2, v += t->vpad)
-        for (int64_t d = 0; d < t->vpad; d += 32) {
-            __mmask32 some = first32(t->values - d);
-            __m512i x = load32(type, &tab, row[i] + d * size, some), y = load32(type, &tab, row[i + 1] + d * size, some);
+    for (int64_t i = 0; i < BLOCK; i += 2, v += vpad) {
+        const char *a = row[i], *b = row[i + 1];
+        for (int64_t d = from; d < to; d += 32) {
+            __m512i x = load32(type, &tab, a + d * size, some), y = load32(type, &tab, b + d * size, some);
             _mm512_store_si512(v + d, _mm512_permutex2var_epi16(x, first, y));
-            if (d + 16 < t->vpad) _mm512_store_si512(v + d + 16, _mm512_permutex2var_epi16(x, second, y));
+            if (d + 16 < vpad) _mm512_store_si512(v + d + 16, _mm512_permutex2var_epi16(x, second, y));
         }
+    }
 }
 
 static void pack_values(const task *t, const char *const *row, void *out) {
-    if (t->v.dtype == LB_BF16) values_of(t, LB_BF16, row, out);
-    else values_of(t, LB_F8E4M3, row, out);
+    uint32_t *to = out;
+#define VALUES(type, row, from, end, some, to) values_of(type, row, from, end, some, to, t->vpad)
+    if (t->v.dtype == LB_BF16) BY_32(VALUES, LB_BF16, t->values);
+    else BY_32(VALUES, LB_F8E4M3, t->values);
 }
 
 /* ---- products ---- */
