@@ -127,6 +127,33 @@ function TestKv.test_linear_of_several()
   lu.assertEquals(plan:account().path[1].launches, 1)
 end
 
+-- The layer of engine/README.md, views of the QKV product and all, checked step by step.
+function TestKv.test_layer()
+  local T, H, G, D, K = 3, 4, 2, 32, 128
+  local c = lb.kv_cache { batch = 3, heads = G, capacity = 8, dim = D, type = "q8_0", layout = "bshd" }
+  local w = { norm = lb.randn({ K }, { seed = 1 }) }
+  for i, n in ipairs { "q", "k", "v" } do w[n] = lb.randn({ (n == "q" and H or G) * D, K }, { seed = 1 + i }):quantize "q8_0" end
+  local f, scale = lb.rope_frequencies { dim = D, base = 10000, scaling = "yarn", factor = 4, original_context = 64 }
+  local x, h = lb.randn({ T, K }, { seed = 5 }), lb.randn({ T, K }, { seed = 6 })
+  local plan = lb.plan():advance { lengths = c.lengths }
+  local positions = plan:last "positions"
+  local normed = plan:add_rms_norm { x = x, h = h, weight = w.norm }:last "out"
+  local qkv = plan:linear { x = normed, w = { w.q, w.k, w.v } }:last()
+  local heads = qkv:reshape { T, H + 2 * G, D }
+  local q, k, v = heads:slice(2, 1, H), heads:slice(2, H + 1, H + G), heads:slice(2, H + G + 1, -1)
+  plan:rope { x = q, positions = positions, frequencies = f, scale = scale }
+  plan:rope { x = k, positions = positions, frequencies = f, scale = scale }
+  plan:kv_write { x = k, cache = c.k[1], lengths = c.lengths, packed = c.packed }
+  plan:kv_write { x = v, cache = c.v[1], lengths = c.lengths, packed = c.packed }
+  plan:attention { q = q, k = c.k[1], v = c.v[1], lengths = c.lengths, packed = c.packed }
+  for _ = 1, 3 do
+    local check = plan:check()
+    lu.assertTrue(check.passed, check.reason)
+    plan:run()
+  end
+  lu.assertEquals(c.lengths:totable(), { 3, 3, 3 })
+end
+
 function TestKv.test_parameters_by_name()
   local x = lb.tensor { { -2, 3 } }
   lu.assertEquals(lb.activation { x = x, kind = "relu" }:totable(), { { 0, 3 } })
