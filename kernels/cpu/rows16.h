@@ -1,6 +1,7 @@
 /* rows16.h: what the K-quant panel kernels share: the packing of 16 rows side by side, and register-level pieces.
  *
- * 16 weight rows are interleaved so that lane r of a vector belongs to row r: vector g (0..63) of a block of 256 holds elements 4g..4g+3 of every row, which is what one vpdpbusd multiplies with 4 broadcast
+ * 16 weight rows are interleaved so that lane r of a vector belongs to row r: vector g (0..63) of a block of 256 holds
+ * elements 4g..4g+3 of every row, which is what one vpdpbusd multiplies with 4 broadcast
  * activations. Several vectors of 2- or 4-bit codes share the 64 bytes of one load, as bit fields. The layout is
  * lossless and as large as the native blocks: fewer than 16 rows left over are zero blocks.
  *

@@ -1,4 +1,5 @@
-/* rows16_gemm.h: the lb_panel.run of a K-quant in panels of two times 16 rows (rows16.h); a template, included once by each format's file.
+/* rows16_gemm.h: the lb_panel.run of a K-quant in panels of two times 16 rows (rows16.h); a template, included once by
+ * each format's file.
  *
  * The format defines before the #include:
  *   SUBS                sub-blocks of 256 with a scale each: 8 or 16
@@ -128,7 +129,10 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
         open_block(block, panel + lb_rows32_head_at(SHAPE, k, b, h), &regs);
         __m512i sum[FEW_MOST], minsum[FEW_MOST];
         few_sums(block, &regs, act, stride, b, sum, minsum, cols);
-        EACH_FEW acc[c][h] = add_block(acc[c][h], sum[c], minsum[c], regs.d, regs.dmin, act_block(act, stride, b, c)->d);
+        EACH_FEW {
+            float da = act_block(act, stride, b, c)->d;
+            acc[c][h] = add_block(acc[c][h], sum[c], minsum[c], regs.d, regs.dmin, da);
+        }
     }
     EACH_FEW EACH_HALF _mm512_storeu_ps(out + c * out_stride + 16 * h, acc[c][h]);
 }
@@ -338,7 +342,9 @@ static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t
     lb_rows32_repack(SHAPE, pack_row, native, n, k, row0, row1, dst);
 }
 
-static const lb_layout layout = { .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = PANEL_ROWS };
+static const lb_layout layout = {
+    .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = PANEL_ROWS
+};
 static const lb_panel panel_ops = {
     .rows = PANEL_ROWS,
     .max_cols = LB_PANEL_MAX_COLS,
