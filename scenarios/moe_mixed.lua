@@ -247,7 +247,7 @@ return lb.scenario {
   baseline = { strategy = "slow_path" },
   group = "tokens",
   sort = "time",
-  columns = { "routing", "strategy", "time", "ci", "items", "speedup", "ceiling",
+  columns = { "routing", "strategy", "time", "ci", "items", "speedup", "versus", "ceiling",
               { title = "streams", field = "sol.streamed_fraction", unit = "%" }, "weights", "nmse", "quantization",
               { title = "auto took", field = "metrics.chosen.name" },
               { title = "regret", field = "metrics.regret.median", unit = "%" } },

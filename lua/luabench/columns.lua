@@ -44,6 +44,14 @@ local function ceiling(case)
   return units.percent(s.fraction) .. " " .. name
 end
 
+-- "slower 1.034x": the verdict and the time over the baseline's.
+local function versus(case)
+  local m = case.metrics and case.metrics.versus
+  if not m then return nil end
+  if not m.median then return "not compared" end
+  return ("%s %.3fx"):format(m.verdict, m.median)
+end
+
 local function launches(case)
   if type(case.path) ~= "table" then return nil end
   local n = 0
@@ -71,6 +79,7 @@ M.known = {
   flops = { title = "FLOP/s", cell = of("rate.flops_per_s", "flop/s"), spare = 5 },
   bytes = { title = "B/s", cell = of("rate.bytes_per_s", "B/s"), spare = 4 },
   speedup = { title = "speed-up", cell = of("metrics.speedup", "x"), spare = 0.5 },
+  versus = { title = "against baseline", cell = versus, left = true, spare = 0.6 },
   ceiling = { title = "of ceiling", cell = ceiling, spare = 1 },
   fraction = { title = "of ceiling", cell = of("sol.fraction", "fraction") },
   bound = { title = "bound", cell = of("sol.bound"), left = true },
@@ -87,7 +96,7 @@ M.known = {
   mode = { title = "mode", cell = of("mode"), left = true, spare = 9 },
   cache = { title = "cache", cell = of("cache"), left = true, spare = 9 },
 }
-M.default = { "time", "ci", "items", "speedup", "ceiling", "bytes", "flops", "weights", "nmse", "quantization" }
+M.default = { "time", "ci", "items", "speedup", "versus", "ceiling", "bytes", "flops", "weights", "nmse", "quantization" }
 
 local function axis_column(name)
   return { title = name, axis = true, cell = function(case)

@@ -278,6 +278,11 @@ local function live(ctx, axes, rec, keep)
   M.fill_rates(rec)
   ctx.phase "metrics"
   fill_metrics(rec, case, samples, keep.lost)
+  if opt.ab then
+    ctx.phase "against the baseline"
+    rec.metrics = rec.metrics or {}
+    rec.metrics.versus = require("luabench.versus").measure(ctx, case, axes, opt, measure_opts(opt, rec.cache))
+  end
   if ctx.trace then trace(ctx, case, rec, device, types) end
   if invalid then fail(invalid, "invalid") end
 end

@@ -48,6 +48,8 @@ M.common = {
   { name = "trace", type = "string", metavar = "FILE",
     help = "trace one more run of each case: a table of time by operation, and FILE.json[.gz] for ui.perfetto.dev" },
   { name = "resume", type = "boolean", default = false, help = "run only what the journal of the last run lacks" },
+  { name = "ab", type = "boolean", default = false, case = true,
+    help = "each case against the scenario's baseline too, interleaved: faster, slower, same (metrics.versus)" },
   { name = "processes", type = "integer", min = 1, max = 1000, metavar = "N", case = true,
     help = "repeat each case in N fresh processes; the time is the median of their medians" },
   { name = "log_level", type = "string", default = "info", choices = { "error", "warn", "info", "debug" },

@@ -8,6 +8,7 @@ local outputs = require "luabench.outputs"
 local progress = require "luabench.progress"
 local record = require "luabench.record"
 local sys = require "luabench.sys"
+local versus = require "luabench.versus"
 
 local M = {}
 
@@ -163,6 +164,8 @@ end
 
 -- A metric that every process has is the median of theirs, and keeps them: its own statistics were of one process.
 local function merge_metrics(records)
+  local against = {}
+  for i, r in ipairs(records) do against[i] = (r.metrics or {}).versus end
   for name, m in pairs(records[1].metrics or {}) do
     local values = {}
     for i, r in ipairs(records) do
@@ -178,6 +181,7 @@ local function merge_metrics(records)
       records[1].metrics[name] = merged
     end
   end
+  if #against == #records then records[1].metrics.versus = versus.merge(against) end
 end
 
 function M.merge_processes(records)
@@ -340,6 +344,7 @@ local function collect(run, jobs, head, interrupted)
       if case.record then cases[#cases + 1] = case.record end
     end
     M.add_speedups(job, cases)
+    versus.judge(cases)
     if not interrupted then
       local lines, failed = finish_job(run, job, cases)
       broken = broken or failed

@@ -6,6 +6,7 @@
 --     grid     = lb.grid{...} | function(opt) return lb.grid{...} end
 --     case     = function(axes, opt) ... end,     returns a plan, lb.skip(reason), or a table (below); required
 --     baseline = { strategy = "slow_path" },      speed-up is against the case with these axes and else the same
+--     ab       = true,                            each case is compared with it too, interleaved, as with --ab (versus.lua)
 --     group    = "tokens",                        the table has a section per value of this axis
 --     sort     = "time" | axis | list of them,    order of the rows of a section (default: the grid's)
 --     columns  = { "strategy", "time", ... },     what the table shows; names are in luabench/columns.lua, or
@@ -40,7 +41,7 @@ local Scenario = { __tostring = function(s) return "scenario: " .. s.about end }
 local Skip = { __tostring = function(s) return "skip: " .. s.reason end }
 
 local FIELDS = { about = "string", options = "table", grid = "grid", case = "function", baseline = "table",
-  group = "string", sort = "sort", columns = "table", check = "function", finish = "function" }
+  ab = "boolean", group = "string", sort = "sort", columns = "table", check = "function", finish = "function" }
 local CASE_FIELDS = { plan = true, items = true, item = true, work = true, quantization_error = true,
   weights_bytes = true, extra_checks = true, metrics = true, memory = true, after = true, cache = true, note = true,
   close = true }

@@ -141,6 +141,10 @@ local function load_scenario(path, argv)
     fail(("--dtype %s: %s makes its tensors of the types that it names itself; a script takes --dtype by declaring the "
       .. 'option "dtype", or an axis of that name, and using it'):format(opt.dtype, path))
   end
+  if s.ab then opt.ab = true end
+  if opt.ab and not (s.baseline and next(s.baseline)) then
+    fail(("--ab: %s names no baseline to compare with; a scenario does with baseline = { axis = value }"):format(path))
+  end
   local grid = build_grid(s, opt, given)
   for name in pairs(options.shared) do
     -- the option's list went to the axis of the same name

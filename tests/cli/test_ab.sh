@@ -97,6 +97,32 @@ check "a command that hangs" 1 "no end within 0.3 s" "$LUABENCH" ab true "sleep 
 check "a command and a kernel" 2 "both have to be of one kind" "$LUABENCH" ab true gemm.any.portable
 check "scenario options with commands" 2 "do not go with command lines" "$LUABENCH" ab true false --m 3
 
+# ---- a grid against its baseline, in each case's own process ----
+cat > base.lua <<'END'
+local lb = require "luabench"
+return lb.scenario {
+  about = "x", baseline = { n = 1 }, grid = lb.grid { n = { 1, 8, 16 } },
+  case = function(g, opt) return lb.plan(opt.device):peak { rounds = 50 * g.n } end,
+}
+END
+check "rows against the baseline" 0 "slower [0-9]+\.[0-9]+x" "$LUABENCH" base.lua --ab --quick --threads 1 --cache hot -o b.json
+holds "verdicts are under Holm, the baseline has none" python3 - <<'END'
+import json
+m = {c["axes"]["n"]: c["metrics"] for c in json.load(open("b.json"))["cases"]}
+assert "versus" not in m[1], m[1]
+for n in (8, 16):
+    v = m[n]["versus"]
+    assert v["verdict"] == "slower" and v["family"] == 2 and v["over"] == "n=1" and v["median"] > 3, v
+    assert v["p_difference_holm"] >= v["p_difference"], v
+END
+check "six processes are six values" 0 "slower" \
+    "$LUABENCH" base.lua --ab --quick --threads 1 --cache hot --only n=8 --processes 6 --measurement-iterations 10 -o p.json
+holds "of the ratio" python3 -c '
+import json
+v = json.load(open("p.json"))["cases"][0]["metrics"]["versus"]
+assert v["n"] == 6 and len(v["processes"]) == 6 and v["verdict"] == "slower", v'
+check "a scenario without a baseline" 2 "names no baseline" "$LUABENCH" s.lua --ab
+
 # ---- the rest of the command line ----
 check "help" 0 "Each pair is two fresh processes" "$LUABENCH" ab --help
 check "one side" 2 "needs an A and a B" "$LUABENCH" ab true

@@ -56,6 +56,52 @@ function T.test_the_first_failed_extra_check_ends_them()
   lu.assertFalse(called)
 end
 
+-- --ab: the baseline's case runs in turn with this one; the same work is never called different by chance here (epsilon is
+-- 1 %, so it may be left open), and eight times the work is.
+function T.test_against_the_baseline()
+  local opt = { device = "cpu", threads = 1, mode = "plan", cache = "hot", quick = true, precision = 0.5, max_time = 0.2,
+    seed = 1, ab = true }
+  local function versus(n, closed)
+    local r = life.run({ phase = function() end,
+      scenario = { baseline = { n = 1 }, case = function(g, o)
+        if g.n == 3 then return lb.skip "no" end
+        return { plan = lb.plan(o.device):peak { rounds = 200 * g.n }, close = function() closed[#closed + 1] = g.n end }
+      end },
+      job = { name = "x", script = "x.lua", argv = {}, names = { "n" }, opt = opt } }, { n = n })
+    lu.assertEquals(r.status, "ok", r.reason)
+    return r.metrics.versus
+  end
+  local closed = {}
+  lu.assertNil(versus(1, closed))
+  local m = versus(8, closed)
+  lu.assertEquals(m.verdict, "slower")
+  lu.assertTrue(m.median > 4 and m.median < 16)
+  lu.assertEquals({ m.over, m.unit, m.rounds >= 6 }, { "n=1", "x", true })
+  lu.assertEquals(closed, { 1, 1, 8 })
+end
+
+function T.test_verdicts_of_a_grid_are_under_holm()
+  local versus = require "luabench.versus"
+  local cases = {}
+  for i = 1, 7 do
+    cases[i] = { status = "ok", metrics = { versus = { median = 1.05, ci95 = { 1.03, 1.07 }, p_difference = 0.0078125,
+      p_same = 1, verdict = "slower" } } }
+  end
+  cases[8] = { status = "ok", metrics = { versus = { reason = "the baseline is skipped: no" } } }
+  cases[9] = { status = "failed" }
+  versus.judge(cases)
+  for i = 1, 7 do
+    lu.assertEquals(cases[i].metrics.versus.verdict, "inconclusive")
+    lu.assertEquals(cases[i].metrics.versus.family, 7)
+  end
+  lu.assertNil(cases[8].metrics.versus.verdict)
+  local of_processes = {}
+  for i = 1, 10 do of_processes[i] = { median = 1.03 + 0.001 * (i % 3), over = "n=1" } end
+  local m = versus.merge(of_processes)
+  lu.assertEquals({ m.verdict, m.n, m.over, #m.processes }, { "slower", 10, "n=1", 10 })
+  lu.assertEquals(versus.merge { of_processes[1], of_processes[2] }.verdict, "inconclusive")
+end
+
 function T.test_the_ceilings_kernels_can_be_checked()
   local peak, read = lb.plan(lb.device "cpu"), lb.plan(lb.device "cpu")
   peak:peak { rounds = 1 }
