@@ -84,6 +84,11 @@ return lb.scenario {
     end
     local operands = make(kernel, opt, opt.device)
     if getmetatable(operands) ~= nil then return operands end        -- a skip
-    return { plan = lb.plan(opt.device):call(axes.kernel, operands), items = opt.m, item = "row" }
+    local plan = lb.plan(opt.device)
+    local ok, why = pcall(plan.call, plan, axes.kernel, operands)
+    if ok then return { plan = plan, items = opt.m, item = "row" } end
+    local reason = tostring(why):match "does not fit: (.*)$"
+    if not reason then error(why, 0) end
+    return lb.skip(("%s does not fit: %s"):format(axes.kernel, reason))
   end,
 }
