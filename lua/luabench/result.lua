@@ -27,6 +27,53 @@ function readers.jsonl(path, text)
   return result
 end
 
+-- What the fields that are read have to be, where they are there: a type; "numbers" or "strings", a table of them;
+-- { list = spec } or { map = spec } of such; or an object's fields.
+local N, S, B = "number", "string", "boolean"
+local CEILINGS = { read_bytes_per_s = N, ops_per_s = "numbers", when = S }
+local CASE = {
+  case = S, reason = S, device = S, threads = N, mode = S, cache = S, dtype = S, note = S, reproduce = S,
+  axes = { map = "scalar" }, samples_ns = "numbers", marks = "numbers", ceilings = CEILINGS, metrics = { map = "any" },
+  time = { median = N, mean = N, std = N, min = N, max = N, p10 = N, p90 = N, p95 = N, p99 = N, samples = N,
+    iterations = N, ci95 = "numbers" },
+  path = { list = { op = S, kernel = S, launches = N } },
+  processes = { list = { median_ns = N, samples_ns = "numbers" } },
+  work = { flops = N, bytes = N, items = N, item = S },
+  rate = { flops_per_s = N, bytes_per_s = N, items_per_s = N },
+  sol = { bound = S, fraction = N, ceiling = N, compute_type = S },
+  check = { nmse = N, max_abs = N, tolerance = N, passed = B, after = S },
+  quantization_error = { bits_per_weight = N, sqnr_db = N, rel_rmse = N, output_rel_rmse = N },
+  memory = { weights_bytes = N, peak_bytes = N }, energy = { joules_per_item = N },
+  disturbance = { noisy = B, frequency_ghz = N, steal_ns = N },
+  trace = { operations = { list = { op = S, kernel = S, launches = N, time_ns = N, share = N, bytes = N, fraction = N,
+    bound = S, compute_type = S } } },
+}
+local RUN = { id = S, started = S, version = S, commit = S, flags = S, argv = "strings", seed = N }
+local MACHINE = { cpu = S, isa = S, kernel = S, os = S, governor = S, hostname = S, memory_bytes = N,
+  warnings = "strings", cores = "numbers", caches = { l1d_bytes = N, l1i_bytes = N, l2_bytes = N, l3_bytes = N, llc_total_bytes = N },
+  devices = { list = { name = S, model = S } }, ceilings = { map = CEILINGS } }
+
+local PLURAL = { numbers = N, strings = S }
+local SCALAR = { number = true, string = true, boolean = true }
+
+-- Raises with the field's name where a value is not what its spec says.
+local function check_value(path, where, v, spec)
+  if v == nil or spec == "any" then return end
+  local kind = type(v)
+  if spec == "scalar" then
+    if SCALAR[kind] then return end
+    fail(path, "%s should be a number, a text, true or false, got a list or an object", where)
+  elseif type(spec) == "string" and not PLURAL[spec] then
+    if kind ~= spec then fail(path, "%s should be a %s, got a %s", where, spec, kind) end
+  else
+    if kind ~= "table" then fail(path, "%s should be an object or a list, got a %s", where, kind) end
+    local each = PLURAL[spec] or spec.list or spec.map
+    for name, value in pairs(each and v or spec) do
+      check_value(path, where .. "." .. tostring(name), each and value or v[name], each or value)
+    end
+  end
+end
+
 local function check(path, result)
   if type(result) ~= "table" or result.schema == nil then
     fail(path, "no result of luabench: its \"schema\" should be \"%s\"", record.SCHEMA)
@@ -39,9 +86,12 @@ local function check(path, result)
     if type(c) ~= "table" or type(c.scenario) ~= "string" or not record.statuses[c.status] then
       fail(path, "case %d has no scenario, or no status that is known", i)
     end
-    c.axes = type(c.axes) == "table" and c.axes or {}
+    check_value(path, "case " .. i, c, CASE)
+    c.axes = c.axes or {}
     c.case = type(c.case) == "string" and c.case or record.case_id(c.axes, suggest.keys(c.axes))
   end
+  check_value(path, "run", result.run, RUN)
+  check_value(path, "machine", result.machine, MACHINE)
   result.run, result.machine = result.run or {}, result.machine or {}
   return result
 end

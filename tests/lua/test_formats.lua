@@ -173,6 +173,20 @@ function T.test_results_are_read_back_from_every_format_that_holds_all()
     lu.assertErrorMsgContains("luabench/9", result_of.load, folder .. "/x.json")
     sys.replace_file(folder .. "/x.json", '{"schema": ')
     lu.assertErrorMsgContains("x.json: ", result_of.load, folder .. "/x.json")
+    for message, edit in pairs {
+      ["case 2.time.median should be a number, got a string"] = function(r) r.cases[2].time.median = "5" end,
+      ["case 1.time should be an object or a list, got a number"] = function(r) r.cases[1].time = 5 end,
+      ["case 1.samples_ns.2 should be a number, got a table"] = function(r) r.cases[1].samples_ns[2] = {} end,
+      ["case 2.processes.1.median_ns should be a number"] = function(r) r.cases[2].processes[1].median_ns = true end,
+      ["case 1.axes.m should be a number, a text"] = function(r) r.cases[1].axes.m = { 1 } end,
+      ["case 3 has no scenario, or no status"] = function(r) r.cases[3].status = "great" end,
+      ["machine should be an object"] = function(r) r.machine = 5 end,
+    } do
+      local r = result()
+      edit(r)
+      outputs.write_file(folder .. "/x.json", r, {})
+      lu.assertErrorMsgContains("x.json: " .. message, result_of.load, folder .. "/x.json")
+    end
     lu.assertErrorMsgContains("no such file", result_of.load, folder .. "/none.json")
     lu.assertErrorMsgContains("directory", result_of.load, folder)
     lu.assertErrorMsgContains("expected .json", result_of.load, folder .. "/../../../dev/null")
