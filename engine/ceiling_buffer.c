@@ -22,6 +22,8 @@ size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes) {
     (void)d;
     if (bytes < 256.0 * MIB) bytes = 256.0 * MIB;
     if (room > 0 && bytes > room) bytes = room;
+    /* what is cached in part gives a ceiling that memory cannot reach */
+    if (bytes < 2 * cache_bytes) bytes = 2 * cache_bytes;
     return ((size_t)bytes + UNIT - 1) / UNIT * UNIT;
 }
 

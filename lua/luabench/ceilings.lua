@@ -150,10 +150,17 @@ local function covers(ceilings, read, types, curve)
   return true
 end
 
+-- The caches' read rates; nil for a device whose caches no kernel here can read.
+local function sweep(device)
+  local ok, curve = pcall(sys.cache_curve, device, M.CURVE_S)
+  if ok then return #curve.bytes > 0 and curve or nil end
+  if sys.interrupted() then error(curve, 0) end
+end
+
 -- Measures for about `seconds`; read: the read bandwidth too; types: set of compute types; curve: the caches too.
 function M.measure(device, seconds, read, types, curve)
   local reading = sys.ceilings(device, seconds, read, types)
-  if curve then reading.curve = sys.cache_curve(device, M.CURVE_S) end
+  if curve then reading.curve = sweep(device) end
   reading.asked = types
   last[key_of(device)] = { when = sys.now_s(), ceilings = reading }
   remember(device, reading)
@@ -202,9 +209,8 @@ function M.prepare(device)
   local best = M.best(device)
   if best.curve then use_curve(device, best) end
   if best.curve then return end
-  local ok, curve = pcall(sys.cache_curve, device, M.CURVE_S)
-  if not ok and sys.interrupted() then error(curve, 0) end
-  if ok then remember(device, { ops_per_s = {}, curve = curve }) end
+  local curve = sweep(device)
+  if curve then remember(device, { ops_per_s = {}, curve = curve }) end
 end
 
 -- The least time of one launch in ns: a recorded plan of empty, independent steps, divided by their number.
