@@ -155,6 +155,7 @@ void bind_open_sampler(lua_State *L);
 void bind_open_contrast(lua_State *L);
 void bind_open_ceilings(lua_State *L);
 void bind_open_trace(lua_State *L);
+void bind_open_selftest(lua_State *L);
 void bind_open_os(lua_State *L);
 void bind_open_process(lua_State *L);
 void bind_open_machine(lua_State *L);

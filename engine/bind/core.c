@@ -112,6 +112,7 @@ int luaopen_luabench_core(lua_State *L) {
     bind_open_contrast(L);
     bind_open_ceilings(L);
     bind_open_trace(L);
+    bind_open_selftest(L);
     bind_open_os(L);
     bind_open_process(L);
     bind_open_machine(L);
