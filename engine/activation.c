@@ -2,10 +2,12 @@
 #include "activation.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "dtype.h"
 
-static const char *const names[LB_ACT_COUNT] = { "f32", "bf16", "q8_32", "q8_256", "q8_row", "i8_token", "i8_token_asym" };
+static const char *const names[LB_ACT_COUNT] = { "f32", "bf16", "q8_32", "q8_256", "q8_row", "i8_token", "i8_token_asym",
+                                                 "f8_row", "f8_128", "f8_tensor" };
 
 const char *lb_act_name(lb_act a) { return (unsigned)a < LB_ACT_COUNT ? names[a] : "unknown"; }
 
@@ -13,8 +15,11 @@ int64_t lb_act_block(lb_act a, int64_t k) {
     switch (a) {
     case LB_ACT_Q8_32: return 32;
     case LB_ACT_Q8_256: return 256;
+    case LB_ACT_F8_128: return 128;
     case LB_ACT_Q8_ROW:
     case LB_ACT_I8_TOKEN:
+    case LB_ACT_F8_ROW:
+    case LB_ACT_F8_TENSOR:
     case LB_ACT_I8_TOKEN_ASYM: return k > 0 ? k : 1; /* never 0: callers divide by it */
     default: return 1;
     }
@@ -83,6 +88,31 @@ void lb_act_quantize_row(lb_act a, const float *x, int64_t k, int8_t *q, float *
     }
 }
 
+/* The nearest e4m3 number, the even one half-way; NaN is 0. */
+static float e4m3_of(float v) {
+    float a = fabsf(v);
+    if (!(a == a)) return 0.0f;
+    if (a > 448.0f) a = 448.0f;
+    if (a < 0x1p-6f) return copysignf(rintf(a * 512.0f) / 512.0f, v);
+    uint32_t u = lb_f32_bits(a);
+    return copysignf(lb_f32_from_bits((u + 0x7ffff + (u >> 20 & 1)) & 0xfff00000u), v);
+}
+
+static void f8_values(const float *x, int64_t n, float amax, double *out) {
+    float d = amax / 448.0f;
+    for (int64_t i = 0; i < n; i++) out[i] = (double)d * (double)(d > 0.0f ? e4m3_of(x[i] / d) : 0.0f);
+}
+
+static bool is_f8(lb_act a) { return a == LB_ACT_F8_ROW || a == LB_ACT_F8_128 || a == LB_ACT_F8_TENSOR; }
+
+void lb_act_values(lb_act a, const float *x, int64_t rows, int64_t k, double *out) {
+    if (a == LB_ACT_F8_TENSOR) {
+        f8_values(x, rows * k, block_amax(x, rows * k), out);
+        return;
+    }
+    for (int64_t r = 0; r < rows; r++) lb_act_values_row(a, x + r * k, k, out + r * k);
+}
+
 void lb_act_values_row(lb_act a, const float *x, int64_t k, double *out) {
     if (a == LB_ACT_F32 || a == LB_ACT_BF16) {
         for (int64_t i = 0; i < k; i++)
@@ -97,6 +127,10 @@ void lb_act_values_row(lb_act a, const float *x, int64_t k, double *out) {
     int64_t block = lb_act_block(a, k);
     for (int64_t b = 0; b * block < k; b++) {
         int64_t at = b * block, n = k - at < block ? k - at : block;
+        if (is_f8(a)) {
+            f8_values(x + at, n, block_amax(x + at, n), out + at);
+            continue;
+        }
         scale s = scale_of(a, block_amax(x + at, n));
         for (int64_t i = 0; i < n; i++) out[at + i] = (double)s.d * (double)code_of(x[at + i] * s.id, s.least);
     }

@@ -1,8 +1,8 @@
 /* activation.h: how a kernel turns f32 activations into what its inner loop multiplies.
  *
  * The definition here is the reference: a kernel's own (vectorised) form must give the same bits, because the
- * oracle multiplies exactly these values. All formats work row by row, so a row's result never depends on the
- * batch it is in. */
+ * oracle multiplies exactly these values. All formats but LB_ACT_F8_TENSOR work row by row, so a row's result never
+ * depends on the batch it is in. */
 #pragma once
 #include <stdint.h>
 
@@ -18,6 +18,10 @@ typedef enum lb_act {
     LB_ACT_I8_TOKEN_ASYM, /* the same, asymmetric: lo = min(x, 0); hi = max(x, 0); d = max((hi - lo) / 255, 2^-126);
                          zero = clamp(-128 - rint(lo / d), -128, 127); q = clamp(rint(x * (1 / d)) + zero, -128, 127);
                          value = d * (q - zero) */
+    LB_ACT_F8_ROW,    /* e4m3, one scale a row, as torchao's dynamic float8: d = amax / 448; q = e4m3(x / d), nearest even;
+                         value = d * q. NaN becomes 0; so does all where d is 0 */
+    LB_ACT_F8_128,    /* the same with blocks of 128 */
+    LB_ACT_F8_TENSOR, /* the same with one scale for all rows: the only format whose rows depend on one another */
     LB_ACT_COUNT
 } lb_act;
 
@@ -34,3 +38,5 @@ lb_act_asym lb_act_asym_of(float lo, float hi);
 void lb_act_quantize_row(lb_act a, const float *x, int64_t k, int8_t *q, float *d);
 /* The values as the kernel sees them, in f64 (exact: d * q is formed in f64 from the f32 d). */
 void lb_act_values_row(lb_act a, const float *x, int64_t k, double *out);
+/* Of `rows` rows, one after another: what LB_ACT_F8_TENSOR needs; for the others the same row by row. */
+void lb_act_values(lb_act a, const float *x, int64_t rows, int64_t k, double *out);

@@ -296,7 +296,8 @@ lb_status lb_oracle_activations(const lb_tensor *x, lb_act act, double **out) {
     *out = malloc(n ? (size_t)n * sizeof **out : 1);
     if (*out) {
         act_job j = { lb_tensor_f32(from), k, act, *out };
-        for_rows(from, rows, 16, act_rows, &j);
+        if (act == LB_ACT_F8_TENSOR) lb_act_values(act, j.x, rows, k, *out);
+        else for_rows(from, rows, 16, act_rows, &j);
     }
     if (plain) lb_tensor_release(plain);
     return *out ? LB_OK : lb_fail(LB_ENOMEM, "oracle: no memory for %lld activations", (long long)n);

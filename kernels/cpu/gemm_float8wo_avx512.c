@@ -3,7 +3,7 @@
 
 static const float_table table = FLOAT_TABLE_8(FLOAT_E4M3);
 #define TABLE(q) &table
-#define FORMAT (float_format){ .bits = 8, .span = 128, .row = true, .head_bytes = float_row_head, .scale = float_row_scale }
+#define FORMAT (float_format){ .bits = 8, .span = 128, .head_bytes = float_row_head, .scale = float_row_scale }
 
 /* e4m3 [N][K], then at a multiple of 64 bytes the f32 scales [N]. */
 static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,

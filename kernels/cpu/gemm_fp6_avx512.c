@@ -3,7 +3,7 @@
 
 static const float_table table = FLOAT_TABLE_6(FLOAT_E3M2);
 #define TABLE(q) &table
-#define FORMAT (float_format){ .bits = 6, .span = 128, .row = true, .head_bytes = float_row_head, .scale = float_row_scale }
+#define FORMAT (float_format){ .bits = 6, .span = 128, .head_bytes = float_row_head, .scale = float_row_scale }
 
 /* e3m2 [N][K], four in three bytes, then at a multiple of 64 bytes the f32 scales [N]. */
 static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,

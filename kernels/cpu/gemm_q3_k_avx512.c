@@ -122,6 +122,7 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 #define SUBS 16
 #define PAIRS 0
 #define CENTRED 0
+#define JOINT 0
 #define FOLDED 1
 #define PAIRED 1
 #define SHAPE shape

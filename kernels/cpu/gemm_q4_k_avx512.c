@@ -54,6 +54,7 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 #define SUBS 8
 #define PAIRS 4
 #define CENTRED 0
+#define JOINT 0
 #define FOLDED 0
 #define PAIRED 0
 #define SHAPE shape

@@ -53,6 +53,7 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 #define SUBS 16
 #define PAIRS 0
 #define CENTRED 1
+#define JOINT 0
 #define FOLDED 0
 #define PAIRED 0
 #define SHAPE shape

@@ -5,6 +5,7 @@
  *   SUBS                sub-blocks of 256 with a scale each: 8 or 16
  *   PAIRS               pairs of minima: SUBS / 2, or 0 for formats without
  *   CENTRED             1 = the codes' offset is taken out by starting sub-block s from neg32[s] of the activations
+ *   JOINT               1 = minima are in units of the scales: taken off the integer sums (below 2^31), no dmin
  *   FOLDED              1 = the scale times the code fits a byte: many columns use codes that include the scale
  *   PAIRED              1 = few columns take sub-blocks of 16 in pairs, their sums as two int16
  *   SHAPE               its lb_rows16_shape
@@ -44,8 +45,9 @@ LB_INLINE void ahead(const uint8_t *block, int i, int steps) {
 
 /* acc + da * (d * sum - dmin * minsum), each step rounded once. */
 LB_INLINE __m512 add_block(__m512 acc, __m512i sum, __m512i minsum, __m512 d, __m512 dmin, float da) {
+    if (JOINT) sum = _mm512_sub_epi32(sum, minsum);
     __m512 t = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), d);
-    if (PAIRS) t = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(minsum), dmin, t);
+    if (PAIRS && !JOINT) t = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(minsum), dmin, t);
     return _mm512_fmadd_ps(t, _mm512_set1_ps(da), acc);
 }
 

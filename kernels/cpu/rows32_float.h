@@ -11,6 +11,7 @@
  * f32, in the order of K. No step depends on the number of columns, so a row's result has the same bits in every batch. */
 #pragma once
 #include "act_bf16_avx512.h"
+#include "act_f8_avx512.h"
 #include "rows32.h"
 
 enum { FLOAT_ROWS = 32, FLOAT_CHUNK = 256, FLOAT_GEMV_COLS = 4 };
@@ -45,11 +46,13 @@ typedef struct float_table {
 #define FLOAT_TABLE_6(of) { .whole = { FLOAT_64(FLOAT_WHOLE, of, 0) } }
 #define FLOAT_TABLE_4(of) { .whole = { FLOAT_16(FLOAT_WHOLE, of, 0), FLOAT_16(FLOAT_WHOLE, of, 0) } }
 
+enum { FLOAT_ACT_PLAIN, FLOAT_ACT_ROW /* behind the row */, FLOAT_ACT_128 /* behind each span, which is 128 */ };
+
 /* A format; the fields that are constants wherever it stands are known to the inlined functions below. */
 typedef struct float_format {
     int bits;                /* 8, 6 or 4 */
     int span;                /* k that share a scale: 16, 32, 64, 128 */
-    bool row;                /* the span is only for summing: the scale is the row's */
+    int act;                 /* FLOAT_ACT_*: scales that activations have of their own */
     size_t (*head_bytes)(const lb_quantizer *q, int64_t k); /* of a panel's scales, a multiple of 64 */
     /* Scales of span `i` for rows 0..15 (half 0) or 16..31. */
     __m512 (*scale)(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int half);
@@ -110,8 +113,16 @@ LB_INLINE __m512 float_dot2(__m512 acc, __m512i w, const uint16_t *a) {
     return acc;
 }
 
-LB_INLINE const uint16_t *float_act(const void *act, size_t stride, int64_t k, int c) {
-    return (const uint16_t *)(const void *)((const char *)act + (size_t)c * stride) + k;
+/* Element k of column c. */
+LB_INLINE const uint16_t *float_act(const float_format f, const void *act, size_t stride, int64_t k, int c) {
+    size_t at = f.act == FLOAT_ACT_128 ? (size_t)(k / 128) * LB_ACT_F8_BLOCK_BYTES + (size_t)(k % 128) * 2 : (size_t)k * 2;
+    return (const uint16_t *)(const void *)((const char *)act + (size_t)c * stride + at);
+}
+
+/* The scale of the span at k (128) or of the row (k the padded K). */
+LB_INLINE __m512 float_act_scale(const float_format f, const void *act, size_t stride, int64_t k, int c) {
+    const uint16_t *at = f.act == FLOAT_ACT_128 ? float_act(f, act, stride, k, c) + 128 : float_act(f, act, stride, k, c);
+    return _mm512_set1_ps(*(const float *)(const void *)at);
 }
 
 /* ---- few columns: every weight byte is read once, codes stay in registers ---- */
@@ -127,7 +138,7 @@ LB_INLINE void float_few_pairs(const float_format f, const float_regs *t, const 
             float_decode(f, t, p, w, true);
             LB_UNROLL for (int j = 0; j < each; j++)
                 LB_UNROLL for (int c = 0; c < cols; c++)
-                    sum[half][c] = float_dot2(sum[half][c], w[j], float_act(act, stride, k, c) + 2 * (i + j));
+                    sum[half][c] = float_dot2(sum[half][c], w[j], float_act(f, act, stride, k, c) + 2 * (i + j));
         }
     }
 }
@@ -160,16 +171,31 @@ LB_INLINE void float_few(const float_format f, const float_table *table, const l
         float_few_span(f, &t, codes, act, stride, at, some, sum, cols);
         LB_UNROLL for (int half = 0; half < 2; half++) {
             __m512 scale = f.scale(q, panel, k, i, half);
-            LB_UNROLL for (int c = 0; c < cols; c++) total[half][c] = _mm512_fmadd_ps(sum[half][c], scale, total[half][c]);
+            LB_UNROLL for (int c = 0; c < cols; c++) {
+                __m512 both = scale;
+                if (f.act == FLOAT_ACT_128) both = _mm512_mul_ps(scale, float_act_scale(f, act, stride, at, c));
+                total[half][c] = _mm512_fmadd_ps(sum[half][c], both, total[half][c]);
+            }
         }
     }
     LB_UNROLL for (int half = 0; half < 2; half++)
-        LB_UNROLL for (int c = 0; c < cols; c++) _mm512_storeu_ps(out + c * out_stride + 16 * half, total[half][c]);
+        LB_UNROLL for (int c = 0; c < cols; c++) {
+            __m512 t = total[half][c];
+            if (f.act == FLOAT_ACT_ROW) t = _mm512_mul_ps(t, float_act_scale(f, act, stride, padded, c));
+            _mm512_storeu_ps(out + c * out_stride + 16 * half, t);
+        }
 }
 
 /* ---- many columns: 32 x 256 are expanded to bf16 in L1 once and meet all of them ---- */
 
-/* acc[col][32] += for each span its sums times its two vectors of scales; a span is `steps` times 8 k. */
+/* acc[col][32] += for each span its sums times its two vectors of scales (and the activations'); a span is `steps` times
+ * 8 k. A file that defines FLOAT_SPAN_SCALES has activations with FLOAT_ACT_128. */
+#ifdef FLOAT_SPAN_SCALES
+#define FLOAT_CLOSE(n)                                                                                               \
+    T32_##n(T32_ADD_TIMES, 0) "add $64, %[a]\n\tadd $64, %[b]\n\tadd $64, %[c]\n\tadd $64, %[d]\n\t"
+#else
+#define FLOAT_CLOSE(n) T32_##n(T32_ADD, )
+#endif
 #define FLOAT_TILE(n)                                                                                                \
     static __attribute__((noinline)) void float_tile_##n(const void *w, const uint16_t *a, size_t s, int64_t spans,  \
                                                          int64_t steps, const float *scales, float *acc) {           \
@@ -177,7 +203,7 @@ LB_INLINE void float_few(const float_format f, const float_table *table, const l
         int64_t i;                                                                                                   \
         __asm__ volatile("2:\n\t" T32_##n(T32_ZERO, ) "mov %[steps], %[i]\n\t.p2align 5\n"                           \
                          "1:\n\t" T32_FOUR_STEPS(n, "vdpbf16ps") "dec %[i]\n\tjnz 1b\n\t"                            \
-                         "vmovaps (%[scales]), %%zmm30\n\tvmovaps 64(%[scales]), %%zmm31\n\t" T32_##n(T32_ADD, )     \
+                         "vmovaps (%[scales]), %%zmm30\n\tvmovaps 64(%[scales]), %%zmm31\n\t" FLOAT_CLOSE(n)         \
                          "add $128, %[scales]\n\tdec %[spans]\n\tjnz 2b\n\t"                                         \
                          : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [i] "=&r"(i),            \
                            [spans] "+r"(spans), [scales] "+r"(scales)                                                \
@@ -212,10 +238,10 @@ LB_INLINE void float_expand(const float_format f, const float_regs *t, const lb_
 }
 
 /* The chunk's products with `cols` columns; the last span may be short. */
-static inline void float_meet(int span, const float_expanded *e, const void *act, size_t stride, int64_t at, int64_t some,
-                              int cols, float *acc) {
-    int64_t whole = some / span, rest = some % span;
-    const uint16_t *a = float_act(act, stride, at, 0);
+LB_INLINE void float_meet(const float_format f, const float_expanded *e, const void *act, size_t stride, int64_t at,
+                          int64_t some, int cols, float *acc) {
+    int64_t span = f.span, whole = some / span, rest = some % span;
+    const uint16_t *a = float_act(f, act, stride, at, 0);
     const float *scales = (const float *)(const void *)e->scale;
     if (whole) float_tiles[cols](e->w, a, stride, whole, span / 8, scales, acc);
     if (rest) float_tiles[cols](e->w[whole * span / 2], a + whole * span, stride, 1, rest / 8, scales + 32 * whole, acc);
@@ -239,10 +265,15 @@ LB_INLINE void float_many(const float_format f, const float_table *table, const 
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
-            float_meet(f.span, &e, (const char *)act + (size_t)c0 * stride, stride, at, some, c1 - c0, acc + FLOAT_ROWS * c0);
+            float_meet(f, &e, (const char *)act + (size_t)c0 * stride, stride, at, some, c1 - c0, acc + FLOAT_ROWS * c0);
         }
     }
-    for (int c = 0; c < cols; c++) memcpy(out + c * out_stride, acc + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
+    for (int c = 0; c < cols; c++)
+        LB_UNROLL for (int half = 0; half < 2; half++) {
+            __m512 t = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * half);
+            if (f.act == FLOAT_ACT_ROW) t = _mm512_mul_ps(t, float_act_scale(f, act, stride, padded, c));
+            _mm512_storeu_ps(out + c * out_stride + 16 * half, t);
+        }
 }
 
 LB_INLINE void float_run(const float_format f, const float_table *table, const lb_quantizer *q, const void *panel,
@@ -357,21 +388,25 @@ static inline void float_unpack_nibbles(const void *native, int64_t k, int64_t r
 }
 
 /* The functions of a file from FORMAT, TABLE (of q, a pointer), unpack() and put_scales(). */
-#define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
+#define LB_FLOAT_FUNCTIONS                                                                                           \
     static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
                     float *out, int64_t out_stride) {                                                                \
-        float_run(FORMAT, TABLE(q), q, panel, act, stride, k, cols, out, out_stride);                                  \
+        float_run(FORMAT, TABLE(q), q, panel, act, stride, k, cols, out, out_stride);                                \
     }                                                                                                                \
     static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }          \
     static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
                        void *dst) {                                                                                  \
         float_repack(FORMAT, unpack, put_scales, q, native, n, k, row0, row1, dst);                                  \
     }                                                                                                                \
+    LB_ROWS32_SIZE
+#define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
+    LB_FLOAT_FUNCTIONS                                                                                               \
     LB_ROWS32_PANEL(prepare, bytes, kind)
 
 /* The descriptor, but for name, format, about and activations. */
-#define LB_FLOAT_KERNEL                                                                                              \
-    LB_ROWS32_KERNEL, .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VBMI, .acc = LB_ACC_F32,             \
-    .compute = LB_COMPUTE_BF16, .tolerance = 1e-10,                                                                  \
+#define LB_FLOAT_ARITHMETIC                                                                                          \
+    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VBMI, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16,   \
+    .tolerance = 1e-10,                                                                                              \
     .tolerance_why = "codes are exact in bf16 and products of bf16 in f32; vdpbf16ps rounds each sum of two products " \
                      "and flushes subnormals: NMSE of about 1e-13, more where sums cancel"
+#define LB_FLOAT_KERNEL LB_ROWS32_KERNEL, LB_FLOAT_ARITHMETIC

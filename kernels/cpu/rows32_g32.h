@@ -247,6 +247,7 @@ static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes
         (void)q;                                                                                                     \
         h32_repack(FORMAT, unpack, BLOCK_BYTES, native, n, k, row0, row1, dst);                                      \
     }                                                                                                                \
+    LB_ROWS32_SIZE                                                                                                   \
     LB_ROWS32_PANEL(lb_act_q8_32_prepare, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_32)
 
 /* The descriptor, but for name, format and about. */

@@ -37,14 +37,18 @@ enum { TILE32_COLS = 12 };
     "vfmadd213ps " #at "(%[acc]), %%zmm30, %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"              \
     "vfmadd213ps 64+" #at "(%[acc]), %%zmm31, %%zmm" #high "\n\tvmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
 
-/* Integer sums to floats, times the scales in zmm30 and zmm31 times the float `d` bytes on in each column, onto acc. */
-#define T32_ADD_SCALED(low, high, temp, other, address, at, d)                                                       \
-    "vcvtdq2ps %%zmm" #low ", %%zmm" #low "\n\tvcvtdq2ps %%zmm" #high ", %%zmm" #high "\n\t"                         \
+/* Sums from integers to floats. */
+#define T32_TO_FLOAT(low, high, temp, other, address, at, ...)                                                       \
+    "vcvtdq2ps %%zmm" #low ", %%zmm" #low "\n\tvcvtdq2ps %%zmm" #high ", %%zmm" #high "\n\t"
+/* acc = sums times the scales in zmm30 and zmm31 times the float `d` bytes on in each column, + acc. */
+#define T32_ADD_TIMES(low, high, temp, other, address, at, d)                                                        \
     "vmulps " #d address "%{1to16%}, %%zmm30, %%zmm" #temp "\n\t"                                                   \
     "vmulps " #d address "%{1to16%}, %%zmm31, %%zmm" #other "\n\t"                                                  \
     "vfmadd213ps " #at "(%[acc]), %%zmm" #temp ", %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"      \
     "vfmadd213ps 64+" #at "(%[acc]), %%zmm" #other ", %%zmm" #high "\n\t"                                           \
     "vmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
+#define T32_ADD_SCALED(low, high, temp, other, address, at, d)                                                       \
+    T32_TO_FLOAT(low, high, temp, other, address, at, d) T32_ADD_TIMES(low, high, temp, other, address, at, d)
 /* The same with minima behind the scales (at 128 and 192) that meet the float `sum` bytes on:
  * acc += (sums * scale + minimum * sum) * d. */
 #define T32_ADD_SCALED_MIN(low, high, temp, other, address, at, d, sum)                                              \

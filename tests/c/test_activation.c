@@ -95,6 +95,54 @@ static void test_i8_token_asym_follows_the_definition(void **state) {
     }
 }
 
+/* All numbers of e4m3 from 0 up, in the order of their codes. */
+static double e4m3_number(int code) {
+    int e = code >> 3, m = code & 7;
+    return e ? ldexp(8 + m, e - 10) : ldexp(m, -9);
+}
+
+static void assert_f8(const float *x, int64_t n, float d, const double *v) {
+    for (int64_t i = 0; i < n; i++) {
+        double a = fabs((double)(x[i] / d)), best = 1e9;
+        int code = 0;
+        for (int c = 0; c < 127; c++) {
+            double away = fabs(a - e4m3_number(c));
+            if (away < best || (away == best && c % 2 == 0)) best = away, code = c;
+        }
+        assert_true(fabs(v[i]) == (double)d * e4m3_number(code) && (v[i] == 0 || (v[i] < 0) == (x[i] < 0)));
+    }
+}
+
+static void test_f8_follows_the_definition(void **state) {
+    (void)state;
+    float x[3 * K], amax = 0.0f;
+    double v[3 * K];
+    lb_rng_normal_f32(9, 0, 3 * K, 0.0f, 3.0f, x);
+    for (int i = 0; i < 256; i++) x[i] *= 1e-3f; /* subnormal numbers beside large ones */
+    for (int i = 0; i < 40; i++) x[256 + i] = (float)(i - 20) * 0.25f;
+    for (int r = 0; r < 3; r++) {
+        float row = 0.0f;
+        for (int i = 0; i < K; i++) row = fmaxf(row, fabsf(x[r * K + i]));
+        lb_act_values_row(LB_ACT_F8_ROW, x + r * K, K, v);
+        assert_f8(x + r * K, K, row / 448.0f, v);
+        amax = fmaxf(amax, row);
+    }
+    lb_act_values(LB_ACT_F8_TENSOR, x, 3, K, v);
+    assert_f8(x, 3 * K, amax / 448.0f, v);
+    lb_act_values(LB_ACT_F8_128, x, 1, K, v);
+    for (int b = 0; b * 128 < K; b++) {
+        int n = K - 128 * b < 128 ? K - 128 * b : 128;
+        float top = 0.0f;
+        for (int i = 0; i < n; i++) top = fmaxf(top, fabsf(x[128 * b + i]));
+        assert_f8(x + 128 * b, n, top / 448.0f, v + 128 * b);
+    }
+    float odd[4] = { NAN, 1.0f, 0.0f, -1.0f }, none[2] = { 0.0f, -0.0f };
+    lb_act_values_row(LB_ACT_F8_ROW, odd, 4, v);
+    assert_true(v[0] == 0 && v[1] == (double)(1.0f / 448.0f) * 448.0 && v[2] == 0 && v[3] == -v[1]);
+    lb_act_values_row(LB_ACT_F8_ROW, none, 2, v);
+    assert_true(v[0] == 0 && v[1] == 0);
+}
+
 static void test_extremes_are_kept(void **state) {
     (void)state;
     float x[32] = { 0 }, d[1];
@@ -154,6 +202,7 @@ int main(void) {
         cmocka_unit_test(test_q8_follows_the_definition),
         cmocka_unit_test(test_i8_token_follows_the_definition),
         cmocka_unit_test(test_i8_token_asym_follows_the_definition),
+        cmocka_unit_test(test_f8_follows_the_definition),
         cmocka_unit_test(test_extremes_are_kept),
         cmocka_unit_test(test_odd_input_gives_defined_codes),
         cmocka_unit_test(test_plain_formats),

@@ -46,15 +46,16 @@ static lb_tensor *floats(int64_t n, int64_t k) {
     return t;
 }
 
-/* K-quants also from random bytes: every scale, minimum and code occurs, not only those that a quantizer makes. */
+/* Formats of blocks also from random bytes: every scale, minimum and code occurs, not only those that a quantizer makes. */
 static void scramble(lb_tensor *t) {
     static const struct { const char *name; int bytes, d, dmin; } blocks[] = {
         { "q2_k", 84, 80, 82 }, { "q3_k", 110, 108, -1 }, { "q4_k", 144, 0, 2 }, { "q5_k", 176, 0, 2 },
-        { "q6_k", 210, 208, -1 }
+        { "q6_k", 210, 208, -1 }, { "iq4_xs", 136, 0, -1 }, { "iq4_nl", 18, 0, -1 }, { "q4_1", 20, 0, 2 },
+        { "q5_0", 22, 0, -1 }, { "q5_1", 24, 0, 2 }
     };
     uint8_t *p = lb_tensor_data(t);
     size_t bytes = lb_tensor_size_bytes(t);
-    for (int f = 0; f < 5; f++) {
+    for (size_t f = 0; f < sizeof blocks / sizeof *blocks; f++) {
         if (strcmp(blocks[f].name, t->quantizer->name)) continue;
         for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)next_u32();
         for (uint8_t *b = p; b < p + bytes; b += blocks[f].bytes) {
@@ -133,15 +134,21 @@ static void launch(const lb_kernel *k, const lb_args *a, int parts) {
 
 typedef struct gemm_case { const lb_kernel *kernel; const char *format; lb_tensor *w; int64_t n, k; } gemm_case;
 
+/* want[m][n] for the first `rows` rows of x. */
+static void expect_gemm(const gemm_case *c, const lb_tensor *x, const double *w, int rows, double *want) {
+    double *xs = malloc(((size_t)rows * (size_t)c->k + 1) * sizeof *xs);
+    lb_act_values(c->kernel->act, lb_tensor_f32(x), rows, c->k, xs);
+    for (int m = 0; m < rows; m++)
+        for (int64_t n = 0; n < c->n; n++) want[m * c->n + n] = dot(w + n * c->k, xs + m * c->k, c->k);
+    free(xs);
+}
+
 /* All M up to M_MAX by one reference; results must not depend on M or on the parts. */
 static void check_gemm(const gemm_case *c, lb_tensor *packed) {
     static const int rows[] = { M_MAX, 33, 17, 16, 13, 8, 5, 3, 2, 1, 0 };
     lb_tensor *x = floats(M_MAX, c->k);
-    double *w = values_of(c->w), *xs = malloc((size_t)c->k * sizeof *xs), *want = malloc(M_MAX * (size_t)c->n * 8);
-    for (int m = 0; m < M_MAX; m++) {
-        lb_act_values_row(c->kernel->act, lb_tensor_f32(x) + m * c->k, c->k, xs);
-        for (int64_t n = 0; n < c->n; n++) want[m * c->n + n] = dot(w + n * c->k, xs, c->k);
-    }
+    double *w = values_of(c->w), *want = malloc(M_MAX * (size_t)c->n * 8);
+    expect_gemm(c, x, w, M_MAX, want);
     double mean = 0; /* a single output may cancel to nothing: then all rows' are the measure */
     for (int64_t j = 0; j < M_MAX * c->n; j++) mean += want[j] * want[j] / (double)(M_MAX * c->n);
     float *first = poisoned(M_MAX * c->n);
@@ -159,6 +166,7 @@ static void check_gemm(const gemm_case *c, lb_tensor *packed) {
                 continue;
             }
             launch(c->kernel, &a, parts);
+            if (c->kernel->act == LB_ACT_F8_TENSOR) expect_gemm(c, x, w, rows[i], want); /* depends on all rows */
             double error = 0, size = 0;
             for (int64_t j = 0; j < count; j++) {
                 error += (out[j] - want[j]) * (out[j] - want[j]);
@@ -176,7 +184,7 @@ static void check_gemm(const gemm_case *c, lb_tensor *packed) {
                          rows[i], (int)c->n, (int)c->k, parts, M_MAX);
             if (out != first) free(out);
         }
-    free(first), free(want), free(xs), free(w);
+    free(first), free(want), free(w);
     lb_tensor_release(x);
 }
 

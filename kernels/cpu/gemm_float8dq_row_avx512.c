@@ -1,0 +1,32 @@
+/* gemm_float8dq_row_avx512.c: gemm over float8dq-row weights in panels of 32 rows: e4m3 times e4m3, scales of row and token.
+ * No x86 processor multiplies e4m3: both sides are bf16 here, which holds them exactly. */
+#include "rows32_float.h"
+
+static const float_table table = FLOAT_TABLE_8(FLOAT_E4M3);
+#define TABLE(q) &table
+#define FORMAT                                                                                                       \
+    (float_format){ .bits = 8, .span = 128, .act = FLOAT_ACT_ROW, .head_bytes = float_row_head, .scale = float_row_scale }
+
+/* e4m3 [N][K], then at a multiple of 64 bytes the f32 scales [N]. */
+static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
+                   uint8_t codes[32]) {
+    (void)q, (void)n;
+    float_unpack_8bit(native, k, row, at, codes);
+}
+
+static void put_scales(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
+                       uint8_t *panel) {
+    (void)q;
+    memcpy(panel + 4 * r, (const char *)native + float_plane_at((size_t)(n * k)) + 4 * row, 4);
+}
+
+LB_FLOAT_PANEL(lb_act_f8_row_prepare, lb_act_f8_row_bytes, LB_ACT_KIND_F8_ROW)
+
+const lb_kernel lb_kernel_gemm_float8dq_row_avx512 = {
+    .name = "gemm.float8dq-row.avx512",
+    .about = "panels of 32 rows; e4m3 to bf16 by tables of bytes, vdpbf16ps with e4m3 activations held in bf16, sums of 128 "
+             "times the row's scale, the token's last",
+    .format = "float8dq-row",
+    .act = LB_ACT_F8_ROW,
+    LB_FLOAT_KERNEL,
+};
