@@ -51,7 +51,7 @@ typedef struct lb_panel {
     void (*run)(const lb_quantizer *q, const void *panel, const void *act, size_t act_stride, int64_t k, int cols,
                 float *out, int64_t out_stride);
     size_t (*panel_bytes)(const lb_quantizer *q, int64_t k);
-    /* Turns one f32 row into what run() reads (codes, scales, sums); act_bytes(k) bytes, 64-byte aligned. */
+    /* Turns one f32 row into what run() reads (codes, scales, sums); act_bytes(k) bytes, 32-byte aligned. */
     void (*act_prepare)(const lb_quantizer *q, const float *x, int64_t k, void *act);
     size_t (*act_bytes)(const lb_quantizer *q, int64_t k);
     /* Kernels whose act_prepare writes the same bytes share this name, so that one preparation serves both

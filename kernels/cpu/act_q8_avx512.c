@@ -45,9 +45,9 @@ void lb_act_q8_256_prepare(const struct lb_quantizer *q, const float *x, int64_t
             sums = _mm512_mask_mov_epi32(sums, (__mmask16)0xf, _mm512_maskz_compress_epi32((__mmask16)0x1111, s));
             sums = _mm512_shuffle_i32x4(sums, sums, _MM_SHUFFLE(0, 3, 2, 1)); /* the four go round to 12..15 */
         }
-        _mm512_store_si512(b->neg32, _mm512_mullo_epi32(sums, _mm512_set1_epi32(-32)));
+        _mm512_storeu_si512(b->neg32, _mm512_mullo_epi32(sums, _mm512_set1_epi32(-32)));
         __m256i s16 = _mm512_cvtepi32_epi16(sums);
-        _mm256_store_si256((__m256i *)b->sum16, s16);
+        _mm256_storeu_si256((__m256i *)b->sum16, s16);
         __m256i s32 = _mm256_madd_epi16(s16, _mm256_set1_epi16(1));
         _mm_store_si128((__m128i *)b->sum32, _mm256_cvtepi32_epi16(s32));
         b->neg127 = -127 * _mm512_reduce_add_epi32(sums);

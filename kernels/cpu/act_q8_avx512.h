@@ -24,6 +24,6 @@ _Static_assert(sizeof(lb_act_q8_256) == 384, "six cache lines for 256 activation
 
 #define LB_ACT_KIND_Q8_256 "q8_256/sums"
 
-/* lb_panel.act_bytes and .act_prepare: K / 256 blocks (K is a multiple of 256); `act` is 64-byte aligned. */
+/* lb_panel.act_bytes and .act_prepare: K / 256 blocks (K is a multiple of 256); `act` is 16-byte aligned. */
 size_t lb_act_q8_256_bytes(const struct lb_quantizer *q, int64_t k);
 void lb_act_q8_256_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
