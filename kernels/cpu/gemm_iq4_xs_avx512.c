@@ -1,4 +1,4 @@
-/* gemm_iq4_xs_avx512.c: gemm over iq4_xs weights in rows16 panels: w = d * (sc - 32) * T[q], 4-bit q, sub-blocks of 32.
+/* gemm_iq4_xs_avx512.c: gemm over iq4_xs weights in panels of two times 16 rows: w = d * (sc - 32) * T[q], 4-bit q.
  *
  * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (2176 bytes; with its d 32 more than
  * native, whose scales have 6 bits): 32 vectors of codes, vector 4s + j holding groups 8s + j (low nibble) and 8s + 4 + j (high) of sub-block s; 2
@@ -71,7 +71,7 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 const lb_kernel lb_kernel_gemm_iq4_xs_avx512 = {
     .name = "gemm.iq4_xs.avx512",
     .format = "iq4_xs",
-    .about = "rows16 panels; levels by vpshufb, vpdpbusd per sub-block of 32, its scale applied in int32, their offset of "
+    .about = "panels of 32 rows; levels by vpshufb, vpdpbusd per sub-block of 32, its scale applied in int32, their offset of "
              "128 taken off by vpdpwssd with sums of activations, f32 once per 256",
     ROWS16_KERNEL,
 };
