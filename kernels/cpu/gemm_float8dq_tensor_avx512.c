@@ -40,6 +40,7 @@ static void prepare(const lb_quantizer *q, const float *x, int64_t k, void *act)
 }
 
 LB_FLOAT_FUNCTIONS
+LB_ROWS32_SIZE
 static const lb_layout layout = { .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = 32 };
 static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run, .panel_bytes = panel_bytes,
                                     .act_prepare = prepare, .act_bytes = lb_act_f8_row_bytes,

@@ -4,12 +4,13 @@
 #include "rows16.h"
 #include "tile32.h"
 
-/* size_bytes(); then layout, panel and driver from the file's run(), panel_bytes() and repack(). */
 #define LB_ROWS32_SIZE                                                                                               \
     static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {                                          \
         return (size_t)((n + 31) / 32) * panel_bytes(q, k);                                                          \
     }
+/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(). */
 #define LB_ROWS32_PANEL(prepare, bytes, kind)                                                                        \
+    LB_ROWS32_SIZE                                                                                                   \
     static const lb_layout layout = {                                                                                \
         .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                             \
     };                                                                                                               \

@@ -114,14 +114,17 @@ LB_INLINE __m512 float_dot2(__m512 acc, __m512i w, const uint16_t *a) {
 }
 
 /* Element k of column c. */
-LB_INLINE const uint16_t *float_act(const float_format f, const void *act, size_t stride, int64_t k, int c) {
-    size_t at = f.act == FLOAT_ACT_128 ? (size_t)(k / 128) * LB_ACT_F8_BLOCK_BYTES + (size_t)(k % 128) * 2 : (size_t)k * 2;
-    return (const uint16_t *)(const void *)((const char *)act + (size_t)c * stride + at);
+LB_INLINE const uint16_t *float_act(const void *act, size_t stride, int64_t k, int c) {
+    return (const uint16_t *)(const void *)((const char *)act + (size_t)c * stride) + k;
+}
+/* The same in rows that the format's activations have. */
+LB_INLINE const uint16_t *float_act_in(const float_format f, const void *act, size_t stride, int64_t k, int c) {
+    return float_act(act, stride, f.act == FLOAT_ACT_128 ? k / 128 * (LB_ACT_F8_BLOCK_BYTES / 2) + k % 128 : k, c);
 }
 
 /* The scale of the span at k (128) or of the row (k the padded K). */
 LB_INLINE __m512 float_act_scale(const float_format f, const void *act, size_t stride, int64_t k, int c) {
-    const uint16_t *at = f.act == FLOAT_ACT_128 ? float_act(f, act, stride, k, c) + 128 : float_act(f, act, stride, k, c);
+    const uint16_t *at = float_act_in(f, act, stride, k, c) + (f.act == FLOAT_ACT_128 ? 128 : 0);
     return _mm512_set1_ps(*(const float *)(const void *)at);
 }
 
@@ -138,7 +141,7 @@ LB_INLINE void float_few_pairs(const float_format f, const float_regs *t, const 
             float_decode(f, t, p, w, true);
             LB_UNROLL for (int j = 0; j < each; j++)
                 LB_UNROLL for (int c = 0; c < cols; c++)
-                    sum[half][c] = float_dot2(sum[half][c], w[j], float_act(f, act, stride, k, c) + 2 * (i + j));
+                    sum[half][c] = float_dot2(sum[half][c], w[j], float_act_in(f, act, stride, k, c) + 2 * (i + j));
         }
     }
 }
@@ -191,30 +194,29 @@ LB_INLINE void float_few(const float_format f, const float_table *table, const l
 /* acc[col][32] += for each span its sums times its two vectors of scales (and the activations'); a span is `steps` times
  * 8 k. A file that defines FLOAT_SPAN_SCALES has activations with FLOAT_ACT_128. */
 #ifdef FLOAT_SPAN_SCALES
-#define FLOAT_CLOSE(n)                                                                                               \
-    T32_##n(T32_ADD_TIMES, 0) "add $64, %[a]\n\tadd $64, %[b]\n\tadd $64, %[c]\n\tadd $64, %[d]\n\t"
+#define FLOAT_CLOSE(n) T32_##n(T32_ADD_TIMES, 0) T32_ON(64)
 #else
 #define FLOAT_CLOSE(n) T32_##n(T32_ADD, )
 #endif
 #define FLOAT_TILE(n)                                                                                                \
     static __attribute__((noinline)) void float_tile_##n(const void *w, const uint16_t *a, size_t s, int64_t spans,  \
                                                          int64_t steps, const float *scales, float *acc) {           \
-        const char *b = (const char *)a + 3 * s, *c = (const char *)a + 6 * s, *d = (const char *)a + 9 * s;         \
+        const char *b = (const char *)a + 3 * s;                                                                     \
         int64_t i;                                                                                                   \
-        __asm__ volatile("2:\n\t" T32_##n(T32_ZERO, ) "mov %[steps], %[i]\n\t.p2align 5\n"                           \
+        __asm__ volatile(T32_##n(T32_OPEN, )                                                                         \
+                         "2:\n\t" T32_##n(T32_ZERO, ) "mov %[steps], %[i]\n\t.p2align 5\n"                           \
                          "1:\n\t" T32_FOUR_STEPS(n, "vdpbf16ps") "dec %[i]\n\tjnz 1b\n\t"                            \
-                         "vmovaps (%[scales]), %%zmm30\n\tvmovaps 64(%[scales]), %%zmm31\n\t" FLOAT_CLOSE(n)         \
-                         "add $128, %[scales]\n\tdec %[spans]\n\tjnz 2b\n\t"                                         \
-                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [i] "=&r"(i),            \
-                           [spans] "+r"(spans), [scales] "+r"(scales)                                                \
+                         T32_SCALES FLOAT_CLOSE(n) "add $128, %[scales]\n\tdec %[spans]\n\tjnz 2b\n\t"              \
+                         T32_##n(T32_KEEP, )                                                                         \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [i] "=&r"(i), [spans] "+r"(spans),                 \
+                           [scales] "+r"(scales)                                                                     \
                          : [s] "r"(s), [steps] "r"(steps), [acc] "r"(acc)                                            \
                          : T32_CLOBBERS);                                                                            \
     }
 T32_EACH(FLOAT_TILE)
 typedef void (*float_tile_fn)(const void *, const uint16_t *, size_t, int64_t, int64_t, const float *, float *);
 static const float_tile_fn float_tiles[] = { NULL, float_tile_1, float_tile_2, float_tile_3, float_tile_4, float_tile_5,
-                                             float_tile_6, float_tile_7, float_tile_8, float_tile_9, float_tile_10,
-                                             float_tile_11, float_tile_12 };
+                                             float_tile_6 };
 
 /* What the tiles read: pairs of pair vectors (rows 0..15, rows 16..31), scales of spans the same. */
 typedef struct float_expanded {
@@ -237,14 +239,17 @@ LB_INLINE void float_expand(const float_format f, const float_regs *t, const lb_
         LB_UNROLL for (int half = 0; half < 2; half++) e->scale[i][half] = f.scale(q, panel, k, at / f.span + i, half);
 }
 
-/* The chunk's products with `cols` columns; the last span may be short. */
-LB_INLINE void float_meet(const float_format f, const float_expanded *e, const void *act, size_t stride, int64_t at,
-                          int64_t some, int cols, float *acc) {
-    int64_t span = f.span, whole = some / span, rest = some % span;
-    const uint16_t *a = float_act(f, act, stride, at, 0);
+/* A chunk's products with `cols` columns, the first of which has its activations at `a`; the last span may be short. */
+static inline void float_meet_at(int span, const float_expanded *e, const uint16_t *a, size_t stride, int64_t some, int cols,
+                                 float *acc) {
+    int64_t whole = some / span, rest = some % span;
     const float *scales = (const float *)(const void *)e->scale;
     if (whole) float_tiles[cols](e->w, a, stride, whole, span / 8, scales, acc);
     if (rest) float_tiles[cols](e->w[whole * span / 2], a + whole * span, stride, 1, rest / 8, scales + 32 * whole, acc);
+}
+static inline void float_meet(int span, const float_expanded *e, const void *act, size_t stride, int64_t at, int64_t some,
+                              int cols, float *acc) {
+    float_meet_at(span, e, float_act(act, stride, at, 0), stride, some, cols, acc);
 }
 
 /* Columns in tiles of equal size, so that none is left with a thin one. What is expanded next is prefetched between the
@@ -265,7 +270,7 @@ LB_INLINE void float_many(const float_format f, const float_table *table, const 
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
-            float_meet(f, &e, (const char *)act + (size_t)c0 * stride, stride, at, some, c1 - c0, acc + FLOAT_ROWS * c0);
+            float_meet_at(f.span, &e, float_act_in(f, act, stride, at, c0), stride, some, c1 - c0, acc + FLOAT_ROWS * c0);
         }
     }
     for (int c = 0; c < cols; c++)
@@ -397,8 +402,7 @@ static inline void float_unpack_nibbles(const void *native, int64_t k, int64_t r
     static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
                        void *dst) {                                                                                  \
         float_repack(FORMAT, unpack, put_scales, q, native, n, k, row0, row1, dst);                                  \
-    }                                                                                                                \
-    LB_ROWS32_SIZE
+    }
 #define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
     LB_FLOAT_FUNCTIONS                                                                                               \
     LB_ROWS32_PANEL(prepare, bytes, kind)

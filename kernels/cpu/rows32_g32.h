@@ -116,37 +116,32 @@ LB_INLINE void h32_few(const h32 f, const uint8_t *panel, const void *act, size_
 /* ---- many columns: 32 x 256 are expanded to bytes in L1 once and meet all of them ---- */
 
 /* acc[col][32] += the products of `groups` groups; a stands at a column's first of them. */
-#define H32_TILE(n)                                                                                                  \
-    static __attribute__((noinline)) void h32_tile_##n(const void *w, const void *a, size_t s, int64_t groups,       \
-                                                       const float *scales, float *acc) {                            \
-        const char *b = (const char *)a + 3 * s, *c = (const char *)a + 6 * s, *d = (const char *)a + 9 * s;         \
-        __asm__ volatile(".p2align 6\n1:\n\t" T32_##n(H32_OPEN, 36)                                                  \
-                         T32_FOUR_STEPS(n, "vpdpbusd") T32_FOUR_STEPS(n, "vpdpbusd")                                 \
-                         "vmovaps (%[scales]), %%zmm30\n\tvmovaps 64(%[scales]), %%zmm31\n\t" H32_CLOSE(n)           \
-                         "add $16, %[a]\n\tadd $16, %[b]\n\tadd $16, %[c]\n\tadd $16, %[d]\n\t"                      \
-                         "add $" H32_SCALES ", %[scales]\n\tdec %[groups]\n\tjnz 1b\n\t"                             \
-                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [groups] "+r"(groups),   \
-                           [scales] "+r"(scales)                                                                     \
-                         : [s] "r"(s), [acc] "r"(acc)                                                                \
-                         : T32_CLOBBERS);                                                                            \
-    }
 #ifdef H32_MIN
-#define H32_OPEN T32_ZERO
-#define H32_CLOSE(n) T32_##n(T32_ADD_SCALED_MIN, 0, 8)
-#define H32_SCALES "256"
+#define H32_OPEN(n) T32_##n(T32_ZERO, )
+#define H32_CLOSE(n) T32_##n(T32_ADD_MIN, 0, 8) "add $256, %[scales]\n\t"
 enum { H32_SCALE_VECTORS = 4 };
 #else
-#define H32_OPEN T32_START
-#define H32_CLOSE(n) T32_##n(T32_ADD_SCALED, 0)
-#define H32_SCALES "128"
+#define H32_OPEN(n) T32_##n(T32_START, 36)
+#define H32_CLOSE(n) T32_##n(T32_ADD_TIMES, 0) "add $128, %[scales]\n\t"
 enum { H32_SCALE_VECTORS = 2 };
 #endif
 _Static_assert(offsetof(lb_act_q8_32, d) == 32 && offsetof(lb_act_q8_32, start) == 36 &&
                offsetof(lb_act_q8_32, sum) == 40 && sizeof(lb_act_q8_32) == 48, "as H32_TILE has it");
+#define H32_TILE(n)                                                                                                  \
+    static __attribute__((noinline)) void h32_tile_##n(const void *w, const void *a, size_t s, int64_t groups,       \
+                                                       const float *scales, float *acc) {                            \
+        const char *b = (const char *)a + 3 * s;                                                                     \
+        __asm__ volatile(T32_##n(T32_OPEN, ) ".p2align 6\n1:\n\t" H32_OPEN(n)                                        \
+                         T32_FOUR_STEPS(n, "vpdpbusd") T32_FOUR_STEPS(n, "vpdpbusd")                                 \
+                         T32_##n(T32_TO_FLOAT, ) T32_SCALES H32_CLOSE(n) T32_ON(16)                                  \
+                         "dec %[groups]\n\tjnz 1b\n\t" T32_##n(T32_KEEP, )                                          \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [groups] "+r"(groups), [scales] "+r"(scales)       \
+                         : [s] "r"(s), [acc] "r"(acc)                                                                \
+                         : T32_CLOBBERS);                                                                            \
+    }
 T32_EACH(H32_TILE)
 typedef void (*h32_tile_fn)(const void *, const void *, size_t, int64_t, const float *, float *);
-static const h32_tile_fn h32_tiles[] = { NULL, h32_tile_1, h32_tile_2, h32_tile_3, h32_tile_4, h32_tile_5, h32_tile_6,
-                                         h32_tile_7, h32_tile_8, h32_tile_9, h32_tile_10, h32_tile_11, h32_tile_12 };
+static const h32_tile_fn h32_tiles[] = { NULL, h32_tile_1, h32_tile_2, h32_tile_3, h32_tile_4, h32_tile_5, h32_tile_6 };
 
 /* What the tiles read: pairs of vectors of bytes (rows 0..15, rows 16..31); d and minima the same. */
 typedef struct h32_expanded {
@@ -247,7 +242,6 @@ static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes
         (void)q;                                                                                                     \
         h32_repack(FORMAT, unpack, BLOCK_BYTES, native, n, k, row0, row1, dst);                                      \
     }                                                                                                                \
-    LB_ROWS32_SIZE                                                                                                   \
     LB_ROWS32_PANEL(lb_act_q8_32_prepare, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_32)
 
 /* The descriptor, but for name, format and about. */
