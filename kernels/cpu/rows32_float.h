@@ -194,29 +194,30 @@ LB_INLINE void float_few(const float_format f, const float_table *table, const l
 /* acc[col][32] += for each span its sums times its two vectors of scales (and the activations'); a span is `steps` times
  * 8 k. A file that defines FLOAT_SPAN_SCALES has activations with FLOAT_ACT_128. */
 #ifdef FLOAT_SPAN_SCALES
-#define FLOAT_CLOSE(n) T32_##n(T32_ADD_TIMES, 0) T32_ON(64)
+#define FLOAT_CLOSE(n)                                                                                               \
+    T32_##n(T32_ADD_TIMES, 0) "add $64, %[a]\n\tadd $64, %[b]\n\tadd $64, %[c]\n\tadd $64, %[d]\n\t"
 #else
 #define FLOAT_CLOSE(n) T32_##n(T32_ADD, )
 #endif
 #define FLOAT_TILE(n)                                                                                                \
     static __attribute__((noinline)) void float_tile_##n(const void *w, const uint16_t *a, size_t s, int64_t spans,  \
                                                          int64_t steps, const float *scales, float *acc) {           \
-        const char *b = (const char *)a + 3 * s;                                                                     \
+        const char *b = (const char *)a + 3 * s, *c = (const char *)a + 6 * s, *d = (const char *)a + 9 * s;         \
         int64_t i;                                                                                                   \
-        __asm__ volatile(T32_##n(T32_OPEN, )                                                                         \
-                         "2:\n\t" T32_##n(T32_ZERO, ) "mov %[steps], %[i]\n\t.p2align 5\n"                           \
+        __asm__ volatile("2:\n\t" T32_##n(T32_ZERO, ) "mov %[steps], %[i]\n\t.p2align 5\n"                           \
                          "1:\n\t" T32_FOUR_STEPS(n, "vdpbf16ps") "dec %[i]\n\tjnz 1b\n\t"                            \
-                         T32_SCALES FLOAT_CLOSE(n) "add $128, %[scales]\n\tdec %[spans]\n\tjnz 2b\n\t"              \
-                         T32_##n(T32_KEEP, )                                                                         \
-                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [i] "=&r"(i), [spans] "+r"(spans),                 \
-                           [scales] "+r"(scales)                                                                     \
+                         "vmovaps (%[scales]), %%zmm30\n\tvmovaps 64(%[scales]), %%zmm31\n\t" FLOAT_CLOSE(n)         \
+                         "add $128, %[scales]\n\tdec %[spans]\n\tjnz 2b\n\t"                                         \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [i] "=&r"(i),            \
+                           [spans] "+r"(spans), [scales] "+r"(scales)                                                \
                          : [s] "r"(s), [steps] "r"(steps), [acc] "r"(acc)                                            \
                          : T32_CLOBBERS);                                                                            \
     }
 T32_EACH(FLOAT_TILE)
 typedef void (*float_tile_fn)(const void *, const uint16_t *, size_t, int64_t, int64_t, const float *, float *);
 static const float_tile_fn float_tiles[] = { NULL, float_tile_1, float_tile_2, float_tile_3, float_tile_4, float_tile_5,
-                                             float_tile_6 };
+                                             float_tile_6, float_tile_7, float_tile_8, float_tile_9, float_tile_10,
+                                             float_tile_11, float_tile_12 };
 
 /* What the tiles read: pairs of pair vectors (rows 0..15, rows 16..31), scales of spans the same. */
 typedef struct float_expanded {

@@ -12,6 +12,7 @@
 #pragma once
 #include "act_q8_32_avx512.h"
 #include "rows32.h"
+#include "tile32x6.h"
 
 /* A format; always a constant, so that the inlined functions below know it. */
 typedef struct h32 {
@@ -117,12 +118,12 @@ LB_INLINE void h32_few(const h32 f, const uint8_t *panel, const void *act, size_
 
 /* acc[col][32] += the products of `groups` groups; a stands at a column's first of them. */
 #ifdef H32_MIN
-#define H32_OPEN(n) T32_##n(T32_ZERO, )
-#define H32_CLOSE(n) T32_##n(T32_ADD_MIN, 0, 8) "add $256, %[scales]\n\t"
+#define H32_OPEN(n) T6_##n(T6_ZERO, )
+#define H32_CLOSE(n) T6_##n(T6_ADD_MIN, 0, 8) "add $256, %[scales]\n\t"
 enum { H32_SCALE_VECTORS = 4 };
 #else
-#define H32_OPEN(n) T32_##n(T32_START, 36)
-#define H32_CLOSE(n) T32_##n(T32_ADD_TIMES, 0) "add $128, %[scales]\n\t"
+#define H32_OPEN(n) T6_##n(T6_START, 36)
+#define H32_CLOSE(n) T6_##n(T6_ADD_TIMES, 0) "add $128, %[scales]\n\t"
 enum { H32_SCALE_VECTORS = 2 };
 #endif
 _Static_assert(offsetof(lb_act_q8_32, d) == 32 && offsetof(lb_act_q8_32, start) == 36 &&
@@ -131,15 +132,15 @@ _Static_assert(offsetof(lb_act_q8_32, d) == 32 && offsetof(lb_act_q8_32, start) 
     static __attribute__((noinline)) void h32_tile_##n(const void *w, const void *a, size_t s, int64_t groups,       \
                                                        const float *scales, float *acc) {                            \
         const char *b = (const char *)a + 3 * s;                                                                     \
-        __asm__ volatile(T32_##n(T32_OPEN, ) ".p2align 6\n1:\n\t" H32_OPEN(n)                                        \
-                         T32_FOUR_STEPS(n, "vpdpbusd") T32_FOUR_STEPS(n, "vpdpbusd")                                 \
-                         T32_##n(T32_TO_FLOAT, ) T32_SCALES H32_CLOSE(n) T32_ON(16)                                  \
-                         "dec %[groups]\n\tjnz 1b\n\t" T32_##n(T32_KEEP, )                                          \
+        __asm__ volatile(T6_##n(T6_OPEN, ) ".p2align 6\n1:\n\t" H32_OPEN(n)                                        \
+                         T6_FOUR_STEPS(n, "vpdpbusd") T6_FOUR_STEPS(n, "vpdpbusd")                                 \
+                         T6_##n(T6_TO_FLOAT, ) T6_SCALES H32_CLOSE(n) T6_ON(16)                                  \
+                         "dec %[groups]\n\tjnz 1b\n\t" T6_##n(T6_KEEP, )                                          \
                          : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [groups] "+r"(groups), [scales] "+r"(scales)       \
                          : [s] "r"(s), [acc] "r"(acc)                                                                \
-                         : T32_CLOBBERS);                                                                            \
+                         : T6_CLOBBERS);                                                                            \
     }
-T32_EACH(H32_TILE)
+T6_EACH(H32_TILE)
 typedef void (*h32_tile_fn)(const void *, const void *, size_t, int64_t, const float *, float *);
 static const h32_tile_fn h32_tiles[] = { NULL, h32_tile_1, h32_tile_2, h32_tile_3, h32_tile_4, h32_tile_5, h32_tile_6 };
 
@@ -168,7 +169,7 @@ LB_INLINE void h32_many(const h32 f, const uint8_t *panel, const void *act, size
     float acc[32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
     h32_expanded e;
     memset(acc, 0, (size_t)cols * 32 * sizeof *acc);
-    int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
+    int count = (cols + TILE6_COLS - 1) / TILE6_COLS;
     for (int64_t g = 0; g < k / 32; g += H32_SUPER) {
         int groups = (int)(k / 32 - g < H32_SUPER ? k / 32 - g : H32_SUPER);
         h32_expand(f, panel, g, groups, &e);

@@ -1,75 +1,57 @@
-/* tile32.h: pieces of inner loops over 32 rows by up to 6 columns, in assembly: one broadcast of an activation dword serves
- * two products, so that loads are fewer than products, and totals stay in registers beside the sums of the scale in hand;
- * gcc 12 spills such loops' addresses and sums.
+/* tile32.h: pieces of inner loops over 32 rows by up to 12 columns, in assembly: one broadcast of an activation dword
+ * serves two products, so that loads are fewer than products; gcc 12 spills such loops' addresses and sums.
  *
- * In a tile of n columns the sums of column c are zmm c (rows 0..15) and zmm 6 + c (rows 16..31), its totals zmm 12 + c and
- * 18 + c; zmm 24..29 are for broadcasts, 30 and 31 for weights or scales. Columns 0 and 3 have pointers (a, b), the two
- * after them are reached by the stride s as an index. acc is [column][32] floats.
- * X(low, high, total low, total high, temp, other temp, address, acc offset, ...) is a string. */
+ * In a tile of n columns the sums of column c are zmm c (rows 0..15) and zmm 12 + c (rows 16..31); zmm 24..29 are for
+ * broadcasts, 30 and 31 for weights. Every third column has a pointer (a, b, c, d), the two after it are reached by the
+ * stride s as an index. acc is [column][32] floats. X(low, high, temp, other temp, address, acc offset, ...) is a string. */
 #pragma once
 #include <stdint.h>
 
-enum { TILE32_COLS = 6 };
+enum { TILE32_COLS = 12 };
 
-#define T32_1(X, ...) X(0, 6, 12, 18, 24, 27, "(%[a])", 0, __VA_ARGS__)
-#define T32_2(X, ...) T32_1(X, __VA_ARGS__) X(1, 7, 13, 19, 25, 28, "(%[a],%[s])", 128, __VA_ARGS__)
-#define T32_3(X, ...) T32_2(X, __VA_ARGS__) X(2, 8, 14, 20, 26, 29, "(%[a],%[s],2)", 256, __VA_ARGS__)
-#define T32_4(X, ...) T32_3(X, __VA_ARGS__) X(3, 9, 15, 21, 27, 24, "(%[b])", 384, __VA_ARGS__)
-#define T32_5(X, ...) T32_4(X, __VA_ARGS__) X(4, 10, 16, 22, 28, 25, "(%[b],%[s])", 512, __VA_ARGS__)
-#define T32_6(X, ...) T32_5(X, __VA_ARGS__) X(5, 11, 17, 23, 29, 26, "(%[b],%[s],2)", 640, __VA_ARGS__)
-#define T32_EACH(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#define T32_1(X, ...) X(0, 12, 24, 27, "(%[a])", 0, __VA_ARGS__)
+#define T32_2(X, ...) T32_1(X, __VA_ARGS__) X(1, 13, 25, 28, "(%[a],%[s])", 128, __VA_ARGS__)
+#define T32_3(X, ...) T32_2(X, __VA_ARGS__) X(2, 14, 26, 29, "(%[a],%[s],2)", 256, __VA_ARGS__)
+#define T32_4(X, ...) T32_3(X, __VA_ARGS__) X(3, 15, 27, 24, "(%[b])", 384, __VA_ARGS__)
+#define T32_5(X, ...) T32_4(X, __VA_ARGS__) X(4, 16, 28, 25, "(%[b],%[s])", 512, __VA_ARGS__)
+#define T32_6(X, ...) T32_5(X, __VA_ARGS__) X(5, 17, 29, 26, "(%[b],%[s],2)", 640, __VA_ARGS__)
+#define T32_7(X, ...) T32_6(X, __VA_ARGS__) X(6, 18, 24, 27, "(%[c])", 768, __VA_ARGS__)
+#define T32_8(X, ...) T32_7(X, __VA_ARGS__) X(7, 19, 25, 28, "(%[c],%[s])", 896, __VA_ARGS__)
+#define T32_9(X, ...) T32_8(X, __VA_ARGS__) X(8, 20, 26, 29, "(%[c],%[s],2)", 1024, __VA_ARGS__)
+#define T32_10(X, ...) T32_9(X, __VA_ARGS__) X(9, 21, 27, 24, "(%[d])", 1152, __VA_ARGS__)
+#define T32_11(X, ...) T32_10(X, __VA_ARGS__) X(10, 22, 28, 25, "(%[d],%[s])", 1280, __VA_ARGS__)
+#define T32_12(X, ...) T32_11(X, __VA_ARGS__) X(11, 23, 29, 26, "(%[d],%[s],2)", 1408, __VA_ARGS__)
 
-/* Totals from acc, and back. */
-#define T32_OPEN(low, high, tlow, thigh, temp, other, address, at, ...)                                              \
-    "vmovaps " #at "(%[acc]), %%zmm" #tlow "\n\tvmovaps 64+" #at "(%[acc]), %%zmm" #thigh "\n\t"
-#define T32_KEEP(low, high, tlow, thigh, temp, other, address, at, ...)                                              \
-    "vmovaps %%zmm" #tlow ", " #at "(%[acc])\n\tvmovaps %%zmm" #thigh ", 64+" #at "(%[acc])\n\t"
 /* Sums to zero. */
-#define T32_ZERO(low, high, tlow, thigh, temp, other, address, at, ...)                                              \
+#define T32_ZERO(low, high, temp, other, address, at, ...)                                                           \
     "vpxord %%zmm" #low ", %%zmm" #low ", %%zmm" #low "\n\tvpxord %%zmm" #high ", %%zmm" #high ", %%zmm" #high "\n\t"
-/* Sums to the dword `from` bytes on in each column. */
-#define T32_START(low, high, tlow, thigh, temp, other, address, at, from)                                            \
-    "vpbroadcastd " #from address ", %%zmm" #low "\n\tvmovdqa64 %%zmm" #low ", %%zmm" #high "\n\t"
 /* Both sums += the weights times the dword `off` bytes on in each column. */
-#define T32_DOT(low, high, tlow, thigh, temp, other, address, at, op, off)                                           \
+#define T32_DOT(low, high, temp, other, address, at, op, off)                                                        \
     "vpbroadcastd " #off address ", %%zmm" #temp "\n\t"                                                              \
     op " %%zmm" #temp ", %%zmm30, %%zmm" #low "\n\t" op " %%zmm" #temp ", %%zmm31, %%zmm" #high "\n\t"
-/* Sums from integers to floats. */
-#define T32_TO_FLOAT(low, high, tlow, thigh, temp, other, address, at, ...)                                          \
-    "vcvtdq2ps %%zmm" #low ", %%zmm" #low "\n\tvcvtdq2ps %%zmm" #high ", %%zmm" #high "\n\t"
-/* Totals += sums times the scales in zmm30 and zmm31. */
-#define T32_ADD(low, high, tlow, thigh, temp, other, address, at, ...)                                               \
-    "vfmadd231ps %%zmm" #low ", %%zmm30, %%zmm" #tlow "\n\tvfmadd231ps %%zmm" #high ", %%zmm31, %%zmm" #thigh "\n\t"
-/* The same, the scales times the float `d` bytes on in each column first. */
-#define T32_ADD_TIMES(low, high, tlow, thigh, temp, other, address, at, d)                                           \
+/* acc = sums * zmm30, zmm31 + acc. */
+#define T32_ADD(low, high, temp, other, address, at, ...)                                                            \
+    "vfmadd213ps " #at "(%[acc]), %%zmm30, %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"              \
+    "vfmadd213ps 64+" #at "(%[acc]), %%zmm31, %%zmm" #high "\n\tvmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
+
+/* acc = sums times the scales in zmm30 and zmm31 times the float `d` bytes on in each column, + acc. */
+#define T32_ADD_TIMES(low, high, temp, other, address, at, d)                                                        \
     "vmulps " #d address "%{1to16%}, %%zmm30, %%zmm" #temp "\n\t"                                                   \
     "vmulps " #d address "%{1to16%}, %%zmm31, %%zmm" #other "\n\t"                                                  \
-    "vfmadd231ps %%zmm" #low ", %%zmm" #temp ", %%zmm" #tlow "\n\t"                                                  \
-    "vfmadd231ps %%zmm" #high ", %%zmm" #other ", %%zmm" #thigh "\n\t"
-/* Totals += (sums * scale + minimum * the float `sum` bytes on) * the float `d` bytes on; the minima stand behind the
- * scales, at 128 and 192. */
-#define T32_ADD_MIN(low, high, tlow, thigh, temp, other, address, at, d, sum)                                        \
-    "vbroadcastss " #sum address ", %%zmm" #temp "\n\t"                                                             \
-    "vmulps 128(%[scales]), %%zmm" #temp ", %%zmm" #other "\n\t"                                                    \
-    "vmulps 192(%[scales]), %%zmm" #temp ", %%zmm" #temp "\n\t"                                                     \
-    "vfmadd213ps %%zmm" #other ", %%zmm30, %%zmm" #low "\n\t"                                                       \
-    "vfmadd213ps %%zmm" #temp ", %%zmm31, %%zmm" #high "\n\t"                                                       \
-    "vbroadcastss " #d address ", %%zmm" #temp "\n\t"                                                               \
-    "vfmadd231ps %%zmm" #low ", %%zmm" #temp ", %%zmm" #tlow "\n\t"                                                  \
-    "vfmadd231ps %%zmm" #high ", %%zmm" #temp ", %%zmm" #thigh "\n\t"
-
+    "vfmadd213ps " #at "(%[acc]), %%zmm" #temp ", %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"      \
+    "vfmadd213ps 64+" #at "(%[acc]), %%zmm" #other ", %%zmm" #high "\n\t"                                           \
+    "vmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
 /* Two vectors of weights, and their products with the dword at `off`. */
 #define T32_STEP(n, op, w_at, off)                                                                                   \
     "vmovdqa64 " #w_at "(%[w]), %%zmm30\n\tvmovdqa64 64+" #w_at "(%[w]), %%zmm31\n\t" T32_##n(T32_DOT, op, off)
-/* Every pointer to activations on. */
-#define T32_ON(bytes) "add $" #bytes ", %[a]\n\tadd $" #bytes ", %[b]\n\t"
 /* Four of them, 16 bytes of each column, and on. */
 #define T32_FOUR_STEPS(n, op)                                                                                        \
     T32_STEP(n, op, 0, 0) T32_STEP(n, op, 128, 4) T32_STEP(n, op, 256, 8) T32_STEP(n, op, 384, 12)                   \
-    "add $512, %[w]\n\t" T32_ON(16)
-#define T32_SCALES "vmovaps (%[scales]), %%zmm30\n\tvmovaps 64(%[scales]), %%zmm31\n\t"
+    "add $512, %[w]\n\tadd $16, %[a]\n\tadd $16, %[b]\n\tadd $16, %[c]\n\tadd $16, %[d]\n\t"
 
 #define T32_CLOBBERS                                                                                                 \
     "memory", "cc", "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", "zmm7", "zmm8", "zmm9", "zmm10", "zmm11", \
         "zmm12", "zmm13", "zmm14", "zmm15", "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23",  \
         "zmm24", "zmm25", "zmm26", "zmm27", "zmm28", "zmm29", "zmm30", "zmm31"
+
+#define T32_EACH(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
