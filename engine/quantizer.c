@@ -62,7 +62,7 @@ lb_status lb_quantizer_find(const char *name, const lb_quantizer **out) {
         char why[64] = "";
         if (family->parse(name, &q, why)) {
             if (!q.name[0] || q.k_multiple < 1 || !q.size_bytes || !q.quantize || !q.dequantize || !q.row_span ||
-                !q.survey != !q.settle)
+                !q.survey != !q.settle || !q.learn != !q.quantize_learned)
                 return lb_fail(LB_EINTERNAL, "quantizer family '%s' gave an incomplete instance for '%s'",
                                family->name, name);
             q.family = family;

@@ -29,6 +29,12 @@ struct lb_quantizer {
      * that belong to that row), and then settle(), called once, has made of it what the rows share. */
     void (*survey)(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst);
     void (*settle)(const lb_quantizer *q, int64_t n, int64_t k, void *dst);
+    /* Optional, both or neither: formats that can take sample activations into account. learn() makes of x [m][K] (f32,
+     * dense) what quantize_learned(), in the place of quantize(), reads for any rows of any matrix of that K; malloc'd,
+     * freed by the caller; NULL = no memory, or x tells nothing. quantize_learned() is false where memory fails. */
+    void *(*learn)(const lb_quantizer *q, const float *x, int64_t m, int64_t k);
+    bool (*quantize_learned)(const lb_quantizer *q, const void *learned, const float *src, int64_t n, int64_t k,
+                             int64_t row0, int64_t row1, void *dst);
     /* Expands rows [row0, row1) to f32; dst row stride K, dst[0] is row row0. */
     void (*dequantize)(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
                        float *dst);

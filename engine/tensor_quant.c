@@ -35,10 +35,15 @@ typedef struct row_job {
     atomic_llong next, rows_done;
     atomic_int failed, interrupted, refused;
     bool survey; /* quantize_part calls survey() */
+    const void *learned; /* from sample activations; else NULL */
 } row_job;
 
-typedef void (*rows_fn)(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
-                        void *dst);
+static void quantize_rows(row_job *j, const float *src, int64_t row0, int64_t row1, void *dst) {
+    const lb_quantizer *q = j->q;
+    if (j->survey) q->survey(q, src, j->n, j->k, row0, row1, dst);
+    else if (!j->learned) q->quantize(q, src, j->n, j->k, row0, row1, dst);
+    else if (!q->quantize_learned(q, j->learned, src, j->n, j->k, row0, row1, dst)) atomic_store(&j->failed, 1);
+}
 
 static bool next_rows(row_job *j, int64_t *matrix, int64_t *row0, int64_t *row1) {
     if (lb_interrupted) {
@@ -58,7 +63,6 @@ static void quantize_part(void *ctx, int part, int parts) {
     (void)parts;
     int64_t matrix, row0, row1;
     uint64_t told = now_ns();
-    rows_fn rows = j->survey ? j->q->survey : j->q->quantize;
     bool direct = j->from->dtype == LB_F32 && lb_tensor_is_dense(j->from);
     float *scratch = direct ? NULL : malloc(sizeof *scratch * (size_t)(j->chunk * j->k));
     if (!direct && !scratch) {
@@ -69,12 +73,12 @@ static void quantize_part(void *ctx, int part, int parts) {
         char *dst = (char *)lb_tensor_data(j->to) + (size_t)matrix * j->matrix_bytes;
         int64_t first = (matrix * j->n + row0) * j->k;
         if (direct) {
-            rows(j->q, lb_tensor_f32(j->from) + matrix * j->n * j->k, j->n, j->k, row0, row1, dst);
+            quantize_rows(j, lb_tensor_f32(j->from) + matrix * j->n * j->k, row0, row1, dst);
         } else {
             lb_tensor_read_f32(j->from, first, (row1 - row0) * j->k, scratch);
             /* it finds row r at src + r * k; only [row0, row1) is read */
             const float *src = (const float *)((uintptr_t)scratch - sizeof(float) * (size_t)(row0 * j->k));
-            rows(j->q, src, j->n, j->k, row0, row1, dst);
+            quantize_rows(j, src, row0, row1, dst);
         }
         if (j->survey) continue;
         int64_t done = atomic_fetch_add(&j->rows_done, row1 - row0) + row1 - row0;
@@ -131,9 +135,31 @@ static lb_status survey_rows(row_job *j) {
     return s;
 }
 
+/* What `q` learns from samples [M, K] for matrices of K columns. */
+static lb_status learn_from(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples, void **learned) {
+    char text[240];
+    int64_t k = t->rank > 0 ? t->dims[t->rank - 1] : 0;
+    lb_tensor_describe(samples, text, sizeof text);
+    if (!q->learn)
+        return lb_fail(LB_EINVAL, "calibration: %s has no use for sample activations; gptq has", q->name);
+    if (samples->dtype != LB_F32 || samples->rank != 2 || !lb_tensor_is_dense(samples) || samples->dims[1] != k ||
+        samples->dims[0] < 1)
+        return lb_fail(LB_EINVAL, "calibration: expected dense f32[M, %lld], got %s", (long long)k, text);
+    *learned = q->learn(q, lb_tensor_f32(samples), samples->dims[0], k);
+    if (*learned) return LB_OK;
+    return lb_fail(LB_ENOMEM, "calibration: no memory for %lld x %lld, or %s is not finite", (long long)k, (long long)k,
+                   text);
+}
+
 lb_status lb_tensor_quantize(const lb_tensor *t, const lb_quantizer *q, lb_progress_fn progress, void *ctx,
                              lb_tensor **out) {
+    return lb_tensor_quantize_calibrated(t, q, NULL, progress, ctx, out);
+}
+
+lb_status lb_tensor_quantize_calibrated(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
+                                        lb_progress_fn progress, void *ctx, lb_tensor **out) {
     char text[240];
+    void *learned = NULL;
     lb_tensor *r = NULL;
     *out = NULL;
     lb_tensor_describe(t, text, sizeof text);
@@ -145,12 +171,15 @@ lb_status lb_tensor_quantize(const lb_tensor *t, const lb_quantizer *q, lb_progr
         return lb_fail(LB_EINVAL, "quantize: expected a float type, got %s; convert it to f32 first", text);
     lb_status s = lb_tensor_new(t->buffer->device, LB_QUANT, q, t->rank, t->dims, &r);
     if (s) return lb_fail_in(s, "quantize %s", text);
-    row_job j = { .from = t, .to = r, .q = q, .progress = progress, .ctx = ctx };
+    if (samples && (s = learn_from(t, q, samples, &learned))) goto fail;
+    row_job j = { .from = t, .to = r, .q = q, .progress = progress, .ctx = ctx, .learned = learned };
     if ((s = survey_rows(&j)) || (s = run_rows(&j, quantize_part))) goto fail;
     if (progress && j.matrices * j.n > 0) progress(ctx, j.matrices * j.n, j.matrices * j.n);
+    free(learned);
     *out = r;
     return LB_OK;
 fail:
+    free(learned);
     lb_tensor_release(r);
     return lb_fail_in(s, "quantize %s to %s", text, q->name);
 }

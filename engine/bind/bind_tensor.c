@@ -170,17 +170,20 @@ static void on_progress(void *ctx, int64_t done, int64_t total) {
     p->failed = lua_pcall(p->L, 2, 0, 0) != 0;   /* the error stays on the stack */
 }
 
-/* t:quantize(recipe[, { progress = function(done, total) }]) */
+/* t:quantize(recipe[, { progress = function(done, total), calibration = x }]) */
 static int quantize(lua_State *L) {
-    static const char *const keys[] = { "progress", NULL };
-    lb_tensor *t = bind_check_tensor(L, 1);
+    static const char *const keys[] = { "progress", "calibration", NULL };
+    lb_tensor *t = bind_check_tensor(L, 1), *samples = NULL;
     const lb_quantizer *q = NULL;
     if (bind_is(L, 2, &bind_quantizer)) q = bind_check(L, 2, &bind_quantizer);
     else BIND_TRY(L, lb_quantizer_find(bind_string(L, 2, "recipe"), &q));
     bind_check_keys(L, 3, "t:quantize", keys);
     progress p = { L, false };
     bool report = false;
+    lua_settop(L, 3);
     if (lua_istable(L, 3)) {
+        lua_getfield(L, 3, "calibration"); /* stays on the stack while it is used */
+        if (!lua_isnil(L, -1)) samples = bind_check_tensor(L, -1);
         lua_getfield(L, 3, "progress");
         report = !lua_isnil(L, -1);
         if (report && !lua_isfunction(L, -1)) luaL_error(L, "progress: a function expected, got %s", bind_type_name(L, -1));
@@ -188,7 +191,7 @@ static int quantize(lua_State *L) {
     }
     void **box = bind_box(L, &bind_tensor);
     int at = lua_gettop(L);
-    BIND_TRY(L, lb_tensor_quantize(t, q, report ? on_progress : NULL, &p, (lb_tensor **)box));
+    BIND_TRY(L, lb_tensor_quantize_calibrated(t, q, samples, report ? on_progress : NULL, &p, (lb_tensor **)box));
     if (p.failed) return lua_error(L);
     lua_settop(L, at);
     bind_pressure(L, lb_tensor_size_bytes(*box));

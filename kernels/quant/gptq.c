@@ -1,5 +1,6 @@
 /* gptq.c: 3, 4 or 8 bits in GPTQ's packing, with groups along K; b + (16 + b)/group bits. */
 #include "bits.h"
+#include "gptq_learn.h"
 
 extern const lb_quantizer_family lb_quantizer_gptq;
 
@@ -7,8 +8,9 @@ extern const lb_quantizer_family lb_quantizer_gptq;
  * bits along K, the first in the lowest bits (4 bits: nibble i of word r is k = 8 r + i; 3 bits: 32 codes in 3 words);
  * qzeros i32 [K/g][N b / 32], the zeros minus one as such a stream along N; scales f16 [K/g][N]. g_idx, k / g without
  * reordering, is not stored. What N leaves of the last words is zero.
- * w = (q - (zq + 1)) * s. Without calibration: the range widened to hold zero, s = (max - min) / (2^b - 1) as f16,
- * zero = clamp(nearest even(-min / s), 1, 2^b), q = clamp(nearest even(w / s) + zero). */
+ * w = (q - (zq + 1)) * s. Without sample activations: the range widened to hold zero, s = (max - min) / (2^b - 1) as f16,
+ * zero = clamp(nearest even(-min / s), 1, 2^b), q = clamp(nearest even(w / s) + zero). With them GPTQ: column after column, what rounding
+ * one leaves is spread over those behind it (gptq_learn.h), in blocks of 128; groups take their scales when reached. */
 enum { MOST = 256, ROWS = 16 };
 typedef struct planes { size_t zeros, scales, end, zero_words; } planes;
 
@@ -93,6 +95,74 @@ static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t
         }
 }
 
+static void *learn(const lb_quantizer *q, const float *x, int64_t m, int64_t k) {
+    (void)q;
+    return lb_gptq_learn(x, m, k);
+}
+
+/* Column i of `rows` rows of w: to the nearest code, and what that leaves onto the columns behind it, up to `end`. */
+LB_WIDE static void spread(const double *u, int64_t i, int64_t end, int64_t k, const double *error, int rows, double *w) {
+    for (int r = 0; r < rows; r++)
+        for (int64_t j = i + 1; j < end; j++) w[r * k + j] -= error[r] * u[i * k + j];
+}
+
+/* Columns [i0, i1) are done with these errors; the columns behind them hear of it together. */
+LB_WIDE static void catch_up(const double *u, int64_t i0, int64_t i1, int64_t k, const double *errors, int rows,
+                             double *w) {
+    for (int64_t i = i0; i < i1; i++)
+        for (int r = 0; r < rows; r++) {
+            double e = errors[(i - i0) * ROWS + r];
+            for (int64_t j = i1; j < k; j++) w[r * k + j] -= e * u[i * k + j];
+        }
+}
+
+/* One row's column i, of a group with this scale and zero; returns the error, over the factor's diagonal. */
+static double fix_column(const lb_quantizer *q, double w, double diagonal, float scale, float zero, uint8_t *code) {
+    float x = (float)w;
+    group_codes(&x, 1, q->bits, scale, zero, code);
+    return (w - (double)(((float)*code - zero) * scale)) / diagonal;
+}
+
+/* At most ROWS rows from row0 on, in w. A group's scale and zero are those of its weights as they are when it is reached. */
+static void quantize_some(const lb_quantizer *q, const lb_gptq_learned *l, int64_t n, int64_t k, int64_t row0, int rows,
+                          double *w, void *dst) {
+    enum { BLOCK = 128 };
+    uint8_t codes[ROWS][MOST];
+    float scale[ROWS], zero[ROWS];
+    double errors[BLOCK * ROWS];
+    for (int64_t i0 = 0; i0 < k; i0 += BLOCK) {
+        int64_t i1 = k - i0 < BLOCK ? k : i0 + BLOCK;
+        for (int64_t i = i0; i < i1; i++) {
+            for (int r = 0; i % q->group == 0 && r < rows; r++) {
+                float x[MOST] = { 0 };
+                for (int64_t j = 0; j < q->group; j++) x[j] = (float)w[r * k + i + j];
+                group_scale(x, q->group, q->bits, &scale[r], &zero[r]);
+            }
+            double *error = errors + (i - i0) * ROWS;
+            for (int r = 0; r < rows; r++)
+                error[r] = fix_column(q, w[r * k + i], l->u[i * k + i], scale[r], zero[r], &codes[r][i % q->group]);
+            spread(l->u, i, i1, k, error, rows, w);
+            for (int r = 0; (i + 1) % q->group == 0 && r < rows; r++)
+                put_group(q, n, k, row0 + r, i / q->group, codes[r], scale[r], zero[r], dst);
+        }
+        catch_up(l->u, i0, i1, k, errors, rows, w);
+    }
+}
+
+static bool quantize_learned(const lb_quantizer *q, const void *learned, const float *src, int64_t n, int64_t k,
+                             int64_t row0, int64_t row1, void *dst) {
+    const lb_gptq_learned *l = learned;
+    double *w = malloc((size_t)(ROWS * k) * sizeof *w);
+    if (!w) return false;
+    for (int64_t r = row0; r < row1; r += ROWS) {
+        int rows = (int)(row1 - r < ROWS ? row1 - r : ROWS);
+        for (int64_t i = 0; i < rows * k; i++) w[i] = l->dead[i % k] ? 0.0 : (double)lb_clean(src[r * k + i]);
+        quantize_some(q, l, n, k, r, rows, w, dst);
+    }
+    free(w);
+    return true;
+}
+
 static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
                        float *dst) {
     planes p = planes_of(q, n, k);
@@ -130,8 +200,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
         return false;
     }
     *out = (lb_quantizer){ .k_multiple = number[1], .group = number[1], .bits = (int)number[0], .param = { number[0] },
-                           .family = &lb_quantizer_gptq, .size_bytes = size_bytes, .quantize = quantize,
-                           .dequantize = dequantize, .row_span = row_span };
+                           .family = &lb_quantizer_gptq, .size_bytes = size_bytes, .quantize = quantize, .learn = learn,
+                           .quantize_learned = quantize_learned, .dequantize = dequantize, .row_span = row_span };
     snprintf(out->name, sizeof out->name, "gptq-%ld-%ld", number[0], number[1]);
     return true;
 }
@@ -141,7 +211,7 @@ static const char *const members[] = { EACH(3), EACH(4), EACH(8), NULL };
 const lb_quantizer_family lb_quantizer_gptq = {
     .name = "gptq",
     .about = "w = (q - zero) * s; q 3, 4 or 8 bits, zero an integer, s f16 per group; GPTQ's planes (qweight, qzeros less "
-             "one, scales). To nearest.",
+             "one, scales). To nearest; with sample activations, by GPTQ.",
     .source = "AutoGPTQ checkpoints, version 1",
     .members = members,
     .parse = parse,

@@ -236,6 +236,51 @@ static void test_hqq(void **state) {
     free(x);
 }
 
+/* sum over rows and samples of ((y - w) x)^2 */
+static double output_error(const float *w, const float *y, int64_t n, int64_t k, const float *x, int64_t m) {
+    double total = 0;
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t s = 0; s < m; s++) {
+            double e = 0;
+            for (int64_t i = 0; i < k; i++) e += ((double)y[r * k + i] - (double)w[r * k + i]) * (double)x[s * k + i];
+            total += e * e;
+        }
+    return total;
+}
+
+/* GPTQ: every value, and an output error well below that of rounding to nearest. */
+static void test_gptq(void **state) {
+    (void)state;
+    enum { N = 8, K = 160, M = 96 };
+    float *w = read_from("groups", "gptq", "source", N * K * sizeof *w);
+    float *x = read_from("groups", "gptq", "samples", M * K * sizeof *x);
+    float *want = read_from("groups", "gptq", "values", 3 * N * K * sizeof *want), y[2][N * K];
+    static const char *const names[] = { "gptq-3-32", "gptq-4-32", "gptq-8-32" };
+    for (int f = 0; f < 3; f++) {
+        const lb_quantizer *q = named(names[f]);
+        uint8_t *store = block_of(q->size_bytes(q, N, K));
+        void *learned = q->learn(q, x, M, K);
+        assert_non_null(learned);
+        for (int64_t r = 0; r < N; r += 3) /* any split of the rows */
+            assert_true(q->quantize_learned(q, learned, w, N, K, r, r + 3 < N ? r + 3 : N, store));
+        q->dequantize(q, store, N, K, 0, N, y[0]);
+        for (int i = 0; i < N * K; i++)
+            if (!(y[0][i] == want[f * N * K + i]))
+                fail_msg("%s: element %d is %g, %g expected", q->name, i, (double)y[0][i], (double)want[f * N * K + i]);
+        q->quantize(q, w, N, K, 0, N, store);
+        q->dequantize(q, store, N, K, 0, N, y[1]);
+        double learned_error = output_error(w, y[0], N, K, x, M), nearest_error = output_error(w, y[1], N, K, x, M);
+        if (!(learned_error < 0.5 * nearest_error))
+            fail_msg("%s: output error %g, %g to nearest", q->name, learned_error, nearest_error);
+        free(store), free(learned);
+    }
+    x[5] = INFINITY;
+    const lb_quantizer *q = named(names[0]);
+    void *learned = q->learn(q, x, M, K); /* clipped, still finite */
+    assert_non_null(learned);
+    free(learned), free(w), free(x), free(want);
+}
+
 static void test_trellis(void **state) {
     (void)state;
     size_t bytes = 2 * 2 * 32 * (2 + 3 + 4 + 3 + 2) + 5 * 8;
@@ -329,6 +374,7 @@ int main(void) {
         cmocka_unit_test(test_torchao),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_hqq),
+        cmocka_unit_test(test_gptq),
         cmocka_unit_test(test_trellis),
         cmocka_unit_test(test_threads_and_tails),
     };

@@ -107,6 +107,15 @@ function T.test_in_place()
   lu.assertEquals(t:copy(lb.tensor { 1, 2 }):totable(), { { 1, 2 }, { 1, 2 } })
 end
 
+function T.test_calibration()
+  local w, x = lb.randn({ 16, 64 }, { seed = 1 }), lb.randn({ 32, 64 }, { seed = 2 })
+  local plain, learned = w:quantize "gptq-4-32", w:quantize("gptq-4-32", { calibration = x })
+  lu.assertTrue(learned:dequantize():error(plain:dequantize()).rel_rmse > 0)
+  raises("no use for sample", function() w:quantize("q4_0", { calibration = x }) end)
+  raises("expected dense f32[M, 64]", function() w:quantize("gptq-4-32", { calibration = lb.zeros { 4, 32 } }) end)
+  raises("tensor", function() w:quantize("gptq-4-32", { calibration = 3 }) end)
+end
+
 function T.test_every_quantizer_round_trips()
   local n = 0
   for _, name in ipairs(lb.quantizers()) do

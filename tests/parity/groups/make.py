@@ -10,6 +10,7 @@ values are computed from the packed bytes again, by loops over single elements. 
   hqq.txt        the -hqq formats
   hqq.values     f32, torchao's values of 2 x 512 normal weights for each of them in turn, every group solved by itself
   hqq.source     those weights
+  gptq.txt, .source, .samples, .values   8 x 160 weights, 96 samples of correlated activations, f32 values of GPTQ's result
   trellis.txt, .store, .values   random streams of 2 rows x 512, scales 1 and 0.5, and their f32 values from f64
 """
 import pathlib
@@ -274,6 +275,42 @@ def write_trellis():
     (HERE / "trellis.values").write_bytes(np.concatenate(values).astype("<f4").tobytes())
 
 
+def write_gptq():
+    """GPTQ column by column, without blocks, with the inverse Hessian from LAPACK."""
+    n, k, m = 8, 160, 96
+    r = np.random.default_rng(13)
+    x = (r.standard_normal((m, 24)) @ r.standard_normal((24, k)) + 0.3 * r.standard_normal((m, k))).astype(np.float32)
+    x[:, 37] = 0
+    w = r.standard_normal((n, k)).astype(np.float32)
+    (HERE / "gptq.samples").write_bytes(x.astype("<f4").tobytes())
+    (HERE / "gptq.source").write_bytes(w.astype("<f4").tobytes())
+    h = 2 * x.astype(np.float64).T @ x.astype(np.float64)
+    dead = np.diag(h) == 0
+    h[dead, dead] = 1
+    h += 0.01 * np.diag(h).mean() * np.eye(k)
+    u = np.linalg.cholesky(np.linalg.inv(h)).T
+    names, values = [], []
+    for bits in (3, 4, 8):
+        top, work, done = 2**bits - 1, w.astype(np.float64), np.zeros((n, k), np.float32)
+        work[:, dead] = 0
+        for i in range(k):
+            if i % 32 == 0:
+                part = work[:, i:i + 32].astype(np.float32)
+                lo, hi = np.minimum(part.min(1), 0), np.maximum(part.max(1), 0)
+                exact = ((hi - lo) / np.float32(top)).astype(np.float32)
+                s = exact.astype(np.float16).astype(np.float32)
+                z = np.clip(np.rint(-lo * (np.float32(1) / exact)), 1, top + 1)
+            q = np.clip(np.rint(work[:, i].astype(np.float32) * (np.float32(1) / s)) + z, 0, top)
+            done[:, i] = (q - z).astype(np.float32) * s
+            error = (work[:, i] - done[:, i]) / u[i, i]
+            work[:, i:] -= np.outer(error, u[i, i:])
+        names.append(f"gptq-{bits}-32")
+        values.append(done)
+    (HERE / "gptq.txt").write_text("".join(f"{n}\n" for n in names))
+    (HERE / "gptq.values").write_bytes(np.stack(values).astype("<f4").tobytes())
+
+
 write_grid()
 write_hqq()
 write_trellis()
+write_gptq()
