@@ -87,10 +87,14 @@ static void pack_keys(const task *t, const char *const *row, void *out) {
 
 /* 32 codes as bf16, exact. */
 static inline __attribute__((always_inline)) __m512i codes_bf16(int packed, const char *block) {
-    __m256i c = load_codes(packed, block);
-    if (packed == LB_PACKED_Q4_0) c = _mm256_sub_epi8(c, _mm256_set1_epi8(8));
-    __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(c)));
-    __m512 high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(c, 1)));
+    __m128i a = _mm_loadu_si128((const void *)(block + 2)), b;
+    if (packed == LB_PACKED_Q8_0) {
+        b = _mm_loadu_si128((const void *)(block + 18));
+    } else {
+        b = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(a, 4), _mm_set1_epi8(15)), _mm_set1_epi8(8));
+        a = _mm_sub_epi8(_mm_and_si128(a, _mm_set1_epi8(15)), _mm_set1_epi8(8));
+    }
+    __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(a)), high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(b));
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
@@ -131,7 +135,7 @@ static inline __attribute__((always_inline)) void score_tile(const char *q, cons
             d[r] = _mm512_set1_ps(factor);
             UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_set1_epi32(-shift * sum);
         }
-        for (int i = 0; i < SPAN / 4; i++) {
+        UNROLL for (int i = 0; i < SPAN / 4; i++) {
             __m512i c[NR];
             if (h) reach(h);
             UNROLL for (int j = 0; j < NR; j++) c[j] = _mm512_load_si512(k + (b * SPAN / 4 + i) * BLOCK + j * 16);

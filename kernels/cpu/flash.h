@@ -33,7 +33,7 @@ typedef struct task {
 } task;
 
 /* Rows of the cache that the next block reads, asked for while this one is at work: memory never rests. */
-typedef struct ahead { const char **row; int at, end; int64_t bytes, off, step; } ahead;
+typedef struct ahead { const char **row; int at, end, rows; int64_t bytes, off, step; } ahead;
 
 /* Where the rows of a block of keys and of values are. */
 typedef struct block { const char *k[BLOCK], *v[BLOCK]; } block;
@@ -146,13 +146,14 @@ static void weigh(const task *t, const float *p, const char *v, char *scratch, c
 
 /* Asks for the next few lines. Spread over the products' loops: a burst would find no room among the misses in flight. */
 static inline __attribute__((always_inline)) void reach(ahead *h) {
-    if (h->at >= h->end) return;
-    const char *p = h->row[h->at] + h->off;
-    for (int64_t i = 0; i < h->step; i += 64) __builtin_prefetch(p + i, 0, 2);
-    h->off += h->step;
-    if (h->off < h->bytes) return;
-    h->off = 0;
-    h->at++;
+    for (int i = 0; i < h->rows && h->at < h->end; i++) {
+        const char *p = h->row[h->at] + h->off;
+        for (int64_t j = 0; j < h->step; j += 64) __builtin_prefetch(p + j, 0, 2);
+        h->off += h->step;
+        if (h->off < h->bytes) return;
+        h->off = 0;
+        h->at++;
+    }
 }
 
 /* ---- the softmax so far ---- */
@@ -313,9 +314,10 @@ static void finish_rows(const task *t, const item *it, const space *s, float *pa
 /* With few rows memory is what takes the time: then the next block is asked for while this one is at work. */
 static void pass_blocks(const task *t, const item *it, space *s, int64_t from, int64_t end) {
     bool few = it->count <= 4 * MR;
-    /* calls of reach() in a block, and lines to ask for */
-    int64_t calls = (it->count + MR - 1) / MR * REACHES(t), lines = 2 * BLOCK * ((t->row_bytes + 63) / 64);
-    int64_t step = calls > 0 ? (lines + calls - 1) / calls * 64 : 64;
+    /* each of a block's calls of reach() asks for a part of a row, or for some rows */
+    int64_t calls = (it->count + MR - 1) / MR * REACHES(t), each = calls / (2 * BLOCK) > 1 ? calls / (2 * BLOCK) : 1;
+    int64_t step = ((t->row_bytes + each - 1) / each + 63) / 64 * 64;
+    int rows = calls > 0 && calls < 2 * BLOCK ? (int)((2 * BLOCK + calls - 1) / calls) : 1;
     find_rows(&t->k, it, from, s->now->k);
     find_rows(&t->v, it, from, s->now->v);
     for (; from < end; from += BLOCK) {
@@ -323,7 +325,7 @@ static void pass_blocks(const task *t, const item *it, space *s, int64_t from, i
         bool more = from + BLOCK < end;
         if (more) find_rows(&t->k, it, from + BLOCK, s->next->k);
         if (more) find_rows(&t->v, it, from + BLOCK, s->next->v);
-        if (more && few) h = (ahead){ .row = s->next->k, .end = 2 * BLOCK, .bytes = t->row_bytes, .step = step };
+        if (more && few) h = (ahead){ .row = s->next->k, .end = 2 * BLOCK, .rows = rows, .bytes = t->row_bytes, .step = step };
         pass_block(t, it, s, from, few ? &h : NULL);
         block *b = s->now;
         s->now = s->next, s->next = b;
