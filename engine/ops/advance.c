@@ -23,7 +23,8 @@ static lb_status check(const lb_args *a) {
 
 static void work(const lb_args *a, int32_t pick, lb_work *w) {
     (void)pick;
-    *w = (lb_work){ .bytes = 2 * lb_op_bytes(lb_arg(a, LB_ADVANCE_LENGTHS)) + lb_op_bytes(lb_arg(a, LB_ADVANCE_POSITIONS)) };
+    *w = (lb_work){ .bytes = 2 * lb_op_bytes(lb_arg(a, LB_ADVANCE_LENGTHS)) +
+                            lb_op_bytes(lb_arg(a, LB_ADVANCE_POSITIONS)) };
 }
 
 static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {

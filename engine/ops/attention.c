@@ -91,7 +91,8 @@ typedef struct setup {
 
 static setup setup_of(const lb_args *a) {
     const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *v = lb_arg(a, LB_ATTENTION_V);
-    setup s = { .heads = q->dims[1], .dim = q->dims[2], .values = value_dim(a), .packed = (int)a->p[LB_ATTENTION_P_PACKED] };
+    setup s = { .heads = q->dims[1], .dim = q->dims[2], .values = value_dim(a),
+                .packed = (int)a->p[LB_ATTENTION_P_PACKED] };
     s.k = lb_kv_of(lb_arg(a, LB_ATTENTION_K), lb_arg(a, LB_ATTENTION_PAGES), s.packed);
     s.v = lb_kv_of(v ? v : lb_arg(a, LB_ATTENTION_K), lb_arg(a, LB_ATTENTION_PAGES), s.packed);
     s.batch = lb_batch_of(q->dims[0], sequences_of(a), lb_arg(a, LB_ATTENTION_STARTS), lb_arg(a, LB_ATTENTION_LENGTHS));
@@ -179,7 +180,8 @@ static void softmax_row(double *p, int64_t n, int64_t lo, int64_t hi, double sca
     for (int64_t i = lo; i < hi; i++) p[i] /= sum;
 }
 
-static lb_status expect_head(const lb_oracle_in *in, const setup *s, int64_t b, int64_t hq, int64_t n, head *h, double *out) {
+static lb_status expect_head(const lb_oracle_in *in, const setup *s, int64_t b, int64_t hq, int64_t n, head *h,
+                             double *out) {
     const lb_args *a = in->args;
     const lb_tensor *sinks = lb_arg(a, LB_ATTENTION_SINKS), *q = lb_arg(a, LB_ATTENTION_Q);
     int64_t begin, end;
@@ -202,7 +204,8 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     const lb_args *a = in->args;
     setup s = setup_of(a);
     *count = 0;
-    lb_status st = lb_op_expect(out, count, "out", LB_ATTENTION_OUT, lb_tensor_numel(lb_arg(a, LB_ATTENTION_OUT)), false);
+    lb_status st = lb_op_expect(out, count, "out", LB_ATTENTION_OUT, lb_tensor_numel(lb_arg(a, LB_ATTENTION_OUT)),
+                                false);
     for (int64_t b = 0; b < s.batch.sequences && !st; b++) {
         int64_t begin, end, n = lb_kv_length(&s.k, b, raw_length(&s, b));
         lb_batch_rows(&s.batch, b, &begin, &end);
@@ -211,7 +214,8 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
         st = head_new(&h, &s, end - begin, n);
         for (int64_t g = 0; g < s.k.heads && !st; g++) {
             st = read_head(a, &s, b, g, n, &h);
-            for (int64_t i = 0; i < s.group && !st; i++) st = expect_head(in, &s, b, g * s.group + i, n, &h, out[0].values);
+            for (int64_t i = 0; i < s.group && !st; i++)
+                st = expect_head(in, &s, b, g * s.group + i, n, &h, out[0].values);
         }
         head_done(&h);
     }
@@ -221,8 +225,10 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
 static const lb_param_choices choices[] = { { "packed", lb_op_packings }, { .param = NULL } };
 static const lb_operand_spec operands[] = {
     { "q", LB_READ, false, false, "[T, H, D] f32 (any strides)" },
-    { "k", LB_READ, false, false, "cache [B, G, S, D], G divides H; f32, f16, bf16, f8e4m3 or u8; any layout by strides" },
-    { "v", LB_READ, true, false, "cache [B, G, S, V]; without it the first value_dim values of k's rows (MLA, absorbed)" },
+    { "k", LB_READ, false, false, "cache [B, G, S, D], G divides H; f32, f16, bf16, f8e4m3 or u8; any layout by"
+                                  " strides" },
+    { "v", LB_READ, true, false, "cache [B, G, S, V]; without it the first value_dim values of k's rows (MLA,"
+                                 " absorbed)" },
     { "lengths", LB_READ, true, false, "[B] i32, positions of each sequence with these rows; without it S" },
     { "starts", LB_READ, true, false, "[B+1] i32, first row of each sequence (ragged batches)" },
     { "pages", LB_READ, true, false, "[B, M] i32, pages of each sequence; the caches are then [P, G, page, D]" },

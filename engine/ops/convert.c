@@ -41,7 +41,8 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
         float values[256];
         uint8_t bytes[1024];
         int64_t m = n - at < 256 ? n - at : 256;
-        lb_convert_load_f32(x->dtype, (const char *)lb_tensor_data(x) + (size_t)at * lb_dtype_size(x->dtype), 1, m, values);
+        lb_convert_load_f32(x->dtype, (const char *)lb_tensor_data(x) + (size_t)at * lb_dtype_size(x->dtype), 1, m,
+                            values);
         lb_convert_store_f32(o->dtype, values, m, bytes);
         lb_convert_load_f64(o->dtype, bytes, 1, m, out[0].values + at);
     }

@@ -30,12 +30,14 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     (void)pick;
     const lb_tensor *table = lb_arg(a, LB_EMBEDDING_TABLE);
     double t = (double)lb_arg(a, LB_EMBEDDING_IDS)->dims[0], v = (double)table->dims[0];
-    *w = (lb_work){ .bytes = (v > 0 ? lb_op_bytes(table) / v * t : 0) + 4 * t + lb_op_bytes(lb_arg(a, LB_EMBEDDING_OUT)),
+    *w = (lb_work){ .bytes = (v > 0 ? lb_op_bytes(table) / v * t : 0) + 4 * t +
+                            lb_op_bytes(lb_arg(a, LB_EMBEDDING_OUT)),
                     .items = t, .item = "token" };
 }
 
 /* A few rows of a large table are no weights to rotate: nothing is touched as a whole. */
-static void touch(const lb_args *a, int32_t pick, lb_touch_fn fn, void *ctx) { (void)a, (void)pick, (void)fn, (void)ctx; }
+static void touch(const lb_args *a, int32_t pick, lb_touch_fn fn, void *ctx) { (void)a, (void)pick, (void)fn,
+                                                                      (void)ctx; }
 
 static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     const lb_args *a = in->args;
@@ -47,7 +49,8 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
         int64_t id = lb_op_i32(a, LB_EMBEDDING_IDS)[t];
         double *row = out[0].values + t * k;
         if (id >= 0 && id < v) s = lb_tensor_read_f64(table, id * k, k, row);
-        for (int64_t i = 0; i < k; i++) row[i] = id >= 0 && id < v ? row[i] * (double)(float)a->p[LB_EMBEDDING_P_SCALE] : NAN;
+        for (int64_t i = 0; i < k; i++)
+            row[i] = id >= 0 && id < v ? row[i] * (double)(float)a->p[LB_EMBEDDING_P_SCALE] : NAN;
     }
     return s;
 }

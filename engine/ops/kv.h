@@ -32,7 +32,8 @@ typedef struct lb_batch {
     const int32_t *starts, *lengths;   /* either may be NULL */
 } lb_batch;
 
-static inline const int32_t *lb_i32_or_null(const lb_tensor *t) { return t ? (const int32_t *)lb_tensor_data(t) : NULL; }
+static inline const int32_t *lb_i32_or_null(const lb_tensor *t) { return t ? (const int32_t *)lb_tensor_data(t)
+        : NULL; }
 
 static inline lb_batch lb_batch_of(int64_t rows, int64_t sequences, const lb_tensor *starts, const lb_tensor *lengths) {
     return (lb_batch){ rows, sequences, lb_i32_or_null(starts), lb_i32_or_null(lengths) };
@@ -80,7 +81,8 @@ static inline int64_t lb_packed_bytes(int packed) { return packed == LB_PACKED_Q
 
 static inline lb_kv lb_kv_of(const lb_tensor *cache, const lb_tensor *pages, int packed) {
     int64_t size = (int64_t)lb_dtype_size(cache->dtype);
-    lb_kv c = { .base = lb_tensor_data(cache), .stride_b = cache->strides[0] * size, .stride_h = cache->strides[1] * size,
+    lb_kv c = { .base = lb_tensor_data(cache), .stride_b = cache->strides[0] * size,
+                .stride_h = cache->strides[1] * size,
                 .stride_s = cache->strides[2] * size, .heads = cache->dims[1], .rows = cache->dims[2],
                 .dim = cache->dims[3], .capacity = cache->dims[2], .dtype = cache->dtype, .packed = packed };
     if (cache->dtype == LB_U8) c.dim = cache->dims[3] / lb_packed_bytes(packed) * 32;

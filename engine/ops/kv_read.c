@@ -22,7 +22,8 @@ static lb_status check(const lb_args *a) {
     int64_t dims[LB_MAX_RANK];
     lb_status s = infer(a, LB_KV_READ_OUT, &dtype, &rank, dims);
     if (s) return s;
-    if (lb_arg(a, LB_KV_READ_LENGTHS) && (s = lb_op_want_vector(a, LB_KV_READ_LENGTHS, LB_I32, dims[0], "i32[B]"))) return s;
+    if (lb_arg(a, LB_KV_READ_LENGTHS) && (s = lb_op_want_vector(a, LB_KV_READ_LENGTHS, LB_I32, dims[0], "i32[B]")))
+        return s;
     if ((s = lb_op_want(a, LB_KV_READ_OUT, LB_F32, 4, "f32[B, H, S, D]"))) return s;
     const lb_tensor *out = lb_arg(a, LB_KV_READ_OUT);
     for (int i = 0; i < 4; i++)
@@ -36,7 +37,8 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     lb_kv c = lb_kv_of(cache, lb_arg(a, LB_KV_READ_PAGES), (int)a->p[LB_KV_READ_P_PACKED]);
     const int32_t *lengths = lb_i32_or_null(lb_arg(a, LB_KV_READ_LENGTHS));
     double positions = 0;
-    for (int64_t b = 0; b < out->dims[0]; b++) positions += (double)lb_kv_length(&c, b, lengths ? lengths[b] : c.capacity);
+    for (int64_t b = 0; b < out->dims[0]; b++)
+        positions += (double)lb_kv_length(&c, b, lengths ? lengths[b] : c.capacity);
     *w = (lb_work){ .bytes = positions * (double)(c.heads * cache->dims[3]) * (double)lb_dtype_size(cache->dtype) +
                              lb_op_bytes(out), .items = positions, .item = "position" };
 }

@@ -33,7 +33,8 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     (void)pick;
     const lb_tensor *x = lb_arg(a, LB_KV_WRITE_X), *c = lb_arg(a, LB_KV_WRITE_CACHE);
     double rows = (double)(x->dims[0] * x->dims[1]);
-    *w = (lb_work){ .bytes = 4 * rows * (double)x->dims[2] + rows * (double)c->dims[3] * (double)lb_dtype_size(c->dtype),
+    *w = (lb_work){ .bytes = 4 * rows * (double)x->dims[2] +
+        rows * (double)c->dims[3] * (double)lb_dtype_size(c->dtype),
                     .items = (double)x->dims[0], .item = "token" };
 }
 
@@ -63,7 +64,8 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     const lb_args *a = in->args;
     const lb_tensor *x = lb_arg(a, LB_KV_WRITE_X), *cache = lb_arg(a, LB_KV_WRITE_CACHE);
     lb_kv c = lb_kv_of(cache, lb_arg(a, LB_KV_WRITE_PAGES), (int)a->p[LB_KV_WRITE_P_PACKED]);
-    lb_batch batch = lb_batch_of(x->dims[0], sequences_of(a), lb_arg(a, LB_KV_WRITE_STARTS), lb_arg(a, LB_KV_WRITE_LENGTHS));
+    lb_batch batch = lb_batch_of(x->dims[0], sequences_of(a), lb_arg(a, LB_KV_WRITE_STARTS),
+                                 lb_arg(a, LB_KV_WRITE_LENGTHS));
     uint8_t *bytes = malloc((size_t)c.dim * 4 + 1);
     *count = 0;
     lb_status s = bytes ? LB_OK : lb_fail(LB_ENOMEM, "kv_write: no memory for a row");

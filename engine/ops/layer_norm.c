@@ -41,7 +41,8 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
         for (int64_t i = 0; i < k; i++) variance += ((double)row[i] - mean) * ((double)row[i] - mean) / (double)k;
         double scale = 1 / sqrt(variance + a->p[LB_RMS_NORM_P_EPS]);
         for (int64_t i = 0; i < k; i++)
-            out[0].values[r * k + i] = ((double)row[i] - mean) * scale * (weight ? (double)lb_tensor_f32(weight)[i] : 1) +
+            out[0].values[r * k + i] = ((double)row[i] - mean) * scale * (weight ? (double)lb_tensor_f32(weight)[i]
+                    : 1) +
                                        (bias ? (double)lb_tensor_f32(bias)[i] : 0);
     }
     return s;

@@ -39,10 +39,12 @@ static lb_status check(const lb_args *a) {
         one.t[LB_LINEAR_W] = (lb_operand){ &a->t[LB_LINEAR_W].items[i], 1 };
         if ((s = lb_op_want_weights(&one, LB_LINEAR_W, &rows, &k))) return s;
     }
-    if (lb_arg(a, LB_LINEAR_BIAS) && (s = lb_op_want_vector(a, LB_LINEAR_BIAS, LB_F32, n, "f32[N of all matrices]"))) return s;
+    if (lb_arg(a, LB_LINEAR_BIAS) && (s = lb_op_want_vector(a, LB_LINEAR_BIAS, LB_F32, n, "f32[N of all matrices]")))
+        return s;
     if ((s = lb_op_want(a, LB_LINEAR_OUT, LB_F32, 2, "f32[T, N of all matrices]"))) return s;
     const lb_tensor *o = lb_arg(a, LB_LINEAR_OUT);
-    return o->dims[0] == x->dims[0] && o->dims[1] == n ? LB_OK : lb_op_bad(a, LB_LINEAR_OUT, "f32[T, N of all matrices]");
+    return o->dims[0] == x->dims[0] && o->dims[1] == n ? LB_OK
+           : lb_op_bad(a, LB_LINEAR_OUT, "f32[T, N of all matrices]");
 }
 
 static void work(const lb_args *a, int32_t pick, lb_work *w) {
@@ -78,7 +80,8 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
         const lb_tensor *w = a->t[LB_LINEAR_W].items[i];
         int64_t rows = w->dims[0];
         double *xs = NULL, *part = malloc((size_t)(m * rows + 1) * sizeof *part);
-        s = part ? lb_oracle_activations(x, act_for(in, w), &xs) : lb_fail(LB_ENOMEM, "linear: no memory for the oracle");
+        s = part ? lb_oracle_activations(x, act_for(in, w), &xs)
+                 : lb_fail(LB_ENOMEM, "linear: no memory for the oracle");
         if (!s) s = lb_oracle_matmul(xs, m, w, rows, k, part);
         for (int64_t j = 0; j < m * rows && !s; j++) {
             int64_t column = at + j % rows;
@@ -94,7 +97,8 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
 static const lb_param_choices choices[] = { { "activation", lb_op_activations }, { .param = NULL } };
 static const lb_operand_spec operands[] = {
     { "x", LB_READ, false, false, "[T, K] f32" },
-    { "w", LB_WEIGHT, false, true, "[N, K] of any float type or quantizer; a list stands one below the other (Q, K, V)" },
+    { "w", LB_WEIGHT, false, true, "[N, K] of any float type or quantizer; a list stands one below the other (Q,"
+                                   " K, V)" },
     { "bias", LB_READ, true, false, "[N of all matrices] f32" },
     { "out", LB_WRITE, true, false, "[T, N of all matrices] f32" },
     { .name = NULL },

@@ -91,14 +91,16 @@ lb_status lb_op_infer_like(const lb_args *a, int from, lb_dtype as, lb_dtype *dt
     return LB_OK;
 }
 
-static bool last_dense(const lb_tensor *t) { return t->rank >= 1 && (t->dims[t->rank - 1] <= 1 || t->strides[t->rank - 1] == 1); }
+static bool last_dense(const lb_tensor *t) { return t->rank >= 1 &&
+                                             (t->dims[t->rank - 1] <= 1 || t->strides[t->rank - 1] == 1); }
 
 lb_status lb_op_want_rows(const lb_args *a, int slot, int64_t cols, const char *expected) {
     const lb_tensor *t = lb_arg(a, slot);
     if (!t || t->dtype != LB_F32 || t->rank < 1) return lb_op_bad(a, slot, expected);
     if (cols >= 0 && lb_row_length(t) != cols) return lb_op_bad(a, slot, expected);
     if (last_dense(t)) return LB_OK;
-    return lb_fail(LB_EINVAL, "%s: operand '%s': its last dimension must be dense; make it so with :clone()", a->op->name,
+    return lb_fail(LB_EINVAL, "%s: operand '%s': its last dimension must be dense; make it so with :clone()",
+                   a->op->name,
                    a->op->operands[slot].name);
 }
 
@@ -133,7 +135,8 @@ lb_status lb_op_want_cache(const lb_args *a, int slot, int pages, int packed) {
             return lb_fail(LB_EINVAL, "%s: operand '%s' is u8: say packed = \"q8_0\" or \"q4_0\"", a->op->name,
                            a->op->operands[slot].name);
         if (c->dims[3] % lb_packed_bytes(packed))
-            return lb_op_bad(a, slot, packed == LB_PACKED_Q8_0 ? "rows of blocks of 34 bytes" : "rows of blocks of 18 bytes");
+            return lb_op_bad(a, slot, packed == LB_PACKED_Q8_0 ? "rows of blocks of 34 bytes" : "rows of blocks of"
+                                                                                                " 18 bytes");
     }
     return p ? lb_op_want(a, pages, LB_I32, 2, "i32[B, M], dense") : LB_OK;
 }

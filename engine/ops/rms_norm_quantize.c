@@ -18,12 +18,14 @@ static lb_status check(const lb_args *a) {
     lb_status s = lb_op_want_rows(a, LB_RMS_NORM_Q_X, -1, "f32 rows [.., K]");
     if (s) return s;
     int64_t k = lb_row_length(lb_arg(a, LB_RMS_NORM_Q_X)), rows = lb_row_count(lb_arg(a, LB_RMS_NORM_Q_X));
-    if (lb_arg(a, LB_RMS_NORM_Q_WEIGHT) && (s = lb_op_want_vector(a, LB_RMS_NORM_Q_WEIGHT, LB_F32, k, "f32[K]"))) return s;
+    if (lb_arg(a, LB_RMS_NORM_Q_WEIGHT) && (s = lb_op_want_vector(a, LB_RMS_NORM_Q_WEIGHT, LB_F32, k, "f32[K]")))
+        return s;
     if ((s = lb_op_want(a, LB_RMS_NORM_Q_CODES, LB_I8, 2, "i8[T, K]"))) return s;
     if ((s = lb_op_want(a, LB_RMS_NORM_Q_SCALES, LB_F32, 2, "f32[T, K/32]"))) return s;
     const lb_tensor *c = lb_arg(a, LB_RMS_NORM_Q_CODES), *d = lb_arg(a, LB_RMS_NORM_Q_SCALES);
     if (c->dims[0] != rows || c->dims[1] != k) return lb_op_bad(a, LB_RMS_NORM_Q_CODES, "i8[T, K]");
-    if (d->dims[0] != rows || d->dims[1] != (k + 31) / 32) return lb_op_bad(a, LB_RMS_NORM_Q_SCALES, "f32[T, ceil(K/32)]");
+    if (d->dims[0] != rows || d->dims[1] != (k + 31) / 32)
+        return lb_op_bad(a, LB_RMS_NORM_Q_SCALES, "f32[T, ceil(K/32)]");
     return a->p[LB_RMS_NORM_P_EPS] >= 0 ? LB_OK : lb_fail(LB_EINVAL, "rms_norm_quantize: eps must not be negative");
 }
 

@@ -19,9 +19,11 @@ static lb_status check(const lb_args *a) {
     const lb_tensor *x = lb_arg(a, LB_SAMPLE_LOGITS);
     if (x->rank != 2 || x->dims[1] < 1) return lb_op_bad(a, LB_SAMPLE_LOGITS, "f32[B, V], V >= 1");
     if ((s = lb_op_want_vector(a, LB_SAMPLE_IDS, LB_I32, x->dims[0], "i32[B]"))) return s;
-    if (lb_arg(a, LB_SAMPLE_STATE) && (s = lb_op_want_vector(a, LB_SAMPLE_STATE, LB_I32, x->dims[0], "i32[B]"))) return s;
+    if (lb_arg(a, LB_SAMPLE_STATE) && (s = lb_op_want_vector(a, LB_SAMPLE_STATE, LB_I32, x->dims[0], "i32[B]")))
+        return s;
     double t = a->p[LB_SAMPLE_P_TEMPERATURE], p = a->p[LB_SAMPLE_P_TOP_P], m = a->p[LB_SAMPLE_P_MIN_P];
-    if (!isfinite(t) || t < 0) return lb_fail(LB_EINVAL, "sample: temperature must be finite and not negative, got %g", t);
+    if (!isfinite(t) || t < 0)
+        return lb_fail(LB_EINVAL, "sample: temperature must be finite and not negative, got %g", t);
     if (t > 0 && !lb_arg(a, LB_SAMPLE_STATE))
         return lb_fail(LB_EINVAL, "sample: drawing needs 'state', i32[B], the draws so far; temperature = 0 does not");
     if (!(p > 0 && p <= 1)) return lb_fail(LB_EINVAL, "sample: top_p must be above 0 and at most 1, got %g", p);
@@ -52,11 +54,13 @@ static int lower_id(const void *l, const void *r) {
 /* How many of the sorted tokens are kept; *clear false where f32 arithmetic could find another number. */
 static int64_t keep(const lb_args *a, const token *t, int64_t n, bool *clear) {
     double top_p = a->p[LB_SAMPLE_P_TOP_P], min_p = a->p[LB_SAMPLE_P_MIN_P], sum = 0, mass = 0;
-    int64_t k = a->p[LB_SAMPLE_P_TOP_K] > 0 && a->p[LB_SAMPLE_P_TOP_K] < (double)n ? (int64_t)a->p[LB_SAMPLE_P_TOP_K] : n, kept = 0;
+    double top_k = a->p[LB_SAMPLE_P_TOP_K];
+    int64_t k = top_k > 0 && top_k < (double)n ? (int64_t)top_k : n, kept = 0;
     for (int64_t i = 0; i < k; i++) sum += t[i].w;
     while (kept < k && (kept == 0 || top_p >= 1 || mass < top_p * sum)) mass += t[kept++].w;
     double without = kept ? mass - t[kept - 1].w : 0;
-    if (top_p < 1 && (fabs(mass - top_p * sum) <= 1e-5 * sum || fabs(without - top_p * sum) <= 1e-5 * sum)) *clear = false;
+    if (top_p < 1 && (fabs(mass - top_p * sum) <= 1e-5 * sum || fabs(without - top_p * sum) <= 1e-5 * sum))
+        *clear = false;
     while (kept > 1 && t[kept - 1].w < min_p) kept--;
     for (int64_t i = kept - 1; min_p > 0 && i <= kept && i < k; i++)
         if (fabs(t[i].w - min_p) <= 1e-5 * min_p) *clear = false;
@@ -74,7 +78,8 @@ static int64_t draw(const lb_args *a, const float *logits, int64_t v, int64_t b,
     int64_t kept = keep(a, t, v, clear);
     qsort(t, (size_t)kept, sizeof *t, lower_id);
     for (int64_t i = 0; i < kept; i++) sum += t[i].w;
-    double u = (double)(lb_rng_u64((uint64_t)a->p[LB_SAMPLE_P_SEED], (uint64_t)b << 32 | (uint32_t)count) >> 11) * 0x1p-53 * sum;
+    double u = (double)(lb_rng_u64((uint64_t)a->p[LB_SAMPLE_P_SEED],
+                                   (uint64_t)b << 32 | (uint32_t)count) >> 11) * 0x1p-53 * sum;
     for (int64_t i = 0; i < kept; i++) {
         at += t[i].w;
         if (fabs(u - at) <= 1e-5 * sum && i + 1 < kept) *clear = false;

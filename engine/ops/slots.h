@@ -24,7 +24,8 @@ enum { LB_TOPK_P_K, LB_TOPK_P_SIGMOID, LB_TOPK_P_RENORMALIZE, LB_TOPK_P_SCALE };
  * ids [T,k] i32; cls [E] i32 class (bits tuple) of each expert, 0 <= cls < classes.
  * offsets [E+1] i32: slots of expert e are rows[offsets[e] .. offsets[e+1]);  rows [T*k] i32.
  * class_rows [classes] i32: rows of each class in this batch.
- * grouped [classes] i32: 1 if class_rows >= threshold and > 0;  rare [T*k] i32: 1 if the slot's class is not grouped. */
+ * grouped [classes] i32: 1 if class_rows >= threshold and > 0;  rare [T*k] i32: 1 if the slot's class is not
+ * grouped. */
 enum { LB_GROUP_IDS, LB_GROUP_CLASS, LB_GROUP_OFFSETS, LB_GROUP_ROWS, LB_GROUP_CLASS_ROWS, LB_GROUP_GROUPED,
        LB_GROUP_RARE };
 enum { LB_GROUP_P_CLASSES, LB_GROUP_P_THRESHOLD };
@@ -109,7 +110,8 @@ enum { LB_LAYER_NORM_X, LB_LAYER_NORM_WEIGHT, LB_LAYER_NORM_BIAS, LB_LAYER_NORM_
 
 /* rope: rotates pairs of the first 2n values of each head in place, n = numel(frequencies), angle = position *
  * frequencies[i]; pairs (i, i + n), or (2i, 2i + 1) if interleaved; cos and sin are multiplied by `scale` (YaRN).
- * x rows [T, H, D] f32 (a view may name a part of D); positions [T] i32. lb.rope_frequencies makes the plain, llama3 and
+ * x rows [T, H, D] f32 (a view may name a part of D); positions [T] i32. lb.rope_frequencies makes the plain, llama3
+ * and
  * YaRN frequencies. */
 enum { LB_ROPE_X, LB_ROPE_POSITIONS, LB_ROPE_FREQUENCIES };
 enum { LB_ROPE_P_INTERLEAVED, LB_ROPE_P_SCALE };
@@ -142,7 +144,8 @@ enum { LB_RESIDUAL_P_SCALE };
 enum { LB_EMBEDDING_IDS, LB_EMBEDDING_TABLE, LB_EMBEDDING_OUT };
 enum { LB_EMBEDDING_P_SCALE };
 
-/* advance: lengths[b] += rows of sequence b (`starts`; without it `step` each); positions [T] optional: where each row of
+/* advance: lengths[b] += rows of sequence b (`starts`; without it `step` each); positions [T] optional: where each
+ * row of
  * the launch now is (padding: 0). */
 enum { LB_ADVANCE_STARTS, LB_ADVANCE_LENGTHS, LB_ADVANCE_POSITIONS };
 enum { LB_ADVANCE_P_STEP };
@@ -152,7 +155,8 @@ enum { LB_ADVANCE_P_STEP };
 enum { LB_KV_WRITE_X, LB_KV_WRITE_LENGTHS, LB_KV_WRITE_STARTS, LB_KV_WRITE_PAGES, LB_KV_WRITE_CACHE };
 enum { LB_KV_WRITE_P_PACKED };
 
-/* kv_read: out [B, H, S, D] f32 = the cache's values at positions below lengths[b] (without lengths: all), 0 after them. */
+/* kv_read: out [B, H, S, D] f32 = the cache's values at positions below lengths[b] (without lengths: all), 0 after
+ * them. */
 enum { LB_KV_READ_CACHE, LB_KV_READ_LENGTHS, LB_KV_READ_PAGES, LB_KV_READ_OUT };
 enum { LB_KV_READ_P_PACKED };
 
@@ -160,7 +164,8 @@ enum { LB_KV_READ_P_PACKED };
  *   s < lengths[b] (without lengths: the capacity), and if causal s <= position of t, and if window > 0
  *   s > position - window (and, not causal, s < position + window).
  * sinks [H]: exp(sink) is added to the sum of exponentials (gpt-oss). A row that sees nothing, and padding, gives 0.
- * q rows [T, H, D] f32; k cache [B, G, S, D], v cache [B, G, S, V]; out [T, H, V] dense f32. H is a multiple of G: GQA, with
+ * q rows [T, H, D] f32; k cache [B, G, S, D], v cache [B, G, S, V]; out [T, H, V] dense f32. H is a multiple of G:
+ * GQA, with
  * G = 1 MQA. Without v, the first `value_dim` values of k's rows are the values: MLA, absorbed, whose cache holds each
  * latent once. scale 0 = 1 / sqrt(D). */
 enum { LB_ATTENTION_Q, LB_ATTENTION_K, LB_ATTENTION_V, LB_ATTENTION_LENGTHS, LB_ATTENTION_STARTS, LB_ATTENTION_PAGES,
@@ -179,7 +184,8 @@ enum { LB_LINEAR_P_ACTIVATION };
 
 /* sample: ids[b] from logits [B, V]. temperature 0: the largest, ties to the lower id. Else p = softmax(logits /
  * temperature); of the top_k largest (0 = all) the least prefix with a share >= top_p of theirs, without those below
- * min_p times the largest; drawn by walking these in order of id, with a random number that depends on seed, b and state[b] alone; then state[b] += 1.
+ * min_p times the largest; drawn by walking these in order of id, with a random number that depends on seed, b and
+ * state[b] alone; then state[b] += 1.
  * state [B] i32 counts draws; it is needed unless temperature is 0. */
 enum { LB_SAMPLE_LOGITS, LB_SAMPLE_STATE, LB_SAMPLE_IDS };
 enum { LB_SAMPLE_P_TEMPERATURE, LB_SAMPLE_P_TOP_K, LB_SAMPLE_P_TOP_P, LB_SAMPLE_P_MIN_P, LB_SAMPLE_P_SEED };
@@ -188,7 +194,8 @@ enum { LB_SAMPLE_P_TEMPERATURE, LB_SAMPLE_P_TOP_K, LB_SAMPLE_P_TOP_P, LB_SAMPLE_
 enum { LB_CONVERT_X, LB_CONVERT_OUT };
 enum { LB_CONVERT_P_TO };
 
-/* copy: out = x, bytes, dense.  gather: out[i] = x[ids[i]].  scatter: out[ids[i]] = x[i], the other rows stay (the last of
+/* copy: out = x, bytes, dense.  gather: out[i] = x[ids[i]].  scatter: out[ids[i]] = x[i], the other rows stay (the
+ * last of
  * equal ids wins).  Ids out of range: gather gives 0, scatter does nothing. x, out [.., K] f32, ids i32. */
 enum { LB_COPY_X, LB_COPY_OUT };
 enum { LB_GATHER_X, LB_GATHER_IDS, LB_GATHER_OUT };

@@ -20,7 +20,8 @@ static lb_status check(const lb_args *a) {
 static void work(const lb_args *a, int32_t pick, lb_work *w) {
     (void)pick;
     double n = (double)lb_tensor_numel(lb_arg(a, LB_SOFTMAX_X));
-    *w = (lb_work){ .flops = 5 * n, .bytes = 8 * n, .items = (double)lb_row_count(lb_arg(a, LB_SOFTMAX_X)), .item = "row" };
+    *w = (lb_work){ .flops = 5 * n, .bytes = 8 * n, .items = (double)lb_row_count(lb_arg(a, LB_SOFTMAX_X)),
+                    .item = "row" };
 }
 
 static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {

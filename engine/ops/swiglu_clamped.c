@@ -17,7 +17,8 @@ static lb_status check(const lb_args *a) {
     }
     for (int i = LB_SWIGLU_CLAMPED_P_ALPHA; i <= LB_SWIGLU_CLAMPED_P_LIMIT; i++)
         if (!isfinite(a->p[i]) || a->p[i] < 0)
-            return lb_fail(LB_EINVAL, "swiglu_clamped: parameter '%s' must be finite and not negative", a->op->params[i].name);
+            return lb_fail(LB_EINVAL, "swiglu_clamped: parameter '%s' must be finite and not negative",
+                           a->op->params[i].name);
     return LB_OK;
 }
 

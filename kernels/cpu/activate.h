@@ -3,7 +3,8 @@
 #include "vec.h"
 
 /* erfc(|z|) within 1.2e-7 of itself, relative: t * exp(-z^2 + P(t)), t = 1 / (1 + z/2), P fitted by Chebyshev
- * (the coefficients of Numerical Recipes, section 6.2). z^2 is formed in two parts: its rounding would be e^x's error. */
+ * (the coefficients of Numerical Recipes, section 6.2). z^2 is formed in two parts: its rounding would be e^x's
+ * error. */
 static inline float erfc_positive(float z) {
     float t = 1.0f / FMAF(0.5f, z, 1.0f);
     float p = 0.17087277f;

@@ -17,7 +17,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
 }
 
 const lb_kernel lb_kernel_advance_i32_portable = {
-    .name = "advance.i32.portable", .op = "advance", .device = "cpu", .about = "a loop over the sequences and their rows",
+    .name = "advance.i32.portable", .op = "advance", .device = "cpu",
+    .about = "a loop over the sequences and their rows",
     .source = "luabench", .isa = LB_ISA_PORTABLE, .acc = LB_ACC_NONE, .compute = LB_COMPUTE_NONE, .tolerance = 1e-30,
     .tolerance_why = "integers", .priority = 1, .serial = true, .launch = launch,
 };

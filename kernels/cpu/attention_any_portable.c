@@ -46,7 +46,8 @@ static void one_row(const job *j, const float *q, int64_t b, int64_t h, int64_t 
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {
-    const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *v = lb_arg(a, LB_ATTENTION_V), *pages = lb_arg(a, LB_ATTENTION_PAGES);
+    const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *v = lb_arg(a, LB_ATTENTION_V), *pages =
+        lb_arg(a, LB_ATTENTION_PAGES);
     const lb_tensor *o = lb_arg(a, LB_ATTENTION_OUT), *sinks = lb_arg(a, LB_ATTENTION_SINKS);
     int64_t heads = q->dims[1], begin, end;
     int packed = (int)a->p[LB_ATTENTION_P_PACKED];
@@ -73,9 +74,11 @@ static void launch(const lb_args *a, const lb_launch *l) {
 
 const lb_kernel lb_kernel_attention_any_portable = {
     .name = "attention.any.naive", .op = "attention", .device = "cpu",
-    .about = "a row of all scores in memory, its softmax, then the weighted sum; rows of heads split over the parts; every"
+    .about = "a row of all scores in memory, its softmax, then the weighted sum; rows of heads split over the"
+             " parts; every"
              " other kernel is measured against it",
     .source = "luabench", .isa = LB_ISA_PORTABLE, .act = LB_ACT_F32, .acc = LB_ACC_F32, .compute = LB_COMPUTE_F32,
-    .tolerance = 1e-10, .tolerance_why = "a score's f32 rounding, 6e-8 of its size, is an error of its exponential as large",
+    .tolerance = 1e-10, .tolerance_why = "a score's f32 rounding, 6e-8 of its size, is an error of its exponential"
+                                         " as large",
     .priority = 0, .workspace_bytes = workspace_bytes, .launch = launch,
 };

@@ -40,7 +40,8 @@ static tables tables_of(void) {
                      { _mm512_loadu_si512(f8_low), _mm512_loadu_si512(f8_low + 64) } };
 }
 
-/* 64 bytes of e4m3: the bytes of bf16, high and low apart. The tables' index has 7 bits: the sign is left out by itself. */
+/* 64 bytes of e4m3: the bytes of bf16, high and low apart. The tables' index has 7 bits: the sign is left out by
+ * itself. */
 static inline void f8_bytes(__m512i x, const tables *t, __m512i *high, __m512i *low) {
     __m512i h = _mm512_permutex2var_epi8(t->high[0], x, t->high[1]);
     *low = _mm512_permutex2var_epi8(t->low[0], x, t->low[1]);
@@ -50,7 +51,8 @@ static inline void f8_bytes(__m512i x, const tables *t, __m512i *high, __m512i *
 static inline __mmask32 first32(int64_t n) { return (__mmask32)(n >= 32 ? 0xffffffffu : n > 0 ? (1u << n) - 1 : 0); }
 
 /* The values of `some` from p, the rest 0. */
-static inline __attribute__((always_inline)) __m512i load32(lb_dtype type, const tables *t, const char *p, __mmask32 some) {
+static inline __attribute__((always_inline)) __m512i load32(lb_dtype type, const tables *t, const char *p,
+                                                            __mmask32 some) {
     if (type == LB_BF16) return _mm512_maskz_loadu_epi16(some, p);
     __m512i x = _mm512_castsi256_si512(_mm256_maskz_loadu_epi8(some, p)), high, low;
     x = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), x); /* lane i gets bytes 8i .. 8i + 7 */
@@ -69,7 +71,8 @@ static inline __attribute__((always_inline)) __m512i load32(lb_dtype type, const
     } while (0)
 
 /* [pair of dimensions][64 positions] */
-static inline __attribute__((always_inline)) void keys_of(lb_dtype type, const char *const *row, int64_t from, int64_t to,
+static inline __attribute__((always_inline)) void keys_of(lb_dtype type, const char *const *row, int64_t from,
+                                                          int64_t to,
                                                           __mmask32 some, uint32_t *k) {
     tables tab = tables_of();
     int64_t size = type == LB_BF16 ? 2 : 1;
@@ -90,11 +93,13 @@ static void pack_keys(const task *t, const char *const *row, void *out) {
 }
 
 /* [pair of positions][vpad values]: two rows interleaved. */
-static inline __attribute__((always_inline)) void values_of(lb_dtype type, const char *const *row, int64_t from, int64_t to,
+static inline __attribute__((always_inline)) void values_of(lb_dtype type, const char *const *row, int64_t from,
+                                                            int64_t to,
                                                             __mmask32 some, uint32_t *v, int64_t vpad) {
     tables tab = tables_of();
     int64_t size = type == LB_BF16 ? 2 : 1;
-    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
+    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                           37, 5,
                                            36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
     for (int64_t i = 0; i < BLOCK; i += 2, v += vpad) {
@@ -118,7 +123,8 @@ static void pack_values(const task *t, const char *const *row, void *out) {
 
 static inline __m512 dp(__m512 acc, __m512i a, __m512i b) { return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
 
-static inline __attribute__((always_inline)) void score_tile(const uint32_t *q, const uint32_t *k, int64_t pairs, int rows,
+static inline __attribute__((always_inline)) void score_tile(const uint32_t *q, const uint32_t *k, int64_t pairs,
+                                                             int rows,
                                                              float *s, ahead *h) {
     __m512 acc[MR][NR];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_setzero_ps();
@@ -131,10 +137,12 @@ static inline __attribute__((always_inline)) void score_tile(const uint32_t *q, 
             UNROLL for (int j = 0; j < NR; j++) acc[r][j] = dp(acc[r][j], b[j], x);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < NR; j++) _mm512_store_ps(s + r * BLOCK + j * 16, acc[r][j]);
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < NR; j++) _mm512_store_ps(s + r * BLOCK + j * 16,
+                                                                      acc[r][j]);
 }
 
-static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad, int rows,
+static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad,
+                                                             int rows,
                                                              int cols, const float *factor, float *out, ahead *h) {
     __m512 acc[MR][NR];
     UNROLL for (int r = 0; r < rows; r++)
@@ -171,12 +179,14 @@ static void scores(const task *t, const char *qc, const char *kc, int rows, floa
 #undef CALL
 }
 
-static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows, float *out,
+static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows,
+                  float *out,
                   ahead *h) {
     const uint32_t *v = (const void *)vc, *w = (const void *)scratch;
     int64_t i = 0, vpad = t->vpad;
     for (int j = 0; j < rows * BLOCK; j += 32)
-        _mm512_store_si512(scratch + 2 * j, (__m512i)_mm512_cvtne2ps_pbh(_mm512_load_ps(p + j + 16), _mm512_load_ps(p + j)));
+        _mm512_store_si512(scratch + 2 * j, (__m512i)_mm512_cvtne2ps_pbh(_mm512_load_ps(p + j + 16),
+                                                                      _mm512_load_ps(p + j)));
     for (; i + NR * 16 <= vpad; i += NR * 16) {
 #define CALL(n) \
     if (h) value_tile(w, v + i, vpad, n, NR, factor, out + i, h); \
@@ -202,12 +212,15 @@ static bool supports(const lb_args *a, const char **why) {
 
 const lb_kernel lb_kernel_attention_bf16_flash_avx512 = {
     .name = "attention.bf16.flash_avx512", .op = "attention", .device = "cpu",
-    .about = "tiles of 64 positions paired and turned once for all rows of a cache head, products by vdpbf16ps, a running"
-             " softmax in f32; f8e4m3 by tables; with few rows the positions are split over the parts and added up after",
+    .about = "tiles of 64 positions paired and turned once for all rows of a cache head, products by vdpbf16ps, a"
+             " running"
+             " softmax in f32; f8e4m3 by tables; with few rows the positions are split over the parts and added up"
+             " after",
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VBMI, .act = LB_ACT_BF16, .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,
-    .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 (2^-18 / 3 = 1.3e-6 in the mean"
+    .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 (2^-18 / 3 = 1.3e-6 in"
+                     " the mean"
                      " square), more where values cancel; the instruction takes subnormals for 0",
     .priority = 20, .supports = supports, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
 };

@@ -1,4 +1,5 @@
-/* attention_f32_flash.h: attention by tiles in f32 over caches of every type: the template of flash.h with f32 products. */
+/* attention_f32_flash.h: attention by tiles in f32 over caches of every type: the template of flash.h with f32
+ * products. */
 #include "vec.h"
 
 #if defined(__AVX512F__)
@@ -49,7 +50,8 @@ static void pack_values(const task *t, const char *const *row, void *out) {
     }
 }
 
-static inline __attribute__((always_inline)) void score_tile(const float *q, const float *k, int64_t dim, int rows, float *s,
+static inline __attribute__((always_inline)) void score_tile(const float *q, const float *k, int64_t dim, int rows,
+                                                             float *s,
                                                              ahead *h) {
     VF acc[MR][NR];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < NR; j++) acc[r][j] = vf_zero();
@@ -62,10 +64,12 @@ static inline __attribute__((always_inline)) void score_tile(const float *q, con
             UNROLL for (int j = 0; j < NR; j++) acc[r][j] = vf_fma(x, b[j], acc[r][j]);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < NR; j++) vf_store(s + r * BLOCK + j * LANES, acc[r][j]);
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < NR; j++) vf_store(s + r * BLOCK + j * LANES,
+                                                                      acc[r][j]);
 }
 
-static inline __attribute__((always_inline)) void value_tile(const float *p, const float *v, int64_t vpad, int rows, int cols,
+static inline __attribute__((always_inline)) void value_tile(const float *p, const float *v, int64_t vpad, int rows,
+                                                             int cols,
                                                              const float *factor, float *out, ahead *h) {
     VF acc[MR][NR];
     UNROLL for (int r = 0; r < rows; r++)
@@ -102,7 +106,8 @@ static void scores(const task *t, const char *qc, const char *kc, int rows, floa
     }
 }
 
-static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows, float *out,
+static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows,
+                  float *out,
                   ahead *h) {
     const float *v = (const void *)vc;
     int64_t i = 0;
@@ -123,10 +128,12 @@ static void weigh(const task *t, const float *p, const char *vc, char *scratch, 
 
 const lb_kernel KERNEL_SYMBOL(attention_f32_flash) = {
     .name = "attention.f32.flash_" ISA_TEXT, .op = "attention", .device = "cpu",
-    .about = "tiles of 64 positions expanded to f32 and turned once for all rows of a cache head; a running softmax; with few"
+    .about = "tiles of 64 positions expanded to f32 and turned once for all rows of a cache head; a running"
+             " softmax; with few"
              " rows the positions are split over the parts and added up after",
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding", .isa = ISA_BITS, .act = LB_ACT_F32,
     .acc = LB_ACC_F32, .compute = LB_COMPUTE_F32, .tolerance = 1e-10,
     .tolerance_why = "a score's f32 rounding, 6e-8 of its size, is an error of its exponential as large",
-    .priority = ISA_PRIORITY, .supports = rows_fit, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
+    .priority = ISA_PRIORITY, .supports = rows_fit, .phases = phases, .workspace_bytes = workspace_bytes,
+    .launch = launch,
 };

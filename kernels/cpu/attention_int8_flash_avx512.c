@@ -1,8 +1,11 @@
-/* attention_int8_flash_avx512.c: attention by tiles over packed caches (q8_0, q4_0): scores by vpdpbusd on the codes as they
+/* attention_int8_flash_avx512.c: attention by tiles over packed caches (q8_0, q4_0): scores by vpdpbusd on the codes
+ * as they
  * are stored, values by vdpbf16ps; the template of flash.h.
  *
- * q becomes int8 in blocks of 32 (LB_ACT_Q8_32). A block of keys gives an exact integer that is scaled by the block's two
- * factors. Codes of values are exact in bf16; the factor of a block of values goes into the probabilities that meet it. */
+ * q becomes int8 in blocks of 32 (LB_ACT_Q8_32). A block of keys gives an exact integer that is scaled by the
+ * block's two
+ * factors. Codes of values are exact in bf16; the factor of a block of values goes into the probabilities that meet
+ * it. */
 #include "vec.h"
 
 enum { SPAN = 32 }; /* values of a block of the formats */
@@ -57,7 +60,8 @@ static void pack_factors(int packed, const char *const *row, int64_t blocks, flo
 }
 
 /* Codes of q8_0 are shifted to unsigned by 128; those of q4_0 are unsigned already, shifted by 8. */
-static inline __attribute__((always_inline)) void keys_of(int packed, const char *const *row, int64_t blocks, uint32_t *k) {
+static inline __attribute__((always_inline)) void keys_of(int packed, const char *const *row, int64_t blocks,
+                                                          uint32_t *k) {
     const __m512i flip = _mm512_set1_epi8(packed == LB_PACKED_Q8_0 ? (char)0x80 : 0);
     int64_t bytes = packed == LB_PACKED_Q8_0 ? 34 : 18;
     for (int64_t b = 0; b < blocks; b += 2)
@@ -77,7 +81,8 @@ static inline __attribute__((always_inline)) void keys_of(int packed, const char
 static float *key_factors(const task *t, const void *k) {
     return (float *)(void *)((char *)(uintptr_t)k + (size_t)(t->dim + 63) / 64 * 64 * 64);
 }
-static float *value_factors(const task *t, const void *v) { return (float *)(void *)((char *)(uintptr_t)v + (size_t)t->vpad * 64 * 2); }
+static float *value_factors(const task *t, const void *v) { return (float *)(void *)((char *)(uintptr_t)v +
+    (size_t)t->vpad * 64 * 2); }
 
 static void pack_keys(const task *t, const char *const *row, void *out) {
     if (t->k.packed == LB_PACKED_Q8_0) keys_of(LB_PACKED_Q8_0, row, BLOCKS(t->dim), out);
@@ -98,8 +103,10 @@ static inline __attribute__((always_inline)) __m512i codes_bf16(int packed, cons
     return (__m512i)_mm512_cvtne2ps_pbh(high, low);
 }
 
-static inline __attribute__((always_inline)) void values_of(int packed, const char *const *row, int64_t vpad, uint32_t *v) {
-    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
+static inline __attribute__((always_inline)) void values_of(int packed, const char *const *row, int64_t vpad,
+                                                            uint32_t *v) {
+    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                           37, 5,
                                            36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
     int64_t bytes = packed == LB_PACKED_Q8_0 ? 34 : 18;
@@ -121,7 +128,8 @@ static void pack_values(const task *t, const char *const *row, void *out) {
 
 /* ---- products ---- */
 
-static inline __attribute__((always_inline)) void score_tile(const char *q, const uint32_t *k, const float *factors, int64_t dim,
+static inline __attribute__((always_inline)) void score_tile(const char *q, const uint32_t *k, const float *factors,
+                                                             int64_t dim,
                                                              int shift, int rows, float *s, ahead *h) {
     size_t row_bytes = Q_BYTES(dim);
     for (int64_t b = 0; b < BLOCKS(dim); b++) {
@@ -158,7 +166,8 @@ static inline __attribute__((always_inline)) void score_tile(const char *q, cons
 }
 
 /* Two blocks of values, 64 columns; or, if `one`, the last alone. p: [row][block][32 pairs]. */
-static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad, int rows,
+static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad,
+                                                             int rows,
                                                              bool one, const float *factor, float *out, ahead *h) {
     int cols = one ? 2 : 4;
     int64_t stride = BLOCKS(vpad) * BLOCK / 2;
@@ -200,7 +209,8 @@ static void scores(const task *t, const char *q, const char *kc, int rows, float
 #undef CALL
 }
 
-static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows, float *out,
+static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows,
+                  float *out,
                   ahead *h) {
     const uint32_t *v = (const void *)vc;
     const float *f = value_factors(t, vc);
@@ -209,8 +219,10 @@ static void weigh(const task *t, const float *p, const char *vc, char *scratch, 
         for (int64_t b = 0; b < BLOCKS(vpad); b++)
             for (int j = 0; j < BLOCK; j += 32) {
                 __m512 low = _mm512_mul_ps(_mm512_load_ps(p + r * BLOCK + j), _mm512_loadu_ps(f + b * BLOCK + j));
-                __m512 high = _mm512_mul_ps(_mm512_load_ps(p + r * BLOCK + j + 16), _mm512_loadu_ps(f + b * BLOCK + j + 16));
-                _mm512_store_si512(scratch + ((r * BLOCKS(vpad) + b) * BLOCK + j) * 2, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+                __m512 high = _mm512_mul_ps(_mm512_load_ps(p + r * BLOCK + j + 16),
+                                            _mm512_loadu_ps(f + b * BLOCK + j + 16));
+                _mm512_store_si512(scratch + ((r * BLOCKS(vpad) + b) * BLOCK + j) * 2,
+                                   (__m512i)_mm512_cvtne2ps_pbh(high, low));
             }
     const uint32_t *w = (const void *)scratch;
     for (; i + 64 <= vpad; i += 64) {
@@ -238,12 +250,15 @@ static bool supports(const lb_args *a, const char **why) {
 
 const lb_kernel lb_kernel_attention_int8_flash_avx512 = {
     .name = "attention.int8.flash_avx512", .op = "attention", .device = "cpu",
-    .about = "tiles of 64 positions; keys' codes turned and multiplied as they are stored (vpdpbusd), values' codes as bf16"
-             " (vdpbf16ps), a running softmax in f32; with few rows the positions are split over the parts and added up after",
+    .about = "tiles of 64 positions; keys' codes turned and multiplied as they are stored (vpdpbusd), values'"
+             " codes as bf16"
+             " (vdpbf16ps), a running softmax in f32; with few rows the positions are split over the parts and"
+             " added up after",
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VNNI, .act = LB_ACT_Q8_32, .acc = LB_ACC_I32_F32,
     .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,
-    .tolerance_why = "each probability times its value's factor is rounded to bf16, a relative error of up to 2^-9 (1.3e-6 in"
+    .tolerance_why = "each probability times its value's factor is rounded to bf16, a relative error of up to 2^-9"
+                     " (1.3e-6 in"
                      " the mean square), more where values cancel",
     .priority = 20, .supports = supports, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
 };

@@ -8,7 +8,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     const lb_tensor *x = lb_weight(a, l, LB_COPY_X);
     int64_t begin, end;
     lb_split(lb_tensor_numel(x), 1024, l->part, l->parts, &begin, &end);
-    memcpy((float *)lb_tensor_data(lb_arg(a, LB_COPY_OUT)) + begin, lb_tensor_f32(x) + begin, (size_t)(end - begin) * 4);
+    memcpy((float *)lb_tensor_data(lb_arg(a, LB_COPY_OUT)) + begin, lb_tensor_f32(x) + begin,
+           (size_t)(end - begin) * 4);
 }
 
 const lb_kernel lb_kernel_copy_f32_portable = {

@@ -32,6 +32,7 @@ const lb_kernel lb_kernel_embedding_any_portable = {
     .name = "embedding.any.portable", .op = "embedding", .device = "cpu",
     .about = "each token's row is expanded by its format; tokens split over the parts", .source = "luabench",
     .isa = LB_ISA_PORTABLE, .format = "any", .act = LB_ACT_F32, .acc = LB_ACC_NONE, .compute = LB_COMPUTE_NONE,
-    .tolerance = 1e-13, .tolerance_why = "one product by the scale, rounded to f32; values of f64 tables are rounded too",
+    .tolerance = 1e-13, .tolerance_why = "one product by the scale, rounded to f32; values of f64 tables are"
+                                         " rounded too",
     .priority = 1, .launch = launch,
 };

@@ -1,15 +1,20 @@
 /* flash.h: attention by tiles with a running softmax; a template.
  *
- * An item is a run of rows (tokens and the query heads that share a cache head) against a run of positions. Its positions
+ * An item is a run of rows (tokens and the query heads that share a cache head) against a run of positions. Its
+ * positions
  * pass by in blocks of 64, which are brought into the forms that the two products want once for all rows of the item:
- * keys by position, so that a register holds 16 positions, values by position too, so that one holds 16 values. Rows pass
- * in groups of at most MR: scores of a group and a block, the softmax so far, the weighted values added to the output so
+ * keys by position, so that a register holds 16 positions, values by position too, so that one holds 16 values. Rows
+ * pass
+ * in groups of at most MR: scores of a group and a block, the softmax so far, the weighted values added to the
+ * output so
  * far. Where there are fewer items than threads (decoding), positions are split among several items, whose outputs a
  * second phase adds up.
  *
  * The file that includes it says before it how many bytes a packed row of q (Q_BYTES(dim)), a block's packed keys and
- * values (KEY_BYTES(dim), VALUE_BYTES(vpad)) and a row's probabilities in the form that meets the values (P_BYTES(vpad))
- * take, how often the products call reach() for a group of rows (REACHES), and after it defines the functions declared below under "the products". */
+ * values (KEY_BYTES(dim), VALUE_BYTES(vpad)) and a row's probabilities in the form that meets the values
+ * (P_BYTES(vpad))
+ * take, how often the products call reach() for a group of rows (REACHES), and after it defines the functions
+ * declared below under "the products". */
 #include "cells.h"
 
 #ifndef ROWS_TOGETHER
@@ -17,7 +22,8 @@
 #endif
 enum { BLOCK = 64, MR = ROWS_TOGETHER, CHUNK_LEAST = 256 };
 
-/* Rows of an item: as many as make its outputs a good part of an L2, so that packing a block costs little beside using it. */
+/* Rows of an item: as many as make its outputs a good part of an L2, so that packing a block costs little beside
+ * using it. */
 enum { OUT_FLOATS = 40000, ROWS_MOST = 384 };
 
 typedef struct task {
@@ -38,7 +44,8 @@ typedef struct ahead { const char **row; int at, end, rows; int64_t bytes, off, 
 /* Where the rows of a block of keys and of values are. */
 typedef struct block { const char *k[BLOCK], *v[BLOCK]; } block;
 
-/* Of one part. `sums` and `tops`: a row's sums of exponentials, by lane, and the score (scaled) that they are relative to:
+/* Of one part. `sums` and `tops`: a row's sums of exponentials, by lane, and the score (scaled) that they are
+ * relative to:
  * at most 2^8 below the largest so far. */
 typedef struct space {
     char *q, *k, *v, *p;
@@ -66,7 +73,8 @@ static bool rows_fit(const lb_args *a, const char **why) {
 
 /* How the work is cut, from shapes alone: every part must come to the same. */
 static task task_of(const lb_args *a, int parts) {
-    const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *v = lb_arg(a, LB_ATTENTION_V), *pages = lb_arg(a, LB_ATTENTION_PAGES);
+    const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *v = lb_arg(a, LB_ATTENTION_V), *pages =
+        lb_arg(a, LB_ATTENTION_PAGES);
     const lb_tensor *k = lb_arg(a, LB_ATTENTION_K), *sinks = lb_arg(a, LB_ATTENTION_SINKS);
     int packed = (int)a->p[LB_ATTENTION_P_PACKED];
     task t = { .a = a, .q = q, .sinks = sinks ? lb_tensor_f32(sinks) : NULL, .heads = q->dims[1], .dim = q->dims[2],
@@ -141,10 +149,12 @@ static void pack_values(const task *t, const char *const *row, void *out);
 /* s[row][position] = q[row] . k[position]; rows <= MR. `h`: to be asked for on the way; NULL = nothing. */
 static void scores(const task *t, const char *q, const char *k, int rows, float *s, ahead *h);
 /* out[row] = out[row] * factor[row] + sum over positions of p[row][position] * v[position]; rows of vpad. */
-static void weigh(const task *t, const float *p, const char *v, char *scratch, const float *factor, int rows, float *out,
+static void weigh(const task *t, const float *p, const char *v, char *scratch, const float *factor, int rows,
+                  float *out,
                   ahead *h);
 
-/* Asks for the next few lines. Spread over the products' loops: a burst would find no room among the misses in flight. */
+/* Asks for the next few lines. Spread over the products' loops: a burst would find no room among the misses in
+ * flight. */
 static inline __attribute__((always_inline)) void reach(ahead *h) {
     for (int i = 0; i < h->rows && h->at < h->end; i++) {
         const char *p = h->row[h->at] + h->off;
@@ -219,7 +229,8 @@ static inline float soften(float *restrict s, int64_t lo, int64_t hi, float scal
 
 /* Rows of an item: row r of it is head g * group + (first + r) % group of token begin + (first + r) / group. */
 static int64_t token_of(const task *t, const item *it, int64_t r) { return it->begin + (it->first + r) / t->group; }
-static int64_t head_of(const task *t, const item *it, int64_t r) { return it->g * t->group + (it->first + r) % t->group; }
+static int64_t head_of(const task *t, const item *it,
+                       int64_t r) { return it->g * t->group + (it->first + r) % t->group; }
 
 /* False: nothing to do. The costliest of causal work, the last rows, come first. */
 static bool item_at(const task *t, int64_t index, item *it) {
@@ -325,7 +336,8 @@ static void pass_blocks(const task *t, const item *it, space *s, int64_t from, i
         bool more = from + BLOCK < end;
         if (more) find_rows(&t->k, it, from + BLOCK, s->next->k);
         if (more) find_rows(&t->v, it, from + BLOCK, s->next->v);
-        if (more && few) h = (ahead){ .row = s->next->k, .end = 2 * BLOCK, .rows = rows, .bytes = t->row_bytes, .step = step };
+        if (more && few)
+            h = (ahead){ .row = s->next->k, .end = 2 * BLOCK, .rows = rows, .bytes = t->row_bytes, .step = step };
         pass_block(t, it, s, from, few ? &h : NULL);
         block *b = s->now;
         s->now = s->next, s->next = b;

@@ -18,7 +18,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
 }
 
 const lb_kernel lb_kernel_gather_f32_portable = {
-    .name = "gather.f32.portable", .op = "gather", .device = "cpu", .about = "a memcpy a row; rows split over the parts",
+    .name = "gather.f32.portable", .op = "gather", .device = "cpu",
+    .about = "a memcpy a row; rows split over the parts",
     .source = "luabench", .isa = LB_ISA_PORTABLE, .format = "f32", .acc = LB_ACC_NONE, .compute = LB_COMPUTE_NONE,
     .tolerance = 1e-30, .tolerance_why = "bytes", .priority = 1, .launch = launch,
 };

@@ -1,4 +1,5 @@
-/* head_gemm_any.h: the head_gemm kernels: a few rows of a head's weights are expanded to f32 and meet all its tokens. */
+/* head_gemm_any.h: the head_gemm kernels: a few rows of a head's weights are expanded to f32 and meet all its
+ * tokens. */
 #include "cells.h"
 
 enum { ROWS = 16 };
@@ -10,7 +11,8 @@ static void expand(const lb_tensor *w, int64_t h, int64_t row, int64_t count, fl
         size_t matrix = w->quantizer->size_bytes(w->quantizer, n, k);
         w->quantizer->dequantize(w->quantizer, data + (size_t)h * matrix, n, k, row, row + count, out);
     } else {
-        load_cells(w->dtype, LB_PACKED_NONE, data + (size_t)((h * n + row) * k) * lb_dtype_size(w->dtype), count * k, out);
+        load_cells(w->dtype, LB_PACKED_NONE, data + (size_t)((h * n + row) * k) * lb_dtype_size(w->dtype), count * k,
+                   out);
     }
 }
 
@@ -26,7 +28,9 @@ static void dot4(const float *w, const float *x, int64_t k, int rows, float *out
     for (int r = 0; r < rows; r++) out[r] = vf_sum(s[r]) + tail[r];
 }
 
-static size_t scratch_bytes(const lb_args *a) { return ((size_t)lb_arg(a, LB_HEAD_GEMM_W)->dims[2] * ROWS * 4 + 63) / 64 * 64; }
+static size_t scratch_bytes(const lb_args *a) { return ((size_t)
+        lb_arg(a, LB_HEAD_GEMM_W)->dims[2] * ROWS * 4 +
+                                                                          63) / 64 * 64; }
 static size_t workspace_bytes(const lb_args *a, int parts) { return scratch_bytes(a) * (size_t)parts; }
 
 static void launch(const lb_args *a, const lb_launch *l) {

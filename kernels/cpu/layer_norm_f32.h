@@ -1,4 +1,5 @@
-/* layer_norm_f32.h: the layer_norm kernels: mean, spread around it, then scaling; three passes over a row in the cache. */
+/* layer_norm_f32.h: the layer_norm kernels: mean, spread around it, then scaling; three passes over a row in the
+ * cache. */
 #include "vec.h"
 
 static void launch(const lb_args *a, const lb_launch *l) {

@@ -26,7 +26,9 @@ static float dot(const float *w, const float *x, int64_t k) {
     return sum;
 }
 
-static size_t scratch_bytes(const lb_args *a) { return ((size_t)lb_arg(a, LB_LINEAR_X)->dims[1] * ROWS * 4 + 127) / 64 * 64; }
+static size_t scratch_bytes(const lb_args *a) { return ((size_t)
+        lb_arg(a, LB_LINEAR_X)->dims[1] * ROWS * 4 +
+                                                                          127) / 64 * 64; }
 static size_t workspace_bytes(const lb_args *a, int parts) { return scratch_bytes(a) * (size_t)parts; }
 
 static void launch(const lb_args *a, const lb_launch *l) {
@@ -42,8 +44,10 @@ static void launch(const lb_args *a, const lb_launch *l) {
             expand(w, r, count, rows);
             for (int64_t t = 0; t < m; t++) {
                 for (int64_t j = 0; j < count; j++)
-                    sums[j] = dot(rows + j * k, lb_tensor_f32(x) + t * k, k) + (b ? lb_tensor_f32(b)[at + r + j] : 0.0f);
-                activate((int)a->p[LB_LINEAR_P_ACTIVATION], 0.01f, sums, count, (float *)lb_tensor_data(o) + t * n + at + r);
+                    sums[j] = dot(rows + j * k, lb_tensor_f32(x) + t * k,
+                                  k) + (b ? lb_tensor_f32(b)[at + r + j] : 0.0f);
+                activate((int)a->p[LB_LINEAR_P_ACTIVATION], 0.01f, sums, count,
+                         (float *)lb_tensor_data(o) + t * n + at + r);
             }
         }
         at += w->dims[0];
@@ -52,9 +56,11 @@ static void launch(const lb_args *a, const lb_launch *l) {
 
 const lb_kernel KERNEL_SYMBOL(linear_any) = {
     .name = "linear.any." ISA_TEXT, .op = "linear", .device = "cpu",
-    .about = "16 rows of weights expanded to f32 meet all rows of x; bias and activation on the sums; rows of weights split"
+    .about = "16 rows of weights expanded to f32 meet all rows of x; bias and activation on the sums; rows of"
+             " weights split"
              " over the parts",
     .source = "luabench", .isa = ISA_BITS, .format = "any", .act = LB_ACT_F32, .acc = LB_ACC_F32,
-    .compute = LB_COMPUTE_F32, .tolerance = 1e-10, .tolerance_why = "f32 sums over K in lanes; f64 weights are rounded to f32",
+    .compute = LB_COMPUTE_F32, .tolerance = 1e-10,
+    .tolerance_why = "f32 sums over K in lanes; f64 weights are rounded to f32",
     .priority = ISA_PRIORITY, .workspace_bytes = workspace_bytes, .launch = launch,
 };

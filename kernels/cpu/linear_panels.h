@@ -1,4 +1,5 @@
-/* linear_panels.h: the linear kernels built from the panels of whatever formats the weights have: x is prepared once for
+/* linear_panels.h: the linear kernels built from the panels of whatever formats the weights have: x is prepared once
+ * for
  * each form that the panels read, and all matrices are one supply of work. */
 #include "activate.h"
 #include "gemm_panel.h"
@@ -132,7 +133,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
 
 const lb_kernel KERNEL_SYMBOL(linear_panels) = {
     .name = "linear.panels." ISA_TEXT, .op = "linear", .device = "cpu",
-    .about = "built from the panels of the weights' formats; x prepared once for each form, all matrices one supply of work;"
+    .about = "built from the panels of the weights' formats; x prepared once for each form, all matrices one"
+             " supply of work;"
              " bias and activation on each block while it is in L1",
     .source = "luabench", .isa = ISA_BITS, .format = "any", .act = LB_ACT_F32, .acc = LB_ACC_I32_F32,
     .compute = LB_COMPUTE_INT8, .tolerance = 1e-9,

@@ -30,7 +30,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
 
 const lb_kernel KERNEL_SYMBOL(read_reuse_f32) = {
     .name = "read_reuse.f32." ISA_TEXT, .op = "read_reuse", .device = "cpu",
-    .about = "one share a part, block by block, each read `times` times with eight independent sums", .source = "luabench",
+    .about = "one share a part, block by block, each read `times` times with eight independent sums",
+    .source = "luabench",
     .isa = ISA_BITS, .format = "f32", .act = LB_ACT_F32, .acc = LB_ACC_F32, .compute = LB_COMPUTE_NONE,
     .tolerance = 1e-10, .tolerance_why = "f32 sums of each block", .priority = ISA_PRIORITY, .launch = launch,
 };

@@ -19,7 +19,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     int64_t stride = (int64_t)a->p[LB_READ_STRIDED_P_STRIDE], begin, end;
     double total = 0;
     lb_split(lb_tensor_numel(x), 1024, l->part, l->parts, &begin, &end);
-    for (int64_t at = 0; at < stride && begin + at < end; at++) total += pass(lb_tensor_f32(x) + begin + at, end - begin - at, stride);
+    for (int64_t at = 0; at < stride && begin + at < end; at++)
+        total += pass(lb_tensor_f32(x) + begin + at, end - begin - at, stride);
     for (int i = l->part; i < 64; i += l->parts) sink[i] = i == l->part ? (float)total : 0.0f;
 }
 

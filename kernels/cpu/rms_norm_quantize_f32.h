@@ -1,4 +1,5 @@
-/* rms_norm_quantize_f32.h: the rms_norm_quantize kernels: blocks of 32 are scaled, measured and rounded in registers. */
+/* rms_norm_quantize_f32.h: the rms_norm_quantize kernels: blocks of 32 are scaled, measured and rounded in
+ * registers. */
 #include "vec.h"
 
 enum { BLOCK = 32 };

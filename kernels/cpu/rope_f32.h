@@ -4,15 +4,18 @@
 enum { CHUNK = 128 }; /* frequencies at a time: sines and cosines of a row stay in L1 */
 
 /* cos and sin of position * frequency. The angle, its distance from a multiple of pi / 2 (pi / 2 in two parts, whose
- * products are exact for angles below 2^20) and the polynomials (Taylor, to x^13 and x^12) are in f64, without branches: the compiler vectorises. */
-static void angles(double position, const float *restrict f, int64_t n, float scale, float *restrict c, float *restrict s) {
+ * products are exact for angles below 2^20) and the polynomials (Taylor, to x^13 and x^12) are in f64, without
+ * branches: the compiler vectorises. */
+static void angles(double position, const float *restrict f, int64_t n, float scale, float *restrict c,
+                   float *restrict s) {
     for (int64_t i = 0; i < n; i++) {
         double a = position * (double)f[i], k = a * 0.63661977236758134308 + 6755399441055744.0;
         uint64_t bits;
         memcpy(&bits, &k, 8);
         k -= 6755399441055744.0;
         double x = (a - k * 1.57079632673412561417) - k * 6.07710050650619224932e-11, z = x * x;
-        double sn = x * (1 + z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 + z * (-1.0 / 39916800 +
+        double sn = x * (1 + z * (-1.0 / 6 + z * (1.0 / 120 + z * (-1.0 / 5040 + z * (1.0 / 362880 +
+            z * (-1.0 / 39916800 +
                          z * (1.0 / 6227020800.0)))))));
         double cs = 1 + z * (-0.5 + z * (1.0 / 24 + z * (-1.0 / 720 + z * (1.0 / 40320 + z * (-1.0 / 3628800 +
                          z * (1.0 / 479001600.0))))));
@@ -23,7 +26,8 @@ static void angles(double position, const float *restrict f, int64_t n, float sc
     }
 }
 
-static void rotate_halves(float *restrict x, float *restrict y, const float *restrict c, const float *restrict s, int64_t n) {
+static void rotate_halves(float *restrict x, float *restrict y, const float *restrict c, const float *restrict s,
+                          int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         float a = x[i], b = y[i];
         x[i] = a * c[i] - b * s[i];
@@ -62,7 +66,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
 
 const lb_kernel KERNEL_SYMBOL(rope_f32) = {
     .name = "rope.f32." ISA_TEXT, .op = "rope", .device = "cpu",
-    .about = "a row's sines and cosines by f64 polynomials, once for all heads; rows, or their heads, split over the parts",
+    .about = "a row's sines and cosines by f64 polynomials, once for all heads; rows, or their heads, split over"
+             " the parts",
     .source = "luabench", .isa = ISA_BITS, .format = "f32", .act = LB_ACT_F32, .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_F32, .tolerance = 1e-12,
     .tolerance_why = "sine and cosine to half an ulp of f32, two products and a sum: NMSE of 1e-14",

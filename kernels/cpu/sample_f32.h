@@ -1,4 +1,5 @@
-/* sample_f32.h: the sample kernels: exponentials of all logits, a histogram of their sizes that finds the few candidates,
+/* sample_f32.h: the sample kernels: exponentials of all logits, a histogram of their sizes that finds the few
+ * candidates,
  * which alone are sorted. */
 #include <stdlib.h>
 

@@ -1,7 +1,8 @@
 /* swiglu_clamped_f32.h: the swiglu_clamped kernels. */
 #include "activate.h"
 
-static void row(const float *restrict g, const float *restrict u, int64_t n, float alpha, float limit, float *restrict out) {
+static void row(const float *restrict g, const float *restrict u, int64_t n, float alpha, float limit,
+                float *restrict out) {
     for (int64_t i = 0; i < n; i++) {
         float gate = g[i] > limit ? limit : g[i], up = u[i] > limit ? limit : u[i];
         up = up < -limit ? -limit : up;

@@ -32,7 +32,8 @@ typedef float VF __attribute__((vector_size(16), may_alias));
 #endif
 
 #if defined(__GNUC__) && !defined(__clang__)
-/* gcc takes a comparison of floats, which may raise a flag that nobody reads, for control flow that it cannot vectorise */
+/* gcc takes a comparison of floats, which may raise a flag that nobody reads, for control flow that it cannot
+ * vectorise */
 #pragma GCC optimize("no-trapping-math")
 #endif
 

@@ -226,7 +226,8 @@ static bool case_read_reuse(int i, lb_args *a) {
 /* ---- tables ---- */
 
 static bool case_embedding(int i, lb_args *a) {
-    static const char *const formats[] = { "f32", "f16", "bf16", "f64", "q4_0", "q8_0", "q4_k", "q6_k", "int8wo", "uniform-3" };
+    static const char *const formats[] = { "f32", "f16", "bf16", "f64", "q4_0", "q8_0", "q4_k", "q6_k", "int8wo",
+                                           "uniform-3" };
     if (i >= 30) return false;
     const char *f = formats[i % 10];
     int64_t k = i % 10 < 4 ? (i < 10 ? 67 : 1) : 256;
@@ -266,7 +267,8 @@ static lb_tensor *heads_of(fill_kind kind, bool strided, int64_t t, int64_t h, i
 }
 
 static bool case_linear(int i, lb_args *a) {
-    static const char *const formats[][3] = { { "f32", NULL, NULL }, { "q4_0", "q8_0", "q4_0" }, { "bf16", "q8_0", NULL },
+    static const char *const formats[][3] = { { "f32", NULL, NULL }, { "q4_0", "q8_0", "q4_0" },
+                                              { "bf16", "q8_0", NULL },
                                               { "f16", "f64", "f32" }, { "int8wo", NULL, NULL } };
     static const int64_t tokens[] = { 1, 5, 0, 67, 300 };
     if (i >= 5 * 5 * 3) return false;
@@ -303,7 +305,8 @@ static bool case_head_gemm(int i, lb_args *a) {
     if (i >= 24) return false;
     const char *f = formats[i % 6];
     lb_dtype t = lb_dtype_parse(f);
-    int64_t k = t == LB_DTYPE_COUNT ? 256 : i < 12 ? 67 : 128, n = i < 12 ? 37 : 64, tokens = i / 6 == 3 ? 0 : i / 6 == 2 ? 1 : 5;
+    int64_t k = t == LB_DTYPE_COUNT ? 256 : i < 12 ? 67 : 128, n = i < 12 ? 37 : 64, tokens = i / 6 == 3 ? 0
+            : i / 6 == 2 ? 1 : 5;
     set(a, "x", heads_of(FILL_PLAIN, i % 2, tokens, 3, k));
     lb_tensor *w = floats(FILL_PLAIN, DIMS(3, n, k));
     set(a, "w", t == LB_DTYPE_COUNT ? quantized(w, f) : converted(w, t));
@@ -339,7 +342,8 @@ static lb_tensor *cache_of(int type, int layout, int64_t b, int64_t h, int64_t s
         lb_tensor_release(t);
         t = guarded(cache_dtypes[type], 5, dims);
         lb_tensor *layer = NULL;
-        if (lb_tensor_slice(t, 0, 1, 2, &layer) || lb_tensor_reshape(layer, 4, dims + 1, &view)) fail_msg("%s", lb_error());
+        if (lb_tensor_slice(t, 0, 1, 2, &layer) || lb_tensor_reshape(layer, 4, dims + 1, &view))
+            fail_msg("%s", lb_error());
         lb_tensor_release(layer);
     } else if (layout == BSHD || layout == PAGED) {
         if (lb_tensor_transpose(t, 1, 2, &view)) fail_msg("%s", lb_error());
@@ -383,7 +387,8 @@ static bool case_kv_write(int i, lb_args *a) {
     set(a, "x", heads_of(contents, kind != 1, tokens, 2, d));
     if (layout == PAGED) set(a, "pages", pages_of(3, 4));
     set(a, "cache", cache_of(type, layout, layout == PAGED ? 13 : 3, 2, layout == PAGED ? 4 : 16, d));
-    if (layout == PAGED && kind == 0) ((int32_t *)lb_tensor_data(lb_arg(a, LB_KV_WRITE_PAGES)))[6] = 99; /* no such page */
+    /* no such page */
+    if (layout == PAGED && kind == 0) ((int32_t *)lb_tensor_data(lb_arg(a, LB_KV_WRITE_PAGES)))[6] = 99;
     param(a, "packed", packing_of(type));
     if (kind == 2) set(a, "lengths", INTS(16, 1, 17)); /* one token each; the last is past the capacity */
     else set(a, "lengths", INTS(5, 12, 2)), set(a, "starts", INTS(0, 4, 7, 7));
@@ -412,9 +417,11 @@ static const attention_shape attention_shapes[] = {
     { 8, 2, 96, 64, 48, { 48, 30, 33 }, { 1, 1, 1 }, 1, 0, 1 },        /* decode, GQA, sinks, other value size */
     { 4, 2, 32, 32, 160, { 160, 130, 40 }, { 130, 90, 40 }, 1, 33, 1 }, /* window, sinks, blocks of rows */
     { 2, 1, 64, 128, 80, { 80, 70, 0 }, { 70, 3, 2 }, 0, 0, 0 },       /* not causal; a sequence that sees nothing */
-    { 2, 1, 32, 32, 70, { 70, 9, 65 }, { 66, 0, 65 }, 0, 5, 0 },       /* window on both sides; a sequence without rows */
+    /* window on both sides; a sequence without rows */
+    { 2, 1, 32, 32, 70, { 70, 9, 65 }, { 66, 0, 65 }, 0, 5, 0 },
     { 3, 3, 192, 0, 40, { 40, 38, 3 }, { 1, 1, 1 }, 1, 0, 0 },         /* MLA, absorbed: 128 of 192 */
-    { 6, 3, 128, 128, 64, { 3, 64, 200 }, { 6, 9, 5 }, 1, 0, 0 },      /* rows before the first position; past the capacity */
+    /* rows before the first position; past the capacity */
+    { 6, 3, 128, 128, 64, { 3, 64, 200 }, { 6, 9, 5 }, 1, 0, 0 },
     { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 4, 2 }, 1, 0, 0 },    /* a few rows each */
     { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 1, 1 }, 1, 100, 1 },  /* decode with a window */
     { 2, 2, 576, 0, 66, { 66, 64, 65 }, { 20, 1, 3 }, 1, 0, 0 },       /* MLA of GLM and DeepSeek: 512 of 576 */
@@ -439,7 +446,8 @@ static bool case_attention(int i, lb_args *a) {
     attention_cache(a, s, i % CACHE_TYPES, i / CACHE_TYPES % LAYOUTS);
     set(a, "q", heads_of(FILL_PLAIN, i % 2, rows + 2 * padding, s->heads, s->d));
     set(a, "lengths", INTS((int32_t)s->lengths[0], (int32_t)s->lengths[1], (int32_t)s->lengths[2]));
-    if (padding) set(a, "starts", INTS(0, (int32_t)s->tokens[0], (int32_t)(s->tokens[0] + s->tokens[1]), (int32_t)rows));
+    if (padding)
+        set(a, "starts", INTS(0, (int32_t)s->tokens[0], (int32_t)(s->tokens[0] + s->tokens[1]), (int32_t)rows));
     if (s->sinks) set(a, "sinks", floats(FILL_PLAIN, DIMS(s->heads)));
     param(a, "causal", s->causal);
     param(a, "window", (double)s->window);
@@ -496,5 +504,6 @@ static const op_case op_cases[] = {
 enum { OP_CASES = sizeof op_cases / sizeof *op_cases };
 
 /* Operations whose kernels have a suite of their own. */
-static const char *const elsewhere[] = { "axpy", "choose", "combine", "empty", "fill", "gemm", "moe_ffn", "moe_group", "peak", "peak_copy",
+static const char *const elsewhere[] = { "axpy", "choose", "combine", "empty", "fill", "gemm", "moe_ffn", "moe_group",
+                                         "peak", "peak_copy",
                                          "peak_read", "peak_write", "swiglu", "topk" };

@@ -1,4 +1,5 @@
-/* test_ops.c: every registered kernel of the operations in op_cases.h, on every case, split over 1 to 16 parts, against the
+/* test_ops.c: every registered kernel of the operations in op_cases.h, on every case, split over 1 to 16 parts,
+ * against the
  * operation's f64 oracle: outputs poisoned, what must stay compared bit for bit, canaries around every tensor. */
 #include "op_cases.h"
 
@@ -69,7 +70,8 @@ static void assert_canaries(const char *what, const lb_tensor *t) {
         if (p[i] != p[0] || end[-1 - i] != end[-1]) fail_msg("%s writes outside of a tensor", what);
 }
 
-/* Where f64 gives NaN so must the kernel; where it gives Inf, anything that is not finite; the rest by the tolerance. */
+/* Where f64 gives NaN so must the kernel; where it gives Inf, anything that is not finite; the rest by the
+ * tolerance. */
 static void assert_expected(const char *what, const lb_tensor *t, const lb_expected *e, double tolerance) {
     int64_t index[LB_MAX_RANK] = { 0 };
     double error = 0, sum = 0;
@@ -87,7 +89,8 @@ static void assert_expected(const char *what, const lb_tensor *t, const lb_expec
             fail_msg("%s: %s element %lld is %g, expected exactly %g", what, e->what, (long long)i, got, want);
     }
     if (sum < 1e-70) sum = 1e-70; /* subnormals: absolute, a step of f32 is 1.4e-45 */
-    if (!(error <= tolerance * sum)) fail_msg("%s: NMSE of %s is %g, tolerance %g", what, e->what, error / sum, tolerance);
+    if (!(error <= tolerance * sum))
+        fail_msg("%s: NMSE of %s is %g, tolerance %g", what, e->what, error / sum, tolerance);
 }
 
 static void assert_untouched(const char *what, const lb_tensor *t, const lb_tensor *before, const uint8_t *mask) {
@@ -95,7 +98,8 @@ static void assert_untouched(const char *what, const lb_tensor *t, const lb_tens
     lb_tensor_walk_init(&now, t);
     lb_tensor_walk_init(&then, before);
     for (int64_t i = 0, n = lb_tensor_numel(t); mask && i < n; i++) {
-        if (!mask[i] && memcmp(now.at, then.at, now.element_bytes)) fail_msg("%s changes element %lld", what, (long long)i);
+        if (!mask[i] && memcmp(now.at, then.at, now.element_bytes))
+            fail_msg("%s changes element %lld", what, (long long)i);
         lb_tensor_walk_next(&now);
         lb_tensor_walk_next(&then);
     }
@@ -216,7 +220,8 @@ static void test_every_op_has_cases(void **unused) {
     for (int i = 0; lb_ops[i]; i++) {
         bool found = false;
         for (int c = 0; c < OP_CASES; c++) found |= !strcmp(op_cases[c].op, lb_ops[i]->name);
-        for (size_t e = 0; e < sizeof elsewhere / sizeof *elsewhere; e++) found |= !strcmp(elsewhere[e], lb_ops[i]->name);
+        for (size_t e = 0; e < sizeof elsewhere / sizeof *elsewhere; e++)
+            found |= !strcmp(elsewhere[e], lb_ops[i]->name);
         if (!found) fail_msg("operation %s has no cases in tests/c/op_cases.h", lb_ops[i]->name);
     }
 }
