@@ -8,9 +8,9 @@ ARCH    := $(shell uname -m)
 JOBS    := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 # Linked libraries. OpenBLAS and libedit are loaded when first needed (vendor/README.md).
-PKGS      = luajit yaml-0.1 zlib libcjson
-PKG_CFLAGS := $(shell pkg-config --cflags luajit yaml-0.1 zlib libcjson 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs luajit yaml-0.1 zlib libcjson 2>/dev/null)
+PKGS      = luajit yaml-0.1 zlib libcjson libpcre2-8 libutf8proc
+PKG_CFLAGS := $(shell pkg-config --cflags luajit yaml-0.1 zlib libcjson libpcre2-8 libutf8proc 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs luajit yaml-0.1 zlib libcjson libpcre2-8 libutf8proc 2>/dev/null)
 LIBS       = $(PKG_LIBS) -lpthread -ldl -lm
 
 WARN      := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wvla -Werror
@@ -19,7 +19,7 @@ ISA_avx2   := -mavx2 -mfma -mf16c
 ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi -mfma -mf16c \
               -mprefer-vector-width=512
 
-SRC := $(wildcard engine/*.c engine/ops/*.c engine/io/*.c engine/bind/*.c kernels/*.c kernels/quant/*.c kernels/cpu/*.c)
+SRC := $(wildcard engine/*.c engine/ops/*.c engine/io/*.c engine/text/*.c engine/bind/*.c kernels/*.c kernels/quant/*.c kernels/cpu/*.c)
 ifeq ($(filter x86_64 amd64,$(ARCH)),)
 # kernels/registry.c leaves these out of the list on other machines (LB_KERNEL_X86).
 SRC := $(filter-out %_avx2.c %_avx512.c,$(SRC))

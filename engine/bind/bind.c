@@ -163,7 +163,7 @@ static void push_names(lua_State *L, const luaL_Reg *list, const char *extra) {
 int bind_core_classes(lua_State *L) {
     static const bind_class *const all[] = { &bind_device, &bind_tensor, &bind_quantizer, &bind_kernel, &bind_plan,
                                              &bind_timer, &bind_sampler, &bind_process, &bind_model_file,
-                                             &bind_model_writer };
+                                             &bind_model_writer, &bind_tokenizer, &bind_text_stream };
     lua_newtable(L);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         lua_newtable(L);

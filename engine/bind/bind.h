@@ -31,7 +31,7 @@ typedef struct bind_class {
 } bind_class;
 
 extern const bind_class bind_device, bind_tensor, bind_quantizer, bind_kernel, bind_plan, bind_timer, bind_sampler,
-                        bind_process, bind_model_file, bind_model_writer;
+                        bind_process, bind_model_file, bind_model_writer, bind_tokenizer, bind_text_stream;
 
 void bind_class_register(lua_State *L, const bind_class *c);
 /* Pushes an empty box of the class; the caller fills *box at once after the resource exists. */
@@ -162,6 +162,7 @@ void bind_open_machine(lua_State *L);
 void bind_open_text(lua_State *L);     /* json, yaml */
 void bind_open_files(lua_State *L);    /* npy, npz, gz, blobs, checksums */
 void bind_open_model_file(lua_State *L);
+void bind_open_tokenizer(lua_State *L);
 
 /* The loader of the module "luabench.core". */
 int luaopen_luabench_core(lua_State *L);

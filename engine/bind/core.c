@@ -119,5 +119,6 @@ int luaopen_luabench_core(lua_State *L) {
     bind_open_text(L);
     bind_open_files(L);
     bind_open_model_file(L);
+    bind_open_tokenizer(L);
     return 1;
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 void lb_json_begin(lb_json *j, const char *file, uint64_t place, const char *text, size_t bytes) {
     *j = (lb_json){ .file = file, .place = place, .text = text, .bytes = bytes };
 }
@@ -117,19 +119,6 @@ bool lb_json_item(lb_json *j) { return another(j, false); }
 
 /* ---- strings ---------------------------------------------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 sequence at p, of which n bytes are there; 0 = none. */
-static size_t utf8_bytes(const unsigned char *p, size_t n) {
-    size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    if (!len || len > n) return 0;
-    for (size_t i = 1; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if (p[0] == 0xe0 && p[1] < 0xa0) return 0;           /* too long a form */
-    if (p[0] == 0xed && p[1] > 0x9f) return 0;           /* surrogates */
-    if (p[0] == 0xf0 && p[1] < 0x90) return 0;
-    if (p[0] == 0xf4 && p[1] > 0x8f) return 0;
-    return len;
-}
-
 static int hex4(const char *p) {
     int v = 0;
     for (int i = 0; i < 4; i++) {
@@ -178,7 +167,7 @@ bool lb_json_string(lb_json *j, lb_json_text *text) {
             if (!escape(j)) return false;
             continue;
         }
-        size_t n = c < 0x20 ? 0 : c < 0x80 ? 1 : utf8_bytes((const unsigned char *)j->text + j->at, j->bytes - j->at);
+        size_t n = c < 0x20 ? 0 : c < 0x80 ? 1 : lb_utf8_length(j->text + j->at, j->bytes - j->at);
         if (!n) {
             lb_json_fail(j, c < 0x20 ? "a control character in a string" : "a string is not UTF-8");
             return false;

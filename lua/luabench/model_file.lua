@@ -49,6 +49,23 @@ function M.config(file, which)
   return value
 end
 
+-- lb.tokenizer(where): from a GGUF file's metadata, or from tokenizer.json: the file, or that beside a model's tensors.
+function M.tokenizer(where)
+  if type(where) == "userdata" and tostring(where):find "^model_file" then
+    if where.format == "gguf" then return core.tokenizer(where) end
+    return core.tokenizer(folder_of(where) .. "/tokenizer.json")
+  end
+  if type(where) ~= "string" then error("lb.tokenizer: a path or a model file expected, got " .. type(where), 2) end
+  local at = core.stat(where)
+  if at and at.kind == "directory" then return core.tokenizer(where .. "/tokenizer.json") end
+  if where:lower():find "%.json$" then return core.tokenizer(where) end
+  local file = M.open(where)
+  local ok, t = pcall(M.tokenizer, file)
+  file:close()
+  if not ok then error(t, 2) end
+  return t
+end
+
 -- ---- what model it is ----
 
 -- Names by GGUF's general.architecture and by Hugging Face's model_type and architectures.

@@ -33,6 +33,10 @@ local make = {
     lb.save("abuse.gguf", { tensors = { w = lb.zeros { 2, 32 } }, metadata = { a = 1, b = { "x" } } })
     return lb.load "abuse.gguf"
   end,
+  tokenizer = function() return lb.tokenizer(os.getenv "LUABENCH_TREE" .. "/tests/parity/tokenizers/llama3.json") end,
+  text_stream = function()
+    return lb.tokenizer(os.getenv "LUABENCH_TREE" .. "/tests/parity/tokenizers/llama3.json"):stream()
+  end,
   model_writer = function()
     return lb.model_writer("abuse-new.gguf", { tensors = { { name = "w", shape = { 4, 32 }, type = "F32" } } })
   end,
@@ -70,7 +74,7 @@ local function arguments(objects, dead)
     { { 1, 2 }, { 3 } }, { x = 1 }, { device = 1 }, { dtype = "x" }, { seed = nan }, { [1.5] = 2 }, { [true] = 1 }, cycle, deep,
     print, function() error "inside" end, function() return nil end, coroutine.create(print), io.stdout }
   for _, name in ipairs { "tensor", "device", "timer", "plan", "kernel", "quantizer", "process", "sampler",
-    "model_file", "model_writer" } do
+    "model_file", "model_writer", "tokenizer", "text_stream" } do
     list[#list + 1] = objects[name]
     list[#list + 1] = dead[name]
   end

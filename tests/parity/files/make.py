@@ -172,6 +172,22 @@ def small_gguf(path, kind):
     close(w)
 
 
+def tokenizer_gguf(path, model, pre):
+    w = write(path)
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in (10, 0xc3, 0xa9)] + ["A", "b", "Ab", "\u2581", "\u2581A", "\u0120", "\u010a", "x"]
+    w.add_tokenizer_model(model)
+    if pre:
+        w.add_tokenizer_pre(pre)
+    w.add_token_list(tokens)
+    w.add_token_scores([-float(i) for i in range(len(tokens))])
+    w.add_token_types([2, 3, 3] + [6] * 3 + [1] * (len(tokens) - 4) + [4])
+    w.add_token_merges(["A b"])
+    w.add_bos_token_id(1)
+    w.add_eos_token_id(2)
+    w.add_add_bos_token(True)
+    close(w)
+
+
 def make_corpora():
     def put(target, name, data):
         (corpus / target).mkdir(parents=True, exist_ok=True)
@@ -179,6 +195,10 @@ def make_corpora():
     for i in range(2):
         small_gguf(here / "tmp.gguf", i)
         put("gguf", f"small-{i}", (here / "tmp.gguf").read_bytes())
+    (here / "tmp.gguf").unlink()
+    for model, pre in (("llama", None), ("gpt2", "gpt-2"), ("t5", None)):
+        tokenizer_gguf(here / "tmp.gguf", model, pre)
+        put("gguf", f"tokenizer-{model}", (here / "tmp.gguf").read_bytes())
     (here / "tmp.gguf").unlink()
     for name in ("empty.gguf", "all.gguf"):
         put("gguf", name, (theirs / name).read_bytes()[:24000])
