@@ -70,6 +70,14 @@ $(FUZZ_BIN): $(BUILD)/tests/%: $(BUILD)/obj/tests/fuzz/%.o $(BUILD)/obj/tests/fu
 	@mkdir -p $(@D)
 	$(call say,link $@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+# With libFuzzer the readers of files are clang's, with its sanitizers; the rest, which is written for gcc, is as it is.
+ifdef FUZZ_CC
+FUZZED := $(addprefix $(BUILD)/obj/,engine/io/%.o engine/text/%.o tests/fuzz/%.o)
+$(FUZZED): CC = $(FUZZ_CC)
+$(FUZZ_BIN): private CC = $(FUZZ_CC)
+$(FUZZED): CFLAGS = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fsanitize=fuzzer-no-link,address,undefined
+$(FUZZ_BIN): private LDFLAGS = -fsanitize=fuzzer,address,undefined
+endif
 
 -include $(OBJ:.o=.d) $(TEST_SRC:%.c=$(BUILD)/obj/%.d) $(FUZZ_SRC:%.c=$(BUILD)/obj/%.d)
 
@@ -112,9 +120,7 @@ LIBFUZZER = $(shell clang -fsanitize=fuzzer -x c -o /dev/null - < /dev/null 2>&1
 fuzz-programs: $(FUZZ_BIN)
 fuzz:
 ifeq ($(LIBFUZZER),0)
-	+@$(SANITIZE) BUILD=$(BUILD)/libfuzzer CC=clang FUZZ_DRIVER= fuzz-programs \
-	  CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined' \
-	  LDFLAGS=-fsanitize=fuzzer
+	+@$(MAKE) --no-print-directory -s WARN= BUILD=$(BUILD)/libfuzzer FUZZ_CC=clang FUZZ_DRIVER= fuzz-programs
 else
 	+@$(SANITIZE) BUILD=$(BUILD)/asan fuzz-programs CFLAGS='$(ASAN_CFLAGS)'
 endif

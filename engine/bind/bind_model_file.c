@@ -56,7 +56,8 @@ static void push_shape(lua_State *L, const lb_stored *t) {
     }
 }
 
-/* f:info(name): { name, type, shape, bytes, offset, part[, dtype][, recipe] }; without dtype only its bytes can be had. */
+/* f:info(name): { name, type, shape, bytes, offset, part[, dtype][, recipe] }; without dtype only its bytes can be had.
+ */
 static int file_info(lua_State *L) {
     const lb_model_file *f = check_file(L, 1);
     const lb_stored *t = check_name(L, f);
@@ -221,7 +222,8 @@ static void metas_done(void *block) {
 
 /* Bounds of the whole-number types, and the text or number at `index` as one. */
 static bool whole(lua_State *L, int index, lb_meta_type type, uint64_t *out) {
-    static const double lo[] = { 0, -128, 0, -32768, 0, -0x1p31 }, hi[] = { 255, 127, 65535, 32767, 0x1p32 - 1, 0x1p31 - 1 };
+    static const double lo[] = { 0, -128, 0, -32768, 0, -0x1p31 },
+                        hi[] = { 255, 127, 65535, 32767, 0x1p32 - 1, 0x1p31 - 1 };
     if (lua_type(L, index) == LUA_TSTRING && (type == LB_META_U64 || type == LB_META_I64)) {
         char again[32], *end;
         const char *text = lua_tostring(L, index);
@@ -231,7 +233,8 @@ static bool whole(lua_State *L, int index, lb_meta_type type, uint64_t *out) {
         return strcmp(again, text) == 0;
     }
     double v = lua_tonumber(L, index);
-    if (lua_type(L, index) != LUA_TNUMBER || v != v || v < -0x1p53 || v > 0x1p53 || v != (double)(int64_t)v) return false;
+    if (lua_type(L, index) != LUA_TNUMBER || v != v || v < -0x1p53 || v > 0x1p53 || v != (double)(int64_t)v)
+        return false;
     if (type <= LB_META_I32 && (v < lo[type] || v > hi[type])) return false;
     if (type == LB_META_U64 && v < 0) return false;
     *out = (uint64_t)(int64_t)v;
@@ -286,7 +289,8 @@ static void store_array(lua_State *L, metas *m, lb_meta *to, int index) {
     for (size_t i = 1; i <= n; i++) {
         lua_rawgeti(L, index, (int)i);
         if (size) {
-            if (!store_number(L, lua_gettop(L), to->item, p)) misfit(L, to->key, lb_meta_type_name(to->item), lua_gettop(L));
+            if (!store_number(L, lua_gettop(L), to->item, p))
+                misfit(L, to->key, lb_meta_type_name(to->item), lua_gettop(L));
             p += size;
         } else {
             size_t bytes;
@@ -312,8 +316,10 @@ static void read_meta(lua_State *L, metas *m, lb_meta *to) {
     to->type = array ? LB_META_ARRAY : to->item;
     to->count = 1;
     if (to->item == LB_META_COUNT || to->item == LB_META_ARRAY)
-        luaL_error(L, "metadata %s: unknown type \"%s\"; there are u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 bool string and "
-                      "array:TYPE", key, type);
+        luaL_error(L,
+                   "metadata %s: unknown type \"%s\"; there are u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 bool string and "
+                   "array:TYPE",
+                   key, type);
     if (array) {
         store_array(L, m, to, entry + 3);
     } else if (to->type == LB_META_STRING) {
@@ -338,8 +344,8 @@ static void push_raw(lua_State *L, int index, const char *key) {
     lua_rawget(L, index);
 }
 
-/* The list at `index` after those entries of `from` (may be NULL) whose keys are not among `skip` (a table of keys). The
- * result is a guard on the stack. */
+/* The list at `index` after those entries of `from` (may be NULL) whose keys are not among `skip` (a table of keys).
+ * The result is a guard on the stack. */
 static metas *read_metas(lua_State *L, int index, const lb_model_file *from, int skip) {
     metas *m = bind_guard(L, sizeof *m, metas_done);
     size_t n = lua_istable(L, index) ? lua_objlen(L, index) : 0, kept = from ? from->meta_count : 0;
@@ -357,7 +363,8 @@ static metas *read_metas(lua_State *L, int index, const lb_model_file *from, int
     }
     for (size_t i = 1; i <= n; i++) {
         lua_rawgeti(L, index, (int)i);
-        if (!lua_istable(L, -1)) luaL_error(L, "metadata: an entry { key, type, value } expected, got %s", bind_type_name(L, -1));
+        if (!lua_istable(L, -1))
+            luaL_error(L, "metadata: an entry { key, type, value } expected, got %s", bind_type_name(L, -1));
         read_meta(L, m, &m->list[m->count]);
         m->count++;
         lua_pop(L, 1);
@@ -427,7 +434,8 @@ static int unknown_type(lua_State *L, const char *format, const char *type, cons
 /* One { name =, shape =, type = }, on top of the stack. */
 static void read_stored(lua_State *L, bool gguf, lb_stored *t) {
     int entry = lua_gettop(L);
-    if (!lua_istable(L, entry)) luaL_error(L, "tensors: { name =, shape =, type = } expected, got %s", bind_type_name(L, entry));
+    if (!lua_istable(L, entry))
+        luaL_error(L, "tensors: { name =, shape =, type = } expected, got %s", bind_type_name(L, entry));
     push_raw(L, entry, "name");
     push_raw(L, entry, "type");
     push_raw(L, entry, "shape");
@@ -436,7 +444,8 @@ static void read_stored(lua_State *L, bool gguf, lb_stored *t) {
     const char *type = bind_string(L, entry + 2, "type");
     t->type = gguf ? lb_gguf_type_named(type) : lb_safetensors_type_named(type);
     if (!t->type) unknown_type(L, gguf ? "GGUF" : "safetensors", type, gguf ? lb_gguf_type_at : lb_safetensors_type_at);
-    if (!lua_istable(L, entry + 3)) luaL_error(L, "tensor %s: a shape expected, got %s", t->name, bind_type_name(L, entry + 3));
+    if (!lua_istable(L, entry + 3))
+        luaL_error(L, "tensor %s: a shape expected, got %s", t->name, bind_type_name(L, entry + 3));
     if (lua_objlen(L, entry + 3)) t->rank = bind_dims(L, entry + 3, "shape", t->dims);
     lua_settop(L, entry);
 }

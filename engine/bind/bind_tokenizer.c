@@ -59,7 +59,8 @@ static int encode(lua_State *L) {
 static int decode(lua_State *L) {
     static const char *const keys[] = { "skip_special", NULL };
     lb_tokenizer *t = check(L);
-    if (!lua_istable(L, 2)) return luaL_error(L, "decode: a list of token numbers expected, got %s", bind_type_name(L, 2));
+    if (!lua_istable(L, 2))
+        return luaL_error(L, "decode: a list of token numbers expected, got %s", bind_type_name(L, 2));
     lua_settop(L, 3);
     bind_check_keys(L, 3, "decode", keys);
     bool skip = bind_opt_boolean(L, 3, "skip_special", false);
@@ -153,11 +154,12 @@ static int tok_tostring(lua_State *L) {
 static const luaL_Reg tok_methods[] = { { "encode", encode }, { "decode", decode }, { "token", token }, { "id", id },
                                         { "is_special", is_special }, { "stream", new_stream }, { NULL, NULL } };
 static const luaL_Reg tok_meta[] = { { "__tostring", tok_tostring }, { NULL, NULL } };
-static const bind_field tok_fields[] = { { "size", tok_size }, { "model", tok_model }, { "bos", tok_bos }, { "eos", tok_eos },
-                                         { "unk", tok_unk }, { "pad", tok_pad }, { "eot", tok_eot }, { NULL, NULL } };
+static const bind_field tok_fields[] = { { "size", tok_size }, { "model", tok_model }, { "bos", tok_bos },
+                                         { "eos", tok_eos },   { "unk", tok_unk },     { "pad", tok_pad },
+                                         { "eot", tok_eot },   { NULL, NULL } };
 const bind_class bind_tokenizer = { "tokenizer", tokenizer_release, tok_methods, tok_meta, tok_fields };
 
-/* ---- streams -------------------------------------------------------------------------------------------------------- */
+/* ---- streams ---------------------------------------------------------------------------------------------------- */
 
 /* s:add(number): the text that it completes */
 static int stream_add(lua_State *L) {
@@ -190,7 +192,7 @@ static const luaL_Reg stream_meta[] = { { "__tostring", stream_tostring }, { NUL
 static const bind_field stream_fields[] = { { NULL, NULL } };
 const bind_class bind_text_stream = { "text_stream", stream_release, stream_methods, stream_meta, stream_fields };
 
-/* ---- opening -------------------------------------------------------------------------------------------------------- */
+/* ---- opening ---------------------------------------------------------------------------------------------------- */
 
 /* core.tokenizer(path of a tokenizer.json, or a model_file in GGUF) */
 static int tokenizer(lua_State *L) {

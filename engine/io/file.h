@@ -29,7 +29,7 @@ typedef struct lb_outfile { int fd; char *path, *aside; uint64_t written; } lb_o
 lb_status lb_outfile_open(const char *path, lb_outfile *f);
 lb_status lb_outfile_write(lb_outfile *f, const void *data, size_t n);
 lb_status lb_outfile_patch(lb_outfile *f, uint64_t offset, const void *data, size_t n); /* bytes written before */
-lb_status lb_outfile_extend(lb_outfile *f, uint64_t bytes);     /* with zeros up to so many bytes in all; patch fills them */
+lb_status lb_outfile_extend(lb_outfile *f, uint64_t bytes); /* with zeros, up to so many bytes in all; then patch */
 lb_status lb_outfile_commit(lb_outfile *f);
 void lb_outfile_abort(lb_outfile *f);                           /* also after commit: does nothing then */
 

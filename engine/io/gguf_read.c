@@ -66,7 +66,8 @@ static lb_status read_head(reader *r) {
     int64_t counts[2];
     lb_status s = take(r, magic, 4, "the head");
     if (!s && memcmp(magic, "GGUF", 4) != 0)
-        return lb_fail(LB_EIO, "%s: no GGUF file: it begins with \"%s\", \"GGUF\" was expected", r->path, lb_shown(magic, 4));
+        return lb_fail(LB_EIO, "%s: no GGUF file: it begins with \"%s\", \"GGUF\" was expected", r->path,
+                       lb_shown(magic, 4));
     if (!s) s = take(r, &r->version, 4, "the version");
     if (s) return s;
     if (r->version && !(r->version & 0xffff))
@@ -92,7 +93,8 @@ static lb_status read_head(reader *r) {
 static lb_status check_bools(const reader *r, const uint8_t *p, uint64_t n, const char *key) {
     for (uint64_t i = 0; i < n; i++)
         if (p[i] > 1)
-            return damaged(r, (uint64_t)(p - r->data) + i, "a bool of %s is %u, not 0 or 1", lb_shown(key, strlen(key)), p[i]);
+            return damaged(r, (uint64_t)(p - r->data) + i, "a bool of %s is %u, not 0 or 1", lb_shown(key, strlen(key)),
+                           p[i]);
     return LB_OK;
 }
 
@@ -193,7 +195,8 @@ static lb_status read_name(reader *r, lb_stored *t) {
         return damaged(r, start, "a tensor's name has %llu bytes; 1 to 63 are allowed", (unsigned long long)bytes);
     for (uint64_t i = 0; i < bytes; i++)
         if ((uint8_t)text[i] < 0x20 || text[i] == 0x7f)
-            return damaged(r, start + 8 + i, "the name %s of a tensor has a control character in it", lb_shown(text, bytes));
+            return damaged(r, start + 8 + i, "the name %s of a tensor has a control character in it",
+                           lb_shown(text, bytes));
     return (t->name = lb_arena_text(&r->f->arena, text, bytes)) ? LB_OK : LB_ENOMEM;
 }
 
@@ -235,10 +238,12 @@ static lb_status read_tensors(reader *r, lb_stored *list) {
     lb_status s = LB_OK;
     for (uint64_t i = 0; i < r->counts[0] && !s; i++) {
         lb_stored *t = &list[i];
-        if ((s = read_name(r, t)) || (s = read_shape(r, t)) || (s = take(r, &t->offset, 8, "a tensor's offset"))) return s;
+        if ((s = read_name(r, t)) || (s = read_shape(r, t)) || (s = take(r, &t->offset, 8, "a tensor's offset")))
+            return s;
         if (t->offset != running)
             return damaged(r, r->at - 8, "tensor %s is at offset %llu of the data; %llu follows from those before it",
-                           lb_shown(t->name, strlen(t->name)), (unsigned long long)t->offset, (unsigned long long)running);
+                           lb_shown(t->name, strlen(t->name)), (unsigned long long)t->offset,
+                           (unsigned long long)running);
         /* Neither sum can wrap: bytes is at most the file's, and so is running after the check below. */
         running += (t->bytes + align - 1) / align * align;
         if (running > r->bytes + align)
@@ -251,7 +256,8 @@ static lb_status read_tensors(reader *r, lb_stored *list) {
         t->offset += start;
         if (t->offset > r->bytes || t->bytes > r->bytes - t->offset)
             return damaged(r, t->offset, "tensor %s needs %llu bytes here, the file has %llu in all; is it cut off?",
-                           lb_shown(t->name, strlen(t->name)), (unsigned long long)t->bytes, (unsigned long long)r->bytes);
+                           lb_shown(t->name, strlen(t->name)), (unsigned long long)t->bytes,
+                           (unsigned long long)r->bytes);
     }
     return LB_OK;
 }
@@ -297,9 +303,10 @@ static lb_status read_part(lb_model_file *f, const char *path, lb_buffer *b, int
     if (!s) {
         int64_t is = integer_in(metas, count, "split.no", 0), n = integer_in(metas, count, "split.count", 1);
         if (of && (is != no || (n != of && !(n == 0 && of == 1))))
-            s = lb_fail(LB_EIO, "%s: it says that it is part %lld of %lld (from 0), %d of %d was expected: do the parts "
-                                "belong together, and have they their original names?", path, (long long)is, (long long)n,
-                        no, of);
+            s = lb_fail(LB_EIO,
+                        "%s: it says that it is part %lld of %lld (from 0), %d of %d was expected: do the parts "
+                        "belong together, and have they their original names?",
+                        path, (long long)is, (long long)n, no, of);
         if (no == 0) *total = integer_in(metas, count, "split.tensors.count", -1);
     }
     if (!s && f->count + r.counts[0] > INT32_MAX) s = damaged(&r, 8, "the parts have too many tensors together");

@@ -7,7 +7,8 @@
 
 #define BYTES_ONLY LB_DTYPE_COUNT, NULL
 
-/* Recipes stand only where the quantizers of that name store GGUF's blocks, bit for bit. (nvfp4 adds a scale of its own.) */
+/* Recipes stand only where the quantizers of that name store GGUF's blocks, bit for bit. (nvfp4 adds a scale of its
+ * own.) */
 static const lb_file_type types[] = {
     { "F32", 0, 1, 4, LB_F32, NULL },           { "F16", 1, 1, 2, LB_F16, NULL },
     { "Q4_0", 2, 32, 18, LB_QUANT, "q4_0" },    { "Q4_1", 3, 32, 20, LB_QUANT, "q4_1" },

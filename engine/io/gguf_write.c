@@ -97,7 +97,8 @@ static uint64_t put_tensors(lb_grow *g, const lb_model_writer *w, int p) {
     return n;
 }
 
-static lb_status write_head(lb_model_writer *w, const lb_meta *metas, uint32_t count, uint32_t version, uint32_t align, int p) {
+static lb_status write_head(lb_model_writer *w, const lb_meta *metas, uint32_t count, uint32_t version, uint32_t align,
+                            int p) {
     lb_grow g = { 0 };
     static const char zeros[64];
     uint64_t counts[2] = { 0, 0 };
@@ -122,7 +123,8 @@ lb_status lb_gguf_create(const char *path, const lb_meta *metas, uint32_t meta_c
                          uint32_t count, lb_writer_options o, lb_model_writer **out) {
     uint32_t align, version = o.version ? o.version : 3;
     *out = NULL;
-    if (version < 2 || version > 3) return lb_fail(LB_EINVAL, "%s: GGUF version %u: 2 or 3 can be written", path, version);
+    if (version < 2 || version > 3)
+        return lb_fail(LB_EINVAL, "%s: GGUF version %u: 2 or 3 can be written", path, version);
     lb_status s = check_metas(path, metas, meta_count, &align);
     for (uint32_t i = 0; i < count && !s; i++) {
         const lb_stored *t = &tensors[i];

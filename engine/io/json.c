@@ -19,7 +19,8 @@ lb_status lb_json_fail(lb_json *j, const char *fmt, ...) {
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    return j->status = lb_fail(LB_EIO, "%s: JSON, byte %llu: %s", j->file, (unsigned long long)(j->place + j->at), text);
+    return j->status =
+               lb_fail(LB_EIO, "%s: JSON, byte %llu: %s", j->file, (unsigned long long)(j->place + j->at), text);
 }
 
 /* The next byte; 0 at the end (a zero byte in the text is no JSON either). */
@@ -122,7 +123,9 @@ bool lb_json_item(lb_json *j) { return another(j, false); }
 static int hex4(const char *p) {
     int v = 0;
     for (int i = 0; i < 4; i++) {
-        int c = p[i], d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int c = p[i], d = c >= '0' && c <= '9'                 ? c - '0'
+                          : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                               : -1;
         if (d < 0) return -1;
         v = v * 16 + d;
     }
@@ -186,7 +189,8 @@ bool lb_json_string(lb_json *j, lb_json_text *text) {
 static char *put_utf8(char *to, uint32_t c) {
     if (c < 0x80) *to++ = (char)c;
     else if (c < 0x800) *to++ = (char)(0xc0 | c >> 6), *to++ = (char)(0x80 | (c & 63));
-    else if (c < 0x10000) *to++ = (char)(0xe0 | c >> 12), *to++ = (char)(0x80 | (c >> 6 & 63)), *to++ = (char)(0x80 | (c & 63));
+    else if (c < 0x10000)
+        *to++ = (char)(0xe0 | c >> 12), *to++ = (char)(0x80 | (c >> 6 & 63)), *to++ = (char)(0x80 | (c & 63));
     else {
         *to++ = (char)(0xf0 | c >> 18);
         *to++ = (char)(0x80 | (c >> 12 & 63));
@@ -303,7 +307,8 @@ uint64_t lb_json_u64(lb_json *j) {
     size_t start = j->at;
     if (!number(j, &whole)) return 0;
     for (size_t i = start; i < j->at && whole; i++)
-        if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (uint64_t)(j->text[i] - '0'), &v)) whole = false;
+        if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (uint64_t)(j->text[i] - '0'), &v))
+            whole = false;
     if (whole) return v;
     j->at = start;
     lb_json_fail(j, "a whole number from 0 to 2^64 - 1, written with digits only, was expected");

@@ -1,8 +1,9 @@
 /* json.h: JSON read strictly, value by value, without building anything: for files that may be hostile.
  *
  * libcjson, which reads JSON for scripts, cannot serve here: it takes duplicate keys, ends strings at \u0000, lets bad
- * UTF-8 through, turns all numbers into doubles, and builds a tree tens of times as large as the text. This reader takes
- * the grammar of RFC 8259 and nothing else, UTF-8 and paired surrogates, and nesting up to 64; it takes no memory.
+ * UTF-8 through, turns all numbers into doubles, and builds a tree tens of times as large as the text. This reader
+ * takes the grammar of RFC 8259 and nothing else, UTF-8 and paired surrogates, and nesting up to 64; it takes no
+ * memory.
  *
  * After an error every call gives nothing, loops end, and `status` keeps the code; lb_error() has the place.
  *     lb_json_object(&j);

@@ -115,8 +115,10 @@ lb_status lb_model_file_tensor(const lb_model_file *f, const lb_stored *t, lb_te
     const char *name = lb_shown(t->name, strlen(t->name));
     *out = NULL;
     if (type->dtype == LB_DTYPE_COUNT || (type->dtype == LB_QUANT && lb_quantizer_find(type->recipe, &q)))
-        return lb_fail(LB_EUNSUPPORTED, "%s: tensor %s is %s, which this build cannot compute with; its stored bytes can be "
-                                        "had as u8", f->path, name, type->name);
+        return lb_fail(LB_EUNSUPPORTED,
+                       "%s: tensor %s is %s, which this build cannot compute with; its stored bytes can be "
+                       "had as u8",
+                       f->path, name, type->name);
     if (q && q->size_bytes(q, 1, type->block) != (size_t)type->bytes)
         return lb_fail(LB_EINTERNAL, "%s: format %s does not have the layout of %s", f->path, q->name, type->name);
     size_t align = lb_dtype_size(type->dtype);

@@ -13,7 +13,7 @@ typedef struct lb_file_type {
     const char *name;     /* as the format writes it: "Q4_K", "BF16" */
     int id;               /* GGUF's number; -1 in safetensors */
     int block, bytes;
-    lb_dtype dtype;       /* LB_QUANT: blocks of `recipe`; LB_DTYPE_COUNT: cannot be a tensor here (only its bytes can) */
+    lb_dtype dtype; /* LB_QUANT: blocks of `recipe`; LB_DTYPE_COUNT: cannot be a tensor here (only its bytes can) */
     const char *recipe;   /* a quantizer with exactly this layout, as is its family; it may not be registered */
 } lb_file_type;
 /* Are the blocks of this quantizer those of the type? */
@@ -42,7 +42,7 @@ typedef struct lb_meta {
     const char *key;          /* terminated */
     lb_meta_type type, item;  /* item: of an array's elements, never LB_META_ARRAY */
     uint64_t count;           /* elements of an array; else 1 */
-    const uint8_t *data;      /* little-endian and not aligned; a string's bytes; in an array of strings u64 length and bytes each */
+    const uint8_t *data;      /* little-endian, not aligned; a string's bytes; strings in arrays: u64 length, bytes */
     uint64_t bytes;           /* of data */
 } lb_meta;
 

@@ -24,8 +24,10 @@ static lb_status open_folder(const char *path, lb_device *d, lb_model_file **out
     size_t room = strlen(path) + 40;
     char *inside = malloc(room);
     if (!inside) return lb_fail(LB_ENOMEM, "not enough memory to open %s", path);
-    lb_status s = lb_fail(LB_EIO, "%s is a folder without model.safetensors and without model.safetensors.index.json; name "
-                                  "the model's file", path);
+    lb_status s = lb_fail(LB_EIO,
+                          "%s is a folder without model.safetensors and without model.safetensors.index.json; name "
+                          "the model's file",
+                          path);
     for (int i = 0; i < 2; i++) {
         snprintf(inside, room, "%s/%s", path, names[i]);
         if (!exists(inside)) continue;
@@ -48,12 +50,16 @@ lb_status lb_model_file_open(const char *path, lb_device *d, lb_model_file **out
     lb_infile_close(&f);
     if (s) return s;
     if (memcmp(magic, "GGUF", 4) == 0) return lb_gguf_open(path, d, out);
-    if (memcmp(magic, "FUGG", 4) == 0) return lb_fail(LB_EIO, "%s is a big-endian GGUF file; only little-endian ones are read", path);
+    if (memcmp(magic, "FUGG", 4) == 0)
+        return lb_fail(LB_EIO, "%s is a big-endian GGUF file; only little-endian ones are read", path);
     if (memcmp(magic, "tjgg", 4) == 0 || memcmp(magic, "lmgg", 4) == 0)
         return lb_fail(LB_EIO, "%s is a GGML file, the format before GGUF: convert it", path);
     if (memcmp(magic, "PK\3\4", 4) == 0)
-        return lb_fail(LB_EIO, "%s is a zip archive, perhaps a PyTorch checkpoint, which can run code when it is loaded: save it "
-                               "as safetensors", path);
+        return lb_fail(
+            LB_EIO,
+            "%s is a zip archive, perhaps a PyTorch checkpoint, which can run code when it is loaded: save it "
+            "as safetensors",
+            path);
     if (ends_with(path, ".gguf")) return lb_gguf_open(path, d, out);
     return ends_with(path, ".json") ? lb_safetensors_open_index(path, d, out) : lb_safetensors_open(path, d, out);
 }

@@ -23,8 +23,8 @@ static lb_status measure(const char *path, lb_stored *t) {
         if (t->dims[i] < 0 || __builtin_mul_overflow(elements, t->dims[i], &elements))
             return lb_fail(LB_EINVAL, "%s: the sizes of tensor %s make no sense", path, name);
     if (columns % t->type->block)
-        return lb_fail(LB_EINVAL, "%s: tensor %s: %lld columns are no multiple of the %d elements of a %s block", path, name,
-                       (long long)columns, t->type->block, t->type->name);
+        return lb_fail(LB_EINVAL, "%s: tensor %s: %lld columns are no multiple of the %d elements of a %s block", path,
+                       name, (long long)columns, t->type->block, t->type->name);
     if (__builtin_mul_overflow((uint64_t)(elements / t->type->block), (uint64_t)t->type->bytes, &t->bytes)
         || t->bytes > (uint64_t)1 << 60)
         return lb_fail(LB_EINVAL, "%s: tensor %s is too large", path, name);
@@ -56,7 +56,9 @@ static lb_status name_parts(lb_model_writer *w, const char *ending) {
         w->parts[i].fd = -1;
         if (!(w->part_paths[i] = malloc(n + e + 24))) return no_memory(w->path);
         if (w->part_count == 1) strcpy(w->part_paths[i], w->path);
-        else snprintf(w->part_paths[i], n + e + 24, "%.*s-%05d-of-%05d%s", (int)stem, w->path, i + 1, w->part_count, ending);
+        else
+            snprintf(w->part_paths[i], n + e + 24, "%.*s-%05d-of-%05d%s", (int)stem, w->path, i + 1, w->part_count,
+                     ending);
     }
     return LB_OK;
 }
@@ -85,7 +87,8 @@ lb_status lb_model_writer_new(const char *path, const char *ending, const lb_sto
         t->offset = running;
         running = rounded(running + t->bytes, align);
     }
-    if (!s && w->part_count > UINT16_MAX) s = lb_fail(LB_EINVAL, "%s: %d parts are too many; split less", path, w->part_count);
+    if (!s && w->part_count > UINT16_MAX)
+        s = lb_fail(LB_EINVAL, "%s: %d parts are too many; split less", path, w->part_count);
     if (!s) s = check_names(w);
     if (!s) s = name_parts(w, ending);
     if (!s) return LB_OK;

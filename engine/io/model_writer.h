@@ -1,5 +1,5 @@
-/* model_writer.h: writing model files: first what will be in them, then the tensors, in any order, one at a time, so that
- * a model need not fit into memory. Nothing stands under the final names before all of it is written. */
+/* model_writer.h: writing model files: first what will be in them, then the tensors, in any order, one at a time, so
+ * that a model need not fit into memory. Nothing stands under the final names before all of it is written. */
 #pragma once
 #include "file.h"
 #include "model_file.h"

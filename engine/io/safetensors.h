@@ -1,7 +1,7 @@
 /* safetensors.h: safetensors files, single and sharded with an index.
  *
- * u64 N, N bytes of JSON, data. The JSON maps names to { dtype, shape, data_offsets: [begin, end] }, offsets counted from
- * the start of the data, which they cover without holes and overlaps; "__metadata__" maps strings to strings. */
+ * u64 N, N bytes of JSON, data. The JSON maps names to { dtype, shape, data_offsets: [begin, end] }, offsets counted
+ * from the start of the data, which they cover without holes and overlaps; "__metadata__" maps strings to strings. */
 #pragma once
 #include "model_file.h"
 

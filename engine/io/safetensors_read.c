@@ -54,7 +54,8 @@ static void read_offsets(header *h, uint64_t ends[2]) {
         if (n < 2) ends[n] = v;
         n++;
     }
-    if (!h->j.status && n != 2) lb_json_fail(&h->j, "data_offsets have %d numbers, a begin and an end were expected", n);
+    if (!h->j.status && n != 2)
+        lb_json_fail(&h->j, "data_offsets have %d numbers, a begin and an end were expected", n);
 }
 
 /* Begin, end and size must agree, inside of the data. */
@@ -138,7 +139,8 @@ static bool read_tensor(header *h, const lb_json_text *key) {
     memset(t, 0, sizeof *t);
     if (!(t->name = lb_json_unescape(key, &f->arena, &bytes))) return no_memory(h);
     if (!bytes || has_control(t->name, bytes))
-        return lb_json_fail(&h->j, "the tensor's name \"%s\" is empty or has a control character in it", lb_shown(t->name, bytes)),
+        return lb_json_fail(&h->j, "the tensor's name \"%s\" is empty or has a control character in it",
+                            lb_shown(t->name, bytes)),
                false;
     t->part = f->part_count - 1;
     f->count++;
@@ -146,7 +148,9 @@ static bool read_tensor(header *h, const lb_json_text *key) {
     return !h->j.status;
 }
 
-static int meta_by_key(const void *a, const void *b) { return strcmp(((const lb_meta *)a)->key, ((const lb_meta *)b)->key); }
+static int meta_by_key(const void *a, const void *b) {
+    return strcmp(((const lb_meta *)a)->key, ((const lb_meta *)b)->key);
+}
 
 /* Strings to strings; those of the first part are kept, sorted. */
 static void read_metadata(header *h) {
@@ -181,7 +185,8 @@ static void read_metadata(header *h) {
     if (keep && f->meta_count) qsort(f->metas, f->meta_count, sizeof *f->metas, meta_by_key);
     for (uint32_t i = 1; i < f->meta_count && keep; i++)
         if (strcmp(f->metas[i - 1].key, f->metas[i].key) == 0)
-            lb_json_fail(&h->j, "__metadata__ has the key %s twice", lb_shown(f->metas[i].key, strlen(f->metas[i].key)));
+            lb_json_fail(&h->j, "__metadata__ has the key %s twice",
+                         lb_shown(f->metas[i].key, strlen(f->metas[i].key)));
 }
 
 static int by_offset(const void *a, const void *b) {
@@ -198,10 +203,12 @@ static lb_status check_cover(header *h) {
     if (n) qsort(list, n, sizeof *list, by_offset);
     for (uint32_t i = 0; i < n; i++) {
         if (list[i].offset != at)
-            return lb_fail(LB_EIO, "%s: damaged safetensors file: the data of tensor %s begin at byte %llu, those before it end "
-                                   "at %llu: there must be no holes and no overlaps", h->path,
-                           lb_shown(list[i].name, strlen(list[i].name)), (unsigned long long)list[i].offset,
-                           (unsigned long long)at);
+            return lb_fail(
+                LB_EIO,
+                "%s: damaged safetensors file: the data of tensor %s begin at byte %llu, those before it end "
+                "at %llu: there must be no holes and no overlaps",
+                h->path, lb_shown(list[i].name, strlen(list[i].name)), (unsigned long long)list[i].offset,
+                (unsigned long long)at);
         at += list[i].bytes;
     }
     if (at != h->data + h->data_bytes)
@@ -220,12 +227,14 @@ static lb_status read_part(lb_model_file *f, const char *path, lb_buffer *b) {
     f->part_paths[f->part_count++] = strdup(path);
     if (file >= 8) memcpy(&n, p, 8);
     if (file < 8 || n > LB_SAFETENSORS_HEAD_MAX || n > file - 8)
-        return lb_fail(LB_EIO, "%s: no safetensors file, or damaged: its first 8 bytes claim a header of %llu bytes; the file has "
-                               "%llu bytes, and %u are the most", path, (unsigned long long)n, (unsigned long long)file,
-                       LB_SAFETENSORS_HEAD_MAX);
+        return lb_fail(
+            LB_EIO,
+            "%s: no safetensors file, or damaged: its first 8 bytes claim a header of %llu bytes; the file has "
+            "%llu bytes, and %u are the most",
+            path, (unsigned long long)n, (unsigned long long)file, LB_SAFETENSORS_HEAD_MAX);
     if (!n || p[8] != '{')
-        return lb_fail(LB_EIO, "%s: no safetensors file, or damaged: its header begins with \"%s\", '{' was expected", path,
-                       lb_shown(p + 8, n ? 1 : 0));
+        return lb_fail(LB_EIO, "%s: no safetensors file, or damaged: its header begins with \"%s\", '{' was expected",
+                       path, lb_shown(p + 8, n ? 1 : 0));
     h.data = 8 + n;
     h.data_bytes = file - h.data;
     lb_json_begin(&h.j, path, 8, p + 8, n);
@@ -293,9 +302,10 @@ lb_status lb_safetensors_read_index(const char *path, const char *text, size_t b
             if (!(e->name = lb_json_unescape(&name, arena, &n))) return LB_ENOMEM;
             if (strlen(e->name) != n) lb_json_fail(&j, "the name of a tensor has a zero byte in it");
             if (!(e->file = lb_json_unescape(&file, arena, &n))) return LB_ENOMEM;
-            if (!n || has_control(e->file, n) || strchr(e->file, '/') || strchr(e->file, '\\') || strcmp(e->file, "..") == 0
-                || strcmp(e->file, ".") == 0)
-                lb_json_fail(&j, "weight_map names the file \"%s\"; a file in the same folder was expected", lb_shown(e->file, n));
+            if (!n || has_control(e->file, n) || strchr(e->file, '/') || strchr(e->file, '\\')
+                || strcmp(e->file, "..") == 0 || strcmp(e->file, ".") == 0)
+                lb_json_fail(&j, "weight_map names the file \"%s\"; a file in the same folder was expected",
+                             lb_shown(e->file, n));
             (*count)++;
         }
     }
@@ -310,7 +320,8 @@ static int by_file(const void *a, const void *b) {
     return order ? order : strcmp(x->name, y->name);
 }
 
-static lb_status open_shards(const char *path, lb_device *d, const lb_shard_entry *list, uint32_t count, lb_model_file **out) {
+static lb_status open_shards(const char *path, lb_device *d, const lb_shard_entry *list, uint32_t count,
+                             lb_model_file **out) {
     int parts = 0;
     const char *slash = strrchr(path, '/');
     int folder = slash ? (int)(slash - path) + 1 : 0;
@@ -338,7 +349,8 @@ static lb_status check_map(const lb_model_file *f, const lb_shard_entry *list, u
         if (i && strcmp(list[i].file, list[i - 1].file) != 0) part++;
         const lb_stored *t = lb_model_file_find(f, list[i].name);
         if (i && strcmp(list[i].file, list[i - 1].file) == 0 && strcmp(list[i].name, list[i - 1].name) == 0)
-            return lb_fail(LB_EIO, "%s: weight_map has tensor %s twice", f->path, lb_shown(list[i].name, strlen(list[i].name)));
+            return lb_fail(LB_EIO, "%s: weight_map has tensor %s twice", f->path,
+                           lb_shown(list[i].name, strlen(list[i].name)));
         if (!t || t->part != part)
             return lb_fail(LB_EIO, "%s: weight_map says that tensor %s is in %s; it is not", f->path,
                            lb_shown(list[i].name, strlen(list[i].name)), list[i].file);

@@ -9,7 +9,8 @@
 #include "model_writer.h"
 #include "safetensors.h"
 
-/* Elements are written at multiples of their size where the order of the tensors allows it: the data begin at one of 64. */
+/* Elements are written at multiples of their size where the order of the tensors allows it: the data begin at one
+ * of 64. */
 #define HEAD_ALIGNMENT 64u
 
 LB_PRINTF(2, 3) static void put_format(lb_grow *g, const char *fmt, ...) {
@@ -48,7 +49,8 @@ static void put_entry(lb_grow *g, const lb_stored *t) {
     put_quoted(g, t->name, strlen(t->name));
     put_format(g, ":{\"dtype\":\"%s\",\"shape\":[", t->type->name);
     for (int i = 0; i < t->rank; i++) put_format(g, "%s%lld", i ? "," : "", (long long)t->dims[i]);
-    put_format(g, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)t->offset, (unsigned long long)(t->offset + t->bytes));
+    put_format(g, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)t->offset,
+               (unsigned long long)(t->offset + t->bytes));
 }
 
 static lb_status write_head(lb_model_writer *w, const lb_meta *metas, uint32_t count, int p) {
@@ -70,7 +72,8 @@ static lb_status write_head(lb_model_writer *w, const lb_meta *metas, uint32_t c
     if (!g.failed) memcpy(g.at, &n, 8);
     lb_status s = LB_OK;
     if (g.failed) s = lb_fail(LB_ENOMEM, "not enough memory to write %s", w->path);
-    else if (n > LB_SAFETENSORS_HEAD_MAX) s = lb_fail(LB_EINVAL, "%s: its header would have more than the 100 MB that are allowed", w->path);
+    else if (n > LB_SAFETENSORS_HEAD_MAX)
+        s = lb_fail(LB_EINVAL, "%s: its header would have more than the 100 MB that are allowed", w->path);
     else s = lb_json_check(w->path, g.at + 8, n, UINT64_MAX);
     if (!s) s = lb_model_writer_head(w, p, g.at, g.bytes, data);
     free(g.at);

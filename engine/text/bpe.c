@@ -1,5 +1,5 @@
-/* bpe.c: byte pair encoding of a word: of all neighbours that can be joined, those with the least rank first (the leftmost of
- * equals), through a heap, so that a text without words takes n log n. */
+/* bpe.c: byte pair encoding of a word: of all neighbours that can be joined, those with the least rank first (the
+ * leftmost of equals), through a heap, so that a text without words takes n log n. */
 #include "parts.h"
 
 typedef struct symbol {
@@ -104,14 +104,15 @@ static void add(work *w, size_t start, size_t bytes, int32_t id) {
     w->count++;
 }
 
-/* The characters of the word (bytes, in byte-level vocabularies) as symbols; without unk_token unknown ones vanish, as they
- * do elsewhere. */
+/* The characters of the word (bytes, in byte-level vocabularies) as symbols; without unk_token unknown ones vanish, as
+ * they do elsewhere. */
 static void divide(work *w, size_t bytes) {
     const lb_tokenizer *t = w->t;
     bool after_unknown = false;
     for (size_t i = 0, n; i < bytes; i += n) {
         n = t->byte_level ? 1 : lb_utf8_length(w->word + i, bytes - i);
-        int32_t id = t->byte_level ? t->byte_ids[(uint8_t)w->word[i]] : lb_tokenizer_find(t, &t->by_key, t->keys, w->word + i, n);
+        int32_t id = t->byte_level ? t->byte_ids[(uint8_t)w->word[i]]
+                                   : lb_tokenizer_find(t, &t->by_key, t->keys, w->word + i, n);
         bool bytes_known = id < 0 && t->byte_fallback && !t->byte_level;
         for (size_t k = 0; k < n && bytes_known; k++) bytes_known = t->byte_ids[(uint8_t)w->word[i + k]] >= 0;
         if (id >= 0 || t->model == LB_MODEL_SPM) {
@@ -157,7 +158,8 @@ lb_status lb_bpe_encode(const lb_tokenizer *t, const char *word, size_t bytes, l
             return LB_OK;
         }
     }
-    if (bytes > INT32_MAX / 2) return lb_fail(LB_EINVAL, "a text of %zu bytes is too long to be divided at once", bytes);
+    if (bytes > INT32_MAX / 2)
+        return lb_fail(LB_EINVAL, "a text of %zu bytes is too long to be divided at once", bytes);
     work w;
     w.t = t;
     w.word = word;

@@ -17,14 +17,16 @@ static void end_piece(pieces *p, size_t from) {
     lb_grow_put(&p->list, &x, sizeof x);
 }
 
-/* ---- decoders: each makes new pieces of the old --------------------------------------------------------------------- */
+/* ---- decoders: each makes new pieces of the old ----------------------------------------------------------------- */
 
 /* "<0x0A>": the byte; else -1. */
 static int byte_token(lb_span s) {
     int v = 0;
     if (s.bytes != 6 || memcmp(s.at, "<0x", 3) != 0 || s.at[5] != '>') return -1;
     for (int i = 3; i < 5; i++) {
-        int c = s.at[i], d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int c = s.at[i], d = c >= '0' && c <= '9'                 ? c - '0'
+                             : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                                  : -1;
         if (d < 0) return -1;
         v = v * 16 + d;
     }
@@ -168,8 +170,10 @@ lb_status lb_tokenizer_decode(const lb_tokenizer *t, const int32_t *ids, size_t 
     pieces now = { 0 }, next = { 0 };
     lb_status s = LB_OK;
     *text = NULL;
-    for (size_t i = 0; i < count; i++) {           /* numbers of no token give nothing: models may have more than the tokenizer */
-        if (ids[i] < 0 || (uint32_t)ids[i] >= t->size || !t->tokens[ids[i]].at || (skip_special && t->is_special[ids[i]])) continue;
+    for (size_t i = 0; i < count; i++) { /* numbers of no token give nothing: models may have more than the tokenizer */
+        if (ids[i] < 0 || (uint32_t)ids[i] >= t->size || !t->tokens[ids[i]].at
+            || (skip_special && t->is_special[ids[i]]))
+            continue;
         size_t from = now.text.bytes;
         if (!t->decoders.count && count_of(&now)) lb_grow_text(&now.text, " ");
         lb_grow_put(&now.text, t->tokens[ids[i]].at, t->tokens[ids[i]].bytes);
@@ -181,8 +185,9 @@ lb_status lb_tokenizer_decode(const lb_tokenizer *t, const int32_t *ids, size_t 
         now = next;
         next = (pieces){ 0 };
     }
-    lb_grow_put(&now.text, "", 1);                 /* what was left out of pieces is not in the text: they are all of it */
-    if (!s && (now.text.failed || now.list.failed)) s = lb_fail(LB_ENOMEM, "not enough memory for the text of %zu tokens", count);
+    lb_grow_put(&now.text, "", 1); /* what was left out of pieces is not in the text: they are all of it */
+    if (!s && (now.text.failed || now.list.failed))
+        s = lb_fail(LB_ENOMEM, "not enough memory for the text of %zu tokens", count);
     free(now.list.at);
     if (s) {
         free(now.text.at);
@@ -193,7 +198,7 @@ lb_status lb_tokenizer_decode(const lb_tokenizer *t, const int32_t *ids, size_t 
     return LB_OK;
 }
 
-/* ---- as they come --------------------------------------------------------------------------------------------------- */
+/* ---- as they come ----------------------------------------------------------------------------------------------- */
 
 /* No character has so many tokens: what still waits then is no UTF-8. */
 #define MOST_WAITING 64u
@@ -229,7 +234,8 @@ static size_t count_ids(const lb_text_stream *s) { return s->ids.bytes / sizeof(
 static lb_status decode_from(lb_text_stream *s, size_t from, size_t to) {
     free(s->text);
     s->text = NULL;
-    return lb_tokenizer_decode(s->t, (const int32_t *)(void *)s->ids.at + from, to - from, s->skip_special, &s->text, &s->bytes);
+    return lb_tokenizer_decode(s->t, (const int32_t *)(void *)s->ids.at + from, to - from, s->skip_special, &s->text,
+                               &s->bytes);
 }
 
 /* How much of the text was given before, if what was given still stands there. */
@@ -238,7 +244,8 @@ static lb_status give(lb_text_stream *s, bool all, const char **text, size_t *by
     size_t before_bytes = 0;
     *text = "";
     *bytes = 0;
-    lb_status st = lb_tokenizer_decode(s->t, (const int32_t *)(void *)s->ids.at, s->read, s->skip_special, &before, &before_bytes);
+    lb_status st =
+        lb_tokenizer_decode(s->t, (const int32_t *)(void *)s->ids.at, s->read, s->skip_special, &before, &before_bytes);
     if (!st) st = decode_from(s, 0, count_ids(s));
     if (st) {
         free(before);
@@ -246,7 +253,7 @@ static lb_status give(lb_text_stream *s, bool all, const char **text, size_t *by
     }
     size_t same = 0;
     while (same < before_bytes && same < s->bytes && before[same] == s->text[same]) same++;
-    while (same && same < s->bytes && ((uint8_t)s->text[same] & 0xc0) == 0x80) same--;      /* not inside of a character */
+    while (same && same < s->bytes && ((uint8_t)s->text[same] & 0xc0) == 0x80) same--; /* not inside of a character */
     free(before);
     bool open = s->bytes >= 3 && memcmp(s->text + s->bytes - 3, "\xef\xbf\xbd", 3) == 0;
     if (s->bytes <= same || (open && !all && count_ids(s) - s->read < MOST_WAITING)) return LB_OK;

@@ -5,10 +5,11 @@ typedef struct encoder { const lb_tokenizer *t; lb_grow *ids; } encoder;
 
 static lb_status encode_word(void *ctx, const char *word, size_t bytes) {
     encoder *e = ctx;
-    return e->t->model == LB_MODEL_UNIGRAM ? lb_unigram_encode(e->t, word, bytes, e->ids) : lb_bpe_encode(e->t, word, bytes, e->ids);
+    return e->t->model == LB_MODEL_UNIGRAM ? lb_unigram_encode(e->t, word, bytes, e->ids)
+                                           : lb_bpe_encode(e->t, word, bytes, e->ids);
 }
 
-/* ---- added tokens ------------------------------------------------------------------------------------------------- */
+/* ---- added tokens ----------------------------------------------------------------------------------------------- */
 
 /* The character that ends at `at`. */
 static uint32_t char_before(const char *text, size_t at) {
@@ -37,7 +38,8 @@ static void widen(const lb_added *a, const char *text, size_t bytes, size_t floo
 /* Calls fn for what is between the added tokens of a tree; their numbers go to the result in place. */
 typedef lb_status (*between_fn)(const encoder *e, const char *text, size_t bytes, bool first);
 
-static lb_status without_added(const encoder *e, const lb_trie *trie, const char *text, size_t bytes, bool first, between_fn fn) {
+static lb_status without_added(const encoder *e, const lb_trie *trie, const char *text, size_t bytes, bool first,
+                               between_fn fn) {
     size_t done = 0, length;
     lb_status s = LB_OK;
     for (size_t i = 0; i < bytes && trie->count && !s;) {
@@ -92,9 +94,10 @@ lb_status lb_tokenizer_add_added(lb_tokenizer *t) {
     return LB_OK;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------------------------- */
+/* ---- the whole -------------------------------------------------------------------------------------------------- */
 
-lb_status lb_tokenizer_encode(const lb_tokenizer *t, const char *text, size_t bytes, bool special, int32_t **ids, size_t *count) {
+lb_status lb_tokenizer_encode(const lb_tokenizer *t, const char *text, size_t bytes, bool special, int32_t **ids,
+                              size_t *count) {
     lb_grow g = { 0 };
     encoder e = { t, &g };
     *ids = NULL;

@@ -69,7 +69,7 @@ static lb_status replace(const lb_step *s, const char *text, size_t bytes, lb_gr
     return LB_OK;
 }
 
-/* ---- SentencePiece's tables: u32 bytes of a double-array tree, the tree, zero-terminated replacements -------------- */
+/* ---- SentencePiece's tables: u32 bytes of a double-array tree, the tree, zero-terminated replacements ----------- */
 
 static uint32_t unit_at(const lb_span *map, uint64_t i, uint32_t bytes) {
     uint32_t u = 0x80000000u | 0x1ff;                  /* a unit that nothing leads to */

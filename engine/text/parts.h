@@ -42,7 +42,13 @@ typedef enum lb_step_kind {
     LB_STEP_BYTE_FALLBACK, LB_STEP_FUSE
 } lb_step_kind;
 
-typedef enum lb_behavior { LB_ISOLATED, LB_REMOVED, LB_MERGED_WITH_PREVIOUS, LB_MERGED_WITH_NEXT, LB_CONTIGUOUS } lb_behavior;
+typedef enum lb_behavior {
+    LB_ISOLATED,
+    LB_REMOVED,
+    LB_MERGED_WITH_PREVIOUS,
+    LB_MERGED_WITH_NEXT,
+    LB_CONTIGUOUS
+} lb_behavior;
 typedef enum lb_prepend { LB_PREPEND_NEVER, LB_PREPEND_FIRST, LB_PREPEND_ALWAYS } lb_prepend;
 
 typedef struct lb_step {
@@ -64,7 +70,9 @@ void lb_steps_done(lb_steps *s);
 /* ---- vocabulary (vocab.c): text to number by open addressing ---- */
 typedef struct lb_vocab_map { uint32_t *slots; uint64_t mask, seed; } lb_vocab_map;    /* number + 1; 0 = empty */
 
-typedef struct lb_merge { uint32_t left, right, rank, id; } lb_merge;                   /* id + 1 in `id`; 0 = empty slot */
+typedef struct lb_merge {
+    uint32_t left, right, rank, id;
+} lb_merge; /* id + 1 in `id`; 0 = empty slot */
 
 typedef struct lb_added {
     lb_span text;             /* as it is looked for: normalized where `normalized` */
@@ -89,7 +97,8 @@ struct lb_tokenizer {
     lb_model_kind model;
     bool byte_level;          /* `keys` are bytes, not the characters that stand for them */
     lb_span *tokens;          /* by number; at == NULL: there is none */
-    lb_span *keys;            /* those of the model; lb_tokenizer_index turns them into bytes if byte_level. NULL: not the model's */
+    lb_span
+        *keys; /* those of the model; lb_tokenizer_index turns them into bytes if byte_level. NULL: not the model's */
     double *scores;           /* unigram and SPM */
     bool *is_special;
     uint32_t size;
@@ -117,7 +126,8 @@ lb_status lb_tokenizer_bad(const lb_tokenizer *t, const char *fmt, ...) LB_PRINT
 lb_status lb_tokenizer_room(lb_tokenizer *t, uint32_t size);
 /* Builds the maps when all tokens and keys are there; fills byte_ids. */
 lb_status lb_tokenizer_index(lb_tokenizer *t);
-int32_t lb_tokenizer_find(const lb_tokenizer *t, const lb_vocab_map *map, const lb_span *texts, const char *text, size_t bytes);
+int32_t lb_tokenizer_find(const lb_tokenizer *t, const lb_vocab_map *map, const lb_span *texts, const char *text,
+                          size_t bytes);
 /* The merge of two tokens that are made from their joint text; an error if there is no such token. */
 lb_status lb_tokenizer_add_merges(lb_tokenizer *t, const lb_span (*pairs)[2], size_t count);
 const lb_merge *lb_tokenizer_merge(const lb_tokenizer *t, int32_t left, int32_t right);     /* NULL = none */

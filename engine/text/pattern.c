@@ -29,8 +29,8 @@ static lb_status translate(const char *text, size_t bytes, lb_grow *out) {
             lb_grow_text(out, "[^" SPACES "]");
             i++;
         } else if (c == '\\' && (next == 'h' || next == 'H' || (next == 'S' && in_class))) {
-            return lb_fail(LB_EUNSUPPORTED, "the pattern %s uses \\%c%s, which is not supported", lb_shown(text, bytes), next,
-                           in_class ? " inside [...]" : "");
+            return lb_fail(LB_EUNSUPPORTED, "the pattern %s uses \\%c%s, which is not supported", lb_shown(text, bytes),
+                           next, in_class ? " inside [...]" : "");
         } else if (c == '&' && next == '&' && in_class) {
             return lb_fail(LB_EUNSUPPORTED, "the pattern %s uses &&, which is not supported", lb_shown(text, bytes));
         } else if (c == '\\' && next) {
@@ -59,8 +59,8 @@ static lb_status compile(lb_pattern *p) {
     if (p->bytes > 100000) return lb_fail(LB_EUNSUPPORTED, "a pattern of %zu bytes is too long", p->bytes);
     lb_status s = translate(p->text, p->bytes, &g);
     if (!s) {
-        p->code = pcre2_compile((PCRE2_SPTR)(g.at ? g.at : ""), g.bytes, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at,
-                                NULL);
+        p->code = pcre2_compile((PCRE2_SPTR)(g.at ? g.at : ""), g.bytes,
+                                PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
         if (!p->code) {
             PCRE2_UCHAR why[128];
             pcre2_get_error_message(code, why, sizeof why);

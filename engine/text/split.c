@@ -12,7 +12,8 @@ typedef struct cutter {
 static lb_status cut(const cutter *c, const char *text, size_t bytes);
 
 /* The next match of a step, as a pattern or a class of characters, at or after `from`. */
-static bool next_match(const lb_step *step, const char *text, size_t bytes, size_t from, size_t *start, size_t *end, lb_status *s) {
+static bool next_match(const lb_step *step, const char *text, size_t bytes, size_t from, size_t *start, size_t *end,
+                       lb_status *s) {
     *s = LB_OK;
     if (step->pattern) return lb_pattern_next(step->pattern, text, bytes, from, start, end, s);
     for (size_t i = from, n; i < bytes; i += n) {
@@ -95,7 +96,7 @@ static lb_status split(const cutter *next, const lb_step *step, lb_behavior beha
     return s ? s : flush(&j);
 }
 
-/* ---- steps that change the text ----------------------------------------------------------------------------------- */
+/* ---- steps that change the text --------------------------------------------------------------------------------- */
 
 static lb_status byte_level(const cutter *next, const lb_step *step, const char *text, size_t bytes) {
     lb_grow g = { 0 };
@@ -114,7 +115,9 @@ static lb_status byte_level(const cutter *next, const lb_step *step, const char 
     return s;
 }
 
-static bool begins_with(const char *text, size_t bytes, lb_span s) { return bytes >= s.bytes && memcmp(text, s.at, s.bytes) == 0; }
+static bool begins_with(const char *text, size_t bytes, lb_span s) {
+    return bytes >= s.bytes && memcmp(text, s.at, s.bytes) == 0;
+}
 
 static lb_status metaspace(const cutter *next, const lb_step *step, bool first, const char *text, size_t bytes) {
     lb_grow g = { 0 };

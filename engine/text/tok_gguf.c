@@ -1,5 +1,6 @@
-/* tok_gguf.c: tokenizers from the metadata of GGUF files: "gpt2" (byte-level BPE), "llama" (SentencePiece's BPE, by scores), "t5"
- * (unigram). What tokenizer.json says in steps stands there as names; these are the steps that the names mean. */
+/* tok_gguf.c: tokenizers from the metadata of GGUF files: "gpt2" (byte-level BPE), "llama" (SentencePiece's BPE, by
+ * scores), "t5" (unigram). What tokenizer.json says in steps stands there as names; these are the steps that the names
+ * mean. */
 #include <stdio.h>
 
 #include "../io/file.h"
@@ -16,10 +17,12 @@ enum { NORMAL = 1, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE };
 
 static const char llama3[] = CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" REST;
 static const char qwen2[] = CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" REST;
-static const char gpt4o[] = "[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]*[" LOWER "]+" CONTRACTIONS "?|[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]+[" LOWER "]*"
-                            CONTRACTIONS "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-static const char tekken[] = "[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]*[" LOWER "]+|[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]+[" LOWER "]*|\\p{N}"
-                             "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+static const char gpt4o[] =
+    "[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]*[" LOWER "]+" CONTRACTIONS "?|[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]+[" LOWER
+    "]*" CONTRACTIONS "?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+static const char tekken[] =
+    "[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]*[" LOWER "]+|[^\\r\\n\\p{L}\\p{N}]?[" UPPER "]+[" LOWER "]*|\\p{N}"
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 #define DEEPSEEK_SIGNS "\\s?[!-/:-~\\x{FF01}-\\x{FF0F}\\x{FF1A}-\\x{FF5E}\\x{2018}-\\x{201F}\\x{3000}-\\x{3002}]+"
 #define CJK "[\\x{4E00}-\\x{9FA5}\\x{0800}-\\x{4E00}\\x{AC00}-\\x{D7FF}]+"
 
@@ -41,11 +44,13 @@ static const char deepseek_words[] =
     "\\x{104D8}-\\x{104FB}\\x{10C80}-\\x{10CB2}\\x{10CC0}-\\x{10CF2}\\x{118A0}-\\x{118DF}\\x{1E900}-\\x{1E943}"
     "]+";
 static const char deepseek3_words[] =
-    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*"
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| "
+    "?[\\p{P}\\p{S}]+[\\r\\n]*"
     "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 /* Steps by tokenizer.ggml.pre; NULL pattern: that of ByteLevel itself. */
-static const struct pre { const char *name; const char *patterns[6]; bool ignore_merges, bos, nfc; } pres[] = {
+static const struct pre { const char *name; const char *patterns[6]; bool ignore_merges, bos, nfc;
+} pres[] = {
     { "gpt-2", { NULL }, false, false, false },
     { "default", { NULL }, false, false, false },
     { "llama-bpe", { llama3 }, true, true, false },
@@ -57,10 +62,13 @@ static const struct pre { const char *name; const char *patterns[6]; bool ignore
     { "glm4", { llama3 }, false, false, false },
     { "gpt-4o", { gpt4o }, false, false, false },
     { "tekken", { tekken }, true, true, false },
-    { "deepseek-llm", { "[\\r\\n]", deepseek_words, DEEPSEEK_SIGNS, "\\s+$", CJK, "\\p{N}" }, false,
-      false, false },
+    { "deepseek-llm", { "[\\r\\n]", deepseek_words, DEEPSEEK_SIGNS, "\\s+$", CJK, "\\p{N}" }, false, false, false },
     { "deepseek-coder", { "[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", CJK, "\\p{N}" }, false, false, false },
-    { "deepseek-v3", { "\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{30FF}]+", deepseek3_words }, false, false, false },
+    { "deepseek-v3",
+      { "\\p{N}{1,3}", "[\\x{4E00}-\\x{9FA5}\\x{3040}-\\x{30FF}]+", deepseek3_words },
+      false,
+      false,
+      false },
 };
 
 typedef struct reader { const lb_model_file *f; lb_tokenizer *t; lb_span *texts; } reader;
@@ -84,7 +92,7 @@ static int32_t number(const reader *r, const char *key) {
     return v >= 0 && v < r->t->size ? (int32_t)v : -1;
 }
 
-/* ---- tokens --------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ----------------------------------------------------------------------------------------------------- */
 
 static lb_status read_tokens(reader *r) {
     const lb_meta *tokens = meta(r, "tokens"), *scores = meta(r, "scores"), *types = meta(r, "token_type");
@@ -103,7 +111,8 @@ static lb_status read_tokens(reader *r) {
     if (!s && !t->added) s = lb_fail(LB_ENOMEM, "not enough memory for the tokenizer of %s", t->name);
     for (uint32_t i = 0; i < t->size && !s; i++) {
         int type = types ? (int)lb_meta_number(types, i) : NORMAL;
-        if (!lb_meta_next_string(tokens, &at, &text, &bytes)) return lb_tokenizer_bad(t, "tokenizer.ggml.tokens ends early");
+        if (!lb_meta_next_string(tokens, &at, &text, &bytes))
+            return lb_tokenizer_bad(t, "tokenizer.ggml.tokens ends early");
         char *own = lb_arena_text(&t->arena, text, bytes);
         if (!own) return LB_ENOMEM;
         if ((s = lb_utf8_check("a token", own, bytes))) return lb_fail_in(LB_EIO, "%s: token %u", t->name, i);
@@ -113,10 +122,12 @@ static lb_status read_tokens(reader *r) {
         if (i == 0 || t->scores[i] < t->unk_score) t->unk_score = t->scores[i];
         bool added = type == CONTROL || type == USER_DEFINED || type == UNKNOWN;
         if (type == UNKNOWN && t->unk < 0) t->unk = (int32_t)i;
-        if (type == NORMAL || type == USER_DEFINED || type == UNUSED || t->model == LB_MODEL_BPE) t->keys[i] = t->tokens[i];
+        if (type == NORMAL || type == USER_DEFINED || type == UNUSED || t->model == LB_MODEL_BPE)
+            t->keys[i] = t->tokens[i];
         if (!added || !bytes) continue;
         t->is_special[i] = type != USER_DEFINED;
-        t->added[t->added_count++] = (lb_added){ .text = t->tokens[i], .id = (int32_t)i, .special = type != USER_DEFINED };
+        t->added[t->added_count++] =
+            (lb_added){ .text = t->tokens[i], .id = (int32_t)i, .special = type != USER_DEFINED };
     }
     return s;
 }
@@ -144,9 +155,11 @@ static lb_status read_merges(reader *r) {
     return s;
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------------------------- */
+/* ---- steps ------------------------------------------------------------------------------------------------------ */
 
-static lb_status step(lb_steps *list, lb_step_kind kind, lb_step **out) { return (*out = lb_steps_add(list, kind)) ? LB_OK : LB_ENOMEM; }
+static lb_status step(lb_steps *list, lb_step_kind kind, lb_step **out) {
+    return (*out = lb_steps_add(list, kind)) ? LB_OK : LB_ENOMEM;
+}
 
 static lb_span span(const char *text) { return (lb_span){ text, strlen(text) }; }
 
@@ -165,10 +178,12 @@ static lb_status byte_level_steps(reader *r, bool *bos) {
     lb_status st = LB_OK;
     for (size_t i = 0; i < sizeof pres / sizeof *pres && m && m->type == LB_META_STRING; i++)
         if (m->bytes == strlen(pres[i].name) && memcmp(m->data, pres[i].name, m->bytes) == 0) pre = &pres[i];
-    if (!m) return lb_tokenizer_bad(r->t, "tokenizer.ggml.pre, which says how words are divided, is missing: convert the model again");
+    if (!m)
+        return lb_tokenizer_bad(
+            r->t, "tokenizer.ggml.pre, which says how words are divided, is missing: convert the model again");
     if (!pre)
-        return lb_fail(LB_EUNSUPPORTED, "%s: words divided as \"%s\" says (tokenizer.ggml.pre): this is not supported", r->t->name,
-                       lb_shown((const char *)m->data, m->type == LB_META_STRING ? m->bytes : 0));
+        return lb_fail(LB_EUNSUPPORTED, "%s: words divided as \"%s\" says (tokenizer.ggml.pre): this is not supported",
+                       r->t->name, lb_shown((const char *)m->data, m->type == LB_META_STRING ? m->bytes : 0));
     r->t->ignore_merges = pre->ignore_merges;
     *bos = pre->bos;
     if (pre->nfc) st = step(&r->t->normalizers, LB_STEP_NFC, &s);
@@ -224,16 +239,18 @@ static lb_status unigram_steps(reader *r) {
     s->text = span(METASPACE);
     s->flag = true;
     s->prepend = prefix ? LB_PREPEND_ALWAYS : LB_PREPEND_NEVER;
-    if ((st = lb_pattern_new(METASPACE, 3, true, &s->pattern)) || (st = step(&r->t->decoders, LB_STEP_METASPACE, &s))) return st;
+    if ((st = lb_pattern_new(METASPACE, 3, true, &s->pattern)) || (st = step(&r->t->decoders, LB_STEP_METASPACE, &s)))
+        return st;
     s->text = span(METASPACE);
     s->prepend = prefix ? LB_PREPEND_ALWAYS : LB_PREPEND_NEVER;
     return LB_OK;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------------------ */
+/* ---- the whole -------------------------------------------------------------------------------------------------- */
 
 static lb_status put_around(reader *r, bool bos, bool eos) {
-    static const char *const keys[5] = { "bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id", "eot_token_id" };
+    static const char *const keys[5] = { "bos_token_id", "eos_token_id", "unknown_token_id", "padding_token_id",
+                                         "eot_token_id" };
     lb_tokenizer *t = r->t;
     for (int i = 0; i < 5; i++) t->named[i] = number(r, keys[i]);
     if (t->named[2] >= 0) t->unk = t->named[2];
@@ -249,7 +266,8 @@ static lb_status read_all(reader *r) {
     const lb_meta *model = meta(r, "model");
     lb_tokenizer *t = r->t;
     bool bos = false, eos = false;
-    if (!model || model->type != LB_META_STRING) return lb_fail(LB_EIO, "%s has no tokenizer (tokenizer.ggml.model)", r->f->path);
+    if (!model || model->type != LB_META_STRING)
+        return lb_fail(LB_EIO, "%s has no tokenizer (tokenizer.ggml.model)", r->f->path);
     const char *name = (const char *)model->data;
     lb_status s;
     if (model->bytes == 4 && memcmp(name, "gpt2", 4) == 0) {
@@ -265,8 +283,8 @@ static lb_status read_all(reader *r) {
         eos = true;
         s = unigram_steps(r);
     } else {
-        return lb_fail(LB_EUNSUPPORTED, "%s: the tokenizer \"%s\" (tokenizer.ggml.model): this is not supported", r->f->path,
-                       lb_shown(name, model->bytes));
+        return lb_fail(LB_EUNSUPPORTED, "%s: the tokenizer \"%s\" (tokenizer.ggml.model): this is not supported",
+                       r->f->path, lb_shown(name, model->bytes));
     }
     if (!s) s = read_tokens(r);
     if (!s) s = lb_tokenizer_index(t);

@@ -35,7 +35,7 @@ static void read_bool(lb_tok_reader *r, bool *out) {
     if (!lb_tok_null(r)) *out = lb_json_bool(&r->j);
 }
 
-/* ---- added tokens --------------------------------------------------------------------------------------------------- */
+/* ---- added tokens ----------------------------------------------------------------------------------------------- */
 
 static void read_added(lb_tok_reader *r) {
     lb_json_text key;
@@ -61,7 +61,7 @@ static void read_added(lb_tok_reader *r) {
     }
 }
 
-/* ---- the model ------------------------------------------------------------------------------------------------------ */
+/* ---- the model -------------------------------------------------------------------------------------------------- */
 
 /* { "token": 0 } or [["token", -1.5]] */
 static void read_vocab(lb_tok_reader *r) {
@@ -177,7 +177,7 @@ static void read_all(lb_tok_reader *r) {
     if (!lb_json_end(&r->j) && !model) r->j.status = lb_fail(LB_EIO, "%s: no tokenizer: it has no model", r->j.file);
 }
 
-/* ---- putting it together -------------------------------------------------------------------------------------------- */
+/* ---- putting it together ---------------------------------------------------------------------------------------- */
 
 /* One table for the model's tokens and the added ones. Numbers may have holes, but not out of all proportion. */
 static lb_status fill(lb_tok_reader *r) {
@@ -186,7 +186,8 @@ static lb_status fill(lb_tok_reader *r) {
     size_t n = r->vocab.bytes / sizeof *entries;
     uint64_t most = 0, count = n + t->added_count;
     for (size_t i = 0; i < n; i++) most = entries[i].id >= most ? entries[i].id + 1 : most;
-    for (size_t i = 0; i < t->added_count; i++) most = (uint64_t)t->added[i].id >= most ? (uint64_t)t->added[i].id + 1 : most;
+    for (size_t i = 0; i < t->added_count; i++)
+        most = (uint64_t)t->added[i].id >= most ? (uint64_t)t->added[i].id + 1 : most;
     if (most > 4 * count + 4096 || most > INT32_MAX)
         return lb_tokenizer_bad(t, "the number %llu of a token is out of proportion to its %llu tokens",
                                 (unsigned long long)(most - 1), (unsigned long long)count);
@@ -232,10 +233,13 @@ static lb_status settle_template(lb_tok_reader *r) {
     lb_status s = LB_OK;
     for (size_t i = 0; i < r->around.bytes / sizeof *list && !s; i++) {
         const lb_special_ids *ids = special_named(r, list[i].name);
-        if (!ids) s = lb_tokenizer_bad(r->t, "the template names %s, which special_tokens lack", lb_shown(list[i].name.at, list[i].name.bytes));
+        if (!ids)
+            s = lb_tokenizer_bad(r->t, "the template names %s, which special_tokens lack",
+                                 lb_shown(list[i].name.at, list[i].name.bytes));
         else lb_grow_put(&sides[list[i].after], ids->ids, ids->count * sizeof *ids->ids);
         for (size_t k = 0; ids && k < ids->count && !s; k++)
-            if ((uint32_t)ids->ids[k] >= r->t->size) s = lb_tokenizer_bad(r->t, "the template has the token %d", ids->ids[k]);
+            if ((uint32_t)ids->ids[k] >= r->t->size)
+                s = lb_tokenizer_bad(r->t, "the template has the token %d", ids->ids[k]);
     }
     if (sides[0].failed || sides[1].failed) s = LB_ENOMEM;
     r->t->before = (int32_t *)(void *)sides[0].at;
@@ -260,7 +264,8 @@ static lb_status put_together(lb_tok_reader *r) {
     r->added.at = NULL;
     lb_status s = fill(r);
     if (!s) s = lb_tokenizer_index(t);
-    if (!s) s = lb_tokenizer_add_merges(t, (const lb_span(*)[2])(void *)r->merges.at, r->merges.bytes / sizeof(lb_span[2]));
+    if (!s)
+        s = lb_tokenizer_add_merges(t, (const lb_span(*)[2])(void *)r->merges.at, r->merges.bytes / sizeof(lb_span[2]));
     if (s) return s;
     if (r->unk.at && (t->unk = lb_tokenizer_find(t, &t->by_token, t->tokens, r->unk.at, r->unk.bytes)) < 0)
         return lb_tokenizer_bad(t, "unk_token \"%s\" is no token", lb_shown(r->unk.at, r->unk.bytes));

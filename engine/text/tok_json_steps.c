@@ -10,7 +10,9 @@
 static const char gpt2_pattern[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-lb_status lb_byte_level_pattern(lb_step *s) { return lb_pattern_new(gpt2_pattern, sizeof gpt2_pattern - 1, false, &s->pattern); }
+lb_status lb_byte_level_pattern(lb_step *s) {
+    return lb_pattern_new(gpt2_pattern, sizeof gpt2_pattern - 1, false, &s->pattern);
+}
 
 /* All fields that a step can have; `type` may come last. */
 typedef struct fields {
@@ -33,7 +35,7 @@ static void read_pattern(lb_tok_reader *r, fields *f) {
     if (!r->j.status && !f->pattern.at) lb_json_fail(&r->j, "an empty pattern");
 }
 
-/* ---- post-processors ------------------------------------------------------------------------------------------------ */
+/* ---- post-processors -------------------------------------------------------------------------------------------- */
 
 /* [{ "SpecialToken": { "id": "<s>", "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } }] */
 static void read_template(lb_tok_reader *r) {
@@ -95,7 +97,7 @@ static void finish_processor(lb_tok_reader *r, const fields *f) {
     }
 }
 
-/* ---- making steps --------------------------------------------------------------------------------------------------- */
+/* ---- making steps ----------------------------------------------------------------------------------------------- */
 
 static lb_step *add(lb_tok_reader *r, const fields *f, lb_step_kind kind) {
     lb_step *s = NULL;
@@ -111,7 +113,9 @@ static void set_pattern(lb_tok_reader *r, const fields *f, lb_step *s) {
 }
 
 static bool is(const fields *f, const char *type) { return strcmp(f->type, type) == 0; }
-static bool says(lb_span s, const char *text) { return s.at && s.bytes == strlen(text) && memcmp(s.at, text, s.bytes) == 0; }
+static bool says(lb_span s, const char *text) {
+    return s.at && s.bytes == strlen(text) && memcmp(s.at, text, s.bytes) == 0;
+}
 
 static void set_behavior(lb_tok_reader *r, const fields *f, lb_step *s) {
     static const char *const names[] = { "Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous" };
@@ -127,7 +131,9 @@ static void set_metaspace(lb_tok_reader *r, const fields *f, lb_step *s) {
     size_t n;
     s->text = f->content;
     s->flag = f->split;
-    s->prepend = says(f->scheme, "never") ? LB_PREPEND_NEVER : says(f->scheme, "first") ? LB_PREPEND_FIRST : LB_PREPEND_ALWAYS;
+    s->prepend = says(f->scheme, "never")   ? LB_PREPEND_NEVER
+                 : says(f->scheme, "first") ? LB_PREPEND_FIRST
+                                            : LB_PREPEND_ALWAYS;
     if (!f->scheme.at && f->has_prefix && !f->prefix_space) s->prepend = LB_PREPEND_NEVER;
     if (!f->content.at || !f->content.bytes || (lb_utf8_take(f->content.at, &n), n != f->content.bytes)) {
         lb_json_fail(&r->j, "Metaspace replaces by one character");
@@ -175,7 +181,8 @@ static void make_normalizer(lb_tok_reader *r, const fields *f) {
         s->text = s->kind == LB_STEP_PREPEND ? f->prepend : f->content;
         if (s->kind == LB_STEP_REPLACE) set_pattern(r, f, s);
         if (s->kind == LB_STEP_CHARSMAP) set_charsmap(r, f, s);
-        if ((s->kind == LB_STEP_REPLACE || s->kind == LB_STEP_PREPEND) && !s->text.at) lb_json_fail(&r->j, "%s without a text", f->type);
+        if ((s->kind == LB_STEP_REPLACE || s->kind == LB_STEP_PREPEND) && !s->text.at)
+            lb_json_fail(&r->j, "%s without a text", f->type);
         return;
     }
     if (!is(f, "Sequence")) lb_tok_unsupported(r, "the normalizer \"%s\"", lb_shown(f->type, strlen(f->type)));
@@ -229,13 +236,14 @@ static void make_decoder(lb_tok_reader *r, const fields *f) {
         s->stop = f->stop;
         if (is(f, "Replace")) set_pattern(r, f, s);
         if (is(f, "Metaspace")) set_metaspace(r, f, s);
-        if ((is(f, "Replace") && !f->content.at) || (is(f, "Strip") && !f->content.bytes)) lb_json_fail(&r->j, "%s without a text", f->type);
+        if ((is(f, "Replace") && !f->content.at) || (is(f, "Strip") && !f->content.bytes))
+            lb_json_fail(&r->j, "%s without a text", f->type);
         return;
     }
     lb_tok_unsupported(r, "the decoder \"%s\"", lb_shown(f->type, strlen(f->type)));
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------------- */
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 static void read_sequence(lb_tok_reader *r, lb_tok_part part) {
     lb_json_array(&r->j);
@@ -243,10 +251,14 @@ static void read_sequence(lb_tok_reader *r, lb_tok_part part) {
 }
 
 static void read_field(lb_tok_reader *r, const lb_json_text *key, lb_tok_part part, fields *f) {
-    static const struct { const char *name; size_t at; } bools[] = {
-        { "invert", offsetof(fields, invert) }, { "use_regex", offsetof(fields, use_regex) }, { "split", offsetof(fields, split) },
-        { "individual_digits", offsetof(fields, each_digit) }, { "strip_left", offsetof(fields, left) },
-        { "strip_right", offsetof(fields, right) }, { "add_prefix_space", offsetof(fields, prefix_space) } };
+    static const struct { const char *name; size_t at;
+    } bools[] = { { "invert", offsetof(fields, invert) },
+                  { "use_regex", offsetof(fields, use_regex) },
+                  { "split", offsetof(fields, split) },
+                  { "individual_digits", offsetof(fields, each_digit) },
+                  { "strip_left", offsetof(fields, left) },
+                  { "strip_right", offsetof(fields, right) },
+                  { "add_prefix_space", offsetof(fields, prefix_space) } };
     static const struct { const char *name; size_t at; } texts[] = {
         { "content", offsetof(fields, content) }, { "replacement", offsetof(fields, content) },
         { "behavior", offsetof(fields, behavior) }, { "prepend_scheme", offsetof(fields, scheme) },
@@ -279,7 +291,9 @@ void lb_tok_read_step(lb_tok_reader *r, lb_tok_part part) {
     lb_json_text key;
     fields f = { .use_regex = true, .split = true, .prefix_space = true };
     if (lb_tok_null(r)) return;
-    f.steps = part == LB_PART_NORMALIZER ? &r->t->normalizers : part == LB_PART_SPLITTER ? &r->t->splitters : &r->t->decoders;
+    f.steps = part == LB_PART_NORMALIZER ? &r->t->normalizers
+              : part == LB_PART_SPLITTER ? &r->t->splitters
+                                         : &r->t->decoders;
     lb_json_object(&r->j);
     while (lb_json_key(&r->j, &key)) read_field(r, &key, part, &f);
     if (r->j.status) return;

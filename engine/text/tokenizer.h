@@ -1,10 +1,10 @@
-/* tokenizer.h: text to token numbers and back, as Hugging Face `tokenizers` does it, from tokenizer.json or the metadata of a
- * GGUF file: byte-level BPE, and SentencePiece's BPE and unigram models.
+/* tokenizer.h: text to token numbers and back, as Hugging Face `tokenizers` does it, from tokenizer.json or the
+ * metadata of a GGUF file: byte-level BPE, and SentencePiece's BPE and unigram models.
  *
- * Text goes through these steps: added tokens are cut out; the rest is normalized, cut into words (regular expressions), and
- * each word is divided by the model; special tokens are put around it all. What a file asks for and this program does not
- * know is LB_EUNSUPPORTED, named; nothing is left out silently. Texts are UTF-8; others are LB_EINVAL, with the place.
- * A tokenizer does not change: any number of threads may use it. */
+ * Text goes through these steps: added tokens are cut out; the rest is normalized, cut into words (regular
+ * expressions), and each word is divided by the model; special tokens are put around it all. What a file asks for and
+ * this program does not know is LB_EUNSUPPORTED, named; nothing is left out silently. Texts are UTF-8; others are
+ * LB_EINVAL, with the place. A tokenizer does not change: any number of threads may use it. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ lb_status lb_tokenizer_from_json(const char *name, const char *text, size_t byte
 lb_status lb_tokenizer_from_gguf(const struct lb_model_file *f, lb_tokenizer **out);
 void lb_tokenizer_free(lb_tokenizer *t);
 
-const char *lb_tokenizer_model(const lb_tokenizer *t);      /* "bpe", "byte-level bpe", "unigram", "sentencepiece bpe" */
+const char *lb_tokenizer_model(const lb_tokenizer *t); /* "bpe", "byte-level bpe", "unigram", "sentencepiece bpe" */
 /* The least number above all token numbers. */
 int64_t lb_tokenizer_size(const lb_tokenizer *t);
 /* The token's text as the file writes it ("Ġthe"); NULL = there is no such number. */
@@ -39,8 +39,8 @@ lb_status lb_tokenizer_encode(const lb_tokenizer *t, const char *text, size_t by
 lb_status lb_tokenizer_decode(const lb_tokenizer *t, const int32_t *ids, size_t count, bool skip_special, char **text,
                               size_t *bytes);
 
-/* Text as it grows, a token at a time: a character is given when all its bytes are there. The concatenation of all pieces
- * is the decoding of all tokens. */
+/* Text as it grows, a token at a time: a character is given when all its bytes are there. The concatenation of all
+ * pieces is the decoding of all tokens. */
 typedef struct lb_text_stream lb_text_stream;
 lb_status lb_text_stream_new(const lb_tokenizer *t, bool skip_special, lb_text_stream **out);   /* t must outlive it */
 /* The text that token `id` completes; "" if there is none yet. Owned by the stream until the next call. */

@@ -27,9 +27,18 @@ lb_status lb_utf8_check(const char *what, const char *text, size_t bytes) {
 /* How many bytes at p belong to one sequence that is none: a lead byte and those that could still follow it. */
 static size_t broken(const char *text, size_t n) {
     const unsigned char *p = (const unsigned char *)text;
-    size_t want = p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 1, i = 1;
+    size_t want = p[0] >= 0xc2 && p[0] < 0xe0   ? 2
+                  : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                  : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                                : 1,
+           i = 1;
     if (want > 2 && n > 1) {
-        unsigned char lo = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80, hi = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+        unsigned char lo = p[0] == 0xe0   ? 0xa0
+                           : p[0] == 0xf0 ? 0x90
+                                          : 0x80,
+                      hi = p[0] == 0xed   ? 0x9f
+                           : p[0] == 0xf4 ? 0x8f
+                                          : 0xbf;
         if (p[1] < lo || p[1] > hi) return 1;
     }
     while (i < want && i < n && (p[i] & 0xc0) == 0x80) i++;
@@ -67,13 +76,16 @@ bool lb_is_numeric(uint32_t c) {
 }
 
 bool lb_is_punctuation(uint32_t c) {
-    if (c < 128) return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
+    if (c < 128)
+        return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') || (c >= '{' && c <= '~');
     utf8proc_category_t k = category(c);
     return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO;
 }
 
 /* Printable bytes of Latin-1 stand for themselves, the other 68 for U+0100 and on, in order. */
-static bool is_itself(unsigned c) { return (c >= '!' && c <= '~') || (c >= 0xa1 && c <= 0xac) || (c >= 0xae && c <= 0xff); }
+static bool is_itself(unsigned c) {
+    return (c >= '!' && c <= '~') || (c >= 0xa1 && c <= 0xac) || (c >= 0xae && c <= 0xff);
+}
 
 int lb_byte_of_char(uint32_t c) {
     if (c < 256) return is_itself(c) ? (int)c : -1;

@@ -33,7 +33,9 @@ static lb_status put_piece(const lb_tokenizer *t, const char *text, size_t bytes
     int32_t id = lb_tokenizer_find(t, &t->by_key, t->keys, text, bytes);
     if (id < 0 && t->byte_fallback && lb_put_byte_tokens(t, text, bytes, out)) return LB_OK;
     if (id < 0) id = t->unk;
-    if (id < 0) return lb_fail(LB_EIO, "%s: a text has characters that are no tokens, and the model has no unknown token", t->name);
+    if (id < 0)
+        return lb_fail(LB_EIO, "%s: a text has characters that are no tokens, and the model has no unknown token",
+                       t->name);
     lb_grow_put(out, &id, sizeof id);
     return LB_OK;
 }
@@ -41,7 +43,7 @@ static lb_status put_piece(const lb_tokenizer *t, const char *text, size_t bytes
 /* Marks the ends of the pieces, from the end on; unknown ones next to each other become one. */
 static lb_status backward(const lb_tokenizer *t, const char *word, size_t bytes, place *places, lb_grow *out) {
     size_t end = bytes;
-    while (end) {                                  /* turns the chain around: from[i] becomes where the piece at i ends */
+    while (end) { /* turns the chain around: from[i] becomes where the piece at i ends */
         size_t from = places[end].from, joined = end;
         while (t->fuse_unk && t->unk >= 0 && places[end].id == t->unk && from && places[from].id == t->unk) {
             end = from;
@@ -61,7 +63,8 @@ static lb_status backward(const lb_tokenizer *t, const char *word, size_t bytes,
 
 lb_status lb_unigram_encode(const lb_tokenizer *t, const char *word, size_t bytes, lb_grow *out) {
     place small[128], *places = small;
-    if (bytes > UINT32_MAX / 2) return lb_fail(LB_EINVAL, "a text of %zu bytes is too long to be divided at once", bytes);
+    if (bytes > UINT32_MAX / 2)
+        return lb_fail(LB_EINVAL, "a text of %zu bytes is too long to be divided at once", bytes);
     if (bytes >= 128) places = malloc((bytes + 1) * sizeof *places);
     if (!places) return lb_fail(LB_ENOMEM, "not enough memory to divide a text of %zu bytes", bytes);
     memset(places, 0, (bytes + 1) * sizeof *places);

@@ -87,7 +87,8 @@ static bool is_text(const lb_span *s, const char *text, size_t bytes) {
     return s->bytes == bytes && memcmp(s->at, text, bytes) == 0;
 }
 
-int32_t lb_tokenizer_find(const lb_tokenizer *t, const lb_vocab_map *map, const lb_span *texts, const char *text, size_t bytes) {
+int32_t lb_tokenizer_find(const lb_tokenizer *t, const lb_vocab_map *map, const lb_span *texts, const char *text,
+                          size_t bytes) {
     (void)t;
     for (uint64_t i = hash(map->seed, text, bytes) & map->mask; map->slots[i]; i = (i + 1) & map->mask)
         if (is_text(&texts[map->slots[i] - 1], text, bytes)) return (int32_t)(map->slots[i] - 1);
@@ -101,7 +102,8 @@ static lb_status build(lb_tokenizer *t, lb_vocab_map *map, const lb_span *texts)
     map->mask = slots - 1;
     map->slots = calloc(slots, sizeof *map->slots);
     if (!map->slots) return no_memory(t);
-    if (getrandom(&map->seed, sizeof map->seed, GRND_NONBLOCK) < 0) map->seed = (uintptr_t)map->slots;  /* against made collisions */
+    if (getrandom(&map->seed, sizeof map->seed, GRND_NONBLOCK) < 0)
+        map->seed = (uintptr_t)map->slots; /* against made collisions */
     for (uint32_t id = 0; id < t->size; id++) {
         const lb_span *s = &texts[id];
         if (!s->at) continue;
@@ -143,7 +145,8 @@ lb_status lb_tokenizer_index(lb_tokenizer *t) {
     }
     for (uint32_t i = 0; i < t->size && t->model == LB_MODEL_UNIGRAM && !s; i++)
         if (t->keys[i].at && t->keys[i].bytes
-            && !lb_trie_add(&t->pieces, t->keys[i], lb_tokenizer_find(t, &t->by_key, t->keys, t->keys[i].at, t->keys[i].bytes)))
+            && !lb_trie_add(&t->pieces, t->keys[i],
+                            lb_tokenizer_find(t, &t->by_key, t->keys, t->keys[i].at, t->keys[i].bytes)))
             s = no_memory(t);
     return s;
 }
@@ -212,7 +215,8 @@ lb_status lb_tokenizer_add_merges(lb_tokenizer *t, const lb_span (*pairs)[2], si
 
 const lb_merge *lb_tokenizer_merge(const lb_tokenizer *t, int32_t left, int32_t right) {
     uint64_t key[1] = { (uint64_t)(uint32_t)left << 32 | (uint32_t)right };
-    for (uint64_t i = hash(t->by_token.seed, (const char *)key, 8) & t->merge_mask; t->merges[i].id; i = (i + 1) & t->merge_mask)
+    for (uint64_t i = hash(t->by_token.seed, (const char *)key, 8) & t->merge_mask; t->merges[i].id;
+         i = (i + 1) & t->merge_mask)
         if (t->merges[i].left == (uint32_t)left && t->merges[i].right == (uint32_t)right) return &t->merges[i];
     return NULL;
 }

@@ -25,7 +25,7 @@ local function folder_of(file)
   return file.path:match "^(.*)/[^/]*$" or "."
 end
 
--- The text of config.json, decoded; nil where there is none. Checked strictly first: grammar, UTF-8, depth, double keys.
+-- A JSON file, decoded; nil where there is none. Checked strictly first: grammar, UTF-8, depth, double keys.
 local function read_json(path)
   if not core.stat(path) then return nil end
   local text = core.file_read(path)
@@ -36,13 +36,14 @@ local function read_json(path)
   return value
 end
 
--- lb.model_config(file[, which]): "config" or "generation_config", the .json file beside the tensors, as a table; nil if there
--- is none. Nulls are absent.
+-- lb.model_config(file[, which]): "config" or "generation_config", the .json file beside the tensors, as a table; nil if
+-- there is none. Nulls are absent.
 function M.config(file, which)
   if type(file) == "string" then file = M.open(file) end
   local name = BESIDE[which or "config"]
   if not name then
-    error(('lb.model_config: unknown "%s"%s'):format(tostring(which), suggest.hint(tostring(which), suggest.keys(BESIDE))), 2)
+    local hint = suggest.hint(tostring(which), suggest.keys(BESIDE))
+    error(('lb.model_config: unknown "%s"%s'):format(tostring(which), hint), 2)
   end
   local ok, value = pcall(read_json, folder_of(file) .. "/" .. name)
   if not ok then error(value, 2) end
@@ -93,7 +94,8 @@ M.types = types
 -- Names of tensors that tell models apart where nothing else says it: the first rule whose tensors are all there.
 local BY_TENSORS = {
   { "gpt_oss", "model.layers.0.self_attn.sinks" }, { "gpt_oss", "blk.0.attn_sinks.weight" },
-  { "deepseek_v2", "model.layers.0.self_attn.kv_a_proj_with_mqa.weight" }, { "deepseek_v2", "blk.0.attn_kv_a_mqa.weight" },
+  { "deepseek_v2", "model.layers.0.self_attn.kv_a_proj_with_mqa.weight" },
+  { "deepseek_v2", "blk.0.attn_kv_a_mqa.weight" },
   { "mixtral", "model.layers.0.block_sparse_moe.gate.weight" },
   { "qwen3_moe", "model.layers.0.mlp.gate.weight", "model.layers.0.self_attn.q_norm.weight" },
   { "qwen3_moe", "blk.0.ffn_gate_inp.weight", "blk.0.attn_q_norm.weight" },
@@ -136,8 +138,8 @@ local function by_config(file)
   end
 end
 
--- lb.model_type(file[, expected]): { type =, from = }: the model and what told it; type is nil for one that is not known,
--- from says what stands there. With `expected`: an error if the file holds another.
+-- lb.model_type(file[, expected]): { type =, from = }: the model and what told it; type is nil for one that is not
+-- known, from says what stands there. With `expected`: an error if the file holds another.
 function M.model_type(file, expected)
   if type(file) == "string" then file = M.open(file) end
   local kind, from
@@ -167,7 +169,8 @@ end
 -- ---- writing ----
 
 -- Keys of GGUF whose values are f32 even when they are whole numbers.
-local FLOATS = { "freq_base$", "freq_base_swa$", "epsilon$", "%.scale$", "_scale$", "scale_linear$", "factor$", "softcapping$",
+local FLOATS = { "freq_base$", "freq_base_swa$", "epsilon$", "%.scale$", "_scale$", "scale_linear$", "factor$",
+  "softcapping$",
   "%.yarn_[%w_]+$", "multiplier$", "max_alibi_bias$", "clamp_kqv$", "scores$" }
 
 local function is_float(key)
@@ -186,7 +189,9 @@ local function array_type(key, list)
   local first = type(list[1])
   for i = 1, #list do
     local v = list[i]
-    if type(v) ~= first then error(("metadata %s: element %d is a %s, those before are %ss"):format(key, i, type(v), first), 0) end
+    if type(v) ~= first then
+      error(("metadata %s: element %d is a %s, those before are %ss"):format(key, i, type(v), first), 0)
+    end
     if first == "number" then lo, hi, fraction = math.min(lo, v), math.max(hi, v), fraction or v ~= math.floor(v) end
   end
   if first == "string" then return "array:string" end
@@ -249,11 +254,13 @@ local function create(path, opts)
     error(("%s: metadata of a %s file cannot be copied into %s"):format(path, from.format, format), 0)
   end
   for _, key in ipairs { "metadata", "types" } do
-    if opts[key] ~= nil and type(opts[key]) ~= "table" then error(key .. ": a table expected, got " .. type(opts[key]), 0) end
+    if opts[key] ~= nil and type(opts[key]) ~= "table" then
+      error(key .. ": a table expected, got " .. type(opts[key]), 0)
+    end
   end
   local list, replaced = metadata_list(opts.metadata, opts.types, format)
-  return core.model_writer(path, format, opts.tensors, list, { version = opts.version, split_bytes = opts.split_bytes }, from,
-    replaced)
+  local how = { version = opts.version, split_bytes = opts.split_bytes }
+  return core.model_writer(path, format, opts.tensors, list, how, from, replaced)
 end
 
 -- lb.model_writer(path, { tensors = { { name =, shape =, type = }, ... }, metadata = { key = value },
@@ -329,7 +336,8 @@ function M.save(path, value, opts)
     list[i] = { name = name, shape = t.shape, type = stored_type(t) }
   end
   return write(path, { metadata = given.metadata, types = given.types, from = given.from,
-    version = given.version or opts and opts.version, split_bytes = given.split_bytes or opts and opts.split_bytes }, list,
+    version = given.version or opts and opts.version,
+    split_bytes = given.split_bytes or opts and opts.split_bytes }, list,
     function(i) return given.tensors[names[i]] end)
 end
 

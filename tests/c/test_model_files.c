@@ -1,5 +1,5 @@
-/* test_model_files.c: hostile GGUF and safetensors files: each rule of the formats is broken once, and the error must say
- * what is wrong. The files are made here, byte by byte; tests/parity has those of other programs. */
+/* test_model_files.c: hostile GGUF and safetensors files: each rule of the formats is broken once, and the error must
+ * say what is wrong. The files are made here, byte by byte; tests/parity has those of other programs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -169,9 +169,11 @@ static void test_gguf_metadata(void **state) {
     REFUSED("arrays of arrays");
     head(&g, 3, 0, 1), text(&g, "a"), u32(&g, LB_META_ARRAY), u32(&g, 99), u64(&g, 1), data(&g, 32);
     REFUSED("have type 99");
-    head(&g, 3, 0, 1), text(&g, "a"), u32(&g, LB_META_ARRAY), u32(&g, LB_META_U64), u64(&g, (uint64_t)1 << 61), data(&g, 32);
+    head(&g, 3, 0, 1), text(&g, "a"), u32(&g, LB_META_ARRAY), u32(&g, LB_META_U64), u64(&g, (uint64_t)1 << 61),
+        data(&g, 32);
     REFUSED("claims 2305843009213693952 elements");
-    head(&g, 3, 0, 1), text(&g, "a"), u32(&g, LB_META_ARRAY), u32(&g, LB_META_STRING), u64(&g, 2), text(&g, "x"), u64(&g, 9);
+    head(&g, 3, 0, 1), text(&g, "a"), u32(&g, LB_META_ARRAY), u32(&g, LB_META_STRING), u64(&g, 2), text(&g, "x"),
+        u64(&g, 9);
     REFUSED("claims 9 bytes");
     head(&g, 3, 0, 1), text(&g, "a"), u32(&g, LB_META_STRING), u64(&g, 100), data(&g, 32);
     REFUSED("claims 100 bytes");
@@ -262,14 +264,16 @@ static void st_refused(const char *json, size_t data_bytes, const char *phrase) 
     free(g.at);
 }
 
-#define ENTRY(dtype, shape, offsets) "{\"a\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
+#define ENTRY(dtype, shape, offsets) \
+    "{\"a\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
 
 static void test_safetensors_good(void **state) {
     (void)state;
-    static const char json[] = "{\"__metadata__\":{\"k\":\"v\"},\"b\":{\"shape\":[],\"dtype\":\"F32\",\"data_offsets\":[1,5],\"x\":[{}]},"
-                               "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
-                               "\"\\u00e9\":{\"dtype\":\"F16\",\"shape\":[3,0],\"data_offsets\":[5,5]},"
-                               "\"f\":{\"dtype\":\"F4\",\"shape\":[3,2],\"data_offsets\":[5,8]}}   ";
+    static const char json[] =
+        "{\"__metadata__\":{\"k\":\"v\"},\"b\":{\"shape\":[],\"dtype\":\"F32\",\"data_offsets\":[1,5],\"x\":[{}]},"
+        "\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+        "\"\\u00e9\":{\"dtype\":\"F16\",\"shape\":[3,0],\"data_offsets\":[5,5]},"
+        "\"f\":{\"dtype\":\"F4\",\"shape\":[3,2],\"data_offsets\":[5,8]}}   ";
     lb_grow g = { 0 };
     u64(&g, sizeof json - 1);
     lb_grow_put(&g, json, sizeof json - 1);
@@ -315,7 +319,8 @@ static void test_safetensors_head(void **state) {
     st_refused("{\"\xff\":1}", 0, "not UTF-8");
     st_refused("{\"\xed\xa0\x80\":1}", 0, "not UTF-8");
     st_refused("{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", 0, "an object");
-    st_refused("{\"a\":{\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", 0, "nested more than 64");
+    st_refused("{\"a\":{\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", 0,
+               "nested more than 64");
 }
 
 static void test_safetensors_entries(void **state) {
@@ -328,7 +333,7 @@ static void test_safetensors_entries(void **state) {
     st_refused(ENTRY("F32", "[2]", "[0,8]"), 4, "4 bytes of data");
     st_refused(ENTRY("F32", "[1]", "[0,3]"), 3, "do not give the 3 bytes");
     st_refused(ENTRY("F32", "[4294967296,4294967296]", "[0,0]"), 0, "more than 2^64");
-    st_refused(ENTRY("F32", "[4611686018427387905]", "[0,4]"), 4, "do not give");      /* 2^62 + 1: times 4 wraps to 4 */
+    st_refused(ENTRY("F32", "[4611686018427387905]", "[0,4]"), 4, "do not give"); /* 2^62 + 1: times 4 wraps to 4 */
     st_refused(ENTRY("F4", "[3]", "[0,2]"), 2, "do not fill whole bytes");
     st_refused(ENTRY("F6_E2M3", "[2]", "[0,2]"), 2, "do not fill whole bytes");
     st_refused(ENTRY("F32", "[1.0]", "[0,4]"), 4, "digits only");
@@ -344,7 +349,8 @@ static void test_safetensors_entries(void **state) {
     st_refused(ENTRY("F32", "[1]", "[0,\"4\"]"), 4, "a number");
     st_refused(ENTRY("F32", "[1]", "[0,4]"), 5, "its tensors end at byte");            /* bytes at the end */
     st_refused(ENTRY("F32", "[1]", "[1,5]"), 5, "no holes and no overlaps");
-    st_refused("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "\"dtype\" is there twice");
+    st_refused("{\"a\":{\"dtype\":\"F32\",\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4,
+               "\"dtype\" is there twice");
     st_refused("{\"a\":{\"dtype\":\"F32\",\"\\u0064type\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "twice");
     st_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 0, "lacks");
     st_refused("{\"a\":1}", 0, "an object");
@@ -366,7 +372,8 @@ static void test_safetensors_overlaps(void **state) {
     u64(&g, 0);
     lb_grow_text(&g, "{");
     for (int i = 0; i < 100000; i++) {
-        snprintf(entry, sizeof entry, "%s\"t%d\":{\"dtype\":\"U8\",\"shape\":[64],\"data_offsets\":[0,64]}", i ? "," : "", i);
+        snprintf(entry, sizeof entry, "%s\"t%d\":{\"dtype\":\"U8\",\"shape\":[64],\"data_offsets\":[0,64]}",
+                 i ? "," : "", i);
         lb_grow_text(&g, entry);
     }
     lb_grow_text(&g, "}");
@@ -380,12 +387,19 @@ static void test_safetensors_overlaps(void **state) {
 static void test_index(void **state) {
     (void)state;
     static const char *const bad[][2] = {
-        { "{}", "no weight_map" }, { "[]", "an object" }, { "{\"weight_map\":{\"a\":1}}", "a string" },
-        { "{\"weight_map\":{\"a\":\"../x\"}}", "same folder" }, { "{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "same folder" },
-        { "{\"weight_map\":{\"a\":\"..\"}}", "same folder" }, { "{\"weight_map\":{\"a\":\"\"}}", "same folder" },
-        { "{\"weight_map\":{\"a\":\"b\\\\c\"}}", "same folder" }, { "{\"weight_map\":{\"a\":\"\\u002e./x\"}}", "same folder" },
-        { "{\"weight_map\":{\"a\":\"x\\u0000\"}}", "same folder" }, { "{\"weight_map\":{},\"weight_map\":{}}", "there twice" },
-        { "{\"weight_map\":[]}", "an object" }, { "{\"weight_map\":{\"a\":\"x\"}", "the text ends" },
+        { "{}", "no weight_map" },
+        { "[]", "an object" },
+        { "{\"weight_map\":{\"a\":1}}", "a string" },
+        { "{\"weight_map\":{\"a\":\"../x\"}}", "same folder" },
+        { "{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "same folder" },
+        { "{\"weight_map\":{\"a\":\"..\"}}", "same folder" },
+        { "{\"weight_map\":{\"a\":\"\"}}", "same folder" },
+        { "{\"weight_map\":{\"a\":\"b\\\\c\"}}", "same folder" },
+        { "{\"weight_map\":{\"a\":\"\\u002e./x\"}}", "same folder" },
+        { "{\"weight_map\":{\"a\":\"x\\u0000\"}}", "same folder" },
+        { "{\"weight_map\":{},\"weight_map\":{}}", "there twice" },
+        { "{\"weight_map\":[]}", "an object" },
+        { "{\"weight_map\":{\"a\":\"x\"}", "the text ends" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         lb_arena a = { 0 };
@@ -402,10 +416,35 @@ static void test_index(void **state) {
 
 static void test_json(void **state) {
     (void)state;
-    static const char *const good[] = { "0", " [1, -2.5e+3, true] ", "{\"a\":{\"a\":1},\"b\":null}", "\"\\ud83d\\ude00\"", "-0" };
-    static const char *const bad[] = { "", "01", "1.", ".5", "+1", "1e", "tru", "nul", "[1,]", "{\"a\":1,}", "{a:1}", "[1 2]",
-                                       "\"\t\"", "\"\\x\"", "\"\\ud800\"", "\"\\udc00\"", "\"\xc0\xaf\"", "1 2", "NaN", "'a'",
-                                       "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}", "[", "{\"a\"", "\"", "// \n1", "\xef\xbb\xbf{}" };
+    static const char *const good[] = { "0", " [1, -2.5e+3, true] ", "{\"a\":{\"a\":1},\"b\":null}",
+                                        "\"\\ud83d\\ude00\"", "-0" };
+    static const char *const bad[] = { "",
+                                       "01",
+                                       "1.",
+                                       ".5",
+                                       "+1",
+                                       "1e",
+                                       "tru",
+                                       "nul",
+                                       "[1,]",
+                                       "{\"a\":1,}",
+                                       "{a:1}",
+                                       "[1 2]",
+                                       "\"\t\"",
+                                       "\"\\x\"",
+                                       "\"\\ud800\"",
+                                       "\"\\udc00\"",
+                                       "\"\xc0\xaf\"",
+                                       "1 2",
+                                       "NaN",
+                                       "'a'",
+                                       "{\"a\":1,\"a\":2}",
+                                       "{\"a\":1,\"\\u0061\":2}",
+                                       "[",
+                                       "{\"a\"",
+                                       "\"",
+                                       "// \n1",
+                                       "\xef\xbb\xbf{}" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (lb_json_check("x", good[i], strlen(good[i]), 100)) fail_msg("%s: %s", good[i], lb_error());
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -1,4 +1,5 @@
-/* driver.c: mutates the corpus and runs a fuzz target, where there is no libFuzzer. The same seed gives the same inputs.
+/* driver.c: mutates the corpus and runs a fuzz target, where there is no libFuzzer. The same seed gives the same
+ * inputs.
  *
  *     fuzz_NAME CORPUS_FOLDER [RUNS [SEED [SECONDS]]]    RUNS 0 = until the SECONDS are over
  *     fuzz_NAME FILE                                     one input
@@ -31,7 +32,8 @@ static size_t below(size_t n) { return n ? (size_t)(next() % n) : 0; }
 static void load(const char *path) {
     struct stat st;
     FILE *f = fopen(path, "rb");
-    if (!f || fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > INPUT_MOST || seed_count == MAX_SEEDS) {
+    if (!f || fstat(fileno(f), &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > INPUT_MOST
+        || seed_count == MAX_SEEDS) {
         if (f) fclose(f);
         return;
     }
@@ -57,10 +59,40 @@ static size_t set_integer(uint8_t *d, size_t n) {
 }
 
 static size_t set_text(uint8_t *d, size_t n) {
-    static const char *const words[] = { "18446744073709551615", "18446744073709551616", "9007199254740993", "-1", "1e3", "0.5",
-                                         "null", "{", "}", "[", "]", "[[[[[[[[", "\"", "\\", "\\u0000", "\\ud800", ",", ":", "../", "/",
-                                         "\xc0\x80", "\xff", "__metadata__", "\"dtype\"", "\"shape\":[]", " ", "00", "F4", "\x80",
-                                         "\xf0\x9f\x98\x80", "e\xcc\x81", "\xe2\x96\x81", "<0x0A>", "\"type\":\"BPE\"" };
+    static const char *const words[] = { "18446744073709551615",
+                                         "18446744073709551616",
+                                         "9007199254740993",
+                                         "-1",
+                                         "1e3",
+                                         "0.5",
+                                         "null",
+                                         "{",
+                                         "}",
+                                         "[",
+                                         "]",
+                                         "[[[[[[[[",
+                                         "\"",
+                                         "\\",
+                                         "\\u0000",
+                                         "\\ud800",
+                                         ",",
+                                         ":",
+                                         "../",
+                                         "/",
+                                         "\xc0\x80",
+                                         "\xff",
+                                         "__metadata__",
+                                         "\"dtype\"",
+                                         "\"shape\":[]",
+                                         " ",
+                                         "00",
+                                         "F4",
+                                         "\x80",
+                                         "\xf0\x9f\x98\x80",
+                                         "e\xcc\x81",
+                                         "\xe2\x96\x81",
+                                         "<0x0A>",
+                                         "\"type\":\"BPE\"" };
     const char *w = words[below(sizeof words / sizeof *words)];
     size_t bytes = strlen(w), at = below(n + 1);
     if (n + bytes > INPUT_MOST) return n;

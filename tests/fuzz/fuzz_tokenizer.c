@@ -1,11 +1,13 @@
-/* fuzz_tokenizer.c: a tokenizer.json, up to the first zero byte, and a text, after it, that is encoded and decoded with it. */
+/* fuzz_tokenizer.c: a tokenizer.json, up to the first zero byte, and a text, after it, that is encoded and decoded with
+ * it. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/text/tokenizer.h"
 #include "fuzz.h"
 
-/* What is decoded piece by piece must be UTF-8 or nothing; and no call may fail but for want of memory or an endless pattern. */
+/* What is decoded piece by piece must be UTF-8 or nothing; and no call may fail but for want of memory or an endless
+ * pattern. */
 static void stream(const lb_tokenizer *t, const int32_t *ids, size_t n) {
     lb_text_stream *s;
     const char *text;
@@ -27,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     int32_t *ids = NULL;
     char *back = NULL;
     lb_status s = lb_tokenizer_from_json("fuzz.json", b->data, json, &t);
-    FUZZ_REQUIRE((s == LB_OK) == (t != NULL) && (s == LB_OK || s == LB_EIO || s == LB_EUNSUPPORTED) && (!s || lb_error()[0]));
+    FUZZ_REQUIRE((s == LB_OK) == (t != NULL) && (s == LB_OK || s == LB_EIO || s == LB_EUNSUPPORTED)
+                 && (!s || lb_error()[0]));
     if (t) {
         s = lb_tokenizer_encode(t, text->data, text->size_bytes, true, &ids, &count);
         FUZZ_REQUIRE(s == LB_OK || s == LB_EINVAL || s == LB_EIO);

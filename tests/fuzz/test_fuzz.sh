@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test_fuzz.sh: every fuzz target over its corpus and some ten thousand mutations of it, the same ones every time, under the
+# test_fuzz.sh: every fuzz target over its corpus and ten thousand mutations of it, the same ones every time, under the
 # address and undefined-behaviour sanitizers. `make fuzz SECONDS=600` goes on for longer, with other seeds.
 set -u
 build=$(dirname "$LUABENCH")/asan/tests

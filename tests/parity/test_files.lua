@@ -9,7 +9,10 @@ local here = "tests/parity/files/"                -- tests run in the root of th
 
 local function numbers(t)
   local list = {}
-  local function walk(v) if type(v) == "table" then for _, x in ipairs(v) do walk(x) end else list[#list + 1] = v end end
+  local function walk(v)
+    if type(v) ~= "table" then list[#list + 1] = v return end
+    for _, x in ipairs(v) do walk(x) end
+  end
   walk(t:totable())
   return list
 end
@@ -27,7 +30,9 @@ local function compare_tensor(what, f, want)
   what = what .. ": " .. want.name
   lu.assertEquals(info.type, want.type, what)
   lu.assertEquals(info.shape, setmetatable(want.shape, nil), what)
-  if info.bytes > 0 then lu.assertTrue(bytes_of(f:bytes(want.name)) == want.bytes, what .. ": its stored bytes differ") end
+  if info.bytes > 0 then
+    lu.assertTrue(bytes_of(f:bytes(want.name)) == want.bytes, what .. ": its stored bytes differ")
+  end
   if not info.dtype then
     lu.assertFalse((pcall(f.tensor, f, want.name)), what .. ": a type without a dtype must be refused")
     return 0
@@ -37,7 +42,9 @@ local function compare_tensor(what, f, want)
   local got = numbers(info.recipe and t:dequantize() or t)
   lu.assertEquals(#got, #want.values, what)
   for i, v in ipairs(got) do
-    if not same_number(v, want.values[i]) then lu.fail(("%s: element %d is %.17g, not %.17g"):format(what, i, v, want.values[i])) end
+    if not same_number(v, want.values[i]) then
+      lu.fail(("%s: element %d is %.17g, not %.17g"):format(what, i, v, want.values[i]))
+    end
   end
   return 1
 end
@@ -99,7 +106,8 @@ function T.test_we_still_write_the_same()
     lu.assertTrue(#list >= 6)
     for _, e in ipairs(list) do
       local name = type(e) == "table" and e.name or e
-      lu.assertTrue(core.file_read(here .. "ours/" .. name) == core.file_read(folder .. "/" .. name), name .. " differs")
+      local before, now = core.file_read(here .. "ours/" .. name), core.file_read(folder .. "/" .. name)
+      lu.assertTrue(before == now, name .. " differs")
     end
     lu.assertEquals(#core.list_dir(folder), #list)
   end)

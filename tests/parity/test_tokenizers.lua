@@ -1,5 +1,5 @@
--- test_tokenizers.lua: small tokenizers of each family against Hugging Face `tokenizers`: the same numbers for every text, the
--- same text for every list of numbers, from tokenizer.json, and from the same model as metadata of a GGUF file.
+-- test_tokenizers.lua: small tokenizers of each family against Hugging Face `tokenizers`: the same numbers for every
+-- text, the same text for every list of numbers, from tokenizer.json, and from the same model as metadata of GGUF.
 local lu = require "luaunit"
 local lb = require "luabench"
 local core = lb.core
@@ -19,7 +19,9 @@ local function all_texts()
   end
   return texts
 end
-local function expected(name) return lb.json.decode((core.file_read(here .. "expected/" .. name .. ".json"):gsub("\\u0000", "\\uf8ff"))) end
+local function expected(name)
+  return lb.json.decode((core.file_read(here .. "expected/" .. name .. ".json"):gsub("\\u0000", "\\uf8ff")))
+end
 
 local NAMES = { "gpt2", "llama2", "mistral", "llama3", "qwen2", "glm4", "deepseek_v2", "gpt_oss", "unigram",
   "sentencepiece_unigram" }
@@ -33,11 +35,15 @@ local function compare_encodings(what, t, want, skip)
       n = n + 1
       local got = list(t:encode(text))
       if got ~= list(want.plain[i]) then
-        bad[#bad + 1] = ("%s: text %d %q:\n  got      %s\n  expected %s"):format(what, i, text:sub(1, 80), got, list(want.plain[i]))
+        bad[#bad + 1] = ("%s: text %d %q:\n  got      %s\n  expected %s"):format(what, i, text:sub(1, 80), got,
+          list(want.plain[i]))
       end
     end
   end
-  if #bad > 0 then lu.fail(("%d of %d texts differ; the first:\n%s"):format(#bad, n, table.concat(bad, "\n", 1, math.min(5, #bad)))) end
+  if #bad > 0 then
+    local first = table.concat(bad, "\n", 1, math.min(5, #bad))
+    lu.fail(("%d of %d texts differ; the first:\n%s"):format(#bad, n, first))
+  end
   return n
 end
 
