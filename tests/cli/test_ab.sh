@@ -45,7 +45,7 @@ import json
 r = json.load(open("k.json"))
 c = r["cases"][0]
 assert r["kind"] == "kernel" and r["pairs"] == 6 and r["stopped"] in ("pairs", "precision"), r
-assert c["verdict"] == "slower" and c["ratio"] > 3 and c["ci95"][0] > 1.01, c
+assert c["verdict"] == "slower" and c["ratio"] > 1.5 and c["ci95"][0] > 1.01, c
 assert len(c["a"]["medians_ns"]) == 6 and sorted(c["orders"])[:3] == ["ab"] * 3, c
 assert c["a"]["path"][0]["kernel"] == "peak.f32.portable", c
 assert r["machine"]["cpu"] and r["run"]["argv"][1] == "ab", r
@@ -70,13 +70,13 @@ check "an operation without operands here" 1 "skipped: .*no operands for topk" \
 cat > s.lua <<'END'
 local lb = require "luabench"
 return lb.scenario {
-  about = "x", options = { rounds = { "rounds", 20 } }, grid = lb.grid { n = { 1, 2 } },
+  about = "x", options = { rounds = { "rounds", 20 } }, grid = lb.grid { n = { 1, 16 } },
   case = function(g, opt) return lb.plan(opt.device):peak { rounds = g.n * opt.rounds } end,
 }
 END
 check "a grid, case by case" 0 "Holm over 2 cases" "$LUABENCH" ab s.lua s.lua --threads 1 --epsilon 0.5 $quick
-check "two cases of a scenario" 1 "n=1 against n=2" "$LUABENCH" ab "s.lua --n 1" "s.lua --n 2" --threads 1 --epsilon 0.1 $quick
-check "cases that one side lacks" 2 "A has the case" "$LUABENCH" ab s.lua "s.lua --only n=2" $quick
+check "two cases of a scenario" 1 "n=1 against n=16 .*slower" "$LUABENCH" ab "s.lua --n 1" "s.lua --n 16" --threads 1 $quick
+check "cases that one side lacks" 2 "A has the case" "$LUABENCH" ab s.lua "s.lua --only n=16" $quick
 check "an unknown option of the scenario" 2 "unknown option '--nosuch'" "$LUABENCH" ab s.lua s.lua --nosuch 3
 
 # ---- programs ----
@@ -112,7 +112,7 @@ m = {c["axes"]["n"]: c["metrics"] for c in json.load(open("b.json"))["cases"]}
 assert "versus" not in m[1], m[1]
 for n in (8, 16):
     v = m[n]["versus"]
-    assert v["verdict"] == "slower" and v["family"] == 2 and v["over"] == "n=1" and v["median"] > 3, v
+    assert v["verdict"] == "slower" and v["family"] == 2 and v["over"] == "n=1" and v["median"] > 1.5, v
     assert v["p_difference_holm"] >= v["p_difference"], v
 END
 check "six processes are six values" 0 "slower" \
