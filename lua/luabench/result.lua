@@ -50,7 +50,8 @@ local CASE = {
 }
 local RUN = { id = S, started = S, version = S, commit = S, flags = S, argv = "strings", seed = N }
 local MACHINE = { cpu = S, isa = S, kernel = S, os = S, governor = S, hostname = S, memory_bytes = N,
-  warnings = "strings", cores = "numbers", caches = { l1d_bytes = N, l1i_bytes = N, l2_bytes = N, l3_bytes = N, llc_total_bytes = N },
+  warnings = "strings", cores = "numbers",
+  caches = { l1d_bytes = N, l1i_bytes = N, l2_bytes = N, l3_bytes = N, llc_total_bytes = N },
   devices = { list = { name = S, model = S } }, ceilings = { map = CEILINGS } }
 
 local PLURAL = { numbers = N, strings = S }

@@ -66,7 +66,8 @@ local function metrics_into(out, metrics)
   for _, name in ipairs(require("luabench.suggest").keys(metrics)) do
     local m = metrics[name]
     local value = type(m) == "table" and (m.median or m.name) or m
-    if type(value) == "number" then value = units.show(value, type(m) == "table" and type(m.unit) == "string" and m.unit or nil) end
+    local unit = type(m) == "table" and type(m.unit) == "string" and m.unit or nil
+    if type(value) == "number" then value = units.show(value, unit) end
     if type(value) == "string" then add(out, name, value) end
   end
 end
