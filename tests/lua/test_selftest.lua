@@ -1,4 +1,4 @@
--- test_selftest.lua: the self-test can fail: one thing after another is broken, and the part that looks after it says it.
+-- test_selftest.lua: the self-test can fail: one thing after another is broken, and its part has to say so.
 local lu = require "luaunit"
 local lb = require "luabench"
 local judge = require "luabench.selftest.judge"
