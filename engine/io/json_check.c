@@ -37,9 +37,13 @@ static lb_status add(keys *k, lb_json_text key) {
 
 /* The object at the top is complete. */
 static void close_object(lb_json *j, keys *k, size_t start) {
-    lb_json_text *list = k->list + start;
     size_t n = k->count - start;
-    if (n > 1) qsort(list, n, sizeof *list, by_text);
+    if (n < 2) {
+        k->count = start;
+        return;
+    }
+    lb_json_text *list = k->list + start;
+    qsort(list, n, sizeof *list, by_text);
     for (size_t i = 1; i < n; i++)
         if (by_text(&list[i - 1], &list[i]) == 0)
             lb_json_fail(j, "an object that ends here has the key \"%s\" twice", lb_shown(list[i].raw, list[i].bytes));

@@ -197,7 +197,7 @@ static int by_offset(const void *a, const void *b) {
 
 /* The data must be covered without holes and overlaps. Sorts the part's tensors by offset. */
 static lb_status check_cover(header *h) {
-    lb_stored *list = h->f->tensors + h->first;
+    lb_stored *list = h->f->tensors ? h->f->tensors + h->first : NULL;
     uint32_t n = h->f->count - h->first;
     uint64_t at = h->data;
     if (n) qsort(list, n, sizeof *list, by_offset);

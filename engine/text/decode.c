@@ -9,7 +9,7 @@ static size_t count_of(const pieces *p) { return p->list.bytes / sizeof(piece); 
 static lb_span span_of(const pieces *p, size_t i) {
     piece x;
     memcpy(&x, p->list.at + i * sizeof x, sizeof x);
-    return (lb_span){ p->text.at + x.at, x.bytes };
+    return (lb_span){ p->text.at ? p->text.at + x.at : "", x.bytes };
 }
 /* Ends the piece that began at `from` of the text. */
 static void end_piece(pieces *p, size_t from) {
