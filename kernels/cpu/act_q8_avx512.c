@@ -27,7 +27,7 @@ static inline __m512i codes64(const float *x, __m512 id, int8_t *q) {
         __m512i v = _mm512_maskz_cvtps_epi32(number, f);
         _mm_store_si128((__m128i *)(q + 16 * j), _mm512_cvtepi32_epi8(v));
     }
-    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), _mm512_load_si512(q));
+    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), _mm512_loadu_si512(q));
     s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
     return _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
 }

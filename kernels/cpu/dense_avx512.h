@@ -226,7 +226,10 @@ static void dense_items(const dense_problem *p, const lb_launch *l, dense_space 
 static int64_t dense_rows(const lb_args *a) { return lb_arg(a, LB_GEMM_X)->dims[0]; }
 static int phases(const lb_args *a) { return dense_rows(a) <= DENSE_FEW ? 1 : 2; }
 
-static size_t dense_x_all(int64_t m, int64_t k) { return (size_t)m * lb_panel_act_stride(dense_x_bytes(k)); }
+/* All rows of x, in whole cache lines. */
+static size_t dense_x_all(int64_t m, int64_t k) {
+    return ((size_t)m * lb_panel_act_stride(dense_x_bytes(k)) + 63) / 64 * 64;
+}
 
 static size_t workspace_bytes(const lb_args *a, int parts) {
     size_t x = dense_x_all(dense_rows(a), lb_arg(a, LB_GEMM_X)->dims[1]);
