@@ -1,27 +1,11 @@
 /* gemm_f16_avx512.c: gemm over f16 weights as they are, multiplied in f32. */
-#include <immintrin.h>
-#include <stdint.h>
-
-#define DENSE_OP "vfmadd231ps"
-enum { DENSE_PER_DWORD = 1, DENSE_FEW = 6 };
-#include "dense_avx512.h"
-
-DENSE_INLINE __m512 dense_fma(__m512 sum, __m512i w, __m512i x) {
-    return _mm512_fmadd_ps(_mm512_castsi512_ps(w), _mm512_castsi512_ps(x), sum);
-}
+#include "dense_f32.h"
 
 DENSE_INLINE __m512i dense_weights(const char *row, int64_t at, int64_t left) {
     const uint16_t *p = (const uint16_t *)(const void *)row + at;
     __m256i h = left >= 16 ? _mm256_loadu_si256((const __m256i *)(const void *)p)
                            : _mm256_maskz_loadu_epi16((__mmask16)((1u << (left > 0 ? left : 0)) - 1), p);
     return _mm512_castps_si512(_mm512_cvtph_ps(h));
-}
-
-static size_t dense_x_bytes(int64_t k) { return (size_t)((k + 15) / 16) * 64; }
-
-static void dense_prepare(const float *x, int64_t k, void *to) {
-    memcpy(to, x, (size_t)k * sizeof *x);
-    memset((float *)to + k, 0, dense_x_bytes(k) - (size_t)k * sizeof *x);
 }
 
 const lb_kernel lb_kernel_gemm_f16_avx512 = {

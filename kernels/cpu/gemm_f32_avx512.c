@@ -1,25 +1,9 @@
 /* gemm_f32_avx512.c: gemm over f32 weights as they are. */
-#include <immintrin.h>
-#include <stdint.h>
-
-#define DENSE_OP "vfmadd231ps"
-enum { DENSE_PER_DWORD = 1, DENSE_FEW = 6 };
-#include "dense_avx512.h"
-
-DENSE_INLINE __m512 dense_fma(__m512 sum, __m512i w, __m512i x) {
-    return _mm512_fmadd_ps(_mm512_castsi512_ps(w), _mm512_castsi512_ps(x), sum);
-}
+#include "dense_f32.h"
 
 DENSE_INLINE __m512i dense_weights(const char *row, int64_t at, int64_t left) {
     const float *p = (const float *)(const void *)row + at;
     return left >= 16 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi32((__mmask16)((1u << (left > 0 ? left : 0)) - 1), p);
-}
-
-static size_t dense_x_bytes(int64_t k) { return (size_t)((k + 15) / 16) * 64; }
-
-static void dense_prepare(const float *x, int64_t k, void *to) {
-    memcpy(to, x, (size_t)k * sizeof *x);
-    memset((float *)to + k, 0, dense_x_bytes(k) - (size_t)k * sizeof *x);
 }
 
 const lb_kernel lb_kernel_gemm_f32_avx512 = {

@@ -3,7 +3,7 @@
  * 16 weight rows are interleaved so that lane r of a vector belongs to row r: vector g (0..63) of a block of 256 holds
  * elements 4g..4g+3 of every row, which is what one vpdpbusd multiplies with 4 broadcast
  * activations. Several vectors of 2- or 4-bit codes share the 64 bytes of one load, as bit fields. The layout is
- * lossless and as large as the native blocks: fewer than 16 rows left over are zero blocks.
+ * lossless and as large as the native blocks; rows that are missing in a panel's 32 are zero.
  *
  * Scale bytes stand four to a row's dword, sub-blocks (0, 2, 1, 3): sub-block i is one shift and one mask away, and
  * masking by 0x00ff00ff gives the pairs (0, 1) and (2, 3) as two int16, ready for vpdpwssd with pairs of sums. */
