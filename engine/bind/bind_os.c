@@ -1,6 +1,7 @@
 /* bind_os.c: the operating system for Lua: time of day, terminals, directories, files replaced whole, locks, and what is
  * known of the machine. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -112,13 +113,17 @@ static int list_dir(lua_State *L) {
     return 1;
 }
 
-/* core.stat(path): { kind = "file"|"directory"|"other", bytes, modified_s } or nil. */
+/* core.stat(path): { kind = "file"|"directory"|"other", bytes, modified_s, id } or nil; two names with one id are the
+ * same file. */
 static int stat_path(lua_State *L) {
     struct stat st;
+    char id[48];
     if (stat(bind_path(L, 1, "path"), &st) != 0) return lua_pushnil(L), 1;
     lua_newtable(L);
     bind_set_string(L, "kind", S_ISREG(st.st_mode) ? "file" : S_ISDIR(st.st_mode) ? "directory" : "other");
     bind_set_number(L, "bytes", (double)st.st_size);
+    snprintf(id, sizeof id, "%llx:%llx", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    bind_set_string(L, "id", id);
     bind_set_number(L, "modified_s", (double)st.st_mtim.tv_sec + 1e-9 * (double)st.st_mtim.tv_nsec);
     return 1;
 }

@@ -117,6 +117,18 @@ static int clone(lua_State *L) {
     return 1;
 }
 
+/* t:bytes(): what is stored, as u8: a view; of a tensor with gaps that of a copy */
+static int stored_bytes(lua_State *L) {
+    lb_tensor *t = bind_check_tensor(L, 1);
+    if (!lb_tensor_is_dense(t)) {
+        BIND_NEW_TENSOR(L, lb_tensor_clone(t, BIND_OUT));
+        t = *(void **)lua_touserdata(L, -1);
+    }
+    int64_t bytes = (int64_t)lb_tensor_size_bytes(t);
+    BIND_NEW_TENSOR(L, lb_tensor_wrap(t->buffer, t->offset_bytes, LB_U8, NULL, 1, &bytes, BIND_OUT));
+    return 1;
+}
+
 lb_dtype bind_dtype_at(lua_State *L, int index, const char *name) {
     const char *text = bind_string(L, index, name);
     lb_dtype d = lb_dtype_parse(text);
@@ -314,7 +326,7 @@ static int widen(lua_State *L) {
 
 static const luaL_Reg own_methods[] = {
     { "numel", numel }, { "nbytes", nbytes }, { "reshape", reshape }, { "slice", slice }, { "transpose", transpose },
-    { "t", short_transpose }, { "clone", clone }, { "to", to }, { "quantize", quantize }, { "dequantize", dequantize }, { "widen", widen },
+    { "t", short_transpose }, { "clone", clone }, { "to", to }, { "bytes", stored_bytes }, { "quantize", quantize }, { "dequantize", dequantize }, { "widen", widen },
     { "bits_per_weight", bits_per_weight }, { "get", get }, { "set", set }, { "totable", totable }, { NULL, NULL } };
 static const luaL_Reg own_meta[] = { { "__tostring", bind_tensor_tostring }, { "__len", length },
                                      { "__eq", equal_identity }, { NULL, NULL } };

@@ -5,6 +5,7 @@
 
 #include "../check.h"
 #include "../tensor_error.h"
+#include "../tensor_spread.h"
 #include "../tensor_ops.h"
 #include "bind.h"
 
@@ -147,11 +148,24 @@ static int error_of(lua_State *L) {
     return 1;
 }
 
+/* t:spread([share = 0.99]): { mean_abs, max_abs, quantile }: of the magnitudes; the quantile at that share */
+static int spread(lua_State *L) {
+    const lb_tensor *t = bind_check_tensor(L, 1);
+    lb_spread d;
+    BIND_TRY(L, lb_tensor_spread(t, lua_isnoneornil(L, 2) ? 0.99 : bind_number(L, 2, "share"), &d));
+    lua_newtable(L);
+    bind_set_number(L, "mean_abs", d.mean_abs);
+    bind_set_number(L, "max_abs", d.max_abs);
+    bind_set_number(L, "quantile", d.quantile);
+    return 1;
+}
+
 const luaL_Reg bind_tensor_methods[] = {
     { "add", add }, { "sub", sub }, { "mul", mul }, { "div", divide }, { "minimum", minimum }, { "maximum", maximum },
     { "neg", neg }, { "abs", absolute }, { "sqrt", root }, { "exp", exponential }, { "log", logarithm }, { "sum", sum },
     { "mean", mean }, { "min", least }, { "max", most }, { "argmax", argmax }, { "norm", norm }, { "matmul", matmul },
     { "equal", equal }, { "allclose", allclose }, { "fill", fill }, { "copy", copy }, { "error", error_of },
+    { "spread", spread },
     { NULL, NULL } };
 const luaL_Reg bind_tensor_meta[] = { { "__add", add }, { "__sub", sub }, { "__mul", mul }, { "__div", divide },
                                       { "__unm", neg }, { NULL, NULL } };

@@ -109,6 +109,43 @@ static int is_special(lua_State *L) {
     return 1;
 }
 
+/* t:kind(number): "normal", "special", "added", "byte" or "unknown"; nil if there is no such token */
+static int kind(lua_State *L) {
+    lb_tokenizer *t = check(L);
+    const char *name = lb_tokenizer_kind(t, bind_integer(L, 2, "token", 0, INT32_MAX));
+    if (name) lua_pushstring(L, name);
+    else lua_pushnil(L);
+    return 1;
+}
+
+/* t:score(number) */
+static int score(lua_State *L) {
+    lb_tokenizer *t = check(L);
+    lua_pushnumber(L, lb_tokenizer_score(t, bind_integer(L, 2, "token", 0, INT32_MAX)));
+    return 1;
+}
+
+/* t:merges(): BPE's merges as { { left, right }, ... } of token numbers, the first one first */
+static int merges(lua_State *L) {
+    lb_tokenizer *t = check(L);
+    memory *m = bind_guard(L, sizeof *m, memory_done);
+    lb_token_pair *pairs;
+    size_t count;
+    BIND_TRY(L, lb_tokenizer_merges(t, &pairs, &count));
+    m->at = pairs;
+    lua_createtable(L, (int)count, 0);
+    for (size_t i = 0; i < count; i++) {
+        lua_createtable(L, 2, 0);
+        lua_pushnumber(L, pairs[i].left);
+        lua_rawseti(L, -2, 1);
+        lua_pushnumber(L, pairs[i].right);
+        lua_rawseti(L, -2, 2);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    bind_guard_done(L, lua_gettop(L) - 1);
+    return 1;
+}
+
 /* t:stream([{ skip_special = true }]) */
 static int new_stream(lua_State *L) {
     static const char *const keys[] = { "skip_special", NULL };
@@ -152,7 +189,8 @@ static int tok_tostring(lua_State *L) {
 }
 
 static const luaL_Reg tok_methods[] = { { "encode", encode }, { "decode", decode }, { "token", token }, { "id", id },
-                                        { "is_special", is_special }, { "stream", new_stream }, { NULL, NULL } };
+                                        { "is_special", is_special }, { "stream", new_stream },
+                                        { "kind", kind }, { "score", score }, { "merges", merges }, { NULL, NULL } };
 static const luaL_Reg tok_meta[] = { { "__tostring", tok_tostring }, { NULL, NULL } };
 static const bind_field tok_fields[] = { { "size", tok_size }, { "model", tok_model }, { "bos", tok_bos },
                                          { "eos", tok_eos },   { "unk", tok_unk },     { "pad", tok_pad },

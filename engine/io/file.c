@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 lb_status lb_source_read(lb_source *s, void *out, size_t n) {
@@ -81,13 +82,51 @@ lb_status lb_file_read(const char *path, uint64_t limit, char **out, size_t *byt
 
 /* ---- writing ------------------------------------------------------------------------------------------------- */
 
+/* A file without a name in the folder of `path`; -1 = this file system has none, or an error that another way of making
+ * the file will meet too. */
+static int open_nameless(const char *path) {
+#ifdef O_TMPFILE
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == path ? strdup("/") : slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
+    int fd = folder ? open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600) : -1;
+    free(folder);
+    return fd;
+#else
+    (void)path;
+    return -1;
+#endif
+}
+
+/* Gives a nameless file a name beside its final one. */
+static lb_status name_aside(lb_outfile *f) {
+    char proc[40];
+    size_t n = strlen(f->path) + 16;
+    if (!(f->aside = malloc(n))) return lb_fail(LB_ENOMEM, "not enough memory");
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", f->fd);
+    for (int i = 0; i < 1000; i++) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        snprintf(f->aside, n, "%s.%06x", f->path, (unsigned)(t.tv_nsec ^ getpid() << 8) & 0xffffff);
+        if (linkat(AT_FDCWD, proc, AT_FDCWD, f->aside, AT_SYMLINK_FOLLOW) == 0) return LB_OK;
+        if (errno != EEXIST) break;
+    }
+    lb_status s = lb_fail(LB_EIO, "cannot write %s: %s", f->path, strerror(errno));
+    free(f->aside);
+    f->aside = NULL;
+    return s;
+}
+
 lb_status lb_outfile_open(const char *path, lb_outfile *f) {
     size_t n = strlen(path) + 16;
     memset(f, 0, sizeof *f);
     f->fd = -1;
-    f->path = strdup(path);
-    f->aside = malloc(n);
-    if (!f->path || !f->aside) {
+    if (!(f->path = strdup(path))) return lb_fail(LB_ENOMEM, "not enough memory");
+    if ((f->fd = open_nameless(path)) >= 0) {
+        if (access("/proc/self/fd", F_OK) == 0) return LB_OK;
+        close(f->fd);
+        f->fd = -1;
+    }
+    if (!(f->aside = malloc(n))) {
         lb_outfile_abort(f);
         return lb_fail(LB_ENOMEM, "not enough memory");
     }
@@ -139,7 +178,11 @@ lb_status lb_outfile_commit(lb_outfile *f) {
     mode_t mask = umask(0);
     umask(mask);
     mode_t mode = stat(f->path, &st) == 0 ? st.st_mode & 07777 : 0666 & ~mask;
-    lb_status s = LB_OK;
+    lb_status s = f->aside ? LB_OK : name_aside(f);
+    if (s) {
+        lb_outfile_abort(f);
+        return s;
+    }
     if (fchmod(f->fd, mode) != 0 || close(f->fd) != 0 || rename(f->aside, f->path) != 0) {
         s = lb_fail(LB_EIO, "cannot write %s: %s", f->path, strerror(errno));
     } else {

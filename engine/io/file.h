@@ -24,7 +24,8 @@ void lb_infile_close(lb_infile *f);
 /* A whole file in malloc'd memory, NUL-terminated; larger than `limit` is LB_EIO. */
 lb_status lb_file_read(const char *path, uint64_t limit, char **out, size_t *bytes);
 
-/* A file written aside and renamed over the old one when complete. */
+/* A file written aside and renamed over the old one when complete. Where the file system can, it has no name before
+ * that (`aside` is NULL), so that a process killed on the way leaves nothing; else PATH.XXXXXX stays behind then. */
 typedef struct lb_outfile { int fd; char *path, *aside; uint64_t written; } lb_outfile;
 lb_status lb_outfile_open(const char *path, lb_outfile *f);
 lb_status lb_outfile_write(lb_outfile *f, const void *data, size_t n);

@@ -102,9 +102,14 @@ lb_status lb_model_file_bytes(const lb_model_file *f, const lb_stored *t, lb_ten
 }
 
 /* A tensor of its own with the stored bytes: views need aligned elements, and files do not promise them. */
-static lb_status copied(const lb_model_file *f, const lb_stored *t, lb_tensor **out) {
+static lb_status copied(const lb_model_file *f, const lb_stored *t, const lb_quantizer *q, lb_tensor **out) {
     lb_buffer *b = f->parts[t->part];
-    lb_status s = lb_tensor_new(b->device, t->type->dtype, NULL, t->rank, t->dims, out);
+    lb_status s = lb_tensor_new(b->device, t->type->dtype, q, t->rank, t->dims, out);
+    if (!s && lb_tensor_size_bytes(*out) != t->bytes) {
+        lb_tensor_release(*out);
+        *out = NULL;
+        s = lb_fail(LB_EINTERNAL, "its bytes contradict its shape");
+    }
     if (!s) memcpy(lb_tensor_data(*out), (const char *)b->data + t->offset, t->bytes);
     return s;
 }
@@ -121,13 +126,14 @@ lb_status lb_model_file_tensor(const lb_model_file *f, const lb_stored *t, lb_te
                        f->path, name, type->name);
     if (q && q->size_bytes(q, 1, type->block) != (size_t)type->bytes)
         return lb_fail(LB_EINTERNAL, "%s: format %s does not have the layout of %s", f->path, q->name, type->name);
-    size_t align = lb_dtype_size(type->dtype);
+    /* GGUF's blocks are read from anywhere; the planes of other formats begin at multiples of 64. */
+    size_t align = q && strcmp(f->format, "gguf") != 0 ? 64 : lb_dtype_size(type->dtype);
     bool aligned = !align || ((uintptr_t)f->parts[t->part]->data + t->offset) % align == 0;
     int64_t row[2] = { 1, t->rank ? t->dims[0] : 1 };
     bool vector = q && t->rank < 2;               /* quantized tensors are matrices here */
     lb_status s = aligned ? lb_tensor_wrap(f->parts[t->part], t->offset, type->dtype, q, vector ? 2 : t->rank,
                                            vector ? row : t->dims, out)
-                          : copied(f, t, out);
+                          : copied(f, t, q, out);
     if (s) return lb_fail_in(s, "%s: tensor %s", f->path, name);
     if (lb_tensor_size_bytes(*out) == t->bytes) return LB_OK;
     lb_tensor_release(*out);

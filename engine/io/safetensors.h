@@ -17,6 +17,11 @@ lb_status lb_safetensors_open_index(const char *path, lb_device *d, lb_model_fil
 /* A single file in memory (retained). */
 lb_status lb_safetensors_open_memory(const char *name, lb_buffer *b, lb_model_file **out);
 
+/* Quantized tensors: U8 [bytes] in the file, with metadata "luabench.quantized:NAME" = "RECIPE DIM DIM ...". After the
+ * index of names: gives them their recipes and dims. A recipe that this build lacks leaves a U8 tensor. */
+#define LB_SAFETENSORS_QUANTIZED "luabench.quantized:"
+lb_status lb_safetensors_apply_recipes(lb_model_file *f);
+
 /* A weight_map's names and files, both from `arena`; *list is malloc'd. The files' names have no folder in them. */
 typedef struct lb_shard_entry { const char *name, *file; } lb_shard_entry;
 lb_status lb_safetensors_read_index(const char *path, const char *text, size_t bytes, lb_arena *arena,

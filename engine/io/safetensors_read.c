@@ -249,6 +249,7 @@ static lb_status read_part(lb_model_file *f, const char *path, lb_buffer *b) {
 
 static lb_status finish(lb_status s, lb_model_file **out) {
     if (!s) s = lb_model_file_index(*out);
+    if (!s) s = lb_safetensors_apply_recipes(*out);
     if (!s) return LB_OK;
     lb_model_file_close(*out);
     *out = NULL;
@@ -372,6 +373,7 @@ lb_status lb_safetensors_open_index(const char *path, lb_device *d, lb_model_fil
         s = open_shards(path, d, list, count, out);
         if (!s) s = lb_model_file_index(*out);
         if (!s) s = check_map(*out, list, count);
+        if (!s) s = lb_safetensors_apply_recipes(*out);
         if (s) {
             lb_model_file_close(*out);
             *out = NULL;

@@ -29,6 +29,14 @@ const char *lb_tokenizer_token(const lb_tokenizer *t, int64_t id, size_t *bytes)
 int64_t lb_tokenizer_id(const lb_tokenizer *t, const char *token, size_t bytes);
 /* Is it an added token that decoding can leave out? */
 bool lb_tokenizer_is_special(const lb_tokenizer *t, int64_t id);
+/* What kind of token it is: "normal"; "special" or "added" (looked for in the text before it is divided; special ones
+ * can be left out of decodings); "byte" (<0x0A>, for what has no token); "unknown". NULL = there is no such number. */
+const char *lb_tokenizer_kind(const lb_tokenizer *t, int64_t id);
+/* The score that unigram models and SentencePiece's BPE in GGUF give to a token; 0 for others. */
+double lb_tokenizer_score(const lb_tokenizer *t, int64_t id);
+/* BPE's merges in the order of their ranks, pairs of token numbers: *pairs is malloc'd, NULL where there are none. */
+typedef struct lb_token_pair { uint32_t left, right; } lb_token_pair;
+lb_status lb_tokenizer_merges(const lb_tokenizer *t, lb_token_pair **pairs, size_t *count);
 /* From GGUF metadata; -1 = unknown. `which`: "bos", "eos", "unk", "pad", "eot". */
 int64_t lb_tokenizer_special(const lb_tokenizer *t, const char *which);
 

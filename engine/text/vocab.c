@@ -165,6 +165,20 @@ int64_t lb_tokenizer_id(const lb_tokenizer *t, const char *token, size_t bytes) 
 
 bool lb_tokenizer_is_special(const lb_tokenizer *t, int64_t id) { return id >= 0 && id < t->size && t->is_special[id]; }
 
+double lb_tokenizer_score(const lb_tokenizer *t, int64_t id) {
+    return id >= 0 && id < t->size ? t->scores[id] : 0;
+}
+
+const char *lb_tokenizer_kind(const lb_tokenizer *t, int64_t id) {
+    if (id < 0 || id >= t->size || !t->tokens[id].at) return NULL;
+    for (int b = 0; b < 256 && !t->byte_level; b++)
+        if (t->byte_ids[b] == id) return "byte";
+    if (id == t->unk) return "unknown";
+    for (size_t i = 0; i < t->added_count; i++)
+        if (t->added[i].id == id) return t->added[i].special ? "special" : "added";
+    return t->is_special[id] ? "special" : "normal";
+}
+
 int64_t lb_tokenizer_special(const lb_tokenizer *t, const char *which) {
     static const char *const names[] = { "bos", "eos", "unk", "pad", "eot" };
     for (int i = 0; i < 5; i++)
@@ -219,6 +233,33 @@ const lb_merge *lb_tokenizer_merge(const lb_tokenizer *t, int32_t left, int32_t 
          i = (i + 1) & t->merge_mask)
         if (t->merges[i].left == (uint32_t)left && t->merges[i].right == (uint32_t)right) return &t->merges[i];
     return NULL;
+}
+
+static int by_rank(const void *a, const void *b) {
+    uint32_t x = ((const lb_merge *)a)->rank, y = ((const lb_merge *)b)->rank;
+    return (x > y) - (x < y);
+}
+
+lb_status lb_tokenizer_merges(const lb_tokenizer *t, lb_token_pair **pairs, size_t *count) {
+    size_t n = 0, slots = t->merges ? (size_t)t->merge_mask + 1 : 0;
+    *pairs = NULL;
+    *count = 0;
+    for (size_t i = 0; i < slots; i++) n += t->merges[i].id != 0;
+    if (!n) return LB_OK;
+    lb_merge *sorted = malloc(n * sizeof *sorted);
+    *pairs = malloc(n * sizeof **pairs);
+    if (!sorted || !*pairs) {
+        free(sorted);
+        free(*pairs);
+        *pairs = NULL;
+        return no_memory(t);
+    }
+    for (size_t i = 0; i < slots; i++)
+        if (t->merges[i].id) sorted[(*count)++] = t->merges[i];
+    qsort(sorted, n, sizeof *sorted, by_rank);
+    for (size_t i = 0; i < n; i++) (*pairs)[i] = (lb_token_pair){ sorted[i].left, sorted[i].right };
+    free(sorted);
+    return LB_OK;
 }
 
 /* ---- trees of texts --------------------------------------------------------------------------------------------- */

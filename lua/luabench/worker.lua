@@ -202,6 +202,11 @@ function commands.turn(request, emit)
     phase = function(name) emit { event = "phase", phase = name } end }, request)
 end
 
+-- One model in this process, step by step (see model_bench/session.lua).
+function commands.model(request, emit)
+  return require("luabench.model_bench.session").handle(request, emit)
+end
+
 function commands.finish(request)
   local l = load_scenario(request.script, request.argv)
   local lines = l.scenario.finish(request.cases)

@@ -301,6 +301,46 @@ static void test_safetensors_good(void **state) {
     free(g.at);
 }
 
+#define QUANTIZED(value, bytes) \
+    "{\"__metadata__\":{\"luabench.quantized:a\":\"" value "\"}," \
+    "\"a\":{\"dtype\":\"U8\",\"shape\":[" bytes "],\"data_offsets\":[0," bytes "]}}"
+
+static void test_safetensors_quantized(void **state) {
+    (void)state;
+    static const char json[] = QUANTIZED("q8_0 3 64", "204");
+    lb_grow g = { 0 };
+    u64(&g, sizeof json - 1);
+    lb_grow_put(&g, json, sizeof json - 1);
+    memset(lb_grow_take(&g, 204), 0, 204);
+    lb_buffer *b = buffer_of(g.at, g.bytes);
+    lb_model_file *f = NULL;
+    lb_tensor *t = NULL;
+    if (lb_safetensors_open_memory("good", b, &f)) fail_msg("%s", lb_error());
+    lb_buffer_release(b);
+    if (lb_model_file_tensor(f, lb_model_file_find(f, "a"), &t)) fail_msg("%s", lb_error());
+    assert_true(t->dtype == LB_QUANT && t->rank == 2 && t->dims[0] == 3 && t->dims[1] == 64);
+    assert_true((uintptr_t)lb_tensor_data(t) % 64 == 0);
+    lb_tensor_release(t);
+    lb_model_file_close(f);
+    free(g.at);
+    st_refused(QUANTIZED("q8_0 3 64", "205"), 205, "which are no");
+    st_refused(QUANTIZED("q8_0 3 63", "204"), 204, "which are no");
+    st_refused(QUANTIZED("q8_0 0 64", "0"), 0, "which are no");
+    st_refused(QUANTIZED("q8_0 9223372036854775807 64", "204"), 204, "which are no");
+    st_refused(QUANTIZED("q8_0 4294967296 4294967296 64", "204"), 204, "which are no");
+    st_refused(QUANTIZED("q8_0 99999999999999999999 64", "204"), 204, "damaged");
+    st_refused(QUANTIZED("q8_0 -3 64", "204"), 204, "damaged");
+    st_refused(QUANTIZED("q8_0 192", "204"), 204, "damaged");
+    st_refused(QUANTIZED("q8_0 3x64", "204"), 204, "damaged");
+    st_refused(QUANTIZED("q8_0", "204"), 204, "damaged");
+    st_refused(QUANTIZED("", "204"), 204, "damaged");
+    st_refused(QUANTIZED("q8_0 1 1 1 1 1 1 1 3 64", "204"), 204, "damaged");
+    st_refused("{\"__metadata__\":{\"luabench.quantized:b\":\"q8_0 3 64\"}}", 0, "which is not there");
+    st_refused("{\"__metadata__\":{\"luabench.quantized:a\":\"q8_0 1 32\"},"
+               "\"a\":{\"dtype\":\"F16\",\"shape\":[17],\"data_offsets\":[0,34]}}",
+               34, "damaged");
+}
+
 static void test_safetensors_head(void **state) {
     (void)state;
     static const uint64_t lengths[] = { UINT64_MAX, UINT64_MAX - 7, 1000, 100000001, (uint64_t)1 << 63 };
@@ -492,6 +532,7 @@ int main(void) {
         cmocka_unit_test(test_gguf_metadata),      cmocka_unit_test(test_gguf_tensors),
         cmocka_unit_test(test_gguf_cut),           cmocka_unit_test(test_safetensors_good),
         cmocka_unit_test(test_safetensors_head),   cmocka_unit_test(test_safetensors_entries),
+        cmocka_unit_test(test_safetensors_quantized),
         cmocka_unit_test(test_safetensors_overlaps), cmocka_unit_test(test_index),
         cmocka_unit_test(test_json),               cmocka_unit_test(test_writer),
     };

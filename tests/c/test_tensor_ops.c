@@ -11,6 +11,7 @@
 #include "engine/rng.h"
 #include "engine/tensor.h"
 #include "engine/tensor_ops.h"
+#include "engine/tensor_spread.h"
 
 static lb_device *cpu;
 
@@ -311,6 +312,43 @@ static void test_arange_and_join(void **state) {
     for (size_t i = 0; i < 3; i++) lb_tensor_release(all[i]);
 }
 
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void test_spread(void **state) {
+    (void)state;
+    enum { N = 70001 };   /* more than one chunk */
+    lb_tensor *t = tensor(LB_F32, DIMS(1, N));
+    double *sorted = malloc(N * sizeof *sorted), sum = 0;
+    lb_spread d;
+    OK(lb_tensor_fill_randn(t, 3, 0, 1));
+    for (int64_t i = 0; i < N; i++) {
+        sorted[i] = fabs(AT(t, 0, i));
+        sum += sorted[i];
+    }
+    qsort(sorted, N, sizeof *sorted, by_size);
+    const double shares[] = { 1e-9, 0.25, 0.5, 0.99, 0.9999, 1 };
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        OK(lb_tensor_spread(t, shares[i], &d));
+        int64_t rank = (int64_t)ceil(shares[i] * N);
+        assert_true(d.quantile == sorted[rank < 1 ? 0 : rank - 1]);
+        assert_true(d.max_abs == sorted[N - 1] && fabs(d.mean_abs - sum / N) < 1e-12);
+    }
+    assert_int_equal(lb_tensor_spread(t, 0, &d), LB_EINVAL);
+    assert_int_equal(lb_tensor_spread(t, NAN, &d), LB_EINVAL);
+    lb_tensor *empty = tensor(LB_F32, DIMS(0, 4)), *odd = tensor(LB_F32, DIMS(2));
+    assert_int_equal(lb_tensor_spread(empty, 0.5, &d), LB_EINVAL);
+    lb_tensor_set(odd, (int64_t[]){ 0 }, NAN);
+    lb_tensor_set(odd, (int64_t[]){ 1 }, -3);
+    OK(lb_tensor_spread(odd, 1, &d));
+    assert_true(d.max_abs == 3 && d.mean_abs == 1.5 && d.quantile == 3);
+    lb_tensor *all[] = { t, empty, odd };
+    for (size_t i = 0; i < 3; i++) lb_tensor_release(all[i]);
+    free(sorted);
+}
+
 static int open_cpu(void **state) {
     (void)state;
     return lb_device_open("cpu", 0, &cpu);
@@ -332,6 +370,7 @@ int main(void) {
         cmocka_unit_test(test_fill_and_copy),
         cmocka_unit_test(test_random_fill_depends_on_nothing_else),
         cmocka_unit_test(test_arange_and_join),
+        cmocka_unit_test(test_spread),
     };
     return cmocka_run_group_tests(tests, open_cpu, close_cpu);
 }
