@@ -2,7 +2,8 @@
 --
 -- The summary (-o X.json, "luabench-quantize/1") is { schema, run, machine, input, output = { path, format, bytes, parts },
 -- model_type, recipe, rule, overrides, tensors = { { name, role, type, asked, bits, weights, bytes, rel_rmse, requantized } },
--- types = { { type, tensors, weights, bytes, bits_per_weight, rel_rmse } }, skipped = { { name, reason } } }.
+-- types = { { type, tensors, weights, bytes, bits_per_weight, rel_rmse } }, skipped = { { name, reason } },
+-- notes = { texts } }.
 local aligned = require "luabench.aligned"
 local cli = require "luabench.cli"
 local json = require "luabench.json"
@@ -139,6 +140,7 @@ local function notes(done)
   for _, reason in ipairs(suggest.keys(why)) do
     list[#list + 1] = ("left out: %d tensors, %s"):format(why[reason], reason)
   end
+  for _, note in ipairs(done.notes) do list[#list + 1] = note end
   if done.format == "safetensors" and not done.copied then
     list[#list + 1] = "tensors only; a folder as OUT gets config.json and the tokenizer too"
   end
@@ -170,7 +172,7 @@ local function file_text(done, opt, started)
     output = { path = done.path, format = done.format, bytes = done.bytes, parts = json.array(done.paths) },
     model_type = done.type, recipe = opt.type, overrides = json.array(opt.tensor or {}),
     rule = opt.bits_rule and { name = opt.bits_rule, min_bits = opt.min_bits, max_bits = opt.max_bits } or nil,
-    tensors = json.array(rows), types = json.array(done.types), skipped = json.array(done.skipped) }
+    tensors = json.array(rows), types = json.array(done.types), skipped = json.array(done.skipped), notes = json.array(done.notes) }
   return json.encode(value, { pretty = true, order = ORDER }) .. "\n"
 end
 

@@ -303,6 +303,9 @@ local function copy_file(path, file, opts)
   for i, name in ipairs(names) do
     local info = file:info(name)
     list[i] = { name = name, shape = info.shape, type = same and info.type or info.recipe or info.dtype or info.type }
+    if same and info.recipe and file.format == "safetensors" then        -- bytes, of which metadata say what they are
+      list[i].shape, list[i].type = { info.bytes }, "U8"
+    end
   end
   return write(path, { from = same and file or nil, version = opts.version, split_bytes = opts.split_bytes }, list,
     function(i)

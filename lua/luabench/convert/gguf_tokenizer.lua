@@ -119,8 +119,8 @@ end
 
 -- ---- trying ----
 
--- nil, or the text that the keys encode otherwise.
-local function difference(t, metadata, path)
+-- The first text that the keys encode otherwise (nil: none) of those that `counts`; and why they cannot be read.
+local function difference(t, metadata, path, counts)
   local w = models.writer(path, { tensors = {}, metadata = metadata, types = M.types })
   w:finish()
   local file = models.open(path)
@@ -130,42 +130,60 @@ local function difference(t, metadata, path)
   local wrong
   for _, text in ipairs(TRIALS) do
     for _, special in ipairs { false, true } do
-      if not same(t:encode(text, { special = special }), other:encode(text, { special = special })) then
-        wrong = wrong or text
-      end
+      if not wrong and counts(text)
+        and not same(t:encode(text, { special = special }), other:encode(text, { special = special })) then wrong = text end
     end
   end
   other:close()
   return wrong
 end
 
-local function tried(t, m, kind, folder)
-  local path = folder .. "/tokenizer.gguf"
+local function all() return true end
+-- SentencePiece's models in GGUF put a space before every text; some of Hugging Face's only where none is.
+local function without_space(text) return text ~= "" and not text:find "^%s" end
+
+local function tried_spm(t, m, path)
   local wrong, why
-  if m["tokenizer.ggml.model"] ~= "gpt2" then
+  for _, counts in ipairs { all, without_space } do
     for _, prefix in ipairs { true, false } do
       m["tokenizer.ggml.add_space_prefix"] = prefix
-      m["tokenizer.ggml.pre"] = m["tokenizer.ggml.model"] == "llama" and "default" or nil
-      wrong, why = difference(t, m, path)
-      if not wrong and not why then return m end
-    end
-  else
-    local seen = {}
-    for _, list in ipairs { LIKELY[kind] or {}, ALL } do
-      for _, name in ipairs(list) do
-        m["tokenizer.ggml.pre"] = name
-        if not seen[name] then wrong, why = difference(t, m, path) end
-        if not seen[name] and not wrong and not why then return m end
-        seen[name] = true
+      wrong, why = difference(t, m, path, counts)
+      if not wrong and not why then
+        return m, counts ~= all and "texts that begin with a space are encoded as llama.cpp does it, not as tokenizer.json"
       end
     end
   end
+  return nil, wrong, why
+end
+
+local function tried_bpe(t, m, path, kind)
+  local seen, wrong, why = {}, nil, nil
+  for _, list in ipairs { LIKELY[kind] or {}, ALL } do
+    for _, name in ipairs(list) do
+      if not seen[name] then
+        seen[name], m["tokenizer.ggml.pre"] = true, name
+        local other
+        other, why = difference(t, m, path, all)
+        if not other and not why then return m end
+        wrong = wrong or other
+      end
+    end
+  end
+  return nil, wrong, why
+end
+
+local function tried(t, m, kind, folder)
+  local path = folder .. "/tokenizer.gguf"
+  local gpt2 = m["tokenizer.ggml.model"] == "gpt2"
+  if m["tokenizer.ggml.model"] == "llama" then m["tokenizer.ggml.pre"] = "default" end
+  local found, wrong, why = (gpt2 and tried_bpe or tried_spm)(t, m, path, kind)
+  if found then return { keys = found, note = wrong } end
   error(("tokenizer.json divides text as no tokenizer that GGUF has a name for%s; --no-tokenizer leaves it out"):format(
     why and ": " .. tostring(why) or (", for example %q"):format(wrong)), 0)
 end
 
 -- The keys for tokenizer.json in `folder`; size: of the vocabulary in config.json. nil where there is no tokenizer.json.
--- beside(name) gives a JSON file of the folder, {} where there is none.
+-- beside(name) gives a JSON file of the folder, {} where there is none. Also a note for people, or nil.
 function M.of(folder, kind, config, beside)
   local path = folder .. "/tokenizer.json"
   if not core.stat(path) then return nil end
@@ -181,7 +199,7 @@ function M.of(folder, kind, config, beside)
   sys.tempdir_remove(temporary)
   t:close()
   if not ok then error(found, 0) end
-  return found
+  return found.keys, found.note or nil
 end
 
 return M

@@ -110,13 +110,16 @@ function M.override(text, format)
   return { pattern = pattern, recipe = name, text = text, used = 0 }
 end
 
--- The first override that fits one of the tensor's names.
-function M.overridden(overrides, ...)
+-- The first override that fits one of the tensor's names; those of weight formats pass over vectors.
+function M.overridden(overrides, is_matrix, ...)
   for _, o in ipairs(overrides) do
     for _, name in ipairs { ... } do
       if names.fits(o.pattern, name) then
-        o.used = o.used + 1
-        return o.recipe
+        if is_matrix or M.PLAIN[o.recipe] then
+          o.used = o.used + 1
+          return o.recipe
+        end
+        o.vectors = true
       end
     end
   end

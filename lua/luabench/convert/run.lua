@@ -69,7 +69,7 @@ local function is_float(item)
 end
 
 local function asked_for(item, job)
-  local given = recipes.overridden(job.overrides, item.name, unpack(item.from))
+  local given = recipes.overridden(job.overrides, #item.shape >= 2, item.name, unpack(item.from))
   if given then return given, "override" end
   if not is_matrix(item) then return nil end
   if not job.rule then return job.recipe, "type" end
@@ -84,9 +84,6 @@ end
 local function choose(item, job, target)
   local asked = is_float(item) and is_known(item) and asked_for(item, job) or nil
   if asked then
-    if #item.shape < 2 and not recipes.PLAIN[asked] then
-      fail("--tensor: %s is a vector [%s]; %s stores matrices", item.name, table.concat(item.shape, ", "), asked)
-    end
     item.asked, item.recipe = asked, recipes.fitting(asked, item.shape[#item.shape] or 1)
   elseif is_known(item) and is_float(item) and target.format == "gguf" and not (item.info and item.info.recipe) then
     item.recipe = item.info and job.file.format == "gguf" and item.info.dtype or "f32"
@@ -210,8 +207,9 @@ local function metadata_of(job, target)
     metadata, types = gguf_keys.of(job.config, job.kind, name_of(job.input))
     if not job.no_tokenizer then
       local folder = folder_of(job.input)
-      local keys = gguf_tokenizer.of(folder, job.kind, job.config, beside(folder))
+      local keys, note = gguf_tokenizer.of(folder, job.kind, job.config, beside(folder))
       if not keys then fail("%s has no tokenizer.json; --no-tokenizer writes a model without one", folder) end
+      job.notes[#job.notes + 1] = note
       for key, v in pairs(keys) do metadata[key] = v end
       for key, t in pairs(gguf_tokenizer.types) do types[key] = t end
     end
@@ -249,7 +247,9 @@ end
 
 local function unused_overrides(job)
   for _, o in ipairs(job.overrides) do
-    if o.used == 0 then fail("--tensor %s: no tensor has a name that fits", o.text) end
+    if o.used == 0 then
+      fail("--tensor %s: no %s has a name that fits", o.text, o.vectors and "matrix, only vectors," or "tensor")
+    end
   end
 end
 
@@ -279,12 +279,12 @@ end
 
 -- Converts. o = { input =, output =, recipe =, overrides = { texts }, rule = bool, map = "k" or "uniform", min_bits =,
 -- max_bits =, no_tokenizer =, split_bytes =, model_type =, report = { item = f(i, n, name), rows = f(done, total) } }.
--- Returns { path =, paths =, format =, type =, tensors = rows, types = sums with the total last, skipped =, copied =,
--- bytes = of the files }. Errors are raised (level 0).
+-- Returns { path =, paths =, format =, type =, tensors = rows, types = sums with the total last, skipped =, notes =,
+-- copied =, bytes = of the files }. Errors are raised (level 0).
 function M.run(o)
   local target = target_of(o.output)
   local job = { file = models.open(o.input), input = o.input, rule = o.rule, map = o.map, min_bits = o.min_bits or 2,
-    max_bits = o.max_bits or 8, no_tokenizer = o.no_tokenizer, overrides = {} }
+    max_bits = o.max_bits or 8, no_tokenizer = o.no_tokenizer, overrides = {}, notes = {} }
   check_apart(job.file, target)
   if o.recipe then job.recipe = recipes.check(o.recipe, target.format) end
   for i, text in ipairs(o.overrides or {}) do job.overrides[i] = recipes.override(text, target.format) end
@@ -314,7 +314,7 @@ function M.run(o)
   local bytes = 0
   for _, path in ipairs(paths) do bytes = bytes + core.stat(path).bytes end
   return { path = target.path, paths = paths, format = target.format, type = job.kind, tensors = rows, types = sum(rows),
-    skipped = skipped, copied = copied or nil, bytes = bytes }
+    skipped = skipped, notes = job.notes, copied = copied or nil, bytes = bytes }
 end
 
 return M
