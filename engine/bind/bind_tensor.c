@@ -326,7 +326,8 @@ static int widen(lua_State *L) {
 
 static const luaL_Reg own_methods[] = {
     { "numel", numel }, { "nbytes", nbytes }, { "reshape", reshape }, { "slice", slice }, { "transpose", transpose },
-    { "t", short_transpose }, { "clone", clone }, { "to", to }, { "bytes", stored_bytes }, { "quantize", quantize }, { "dequantize", dequantize }, { "widen", widen },
+    { "t", short_transpose }, { "clone", clone }, { "to", to },
+    { "bytes", stored_bytes }, { "quantize", quantize }, { "dequantize", dequantize }, { "widen", widen },
     { "bits_per_weight", bits_per_weight }, { "get", get }, { "set", set }, { "totable", totable }, { NULL, NULL } };
 static const luaL_Reg own_meta[] = { { "__tostring", bind_tensor_tostring }, { "__len", length },
                                      { "__eq", equal_identity }, { NULL, NULL } };

@@ -1,8 +1,8 @@
 -- quantize.lua: `luabench quantize IN OUT --type RECIPE`: a model file in other formats, as GGUF or safetensors.
 --
--- The summary (-o X.json, "luabench-quantize/1") is { schema, run, machine, input, output = { path, format, bytes, parts },
--- model_type, recipe, rule, overrides, tensors = { { name, role, type, asked, bits, weights, bytes, rel_rmse, requantized } },
--- types = { { type, tensors, weights, bytes, bits_per_weight, rel_rmse } }, skipped = { { name, reason } },
+-- The summary (-o X.json, "luabench-quantize/1") is { schema, run, machine, input, output = { path, format, bytes,
+-- parts }, model_type, recipe, rule, overrides, tensors = { { name, role, type, asked, bits, weights, bytes, rel_rmse,
+-- requantized } }, types = { { type, tensors, weights, bytes, bits_per_weight, rel_rmse } }, skipped = { { name, reason } },
 -- notes = { texts } }.
 local aligned = require "luabench.aligned"
 local cli = require "luabench.cli"
@@ -14,15 +14,17 @@ local units = require "luabench.units"
 
 local M = { usage = "quantize IN OUT --type T", about = "a model file in other weight formats: GGUF or safetensors" }
 
-local ABOUT = [[Writes the model in IN (a GGUF file, a safetensors file or the index of its parts, a Hugging Face folder) to OUT:
-.gguf, .safetensors, or a folder. Matrices take the format of --type; vectors, norms and routers stay (f32 in GGUF).
-Tokenizer and metadata come along. A Hugging Face model becomes GGUF with llama.cpp's names and keys. Memory holds one
-tensor at a time; OUT has its name only when it is whole.
-Where K is no multiple of a format's block, a neighbour stands in, and is reported: q2_k, q3_k, iq4_xs: iq4_nl;
-q4_k: q5_0; q5_k: q5_1; q6_k: q8_0; groups: the next smaller group; at last f16.
---bits-rule outliers gives each matrix 2 to 8 bits by how far its outliers reach: routers, embeddings, heads 8; gates 6;
-others by 3 min(p99/mean, 100)/100 + 2 min(max/mean, 30)/30 over |W|: above 3.5: 8, 2.8: 6, 2: 5, 1.2: 4, 0.6: 3, else 2;
-attention at least 4.]]
+local ABOUT = [[Writes the model in IN (a GGUF file, a safetensors file or the index of its parts, a Hugging Face
+folder) to OUT: .gguf, .safetensors, or a folder. Matrices take the format of --type; vectors, norms
+and routers stay (f32 in GGUF). Tokenizer and metadata come along; a Hugging Face model becomes GGUF
+with llama.cpp's names and keys. OUT has its name only when it is whole.
+
+Where K is no multiple of a format's block, a neighbour stands in, and is reported: q2_k, q3_k and
+iq4_xs become iq4_nl; q4_k q5_0; q5_k q5_1; q6_k q8_0; groups the next smaller group; at last f16.
+
+--bits-rule outliers gives each matrix 2 to 8 bits by how far its outliers reach: routers,
+embeddings, heads 8; gates 6; others by 3 min(p99/mean, 100)/100 + 2 min(max/mean, 30)/30 over |W|:
+above 3.5: 8, 2.8: 6, 2: 5, 1.2: 4, 0.6: 3, else 2; attention at least 4.]]
 
 local OPTIONS = {
   { name = "type", type = "string", metavar = "RECIPE",
@@ -94,8 +96,8 @@ end
 local function percent(x) return x and units.percent(x) or "-" end
 local function sqnr(x) return x and x > 0 and ("%.1f dB"):format(-20 * math.log10(x)) or "-" end
 
-local TYPES = { { title = "type", left = true }, { title = "tensors" }, { title = "weights" }, { title = "bits/weight" },
-  { title = "bytes" }, { title = "rel. error" }, { title = "SQNR" } }
+local TYPES = { { title = "type", left = true }, { title = "tensors" }, { title = "weights" }, 
+  { title = "bits/weight" }, { title = "bytes" }, { title = "rel. error" }, { title = "SQNR" } }
 
 local function types_rows(done)
   local rows = {}
@@ -172,7 +174,8 @@ local function file_text(done, opt, started)
     output = { path = done.path, format = done.format, bytes = done.bytes, parts = json.array(done.paths) },
     model_type = done.type, recipe = opt.type, overrides = json.array(opt.tensor or {}),
     rule = opt.bits_rule and { name = opt.bits_rule, min_bits = opt.min_bits, max_bits = opt.max_bits } or nil,
-    tensors = json.array(rows), types = json.array(done.types), skipped = json.array(done.skipped), notes = json.array(done.notes) }
+    tensors = json.array(rows), types = json.array(done.types), skipped = json.array(done.skipped),
+    notes = json.array(done.notes) }
   return json.encode(value, { pretty = true, order = ORDER }) .. "\n"
 end
 

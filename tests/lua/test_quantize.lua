@@ -192,9 +192,11 @@ function T.test_overrides()
   lu.assertEquals(to:info("blk.1.ffn_up.weight").type, "Q8_0")
   lu.assertEquals(to:info("blk.0.ffn_up.weight").type, "Q4_0")
   lu.assertEquals(to:info("token_embd.weight").type, "BF16")
-  raises("no tensor has a name that fits", run, folder .. "/m", "y.gguf", { recipe = "q4_0", overrides = { "nothing=q8_0" } })
+  raises("no tensor has a name that fits", run, folder .. "/m", "y.gguf",
+    { recipe = "q4_0", overrides = { "nothing=q8_0" } })
   raises("expected PATTERN=TYPE", run, folder .. "/m", "y.gguf", { recipe = "q4_0", overrides = { "q8_0" } })
-  raises("no matrix, only vectors", run, folder .. "/m", "y.gguf", { recipe = "q4_0", overrides = { "attn_norm=q8_0" } })
+  raises("no matrix, only vectors", run, folder .. "/m", "y.gguf",
+    { recipe = "q4_0", overrides = { "attn_norm=q8_0" } })
 end
 
 function T.test_patterns()

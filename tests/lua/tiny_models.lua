@@ -167,7 +167,8 @@ function M.make(folder, kind, opts)
   end
   for key in pairs(TEST_ONLY) do c[key] = nil end
   lb.save(folder .. "/config.json", c)
-  core.write_file(folder .. "/tokenizer_config.json", '{"bos_token": "<|begin|>", "eos_token": {"content": "<|end|>"}}\n')
+  core.write_file(folder .. "/tokenizer_config.json",
+    '{"bos_token": "<|begin|>", "eos_token": {"content": "<|end|>"}}\n')
   return folder
 end
 

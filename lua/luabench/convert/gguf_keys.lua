@@ -14,8 +14,8 @@ M.PERMUTED = { llama = true, mistral = true, mixtral = true }
 -- GGUF's numbers for how a router scores.
 local GATING = { softmax = 1, sigmoid = 2 }
 
-local FILE_TYPES = { f32 = 0, f16 = 1, q4_0 = 2, q4_1 = 3, q8_0 = 7, q5_0 = 8, q5_1 = 9, q2_k = 10, q3_k = 11, q4_k = 14,
-  q5_k = 16, q6_k = 18, iq4_nl = 25, iq4_xs = 30, bf16 = 32, mxfp4 = 38 }
+local FILE_TYPES = { f32 = 0, f16 = 1, q4_0 = 2, q4_1 = 3, q8_0 = 7, q5_0 = 8, q5_1 = 9, q2_k = 10, q3_k = 11,
+  q4_k = 14, q5_k = 16, q6_k = 18, iq4_nl = 25, iq4_xs = 30, bf16 = 32, mxfp4 = 38 }
 -- llama.cpp's number for a file that is mostly of this recipe; nil = it has none.
 function M.file_type(recipe) return FILE_TYPES[recipe:find "^mxfp4" and "mxfp4" or recipe] end
 

@@ -15,13 +15,15 @@ local LIKELY = {
   qwen3_moe = { "qwen2" }, glm4 = { "glm4", "chatglm-bpe" }, glm4_moe = { "glm4" }, glm4_moe_lite = { "glm4" },
   deepseek_v2 = { "deepseek-llm" }, deepseek_v3 = { "deepseek-v3" }, gpt_oss = { "gpt-4o" },
 }
-local ALL = { "llama-bpe", "qwen2", "gpt-4o", "tekken", "glm4", "deepseek-llm", "deepseek-coder", "deepseek-v3", "gpt-2" }
+local ALL = { "llama-bpe", "qwen2", "gpt-4o", "tekken", "glm4", "deepseek-llm", "deepseek-coder", "deepseek-v3",
+  "gpt-2" }
 
 -- What tells divisions of words apart: cases, contractions, digits, signs, line ends, scripts.
 local TRIALS = { "Hello, world! It's what we've SEEN: they'LL say I'm done.", "1 12 123 1234567 3.14159 x1y22z333",
   "  a  b   \n\n  c\t\td \r\n e\n\n\n", "fooBar FooBAR foo_bar HTTPServer /usr//bin/ a->b::c //x", "...!!!??? --- (((",
   "Größe naïve Ærøskøbing İstanbul", "Привет, мир! Δοκιμή שלום مرحبا", "你好，世界。テスト 안녕하세요 สวัสดี नमस्ते",
-  "😀👍🏽 ①②③ Ⅷ ½ ² ٣٤٥", "if (a<=b) {\n\treturn a != 0 && !b;\n}\n", "e\204\129 \195\169 \194\160x\227\128\128y", "'s 'S '", "" }
+  "😀👍🏽 ①②③ Ⅷ ½ ² ٣٤٥", "if (a<=b) {\n\treturn a != 0 && !b;\n}\n", 
+  "e\204\129 \195\169 \194\160x\227\128\128y", "'s 'S '", "" }
 
 local function same(a, b)
   if #a ~= #b then return false end
@@ -130,8 +132,8 @@ local function difference(t, metadata, path, counts)
   local wrong
   for _, text in ipairs(TRIALS) do
     for _, special in ipairs { false, true } do
-      if not wrong and counts(text)
-        and not same(t:encode(text, { special = special }), other:encode(text, { special = special })) then wrong = text end
+      local how = { special = special }
+      if not wrong and counts(text) and not same(t:encode(text, how), other:encode(text, how)) then wrong = text end
     end
   end
   other:close()
@@ -149,7 +151,8 @@ local function tried_spm(t, m, path)
       m["tokenizer.ggml.add_space_prefix"] = prefix
       wrong, why = difference(t, m, path, counts)
       if not wrong and not why then
-        return m, counts ~= all and "texts that begin with a space are encoded as llama.cpp does it, not as tokenizer.json"
+        return m, counts ~= all
+          and "texts that begin with a space are encoded as llama.cpp does it, not as tokenizer.json"
       end
     end
   end
@@ -182,7 +185,7 @@ local function tried(t, m, kind, folder)
     why and ": " .. tostring(why) or (", for example %q"):format(wrong)), 0)
 end
 
--- The keys for tokenizer.json in `folder`; size: of the vocabulary in config.json. nil where there is no tokenizer.json.
+-- The keys for tokenizer.json in `folder`; size: of the vocabulary in config.json. nil where there is none.
 -- beside(name) gives a JSON file of the folder, {} where there is none. Also a note for people, or nil.
 function M.of(folder, kind, config, beside)
   local path = folder .. "/tokenizer.json"

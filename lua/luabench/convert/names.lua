@@ -9,7 +9,8 @@ local LAYER = {
   ["input_layernorm"] = "attn_norm", ["post_attention_layernorm"] = "ffn_norm",
   ["self_attn.q_proj"] = "attn_q", ["self_attn.k_proj"] = "attn_k", ["self_attn.v_proj"] = "attn_v",
   ["self_attn.o_proj"] = "attn_output", ["self_attn.q_norm"] = "attn_q_norm", ["self_attn.k_norm"] = "attn_k_norm",
-  ["self_attn.q_a_proj"] = "attn_q_a", ["self_attn.q_a_layernorm"] = "attn_q_a_norm", ["self_attn.q_b_proj"] = "attn_q_b",
+  ["self_attn.q_a_proj"] = "attn_q_a", ["self_attn.q_a_layernorm"] = "attn_q_a_norm",
+  ["self_attn.q_b_proj"] = "attn_q_b",
   ["self_attn.kv_a_proj_with_mqa"] = "attn_kv_a_mqa", ["self_attn.kv_a_layernorm"] = "attn_kv_a_norm",
   ["self_attn.kv_b_proj"] = "attn_kv_b",
   ["mlp.gate_proj"] = "ffn_gate", ["mlp.up_proj"] = "ffn_up", ["mlp.down_proj"] = "ffn_down",
@@ -36,7 +37,7 @@ local EXPERT = { gate_proj = "gate", up_proj = "up", down_proj = "down", w1 = "g
 --   { layer =, fused = "gate_up", ... }                 stacks whose inner order is another (see stacks.lua)
 --   { skip = reason }; nil: unknown
 function M.to_gguf(name, architecture)
-  if name:find "rotary_emb%.inv_freq$" or name:find "%.masked_bias$" then return { skip = "computed from the sizes" } end
+  if name:find "rotary_emb%.inv_freq$" or name:find "%.masked_bias$" then return { skip = "computed anew" } end
   local stem, ending = name:match "^(.*)%.(weight)$"
   if not stem then stem, ending = name:match "^(.*)%.(bias)$" end
   if stem and TOP[stem] then return { name = TOP[stem] .. "." .. ending } end
@@ -74,7 +75,8 @@ local ROLES = {
   { "experts%.%d+%.down_proj", "expert_down" }, { "experts%.%d+%.w1%.", "expert_gate" },
   { "experts%.%d+%.w3%.", "expert_up" }, { "experts%.%d+%.w2%.", "expert_down" },
   { "mlp%.experts%.gate_up", "expert_gate" }, { "mlp%.experts%.down", "expert_down" },
-  { "ffn_gate", "gate" }, { "ffn_up", "up" }, { "ffn_down", "down" }, { "gate_proj", "gate" }, { "gate_up_proj", "gate" },
+  { "ffn_gate", "gate" }, { "ffn_up", "up" }, { "ffn_down", "down" }, { "gate_proj", "gate" },
+  { "gate_up_proj", "gate" },
   { "up_proj", "up" }, { "down_proj", "down" }, { "attn_", "attention" }, { "self_attn", "attention" },
 }
 

@@ -164,8 +164,8 @@ local function to_gguf(file, kind, config)
     else add_plain(state, name, to) end
   end
   if #unknown > 0 then
-    error(("%s: GGUF's architecture %s has no name that is known here for %d of its tensors: %s%s"):format(file.path, arch,
-      #unknown, table.concat(unknown, ", ", 1, math.min(3, #unknown)), #unknown > 3 and ", ..." or ""), 0)
+    error(("%s: GGUF's architecture %s has no name that is known here for %d of its tensors: %s%s"):format(file.path,
+      arch, #unknown, table.concat(unknown, ", ", 1, math.min(3, #unknown)), #unknown > 3 and ", ..." or ""), 0)
   end
   close_stacks(state)
   local factors = gguf_keys.rope_factors(config)
@@ -181,8 +181,8 @@ end
 function M.of(file, format, kind, config)
   if format ~= "gguf" or file.format == "gguf" then return same_names(file), {} end
   if not config then
-    error(("%s: without a config.json beside it a model cannot become GGUF: its sizes are not in the tensors; OUT can be "
-      .. "a .safetensors file"):format(file.path), 0)
+    error(("%s: without a config.json beside it a model cannot become GGUF: its sizes are not in the tensors; OUT can "
+      .. "be a .safetensors file"):format(file.path), 0)
   end
   if not gguf_keys.ARCHITECTURE[kind or ""] then
     error(("%s: a model of type %s has no architecture in GGUF that is known here; there are %s"):format(file.path,

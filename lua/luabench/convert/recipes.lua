@@ -1,5 +1,5 @@
--- recipes.lua: which format each tensor of a model takes: the one asked for, overrides by name, the mixed-bits rule, and
--- neighbours where a block does not divide K.
+-- recipes.lua: which format each tensor of a model takes: the one asked for, overrides by name, the mixed-bits rule,
+-- and neighbours where a block does not divide K.
 local core = require "luabench.core"
 local formats = require "luabench.moe.formats"
 local names = require "luabench.convert.names"
@@ -34,7 +34,8 @@ function M.check(recipe, format)
   if M.PLAIN[recipe] then return recipe end
   local ok, q = pcall(core.quantizer, recipe)
   if not ok then
-    local hint = M.PLAIN[suggest.nearest(recipe, suggest.keys(M.PLAIN))[1]] and "; there are f32, f16 and bf16 too" or ""
+    local near = suggest.nearest(recipe, suggest.keys(M.PLAIN))[1]
+    local hint = M.PLAIN[near] and "; there are f32, f16 and bf16 too" or ""
     error(tostring(q) .. hint, 0)
   end
   if format == "gguf" and not M.gguf_type(q.name) then

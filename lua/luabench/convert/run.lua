@@ -1,5 +1,5 @@
--- run.lua: a model file from another: formats chosen for each tensor, written one tensor at a time, so that memory holds
--- the largest of them and not the model. What is written has its name only when it is whole.
+-- run.lua: a model file from another: formats chosen for each tensor, written one tensor at a time, so that memory
+-- holds the largest of them and not the model. What is written has its name only when it is whole.
 local core = require "luabench.core"
 local gguf_keys = require "luabench.convert.gguf_keys"
 local gguf_tokenizer = require "luabench.convert.gguf_tokenizer"
@@ -308,13 +308,15 @@ function M.run(o)
     w:close()
     error(rows, 0)
   end
-  local copied = target.folder and folder_of(o.input) ~= target.folder and copy_companions(folder_of(o.input), target.folder)
+  local from_folder, copied = folder_of(o.input), nil
+  if target.folder and from_folder ~= target.folder then copied = copy_companions(from_folder, target.folder) end
   local paths = w:finish()
   job.file:close()
   local bytes = 0
   for _, path in ipairs(paths) do bytes = bytes + core.stat(path).bytes end
-  return { path = target.path, paths = paths, format = target.format, type = job.kind, tensors = rows, types = sum(rows),
-    skipped = skipped, notes = job.notes, copied = copied or nil, bytes = bytes }
+  return { path = target.path, paths = paths, format = target.format, type = job.kind, tensors = rows,
+    types = sum(rows),
+    skipped = skipped, notes = job.notes, copied = copied, bytes = bytes }
 end
 
 return M

@@ -1,9 +1,9 @@
--- quality.lua: what a model makes of a text: perplexity; and, of two models on the same tokens, how far their next-token
--- distributions are apart: KL divergence, and how often the likeliest token is the same.
+-- quality.lua: what a model makes of a text: perplexity; and, of two models on the same tokens, how far their
+-- next-token distributions are apart: KL divergence, and how often the likeliest token is the same.
 --
 -- The text is cut into windows of `context` tokens; the first token of each is the model's first where texts begin with
--- one; the second half of each window is scored, as llama.cpp's perplexity does it. A shorter text is one window, scored
--- from its second token on. The reference's logits at the scored positions go through files (f32, exact), a window each.
+-- one; the second half of each window is scored, as llama.cpp's perplexity does it. A shorter text is one window,
+-- scored from its second token on. The reference's logits at the scored positions go through files (f32), one a window.
 local core = require "luabench.core"
 local sys = require "luabench.sys"
 

@@ -72,8 +72,8 @@ end
 
 -- ---- prompts ----
 
--- Without a tokenizer a text is as many numbers as it has fours of bytes, drawn from its own bytes: the same for the same
--- text, and said so in the result.
+-- Without a tokenizer a text is as many numbers as it has fours of bytes, drawn from its own bytes: the same for the
+-- same text, and said so in the result.
 local function numbers_of(text, vocabulary)
   local list = {}
   for i = 1, #text, 4 do
@@ -128,8 +128,8 @@ local function run_once(request, tokens, o, most)
   local s = session_for(o.batch, #tokens + most)
   local recorded, stop = s.record_ns, nil
   if o.ignore_stop then stop = false end
-  local r = held.model:generate(prompts, { session = s, max_new_tokens = most, temperature = o.temperature, top_k = o.top_k,
-    top_p = o.top_p, min_p = o.min_p, seed = o.seed, stop = stop, on_token = timing_lines(request) })
+  local r = held.model:generate(prompts, { session = s, max_new_tokens = most, temperature = o.temperature,
+    top_k = o.top_k, top_p = o.top_p, min_p = o.min_p, seed = o.seed, stop = stop, on_token = timing_lines(request) })
   local generated = 0
   for _, q in ipairs(r.sequences) do generated = generated + #q.tokens end
   return { prompt_ns = r.prompt_ns, step_ns = r.step_ns, end_to_end_ns = r.end_to_end_ns, generated = generated,

@@ -45,8 +45,8 @@ function M.side_by_side(a, b)
 end
 
 local function category_cells(c)
-  return value_text(c.time_to_first_token and c.time_to_first_token.median, "ns"), value_text(c.prompt.rate, "tokens/s"),
-    value_text(c.generation.rate, "tokens/s")
+  return value_text(c.time_to_first_token and c.time_to_first_token.median, "ns"),
+    value_text(c.prompt.rate, "tokens/s"), value_text(c.generation.rate, "tokens/s")
 end
 
 local function ratio_of(x, y) return x and y and x ~= 0 and y / x or nil end
@@ -98,7 +98,8 @@ function M.texts(side_a, side_b, width)
       for _, one in ipairs { { side_a, r }, { side_b, other } } do
         if one[2] then
           local text = one[2].generated and one[2].generated.text
-          lines[#lines + 1] = ("  %-9s  %s"):format(one[1].name, text and one_line(text, width - 13) or one[2].reason or "-")
+          text = text and one_line(text, width - 13) or one[2].reason or "-"
+          lines[#lines + 1] = ("  %-9s  %s"):format(one[1].name, text)
         end
       end
     end
@@ -137,7 +138,9 @@ function M.problems(...)
       end
     end
     local q = side.quality
-    if q and q.reason then lines[#lines + 1] = ("%s: quality: %s: %s"):format(side.name, q.status or "failed", q.reason) end
+    if q and q.reason then
+      lines[#lines + 1] = ("%s: quality: %s: %s"):format(side.name, q.status or "failed", q.reason)
+    end
     if q and q.no_comparison then lines[#lines + 1] = ("%s: KL divergence: %s"):format(side.name, q.no_comparison) end
   end
   return lines

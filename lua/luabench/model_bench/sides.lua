@@ -47,7 +47,8 @@ function Side:call(step, request)
   if reply.kind == "done" then return reply.value end
   if reply.kind == "interrupted" or sys.interrupted() then error("interrupted", 0) end
   if reply.kind ~= "error" then self.loaded = nil end
-  return nil, { status = reply.kind == "error" and "failed" or reply.kind, reason = reply.reason or sys.clean(reply.message) }
+  return nil, { status = reply.kind == "error" and "failed" or reply.kind,
+    reason = reply.reason or sys.clean(reply.message) }
 end
 
 function Side:load()
@@ -69,11 +70,13 @@ local function pool(list, values)
   for _, v in ipairs(values) do list[#list + 1] = v end
 end
 
+local STATISTICS = { "median", "ci95", "mean", "std", "min", "max", "p10", "p25", "p75", "p90", "p95", "p99", "mad" }
+
 local function metric(unit, values)
   if #values == 0 then return nil end
   local s = sys.stats(values)
   local m = { unit = unit }
-  for _, k in ipairs { "median", "mean", "std", "min", "max", "p10", "p25", "p75", "p90", "p95", "p99", "ci95" } do m[k] = s[k] end
+  for _, k in ipairs(STATISTICS) do m[k] = s[k] end
   m.samples = #values
   return m
 end
@@ -105,9 +108,7 @@ local function fill(rec, value, opt)
   end
   local s = sys.stats(e2e)
   rec.time = { unit = "ns", samples = #e2e, iterations = 1 }
-  for _, k in ipairs { "median", "ci95", "mean", "std", "min", "max", "p10", "p25", "p75", "p90", "p95", "p99", "mad" } do
-    rec.time[k] = s[k]
-  end
+  for _, k in ipairs(STATISTICS) do rec.time[k] = s[k] end
   rec.samples_ns, rec.mode = e2e, value.runs[1].mode
   rec.work = { items = value.prompt_tokens * batch + generated, item = "token" }
   rec.rate = { items_per_s = per_second(rec.work.items, rec.time.median) }
@@ -116,7 +117,8 @@ local function fill(rec, value, opt)
     prompt_tokens = { unit = "tokens", median = value.prompt_tokens * batch },
     generated_tokens = { unit = "tokens", median = generated },
     tokenize = value.tokenizer and { unit = "ns", median = value.tokenize_ns } or nil,
-    recording = { unit = "ns", median = value.runs[1].record_ns }, kv = { unit = "B", median = value.runs[1].kv_bytes } }
+    recording = { unit = "ns", median = value.runs[1].record_ns },
+    kv = { unit = "B", median = value.runs[1].kv_bytes } }
   rec.runs = { ttft_ns = ttft, end_to_end_ns = e2e, step_ns = gaps, steps_ns = steps_ns }
 end
 

@@ -46,9 +46,11 @@ function M.of_records(records, batch)
   local gap = metric("ns", gaps)
   local settled_gap = metric("ns", settled)
   return { prompts = { ok = ok, failed = failed, skipped = skipped }, time_to_first_token = metric("ns", ttft),
-    prompt = p, prompt_rate = metric("tokens/s", prompt_rates), generation = g, generation_rate = metric("tokens/s", rates),
+    prompt = p, prompt_rate = metric("tokens/s", prompt_rates), generation = g,
+    generation_rate = metric("tokens/s", rates),
     inter_token_latency = gap, end_to_end = metric("ns", e2e),
-    peak_rate = gap and batch / gap.min * 1e9 or nil, steady_rate = settled_gap and batch / settled_gap.mean * 1e9 or nil }
+    peak_rate = gap and batch / gap.min * 1e9 or nil,
+    steady_rate = settled_gap and batch / settled_gap.mean * 1e9 or nil }
 end
 
 -- { name, path, ..., performance =, categories = { { category, ... } } } of what sides.run gave.
@@ -56,7 +58,7 @@ function M.of_side(side, batch)
   local l = side.loaded or {}
   local out = { name = side.name, path = side.path, type = l.type, format = l.format, parameters = l.parameters,
     weight_types = l.types, random_weights = l.random_weights, device = l.device, threads = l.threads,
-    bits_per_weight = l.weights_bytes and l.parameters and l.parameters > 0 and l.weights_bytes * 8 / l.parameters or nil,
+    bits_per_weight = (l.parameters or 0) > 0 and l.weights_bytes and l.weights_bytes * 8 / l.parameters or nil,
     load = l.load_ns and { model_ns = l.load_ns, tokenizer_ns = l.tokenizer_ns,
       total_ns = l.load_ns + (l.tokenizer_ns or 0) } or nil,
     cold_start_ns = side.cold_start_ns, memory = side.memory, quality = side.quality,
@@ -114,8 +116,10 @@ M.LINES = {
   { "memory" },
   { "weights", "B", "memory.weights_bytes" }, { "bits a weight", "bits", "bits_per_weight" },
   { "KV cache", "B", "memory.kv_bytes" }, { "overhead", "B", "memory.overhead_bytes" },
-  { "initial", "B", "memory.initial_bytes" }, { "least", "B", "memory.min_bytes" }, { "mean", "B", "memory.mean_bytes" },
-  { "most", "B", "memory.max_bytes" }, { "peak", "B", "memory.peak_bytes" }, { "increase", "B", "memory.increase_bytes" },
+  { "initial", "B", "memory.initial_bytes" }, { "least", "B", "memory.min_bytes" }, 
+  { "mean", "B", "memory.mean_bytes" },
+  { "most", "B", "memory.max_bytes" }, { "peak", "B", "memory.peak_bytes" }, 
+  { "increase", "B", "memory.increase_bytes" },
   { "GPU utilisation, mean", "%%", "memory.gpu.utilization_percent.mean" },
   { "GPU memory, most", "B", "memory.gpu.memory_bytes.max" },
   { "quality" },
@@ -126,8 +130,8 @@ M.LINES = {
   { "same likeliest token", "fraction", "quality.top1_agreement" },
 }
 
--- A list of { metric, unit, original, quantized, difference, ratio } and headings { heading = }, lines without any value
--- left out. b = nil: one model.
+-- A list of { metric, unit, original, quantized, difference, ratio } and headings { heading = }, lines without any
+-- value left out. b = nil: one model.
 function M.compare(a, b)
   local rows, heading = {}, nil
   for _, line in ipairs(M.LINES) do
