@@ -28,9 +28,9 @@ static lb_status check(const lb_args *a) {
     if (!kind || w->rank != 3 || (w->dtype != LB_QUANT && !lb_tensor_is_dense(w)) || w->dims[0] != x->dims[1] ||
         w->dims[2] != x->dims[2])
         return lb_op_bad(a, LB_HEAD_GEMM_W, "dense weights [H, N, K] of f32, f16, bf16 or a quantizer, like 'x'");
-    if ((s = lb_op_want(a, LB_HEAD_GEMM_OUT, LB_F32, 3, "f32[T, H, N]"))) return s;
+    if ((s = lb_op_want_rows(a, LB_HEAD_GEMM_OUT, -1, "f32[T, H, N]"))) return s;
     const lb_tensor *o = lb_arg(a, LB_HEAD_GEMM_OUT);
-    bool fits = o->dims[0] == x->dims[0] && o->dims[1] == x->dims[1] && o->dims[2] == w->dims[1];
+    bool fits = o->rank == 3 && o->dims[0] == x->dims[0] && o->dims[1] == x->dims[1] && o->dims[2] == w->dims[1];
     return fits ? LB_OK : lb_op_bad(a, LB_HEAD_GEMM_OUT, "f32[T, H, N]");
 }
 

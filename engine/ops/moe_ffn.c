@@ -1,4 +1,5 @@
 /* moe_ffn.c: one grouped, fused dispatch: gate, up, SwiGLU and down for every row of the experts of one class. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "../check.h"
@@ -40,6 +41,15 @@ static lb_status check(const lb_args *a) {
         if (t->dims[0] != slots || t->dims[1] != (slot == LB_FFN_H ? inner : hidden))
             return lb_op_bad(a, slot, slot == LB_FFN_H ? "f32[T*k, I]" : "f32[T*k, H]");
     }
+    for (int slot = LB_FFN_GATE_BIAS; slot <= LB_FFN_DOWN_BIAS; slot++) {
+        const lb_tensor *b = lb_arg(a, slot);
+        if (b && (s = lb_op_want(a, slot, LB_F32, 2, "f32[E, I or H]"))) return s;
+        if (b && (b->dims[0] != experts || b->dims[1] != (slot == LB_FFN_DOWN_BIAS ? hidden : inner)))
+            return lb_op_bad(a, slot, slot == LB_FFN_DOWN_BIAS ? "f32[E, H]" : "f32[E, I]");
+    }
+    for (int i = LB_FFN_P_ALPHA; i <= LB_FFN_P_LIMIT; i++)
+        if (!isfinite(a->p[i]) || a->p[i] < 0)
+            return lb_fail(LB_EINVAL, "moe_ffn: parameter '%s' must be finite and not negative", a->op->params[i].name);
     return lb_op_want_integer(a, LB_FFN_P_CLASS, -1, 1 << 20);
 }
 
@@ -111,6 +121,18 @@ static bool scratch_new(scratch *b, int64_t rows, int64_t hidden, int64_t inner)
     return b->in && b->gate && b->up && b->y;
 }
 
+/* Adds row e of a bias, if there is one, to n rows. */
+static void add_bias(const lb_tensor *bias, int64_t e, int64_t n, int64_t width, double *rows) {
+    for (int64_t i = 0; bias && i < n * width; i++)
+        rows[i] += (double)lb_tensor_f32(bias)[e * width + i % width];
+}
+
+static void gated(const lb_args *a, const double *gate, const double *up, int64_t n, double *out) {
+    double alpha = a->p[LB_FFN_P_ALPHA], limit = a->p[LB_FFN_P_LIMIT];
+    if (limit > 0) lb_op_swiglu_clamped_f64(gate, up, n, alpha, limit, out);
+    else lb_op_swiglu_f64(gate, up, n, out);
+}
+
 /* Expected h from x, and expected y from the h that the kernel really produced: each stage on its own operands. */
 static lb_status expert(const lb_oracle_in *in, int64_t e, forms *x, forms *h, scratch *b, lb_expected *out) {
     const lb_args *a = in->args;
@@ -123,13 +145,17 @@ static lb_status expert(const lb_oracle_in *in, int64_t e, forms *x, forms *h, s
     lb_status s = product(in, x, rows, k, n, a->t[LB_FFN_GATE].items[e], b->in, b->gate);
     if (!s) s = product(in, x, rows, k, n, a->t[LB_FFN_UP].items[e], b->in, b->up);
     if (!s) s = product(in, h, rows, 1, n, a->t[LB_FFN_DOWN].items[e], b->in, b->y);
-    for (int64_t i = 0; !s && i < n; i++) {
-        lb_op_swiglu_f64(b->gate + i * inner, b->up + i * inner, inner, out[0].values + rows[i] * inner);
+    if (s) return s;
+    add_bias(lb_arg(a, LB_FFN_GATE_BIAS), e, n, inner, b->gate);
+    add_bias(lb_arg(a, LB_FFN_UP_BIAS), e, n, inner, b->up);
+    add_bias(lb_arg(a, LB_FFN_DOWN_BIAS), e, n, hidden, b->y);
+    for (int64_t i = 0; i < n; i++) {
+        gated(a, b->gate + i * inner, b->up + i * inner, inner, out[0].values + rows[i] * inner);
         memset(out[0].mask + rows[i] * inner, 1, (size_t)inner);
         memcpy(out[1].values + rows[i] * hidden, b->y + i * hidden, (size_t)hidden * sizeof(double));
         memset(out[1].mask + rows[i] * hidden, 1, (size_t)hidden);
     }
-    return s;
+    return LB_OK;
 }
 
 static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
@@ -162,17 +188,23 @@ static const lb_operand_spec operands[] = {
     { "class", LB_READ, false, false, "[E] i32, class of each expert" },
     { "h", LB_PARTIAL, true, false, "[T*k, I] f32, SwiGLU outputs by slot" },
     { "y", LB_PARTIAL, true, false, "[T*k, H] f32, expert outputs by slot" },
+    { "gate_bias", LB_READ, true, false, "[E, I] f32" },
+    { "up_bias", LB_READ, true, false, "[E, I] f32" },
+    { "down_bias", LB_READ, true, false, "[E, H] f32" },
     { .name = NULL },
 };
 static const lb_param_spec params[] = {
     { "only", false, -1, "only experts of this class; -1 = all" },
+    { "alpha", false, 1.702, "with a limit: factor in the sigmoid" },
+    { "limit", false, 0, "above 0: gated as swiglu_clamped does, cut there" },
     { .name = NULL },
 };
 
 const lb_op lb_op_moe_ffn = {
     .name = "moe_ffn",
     .fused = true,
-    .about = "h = silu(gate x) * (up x), y = down h, for every routed row of the experts of one class",
+    .about = "h = silu(gate x) * (up x), y = down h, for every routed row of the experts of one class; biases, and the "
+             "clamped gate of gpt-oss, where given",
     .operands = operands,
     .params = params,
     .infer = infer,

@@ -156,6 +156,14 @@ lb_status lb_op_cache_row(const lb_tensor *cache, int packed, const void *row, i
     return s;
 }
 
+void lb_op_swiglu_clamped_f64(const double *gate, const double *up, int64_t n, double alpha, double limit, double *out) {
+    for (int64_t i = 0; i < n; i++) {
+        double g = gate[i] > limit ? limit : gate[i];
+        double u = up[i] > limit ? limit : up[i] < -limit ? -limit : up[i];
+        out[i] = (u + 1) * g / (1 + exp(-alpha * g));
+    }
+}
+
 void lb_op_rms_norm_f64(const float *x, const float *weight, int64_t k, double eps, double *out) {
     double sum = 0;
     for (int64_t i = 0; i < k; i++) sum += (double)x[i] * (double)x[i];

@@ -59,6 +59,9 @@ lb_status lb_op_expect(lb_expected *out, int *n, const char *what, int slot, int
 /* SwiGLU in f64, in place of up: silu(gate) * up. */
 void lb_op_swiglu_f64(const double *gate, const double *up, int64_t n, double *out);
 
+/* gpt-oss's gate in f64: g = min(gate, limit), (clamp(up, -limit, limit) + 1) * g * sigmoid(alpha g). */
+void lb_op_swiglu_clamped_f64(const double *gate, const double *up, int64_t n, double alpha, double limit, double *out);
+
 /* x / sqrt(mean(x^2) + eps) * weight of one row in f64; weight may be NULL. */
 void lb_op_rms_norm_f64(const float *x, const float *weight, int64_t k, double eps, double *out);
 

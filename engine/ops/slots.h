@@ -5,7 +5,8 @@
  * out [M,N] f32. M == 1 is a GEMV. */
 enum { LB_GEMM_X, LB_GEMM_W, LB_GEMM_OUT };
 
-/* swiglu: out = silu(gate) * up, silu(g) = g / (1 + exp(-g)).  f32, equal shapes, dense. */
+/* swiglu: out = silu(gate) * up, silu(g) = g / (1 + exp(-g)).  f32 rows (see below) of one shape: gate and up may be the
+ * halves of one product; out dense. */
 enum { LB_SWIGLU_GATE, LB_SWIGLU_UP, LB_SWIGLU_OUT };
 
 /* axpy: y[i] += scale[at] * x[i].  x, y f32 with equal numel; scale f32 [S]. */
@@ -32,12 +33,13 @@ enum { LB_GROUP_P_CLASSES, LB_GROUP_P_THRESHOLD };
 
 /* moe_ffn: one grouped, fused dispatch over the experts of one class (or of all: class = -1).
  * For every slot r = rows[i] with offsets[e] <= i < offsets[e+1], token t = r / k, k = numel(rows) / T:
- *   h[r] = silu(gate[e] x[t]) * (up[e] x[t]);   y[r] = down[e] h[r].
- * x [T,H] f32; gate, up: lists of E [I,H]; down: list of E [H,I]; h [T*k,I] f32, y [T*k,H] f32 (LB_PARTIAL: only the
- * rows of this class are written). */
+ *   g = gate[e] x[t] + gate_bias[e], u = up[e] x[t] + up_bias[e];
+ *   h[r] = silu(g) * u, or with limit > 0 as swiglu_clamped;   y[r] = down[e] h[r] + down_bias[e].
+ * x [T,H] f32; gate, up: lists of E [I,H]; down: list of E [H,I]; biases optional: [E,I], [E,I], [E,H] f32;
+ * h [T*k,I] f32, y [T*k,H] f32 (LB_PARTIAL: only the rows of this class are written). */
 enum { LB_FFN_X, LB_FFN_GATE, LB_FFN_UP, LB_FFN_DOWN, LB_FFN_OFFSETS, LB_FFN_ROWS, LB_FFN_CLASS /* [E] i32 */, LB_FFN_H,
-       LB_FFN_Y };
-enum { LB_FFN_P_CLASS };
+       LB_FFN_Y, LB_FFN_GATE_BIAS, LB_FFN_UP_BIAS, LB_FFN_DOWN_BIAS };
+enum { LB_FFN_P_CLASS, LB_FFN_P_ALPHA, LB_FFN_P_LIMIT };
 
 /* combine: out[t] = (shared ? shared[t] : 0) + sum over s in slot order of weights[t][s] * y[t*k + s].
  * y [T*k,H] f32; weights [T,k] f32; shared [T,H] f32 optional; out [T,H] f32. */
@@ -174,7 +176,8 @@ enum { LB_ATTENTION_P_CAUSAL, LB_ATTENTION_P_SCALE, LB_ATTENTION_P_WINDOW, LB_AT
        LB_ATTENTION_P_PACKED };
 
 /* head_gemm: out[t,h] = w[h] x[t,h], a product for each head (MLA's absorbed projections).
- * x rows [T, H, K] f32; w [H, N, K] of any float type or format; out [T, H, N]. */
+ * x rows [T, H, K] f32; w [H, N, K] of any float type or format; out rows [T, H, N] (a view may name a part of the rows
+ * that attention reads). */
 enum { LB_HEAD_GEMM_X, LB_HEAD_GEMM_W, LB_HEAD_GEMM_OUT };
 
 /* linear: out = f(w x + bias), w a matrix [N, K] or a list of them, one below the other (Q, K and V of one input; gate

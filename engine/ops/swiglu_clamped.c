@@ -37,10 +37,7 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     lb_status s = lb_op_expect(out, count, "out", LB_SWIGLU_CLAMPED_OUT, rows * k, false);
     for (int64_t i = 0; !s && i < rows * k; i++) {
         double g = lb_row_f32(gate, i / k)[i % k], u = lb_row_f32(up, i / k)[i % k];
-        if (g > limit) g = limit;
-        if (u > limit) u = limit;
-        if (u < -limit) u = -limit;
-        out[0].values[i] = (u + 1) * g / (1 + exp(-alpha * g));
+        lb_op_swiglu_clamped_f64(&g, &u, 1, alpha, limit, &out[0].values[i]);
     }
     return s;
 }

@@ -35,7 +35,7 @@ static size_t workspace_bytes(const lb_args *a, int parts) { return scratch_byte
 
 static void launch(const lb_args *a, const lb_launch *l) {
     const lb_tensor *x = lb_arg(a, LB_HEAD_GEMM_X), *w = lb_weight(a, l, LB_HEAD_GEMM_W);
-    float *out = lb_tensor_data(lb_arg(a, LB_HEAD_GEMM_OUT));
+    const lb_tensor *out = lb_arg(a, LB_HEAD_GEMM_OUT);
     float *rows = (float *)(void *)((char *)l->workspace + scratch_bytes(a) * (size_t)l->part);
     int64_t tokens = x->dims[0], heads = x->dims[1], k = x->dims[2], n = w->dims[1], blocks = (n + ROWS - 1) / ROWS;
     int64_t begin, end;
@@ -46,8 +46,9 @@ static void launch(const lb_args *a, const lb_launch *l) {
         expand(w, h, r0, count, rows);
         for (int64_t t = 0; t < tokens; t++) {
             const float *row = lb_row_f32(x, t * heads + h);
+            float *to = lb_row_f32(out, t * heads + h) + r0;
             for (int64_t r = 0; r < count; r += 4)
-                dot4(rows + r * k, row, k, count - r < 4 ? (int)(count - r) : 4, out + (t * heads + h) * n + r0 + r);
+                dot4(rows + r * k, row, k, count - r < 4 ? (int)(count - r) : 4, to + r);
         }
     }
 }

@@ -51,6 +51,19 @@ static double dot(const float *restrict w, const float *restrict x, int64_t k) {
     return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
+static double bias_of(const lb_args *a, int slot, int32_t e, int64_t row) {
+    const lb_tensor *b = lb_arg(a, slot);
+    return b ? (double)lb_tensor_f32(b)[e * b->dims[1] + row] : 0;
+}
+
+static double gated(const lb_args *a, double gate, double up) {
+    double alpha = a->p[LB_FFN_P_ALPHA], limit = a->p[LB_FFN_P_LIMIT];
+    if (limit <= 0) return gate / (1.0 + exp(-gate)) * up;
+    gate = gate > limit ? limit : gate;                 /* NaN stays */
+    up = up > limit ? limit : up < -limit ? -limit : up;
+    return (up + 1) * gate / (1 + exp(-alpha * gate));
+}
+
 /* Rows [begin, end) of h (phase 0) or y (phase 1) for one expert's slots. */
 static void expert_rows(const lb_args *a, int phase, int32_t e, const int32_t *slots, int32_t count, int64_t begin,
                         int64_t end, float *w0, float *w1) {
@@ -64,11 +77,12 @@ static void expert_rows(const lb_args *a, int phase, int32_t e, const int32_t *s
         for (int32_t i = 0; i < count; i++) {
             int64_t r = slots[i];
             if (phase) {
-                y[r * hidden + row] = (float)dot(w0, h + r * inner, inner);
+                y[r * hidden + row] = (float)(dot(w0, h + r * inner, inner) + bias_of(a, LB_FFN_DOWN_BIAS, e, row));
                 continue;
             }
             double gate = dot(w0, x + r / k * hidden, hidden), up = dot(w1, x + r / k * hidden, hidden);
-            h[r * inner + row] = (float)(gate / (1.0 + exp(-gate)) * up);
+            h[r * inner + row] = (float)gated(a, gate + bias_of(a, LB_FFN_GATE_BIAS, e, row),
+                                              up + bias_of(a, LB_FFN_UP_BIAS, e, row));
         }
     }
 }

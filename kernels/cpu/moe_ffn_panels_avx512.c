@@ -72,6 +72,7 @@ typedef struct projection {
 
 typedef struct expert {
     int32_t first, rows;           /* its rows in sorted order */
+    int32_t number;
     int64_t unit[2], units[2];     /* rows of weights per step, and steps, of gate + up [0] and down [1] */
     int64_t items[2], item0[2];    /* items that these are split into, and items before */
     double cost[2];
@@ -190,7 +191,7 @@ static void make_plan(const lb_args *a, shape s, int parts, plan *p) {
     *p = (plan){ 0 };
     for (int64_t e = 0; e < s.experts; e++) {
         if (offsets[e + 1] <= offsets[e] || (only >= 0 && cls[e] != (int32_t)only)) continue;
-        expert x = { .first = offsets[e], .rows = offsets[e + 1] - offsets[e] };
+        expert x = { .first = offsets[e], .rows = offsets[e + 1] - offsets[e], .number = (int32_t)e };
         fill_expert(a, s, e, p, &x);
         int at = p->count++;
         for (; at > 0 && p->e[at - 1].cost[0] < x.cost[0]; at--) p->e[at] = p->e[at - 1];
@@ -272,6 +273,23 @@ static inline __m512 swiglu_16(__m512 gate, __m512 up) {
     return _mm512_mul_ps(_mm512_div_ps(gate, below), up);
 }
 
+/* How g and u become h: biases of this expert (NULL = none), and gpt-oss's clamped gate where limit > 0. */
+typedef struct gating { const float *gate_bias, *up_bias; float alpha, limit; } gating;
+
+static const float *bias_of(const lb_args *a, int slot, const expert *e) {
+    const lb_tensor *b = lb_arg(a, slot);
+    return b ? lb_tensor_f32(b) + (int64_t)e->number * b->dims[1] : NULL;
+}
+
+/* min and max give their second operand where one is NaN: NaN stays. */
+static inline __m512 clamped_16(__m512 gate, __m512 up, float alpha, float limit) {
+    __m512 top = _mm512_set1_ps(limit), one = _mm512_set1_ps(1.0f);
+    gate = _mm512_min_ps(top, gate);
+    up = _mm512_max_ps(_mm512_sub_ps(_mm512_setzero_ps(), top), _mm512_min_ps(top, up));
+    __m512 below = _mm512_add_ps(one, exp_16(_mm512_mul_ps(gate, _mm512_set1_ps(-alpha))));
+    return _mm512_mul_ps(_mm512_div_ps(gate, below), _mm512_add_ps(up, one));
+}
+
 static __mmask16 lanes(int64_t n) { return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1); }
 
 /* `unit` rows of weights from row0 on (row0 a multiple of unit) times `cols` prepared rows, to out[col][unit]. Panels
@@ -290,13 +308,16 @@ static int min_cols(int a, int b) {
 }
 
 /* SwiGLU of one unit of `cols` rows, written to h. */
-static void finish_unit(shape s, const int32_t *slots, int64_t row0, int64_t unit, int cols, const float *gate,
-                        const float *up, float *h) {
+static void finish_unit(shape s, const gating *how, const int32_t *slots, int64_t row0, int64_t unit, int cols,
+                        const float *gate, const float *up, float *h) {
     for (int i = 0; i < cols; i++)
         for (int64_t r = 0; r < unit && row0 + r < s.inner; r += 16) {
             __m512 g = _mm512_load_ps(gate + i * unit + r), v = _mm512_load_ps(up + i * unit + r);
+            __mmask16 m = lanes(s.inner - row0 - r);
             float *to = h + (int64_t)slots[i] * s.inner + row0 + r;
-            _mm512_mask_storeu_ps(to, lanes(s.inner - row0 - r), swiglu_16(g, v));
+            if (how->gate_bias) g = _mm512_add_ps(g, _mm512_maskz_loadu_ps(m, how->gate_bias + row0 + r));
+            if (how->up_bias) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(m, how->up_bias + row0 + r));
+            _mm512_mask_storeu_ps(to, m, how->limit > 0 ? clamped_16(g, v, how->alpha, how->limit) : swiglu_16(g, v));
         }
 }
 
@@ -310,6 +331,8 @@ static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, 
     const kinds *x = &w->mine->x;
     const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
     float *h = lb_tensor_data(lb_arg(a, LB_FFN_H));
+    gating how = { bias_of(a, LB_FFN_GATE_BIAS, e), bias_of(a, LB_FFN_UP_BIAS, e), (float)a->p[LB_FFN_P_ALPHA],
+                   (float)a->p[LB_FFN_P_LIMIT] };
     int step = min_cols(pg->panel->max_cols, pu->panel->max_cols);
     int64_t unit = e->unit[0], together = e->rows <= FEW_ROWS ? LONG_UNITS : 1;
     for (int32_t c = 0; c < e->rows; c += step) {
@@ -322,7 +345,7 @@ static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, 
                 run_unit(pg, ag, gs, s.hidden, s.inner, v * unit, unit, cols, gate + (v - u) * unit * cols);
             for (int64_t v = u; v < last; v++) {
                 run_unit(pu, au, us, s.hidden, s.inner, v * unit, unit, cols, up);
-                finish_unit(s, slots + c, v * unit, unit, cols, gate + (v - u) * unit * cols, up, h);
+                finish_unit(s, &how, slots + c, v * unit, unit, cols, gate + (v - u) * unit * cols, up, h);
             }
         }
     }
@@ -354,6 +377,7 @@ static void down(const lb_args *a, shape s, const space *w, const expert *e, int
     float out[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
     const projection *p = &e->p[DOWN];
     const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
+    const float *bias = bias_of(a, LB_FFN_DOWN_BIAS, e);
     float *y = lb_tensor_data(lb_arg(a, LB_FFN_Y));
     int step = min_cols(p->panel->max_cols, LB_PANEL_MAX_COLS);
     size_t stride = w->mine->h.stride[p->kind];
@@ -366,7 +390,10 @@ static void down(const lb_args *a, shape s, const space *w, const expert *e, int
             for (int i = 0; i < cols; i++)
                 for (int64_t r = 0; r < unit && row0 + r < s.hidden; r += 16) {
                     float *to = y + (int64_t)slots[c + i] * s.hidden + row0 + r;
-                    _mm512_mask_storeu_ps(to, lanes(s.hidden - row0 - r), _mm512_load_ps(out + i * unit + r));
+                    __mmask16 m = lanes(s.hidden - row0 - r);
+                    __m512 v = _mm512_load_ps(out + i * unit + r);
+                    if (bias) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(m, bias + row0 + r));
+                    _mm512_mask_storeu_ps(to, m, v);
                 }
         }
     }

@@ -2,6 +2,7 @@
 #include <immintrin.h>
 
 #include "engine/kernel.h"
+#include "engine/ops/kv.h"
 #include "engine/ops/slots.h"
 
 /* e^x as exp_f32.h has it, with fused steps; scalef handles over- and underflow, so only NaN passes through as such. */
@@ -23,18 +24,23 @@ static inline __m512 exp_16(__m512 x) {
     return _mm512_scalef_ps(p, n);
 }
 
-static void launch(const lb_args *a, const lb_launch *l) {
-    const lb_tensor *to = lb_arg(a, LB_SWIGLU_OUT);
-    const float *gate = lb_tensor_f32(lb_arg(a, LB_SWIGLU_GATE)), *up = lb_tensor_f32(lb_arg(a, LB_SWIGLU_UP));
-    float *out = lb_tensor_data(to);
-    int64_t begin, end;
-    lb_split(lb_tensor_numel(to), 16, l->part, l->parts, &begin, &end);
+static void swiglu(const float *gate, const float *up, float *out, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += 16) {
         __mmask16 m = (__mmask16)(end - i >= 16 ? 0xffffu : (1u << (end - i)) - 1);
         __m512 g = _mm512_maskz_loadu_ps(m, gate + i), u = _mm512_maskz_loadu_ps(m, up + i);
         __m512 d = _mm512_add_ps(_mm512_set1_ps(1.0f), exp_16(_mm512_sub_ps(_mm512_setzero_ps(), g)));
         _mm512_mask_storeu_ps(out + i, m, _mm512_mul_ps(_mm512_div_ps(g, d), u));
     }
+}
+
+/* Dense operands are one long row. */
+static void launch(const lb_args *a, const lb_launch *l) {
+    const lb_tensor *gate = lb_arg(a, LB_SWIGLU_GATE), *up = lb_arg(a, LB_SWIGLU_UP), *out = lb_arg(a, LB_SWIGLU_OUT);
+    bool dense = lb_tensor_is_dense(gate) && lb_tensor_is_dense(up);
+    int64_t n = lb_tensor_numel(out), k = dense ? n : lb_row_length(out), rows = dense ? n > 0 : lb_row_count(out);
+    int64_t begin, end;
+    lb_split(k, 16, l->part, l->parts, &begin, &end);
+    for (int64_t r = 0; r < rows; r++) swiglu(lb_row_f32(gate, r), lb_row_f32(up, r), lb_row_f32(out, r), begin, end);
 }
 
 const lb_kernel lb_kernel_swiglu_f32_avx512 = {

@@ -1,5 +1,6 @@
 /* swiglu_f32_portable.c: out = silu(gate) * up in plain C. */
 #include "engine/kernel.h"
+#include "engine/ops/kv.h"
 #include "engine/ops/slots.h"
 #include "exp_f32.h"
 
@@ -12,11 +13,13 @@ static void swiglu(const float *restrict gate, const float *restrict up, float *
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {
-    const lb_tensor *out = lb_arg(a, LB_SWIGLU_OUT);
+    const lb_tensor *gate = lb_arg(a, LB_SWIGLU_GATE), *up = lb_arg(a, LB_SWIGLU_UP), *out = lb_arg(a, LB_SWIGLU_OUT);
+    bool dense = lb_tensor_is_dense(gate) && lb_tensor_is_dense(up);
+    int64_t n = lb_tensor_numel(out), k = dense ? n : lb_row_length(out), rows = dense ? n > 0 : lb_row_count(out);
     int64_t begin, end;
-    lb_split(lb_tensor_numel(out), 16, l->part, l->parts, &begin, &end);
-    swiglu(lb_tensor_f32(lb_arg(a, LB_SWIGLU_GATE)) + begin, lb_tensor_f32(lb_arg(a, LB_SWIGLU_UP)) + begin,
-           (float *)lb_tensor_data(out) + begin, end - begin);
+    lb_split(k, 16, l->part, l->parts, &begin, &end);
+    for (int64_t r = 0; r < rows; r++)
+        swiglu(lb_row_f32(gate, r) + begin, lb_row_f32(up, r) + begin, lb_row_f32(out, r) + begin, end - begin);
 }
 
 const lb_kernel lb_kernel_swiglu_f32_portable = {

@@ -175,7 +175,7 @@ local function named(name)
   if good then return object_text(q, "quantizer") end
   if has(loader.strategies(), name) then return described("strategy", loader.strategy(name), name) end
   if has(loader.models(), name) then
-    local t = loader.model_table(name)
+    local t = loader.load("models", name)
     return described("model", t, name) .. "\n" .. show.value(t)
   end
   if has(loader.scenarios(), name) then return ("scenario %s: luabench run %s, or luabench scenarios/%s.lua --help"):format(name, name, name) end

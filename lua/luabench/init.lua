@@ -20,7 +20,7 @@ local LAZY = {
   model_file = { "luabench.model_file", "open" }, model_type = { "luabench.model_file", "model_type" },
   model_writer = { "luabench.model_file", "writer" }, model_config = { "luabench.model_file", "config" },
   kv_cache = { "luabench.kv", "cache" }, rope_frequencies = { "luabench.kv", "rope_frequencies" },
-  tokenizer = { "luabench.model_file", "tokenizer" },
+  tokenizer = { "luabench.model_file", "tokenizer" }, model = { "luabench.model", false },
   json = { "luabench.files", "json" }, yaml = { "luabench.files", "yaml" }, null = { "luabench.json", "null" },
   trace = { "luabench.trace", "trace" }, units = { "luabench.units", false }, help = { "luabench.help", "help" }, explain = { "luabench.explain", "explain" },
 }

@@ -63,7 +63,8 @@ function M.strategies() return M.names "strategies" end
 function M.strategy(name) return M.load("strategies", name, 2) end
 function M.models() return M.names "models" end
 
--- A copy, so that a script may change its own.
+-- The table of a MoE layer that a model's file is, or has beside an architecture. A copy, so that a script may change
+-- its own.
 function M.model_table(name)
   local function copy(t)
     if type(t) ~= "table" then return t end
@@ -71,7 +72,17 @@ function M.model_table(name)
     for k, v in pairs(t) do c[k] = copy(v) end
     return c
   end
-  return copy(M.load("models", name, 2))
+  local model = M.load("models", name, 2)
+  if model.attention and not model.moe_layer then
+    local names = {}
+    for _, n in ipairs(M.names "models") do
+      local m = M.load("models", n)
+      if not m.attention or m.moe_layer then names[#names + 1] = n end
+    end
+    error(("%s is the architecture of whole models, without the table of a MoE layer; models with one: %s"):format(name,
+      table.concat(names, ", ")), 2)
+  end
+  return copy(model.moe_layer or model)
 end
 
 return M

@@ -69,6 +69,8 @@ M.tables = {
   oracle = "f64 references: oracle.matmul(x, w), oracle.forget()",
   json = "json.encode(value[, { indent = true, order = {} }]), json.decode(text), json.array(t), json.null",
   yaml = "yaml.encode(value), yaml.decode(text)",
+  model = "whole models: model.load(path[, { repack =, dtype =, quantize =, random_weights =, seed = }]), then m:generate(text),"
+    .. " m:logits(text), m:perplexity(text), m:forward(plan), m.layers[1].q; model.architectures()",
   null = "JSON's null where a value must say so",
   units = "numbers as people read them",
 }

@@ -26,7 +26,7 @@ local function folder_of(file)
 end
 
 -- A JSON file, decoded; nil where there is none. Checked strictly first: grammar, UTF-8, depth, double keys.
-local function read_json(path)
+function M.read_json(path)
   if not core.stat(path) then return nil end
   local text = core.file_read(path)
   if #text > TEXT_MAX then error(("%s has %d bytes; at most %d are read"):format(path, #text, TEXT_MAX), 0) end
@@ -45,7 +45,7 @@ function M.config(file, which)
     local hint = suggest.hint(tostring(which), suggest.keys(BESIDE))
     error(('lb.model_config: unknown "%s"%s'):format(tostring(which), hint), 2)
   end
-  local ok, value = pcall(read_json, folder_of(file) .. "/" .. name)
+  local ok, value = pcall(M.read_json, folder_of(file) .. "/" .. name)
   if not ok then error(value, 2) end
   return value
 end
@@ -126,9 +126,8 @@ local function by_gguf(file)
   return found, ('general.architecture "%s"'):format(architecture)
 end
 
-local function by_config(file)
-  local config = M.config(file)
-  if not config then return nil end
+-- The model that a config.json, as a table, is of, and what says so; nil where nothing does.
+function M.type_of_config(config)
   local list = type(config.architectures) == "table" and config.architectures or {}
   for _, name in ipairs(list) do
     if type(name) == "string" then return BY_ARCHITECTURE[name], ('config.json: architectures "%s"'):format(name) end
@@ -136,6 +135,12 @@ local function by_config(file)
   if type(config.model_type) == "string" then
     return BY_ARCHITECTURE[config.model_type], ('config.json: model_type "%s"'):format(config.model_type)
   end
+end
+
+local function by_config(file)
+  local config = M.config(file)
+  if not config then return nil end
+  return M.type_of_config(config)
 end
 
 -- lb.model_type(file[, expected]): { type =, from = }: the model and what told it; type is nil for one that is not

@@ -240,6 +240,8 @@ typedef struct layer {
     int64_t hidden, inner;
     lb_tensor *native[3][EXPERTS], *packed[3][EXPERTS];
     lb_act act[3][EXPERTS];      /* what each weight's products see */
+    lb_tensor *bias[3];          /* [EXPERTS, N], NULL = none */
+    double limit;                /* above 0: gpt-oss's gate */
     int32_t cls[EXPERTS];
 } layer;
 
@@ -264,7 +266,15 @@ static void layer_new(layer *l, const lb_kernel *k, const char *const *formats, 
     }
 }
 
+/* Biases, and a gate that cuts some values. */
+static void layer_bias(layer *l) {
+    for (int p = 0; p < 3; p++) l->bias[p] = floats(EXPERTS, p == 2 ? l->hidden : l->inner);
+    l->limit = 0.75;
+}
+
 static void layer_free(layer *l) {
+    for (int p = 0; p < 3; p++)
+        if (l->bias[p]) lb_tensor_release(l->bias[p]);
     for (int p = 0; p < 3; p++)
         for (int e = 0; e < EXPERTS; e++) lb_tensor_release(l->native[p][e]);
 }
@@ -286,9 +296,11 @@ static void route(routing *r, const int32_t *choice, int tokens) {
 static void run_moe(const lb_kernel *k, layer *l, routing *r, float *x, int tokens, int only, int parts, float *h,
                     float *y) {
     borrowed bx, bo, br, bc, bh, by;
-    lb_args a = { .p = { [LB_FFN_P_CLASS] = only } };
+    lb_args a = { .p = { [LB_FFN_P_CLASS] = only, [LB_FFN_P_ALPHA] = 1.702, [LB_FFN_P_LIMIT] = l->limit } };
     a.t[LB_FFN_X] = borrow(&bx, x, 2, tokens, l->hidden);
     for (int p = 0; p < 3; p++) a.t[LB_FFN_GATE + p] = (lb_operand){ l->packed[p], EXPERTS };
+    for (int p = 0; p < 3; p++)
+        if (l->bias[p]) a.t[LB_FFN_GATE_BIAS + p] = (lb_operand){ &l->bias[p], 1 };
     a.t[LB_FFN_OFFSETS] = borrow(&bo, r->offsets, 1, EXPERTS + 1, 0);
     a.t[LB_FFN_ROWS] = borrow(&br, r->rows, 1, tokens * TOP, 0);
     a.t[LB_FFN_CLASS] = borrow(&bc, l->cls, 1, EXPERTS, 0);
@@ -305,6 +317,18 @@ static void product(const double *w, lb_act act, const float *x, int64_t n, int6
     lb_act_values_row(act, x, k, xs);
     for (int64_t i = 0; i < n; i++) out[i] = dot(w + i * k, xs, k);
     free(xs);
+}
+
+/* Adds expert e's bias of a projection. */
+static void add_bias(const layer *l, int p, int e, int64_t n, double *to) {
+    for (int64_t i = 0; l->bias[p] && i < n; i++) to[i] += (double)lb_tensor_f32(l->bias[p])[e * n + i];
+}
+
+static double gated(const layer *l, double gate, double up) {
+    if (l->limit <= 0) return gate / (1 + exp(-gate)) * up;
+    gate = gate > l->limit ? l->limit : gate;
+    up = up > l->limit ? l->limit : up < -l->limit ? -l->limit : up;
+    return (up + 1) * gate / (1 + exp(-1.702 * gate));
 }
 
 static void compare_row(const lb_kernel *k, const char *what, const float *got, const double *want, int64_t n,
@@ -335,9 +359,12 @@ static void check_moe(const lb_kernel *k, layer *l, const routing *r, const floa
             if (!taken) continue;
             product(w[0], l->act[0][e], x + s / TOP * l->hidden, l->inner, l->hidden, gate);
             product(w[1], l->act[1][e], x + s / TOP * l->hidden, l->inner, l->hidden, up);
-            for (int64_t i = 0; i < l->inner; i++) gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
+            add_bias(l, 0, e, l->inner, gate);
+            add_bias(l, 1, e, l->inner, up);
+            for (int64_t i = 0; i < l->inner; i++) gate[i] = gated(l, gate[i], up[i]);
             compare_row(k, "h", hs, gate, l->inner, sums[0]);
             product(w[2], l->act[2][e], hs, l->hidden, l->inner, out);
+            add_bias(l, 2, e, l->hidden, out);
             compare_row(k, "y", ys, out, l->hidden, sums[1]);
         }
         for (int p = 0; p < 3; p++) free(w[p]);
@@ -388,6 +415,8 @@ static void moe_layer(const lb_kernel *k, const char *const *formats, int count,
         moe_batch(k, &l, batches[i], -1);
         moe_batch(k, &l, batches[i], 2);
     }
+    layer_bias(&l);
+    for (int i = 0; i < 3; i++) moe_batch(k, &l, batches[i], -1);
     layer_free(&l);
 }
 

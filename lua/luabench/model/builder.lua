@@ -1,0 +1,180 @@
+-- builder.lua: a transformer's steps, from token numbers to logits, recorded into a plan or run one by one.
+--
+-- What differs between "plan" and "fused": fused gives products of one input as one `linear`, and adds and norms as one
+-- add_rms_norm. "eager" takes the steps of "plan" and hands each to the engine on its own, from Lua.
+local core = require "luabench.core"
+
+local Builder = {}
+Builder.__index = Builder
+local M = {}
+
+-- o: model, rows (T), sequences (B), cache (lb.kv_cache), io = { ids [T], positions [T], lengths [B], starts [B+1] or nil },
+-- fused (true or false), pool (table of buffers that builders share), record(op, args).
+function M.new(o)
+  local b = setmetatable({}, Builder)
+  for k, v in pairs(o) do b[k] = v end
+  b.spec, b.device = o.model.spec, o.model.device
+  b.lengths, b.starts = o.io.lengths, o.io.starts
+  return b
+end
+
+-- ---- buffers: by name, so that all layers share them ----
+
+local function product(dims)
+  local n = 1
+  for _, d in ipairs(dims) do n = n * d end
+  return n
+end
+
+local function buffer(b, name, dims, dtype)
+  local key, n = name .. ":" .. dtype, math.max(product(dims), 1)
+  local have = b.pool[key]
+  if not have or have.shape[1] < n then
+    have = core.zeros({ n }, { dtype = dtype, device = b.device })
+    b.pool[key] = have
+  end
+  if n ~= have.shape[1] then have = have:slice(1, 1, n) end
+  return have:reshape(dims)
+end
+
+function Builder:f32(name, dims) return buffer(self, name, dims, "f32") end
+function Builder:i32(name, dims) return buffer(self, name, dims, "i32") end
+
+-- A vector of zeros that no step writes.
+function Builder:zeros(n) return buffer(self, "zeros " .. n, { n }, "f32") end
+
+-- ---- steps ----
+
+-- Records one operation; returns its `out`.
+function Builder:emit(op, args)
+  if self.model.native then args.native = true end
+  self.record(op, args)
+  return args.out
+end
+
+local function shaped(t, dim)
+  return dim and t:reshape { t.shape[1], t.shape[2] / dim, dim } or t
+end
+
+local function all_quantized(ws)
+  for _, w in ipairs(ws) do
+    if not w.quantizer then return false end
+  end
+  return true
+end
+
+-- All biases below one another, 0 where there is none; made once for each set of weights.
+local function joined_bias(b, ws, biases)
+  local any
+  for i = 1, #ws do any = any or biases[i] end
+  if not any or #ws == 1 then return any or nil end
+  local known = b.model.joined
+  if not known[any] then
+    local parts = {}
+    for i, w in ipairs(ws) do parts[i] = biases[i] or core.zeros({ w.shape[1] }, { dtype = "f32", device = b.device }) end
+    known[any] = core.cat(parts)
+  end
+  return known[any]
+end
+
+local function one_wide(b, x, ws, biases, name, dim)
+  local total = 0
+  for _, w in ipairs(ws) do total = total + w.shape[1] end
+  local out = b:f32(name, { b.rows, total })
+  b:emit("linear", { x = x, w = #ws > 1 and ws or ws[1], bias = joined_bias(b, ws, biases), out = out, label = name })
+  local views, at = {}, 0
+  local wide = shaped(out, dim)
+  for i, w in ipairs(ws) do
+    local n = w.shape[1] / (dim or 1)
+    views[i] = #ws == 1 and wide or wide:slice(2, at + 1, at + n)
+    at = at + n
+  end
+  return views
+end
+
+-- w x + bias for each of the matrices; a list of [T, N], or [T, N / dim, dim] if `dim` is given.
+function Builder:project(x, ws, biases, name, dim)
+  if self.fused and all_quantized(ws) then return one_wide(self, x, ws, biases, name, dim) end
+  local outs = {}
+  for i, w in ipairs(ws) do
+    local part = #ws > 1 and name .. " " .. i or name
+    local out = self:f32(part, { self.rows, w.shape[1] })
+    self:emit("gemm", { x = x, w = w, out = out, label = name })
+    if biases[i] then
+      local sum = self:f32(part .. " biased", out.shape)
+      self:emit("add", { a = out, b = biases[i], out = sum, label = name })
+      out = sum
+    end
+    outs[i] = shaped(out, dim)
+  end
+  return outs
+end
+
+-- Rotates rows [T, H, D] in place.
+function Builder:rope(x, name)
+  local r = self.spec.rope
+  if r.dim < x.shape[3] then x = x:slice(3, 1, r.dim) end
+  self:emit("rope", { x = x, positions = self.io.positions, frequencies = self.model.frequencies, interleaved = r.pairs,
+    scale = self.model.rope_scale, label = name })
+end
+
+-- ---- the residual stream: h, and what is still to be added to it ----
+
+function Builder:norm(weight, name)
+  local out = self:f32("normed", { self.rows, self.spec.hidden })
+  local args = { weight = weight, eps = self.spec.eps, out = out, label = name }
+  local pending = self.pending
+  self.pending = nil
+  if pending and self.fused then
+    args.x, args.h = pending, self.h
+    return self:emit("add_rms_norm", args)
+  end
+  if pending then self:emit("residual", { x = pending, y = self.h, label = name }) end
+  args.x = self.h
+  return self:emit("rms_norm", args)
+end
+
+-- What a block gives, through its norm where the model has one behind the block too.
+function Builder:add(x, weight, name)
+  if weight then
+    x = self:emit("rms_norm", { x = x, weight = weight, eps = self.spec.eps, out = self:f32(name .. " normed", x.shape),
+      label = name .. " norm" })
+  end
+  self.pending = x
+end
+
+function Builder:embed()
+  self.h = self:f32("residual stream", { self.rows, self.spec.hidden })
+  self:emit("embedding", { ids = self.io.ids, table = self.model.weights.embedding, out = self.h })
+end
+
+function Builder:block(layer)
+  local l, arch = self.model.layers[layer], self.model.architecture
+  self:add(arch.attention.record(self, l, self:norm(l.attention_norm, "attention norm"), layer),
+    l.after_attention_norm, "attention")
+  self:add(self.model.feed_forward(layer).record(self, l, self:norm(l.ffn_norm, "ffn norm"), layer),
+    l.after_ffn_norm, "ffn")
+end
+
+-- All layers; leaves the residual stream complete in h.
+function Builder:trunk()
+  self:embed()
+  for layer = 1, self.spec.layers do self:block(layer) end
+end
+
+function Builder:settle()
+  if not self.pending then return end
+  self:emit("residual", { x = self.pending, y = self.h, label = "residual" })
+  self.pending = nil
+end
+
+-- Logits [T, vocab] of the rows of h.
+function Builder:head()
+  local w = self.model.weights
+  local x = self:norm(w.norm, "final norm")
+  local out = self:f32("logits", { self.rows, self.spec.vocab })
+  local head = w.head or w.embedding
+  return self:emit(self.fused and head.quantizer and "linear" or "gemm", { x = x, w = head, out = out, label = "head" })
+end
+
+return M

@@ -1,0 +1,233 @@
+-- generate.lua: what is done with a model's sessions: text that goes on, logits, perplexity, plans to be timed.
+local builder = require "luabench.model.builder"
+local core = require "luabench.core"
+local kv = require "luabench.kv"
+local session = require "luabench.model.session"
+local suggest = require "luabench.suggest"
+
+local M = {}
+
+local function check(o, allowed, what)
+  if o ~= nil and type(o) ~= "table" then error(what .. ": a table of options expected, got " .. type(o), 0) end
+  suggest.check_keys(o or {}, allowed, what, 0)
+  return o or {}
+end
+
+local function number(o, name, default, lo, hi, whole)
+  local v = o[name]
+  if v == nil then return default end
+  if type(v) ~= "number" or not (v >= lo and v <= hi) or (whole and v % 1 ~= 0) then
+    error(("%s: a %s from %g to %g expected, got %s"):format(name, whole and "whole number" or "number", lo, hi, tostring(v)), 0)
+  end
+  return v
+end
+
+-- Text or token numbers as token numbers; text with the tokens that stand around one.
+local function tokens_of(model, prompt)
+  if type(prompt) == "string" then return model:tokenizer():encode(prompt, { special = true }) end
+  if type(prompt) ~= "table" then error("a text or a list of token numbers expected, got " .. type(prompt), 0) end
+  return prompt
+end
+
+-- ---- logits ----
+
+local LOGITS = { mode = true, cache = true, prompt_rows = true, each = true }
+
+-- model:logits(text or numbers[, { mode =, cache = "f32", prompt_rows =, each = f(first row, logits) }]): f32 [T, vocab],
+-- row t after token t; with `each` nothing is returned, and the parts are handed over as they come.
+function M.logits(model, prompt, o)
+  o = check(o, LOGITS, "model:logits")
+  local tokens = tokens_of(model, prompt)
+  if #tokens == 0 then error("no tokens to give logits of", 0) end
+  local s = session.new(model, { batch = 1, capacity = #tokens, cache = o.cache or "f32", mode = o.mode,
+    prompt_rows = o.prompt_rows })
+  if o.each then return s:all_logits(tokens, o.each) end
+  local all = core.zeros({ #tokens, model.spec.vocab }, { dtype = "f32", device = model.device })
+  s:all_logits(tokens, function(first, part) all:slice(1, first, first + part.shape[1] - 1):copy(part) end)
+  return all
+end
+
+-- ---- perplexity ----
+
+local PERPLEXITY = { context = true, mode = true, cache = true, chunks = true, progress = true, prompt_rows = true }
+
+-- model:perplexity(text or numbers[, { context = 512, chunks =, mode =, cache =, progress = f(done, total) }]):
+-- { perplexity, nll (mean, in nats), tokens (scored), chunks, context, seconds }. The text is cut into chunks of `context`
+-- tokens, the first of each the model's first token where its texts begin with one; the second half of each chunk is
+-- scored, as llama.cpp's perplexity does. A text shorter than a chunk is one chunk, scored from its second token on.
+function M.perplexity(model, text, o)
+  o = check(o, PERPLEXITY, "model:perplexity")
+  local tokens = tokens_of(model, text)
+  local n = math.min(number(o, "context", 512, 2, 2 ^ 24, true), #tokens)
+  if n < 2 then error("perplexity needs at least two tokens", 0) end
+  local whole = #tokens < number(o, "context", 512, 2, 2 ^ 24, true)
+  local chunks = math.min(math.floor(#tokens / n), number(o, "chunks", 2 ^ 31, 1, 2 ^ 31, true))
+  local first = whole and 1 or math.floor(n / 2) + 1                 -- the first row that is scored
+  local begin = type(text) == "string" and model:begin_token() or nil
+  local s = session.new(model, { batch = 1, capacity = n, cache = o.cache or "f32", mode = o.mode, prompt_rows = o.prompt_rows })
+  local sum, squares, count, t0 = 0, 0, 0, s.timer:now_ns()
+  for c = 1, chunks do
+    local chunk = {}
+    for i = 1, n do chunk[i] = tokens[(c - 1) * n + i] end
+    if begin then chunk[1] = begin end
+    s:reset()
+    s:all_logits(chunk, function(row, logits)
+      local p = core.eager.softmax { x = logits }
+      for i = 1, logits.shape[1] do
+        local at = row + i - 1
+        if at >= first and at < n then
+          local nll = -math.log(math.max(p:get(i, chunk[at + 1] + 1), 1e-45))
+          sum, squares, count = sum + nll, squares + nll * nll, count + 1
+        end
+      end
+      p:close()
+    end)
+    if o.progress then o.progress(c, chunks) end
+  end
+  local mean = sum / count
+  local spread = count > 1 and math.sqrt(math.max(squares / count - mean * mean, 0) / (count - 1)) or nil
+  return { perplexity = math.exp(mean), nll = mean, standard_error = spread and math.exp(mean) * spread, tokens = count,
+    chunks = chunks, context = n, seconds = (s.timer:now_ns() - t0) / 1e9 }
+end
+
+-- ---- generation ----
+
+local GENERATE = { max_new_tokens = true, temperature = true, top_k = true, top_p = true, min_p = true, seed = true,
+  stop = true, on_token = true, mode = true, cache = true, layout = true, prompt_rows = true, context = true, session = true }
+
+local function stops_of(model, o)
+  local set, list = {}, o.stop
+  if list == nil then list = model.spec.stop or {} end
+  if list == false then list = {} end
+  if type(list) ~= "table" then error("stop: a list of token numbers, or false, expected", 0) end
+  for _, id in ipairs(list) do set[id] = true end
+  return set
+end
+
+-- One prompt, or a list of them.
+local function prompts_of(model, given)
+  local many = type(given) == "table" and (type(given[1]) == "table" or type(given[1]) == "string")
+  local list = many and given or { given }
+  local prompts = {}
+  for b = 1, #list do
+    prompts[b] = tokens_of(model, list[b])
+    if #prompts[b] == 0 then error(("prompt %d has no tokens"):format(b), 0) end
+  end
+  if #prompts == 0 then error("no prompt", 0) end
+  return prompts, many
+end
+
+local function session_for(model, prompts, o, budget)
+  local longest, lengths = 0, {}
+  for b = 1, #prompts do lengths[b], longest = #prompts[b], math.max(longest, #prompts[b]) end
+  local s = o.session
+  if s then
+    if s.batch ~= #prompts then error(("the session has %d sequences, got %d prompts"):format(s.batch, #prompts), 0) end
+    s:reset()
+  else
+    s = session.new(model, { batch = #prompts, capacity = o.context or longest + budget, cache = o.cache, layout = o.layout,
+      mode = o.mode, prompt_rows = o.prompt_rows })
+  end
+  return s, lengths
+end
+
+-- Notes the token of each sequence that goes on; returns how many still do.
+local function take(run, ids, ns)
+  local alive = 0
+  for b, r in ipairs(run.sequences) do
+    if not r.finish then
+      local id = ids:get(b)
+      r.tokens[#r.tokens + 1] = id
+      if run.stops[id] then r.finish = "stop" elseif #r.tokens >= run.budget then r.finish = "length" else alive = alive + 1 end
+      if run.on_token then run.on_token(b, id, ns, r.stream and r.finish ~= "stop" and r.stream:add(id) or nil) end
+    end
+  end
+  return alive
+end
+
+-- model:generate(prompt or prompts[, opts]); lua/README.md says what comes back.
+function M.generate(model, given, o)
+  o = check(o, GENERATE, "model:generate")
+  local prompts, many = prompts_of(model, given)
+  local how = { temperature = number(o, "temperature", 0, 0, 1e6), top_k = number(o, "top_k", 0, 0, 2 ^ 31, true),
+    top_p = number(o, "top_p", 1, 0, 1), min_p = number(o, "min_p", 0, 0, 1), seed = number(o, "seed", 1, 0, 2 ^ 53, true) }
+  local run = { budget = number(o, "max_new_tokens", 128, 1, 2 ^ 24, true), stops = stops_of(model, o), on_token = o.on_token,
+    sequences = {} }
+  local s, lengths = session_for(model, prompts, o, run.budget)
+  local text = type(given) == "string" or type(given) == "table" and type(given[1]) == "string"
+  for b = 1, #prompts do
+    run.sequences[b] = { tokens = {}, prompt_tokens = #prompts[b], stream = text and o.on_token and model:tokenizer():stream() }
+  end
+  s:prepare(lengths, how)
+  local clock = s.timer
+  local t0 = clock:now_ns()
+  s:prompt(prompts)
+  local ids = s:first(how)
+  local t1 = clock:now_ns()
+  local alive, steps, before = take(run, ids, t1 - t0), {}, t1
+  while alive > 0 do
+    before = clock:now_ns()
+    s:next(how)
+    local ns = clock:now_ns() - before
+    steps[#steps + 1] = ns
+    alive = take(run, ids, ns)
+  end
+  local result = { sequences = run.sequences, prompt_ns = t1 - t0, step_ns = steps, end_to_end_ns = clock:now_ns() - t0,
+    record_ns = s.record_ns, mode = s.mode, kv_bytes = s:kv_bytes(), batch = #prompts }
+  for _, r in ipairs(run.sequences) do
+    r.stream = nil
+    if text then
+      local kept = {}
+      for i, id in ipairs(r.tokens) do kept[i] = id end
+      if r.finish == "stop" then kept[#kept] = nil end
+      r.text = model:tokenizer():decode(kept, { skip_special = true })
+    end
+  end
+  if not many then
+    for k, v in pairs(run.sequences[1]) do result[k] = v end
+  end
+  return result
+end
+
+-- ---- plans for scenarios ----
+
+local FORWARD = { tokens = true, batch = true, past = true, cache = true, layout = true, fused = true, layer = true,
+  logits = true, seed = true }
+
+-- model:forward(plan[, { tokens = 1, batch = 1, past = 0, layer =, fused = true, logits = true, cache =, seed = }]):
+-- records a pass over `tokens` rows of each of `batch` sequences that have `past` positions behind them (zeros in the
+-- caches), from random token numbers; with `layer` that block alone, from random rows. Returns the tensors:
+-- { ids, positions, lengths, cache, h, logits }.
+function M.forward(model, plan, o)
+  if type(plan) ~= "userdata" or not tostring(plan):find "^plan" then error("model:forward: a plan expected", 0) end
+  o = check(o, FORWARD, "model:forward")
+  local s = model.spec
+  local tokens, batch, past = number(o, "tokens", 1, 1, 2 ^ 24, true), number(o, "batch", 1, 1, 2 ^ 16, true),
+    number(o, "past", 0, 0, 2 ^ 24, true)
+  local rows, seed = tokens * batch, number(o, "seed", 1, 0, 2 ^ 53, true)
+  local shape = model.architecture.attention.cache(s)
+  local cache = kv.cache { layers = s.layers, batch = batch, capacity = past + tokens, heads = shape.heads, dim = shape.dim,
+    value_dim = shape.value_dim, type = o.cache or "f16", layout = o.layout or "bhsd", device = model.device }
+  cache.lengths:fill(past)
+  local random = core.uniform({ rows }, { seed = seed, lo = 0, hi = s.vocab - 1e-3, device = model.device })
+  local ids, list = core.zeros({ rows }, { dtype = "i32", device = model.device }), random:totable()
+  for i = 1, rows do list[i] = math.floor(list[i]) end
+  ids:copy(core.tensor(list, { dtype = "i32" }))
+  local io = { ids = ids, lengths = cache.lengths, positions = core.zeros({ rows }, { dtype = "i32", device = model.device }) }
+  local b = builder.new { model = model, rows = rows, sequences = batch, cache = cache, io = io, fused = o.fused ~= false,
+    pool = {}, record = function(op, args) plan[op](plan, args) end }
+  plan:advance { lengths = io.lengths, positions = io.positions, step = tokens }
+  if o.layer then
+    local layer = number(o, "layer", 1, 1, s.layers, true)
+    b.h = core.randn({ rows, s.hidden }, { seed = seed, device = model.device })
+    b:block(layer)
+    b:settle()
+  else
+    b:trunk()
+    if o.logits ~= false then io.logits = b:head() else b:settle() end
+  end
+  io.cache, io.h = cache, b.h
+  return io
+end
+
+return M

@@ -1,0 +1,252 @@
+-- session.lua: sequences of a model under way: their caches, the plans for prompts and for tokens, each recorded once.
+--
+-- What changes from token to token (numbers, positions, lengths) is in tensors, so that the plan of a token is replayed:
+-- it moves the lengths on, runs the layers, samples, and the token it drew is the next one's input. Lua only reads it.
+local builder = require "luabench.model.builder"
+local core = require "luabench.core"
+local kv = require "luabench.kv"
+
+local Session = {}
+Session.__index = Session
+local M = {}
+
+local MODES = { eager = true, plan = true, fused = true }
+M.modes = { "eager", "plan", "fused" }
+
+-- o: batch (1), capacity (positions a sequence), cache ("f16"), layout, mode ("fused"), prompt_rows (512: most rows of one
+-- launch).
+function M.new(model, o)
+  local s = model.spec
+  local shape = model.architecture.attention.cache(s)
+  local self = setmetatable({ model = model, batch = o.batch or 1, capacity = o.capacity, mode = o.mode or "fused",
+    prompt_rows = o.prompt_rows or 512, pool = {}, plans = {}, record_ns = 0, timer = core.timer(model.device) }, Session)
+  if not MODES[self.mode] then error(("mode %q is not known; there are eager, plan, fused"):format(tostring(self.mode)), 0) end
+  self.cache = kv.cache { layers = s.layers, batch = self.batch, capacity = self.capacity, heads = shape.heads,
+    dim = shape.dim, value_dim = shape.value_dim, type = o.cache or "f16", layout = o.layout or "bhsd", device = model.device }
+  local function i32(n) return core.zeros({ n }, { dtype = "i32", device = model.device }) end
+  self.token = { ids = i32(self.batch), positions = i32(self.batch), lengths = self.cache.lengths }
+  self.last = core.zeros({ self.batch, s.hidden }, { dtype = "f32", device = model.device })
+  self.draws = i32(self.batch)
+  self.used = {}
+  for b = 1, self.batch do self.used[b] = 0 end
+  return self
+end
+
+-- ---- recording ----
+
+-- Something to :run(): a plan, or for eager its steps one by one.
+local function recorder(self)
+  if self.mode ~= "eager" then
+    local plan = core.plan(self.model.device)
+    return plan, function(op, args) plan[op](plan, args) end
+  end
+  local steps = {}
+  local eager = core.eager
+  local list = { steps = steps, run = function()
+    for i = 1, #steps do steps[i][1](steps[i][2]) end
+  end }
+  return list, function(op, args) steps[#steps + 1] = { eager[op], args } end
+end
+
+local function builder_of(self, rows, io, emit)
+  return builder.new { model = self.model, rows = rows, sequences = self.batch, cache = self.cache, io = io,
+    fused = self.mode == "fused", pool = self.pool, record = emit }
+end
+
+-- A plan under a key, recorded when first wanted.
+local function planned(self, key, record)
+  local p = self.plans[key]
+  if p then return p end
+  local t0 = self.timer:now_ns()
+  local plan, emit = recorder(self)
+  p = record(emit) or {}
+  p.plan = plan
+  self.plans[key] = p
+  self.record_ns = self.record_ns + self.timer:now_ns() - t0
+  return p
+end
+
+-- Rows of a prompt: T rows in all, which `starts` shares among the sequences. The rows named by `to` become rows of
+-- self.last; with `all`, logits of every row instead.
+local function prompt_plan(self, rows, all)
+  return planned(self, ("prompt %d %s"):format(rows, all and "all" or ""), function(emit)
+    local function i32(n) return core.zeros({ n }, { dtype = "i32", device = self.model.device }) end
+    local io = { ids = i32(rows), positions = i32(rows), starts = i32(self.batch + 1), lengths = self.cache.lengths,
+      to = i32(rows) }
+    emit("advance", { starts = io.starts, lengths = io.lengths, positions = io.positions })
+    local b = builder_of(self, rows, io, emit)
+    b:trunk()
+    if all then
+      io.logits = b:head()
+    else
+      b:settle()
+      emit("scatter", { x = b.h, ids = io.to, out = self.last })
+    end
+    return { io = io }
+  end)
+end
+
+-- Logits [B, vocab] of self.last.
+local function head_plan(self)
+  return planned(self, "head", function(emit)
+    local b = builder_of(self, self.batch, self.token, emit)
+    b.h = self.last
+    return { logits = b:head() }
+  end)
+end
+
+-- What is sampled goes where the next token is read from.
+local function sample(self, emit, logits, how)
+  emit("sample", { logits = logits, ids = self.token.ids, state = how.temperature > 0 and self.draws or nil,
+    temperature = how.temperature, top_k = how.top_k, top_p = how.top_p, min_p = how.min_p, seed = how.seed })
+end
+
+local function sampling_key(how)
+  return ("%.17g %d %.17g %.17g %.17g"):format(how.temperature, how.top_k, how.top_p, how.min_p, how.seed)
+end
+
+local function first_plan(self, how)
+  return planned(self, "first " .. sampling_key(how), function(emit)
+    local b = builder_of(self, self.batch, self.token, emit)
+    b.h = self.last
+    local logits = b:head()
+    sample(self, emit, logits, how)
+    return { logits = logits }
+  end)
+end
+
+-- One token of every sequence; how = nil: without sampling.
+local function token_plan(self, how)
+  return planned(self, "token " .. (how and sampling_key(how) or ""), function(emit)
+    local io = self.token
+    emit("advance", { lengths = io.lengths, positions = io.positions })
+    local b = builder_of(self, self.batch, io, emit)
+    b:trunk()
+    local logits = b:head()
+    if how then sample(self, emit, logits, how) end
+    return { logits = logits }
+  end)
+end
+
+-- ---- running ----
+
+local function check_tokens(self, list)
+  local vocab = self.model.spec.vocab
+  for i = 1, #list do
+    local id = list[i]
+    if type(id) ~= "number" or id % 1 ~= 0 or id < 0 or id >= vocab then
+      error(("token %d is %s; the model has 0 to %d"):format(i, tostring(id), vocab - 1), 0)
+    end
+  end
+end
+
+-- Shares of each sequence in the next launch: up to prompt_rows rows, in order of sequences.
+local function next_rows(self, prompts, done)
+  local ids, starts, to, rows = {}, { 0 }, {}, 0
+  for b = 1, self.batch do
+    local list = prompts[b] or {}
+    local take = math.min(#list - done[b], self.prompt_rows - rows)
+    for i = 1, take do
+      ids[rows + i] = list[done[b] + i]
+      to[rows + i] = done[b] + i == #list and b - 1 or -1
+    end
+    rows, done[b] = rows + take, done[b] + take
+    starts[b + 1] = rows
+  end
+  return rows, ids, starts, to
+end
+
+local function fill(t, list) t:copy(core.tensor(list, { dtype = "i32", device = t.device })) end
+
+-- Launches for the prompts from where their sequences stand; each(rows, plan, done) after every launch.
+local function feed(self, prompts, all, each)
+  for b = 1, self.batch do
+    local list = prompts[b] or {}
+    check_tokens(self, list)
+    if self.used[b] + #list > self.capacity then
+      error(("%d positions are taken and %d more wanted; the caches hold %d: context = %d would do"):format(self.used[b],
+        #list, self.capacity, self.used[b] + #list), 0)
+    end
+  end
+  local done, total = {}, 0
+  for b = 1, self.batch do done[b], total = 0, total + #(prompts[b] or {}) end
+  local launched = 0
+  while launched < total do
+    local rows, ids, starts, to = next_rows(self, prompts, done)
+    local p = prompt_plan(self, rows, all)
+    fill(p.io.ids, ids)
+    fill(p.io.starts, starts)
+    if not all then fill(p.io.to, to) end
+    p.plan:run()
+    launched = launched + rows
+    if each then each(rows, p, launched) end
+  end
+  for b = 1, self.batch do self.used[b] = self.used[b] + #(prompts[b] or {}) end
+end
+
+-- Records what prompts of these lengths and their tokens need, so that no recording falls into what is timed.
+function Session:prepare(lengths, how)
+  local done, prompts = {}, {}
+  for b = 1, self.batch do
+    done[b], prompts[b] = 0, {}
+    for i = 1, lengths[b] or 0 do prompts[b][i] = 0 end
+  end
+  local rows = next_rows(self, prompts, done)
+  while rows > 0 do
+    prompt_plan(self, rows, false)
+    rows = next_rows(self, prompts, done)
+  end
+  first_plan(self, how)
+  token_plan(self, how)
+end
+
+-- Takes prompts in: a list of lists of token numbers, one a sequence.
+function Session:prompt(prompts) feed(self, prompts, false) end
+
+-- Logits of all rows of one sequence's tokens: each(first row from 1, logits [n, vocab], valid until the next launch).
+function Session:all_logits(tokens, each)
+  feed(self, { tokens }, true, function(rows, p, done) each(done - rows + 1, p.io.logits) end)
+end
+
+-- Logits [B, vocab] after what was taken in last by prompt().
+function Session:logits()
+  local p = head_plan(self)
+  p.plan:run()
+  return p.logits
+end
+
+-- Draws the first token of each sequence after prompt(); then next() one more of each. Both return the numbers' tensor.
+function Session:first(how)
+  first_plan(self, how).plan:run()
+  return self.token.ids
+end
+
+function Session:next(how)
+  for b = 1, self.batch do
+    if self.used[b] >= self.capacity then
+      error(("the caches hold %d positions, and all are taken"):format(self.capacity), 0)
+    end
+    self.used[b] = self.used[b] + 1
+  end
+  token_plan(self, how).plan:run()
+  return self.token.ids
+end
+
+-- Forgets all sequences; plans and caches stay.
+function Session:reset()
+  self.cache.lengths:fill(0)
+  self.draws:fill(0)
+  for b = 1, self.batch do self.used[b] = 0 end
+end
+
+-- The plan of a kind that was recorded: "token" (the last recorded), or "prompt" of so many rows; nil if there is none.
+function Session:plan_of(kind, rows)
+  if kind == "prompt" then return (self.plans[("prompt %d "):format(rows)] or {}).plan end
+  for key, p in pairs(self.plans) do
+    if key:find("^" .. kind .. " ") then return p.plan end
+  end
+end
+
+function Session:kv_bytes() return self.cache.nbytes end
+
+return M
