@@ -2,12 +2,14 @@
 -- GGUF files that luabench wrote of them; generation, modes, batches, caches, refusals.
 local lu = require "luaunit"
 local lb = require "luabench"
+local convert = require "luabench.convert.run"
 local core = lb.core
 
 local T = {}
 local FIXTURES = "tests/fixtures/models"
 local ALL = { "deepseek_v2", "glm4", "glm4_moe_lite", "gpt_oss", "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe" }
 local top
+local SILENT = { item = function() end, rows = function() end }
 
 function T.setUp() top = core.tempdir "luabench-test-" end
 function T.tearDown() core.tempdir_remove(top) end
@@ -41,10 +43,7 @@ local function assert_logits(m, name, opts, limit)
 end
 
 local function write_gguf(name, path)
-  local d = lb.model.describe_gguf(folder(name))
-  local w = lb.model_writer(path, { tensors = d.tensors, metadata = d.metadata, types = d.types })
-  for i, t in ipairs(d.tensors) do w:add(i, t.get()) end
-  w:finish()
+  convert.run { input = folder(name), output = path, recipe = "f32", no_tokenizer = true, report = SILENT }
 end
 
 function T.test_every_architecture_has_a_fixture()

@@ -101,6 +101,15 @@ local function attention_keys(put, config, kind)
   if window and window > 0 and config.use_sliding_window ~= false then put("attention.sliding_window", window) end
 end
 
+-- Layers before the first with experts: a number, or the kind of each layer.
+local function dense_layers(config)
+  local kinds = config.mlp_layer_types
+  if type(kinds) ~= "table" then return number(config, "first_k_dense_replace") or 0 end
+  local n = 0
+  while kinds[n + 1] == "dense" do n = n + 1 end
+  return n
+end
+
 local function expert_keys(put, config, kind)
   local count = number(config, "num_experts", "num_local_experts", "n_routed_experts")
   if not count or count == 0 then return end
@@ -109,7 +118,7 @@ local function expert_keys(put, config, kind)
   local size = number(config, "moe_intermediate_size") or kind == "gpt_oss" and needed(config, "intermediate_size")
   put("expert_feed_forward_length", size or nil)
   if M.ARCHITECTURE[kind] ~= "deepseek2" and kind ~= "glm4_moe" then return end
-  put("leading_dense_block_count", number(config, "first_k_dense_replace") or 0)
+  put("leading_dense_block_count", dense_layers(config))
   put("expert_shared_count", number(config, "n_shared_experts") or 0)
   put("expert_weights_scale", number(config, "routed_scaling_factor") or 1, "f32")
   put("expert_weights_norm", config.norm_topk_prob == true, "bool")

@@ -197,22 +197,6 @@ local function load(path, opts)
   return m
 end
 
--- lb.model.describe_gguf(folder): what a GGUF file of a Hugging Face folder holds, nothing of it made yet:
--- { metadata, types, tensors = { { name, role, shape, type, get() -> tensor } } }, for lb.model_writer.
-function M.describe_gguf(path)
-  local ok, r = pcall(function()
-    local o = options_of {}
-    if type(path) ~= "string" then error("lb.model.describe_gguf: the path of a folder expected, got " .. type(path), 0) end
-    local spec, arch, _, file = of_file(path, o)
-    if file.format == "gguf" then error(path .. " is a GGUF file already", 0) end
-    local folder = core.stat(path).kind == "directory" and path or path:match "^(.*)/[^/]*$" or "."
-    local m = { spec = spec, architecture = arch, reader = weights_of.reader(file), feed_forward = parts_of(spec, arch) }
-    return require("luabench.model.gguf").describe(m, folder)
-  end)
-  if not ok then error(r, 2) end
-  return r
-end
-
 -- lb.model.load(path[, opts])
 function M.load(path, opts)
   local ok, m = pcall(load, path, opts)
@@ -241,7 +225,10 @@ Model.tokenizer = method(function(self)
 end)
 
 -- The token that texts begin with; nil where they begin with none.
-Model.begin_token = method(function(self) return self:tokenizer():encode("", { special = true })[1] end)
+Model.begin_token = method(function(self)
+  if not self.file then return nil end
+  return self:tokenizer():encode("", { special = true })[1]
+end)
 
 -- model:tensor(name): a tensor of its file, by the file's name for it; or by "layers.3.q", "embedding", "head", "norm",
 -- the names that layers[3].q has (layers from 1).

@@ -34,7 +34,6 @@ function M.layer_roles(s, arch, feed_forward)
   end
   return roles
 end
-M.top_roles = top_roles
 
 -- ---- reading ----
 
@@ -120,7 +119,7 @@ end
 local FLOATS = { f32 = true, f16 = true, bf16 = true, f64 = true, f8e4m3 = true }
 
 -- Norms, biases and sinks.
-function M.is_vector(role) return #role[2] == 1 or role[1]:find "bias$" ~= nil end
+local function is_vector(role) return #role[2] == 1 or role[1]:find "bias$" ~= nil end
 
 -- Vectors in f32; matrices as they are, or in the types that were asked for.
 local function formed(t, role, o)
@@ -129,7 +128,7 @@ local function formed(t, role, o)
     for i = 1, #t do t[i] = formed(t[i], role, o) end
     return t
   end
-  local vector = M.is_vector(role)
+  local vector = is_vector(role)
   if t.quantizer then
     if vector then t = t:dequantize() end
     return t
@@ -145,25 +144,25 @@ local function formed(t, role, o)
 end
 
 -- The tensor of a role as the file has it, [E, N, K] as a list of E; nil if it is optional and not there.
-function M.stored(r, prefix, role, arch, s)
+local function stored(r, prefix, role, arch, s)
   return arch.read and arch.read(r, prefix, role, s) or read_role(r, prefix, role)
 end
 
-function M.prefix(r, layer) return (r.gguf and "blk.%d." or "model.layers.%d."):format(layer - 1) end
+local function prefix_of(r, layer) return (r.gguf and "blk.%d." or "model.layers.%d."):format(layer - 1) end
 
 -- { embedding, norm, head } and a list of layers, of a reader's file. o: dtype (nil: as stored), recipe(role, shape),
 -- progress(done, total).
 function M.read(r, s, arch, feed_forward, o)
   local function take(prefix, roles, into)
     for _, role in ipairs(roles) do
-      into[role[1]] = formed(M.stored(r, prefix, role, arch, s), role, o)
+      into[role[1]] = formed(stored(r, prefix, role, arch, s), role, o)
     end
     return into
   end
   local weights = take("", top_roles(s), {})
   local layers = {}
   for i = 1, s.layers do
-    layers[i] = take(M.prefix(r, i), M.layer_roles(s, arch, feed_forward(i)), {})
+    layers[i] = take(prefix_of(r, i), M.layer_roles(s, arch, feed_forward(i)), {})
     if o.progress then o.progress(i, s.layers) end
   end
   return weights, layers
