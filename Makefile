@@ -29,7 +29,14 @@ CORE_OBJ  := $(filter-out $(BUILD)/obj/engine/main.o,$(OBJ))
 TEST_SRC  := $(wildcard tests/c/test_*.c)
 TEST_BIN  := $(TEST_SRC:tests/c/%.c=$(BUILD)/tests/%)
 
-all: $(BUILD)/luabench
+# The CUDA part: a shared object of its own, where nvcc is. CUDA=0 leaves it out; CUDA_ARCH="90a" builds for one only.
+NVCC      ?= $(firstword $(wildcard $(shell command -v nvcc 2>/dev/null) $(CUDA_HOME)/bin/nvcc /usr/local/cuda/bin/nvcc))
+CUDA      ?= $(if $(NVCC),1,0)
+CUDA_ARCH ?= 80 89 90a
+CUDA_PTX  ?= $(firstword $(CUDA_ARCH))
+CUDA_SO   := $(if $(filter 1,$(CUDA)),$(BUILD)/lib/luabench_cuda.so)
+
+all: $(BUILD)/luabench $(CUDA_SO)
 
 # One short line for each command; `make V=1` shows them whole.
 Q   := $(if $(V),,@)
@@ -51,6 +58,41 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/c/%.o $(CORE_OBJ)
 	@mkdir -p $(@D)
 	$(call say,link $@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) -lcmocka
+
+ifneq ($(CUDA_SO),)
+CUDA_DIR := $(abspath $(dir $(realpath $(NVCC)))..)
+CUDA_SRC := $(wildcard engine/cuda/*.c engine/cuda/*.cu kernels/cuda/*.c kernels/cuda/*.cu)
+CUDA_OBJ := $(patsubst %,$(BUILD)/cuda/%.o,$(CUDA_SRC))
+CUDA_GEN := $(foreach a,$(CUDA_ARCH),-gencode=arch=compute_$(a),code=sm_$(a)) \
+            $(foreach a,$(CUDA_PTX),-gencode=arch=compute_$(a),code=compute_$(a))
+# With `CC="ccache cc"` nvcc goes through ccache, too.
+NVCC_RUN := $(filter ccache,$(firstword $(CC))) $(NVCC)
+NVCC_FLAGS := -std=c++20 -O3 -lineinfo -I. -Iengine --expt-relaxed-constexpr -Xptxas -v $(CUDA_GEN) \
+              -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wno-unused-function $(NVCC_EXTRA)
+CUDA_CFLAGS := -std=gnu11 $(WARN) -Wno-pedantic -fPIC -fvisibility=hidden -D_GNU_SOURCE -I. -Iengine \
+               -isystem $(CUDA_DIR)/include
+
+# What ptxas says of registers, stack and spills stays beside each object: tests/gpu/ checks it.
+$(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda/flags
+	@mkdir -p $(@D)
+	$(call say,nvcc $<)
+	$(Q)$(NVCC_RUN) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2> $@.ptxas || { grep -v '^ptxas info' $@.ptxas >&2; exit 1; }
+	@grep -E 'warning|error' $@.ptxas >&2 || true
+$(BUILD)/cuda/%.c.o: %.c $(BUILD)/cuda/flags
+	@mkdir -p $(@D)
+	$(call say,cc   $<)
+	$(Q)$(CC) $(CUDA_CFLAGS) -O2 -g -MMD -MP -c $< -o $@
+# The CUDA runtime goes in; the driver is looked for when a device is opened. What is left undefined the program has.
+$(CUDA_SO): $(CUDA_OBJ)
+	@mkdir -p $(@D)
+	$(call say,link $@)
+	$(Q)$(NVCC) -shared -cudart static $(CUDA_GEN) -Xcompiler -fPIC,-static-libstdc++,-static-libgcc \
+	  -Xlinker -Bsymbolic,--exclude-libs,ALL,--no-undefined-version -o $@ $^
+$(BUILD)/cuda/flags: FORCE
+	@mkdir -p $(@D); printf '%s\n' '$(NVCC_FLAGS)' '$(CUDA_CFLAGS)' "$$($(NVCC) --version | tail -n 1)" > $@.new
+	$(keep_if_same)
+-include $(CUDA_OBJ:.o=.d)
+endif
 
 # Rewritten only when their content changes, so that nothing is rebuilt without a reason.
 define keep_if_same

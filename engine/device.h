@@ -17,7 +17,11 @@ typedef enum lb_isa {
     LB_ISA_AVX512_VNNI = 1 << 2,
     LB_ISA_AVX512_BF16 = 1 << 3,
     LB_ISA_AVX512_VBMI = 1 << 4,
-    LB_ISA_AVX_VNNI = 1 << 5
+    LB_ISA_AVX_VNNI = 1 << 5,
+    LB_ISA_SM80 = 1 << 8,          /* cuda: compute capability 8.0 or more (mma.sync of bf16, cp.async) */
+    LB_ISA_SM89 = 1 << 9,          /* 8.9 or more (mma.sync of fp8) */
+    LB_ISA_SM90 = 1 << 10,         /* 9.0 or more (TMA, clusters, mbarrier transactions) */
+    LB_ISA_SM90A = 1 << 11         /* 9.0 exactly (wgmma, setmaxnreg: code for sm_90a runs nowhere else) */
 } lb_isa;
 
 typedef struct lb_device_caps {

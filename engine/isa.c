@@ -50,6 +50,10 @@ void lb_isa_print(uint32_t isa, char *out, size_t out_bytes) {
         { LB_ISA_AVX512_VNNI, "avx512_vnni" },
         { LB_ISA_AVX512_BF16, "avx512_bf16" },
         { LB_ISA_AVX512_VBMI, "avx512_vbmi" },
+        { LB_ISA_SM80, "sm_80" },
+        { LB_ISA_SM89, "sm_89" },
+        { LB_ISA_SM90, "sm_90" },
+        { LB_ISA_SM90A, "sm_90a" },
     };
     if (out_bytes == 0) return;
     size_t at = 0;

@@ -81,7 +81,7 @@ static inline int64_t lb_packed_bytes(int packed) { return packed == LB_PACKED_Q
 
 static inline lb_kv lb_kv_of(const lb_tensor *cache, const lb_tensor *pages, int packed) {
     int64_t size = (int64_t)lb_dtype_size(cache->dtype);
-    lb_kv c = { .base = lb_tensor_data(cache), .stride_b = cache->strides[0] * size,
+    lb_kv c = { .base = (char *)lb_tensor_data(cache), .stride_b = cache->strides[0] * size,
                 .stride_h = cache->strides[1] * size,
                 .stride_s = cache->strides[2] * size, .heads = cache->dims[1], .rows = cache->dims[2],
                 .dim = cache->dims[3], .capacity = cache->dims[2], .dtype = cache->dtype, .packed = packed };

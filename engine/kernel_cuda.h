@@ -1,0 +1,82 @@
+/* kernel_cuda.h: what a CUDA kernel's file (kernels/cuda/<op>_<format>_<variant>.cu) includes, and nothing else of the
+ * engine. It brings kernel.h, ops/slots.h and ops/kv.h, whose contracts hold; what is different on a GPU stands here.
+ *
+ * launch(a, l) is host code. It enqueues work on lb_cuda_stream(l) and returns; the executor calls it once with part 0 of
+ * 1 for each phase, often while the stream is being captured into a graph. So it must not: synchronize, allocate, free,
+ * copy to or from host memory, use another stream, or read what an operand points at: lb_tensor_data() of an operand is
+ * an address on the device. Shapes, strides, parameters and l->pick are the host's to read. What depends on data
+ * (lengths, offsets, counts) is read by the device code; grids are sized for the most that shapes allow.
+ *
+ *   - Results must be the same bits from run to run: no floating-point atomics, no order that depends on timing.
+ *   - l->workspace is device memory, 256-byte aligned, contents undefined. l->ticket is NULL; lb_cuda_tickets(l) are
+ *     LB_CUDA_TICKETS unsigned words on the device that are 0 when a launch begins and must be 0 when it ends (the
+ *     last block puts them back): for split-K semaphores and work counters. A check finds a launch that leaves others.
+ *   - Lists (experts): pass their addresses by value in the kernel's parameters (32 KB may be used).
+ *   - Launch with LB_CUDA_LAUNCH, so that tests can run kernels without a GPU. Errors of a launch are found by the
+ *     executor, which asks the runtime after each and names the step.
+ *   - `isa` in the descriptor: LB_ISA_SM80 at least; LB_ISA_SM90A where the device code is wgmma. Such device code stands
+ *     between #if LB_CUDA_SM90A and #endif, since every file is compiled for sm_80 and sm_89 too. */
+#pragma once
+#include <atomic>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <cuda_runtime.h>
+
+using std::atomic_int;
+using std::atomic_llong;
+
+extern "C" {
+#include "kernel.h"
+#include "ops/slots.h"
+#include "ops/kv.h"
+
+/* The device that is current on the calling thread: what workspace_bytes(), supports() and launch() size grids by.
+ * Without a device everything is 0 but `sm_count`, which is 1. Owned by the engine; the same pointer every time. */
+typedef struct lb_cuda_info {
+    int device;                 /* its number */
+    int cc;                     /* compute capability: 80, 89, 90 */
+    int sm_count;
+    int threads_per_sm, registers_per_sm;
+    int64_t smem_per_sm;        /* bytes of shared memory */
+    int64_t smem_per_block;     /* the most a block can have, after cudaFuncSetAttribute */
+    int64_t l2_bytes;
+} lb_cuda_info;
+const lb_cuda_info *lb_cuda_info_now(void);
+
+enum { LB_CUDA_TICKETS = 8192 };
+}
+
+static inline unsigned *lb_cuda_tickets(const lb_launch *l) { return l->cuda_tickets; }
+static inline cudaStream_t lb_cuda_stream(const lb_launch *l) { return (cudaStream_t)l->stream; }
+
+/* Dynamic shared memory beyond 48 KB has to be asked for, once for each kernel function and device; cheap. */
+template <typename F> static inline void lb_cuda_smem(F *kernel, size_t bytes) {
+    if (bytes > 48 * 1024)
+        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+}
+
+/* kernel<<<grid, block, smem bytes, stream>>>(arguments); templates in parentheses: LB_CUDA_LAUNCH((k<4, 8>), ...) */
+#ifndef LB_CUDA_LAUNCH
+#define LB_CUDA_LAUNCH(kernel, grid, block, smem, stream, ...) kernel<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__)
+#endif
+
+/* The descriptor of kernels/cuda/<name>.cu:  LB_CUDA_KERNEL(name) = { .name = "op.format.variant", ... };  The fields stand
+ * in the order of lb_kernel, as C++ wants it. The variant says how it works (gemv, mma, wgmma, flash, warp) and makes
+ * the name unlike those of the CPU's kernels. */
+#define LB_CUDA_KERNEL(name)                                                                                           \
+    extern "C" {                                                                                                       \
+    extern const lb_kernel lb_kernel_cuda_##name;                                                                      \
+    }                                                                                                                  \
+    const lb_kernel lb_kernel_cuda_##name
+
+/* True in code that is being compiled for sm_90a. */
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define LB_CUDA_SM90A 1
+#else
+#define LB_CUDA_SM90A 0
+#endif
