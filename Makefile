@@ -69,7 +69,7 @@ CUDA_GEN := $(foreach a,$(CUDA_ARCH),-gencode=arch=compute_$(a),code=sm_$(a)) \
 NVCC_RUN := $(filter ccache,$(firstword $(CC))) $(NVCC)
 NVCC_FLAGS := -std=c++20 -O3 -lineinfo -I. -Iengine --expt-relaxed-constexpr -Xptxas -v $(CUDA_GEN) \
               -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wno-unused-function $(NVCC_EXTRA)
-CUDA_CFLAGS := -std=gnu11 $(WARN) -Wno-pedantic -fPIC -fvisibility=hidden -D_GNU_SOURCE -I. -Iengine \
+CUDA_CFLAGS := -std=gnu11 $(WARN) -fPIC -fvisibility=hidden -D_GNU_SOURCE -I. -Iengine -DLB_CUDA_ARCHITECTURES='"$(CUDA_ARCH)"' \
                -isystem $(CUDA_DIR)/include
 
 # What ptxas says of registers, stack and spills stays beside each object: tests/gpu/ checks it.

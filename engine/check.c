@@ -1,5 +1,6 @@
 /* check.c: runs a plan step by step and compares every output with its f64 oracle. */
 #include "check.h"
+#include "mirror.h"
 #include "plan_internal.h"
 #include "poison.h"
 #include <math.h>
@@ -114,12 +115,12 @@ static lb_status prepare_operands(checking *c) {
         if (role == LB_PARTIAL) {
             c->saved[i] = malloc(r.hi - r.lo + 1);
             if (!c->saved[i]) return lb_fail(LB_ENOMEM, "check: step %d: no memory to keep an operand", c->index + 1);
-            memcpy(c->saved[i], (const void *)r.lo, r.hi - r.lo);
+            memcpy(c->saved[i], lb_tensor_data(t), r.hi - r.lo);
         }
         lb_poison(t);
     }
-    if (e->workspace) memset(e->workspace, 0xff, c->s->choice->workspace_bytes);
-    return LB_OK;
+    if (!e->workspace) return LB_OK;
+    return lb_device_set(c->p->device, e->workspace, 0xff, c->s->choice->workspace_bytes);
 }
 
 static const uint8_t *mask_of(const checking *c, int slot) {
@@ -133,7 +134,7 @@ static bool untouched_partial(const checking *c, int slot) {
     lb_tensor *t = written(c, slot);
     const uint8_t *mask = mask_of(c, slot);
     uint64_t bits = lb_poison_bits(t->dtype);
-    uintptr_t lo = lb_tensor_range(t).lo;
+    uintptr_t lo = lb_tensor_address(t);
     lb_tensor_walk w;
     lb_tensor_walk_init(&w, t);
     int64_t bad = -1;

@@ -7,14 +7,13 @@
 #include <string.h>
 
 #include "device_backend.h"
+#include "disturbance.h"
 #include "memory.h"
 #include "names.h"
 
-/* Every back end of this build; the order is that of lists. */
-static const lb_device_backend *const backends[] = { &lb_device_cpu };
-/* Back ends that exist as source and may not be in this build, so that an error can say so. */
-static const char *const optional_backends[] = { "cuda" };
-enum { BACKENDS = sizeof backends / sizeof *backends, OPTIONAL = sizeof optional_backends / sizeof *optional_backends };
+/* Every back end; the order is that of lists. */
+static const lb_device_backend *const backends[] = { &lb_device_cpu, &lb_device_cuda };
+enum { BACKENDS = sizeof backends / sizeof *backends };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static lb_device *instances;
@@ -48,6 +47,11 @@ static lb_status unknown_device(const char *name) {
     return lb_fail(LB_EDEVICE, "unknown device '%s'; this machine and build have %s%s", name, list, hint);
 }
 
+static lb_status no_such_number(const lb_device_backend *b, long i, int count) {
+    if (count == 0 && b->missing) return lb_fail(LB_EDEVICE, "%s", b->missing());
+    return lb_fail(LB_EDEVICE, "%s: there is no device %ld; %d found, counted from 0", b->name, i, count);
+}
+
 /* "cuda:1" -> back end cuda, index 1. */
 static lb_status parse_name(const char *name, const lb_device_backend **backend, int *index) {
     size_t length = strcspn(name, ":");
@@ -56,24 +60,16 @@ static lb_status parse_name(const char *name, const lb_device_backend **backend,
     for (int b = 0; b < BACKENDS; b++) {
         if (strlen(backends[b]->name) != length || strncmp(backends[b]->name, name, length) != 0) continue;
         *backend = backends[b];
-        if (*tail == 0) return LB_OK; /* "cuda" is "cuda:0" */
+        if (*tail == 0) return backends[b]->count() ? LB_OK : no_such_number(backends[b], 0, 0);   /* "cuda" is "cuda:0" */
         if (!backends[b]->numbered) return unknown_device(name);
         char *end;
         long i = strtol(tail + 1, &end, 10);
         int count = backends[b]->count();
         if (end == tail + 1 || *end || i < 0) return unknown_device(name);
-        if (i >= count)
-            return lb_fail(LB_EDEVICE, "%s: there is no device %ld; %d found, counted from 0", backends[b]->name, i,
-                           count);
+        if (i >= count) return no_such_number(backends[b], i, count);
         *index = (int)i;
         return LB_OK;
     }
-    for (int i = 0; i < OPTIONAL; i++)
-        if (strlen(optional_backends[i]) == length && strncmp(optional_backends[i], name, length) == 0)
-            return lb_fail(LB_EDEVICE,
-                           "%s: this build has no %s part (device '%s'); build where its toolkit is installed, or use "
-                           "device 'cpu'",
-                           optional_backends[i], optional_backends[i], name);
     return unknown_device(name);
 }
 
@@ -167,4 +163,10 @@ void lb_device_free(lb_device *d, void *p, size_t bytes) {
     if (!p) return;
     d->backend->free(d, p, bytes ? bytes : 1);
     lb_memory_add(-(int64_t)bytes);
+}
+
+bool lb_device_live_read(lb_device *d, lb_device_live *out) { return d->backend->live && d->backend->live(d, out); }
+bool lb_device_lost(lb_device *d) { return d->backend->lost && d->backend->lost(d); }
+double lb_device_frequency_ghz(lb_device *d) {
+    return d->backend->frequency_ghz ? d->backend->frequency_ghz(d) : lb_frequency_ghz();
 }

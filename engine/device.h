@@ -24,6 +24,8 @@ typedef enum lb_isa {
     LB_ISA_SM90A = 1 << 11         /* 9.0 exactly (wgmma, setmaxnreg: code for sm_90a runs nowhere else) */
 } lb_isa;
 
+enum { LB_PEERS_MOST = 16 };
+
 typedef struct lb_device_caps {
     char name[64];            /* "cpu", "cuda:0" */
     char model[128];          /* "AMD EPYC 9654", "NVIDIA H200" */
@@ -32,7 +34,27 @@ typedef struct lb_device_caps {
     int64_t memory_bytes;     /* 0 = unknown */
     int64_t memory_free_bytes;
     int64_t l1d_bytes, l2_bytes, llc_bytes; /* LLC: of all last-level caches together; 0 = unknown */
+    /* GPUs; 0 or empty elsewhere, or unknown */
+    char pci[32], uuid[48];
+    int compute_capability;   /* 90: 9.0 */
+    int multiprocessors;
+    int driver_version, runtime_version;    /* of CUDA; 13000: 13.0 */
+    double clock_ghz, memory_clock_ghz, nominal_bytes_per_s;
+    bool ecc;
+    int peers[LB_PEERS_MOST], peer_count;   /* devices whose memory this one reaches itself */
 } lb_device_caps;
+
+/* What a device is doing at the moment. NaN, or -1 bytes, is unknown. */
+typedef struct lb_device_live {
+    double utilization, memory_utilization;      /* 0 to 1, over the last second or so */
+    int64_t memory_used_bytes;
+    double sm_ghz, sm_max_ghz, memory_ghz, watts, celsius;
+    double joules;                               /* since the driver was loaded */
+    bool reasons_known;
+    uint64_t reasons;                            /* why clocks are low: NVML's bits; LB_REASONS_THROTTLED are disturbances */
+} lb_device_live;
+/* Power cap, hardware slowdown, software and hardware thermal slowdown, power brake. */
+#define LB_REASONS_THROTTLED 0xecull
 
 /* Opens "cpu" or, where built in and present, "cuda:N". Refcounted: one instance per (name, threads).
  * `threads` 0 = one per physical core. Unknown names and missing hardware are errors that say what is
@@ -51,6 +73,12 @@ bool lb_device_pinned(const lb_device *d);   /* false: a thread could not be pin
 int lb_device_cpu_of(const lb_device *d, int i);
 /* Names that lb_device_open takes here ("cpu", "cuda:0"); returns how many there are. `names` may be NULL. */
 int lb_device_list(char (*names)[64], int max);
+/* False: nothing is known of such things here. May take milliseconds. */
+bool lb_device_live_read(lb_device *d, lb_device_live *out);
+/* Clock frequency of what ran last, in GHz: of the GPU's multiprocessors in the last timed region, of this processor now. */
+double lb_device_frequency_ghz(lb_device *d);
+/* A fault has made the device unusable for this process: what needs it has to go on in another. */
+bool lb_device_lost(lb_device *d);
 /* Gives the calling thread back the CPUs that the process started with. The thread that calls lb_pool_run is pinned
  * to one, and threads and processes that it starts inherit that. */
 void lb_affinity_restore(void);

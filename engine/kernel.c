@@ -223,6 +223,17 @@ static lb_status check_plugin(const char *path, const lb_kernel *const *kernels,
     return LB_OK;
 }
 
+lb_status lb_kernel_add(const lb_kernel *const *kernels, const char *from) {
+    int count = 0;
+    pthread_mutex_lock(&lock);
+    lb_status s = check_plugin(from, kernels, &count);
+    int at = atomic_load(&loaded_count);
+    for (int i = 0; i < count && !s; i++) loaded[at + i] = kernels[i];
+    if (!s) atomic_store_explicit(&loaded_count, at + count, memory_order_release);
+    pthread_mutex_unlock(&lock);
+    return s;
+}
+
 lb_status lb_kernel_load(const char *path, int *added) {
     lb_status s;
     int count = 0;
@@ -242,15 +253,8 @@ lb_status lb_kernel_load(const char *path, int *added) {
                     LB_KERNEL_ABI);
         goto fail;
     }
-    pthread_mutex_lock(&lock);
-    s = check_plugin(path, kernels, &count);
-    if (s == LB_OK) {
-        int at = atomic_load(&loaded_count);
-        for (int i = 0; i < count; i++) loaded[at + i] = kernels[i];
-        atomic_store_explicit(&loaded_count, at + count, memory_order_release);
-    }
-    pthread_mutex_unlock(&lock);
-    if (s) goto fail;
+    while (kernels[count]) count++;
+    if ((s = lb_kernel_add(kernels, path))) goto fail;
     if (added) *added = count;
     return LB_OK; /* the object stays loaded for ever: plans point into it */
 fail:

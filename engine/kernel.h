@@ -121,3 +121,5 @@ const lb_kernel *lb_kernel_panel_for(const lb_device *d, const lb_quantizer *q);
  * `const int luabench_abi` == LB_KERNEL_ABI, and registers its kernels. */
 #define LB_KERNEL_ABI 1
 lb_status lb_kernel_load(const char *path, int *added);
+/* Registers kernels of this program's own other parts; NULL-terminated, kept for ever. `from` is for errors. */
+lb_status lb_kernel_add(const lb_kernel *const *kernels, const char *from);

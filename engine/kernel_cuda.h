@@ -26,6 +26,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <cuda_runtime.h>
+#include "cuda/launch.h"
 
 using std::atomic_int;
 using std::atomic_llong;
@@ -59,11 +60,6 @@ template <typename F> static inline void lb_cuda_smem(F *kernel, size_t bytes) {
     if (bytes > 48 * 1024)
         cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
 }
-
-/* kernel<<<grid, block, smem bytes, stream>>>(arguments); templates in parentheses: LB_CUDA_LAUNCH((k<4, 8>), ...) */
-#ifndef LB_CUDA_LAUNCH
-#define LB_CUDA_LAUNCH(kernel, grid, block, smem, stream, ...) kernel<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__)
-#endif
 
 /* The descriptor of kernels/cuda/<name>.cu:  LB_CUDA_KERNEL(name) = { .name = "op.format.variant", ... };  The fields stand
  * in the order of lb_kernel, as C++ wants it. The variant says how it works (gemv, mma, wgmma, flash, warp) and makes

@@ -192,7 +192,7 @@ static lb_status take_sample(sampler *m, int64_t runs) {
     m->energy_runs += (double)all;
     m->s.ns[m->s.n] = ns / (double)runs;
     m->s.marks[m->s.n] = lb_disturbance_add(&m->disturbance, &before, &after, ns);
-    m->ghz[m->s.n] = lb_frequency_ghz();
+    m->ghz[m->s.n] = lb_device_frequency_ghz(lb_plan_device(m->plan));
     m->s.n++;
     mark_stolen(m);
     return LB_OK;

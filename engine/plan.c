@@ -1,12 +1,14 @@
 /* plan.c: a plan's life: interned operand lists, ranges, and the exec records that replay walks. */
 #include "plan_internal.h"
+#include "device_backend.h"
+#include "mirror.h"
 #include <stdlib.h>
 #include <string.h>
 
 static const int32_t always = 1;
 
 lb_range lb_tensor_range(const lb_tensor *t) {
-    uintptr_t lo = (uintptr_t)lb_tensor_data(t);
+    uintptr_t lo = lb_tensor_address(t);
     if (t->dtype == LB_QUANT || lb_tensor_is_dense(t)) return (lb_range){ lo, lo + lb_tensor_size_bytes(t) };
     uintptr_t last = 0;
     for (int i = 0; i < t->rank; i++) {
@@ -47,6 +49,7 @@ static uint64_t hash_items(lb_tensor *const *items, int32_t count) {
 }
 
 static void list_free(lb_list *l) {
+    free(l->views);
     for (int32_t i = 0; i < l->count; i++) lb_tensor_release(l->items[i]);
     free(l->ranges);
     free(l);
@@ -91,7 +94,8 @@ lb_status lb_plan_new(lb_device *d, lb_plan **out) {
     p->refs = 1;
     p->device = lb_device_retain(d);
     p->pool = pool;
-    p->threads = lb_pool_threads(pool);
+    p->threads = d->backend->memory ? 1 : lb_pool_threads(pool);
+    p->on_gpu = d->backend->memory != NULL;
     p->flow.interval = p->flow.hard_interval = 1;
     p->sets = 1;
     p->bad_step = -1;
@@ -109,6 +113,7 @@ void lb_choice_release(lb_choice *c) {
 }
 
 static void exec_done(lb_plan *p) {
+    lb_gpu_done(p);
     free(p->exec);
     free(p->exec_whens);
     free(p->args0);
@@ -206,12 +211,12 @@ static void exec_fill(lb_plan *p) {
                         .ticket = &p->tickets[p->threads == 1 ? 0 : s->ticket] };
         if (s->choice->workspace_bytes)
             e->workspace = (char *)p->workspace + (serial ? p->workspace_serial_at : s->workspace_offset);
-        if (s->pick.tensor) e->pick = (const int32_t *)lb_tensor_data(s->pick.tensor) + s->pick.index;
+        if (s->pick.tensor) e->pick = (const int32_t *)lb_tensor_address(s->pick.tensor) + s->pick.index;
         if (s->when_count) {
             lb_exec_when *w = &p->exec_whens[when++];
             for (int j = 0; j < LB_MAX_WHENS; j++)
                 w->at[j] = j < s->when_count
-                               ? (const int32_t *)lb_tensor_data(s->whens[j].tensor) + s->whens[j].index : &always;
+                               ? (const int32_t *)lb_tensor_address(s->whens[j].tensor) + s->whens[j].index : &always;
             e->when = w;
         }
         p->args0[i] = s->launch;
@@ -234,7 +239,7 @@ lb_status lb_plan_prepare(lb_plan *p) {
         return lb_fail(LB_ENOMEM, "plan: no memory to prepare %d steps for replay", p->step_count);
     }
     for (size_t i = 0; i < tickets; i++) atomic_init(&p->tickets[i].value, 0);
-    p->workspace_serial_at = (p->flow.workspace_most + 63) & ~(size_t)63;
+    p->workspace_serial_at = (p->flow.workspace_most + 255) & ~(size_t)255;
     p->workspace_size = p->workspace_serial_at + p->flow.serial_workspace_most;
     if (p->workspace_size) {
         lb_status st = lb_device_alloc(p->device, p->workspace_size, &p->workspace);
@@ -243,7 +248,8 @@ lb_status lb_plan_prepare(lb_plan *p) {
             exec_done(p);
             return lb_fail_in(st, "plan: workspace");
         }
-        memset(p->workspace, 0xff, p->workspace_size);   /* pages are there before anything is timed */
+        st = lb_device_set(p->device, p->workspace, 0xff, p->workspace_size);   /* pages come before anything is timed */
+        if (st) return exec_done(p), st;
     }
     exec_fill(p);
     p->exec_count = p->step_count;

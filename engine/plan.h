@@ -53,6 +53,11 @@ lb_status lb_plan_run(lb_plan *p);
 lb_status lb_plan_replay(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches);
 /* As lb_plan_replay, but every step is handed to the pool on its own (mode "eager" without the script's share). */
 lb_status lb_plan_replay_eager(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches);
+/* GPUs only: each run with a cold L2, alone; *elapsed_ns are the runs' own times, added up. For kernels of 50 us and more:
+ * events resolve half a microsecond. */
+lb_status lb_plan_replay_isolated(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches);
+/* GPUs: enqueues a run and comes back; whatever reads its results waits for it. Elsewhere as lb_plan_run. */
+lb_status lb_plan_submit(lb_plan *p);
 
 /* ---- what a run does ---- */
 /* Bytes by reuse distance: what else was read since their last read, and they themselves. Bucket i begins at

@@ -100,7 +100,7 @@ static void note_distance(double *buckets, double distance, double bytes) {
 /* A weight is still there if it and everything used since it was last read fit together. */
 static void touch_weight(void *ctx, lb_tensor *w) {
     counting *c = ctx;
-    used u = { .at = (uintptr_t)lb_tensor_data(w), .bytes = (double)lb_tensor_size_bytes(w), .step = c->step };
+    used u = { .at = lb_tensor_address(w), .bytes = (double)lb_tensor_size_bytes(w), .step = c->step };
     double since;
     c->launch_weight_bytes += u.bytes;
     const lb_kernel *panel = w->quantizer ? lb_kernel_panel_for(c->device, w->quantizer) : NULL;

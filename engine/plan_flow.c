@@ -21,7 +21,7 @@ static bool list_hits(const lb_list *l, const lb_ranges *r) {
 }
 
 static lb_range ref_range(const lb_ref *r) {
-    uintptr_t at = (uintptr_t)lb_tensor_data(r->tensor) + (uintptr_t)r->index * sizeof(int32_t);
+    uintptr_t at = lb_tensor_address(r->tensor) + (uintptr_t)r->index * sizeof(int32_t);
     return (lb_range){ at, at + sizeof(int32_t) };
 }
 

@@ -37,6 +37,7 @@ typedef struct lb_list {
     uint32_t mark[LB_MARKS];         /* the interval in which it was noted; saves noting it again */
     lb_range *ranges;
     lb_tensor ***rotated;            /* per rotation set the items, set 0 included; NULL = not rotated */
+    struct lb_gpu_view *views;       /* plan_gpu.c */
     int32_t count;
     lb_tensor *items[];              /* retained */
 } lb_list;
@@ -97,7 +98,8 @@ typedef struct lb_exec {
     const lb_exec_when *when;        /* unused entries point at a constant 1 */
 } lb_exec;
 
-typedef struct lb_saved { lb_range range; void *bytes; int step, slot; int32_t item; } lb_saved;
+/* `bytes` lie where the buffer's are: in the host's memory or the device's. */
+typedef struct lb_saved { lb_range range; void *bytes; lb_buffer *buffer; int step, slot; int32_t item; } lb_saved;
 typedef struct lb_saves { lb_saved *at; int count; bool taken; } lb_saves;
 
 typedef struct lb_rotating { lb_tensor *tensor; lb_tensor **copies; } lb_rotating;
@@ -142,6 +144,8 @@ struct lb_plan {
     int rotating_count;
 
     lb_saves updates, outputs;
+    bool on_gpu;                     /* its device has a memory and a stream of its own: plan_gpu.c runs it */
+    struct lb_gpu_plan *gpu;         /* NULL = not prepared */
     bool traced;                     /* the steps' `ran` is known */
     int bad_step;                    /* a pick out of range: the step, and what it was; -1 = none */
     int32_t bad_pick;
@@ -206,3 +210,19 @@ lb_status lb_outputs_save(lb_plan *p, lb_saves *out);
 int lb_saves_differ(const lb_saves *s, size_t *byte);
 /* Bytes of memory that can be had now without swapping; 0 = unknown. */
 int64_t lb_memory_available(const lb_device *d);
+
+/* plan_gpu.c */
+typedef enum lb_gpu_mode {
+    LB_GPU_GRAPH,      /* captured graphs; steps with `when` or `pick` are launched from C once their values were read */
+    LB_GPU_EAGER,      /* a launch from C for each step */
+    LB_GPU_ISOLATED    /* each run alone: cold L2, enqueued behind a kernel that waits for the host, events around it */
+} lb_gpu_mode;
+/* n runs, from rotation set `set` on. *ns: by the device's clock, what lies between the runs included but where isolated. */
+lb_status lb_gpu_replay(lb_plan *p, lb_gpu_mode mode, int64_t n, int set, double *ns, int64_t *launches);
+/* One step with the args of set 0; waits for it. */
+lb_status lb_gpu_step(lb_plan *p, int i, bool *ran, int32_t *pick);
+lb_status lb_gpu_decide(lb_plan *p, int i, bool *run, int32_t *pick);
+lb_status lb_gpu_traced(lb_plan *p, int set, lb_span_log *log, uint64_t *begin_ns, uint64_t *end_ns);
+/* Enqueues one run and does not wait. */
+lb_status lb_gpu_submit(lb_plan *p);
+void lb_gpu_done(lb_plan *p);

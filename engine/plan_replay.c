@@ -204,30 +204,35 @@ static lb_status bad_pick(lb_plan *p) {
     return st;
 }
 
-static void run_replay(lb_plan *p, replay *y) {
+static lb_status run_replay(lb_plan *p, replay *y) {
     p->bad_step = -1;
-    if (p->step_count == 0) {
-        y->begin_ns = y->end_ns = lb_now_ns();
-        return;
+    y->begin_ns = y->end_ns = 0;
+    if (p->step_count == 0) return LB_OK;
+    if (p->on_gpu) {
+        double ns = 0;
+        lb_status st = lb_gpu_replay(p, LB_GPU_GRAPH, y->n, y->set, &ns, &y->launches);
+        y->end_ns = (uint64_t)ns;
+        return st;
     }
     lb_pool_run(p->pool, replay_part, y);
+    return LB_OK;
 }
 
 lb_status lb_plan_run(lb_plan *p) {
     lb_status st = lb_plan_prepare(p);
     if (st) return st;
     replay y = { .p = p, .n = 1, .set = p->set };
-    run_replay(p, &y);
+    st = run_replay(p, &y);
     p->set = (p->set + 1) % p->sets;
-    return bad_pick(p);
+    return st ? st : bad_pick(p);
 }
 
 lb_status lb_plan_run_set(lb_plan *p, int set) {
     lb_status st = lb_plan_prepare(p);
     if (st) return st;
     replay y = { .p = p, .n = 1, .set = set };
-    run_replay(p, &y);
-    return bad_pick(p);
+    st = run_replay(p, &y);
+    return st ? st : bad_pick(p);
 }
 
 static lb_status begin_replay(lb_plan *p, int64_t n) {
@@ -241,12 +246,12 @@ lb_status lb_plan_replay(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *
     lb_status st = begin_replay(p, n);
     if (st) return st;
     replay y = { .p = p, .n = n, .set = p->set };
-    run_replay(p, &y);
+    st = run_replay(p, &y);
     p->set = (int)((p->set + n) % p->sets);
     if (elapsed_ns) *elapsed_ns = y.end_ns - y.begin_ns;
     if (launches) *launches = (uint64_t)y.launches;
     lb_saves_restore(&p->updates);
-    return bad_pick(p);
+    return st ? st : bad_pick(p);
 }
 
 /* ---- step by step ---- */
@@ -302,7 +307,9 @@ lb_status lb_plan_run_step(lb_plan *p, int i, bool *ran, int32_t *pick) {
     lb_status st = lb_plan_prepare(p);
     if (st) return st;
     p->bad_step = -1;
-    *ran = run_if_wanted(p, &p->exec[i], &p->args0[i], pick, NULL);
+    if (p->on_gpu) st = lb_gpu_step(p, i, ran, pick);
+    else *ran = run_if_wanted(p, &p->exec[i], &p->args0[i], pick, NULL);
+    if (st) return st;
     p->steps[i].ran = *ran;
     p->steps[i].picked = *pick;
     return bad_pick(p);
@@ -314,14 +321,41 @@ lb_status lb_plan_decide(lb_plan *p, int i, bool *run, int32_t *pick) {
     const lb_exec *e = &p->exec[i];
     p->bad_step = -1;
     *pick = 0;
+    if (p->on_gpu) return (st = lb_gpu_decide(p, i, run, pick)) ? st : bad_pick(p);
     *run = !(e->flags & LB_EXEC_WHEN) || wanted(e);
     if (*run && (e->flags & LB_EXEC_PICK) && !read_pick(p, e, 0, pick)) return bad_pick(p);
     return LB_OK;
 }
 
+static lb_status replay_gpu(lb_plan *p, lb_gpu_mode mode, int64_t n, uint64_t *elapsed_ns, uint64_t *launches) {
+    double ns = 0;
+    int64_t count = 0;
+    p->bad_step = -1;
+    lb_status st = lb_gpu_replay(p, mode, n, p->set, &ns, &count);
+    p->set = (int)((p->set + n) % p->sets);
+    if (elapsed_ns) *elapsed_ns = (uint64_t)ns;
+    if (launches) *launches = (uint64_t)count;
+    lb_saves_restore(&p->updates);
+    return st ? st : bad_pick(p);
+}
+
+lb_status lb_plan_replay_isolated(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches) {
+    if (!p->on_gpu)
+        return lb_fail(LB_EUNSUPPORTED, "plan: runs are isolated on GPUs; device %s is none", lb_device_name(p->device));
+    lb_status st = begin_replay(p, n);
+    return st ? st : replay_gpu(p, LB_GPU_ISOLATED, n, elapsed_ns, launches);
+}
+
+lb_status lb_plan_submit(lb_plan *p) {
+    if (!p->on_gpu) return lb_plan_run(p);
+    lb_status st = lb_plan_prepare(p);
+    return st ? st : lb_gpu_submit(p);
+}
+
 lb_status lb_plan_replay_eager(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches) {
     lb_status st = begin_replay(p, n);
     if (st) return st;
+    if (p->on_gpu) return replay_gpu(p, LB_GPU_EAGER, n, elapsed_ns, launches);
     uint64_t count = 0, begin = lb_now_ns();
     p->bad_step = -1;
     for (int64_t i = 0; i < n; i++) {
@@ -367,11 +401,12 @@ lb_status lb_plan_replay_traced(lb_plan *p, bool eager, lb_span_log *logs, uint6
     for (int i = 0; i < p->threads; i++) logs[i].count = 0;
     traced_replay t = { .y = { .p = p, .n = 1, .set = p->set }, .logs = logs };
     p->bad_step = -1;
-    if (eager) traced_eager(p, &t.y, logs);
+    if (p->on_gpu) st = lb_gpu_traced(p, p->set, logs, &t.y.begin_ns, &t.y.end_ns);
+    else if (eager) traced_eager(p, &t.y, logs);
     else lb_pool_run(p->pool, traced_part, &t);
     p->set = (p->set + 1) % p->sets;
     *begin_ns = t.y.begin_ns;
     *end_ns = t.y.end_ns;
     lb_saves_restore(&p->updates);
-    return bad_pick(p);
+    return st ? st : bad_pick(p);
 }

@@ -126,7 +126,7 @@ static void copy_range(void *ctx, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++) {
         const lb_rotating *r = &j->rotating[i / j->copies];
         lb_range from = lb_tensor_range(r->tensor);
-        memcpy(lb_tensor_data(r->copies[i % j->copies]), (const void *)from.lo, from.hi - from.lo);
+        memcpy(lb_tensor_data(r->copies[i % j->copies]), lb_tensor_data(r->tensor), from.hi - from.lo);
     }
 }
 
@@ -134,6 +134,7 @@ static lb_status make_copies(lb_plan *p, const touched *t, int sets) {
     p->rotating = calloc((size_t)t->count, sizeof *p->rotating);
     if (!p->rotating) return lb_fail(LB_ENOMEM, "rotation: no memory for %lld tensors", (long long)t->count);
     p->rotating_count = (int)t->count;
+    lb_gpu_done(p);              /* made for one set */
     p->sets = sets;
     for (int64_t i = 0; i < t->count; i++) {
         lb_rotating *r = &p->rotating[i];
@@ -202,6 +203,7 @@ static lb_status rotate_args(lb_plan *p) {
 }
 
 void lb_plan_unrotate(lb_plan *p) {
+    lb_gpu_done(p);
     for (int b = 0; b < LB_LIST_BUCKETS && p->rotating; b++)
         for (lb_list *l = p->lists[b]; l; l = l->next) {
             for (int s = 1; l->rotated && s < p->sets; s++) free(l->rotated[s]);

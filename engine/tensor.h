@@ -11,14 +11,20 @@
 
 typedef struct lb_quantizer lb_quantizer;
 
+struct lb_mirror;
+
 typedef struct lb_buffer {
     atomic_int refs;
     lb_device *device;            /* retained */
-    void *data;
+    void *data;                   /* where the host reads and writes it; see lb_tensor_data */
     size_t size_bytes;
     void (*release)(struct lb_buffer *b);  /* frees `data`; NULL = lb_device_free */
     void *owner;                  /* for release(): a mapping, a file, ... */
+    struct lb_mirror *mirror;     /* of devices with a memory of their own: mirror.h; else NULL */
 } lb_buffer;
+
+/* Of a buffer with a mirror: its bytes, brought here first if the device has newer ones, and the host's from now on. */
+void *lb_buffer_host(lb_buffer *b);
 
 /* New buffer with one reference; contents undefined. */
 lb_status lb_buffer_new(lb_device *d, size_t bytes, lb_buffer **out);
@@ -53,9 +59,12 @@ lb_status lb_tensor_wrap(lb_buffer *b, size_t offset_bytes, lb_dtype dtype, cons
 lb_tensor *lb_tensor_retain(lb_tensor *t);
 void lb_tensor_release(lb_tensor *t);
 
+/* Element 0, for the host to read and write. (Kernels of other devices are given tensors whose data lie there.) */
 static inline void *lb_tensor_data(const lb_tensor *t) {
-    return (char *)t->buffer->data + t->offset_bytes;
+    return (char *)(t->buffer->mirror ? lb_buffer_host(t->buffer) : t->buffer->data) + t->offset_bytes;
 }
+/* The same address, only to tell tensors apart: nothing is moved, and nothing may be read through it. */
+static inline uintptr_t lb_tensor_address(const lb_tensor *t) { return (uintptr_t)t->buffer->data + t->offset_bytes; }
 static inline const float *lb_tensor_f32(const lb_tensor *t) { return (const float *)lb_tensor_data(t); }
 
 int64_t lb_tensor_numel(const lb_tensor *t);
@@ -69,6 +78,8 @@ lb_status lb_tensor_slice(const lb_tensor *t, int dim, int64_t start, int64_t st
 lb_status lb_tensor_transpose(const lb_tensor *t, int a, int b, lb_tensor **out);
 /* A dense copy (same dtype and device). */
 lb_status lb_tensor_clone(const lb_tensor *t, lb_tensor **out);
+/* A copy on another device: dense, but for repacked tensors, which stay as they are. */
+lb_status lb_tensor_to_device(const lb_tensor *t, lb_device *d, lb_tensor **out);
 /* Converts element type; RNE for float to float, RNE + saturate for float to integer. From LB_QUANT: dequantizes. */
 lb_status lb_tensor_to_dtype(const lb_tensor *t, lb_dtype dtype, lb_tensor **out);
 /* Quantizes [.., N, K] float data (any float dtype, dense or not) on all threads of the tensor's device.

@@ -294,24 +294,26 @@ static void copy_bytes(void *ctx, int64_t begin, int64_t end) {
     memcpy((char *)lb_tensor_data(c->to) + begin, (const char *)lb_tensor_data(c->from) + begin, (size_t)(end - begin));
 }
 
-lb_status lb_tensor_clone(const lb_tensor *t, lb_tensor **out) {
+lb_status lb_tensor_clone(const lb_tensor *t, lb_tensor **out) { return lb_tensor_to_device(t, t->buffer->device, out); }
+
+lb_status lb_tensor_to_device(const lb_tensor *t, lb_device *d, lb_tensor **out) {
     lb_tensor *c = NULL;
     lb_buffer *b = NULL;
     *out = NULL;
     lb_status s;
     if (t->layout) { /* other bytes than the native form's */
-        if ((s = lb_buffer_new(t->buffer->device, t->layout_bytes, &b))) return s;
+        if ((s = lb_buffer_new(d, t->layout_bytes, &b))) return s;
         s = lb_tensor_new_repacked(t, t->layout, t->layout_bytes, b, &c);
         lb_buffer_release(b);
     } else {
-        s = lb_tensor_new(t->buffer->device, t->dtype, t->quantizer, t->rank, t->dims, &c);
+        s = lb_tensor_new(d, t->dtype, t->quantizer, t->rank, t->dims, &c);
     }
     if (s) return s;
     conversion job = { t, c };
     if (lb_tensor_is_dense(t))
-        s = lb_convert_for(t->buffer->device, (int64_t)lb_tensor_size_bytes(t), 1 << 20, copy_bytes, &job);
+        s = lb_convert_for(d, (int64_t)lb_tensor_size_bytes(t), 1 << 20, copy_bytes, &job);
     else
-        s = lb_convert_for(t->buffer->device, lb_tensor_numel(t), GRAIN, convert_range, &job);
+        s = lb_convert_for(d, lb_tensor_numel(t), GRAIN, convert_range, &job);
     if (s) goto fail;
     *out = c;
     return LB_OK;

@@ -103,9 +103,6 @@ static lb_status writable(const char *what, const lb_tensor *t) {
     char text[240];
     lb_tensor_describe(t, text, sizeof text);
     if (t->quantizer) return lb_fail(LB_EUNSUPPORTED, "%s: %s is quantized and cannot be written to", what, text);
-    if (strcmp(lb_device_name(t->buffer->device), "cpu") != 0)
-        return lb_fail(LB_EUNSUPPORTED, "%s: expected a tensor on cpu, got %s on %s", what, text,
-                       lb_device_name(t->buffer->device));
     return LB_OK;
 }
 

@@ -17,9 +17,6 @@ const char *lb_unary_name(lb_unary op) {
 
 lb_status lb_view_open(const char *what, const lb_tensor *t, lb_operand_view *out) {
     memset(out, 0, sizeof *out);
-    if (strcmp(lb_device_name(t->buffer->device), "cpu") != 0)
-        return lb_fail(LB_EUNSUPPORTED, "%s: expected a tensor on cpu, got one on %s; move it with to('cpu')", what,
-                       lb_device_name(t->buffer->device));
     if (t->quantizer) {
         lb_status s = lb_tensor_dequantize(t, &out->owned);
         if (s) return lb_fail_in(s, "%s", what);

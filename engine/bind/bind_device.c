@@ -20,6 +20,59 @@ static void push_isa(lua_State *L, void *o) {
 static void set_bytes(lua_State *L, const char *key, int64_t bytes) {
     if (bytes > 0) bind_set_number(L, key, (double)bytes);
 }
+/* "13.0" */
+static void set_version(lua_State *L, const char *key, int version) {
+    char text[16];
+    snprintf(text, sizeof text, "%d.%d", version / 1000, version % 1000 / 10);
+    if (version > 0) bind_set_string(L, key, text);
+}
+static void set_positive(lua_State *L, const char *key, double v) {
+    if (v > 0) bind_set_number(L, key, v);
+}
+static void push_gpu_caps(lua_State *L, const lb_device_caps *c) {
+    char text[16];
+    snprintf(text, sizeof text, "%d.%d", c->compute_capability / 10, c->compute_capability % 10);
+    bind_set_string(L, "compute_capability", text);
+    bind_set_string(L, "pci", c->pci);
+    bind_set_string(L, "uuid", c->uuid);
+    bind_set_number(L, "multiprocessors", c->multiprocessors);
+    set_version(L, "driver_version", c->driver_version);
+    set_version(L, "runtime_version", c->runtime_version);
+    set_positive(L, "clock_ghz", c->clock_ghz);
+    set_positive(L, "memory_clock_ghz", c->memory_clock_ghz);
+    set_positive(L, "nominal_bytes_per_s", c->nominal_bytes_per_s);
+    bind_set_boolean(L, "ecc", c->ecc);
+    lua_newtable(L);
+    for (int i = 0; i < c->peer_count; i++) {
+        lua_pushfstring(L, "cuda:%d", c->peers[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "peers");
+}
+
+/* device.live: what it is doing now, by the driver's management library; a table without what is unknown. */
+static void set_known(lua_State *L, const char *key, double v) {
+    if (v == v) bind_set_number(L, key, v);
+}
+static void push_live(lua_State *L, void *o) {
+    lb_device_live l;
+    lua_newtable(L);
+    if (!lb_device_live_read(o, &l)) return;
+    set_known(L, "utilization", l.utilization);
+    set_known(L, "memory_utilization", l.memory_utilization);
+    if (l.memory_used_bytes >= 0) bind_set_number(L, "memory_used_bytes", (double)l.memory_used_bytes);
+    set_known(L, "sm_ghz", l.sm_ghz);
+    set_known(L, "sm_max_ghz", l.sm_max_ghz);
+    set_known(L, "memory_ghz", l.memory_ghz);
+    set_known(L, "watts", l.watts);
+    set_known(L, "joules", l.joules);
+    set_known(L, "celsius", l.celsius);
+    if (!l.reasons_known) return;
+    bind_set_number(L, "throttle_reasons", (double)l.reasons);
+    bind_set_boolean(L, "throttled", (l.reasons & LB_REASONS_THROTTLED) != 0);
+}
+static void push_lost(lua_State *L, void *o) { lua_pushboolean(L, lb_device_lost(o)); }
+
 static void push_caps(lua_State *L, void *o) {
     const lb_device_caps *c = lb_device_caps_of(o);
     lua_newtable(L);
@@ -33,6 +86,7 @@ static void push_caps(lua_State *L, void *o) {
     set_bytes(L, "l1d_bytes", c->l1d_bytes);
     set_bytes(L, "l2_bytes", c->l2_bytes);
     set_bytes(L, "llc_bytes", c->llc_bytes);
+    if (c->compute_capability) push_gpu_caps(L, c);
 }
 
 /* device.pinning: { pinned, cpus = { of each thread } }; nil where there are no threads. pinned is false, too, before the
@@ -73,7 +127,7 @@ static const luaL_Reg methods[] = { { NULL, NULL } };
 static const luaL_Reg meta[] = { { "__tostring", tostring }, { "__eq", equal }, { NULL, NULL } };
 static const bind_field fields[] = { { "name", push_name }, { "model", push_model }, { "threads", push_threads },
                                      { "isa", push_isa },   { "caps", push_caps },   { "pinning", push_pinning },
-                                     { NULL, NULL } };
+                                     { "live", push_live },   { "lost", push_lost },   { NULL, NULL } };
 const bind_class bind_device = { "device", release, methods, meta, fields };
 
 void bind_push_device(lua_State *L, lb_device *retained) {
@@ -174,19 +228,11 @@ static int device(lua_State *L) {
 static int devices(lua_State *L) {
     lua_newtable(L);
     int n = 0;
-    lb_device *d = NULL;
-    if (lb_device_open("cpu", 0, &d) == LB_OK) {
-        lb_device_release(d);
-        lua_pushliteral(L, "cpu");
-        lua_rawseti(L, -2, ++n);
-    }
-    for (int i = 0; i < 64; i++) {
-        char name[16];
-        snprintf(name, sizeof name, "cuda:%d", i);
-        if (lb_device_open(name, 0, &d) != LB_OK) break;
-        lb_device_release(d);
-        lua_pushstring(L, name);
-        lua_rawseti(L, -2, ++n);
+    char names[64][64];
+    int count = lb_device_list(names, 64);
+    for (; n < count && n < 64; n++) {
+        lua_pushstring(L, names[n]);
+        lua_rawseti(L, -2, n + 1);
     }
     return 1;
 }

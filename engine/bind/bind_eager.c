@@ -154,7 +154,7 @@ static int eager(lua_State *L) {
     for (int i = 0; i < ENTRIES && !found; i++)
         if (matches(&(*table)[i], keys, &call)) found = &(*table)[i];
     if (found) {
-        lb_status s = lb_plan_run(found->plan);
+        lb_status s = lb_plan_submit(found->plan);
         if (s) return bind_raise(L, s);
     } else {
         found = remember(L, *table, keys, &call);

@@ -152,11 +152,12 @@ static int to(lua_State *L) {
                      || (name && (strcmp(name, "cpu") == 0 || strncmp(name, "cuda", 4) == 0));
     if (is_device) {
         lb_device *d = bind_device_at(L, 2);
-        if (strcmp(lb_device_name(d), lb_device_name(t->buffer->device)) != 0) {
-            luaL_error(L, "t:to: cannot move a tensor from %s to %s in this build", lb_device_name(t->buffer->device),
-                       lb_device_name(d));
+        if (strcmp(lb_device_name(d), lb_device_name(t->buffer->device)) == 0) {
+            lua_settop(L, 1);
+            return 1;
         }
-        lua_settop(L, 1);
+        if (t->layout) luaL_error(L, "t:to: a repacked tensor (%s) stays where it is; move the one it was made from", t->layout);
+        BIND_NEW_TENSOR(L, lb_tensor_to_device(t, d, BIND_OUT));
         return 1;
     }
     lb_dtype dtype = bind_dtype_at(L, 2, "t:to");

@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 #include <pthread.h>
 #include <stdint.h>
+#include "library.h"
 
 enum { DEVICES_MOST = 64 };
 
@@ -16,22 +17,24 @@ static lb_cuda_info infos[DEVICES_MOST];
 static _Atomic int known[DEVICES_MOST];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static int attribute(enum cudaDeviceAttr what, int device) {
+int lb_cuda_attribute(int device, enum cudaDeviceAttr what) {
     int value = 0;
-    return cudaDeviceGetAttribute(&value, what, device) == cudaSuccess ? value : 0;
+    if (cudaDeviceGetAttribute(&value, what, device) == cudaSuccess) return value;
+    cudaGetLastError();
+    return 0;
 }
 
 static void fill(lb_cuda_info *i, int device) {
     *i = (lb_cuda_info){
         .device = device,
-        .cc = 10 * attribute(cudaDevAttrComputeCapabilityMajor, device) +
-              attribute(cudaDevAttrComputeCapabilityMinor, device),
-        .sm_count = attribute(cudaDevAttrMultiProcessorCount, device),
-        .threads_per_sm = attribute(cudaDevAttrMaxThreadsPerMultiProcessor, device),
-        .registers_per_sm = attribute(cudaDevAttrMaxRegistersPerMultiprocessor, device),
-        .smem_per_sm = attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor, device),
-        .smem_per_block = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-        .l2_bytes = attribute(cudaDevAttrL2CacheSize, device),
+        .cc = 10 * lb_cuda_attribute(device, cudaDevAttrComputeCapabilityMajor) +
+              lb_cuda_attribute(device, cudaDevAttrComputeCapabilityMinor),
+        .sm_count = lb_cuda_attribute(device, cudaDevAttrMultiProcessorCount),
+        .threads_per_sm = lb_cuda_attribute(device, cudaDevAttrMaxThreadsPerMultiProcessor),
+        .registers_per_sm = lb_cuda_attribute(device, cudaDevAttrMaxRegistersPerMultiprocessor),
+        .smem_per_sm = lb_cuda_attribute(device, cudaDevAttrMaxSharedMemoryPerMultiprocessor),
+        .smem_per_block = lb_cuda_attribute(device, cudaDevAttrMaxSharedMemoryPerBlockOptin),
+        .l2_bytes = lb_cuda_attribute(device, cudaDevAttrL2CacheSize),
     };
     if (i->sm_count < 1) i->sm_count = 1;
 }

@@ -1,0 +1,6 @@
+/* launch.h: how kernels are launched, so that tests can run them without a GPU. */
+#pragma once
+/* kernel<<<grid, block, smem bytes, stream>>>(arguments); templates in parentheses: LB_CUDA_LAUNCH((k<4, 8>), ...) */
+#ifndef LB_CUDA_LAUNCH
+#define LB_CUDA_LAUNCH(kernel, grid, block, smem, stream, ...) kernel<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__)
+#endif
