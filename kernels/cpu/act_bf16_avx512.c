@@ -1,11 +1,11 @@
-/* act_bf16_avx512.c: one f32 row to bf16 and sums of 32. */
+/* act_bf16_avx512.c: one f32 row to bf16 and sums of 32 to 256. */
 #include "act_bf16_avx512.h"
 
 #include <immintrin.h>
 
 size_t lb_act_bf16_bytes(const struct lb_quantizer *q, int64_t k) {
     (void)q;
-    return (size_t)(lb_act_bf16_padded(k) / 32) * (32 * 2 + 4);
+    return (size_t)lb_act_bf16_padded(k) * 2 + (size_t)lb_act_bf16_sums_at(k, 512) * 4;
 }
 
 /* Nearest even in integers: the conversion instruction would flush subnormals. NaN stays one. Returns f32 bits. */
@@ -30,5 +30,10 @@ void lb_act_bf16_prepare(const struct lb_quantizer *q, const float *x, int64_t k
         _mm256_storeu_si256((__m256i *)(v + i), _mm512_cvtepi32_epi16(_mm512_srli_epi32(a, 16)));
         _mm256_storeu_si256((__m256i *)(v + i + 16), _mm512_cvtepi32_epi16(_mm512_srli_epi32(b, 16)));
         sums[i / 32] = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b)));
+    }
+    for (int64_t g = 64; g <= 256; g *= 2) {
+        float *next = sums + padded / (g / 2);
+        for (int64_t i = 0; i < padded / g; i++) next[i] = sums[2 * i] + sums[2 * i + 1];
+        sums = next;
     }
 }

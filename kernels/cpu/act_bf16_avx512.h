@@ -1,16 +1,23 @@
-/* act_bf16_avx512.h: activations as bf16 with sums of 32, what the kernels of weight-only formats read.
+/* act_bf16_avx512.h: activations as bf16 with their sums, what the kernels of weight-only formats read.
  *
- * A row of K is padded with zeros to Kp, the next multiple of 32: Kp bf16, then Kp / 32 f32 sums of 32 of them, which
- * formats with a zero point multiply with it. The values are LB_ACT_BF16's, bit for bit. */
+ * A row of K is padded with zeros to Kp, the next multiple of 32: Kp bf16, then Kp / 32 f32 sums of 32 of them, then of 64,
+ * 128 and 256, those of the group that a format's zeros have. The values are LB_ACT_BF16's, bit for bit. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
 
 struct lb_quantizer;
 
-#define LB_ACT_KIND_BF16 "bf16/sum32"
+#define LB_ACT_KIND_BF16 "bf16/sums"
 
 static inline int64_t lb_act_bf16_padded(int64_t k) { return (k + 31) / 32 * 32; }
+
+/* Where the sums of `group` (32 to 256) begin, in floats behind the values. */
+static inline int64_t lb_act_bf16_sums_at(int64_t k, int64_t group) {
+    int64_t at = 0;
+    for (int64_t g = 32; g < group; g *= 2) at += lb_act_bf16_padded(k) / g;
+    return at;
+}
 
 size_t lb_act_bf16_bytes(const struct lb_quantizer *q, int64_t k);
 void lb_act_bf16_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);

@@ -19,24 +19,45 @@ static inline __m512i codes_16(__m512 x, __m512 id) {
     return _mm512_maskz_cvtps_epi32(number, f);
 }
 
+/* The largest of 32; a NaN is never the larger: maxps returns its second operand then. */
+static inline __m512 larger(const float *x, __m512 most) {
+    most = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x)), most);
+    return _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + 16)), most);
+}
+
+static inline void put_sums(lb_act_q8_32 *b, int32_t sum, float d) {
+    b->d = d;
+    b->start = -128 * sum;
+    b->sum = (float)sum;
+    b->half = 0.5f * (float)sum;
+}
+
+static inline void put_block(const float *x, __m512 id, float d, lb_act_q8_32 *b) {
+    __m512i q0 = codes_16(_mm512_loadu_ps(x), id), q1 = codes_16(_mm512_loadu_ps(x + 16), id);
+    _mm_storeu_si128((__m128i *)b->q, _mm512_cvtepi32_epi8(q0));
+    _mm_storeu_si128((__m128i *)(b->q + 16), _mm512_cvtepi32_epi8(q1));
+    put_sums(b, _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1)), d);
+}
+
+/* `blocks` that share a scale. */
+static inline void prepare_blocks(const float *x, int64_t blocks, lb_act_q8_32 *b) {
+    __m512 most = _mm512_setzero_ps();
+    for (int64_t i = 0; i < blocks; i++) most = larger(x + 32 * i, most);
+    float amax = _mm512_reduce_max_ps(most);
+    __m512 id = _mm512_set1_ps(amax > 0 ? 127.0f / amax : 0);
+    for (int64_t i = 0; i < blocks; i++) put_block(x + 32 * i, id, amax / 127.0f, b + i);
+}
+
 void lb_act_q8_32_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
     (void)q;
     lb_act_q8_32 *b = act;
-    for (int64_t i = 0; i < k / 32; i++, b++, x += 32) {
-        __m512 x0 = _mm512_loadu_ps(x), x1 = _mm512_loadu_ps(x + 16);
-        /* a NaN is never the larger: maxps returns its second operand then */
-        __m512 m = _mm512_max_ps(_mm512_abs_ps(x0), _mm512_setzero_ps());
-        float amax = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x1), m));
-        __m512 id = _mm512_set1_ps(amax > 0 ? 127.0f / amax : 0);
-        __m512i q0 = codes_16(x0, id), q1 = codes_16(x1, id);
-        _mm_storeu_si128((__m128i *)b->q, _mm512_cvtepi32_epi8(q0));
-        _mm_storeu_si128((__m128i *)(b->q + 16), _mm512_cvtepi32_epi8(q1));
-        int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
-        b->d = amax / 127.0f;
-        b->start = -128 * sum;
-        b->sum = (float)sum;
-        b->half = 0.5f * (float)sum;
-    }
+    for (int64_t i = 0; i < k / 32; i++) prepare_blocks(x + 32 * i, 1, b + i);
+}
+
+void lb_act_q8_256_prepare_32(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
+    (void)q;
+    lb_act_q8_32 *b = act;
+    for (int64_t i = 0; i < k / 32; i += 8) prepare_blocks(x + 32 * i, k / 32 - i < 8 ? k / 32 - i : 8, b + i);
 }
 
 size_t lb_act_i8_asym_bytes(const struct lb_quantizer *q, int64_t k) { return lb_act_q8_32_bytes(q, k) + sizeof(float); }
@@ -61,11 +82,7 @@ void lb_act_i8_asym_prepare(const struct lb_quantizer *q, const float *x, int64_
             v[j] = _mm512_cvtps_epi32(f);
             _mm_storeu_si128((__m128i *)(b->q + 16 * j), _mm512_cvtepi32_epi8(v[j]));
         }
-        int32_t sum = _mm512_reduce_add_epi32(_mm512_add_epi32(v[0], v[1]));
-        b->d = s.d;
-        b->start = -128 * sum;
-        b->sum = (float)sum;
-        b->half = 0.5f * (float)sum;
+        put_sums(b, _mm512_reduce_add_epi32(_mm512_add_epi32(v[0], v[1])), s.d);
     }
     float shift = s.d * s.zero;
     memcpy((char *)act + lb_act_q8_32_bytes(q, k), &shift, sizeof shift);

@@ -23,6 +23,10 @@ _Static_assert(sizeof(lb_act_q8_32) == 48, "three quarters of a cache line for 3
 size_t lb_act_q8_32_bytes(const struct lb_quantizer *q, int64_t k);
 void lb_act_q8_32_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
 
+/* LB_ACT_Q8_256 in the same blocks: eight have the same scale (the last may be fewer). */
+#define LB_ACT_KIND_Q8_256_32 "q8_256/sums32"
+void lb_act_q8_256_prepare_32(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
+
 /* LB_ACT_I8_TOKEN_ASYM: K / 32 blocks of lb_act_q8_32 (K is a multiple of 32) with the token's scale in each, then one f32,
  * the scale times the zero point. */
 #define LB_ACT_KIND_I8_ASYM "i8_token_asym/sums32"

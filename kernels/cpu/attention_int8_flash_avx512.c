@@ -1,11 +1,9 @@
 /* attention_int8_flash_avx512.c: attention by tiles over packed caches (q8_0, q4_0): scores by vpdpbusd on the codes
- * as they
- * are stored, values by vdpbf16ps; the template of flash.h.
+ * as they are stored, values by vpdpwssd; the template of flash.h.
  *
- * q becomes int8 in blocks of 32 (LB_ACT_Q8_32). A block of keys gives an exact integer that is scaled by the
- * block's two
- * factors. Codes of values are exact in bf16; the factor of a block of values goes into the probabilities that meet
- * it. */
+ * q becomes int8 in blocks of 32 (LB_ACT_Q8_32). A block of keys gives an exact integer that is scaled by the block's two
+ * factors. The factor of a block of values goes into the probabilities that meet it; those of 64 positions become int16,
+ * relative to the row's largest probability and the positions' largest factor, and their sums with the codes are exact. */
 #include "vec.h"
 
 enum { SPAN = 32 }; /* values of a block of the formats */
@@ -14,16 +12,17 @@ enum { SPAN = 32 }; /* values of a block of the formats */
 #define Q_BYTES(d) ((size_t)(d) + (size_t)BLOCKS(d) * 8)
 /* Four neighbouring codes of a position are a 32-bit element: [dim / 4][64 positions]; then the factors [block][64]. */
 #define KEY_BYTES(d) ((size_t)((d) + 63) / 64 * 64 * 64 + (size_t)BLOCKS(d) * 64 * 4)
-/* Pairs of positions: [32][vpad]; then the factors. */
-#define VALUE_BYTES(v) ((size_t)(v) * 64 * 2 + (size_t)BLOCKS(v) * 64 * 4)
+/* Pairs of positions: [32][vpad]; then the factors, as parts of FULL of the largest [block][64]; the largest [block]. */
+#define VALUE_BYTES(v) ((size_t)(v) * 64 * 2 + (size_t)BLOCKS(v) * 64 * 4 + (size_t)BLOCKS(v) * 4)
 #define P_BYTES(v) ((size_t)BLOCKS(v) * 64 * 2)
-#define REACHES(t) ((t)->dim / 4 + (t)->vpad / 64 * 32)
-#define ROWS_TOGETHER 4
+#define REACHES(t) ((t)->dim / 4 * 2 + (t)->vpad / 32 * 32)
+#define ROWS_TOGETHER 8
 #define EXP2_COARSE
 #include "flash.h"
 #include "transpose16.h"
 
-enum { NR = 4, DIM_MOST = 4096 };
+enum { NR = 2, DIM_MOST = 4096 };
+static const float FULL = 32767.0f;
 #define UNROLL _Pragma("GCC unroll 16")
 
 static void pack_row(const float *x, int64_t dim, void *out) {
@@ -90,17 +89,11 @@ static void pack_keys(const task *t, const char *const *row, void *out) {
     pack_factors(t->k.packed, row, BLOCKS(t->dim), key_factors(t, out));
 }
 
-/* 32 codes as bf16, exact. */
-static inline __attribute__((always_inline)) __m512i codes_bf16(int packed, const char *block) {
-    __m128i a = _mm_loadu_si128((const void *)(block + 2)), b;
-    if (packed == LB_PACKED_Q8_0) {
-        b = _mm_loadu_si128((const void *)(block + 18));
-    } else {
-        b = _mm_sub_epi8(_mm_and_si128(_mm_srli_epi16(a, 4), _mm_set1_epi8(15)), _mm_set1_epi8(8));
-        a = _mm_sub_epi8(_mm_and_si128(a, _mm_set1_epi8(15)), _mm_set1_epi8(8));
-    }
-    __m512 low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(a)), high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(b));
-    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+/* 32 codes as int16. */
+static inline __attribute__((always_inline)) __m512i codes_i16(int packed, const char *block) {
+    __m256i codes = load_codes(packed, block);
+    if (packed == LB_PACKED_Q4_0) codes = _mm256_sub_epi8(codes, _mm256_set1_epi8(8));
+    return _mm512_cvtepi8_epi16(codes);
 }
 
 static inline __attribute__((always_inline)) void values_of(int packed, const char *const *row, int64_t vpad,
@@ -113,7 +106,7 @@ static inline __attribute__((always_inline)) void values_of(int packed, const ch
     for (int i = 0; i < BLOCK; i += 2, v += vpad) {
         const char *a = row[i], *b = row[i + 1];
         for (int64_t d = 0; d < vpad; d += SPAN, a += bytes, b += bytes) {
-            __m512i x = codes_bf16(packed, a), y = codes_bf16(packed, b);
+            __m512i x = codes_i16(packed, a), y = codes_i16(packed, b);
             _mm512_store_si512(v + d, _mm512_permutex2var_epi16(x, first, y));
             _mm512_store_si512(v + d + 16, _mm512_permutex2var_epi16(x, second, y));
         }
@@ -123,24 +116,47 @@ static inline __attribute__((always_inline)) void values_of(int packed, const ch
 static void pack_values(const task *t, const char *const *row, void *out) {
     if (t->v.packed == LB_PACKED_Q8_0) values_of(LB_PACKED_Q8_0, row, t->vpad, out);
     else values_of(LB_PACKED_Q4_0, row, t->vpad, out);
-    pack_factors(t->v.packed, row, BLOCKS(t->vpad), value_factors(t, out));
+    float *f = value_factors(t, out), *most = f + BLOCKS(t->vpad) * BLOCK;
+    pack_factors(t->v.packed, row, BLOCKS(t->vpad), f);
+    for (int64_t b = 0; b < BLOCKS(t->vpad); b++, f += BLOCK) {
+        __m512 m = _mm512_setzero_ps(), sum = m;
+        for (int i = 0; i < BLOCK; i += 16) {
+            m = _mm512_max_ps(m, _mm512_abs_ps(_mm512_loadu_ps(f + i)));
+            sum = _mm512_add_ps(sum, _mm512_loadu_ps(f + i));
+        }
+        float top = _mm512_reduce_max_ps(m);
+        __m512 part = _mm512_set1_ps(top > 0 ? FULL / top : 0);
+        for (int i = 0; i < BLOCK; i += 16) _mm512_storeu_ps(f + i, _mm512_mul_ps(_mm512_loadu_ps(f + i), part));
+        most[b] = top / FULL + 0 * _mm512_reduce_add_ps(sum); /* NaN where one is no number */
+    }
 }
 
 /* ---- products ---- */
 
+/* In assembly: gcc 12 reorders these and copies sums between registers. */
+static inline __m512i dot4(__m512i acc, __m512i codes_u8, __m512i x) {
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes_u8), "v"(x));
+    return acc;
+}
+static inline __m512i dot2(__m512i acc, __m512i codes_s16, __m512i x) {
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(codes_s16), "v"(x));
+    return acc;
+}
+static inline __m512i spread(const void *four) {
+    __m512i v;
+    __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*(const int32_t (*)[1])four));
+    return v;
+}
+
+/* Of NR times 16 positions from k, factors and s on. */
 static inline __attribute__((always_inline)) void score_tile(const char *q, const uint32_t *k, const float *factors,
-                                                             int64_t dim,
-                                                             int shift, int rows, float *s, ahead *h) {
+                                                             int64_t dim, int shift, int rows, float *s, ahead *h) {
     size_t row_bytes = Q_BYTES(dim);
     for (int64_t b = 0; b < BLOCKS(dim); b++) {
         __m512i acc[MR][NR];
-        __m512 d[MR];
         UNROLL for (int r = 0; r < rows; r++) {
-            float factor;
             int32_t sum;
-            memcpy(&factor, q + (size_t)r * row_bytes + (size_t)dim + (size_t)b * 4, 4);
             memcpy(&sum, q + (size_t)r * row_bytes + (size_t)dim + (size_t)(BLOCKS(dim) + b) * 4, 4);
-            d[r] = _mm512_set1_ps(factor);
             UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_set1_epi32(-shift * sum);
         }
         UNROLL for (int i = 0; i < SPAN / 4; i++) {
@@ -148,46 +164,45 @@ static inline __attribute__((always_inline)) void score_tile(const char *q, cons
             if (h) reach(h);
             UNROLL for (int j = 0; j < NR; j++) c[j] = _mm512_load_si512(k + (b * SPAN / 4 + i) * BLOCK + j * 16);
             UNROLL for (int r = 0; r < rows; r++) {
-                int32_t four;
-                memcpy(&four, q + (size_t)r * row_bytes + (size_t)(b * SPAN + i * 4), 4);
-                __m512i x = _mm512_set1_epi32(four);
-                UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_dpbusd_epi32(acc[r][j], c[j], x);
+                __m512i x = spread(q + (size_t)r * row_bytes + (size_t)(b * SPAN + i * 4));
+                UNROLL for (int j = 0; j < NR; j++) acc[r][j] = dot4(acc[r][j], c[j], x);
             }
         }
-        UNROLL for (int j = 0; j < NR; j++) {
-            __m512 f = _mm512_loadu_ps(factors + b * BLOCK + j * 16);
-            UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int r = 0; r < rows; r++) {
+            float factor;
+            memcpy(&factor, q + (size_t)r * row_bytes + (size_t)dim + (size_t)b * 4, 4);
+            UNROLL for (int j = 0; j < NR; j++) {
                 float *to = s + r * BLOCK + j * 16;
+                __m512 f = _mm512_mul_ps(_mm512_loadu_ps(factors + b * BLOCK + j * 16), _mm512_set1_ps(factor));
                 __m512 before = b ? _mm512_load_ps(to) : _mm512_setzero_ps();
-                _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][j]), _mm512_mul_ps(f, d[r]), before));
+                _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][j]), f, before));
             }
         }
     }
 }
 
-/* Two blocks of values, 64 columns; or, if `one`, the last alone. p: [row][block][32 pairs]. */
-static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad,
-                                                             int rows,
-                                                             bool one, const float *factor, float *out, ahead *h) {
-    int cols = one ? 2 : 4;
+/* One block of values. p: [row][block][32 pairs]; the sums are in units of `unit`[row]. */
+static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad, int rows,
+                                                             const float *factor, const float *unit, float *out,
+                                                             ahead *h) {
     int64_t stride = BLOCKS(vpad) * BLOCK / 2;
-    __m512 acc[MR][NR];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int j = 0; j < cols; j++)
-            acc[r][j] = _mm512_mul_ps(_mm512_load_ps(out + r * vpad + j * 16), _mm512_set1_ps(factor[r]));
+    __m512i acc[MR][NR];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_setzero_si512();
     for (int s = 0; s < BLOCK / 2; s++) {
-        __m512bh b[NR];
+        __m512i b[NR];
         if (h) reach(h);
-        UNROLL for (int j = 0; j < cols; j++) b[j] = (__m512bh)_mm512_load_si512(v + s * vpad + j * 16);
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int j = 0; j < cols; j += 2) {
-                __m512bh x = (__m512bh)_mm512_set1_epi32((int)p[r * stride + j / 2 * (BLOCK / 2) + s]);
-                acc[r][j] = _mm512_dpbf16_ps(acc[r][j], b[j], x);
-                acc[r][j + 1] = _mm512_dpbf16_ps(acc[r][j + 1], b[j + 1], x);
-            }
+        UNROLL for (int j = 0; j < NR; j++) b[j] = _mm512_load_si512(v + s * vpad + j * 16);
+        UNROLL for (int r = 0; r < rows; r++) {
+            __m512i x = spread(p + r * stride + s);
+            UNROLL for (int j = 0; j < NR; j++) acc[r][j] = dot2(acc[r][j], b[j], x);
+        }
     }
     UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int j = 0; j < cols; j++) _mm512_store_ps(out + r * vpad + j * 16, acc[r][j]);
+        UNROLL for (int j = 0; j < NR; j++) {
+            float *to = out + r * vpad + j * 16;
+            __m512 before = _mm512_mul_ps(_mm512_load_ps(to), _mm512_set1_ps(factor[r]));
+            _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][j]), _mm512_set1_ps(unit[r]), before));
+        }
 }
 
 #define BY_ROWS(rows, CALL)                                                                                     \
@@ -195,45 +210,49 @@ static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, 
     case 1: CALL(1); break;                                                                                     \
     case 2: CALL(2); break;                                                                                     \
     case 3: CALL(3); break;                                                                                     \
-    default: CALL(4); break;                                                                                    \
+    case 4: CALL(4); break;                                                                                     \
+    case 5: CALL(5); break;                                                                                     \
+    case 6: CALL(6); break;                                                                                     \
+    case 7: CALL(7); break;                                                                                     \
+    default: CALL(8); break;                                                                                    \
     }
 
 static void scores(const task *t, const char *q, const char *kc, int rows, float *s, ahead *h) {
     const uint32_t *k = (const void *)kc;
     const float *f = key_factors(t, kc);
     int shift = t->k.packed == LB_PACKED_Q8_0 ? 128 : 8;
-#define CALL(n) \
-    if (h) score_tile(q, k, f, t->dim, shift, n, s, h); \
-    else score_tile(q, k, f, t->dim, shift, n, s, NULL)
-    BY_ROWS(rows, CALL)
-#undef CALL
-}
-
-static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows,
-                  float *out,
-                  ahead *h) {
-    const uint32_t *v = (const void *)vc;
-    const float *f = value_factors(t, vc);
-    int64_t vpad = t->vpad, i = 0;
-    for (int r = 0; r < rows; r++)
-        for (int64_t b = 0; b < BLOCKS(vpad); b++)
-            for (int j = 0; j < BLOCK; j += 32) {
-                __m512 low = _mm512_mul_ps(_mm512_load_ps(p + r * BLOCK + j), _mm512_loadu_ps(f + b * BLOCK + j));
-                __m512 high = _mm512_mul_ps(_mm512_load_ps(p + r * BLOCK + j + 16),
-                                            _mm512_loadu_ps(f + b * BLOCK + j + 16));
-                _mm512_store_si512(scratch + ((r * BLOCKS(vpad) + b) * BLOCK + j) * 2,
-                                   (__m512i)_mm512_cvtne2ps_pbh(high, low));
-            }
-    const uint32_t *w = (const void *)scratch;
-    for (; i + 64 <= vpad; i += 64) {
-#define CALL(n) \
-    if (h) value_tile(w + i, v + i, vpad, n, false, factor, out + i, h); \
-    else value_tile(w + i, v + i, vpad, n, false, factor, out + i, NULL)
+    for (int i = 0; i < BLOCK; i += 16 * NR) {
+#define CALL(n) score_tile(q, k + i, f + i, t->dim, shift, n, s + i, h)
         BY_ROWS(rows, CALL)
 #undef CALL
     }
-    for (; i < vpad; i += 32) {
-#define CALL(n) value_tile(w + i, v + i, vpad, n, true, factor, out + i, NULL)
+}
+
+/* A row's probabilities times the factors as int16, to `to` [block][64]. Returns the largest probability. */
+static float weights_i16(const float *p, const float *f, int64_t blocks, char *to) {
+    __m512 x[BLOCK / 16], most = _mm512_load_ps(p);
+    for (int i = 0; i < BLOCK / 16; i++) most = _mm512_max_ps(most, x[i] = _mm512_load_ps(p + 16 * i));
+    float top = _mm512_reduce_max_ps(most);
+    __m512 part = _mm512_set1_ps(top > 0x1p-100f ? 1 / top : 0);
+    for (int i = 0; i < BLOCK / 16; i++) x[i] = _mm512_mul_ps(x[i], part);
+    for (int64_t b = 0; b < blocks; b++, f += BLOCK, to += 2 * BLOCK)
+        for (int i = 0; i < BLOCK / 16; i++) {
+            __m512i w = _mm512_cvtps_epi32(_mm512_mul_ps(x[i], _mm512_loadu_ps(f + 16 * i)));
+            _mm256_store_si256((void *)(to + 32 * i), _mm512_cvtsepi32_epi16(w));
+        }
+    return top;
+}
+
+static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows,
+                  float *out, ahead *h) {
+    const uint32_t *v = (const void *)vc, *w = (const void *)scratch;
+    int64_t vpad = t->vpad, blocks = BLOCKS(vpad);
+    const float *f = value_factors(t, vc), *most = f + blocks * BLOCK;
+    float tops[MR], units[MR];
+    for (int r = 0; r < rows; r++) tops[r] = weights_i16(p + r * BLOCK, f, blocks, scratch + r * blocks * BLOCK * 2);
+    for (int64_t b = 0; b < blocks; b++) {
+        for (int r = 0; r < rows; r++) units[r] = tops[r] * most[b];
+#define CALL(n) value_tile(w + b * SPAN, v + b * SPAN, vpad, n, factor, units, out + b * SPAN, h)
         BY_ROWS(rows, CALL)
 #undef CALL
     }
@@ -250,15 +269,13 @@ static bool supports(const lb_args *a, const char **why) {
 
 const lb_kernel lb_kernel_attention_int8_flash_avx512 = {
     .name = "attention.int8.flash_avx512", .op = "attention", .device = "cpu",
-    .about = "tiles of 64 positions; keys' codes turned and multiplied as they are stored (vpdpbusd), values'"
-             " codes as bf16"
-             " (vdpbf16ps), a running softmax in f32; with few rows the positions are split over the parts and"
-             " added up after",
+    .about = "tiles of 64 positions; keys' codes turned and multiplied as they are stored (vpdpbusd), values' codes meet "
+             "probabilities of int16 (vpdpwssd), a running softmax in f32; with few rows the positions are split over the "
+             "parts and added up after",
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
-    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VNNI, .act = LB_ACT_Q8_32, .acc = LB_ACC_I32_F32,
-    .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,
-    .tolerance_why = "each probability times its value's factor is rounded to bf16, a relative error of up to 2^-9"
-                     " (1.3e-6 in"
-                     " the mean square), more where values cancel",
+    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI, .act = LB_ACT_Q8_32, .acc = LB_ACC_I32_F32,
+    .compute = LB_COMPUTE_INT8, .tolerance = 1e-5,
+    .tolerance_why = "each probability times its value's factor is rounded to 2^-16 of the largest of 64, the exponential "
+                     "to 4e-5",
     .priority = 20, .supports = supports, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
 };

@@ -1,8 +1,8 @@
 /* gemm_awq_avx512.c: gemm over awq weights in panels of 32 rows: w = (q - z) * s, 4 bits. */
 #include "rows32_int.h"
 
-#define NARROW true
-INT_RUN(4, NARROW)
+#define HEAD INT_F16
+INT_RUN(4, HEAD)
 static const int_run_fn runs[] = { NULL, NULL, NULL, NULL, run_4 };
 
 /* The nibble of row 8 c + i in word c. */

@@ -12,12 +12,7 @@ static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t
     float_unpack_8bit(native, k, row, at, codes);
 }
 
-static void put_scales(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
-                       uint8_t *panel) {
-    (void)q;
-    memcpy(panel + 4 * r, (const char *)native + float_plane_at((size_t)(n * k)) + 4 * row, 4);
-}
-
+#define put_scales float_put_row_scale
 LB_FLOAT_PANEL(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)
 
 const lb_kernel lb_kernel_gemm_float8wo_avx512 = {

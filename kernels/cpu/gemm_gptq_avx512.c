@@ -1,8 +1,8 @@
 /* gemm_gptq_avx512.c: gemm over gptq weights in panels of 32 rows: w = (q - zero) * s, 3, 4 or 8 bits. */
 #include "rows32_int.h"
 
-#define NARROW true
-INT_RUN(3, NARROW) INT_RUN(4, NARROW) INT_RUN(8, NARROW)
+#define HEAD INT_F16
+INT_RUN(3, HEAD) INT_RUN(4, HEAD) INT_RUN(8, HEAD)
 static const int_run_fn runs[] = { NULL, NULL, NULL, run_3, run_4, NULL, NULL, NULL, run_8 };
 
 /* qweight i32 [K b / 32][N]: a column's words are one stream. */

@@ -7,8 +7,8 @@ static const uint8_t levels[16] = { 1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 1
 enum { BLOCK_BYTES = 18 };
 
 /* The scale (f16), then byte j holds elements j (low nibble) and j + 16. */
-static void unpack(const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
-    (void)min;
+static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
+    (void)f, (void)min;
     memcpy(scale, block, 2);
     for (int i = 0; i < 16; i++) {
         codes[i] = block[2 + i] & 15;

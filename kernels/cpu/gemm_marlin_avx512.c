@@ -1,8 +1,8 @@
 /* gemm_marlin_avx512.c: gemm over marlin weights in panels of 32 rows: w = (q - 8) * s, groups of 128. */
 #include "rows32_int.h"
 
-#define NARROW true
-INT_RUN(4, NARROW)
+#define HEAD INT_F16
+INT_RUN(4, HEAD)
 static const int_run_fn runs[] = { NULL, NULL, NULL, NULL, run_4 };
 
 /* Codes in tiles of 16 k x 64 rows: see kernels/quant/marlin.c. */

@@ -3,12 +3,12 @@
 
 /* 2 q + 128 */
 static const uint8_t levels[16] = { 128, 129, 130, 131, 132, 134, 136, 140, 128, 127, 126, 125, 124, 122, 120, 116 };
-#define FORMAT (h32){ .bits = 4, .offset = 128, .levels = levels, .e8m0 = true }
+#define FORMAT (h32){ .bits = 4, .offset = 128, .levels = levels, .scales = H32_E8M0 }
 enum { BLOCK_BYTES = 17 };
 
 /* e, then byte j holds elements j (low nibble) and j + 16. */
-static void unpack(const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
-    (void)min;
+static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
+    (void)f, (void)min;
     *scale = *block;
     for (int i = 0; i < 16; i++) {
         codes[i] = block[1 + i] & 15;

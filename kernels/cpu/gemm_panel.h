@@ -45,22 +45,3 @@ void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *
 #define LB_GEMM_PANEL(p)                                                                                             \
     static size_t workspace_bytes(const lb_args *a, int parts) { return lb_gemm_panel_workspace(&(p), a, parts); }   \
     static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_panel_launch(&(p), a, l); }
-
-/* For formats in panels of 16 rows: size_bytes(), the layout "rows16", the panel and its driver, from the file's run(),
- * panel_bytes() and repack() and the preparation of its activations. */
-#define LB_ROWS16_PANEL(prepare, bytes, kind)                                                                        \
-    static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {                                          \
-        return (size_t)((n + 15) / 16) * panel_bytes(q, k);                                                          \
-    }                                                                                                                \
-    static const lb_layout layout = {                                                                                \
-        .name = "rows16", .size_bytes = size_bytes, .repack = repack, .row_multiple = 16                             \
-    };                                                                                                               \
-    static const lb_panel panel_ops = { .rows = 16, .max_cols = LB_PANEL_MAX_COLS, .run = run,                       \
-                                        .panel_bytes = panel_bytes, .act_prepare = prepare, .act_bytes = bytes,      \
-                                        .act_kind = kind };                                                          \
-    LB_GEMM_PANEL(panel_ops)
-
-/* The fields of a descriptor that follow from it. */
-#define LB_ROWS16_KERNEL                                                                                             \
-    .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = 20, .panel = &panel_ops,     \
-    .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes, .launch = launch

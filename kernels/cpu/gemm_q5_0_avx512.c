@@ -1,11 +1,12 @@
 /* gemm_q5_0_avx512.c: gemm over q5_0 weights in panels of 32 rows: w = d * (q - 16), 5-bit q. */
 #include "rows32_g32.h"
 
-#define FORMAT (h32){ .bits = 5, .offset = 16, .lift = 112 }
+#define FORMAT (h32){ .bits = 5, .offset = 16 }
 enum { BLOCK_BYTES = 22 };
 
 /* The scale (f16), fifth bits, then byte j holds the low bits of elements j (low nibble) and j + 16. */
-static void unpack(const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
+static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
+    (void)f;
     uint32_t high;
     (void)min;
     memcpy(scale, block, 2);

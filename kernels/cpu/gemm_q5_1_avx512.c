@@ -6,7 +6,8 @@
 enum { BLOCK_BYTES = 24 };
 
 /* Scale and minimum (f16), fifth bits, then byte j holds the low bits of elements j (low nibble) and j + 16. */
-static void unpack(const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
+static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
+    (void)f;
     uint32_t high;
     memcpy(scale, block, 2);
     memcpy(min, block + 2, 2);

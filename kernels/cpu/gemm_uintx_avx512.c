@@ -1,9 +1,9 @@
 /* gemm_uintx_avx512.c: gemm over uintx weights in panels of 32 rows: w = (q - z) * s, 1 to 8 bits. */
 #include "rows32_int.h"
 
-#define NARROW false
-INT_RUN(1, NARROW) INT_RUN(2, NARROW) INT_RUN(3, NARROW) INT_RUN(4, NARROW)
-INT_RUN(5, NARROW) INT_RUN(6, NARROW) INT_RUN(7, NARROW) INT_RUN(8, NARROW)
+#define HEAD INT_F32
+INT_RUN(1, HEAD) INT_RUN(2, HEAD) INT_RUN(3, HEAD) INT_RUN(4, HEAD)
+INT_RUN(5, HEAD) INT_RUN(6, HEAD) INT_RUN(7, HEAD) INT_RUN(8, HEAD)
 static const int_run_fn runs[] = { NULL, run_1, run_2, run_3, run_4, run_5, run_6, run_7, run_8 };
 
 static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,

@@ -20,4 +20,6 @@
     LB_GEMM_PANEL(panel_ops)
 
 /* The fields of a descriptor that follow from it. */
-#define LB_ROWS32_KERNEL LB_ROWS16_KERNEL
+#define LB_ROWS32_KERNEL                                                                                             \
+    .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = 20, .panel = &panel_ops,     \
+    .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes, .launch = launch

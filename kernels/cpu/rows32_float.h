@@ -3,7 +3,8 @@
  *
  * A panel is its scales, then codes, a run of 32 k after the other, rows 0..15 before rows 16..31. A pair vector is what
  * vdpbf16ps multiplies: 16 rows, of each elements 2p and 2p + 1 of a run, p = 0..15. In 16 rows of a run
- *   8 bits: vector i (of 8) has pairs 2i and 2i + 1: of four rows' 16 bytes the first 8 are pair 2i;
+ *   8 bits: vector i (of 8) has pairs 2i and 2i + 1: of four rows' 16 bytes the first 8 are pair 2i; integers as their
+ *           magnitude and their sign, -128 as -0;
  *   6 bits: three vectors for 8 pairs; in a row's 48-bit number of words element j of pair p stands at bit 6p, a word for
  *           each j;
  *   4 bits: vector i (of 4) has pairs 4i .. 4i + 3 in the nibbles of a row's two words.
@@ -33,6 +34,14 @@ typedef struct float_table {
 #define FLOAT_E2M3(c) (FLOAT_BF16((c) & 31, 3, 1) | ((c) & 32) << 10)
 #define FLOAT_E3M2(c) (FLOAT_BF16((c) & 31, 2, 3) | ((c) & 32) << 10)
 #define FLOAT_E2M1(c) (FLOAT_BF16((c) & 7, 1, 1) | ((c) & 8) << 12)
+/* Integers up to 127, of either sign. */
+#define FLOAT_ABS(v) ((v) < 0 ? -(v) : (v))
+#define FLOAT_LOG2_7(v) \
+    ((v) >= 64 ? 6 : (v) >= 32 ? 5 : (v) >= 16 ? 4 : (v) >= 8 ? 3 : (v) >= 4 ? 2 : (v) >= 2 ? 1 : 0)
+#define FLOAT_INTEGER(v)                                                                                             \
+    ((v) ? ((v) < 0 ? 0x8000 : 0) | (127 + FLOAT_LOG2_7(FLOAT_ABS(v))) << 7 |                                        \
+               ((FLOAT_ABS(v) << (7 - FLOAT_LOG2_7(FLOAT_ABS(v)))) & 127)                                            \
+         : 0)
 #define FLOAT_LOW(of, c) (of(c)) & 255
 #define FLOAT_HIGH(of, c) (of(c)) >> 8
 #define FLOAT_WHOLE(of, c) of(c)
@@ -51,6 +60,7 @@ enum { FLOAT_ACT_PLAIN, FLOAT_ACT_ROW /* behind the row */, FLOAT_ACT_128 /* beh
 /* A format; the fields that are constants wherever it stands are known to the inlined functions below. */
 typedef struct float_format {
     int bits;                /* 8, 6 or 4 */
+    bool integer;            /* 8 bits are an integer */
     int span;                /* k that share a scale: 16, 32, 64, 128 */
     int act;                 /* FLOAT_ACT_*: scales that activations have of their own */
     size_t (*head_bytes)(const lb_quantizer *q, int64_t k); /* of a panel's scales, a multiple of 64 */
@@ -88,6 +98,7 @@ LB_INLINE void float_decode(const float_format f, const float_regs *t, const uin
         __m512i low = _mm512_permutex2var_epi8(t->low[0], v, t->low[1]);
         __m512i high = _mm512_permutex2var_epi8(t->high[0], v, t->high[1]);
         high = _mm512_ternarylogic_epi32(high, v, lb_bytes(0x80), 0xf8); /* high | (v & sign) */
+        if (f.integer) high = _mm512_mask_mov_epi8(high, _mm512_cmpeq_epi8_mask(v, lb_bytes(0x80)), lb_bytes(0xc3));
         w[0] = _mm512_unpacklo_epi8(low, high);
         w[1] = _mm512_unpackhi_epi8(low, high);
     } else if (f.bits == 6) {
@@ -257,29 +268,29 @@ static inline void float_meet(int span, const float_expanded *e, const void *act
  * tiles: all at once would fill the core's miss queue and stall it. */
 LB_INLINE void float_many(const float_format f, const float_table *table, const lb_quantizer *q, const uint8_t *panel,
                           const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
-    const float_regs t = float_open(f, table);
+    const float_regs regs = float_open(f, table);
     int64_t padded = lb_act_bf16_padded(k);
     float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
     float_expanded e;
     memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
     int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
-    for (int64_t at = 0; at < padded; at += FLOAT_CHUNK) {
+    for (int64_t at = 0; at == 0 || at < padded; at += FLOAT_CHUNK) {
         int64_t some = padded - at < FLOAT_CHUNK ? padded - at : FLOAT_CHUNK;
-        float_expand(f, &t, q, panel, k, at, some, &e);
+        float_expand(f, &regs, q, panel, k, at, some, &e);
         const char *next = (const char *)panel + f.head_bytes(q, k) + (size_t)((at + some) / 32) * 2 * float_run_bytes(f);
         int lines = FLOAT_CHUNK / 32 * 2 * f.bits;
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
             float_meet_at(f.span, &e, float_act_in(f, act, stride, at, c0), stride, some, c1 - c0, acc + FLOAT_ROWS * c0);
+            for (int c = c0; c < c1 && at + some == padded; c++) /* tile by tile: misses hide behind the next one's work */
+                LB_UNROLL for (int half = 0; half < 2; half++) {
+                    __m512 t = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * half);
+                    if (f.act == FLOAT_ACT_ROW) t = _mm512_mul_ps(t, float_act_scale(f, act, stride, padded, c));
+                    _mm512_storeu_ps(out + c * out_stride + 16 * half, t);
+                }
         }
     }
-    for (int c = 0; c < cols; c++)
-        LB_UNROLL for (int half = 0; half < 2; half++) {
-            __m512 t = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * half);
-            if (f.act == FLOAT_ACT_ROW) t = _mm512_mul_ps(t, float_act_scale(f, act, stride, padded, c));
-            _mm512_storeu_ps(out + c * out_stride + 16 * half, t);
-        }
 }
 
 LB_INLINE void float_run(const float_format f, const float_table *table, const lb_quantizer *q, const void *panel,
@@ -295,6 +306,9 @@ LB_INLINE void float_run(const float_format f, const float_table *table, const l
 
 /* ---- scales ---- */
 
+/* Where a plane stands behind the `bytes` of the first. */
+static inline size_t float_plane_at(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
 /* A row's: 32 f32 at the head. */
 static inline size_t float_row_head(const lb_quantizer *q, int64_t k) {
     (void)q, (void)k;
@@ -303,6 +317,13 @@ static inline size_t float_row_head(const lb_quantizer *q, int64_t k) {
 LB_INLINE __m512 float_row_scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int half) {
     (void)q, (void)k, (void)i;
     return _mm512_load_ps((const float *)(const void *)panel + 16 * half);
+}
+
+/* From the f32 [N] behind a plane of N x K bytes. */
+static inline void float_put_row_scale(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
+                                       uint8_t *panel) {
+    (void)q;
+    memcpy(panel + 4 * r, (const char *)native + float_plane_at((size_t)(n * k)) + 4 * row, 4);
 }
 
 /* Power-of-two scales of spans of 32: 32 bytes a span at the head. 2^-127 is subnormal. */
@@ -371,9 +392,6 @@ static inline void float_repack(const float_format f, float_unpack unpack, float
     }
 }
 
-/* Where a plane stands behind the `bytes` of the first. */
-static inline size_t float_plane_at(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
 /* Four 6-bit codes in three bytes, row after row. */
 static inline void float_unpack_6bit(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
     const uint8_t *p = (const uint8_t *)native + (row * k + at) / 4 * 3;
@@ -386,6 +404,11 @@ static inline void float_unpack_6bit(const void *native, int64_t k, int64_t row,
 /* A byte each. */
 static inline void float_unpack_8bit(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
     memcpy(codes, (const uint8_t *)native + row * k + at, (size_t)(k - at < 32 ? k - at : 32));
+}
+/* int8 as rows of integers have it. */
+static inline void float_unpack_int8(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
+    const int8_t *from = (const int8_t *)native + row * k + at;
+    for (int i = 0; i < 32 && at + i < k; i++) codes[i] = (uint8_t)(from[i] < 0 ? 0x80 | (-from[i] & 0x7f) : from[i]);
 }
 /* Two in a byte, the first in the high nibble. */
 static inline void float_unpack_nibbles(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {

@@ -1,10 +1,12 @@
-/* rows32_g32.h: what the kernels of 4- and 5-bit formats with a scale for each 32 weights share: integer dot products with
- * LB_ACT_Q8_32 activations, panels of 32 rows.
+/* rows32_g32.h: what the kernels of integer formats with a scale for each 32 weights share: integer dot products with
+ * activations in blocks of 32 (lb_act_q8_32), panels of 32 rows.
  *
- * A panel is one stream: before each group of 32 k (with 8-bit scales: before each two) a vector of the rows' scales, then
- * one of their minima where the format has them, then `bits` vectors of codes of rows 0..15 and as many of rows 16..31.
- * Lane r of a vector belongs to row r; vector j (0..7) of the eight that vpdpbusd multiplies has elements 4j..4j+3, and
- * stands with j + 4 in vector j % 4 of the stored ones, low nibble first; a fifth vector holds the fifth bits, bit j for j.
+ * A panel is one stream: before each group of 32 k (with 8-bit scales: before each two) a vector of the rows' scales (two of
+ * f32), then one of their minima where the format has them, then `bits` vectors of codes of rows 0..15 and as many of rows
+ * 16..31. Lane r of a vector belongs to row r; vector j (0..7) of the eight that vpdpbusd multiplies has elements 4j..4j+3.
+ * The eight share the stored ones as bit fields:
+ *   8 bits: one each.  4: j and j + 4 in vector j % 4, low nibble first.  2: j in vector j % 2, bits 2 (j / 2).
+ *   6: two times rows16.h's four in three.  3, 5 and 7: the low 2, 4 or 6 bits so, bit j of the last vector on top.
  *
  * Products are of bytes 0..255: codes, or the levels that they name, plus an offset that sums of the activations take back.
  * Every path forms the same exact int32 sums of a group and the same f32 steps a group, in order of K, so a row's result has
@@ -14,61 +16,106 @@
 #include "rows32.h"
 #include "tile32x6.h"
 
+/* A file that defines H32_SHARED as 1 has activations whose scale is the same for 256 k. */
+#ifndef H32_SHARED
+#define H32_SHARED 0
+#endif
+
+enum { H32_F16, H32_F32, H32_E8M0 /* half of 2^(e - 127) */ };
+
 /* A format; always a constant, so that the inlined functions below know it. */
 typedef struct h32 {
-    int bits;                 /* 4 or 5 */
-    int offset;               /* what a byte is more than its level */
-    int lift;                 /* 128 - offset: tiles want 128, except with minima, where both are 0 */
+    int bits;                 /* 2 to 8 */
+    int offset;               /* what a code, or the byte that it names, is more than its level, rounded down */
+    bool half;                /* it is half more */
     const uint8_t *levels;    /* 16 bytes that 4-bit codes are indexes of, offset 128; NULL = codes are levels */
     bool min;                 /* w = d * level + m, else d * level */
-    bool e8m0;                /* d is half of 2^(e - 127); else f16 */
+    int scales;               /* H32_F16, ... */
 } h32;
+
+/* Tiles read bytes with an offset of 128 (with minima none), so that all formats' sums start at the same numbers. Codes with
+ * half an offset are doubled and their scales halved; where doubled codes fit no byte, the half is added to the sums. */
+#define H32_DOUBLED(f) ((f).half && (f).bits < 8)
 
 enum { H32_GEMV_COLS = 4, H32_SUPER = 8 /* groups expanded together */ };
 
+/* What makes a byte of a tile of one of a panel. */
+LB_INLINE int h32_lift(const h32 f) {
+    return f.min ? 0 : H32_DOUBLED(f) ? 127 - 2 * f.offset : 128 - f.offset - (f.half ? 1 : 0);
+}
 LB_INLINE size_t h32_half_bytes(const h32 f) { return (size_t)f.bits * 64; }
-LB_INLINE size_t h32_head_bytes(const h32 f) { return f.min ? 128 : 64; }
+LB_INLINE size_t h32_head_bytes(const h32 f) { return f.min || f.scales == H32_F32 ? 128 : 64; }
 LB_INLINE size_t h32_scales_at(const h32 f, int64_t group) {
     size_t g = (size_t)group;
-    return f.e8m0 ? g / 2 * (64 + 4 * h32_half_bytes(f)) + g % 2 * 32 : g * (h32_head_bytes(f) + 2 * h32_half_bytes(f));
+    return f.scales == H32_E8M0 ? g / 2 * (64 + 4 * h32_half_bytes(f)) + g % 2 * 32
+                                : g * (h32_head_bytes(f) + 2 * h32_half_bytes(f));
 }
 LB_INLINE size_t h32_codes_at(const h32 f, int64_t group) {
     size_t g = (size_t)group;
-    return f.e8m0 ? g / 2 * (64 + 4 * h32_half_bytes(f)) + 64 + g % 2 * 2 * h32_half_bytes(f)
-                  : h32_scales_at(f, group) + h32_head_bytes(f);
+    return f.scales == H32_E8M0 ? g / 2 * (64 + 4 * h32_half_bytes(f)) + 64 + g % 2 * 2 * h32_half_bytes(f)
+                                : h32_scales_at(f, group) + h32_head_bytes(f);
 }
 LB_INLINE size_t h32_panel_bytes(const h32 f, int64_t k) {
-    size_t groups = (size_t)(k / 32), heads = f.e8m0 ? (groups + 1) / 2 : groups;
+    size_t groups = (size_t)(k / 32), heads = f.scales == H32_E8M0 ? (groups + 1) / 2 : groups;
     return heads * h32_head_bytes(f) + groups * 2 * h32_half_bytes(f);
 }
 
 /* d (or with `what` 1 the minima) of rows 0..15 (half 0) or 16..31. */
 LB_INLINE __m512 h32_scale(const h32 f, const uint8_t *panel, int64_t group, int half, int what) {
     const uint8_t *p = panel + h32_scales_at(f, group) + 64 * what;
-    if (!f.e8m0) return lb_load_f16x16(p + 32 * half);
+    if (f.scales == H32_F32) return _mm512_load_ps((const float *)(const void *)p + 16 * half);
+    if (f.scales == H32_F16) return lb_load_f16x16(p + 32 * half);
     __m512i e = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)(const void *)(p + 16 * half)));
     e = _mm512_max_epi32(_mm512_slli_epi32(e, 23), _mm512_set1_epi32(0x00400000)); /* 2^-127 is subnormal */
     return _mm512_mul_ps(_mm512_castsi512_ps(e), _mm512_set1_ps(0.5f));
 }
 
+/* `ahead`, a constant: prefetches what is read LB_PREFETCH_BYTES later. */
+LB_INLINE __m512i h32_load(const uint8_t *p, const bool ahead) {
+    return ahead ? lb_load_ahead(p) : _mm512_load_si512(p);
+}
+
+/* w[j] |= bit j of every byte of `top`, at bit `to`. */
+LB_INLINE void h32_top_bits(__m512i top, int to, __m512i w[8]) {
+    __m512i bit = lb_bytes(1u << to);
+    LB_UNROLL for (int j = 0; j < 8; j++) {
+        __m512i at = j > to ? _mm512_srli_epi32(top, (unsigned)(j - to)) : _mm512_slli_epi32(top, (unsigned)(to - j));
+        w[j] = _mm512_ternarylogic_epi32(w[j], at, bit, 0xf8); /* w | (at & bit) */
+    }
+}
+
 /* The eight vectors of bytes of 16 rows at `p`. */
 LB_INLINE void h32_codes(const h32 f, const uint8_t *p, __m512i w[8], const bool ahead) {
-    LB_UNROLL for (int j = 0; j < 4; j++) {
-        __m512i x = ahead ? lb_load_ahead(p + 64 * j) : _mm512_load_si512(p + 64 * j);
-        w[j] = lb_field(x, 0, 0x0f);
-        w[j + 4] = lb_field(x, 4, 0x0f);
+    const int low = f.bits == 8 ? 8 : f.bits & 6; /* bits that do not stand in the last vector */
+    if (low == 8) {
+        LB_UNROLL for (int j = 0; j < 8; j++) w[j] = h32_load(p + 64 * j, ahead);
+    } else if (low == 6) {
+        LB_UNROLL for (int i = 0; i < 2; i++) { /* as lb_unpack6 */
+            __m512i p0 = h32_load(p + 192 * i, ahead), p1 = h32_load(p + 192 * i + 64, ahead);
+            __m512i p2 = h32_load(p + 192 * i + 128, ahead), *t = w + 4 * i;
+            t[0] = lb_field(p0, 0, 0x3f);
+            t[1] = lb_field(p1, 0, 0x3f);
+            t[2] = lb_field(p2, 0, 0x3f);
+            t[3] = _mm512_or_si512(lb_field(p1, 4, 0x0c), lb_field(p2, 2, 0x30));
+            t[3] = _mm512_or_si512(lb_field(p0, 6, 0x03), t[3]);
+        }
+    } else if (low == 4) {
+        LB_UNROLL for (int j = 0; j < 4; j++) {
+            __m512i x = h32_load(p + 64 * j, ahead);
+            w[j] = lb_field(x, 0, 0x0f);
+            w[j + 4] = lb_field(x, 4, 0x0f);
+        }
+    } else {
+        LB_UNROLL for (int j = 0; j < 2; j++) {
+            __m512i x = h32_load(p + 64 * j, ahead);
+            LB_UNROLL for (int i = 0; i < 4; i++) w[j + 2 * i] = lb_field(x, 2 * i, 0x03);
+        }
     }
     if (f.levels) {
         const __m512i t = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)f.levels));
         LB_UNROLL for (int j = 0; j < 8; j++) w[j] = _mm512_shuffle_epi8(t, w[j]);
     }
-    if (f.bits == 5) {
-        __m512i top = ahead ? lb_load_ahead(p + 256) : _mm512_load_si512(p + 256), bit = lb_bytes(0x10);
-        LB_UNROLL for (int j = 0; j < 8; j++) {
-            __m512i at = j > 4 ? _mm512_srli_epi32(top, (unsigned)(j - 4)) : _mm512_slli_epi32(top, (unsigned)(4 - j));
-            w[j] = _mm512_ternarylogic_epi32(w[j], at, bit, 0xf8); /* w | (at & bit) */
-        }
-    }
+    if (f.bits & 1) h32_top_bits(h32_load(p + 64 * low, ahead), low, w);
 }
 
 LB_INLINE const lb_act_q8_32 *h32_act(const void *act, size_t stride, int64_t group, int c) {
@@ -77,9 +124,10 @@ LB_INLINE const lb_act_q8_32 *h32_act(const void *act, size_t stride, int64_t gr
 
 /* ---- few columns: codes stay in registers, and every weight byte is read once ---- */
 
-/* acc += one group's products, of half the rows. */
+/* total += one group's products, of half the rows; with H32_SHARED without the activations' scales. */
 LB_INLINE void h32_few_half(const h32 f, const uint8_t *panel, const void *act, size_t stride, int64_t g, int half,
-                            __m512 *acc, const int cols) {
+                            __m512 *total, const int cols) {
+    const float offset = (float)f.offset + (f.half ? 0.5f : 0.0f);
     __m512i w[8], sum[H32_GEMV_COLS];
     h32_codes(f, panel + h32_codes_at(f, g) + (size_t)half * h32_half_bytes(f), w, true);
     __m512 d = h32_scale(f, panel, g, half, 0), m = f.min ? h32_scale(f, panel, g, half, 1) : _mm512_setzero_ps();
@@ -89,60 +137,103 @@ LB_INLINE void h32_few_half(const h32 f, const uint8_t *panel, const void *act, 
     LB_UNROLL for (int c = 0; c < cols; c++) {
         const lb_act_q8_32 *a = h32_act(act, stride, g, c);
         __m512 t = _mm512_cvtepi32_ps(sum[c]);
-        /* below 2^21: the offset's part is taken off exactly */
-        if (f.offset) t = _mm512_fnmadd_ps(_mm512_set1_ps(a->sum), _mm512_set1_ps((float)f.offset), t);
-        if (f.min) {
+        /* below 2^21 and a multiple of 1/2: the offset's part is taken off exactly */
+        if (f.offset) t = _mm512_fnmadd_ps(_mm512_set1_ps(a->sum), _mm512_set1_ps(offset), t);
+        if (H32_SHARED) {
+            total[c] = _mm512_fmadd_ps(t, d, total[c]);
+            if (f.min) total[c] = _mm512_fmadd_ps(m, _mm512_set1_ps(a->sum), total[c]);
+        } else if (f.min) {
             t = _mm512_fmadd_ps(t, d, _mm512_mul_ps(m, _mm512_set1_ps(a->sum)));
-            acc[c] = _mm512_fmadd_ps(t, _mm512_set1_ps(a->d), acc[c]);
+            total[c] = _mm512_fmadd_ps(t, _mm512_set1_ps(a->d), total[c]);
         } else {
-            acc[c] = _mm512_fmadd_ps(t, _mm512_mul_ps(d, _mm512_set1_ps(a->d)), acc[c]);
+            total[c] = _mm512_fmadd_ps(t, _mm512_mul_ps(d, _mm512_set1_ps(a->d)), total[c]);
         }
     }
 }
 
+LB_INLINE void h32_few_group(const h32 f, const uint8_t *panel, const void *act, size_t stride, int64_t g,
+                             __m512 total[2][H32_GEMV_COLS], const int cols) {
+    for (size_t i = 0; i < h32_head_bytes(f); i += 64)
+        _mm_prefetch((const char *)panel + h32_scales_at(f, g) + LB_PREFETCH_BYTES + i, _MM_HINT_T0);
+    LB_UNROLL for (int half = 0; half < 2; half++) h32_few_half(f, panel, act, stride, g, half, total[half], cols);
+}
+
+#define H32_EACH LB_UNROLL for (int half = 0; half < 2; half++) LB_UNROLL for (int c = 0; c < cols; c++)
+
 LB_INLINE void h32_few(const h32 f, const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out,
                        int64_t out_stride, const int cols) {
     __m512 acc[2][H32_GEMV_COLS];
-    LB_UNROLL for (int half = 0; half < 2; half++)
-        LB_UNROLL for (int c = 0; c < cols; c++) acc[half][c] = _mm512_setzero_ps();
-    for (int64_t g = 0; g < k / 32; g++) {
-        _mm_prefetch((const char *)panel + h32_scales_at(f, g) + LB_PREFETCH_BYTES, _MM_HINT_T0);
-        if (f.min) _mm_prefetch((const char *)panel + h32_scales_at(f, g) + LB_PREFETCH_BYTES + 64, _MM_HINT_T0);
-        LB_UNROLL for (int half = 0; half < 2; half++) h32_few_half(f, panel, act, stride, g, half, acc[half], cols);
+    const int64_t groups = k / 32, step = H32_SHARED ? H32_SUPER : groups;
+    H32_EACH acc[half][c] = _mm512_setzero_ps();
+    for (int64_t g = 0; g < groups;) {
+        __m512 total[2][H32_GEMV_COLS];
+        int64_t end = groups - g < step ? groups : g + step;
+        H32_EACH total[half][c] = _mm512_setzero_ps();
+        for (; g < end; g++) h32_few_group(f, panel, act, stride, g, H32_SHARED ? total : acc, cols);
+        if (H32_SHARED)
+            H32_EACH acc[half][c] = _mm512_fmadd_ps(total[half][c],
+                                                    _mm512_set1_ps(h32_act(act, stride, end - 1, c)->d), acc[half][c]);
     }
-    LB_UNROLL for (int half = 0; half < 2; half++)
-        LB_UNROLL for (int c = 0; c < cols; c++) _mm512_storeu_ps(out + c * out_stride + 16 * half, acc[half][c]);
+    H32_EACH _mm512_storeu_ps(out + c * out_stride + 16 * half, acc[half][c]);
 }
 
 /* ---- many columns: 32 x 256 are expanded to bytes in L1 once and meet all of them ---- */
 
-/* acc[col][32] += the products of `groups` groups; a stands at a column's first of them. */
+/* acc[col][32] += the products of `groups` groups; a stands at a column's first of them, `next` at what is read after this
+ * tile, which is asked for on the way: few columns' activations come from L2. */
+#define H32_OPEN(n) T6_##n(H32_TOTALS, )
+#define H32_END(n) T6_##n(H32_KEEP, -16)
+#if H32_SHARED
+#define H32_TOTALS T6_OPEN_ZERO
+#define H32_KEEP T6_KEEP_TIMES
+#else
+#define H32_TOTALS T6_OPEN
+#define H32_KEEP T6_KEEP
+#endif
 #ifdef H32_MIN
-#define H32_OPEN(n) T6_##n(T6_ZERO, )
+#define H32_START(n) T6_##n(T6_ZERO, )
+#if H32_SHARED
+#define H32_CLOSE(n) T6_##n(T6_ADD, ) T6_MINIMA T6_##n(T6_ADD_SUM, 8) "add $256, %[scales]\n\t"
+#else
 #define H32_CLOSE(n) T6_##n(T6_ADD_MIN, 0, 8) "add $256, %[scales]\n\t"
+#endif
 enum { H32_SCALE_VECTORS = 4 };
 #else
-#define H32_OPEN(n) T6_##n(T6_START, 36)
+#define H32_START(n) T6_##n(T6_START, 36)
+#if H32_SHARED
+#define H32_CLOSE(n) T6_##n(T6_ADD, ) "add $128, %[scales]\n\t"
+#else
 #define H32_CLOSE(n) T6_##n(T6_ADD_TIMES, 0) "add $128, %[scales]\n\t"
+#endif
 enum { H32_SCALE_VECTORS = 2 };
 #endif
 _Static_assert(offsetof(lb_act_q8_32, d) == 32 && offsetof(lb_act_q8_32, start) == 36 &&
-               offsetof(lb_act_q8_32, sum) == 40 && sizeof(lb_act_q8_32) == 48, "as H32_TILE has it");
-#define H32_TILE(n)                                                                                                  \
-    static __attribute__((noinline)) void h32_tile_##n(const void *w, const void *a, size_t s, int64_t groups,       \
-                                                       const float *scales, float *acc) {                            \
-        const char *b = (const char *)a + 3 * s;                                                                     \
-        __asm__ volatile(T6_##n(T6_OPEN, ) ".p2align 6\n1:\n\t" H32_OPEN(n)                                        \
-                         T6_FOUR_STEPS(n, "vpdpbusd") T6_FOUR_STEPS(n, "vpdpbusd")                                 \
-                         T6_##n(T6_TO_FLOAT, ) T6_SCALES H32_CLOSE(n) T6_ON(16)                                  \
-                         "dec %[groups]\n\tjnz 1b\n\t" T6_##n(T6_KEEP, )                                          \
-                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [groups] "+r"(groups), [scales] "+r"(scales)       \
+               offsetof(lb_act_q8_32, sum) == 40 && offsetof(lb_act_q8_32, half) == 44 && sizeof(lb_act_q8_32) == 48,
+               "as H32_TILE_OF has it");
+/* HALF: what the sums lack as floats, or nothing. */
+#define H32_TILE_OF(name, n, HALF)                                                                                   \
+    static __attribute__((noinline)) void name(const void *w, const void *a, size_t s, int64_t groups,               \
+                                               const float *scales, float *acc, const void *next) {                  \
+        const char *b = (const char *)a + 3 * s, *after = (const char *)next + 3 * s;                                \
+        __asm__ volatile(H32_OPEN(n) ".p2align 6\n1:\n\t" H32_START(n) T6_ASK_##n                                    \
+                         T6_FOUR_STEPS(n, "vpdpbusd") T6_FOUR_STEPS(n, "vpdpbusd")                                   \
+                         T6_##n(T6_TO_FLOAT, ) HALF T6_SCALES H32_CLOSE(n) T6_ON(16) T6_ASK_ON(56)                   \
+                         "dec %[groups]\n\tjnz 1b\n\t" H32_END(n)                                                   \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [groups] "+r"(groups), [scales] "+r"(scales),      \
+                           [next] "+r"(next), [after] "+r"(after)                                                    \
                          : [s] "r"(s), [acc] "r"(acc)                                                                \
-                         : T6_CLOBBERS);                                                                            \
+                         : T6_CLOBBERS);                                                                             \
     }
+#define H32_TILE(n) H32_TILE_OF(h32_tile_##n, n, )
 T6_EACH(H32_TILE)
-typedef void (*h32_tile_fn)(const void *, const void *, size_t, int64_t, const float *, float *);
+typedef void (*h32_tile_fn)(const void *, const void *, size_t, int64_t, const float *, float *, const void *);
 static const h32_tile_fn h32_tiles[] = { NULL, h32_tile_1, h32_tile_2, h32_tile_3, h32_tile_4, h32_tile_5, h32_tile_6 };
+/* Tiles for 8 bits with half an offset. */
+#define H32_HALF_TILE(n) H32_TILE_OF(h32_half_tile_##n, n, T6_##n(T6_PLUS, 12))
+#define H32_HALF_TILES                                                                                               \
+    T6_EACH(H32_HALF_TILE)                                                                                           \
+    static const h32_tile_fn h32_half_tiles[] = { NULL, h32_half_tile_1, h32_half_tile_2, h32_half_tile_3,           \
+                                                  h32_half_tile_4, h32_half_tile_5, h32_half_tile_6 };
 
 /* What the tiles read: pairs of vectors of bytes (rows 0..15, rows 16..31); d and minima the same. */
 typedef struct h32_expanded {
@@ -155,22 +246,26 @@ LB_INLINE void h32_expand(const h32 f, const uint8_t *panel, int64_t first, int 
         LB_UNROLL for (int half = 0; half < 2; half++) {
             __m512i w[8];
             h32_codes(f, panel + h32_codes_at(f, first + g) + (size_t)half * h32_half_bytes(f), w, false);
-            LB_UNROLL for (int j = 0; j < 8; j++)
-                e->w[8 * g + j][half] = f.lift ? _mm512_add_epi8(w[j], _mm512_set1_epi8((char)f.lift)) : w[j];
-            e->scale[g][half] = h32_scale(f, panel, first + g, half, 0);
+            LB_UNROLL for (int j = 0; j < 8; j++) {
+                if (H32_DOUBLED(f)) w[j] = _mm512_add_epi8(w[j], w[j]);
+                e->w[8 * g + j][half] = h32_lift(f) ? _mm512_add_epi8(w[j], _mm512_set1_epi8((char)h32_lift(f))) : w[j];
+            }
+            __m512 d = h32_scale(f, panel, first + g, half, 0);
+            e->scale[g][half] = H32_DOUBLED(f) ? _mm512_mul_ps(d, _mm512_set1_ps(0.5f)) : d;
             if (f.min) e->scale[g][2 + half] = h32_scale(f, panel, first + g, half, 1);
         }
 }
 
 /* Columns in tiles of equal size, so that none is left with a thin one. What is expanded next is prefetched between the
- * tiles: all at once would fill the core's miss queue and stall it. */
-LB_INLINE void h32_many(const h32 f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
-                        int64_t out_stride) {
+ * tiles: all at once would fill the core's miss queue and stall it. Results leave tile by tile, so that the misses of lines
+ * far apart are hidden behind the next tile's work. */
+LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const uint8_t *panel, const void *act, size_t stride,
+                        int64_t k, int cols, float *out, int64_t out_stride) {
     float acc[32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
     h32_expanded e;
     memset(acc, 0, (size_t)cols * 32 * sizeof *acc);
     int count = (cols + TILE6_COLS - 1) / TILE6_COLS;
-    for (int64_t g = 0; g < k / 32; g += H32_SUPER) {
+    for (int64_t g = 0; g == 0 || g < k / 32; g += H32_SUPER) {
         int groups = (int)(k / 32 - g < H32_SUPER ? k / 32 - g : H32_SUPER);
         h32_expand(f, panel, g, groups, &e);
         const char *next = (const char *)panel + h32_scales_at(f, g + groups);
@@ -178,50 +273,73 @@ LB_INLINE void h32_many(const h32 f, const uint8_t *panel, const void *act, size
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
-            h32_tiles[c1 - c0](e.w, h32_act(act, stride, g, c0), stride, groups, (const float *)(const void *)e.scale,
-                               acc + 32 * c0);
+            const void *then = i + 1 < count ? h32_act(act, stride, g, c1) : h32_act(act, stride, g + groups, 0);
+            if (groups)
+                tiles[c1 - c0](e.w, h32_act(act, stride, g, c0), stride, groups, (const float *)(const void *)e.scale,
+                               acc + 32 * c0, then);
+            for (int c = c0; c < c1 && g + groups == k / 32; c++)
+                memcpy(out + c * out_stride, acc + 32 * c, 32 * sizeof *out);
         }
     }
-    for (int c = 0; c < cols; c++) memcpy(out + c * out_stride, acc + 32 * c, 32 * sizeof *out);
 }
 
-LB_INLINE void h32_run(const h32 f, const void *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
-                       int64_t out_stride) {
+LB_INLINE void h32_run(const h32 f, const h32_tile_fn *tiles, const void *panel, const void *act, size_t stride, int64_t k,
+                       int cols, float *out, int64_t out_stride) {
     switch (cols) {
     case 1: h32_few(f, panel, act, stride, k, out, out_stride, 1); break;
     case 2: h32_few(f, panel, act, stride, k, out, out_stride, 2); break;
     case 3: h32_few(f, panel, act, stride, k, out, out_stride, 3); break;
     case 4: h32_few(f, panel, act, stride, k, out, out_stride, 4); break;
-    default: h32_many(f, panel, act, stride, k, cols, out, out_stride);
+    default: h32_many(f, tiles, panel, act, stride, k, cols, out, out_stride);
     }
 }
 
 /* ---- packing ---- */
 
-/* Splits one native block of 32 into codes and the bytes of its scale (2, or 1 with e8m0) and minimum (2). */
-typedef void (*h32_unpack)(const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min);
+/* Splits one native block of 32 into codes and the bytes of its scale (2, or as many as they have) and minimum (2). */
+typedef void (*h32_unpack)(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min);
 
+/* Row r's 32 codes (bytes) to its lanes of 16 rows of a group. */
 static inline void h32_pack_codes(const h32 f, const uint8_t codes[32], int r, uint8_t *half) {
-    uint32_t top = 0;
+    uint32_t t[8], top = 0, low = f.bits == 8 ? 8 : f.bits & 6;
     for (int j = 0; j < 8; j++) {
-        uint32_t four = lb_code4(codes, j);
-        *lb_lane(half, j % 4, r) |= (four & 0x0f0f0f0fu) << (j / 4 * 4);
-        top |= (four >> 4 & 0x01010101u) << j;
+        uint32_t mask = (0xffu >> (8 - low)) * 0x01010101u, four = lb_code4(codes, j);
+        t[j] = four & mask;
+        top |= (four & ~mask) >> low << j;
     }
-    if (f.bits == 5) *lb_lane(half, 4, r) = top;
+    if (low == 8) {
+        for (int j = 0; j < 8; j++) *lb_lane(half, j, r) = t[j];
+    } else if (low == 6) {
+        lb_pack6(half, r, t);
+        lb_pack6(half + 192, r, t + 4);
+    } else if (low == 4) {
+        for (int j = 0; j < 4; j++) *lb_lane(half, j, r) = t[j] | t[j + 4] << 4;
+    } else {
+        for (int j = 0; j < 2; j++) *lb_lane(half, j, r) = t[j] | t[j + 2] << 2 | t[j + 4] << 4 | t[j + 6] << 6;
+    }
+    if (f.bits & 1) *lb_lane(half, (int)low, r) = top;
+}
+
+/* 32 codes of b bits, the first in the lowest bits. */
+static inline void h32_stream_codes(int bits, const uint8_t *from, uint8_t codes[32]) {
+    for (int i = 0; i < 32; i++) {
+        int bit = i * bits, high = bit % 8 + bits > 8; /* may straddle two bytes */
+        uint32_t two = from[bit / 8] | (high ? (uint32_t)from[bit / 8 + 1] << 8 : 0);
+        codes[i] = (uint8_t)(two >> bit % 8 & ((1u << bits) - 1));
+    }
 }
 
 /* Rows [row0, row1) of a native matrix whose blocks of `block_bytes` stand row after row. Missing rows are zero. */
 static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes, const void *native, int64_t n, int64_t k,
                               int64_t row0, int64_t row1, void *dst) {
-    size_t bytes = h32_panel_bytes(f, k), scale = f.e8m0 ? 1 : 2;
+    size_t bytes = h32_panel_bytes(f, k), scale = f.scales == H32_E8M0 ? 1 : f.scales == H32_F32 ? 4 : 2;
     for (int64_t row = row0; row < row1; row += 32) {
         uint8_t *panel = (uint8_t *)dst + (size_t)(row / 32) * bytes;
         memset(panel, 0, bytes);
         for (int r = 0; r < 32 && row + r < n; r++)
             for (int64_t g = 0; g < k / 32; g++) {
                 uint8_t codes[32], *scales = panel + h32_scales_at(f, g) + (size_t)r * scale;
-                unpack((const uint8_t *)native + (size_t)((row + r) * (k / 32) + g) * block_bytes, codes, scales, scales + 64);
+                unpack(f, (const uint8_t *)native + (size_t)((row + r) * (k / 32) + g) * block_bytes, codes, scales, scales + 64);
                 h32_pack_codes(f, codes, r % 16, panel + h32_codes_at(f, g) + (size_t)(r / 16) * h32_half_bytes(f));
             }
     }
@@ -232,7 +350,7 @@ static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes
     static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
                     float *out, int64_t out_stride) {                                                                \
         (void)q;                                                                                                     \
-        h32_run(FORMAT, panel, act, stride, k, cols, out, out_stride);                                               \
+        h32_run(FORMAT, h32_tiles, panel, act, stride, k, cols, out, out_stride);                                               \
     }                                                                                                                \
     static size_t panel_bytes(const lb_quantizer *q, int64_t k) {                                                    \
         (void)q;                                                                                                     \
@@ -243,11 +361,20 @@ static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes
         (void)q;                                                                                                     \
         h32_repack(FORMAT, unpack, BLOCK_BYTES, native, n, k, row0, row1, dst);                                      \
     }                                                                                                                \
-    LB_ROWS32_PANEL(lb_act_q8_32_prepare, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_32)
+    H32_PANEL(H32_ACT)
 
-/* The descriptor, but for name, format and about. */
-#define LB_H32_KERNEL                                                                                                \
-    LB_ROWS32_KERNEL, .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI, .act = LB_ACT_Q8_32, .acc = LB_ACC_I32_F32,         \
+#define H32_PANEL(...) LB_ROWS32_PANEL(__VA_ARGS__)
+#if H32_SHARED
+#define H32_ACT lb_act_q8_256_prepare_32, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_256_32
+#define H32_ACT_NAME LB_ACT_Q8_256
+#else
+#define H32_ACT lb_act_q8_32_prepare, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_32
+#define H32_ACT_NAME LB_ACT_Q8_32
+#endif
+/* The descriptor, but for name, format, about and activations. */
+#define LB_H32_ARITHMETIC                                                                                            \
+    LB_ROWS32_KERNEL, .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI, .acc = LB_ACC_I32_F32,                              \
     .compute = LB_COMPUTE_INT8, .tolerance = 1e-10,                                                                  \
     .tolerance_why = "sums of 32 are exact in int32 and f32; K / 32 f32 steps of two or three roundings each: about " \
                      "1e-14, more where groups or minima cancel"
+#define LB_H32_KERNEL LB_H32_ARITHMETIC, .act = H32_ACT_NAME

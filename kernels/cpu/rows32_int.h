@@ -1,34 +1,33 @@
 /* rows32_int.h: what the kernels of weight-only integer formats with groups share: codes of 1 to 8 bits to bf16 (exact), a
  * scale and a zero a group, vdpbf16ps with f32 sums, panels of 32 rows.
  *
- * A panel is one stream, group by group: a head, then runs of 32 k, rows 0..15 before rows 16..31. The head is 32 f32 scales
- * and 32 f32 zeros, or the pair of f16 scale and f16 integer zero point of each row. A pair vector is what vdpbf16ps
- * multiplies: 16 rows, of each elements 2p and 2p + 1 of a run, p = 0..15. Of 16 rows of a run there are `bits` vectors: in
- * the stream that a row's words make, one for either element, the code of pair p stands at bit p * bits.
+ * A panel is one stream, group by group: a head, then runs of 32 k, rows 0..15 before rows 16..31. The head is 32 f32
+ * scales and 32 f32 zeros, or a pair for each row: f16 scale and f16 integer zero point, or bf16 scale and bf16 zero. A pair
+ * vector is what vdpbf16ps multiplies: 16 rows, of each elements 2p and 2p + 1 of a run, p = 0..15. Of 16 rows of a run there
+ * are `bits` vectors: in the stream that a row's words make, one for either element, the code of pair p stands at bit p * bits.
  *
- * w = level * s + z; the level is code - 2^(bits - 1); with 7 bits code + 128, with 8 the code. For every 256 k, sums of
- * a group start at zero and are scaled onto the total in f32, in the order of K; then the group's zeros meet the sums of
- * its activations. No step depends on the number of columns, so a row's result has the same bits in every batch. */
+ * w = level * s + z; the level is code - 2^(bits - 1); with 7 bits code + 128, with 8 the code. Sums of a group start at zero
+ * and are scaled onto the total in f32, in the order of K; after every INT_LATER groups their zeros meet the sums of the
+ * activations. No step depends on the number of columns, so a row's result has the same bits in every batch. */
 #pragma once
 #include "rows32_float.h"
+
+enum { INT_F32, INT_F16 /* z = (level's offset - zero point) * s */, INT_BF16 };
+
+enum { INT_LATER = 64, INT_ZERO_COLS = 6, INT_AHEAD = 8192 };
 
 /* A format; always a constant, so that the inlined functions below know it. */
 typedef struct int_format {
     int bits;
-    bool narrow;             /* heads of f16 pairs: z = (level's offset - zero point) * s */
+    int head;                /* INT_F32, ... */
 } int_format;
 
-#define INT_ABS(v) ((v) < 0 ? -(v) : (v))
-#define INT_LOG2(v) ((v) >= 32 ? 5 : (v) >= 16 ? 4 : (v) >= 8 ? 3 : (v) >= 4 ? 2 : (v) >= 2 ? 1 : 0)
-#define INT_BF16(v)                                                                                                  \
-    ((v) ? ((v) < 0 ? 0x8000 : 0) | (127 + INT_LOG2(INT_ABS(v))) << 7 | ((INT_ABS(v) << (7 - INT_LOG2(INT_ABS(v)))) & 127) \
-         : 0)
-#define INT_1(c) INT_BF16(((c) & 1) - 1)
-#define INT_2(c) INT_BF16(((c) & 3) - 2)
-#define INT_3(c) INT_BF16(((c) & 7) - 4)
-#define INT_4(c) INT_BF16(((c) & 15) - 8)
-#define INT_5(c) INT_BF16(((c) & 31) - 16)
-#define INT_6(c) INT_BF16(((c) & 63) - 32)
+#define INT_1(c) FLOAT_INTEGER(((c) & 1) - 1)
+#define INT_2(c) FLOAT_INTEGER(((c) & 3) - 2)
+#define INT_3(c) FLOAT_INTEGER(((c) & 7) - 4)
+#define INT_4(c) FLOAT_INTEGER(((c) & 15) - 8)
+#define INT_5(c) FLOAT_INTEGER(((c) & 31) - 16)
+#define INT_6(c) FLOAT_INTEGER(((c) & 63) - 32)
 /* Levels by the low bits of what they are looked up with. */
 static const uint16_t int_levels[7][64] __attribute__((aligned(64))) = {
     { 0 }, { FLOAT_64(FLOAT_WHOLE, INT_1, 0) }, { FLOAT_64(FLOAT_WHOLE, INT_2, 0) }, { FLOAT_64(FLOAT_WHOLE, INT_3, 0) },
@@ -39,7 +38,7 @@ static const uint16_t int_levels[7][64] __attribute__((aligned(64))) = {
 LB_INLINE float int_offset(const int_format f) {
     return f.bits == 8 ? 0.0f : f.bits == 7 ? -128.0f : (float)(1 << (f.bits - 1));
 }
-LB_INLINE size_t int_head_bytes(const int_format f) { return f.narrow ? 128 : 256; }
+LB_INLINE size_t int_head_bytes(const int_format f) { return f.head == INT_F32 ? 256 : 128; }
 LB_INLINE size_t int_run_bytes(const int_format f) { return (size_t)f.bits * 64; } /* of 16 rows */
 LB_INLINE size_t int_group_bytes(const int_format f, int64_t group) {
     return int_head_bytes(f) + (size_t)(group / 32) * 2 * int_run_bytes(f);
@@ -50,23 +49,26 @@ LB_INLINE size_t int_panel_bytes(const int_format f, const lb_quantizer *q, int6
 
 /* Scales and zeros of rows 0..15 (half 0) or 16..31 of the group at `p`. */
 LB_INLINE void int_head(const int_format f, const uint8_t *p, int half, __m512 *s, __m512 *z) {
-    if (f.narrow) {
-        __m512i pair = _mm512_load_si512(p + 64 * half);
+    __m512i pair = _mm512_load_si512(p + 64 * half);
+    if (f.head == INT_F16) {
         *s = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(pair));
         __m512 point = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(pair, 16)));
         *z = _mm512_mul_ps(_mm512_sub_ps(_mm512_set1_ps(int_offset(f)), point), *s);
+    } else if (f.head == INT_BF16) {
+        *s = _mm512_castsi512_ps(_mm512_slli_epi32(pair, 16));
+        *z = _mm512_castsi512_ps(_mm512_and_si512(pair, _mm512_set1_epi32((int)0xffff0000)));
     } else {
-        *s = _mm512_load_ps((const float *)(const void *)p + 16 * half);
+        *s = _mm512_castsi512_ps(pair);
         *z = _mm512_load_ps((const float *)(const void *)p + 32 + 16 * half);
     }
 }
 
 /* The 16 pair vectors of 16 rows of the run at `p`. */
-LB_INLINE void int_decode(const int_format f, const uint8_t *p, __m512i w[16], const bool ahead) {
+LB_INLINE void int_decode(const int_format f, const uint8_t *p, __m512i w[16]) {
     const __m512i low = _mm512_load_si512(int_levels[f.bits < 7 ? f.bits : 0]);
     const __m512i high = _mm512_load_si512(int_levels[f.bits < 7 ? f.bits : 0] + 32);
     __m512i v[8];
-    LB_UNROLL for (int i = 0; i < f.bits; i++) v[i] = float_load(p + 64 * i, ahead);
+    LB_UNROLL for (int i = 0; i < f.bits; i++) v[i] = _mm512_load_si512(p + 64 * i);
     LB_UNROLL for (int i = 0; i < 16; i++) {
         int at = i * f.bits, from = at % 16;
         __m512i x = from ? _mm512_srli_epi16(v[at / 16], (unsigned)from) : v[at / 16];
@@ -86,53 +88,67 @@ LB_INLINE void int_decode(const int_format f, const uint8_t *p, __m512i w[16], c
     }
 }
 
-/* The sum of a group's activations from sums of 32. */
-LB_INLINE float int_act_sum(const void *act, size_t stride, int64_t padded, int64_t at, int64_t group, int c) {
-    const float *sums = (const float *)(const void *)(float_act(act, stride, padded, c)) + at / 32;
-    float sum = sums[0];
-    for (int64_t i = 1; i < group / 32; i++) sum += sums[i];
-    return sum;
+/* The sums of activations of groups from `first` on of column c. */
+LB_INLINE const float *int_act_sums(const void *act, size_t stride, int64_t k, int64_t group, int64_t first, int c) {
+    return (const float *)(const void *)float_act(act, stride, k, c) + lb_act_bf16_sums_at(k, group) + first;
+}
+/* The groups whose zeros come later together, up to the one that is `next`, or 0. */
+LB_INLINE int int_groups_due(int64_t next, int64_t group, int64_t k) {
+    int64_t some = next % INT_LATER ? next % INT_LATER : next ? INT_LATER : 0;
+    return some == INT_LATER || next * group == k ? (int)some : 0;
 }
 
 /* ---- few columns: every weight byte is read once, codes stay in registers ---- */
 
-/* total += a group's sums times its scales; its zeros are kept for later. */
-LB_INLINE void int_few_group(const int_format f, const uint8_t *p, const void *act, size_t stride, int64_t at,
-                             int64_t group, __m512 total[2][FLOAT_GEMV_COLS], __m512 zeros[2], const int cols) {
-    __m512 sum[2][FLOAT_GEMV_COLS];
-    LB_UNROLL for (int h = 0; h < 2; h++)
-        LB_UNROLL for (int c = 0; c < cols; c++) sum[h][c] = _mm512_setzero_ps();
-    for (size_t i = 0; i < int_head_bytes(f); i += 64) _mm_prefetch((const char *)p + LB_PREFETCH_BYTES + i, _MM_HINT_T0);
+/* total += the sums of `together` groups times their scales; their zeros are kept for later. Groups side by side, because
+ * the products of one are one chain, each step of which takes 6 cycles. */
+LB_INLINE void int_few_groups(const int_format f, const uint8_t *p, const void *act, size_t stride, int64_t at,
+                              int64_t group, __m512 total[2][FLOAT_GEMV_COLS], __m512 zeros[][2], const int together,
+                              const int cols) {
+    __m512 sum[2][2][FLOAT_GEMV_COLS];
+    size_t bytes = int_group_bytes(f, group);
+    LB_UNROLL for (int g = 0; g < together; g++)
+        LB_UNROLL for (int h = 0; h < 2; h++) LB_UNROLL for (int c = 0; c < cols; c++) sum[g][h][c] = _mm512_setzero_ps();
     const uint8_t *run = p + int_head_bytes(f);
-    for (int64_t i = 0; i < group; i += 32)
-        LB_UNROLL for (int h = 0; h < 2; h++, run += int_run_bytes(f)) {
-            __m512i w[16];
-            int_decode(f, run, w, true);
-            LB_UNROLL for (int j = 0; j < 16; j++)
-                LB_UNROLL for (int c = 0; c < cols; c++)
-                    sum[h][c] = float_dot2(sum[h][c], w[j], float_act(act, stride, at + i, c) + 2 * j);
-        }
-    LB_UNROLL for (int h = 0; h < 2; h++) {
-        __m512 s;
-        int_head(f, p, h, &s, &zeros[h]);
-        LB_UNROLL for (int c = 0; c < cols; c++) total[h][c] = _mm512_fmadd_ps(sum[h][c], s, total[h][c]);
+    const size_t lines = (size_t)together * bytes / 64, runs = (size_t)group / 32;
+    for (size_t i = 0; i < runs; i++, run += 2 * int_run_bytes(f)) {
+        for (size_t l = lines * i / runs; l < lines * (i + 1) / runs; l++) /* in the order of addresses */
+            _mm_prefetch((const char *)p + INT_AHEAD + 64 * l, _MM_HINT_T0);
+        LB_UNROLL for (int g = 0; g < together; g++)
+            LB_UNROLL for (int h = 0; h < 2; h++) {
+                __m512i w[16];
+                int_decode(f, run + (size_t)g * bytes + (size_t)h * int_run_bytes(f), w);
+                const int64_t k = at + g * group + 32 * (int64_t)i;
+                LB_UNROLL for (int j = 0; j < 16; j++)
+                    LB_UNROLL for (int c = 0; c < cols; c++)
+                        sum[g][h][c] = float_dot2(sum[g][h][c], w[j], float_act(act, stride, k, c) + 2 * j);
+            }
     }
+    LB_UNROLL for (int g = 0; g < together; g++)
+        LB_UNROLL for (int h = 0; h < 2; h++) {
+            __m512 s;
+            int_head(f, p + (size_t)g * bytes, h, &s, &zeros[g][h]);
+            LB_UNROLL for (int c = 0; c < cols; c++) total[h][c] = _mm512_fmadd_ps(sum[g][h][c], s, total[h][c]);
+        }
 }
 
 LB_INLINE void int_few(const int_format f, const lb_quantizer *q, const uint8_t *panel, const void *act, size_t stride,
                        int64_t k, float *out, int64_t out_stride, const int cols) {
-    __m512 total[2][FLOAT_GEMV_COLS];
+    __m512 total[2][FLOAT_GEMV_COLS], zeros[INT_LATER][2];
     size_t bytes = int_group_bytes(f, q->group);
+    int64_t groups = k / q->group, some;
     LB_UNROLL for (int h = 0; h < 2; h++)
         LB_UNROLL for (int c = 0; c < cols; c++) total[h][c] = _mm512_setzero_ps();
-    for (int64_t at = 0; at < k; at += FLOAT_CHUNK) {
-        __m512 zeros[FLOAT_CHUNK / 32][2];
-        int64_t some = k - at < FLOAT_CHUNK ? k - at : FLOAT_CHUNK, groups = some / q->group;
-        for (int64_t i = 0; i < groups; i++, panel += bytes)
-            int_few_group(f, panel, act, stride, at + i * q->group, q->group, total, zeros[i], cols);
-        for (int64_t i = 0; i < groups; i++)
+    for (int64_t g = 0; g < groups; g += some, panel += (size_t)some * bytes) {
+        some = cols <= 2 && q->group > 32 && g + 1 < groups ? 2 : 1; /* INT_LATER is even */
+        if (some == 2)
+            int_few_groups(f, panel, act, stride, g * q->group, q->group, total, zeros + g % INT_LATER, 2, cols);
+        else
+            int_few_groups(f, panel, act, stride, g * q->group, q->group, total, zeros + g % INT_LATER, 1, cols);
+        int due = int_groups_due(g + some, q->group, k);
+        for (int i = 0; i < due; i++)
             LB_UNROLL for (int c = 0; c < cols; c++) {
-                __m512 sum = _mm512_set1_ps(int_act_sum(act, stride, k, at + i * q->group, q->group, c));
+                __m512 sum = _mm512_set1_ps(int_act_sums(act, stride, k, q->group, g + some - due, c)[i]);
                 LB_UNROLL for (int h = 0; h < 2; h++) total[h][c] = _mm512_fmadd_ps(zeros[i][h], sum, total[h][c]);
             }
     }
@@ -150,48 +166,64 @@ LB_INLINE void int_expand(const int_format f, const uint8_t *p, int64_t group, i
         for (int64_t run = i * group / 32; run < (i + 1) * group / 32; run++)
             LB_UNROLL for (int h = 0; h < 2; h++, p += int_run_bytes(f)) {
                 __m512i w[16];
-                int_decode(f, p, w, false);
+                int_decode(f, p, w);
                 LB_UNROLL for (int j = 0; j < 16; j++) e->w[16 * run + j][h] = w[j];
             }
     }
 }
 
-static inline void int_add_zeros(const void *act, size_t stride, int64_t k, int64_t at, int64_t group, int64_t groups,
-                                 __m512 zeros[][2], int c, float *acc) {
-    __m512 low = _mm512_load_ps(acc), high = _mm512_load_ps(acc + 16);
-    for (int64_t i = 0; i < groups; i++) {
-        __m512 sum = _mm512_set1_ps(int_act_sum(act, stride, k, at + i * group, group, c));
-        low = _mm512_fmadd_ps(zeros[i][0], sum, low);
-        high = _mm512_fmadd_ps(zeros[i][1], sum, high);
-    }
-    _mm512_store_ps(acc, low);
-    _mm512_store_ps(acc + 16, high);
+/* acc[cols][32] += zeros times sums, the latter from a column's `sums` on; `stride` in bytes. */
+LB_INLINE void int_zero_tile(__m512 zeros[][2], int groups, const float *sums, size_t stride, float *acc, const int cols) {
+    __m512 total[INT_ZERO_COLS][2];
+    LB_UNROLL for (int c = 0; c < cols; c++)
+        LB_UNROLL for (int h = 0; h < 2; h++) total[c][h] = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h);
+    for (int i = 0; i < groups; i++)
+        LB_UNROLL for (int c = 0; c < cols; c++) {
+            __m512 sum = _mm512_set1_ps(*(const float *)(const void *)((const char *)(sums + i) + (size_t)c * stride));
+            LB_UNROLL for (int h = 0; h < 2; h++) total[c][h] = _mm512_fmadd_ps(zeros[i][h], sum, total[c][h]);
+        }
+    LB_UNROLL for (int c = 0; c < cols; c++)
+        LB_UNROLL for (int h = 0; h < 2; h++) _mm512_store_ps(acc + FLOAT_ROWS * c + 16 * h, total[c][h]);
+}
+
+static __attribute__((noinline)) void int_add_zeros(__m512 zeros[][2], int groups, const float *sums, size_t stride, int cols,
+                                                    float *acc) {
+    int c = 0;
+    for (; c + INT_ZERO_COLS <= cols; c += INT_ZERO_COLS)
+        int_zero_tile(zeros, groups, (const float *)(const void *)((const char *)sums + (size_t)c * stride), stride,
+                      acc + FLOAT_ROWS * c, INT_ZERO_COLS);
+    for (; c < cols; c++)
+        int_zero_tile(zeros, groups, (const float *)(const void *)((const char *)sums + (size_t)c * stride), stride,
+                      acc + FLOAT_ROWS * c, 1);
 }
 
 LB_INLINE void int_many(const int_format f, const lb_quantizer *q, const uint8_t *panel, const void *act, size_t stride,
                         int64_t k, int cols, float *out, int64_t out_stride) {
     float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
     float_expanded e;
-    __m512 zeros[FLOAT_CHUNK / 32][2];
+    __m512 zeros[INT_LATER][2];
     memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
     int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
     size_t bytes = int_group_bytes(f, q->group);
-    for (int64_t at = 0; at < k; at += FLOAT_CHUNK) {
-        int64_t some = k - at < FLOAT_CHUNK ? k - at : FLOAT_CHUNK, groups = some / q->group;
-        int_expand(f, panel, q->group, groups, &e, zeros);
+    for (int64_t at = 0; at == 0 || at < k; at += FLOAT_CHUNK) {
+        int64_t some = k - at < FLOAT_CHUNK ? k - at : FLOAT_CHUNK, groups = some / q->group, end = at / q->group + groups;
+        int due = int_groups_due(end, q->group, k);
+        int_expand(f, panel, q->group, groups, &e, zeros + at / q->group % INT_LATER);
         panel += (size_t)groups * bytes; /* what is expanded next is prefetched between the tiles */
         int lines = (int)((size_t)groups * bytes / 64);
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
+            const char *from = (const char *)act + (size_t)c0 * stride;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
                 _mm_prefetch((const char *)panel + 64 * l, _MM_HINT_T0);
-            float_meet((int)q->group, &e, (const char *)act + (size_t)c0 * stride, stride, at, some, c1 - c0,
-                       acc + FLOAT_ROWS * c0);
-            for (int c = c0; c < c1; c++)
-                int_add_zeros(act, stride, k, at, q->group, groups, zeros, c, acc + FLOAT_ROWS * c);
+            float_meet((int)q->group, &e, from, stride, at, some, c1 - c0, acc + FLOAT_ROWS * c0);
+            if (due)
+                int_add_zeros(zeros, due, int_act_sums(from, stride, k, q->group, end - due, 0), stride, c1 - c0,
+                              acc + FLOAT_ROWS * c0);
+            for (int c = c0; c < c1 && at + some == k; c++) /* tile by tile: misses hide behind the next one's work */
+                memcpy(out + c * out_stride, acc + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
         }
     }
-    for (int c = 0; c < cols; c++) memcpy(out + c * out_stride, acc + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
 }
 
 LB_INLINE void int_run(const int_format f, const lb_quantizer *q, const void *panel, const void *act, size_t stride,
@@ -220,7 +252,7 @@ static inline void int_pack_run(int bits, const uint8_t codes[32], int r, uint8_
     }
 }
 
-/* Codes [at, at + 32) of a row, a byte each; the scale and the zero point of one of its groups. */
+/* Codes [at, at + 32) of a row, a byte each; the scale and the zero point (INT_BF16: the zero) of one of its groups. */
 typedef void (*int_unpack)(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
                            uint8_t codes[32]);
 typedef void (*int_scale)(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t group,
@@ -237,8 +269,9 @@ static inline void int_repack(const int_format f, int_unpack unpack, int_scale s
             for (int r = 0; r < FLOAT_ROWS && row + r < n; r++) {
                 float s, zero;
                 scale_of(q, native, n, k, row + r, i, &s, &zero);
-                if (f.narrow) {
-                    uint16_t pair[2] = { lb_f32_to_f16(s), lb_f32_to_f16(zero) };
+                if (f.head != INT_F32) {
+                    uint16_t pair[2] = { f.head == INT_F16 ? lb_f32_to_f16(s) : lb_f32_to_bf16(s),
+                                         f.head == INT_F16 ? lb_f32_to_f16(zero) : lb_f32_to_bf16(zero) };
                     memcpy(panel + 4 * r, pair, 4);
                 } else {
                     ((float *)(void *)panel)[r] = s;
@@ -266,25 +299,25 @@ static inline void int_unpack_stream(const lb_quantizer *q, const void *native, 
 }
 
 /* A function for each width, so that each knows its shifts. */
-#define INT_RUN(b, is_narrow)                                                                                        \
+#define INT_RUN(b, its_head)                                                                                         \
     static __attribute__((noinline)) void run_##b(const lb_quantizer *q, const void *panel, const void *act,         \
                                                   size_t stride, int64_t k, int cols, float *out,                    \
                                                   int64_t out_stride) {                                              \
-        int_run((int_format){ b, is_narrow }, q, panel, act, stride, k, cols, out, out_stride);                      \
+        int_run((int_format){ b, its_head }, q, panel, act, stride, k, cols, out, out_stride);                      \
     }
 
-/* The functions of a file from NARROW, runs[] by bits, unpack() and scale_of(). */
+/* The functions of a file from HEAD, runs[] by bits, unpack() and scale_of(). */
 #define LB_INT_PANEL                                                                                                 \
     static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
                     float *out, int64_t out_stride) {                                                                \
         runs[q->bits](q, panel, act, stride, k, cols, out, out_stride);                                              \
     }                                                                                                                \
     static size_t panel_bytes(const lb_quantizer *q, int64_t k) {                                                    \
-        return int_panel_bytes((int_format){ q->bits, NARROW }, q, k);                                               \
+        return int_panel_bytes((int_format){ q->bits, HEAD }, q, k);                                               \
     }                                                                                                                \
     static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
                        void *dst) {                                                                                  \
-        int_repack((int_format){ q->bits, NARROW }, unpack, scale_of, q, native, n, k, row0, row1, dst);             \
+        int_repack((int_format){ q->bits, HEAD }, unpack, scale_of, q, native, n, k, row0, row1, dst);             \
     }                                                                                                                \
     LB_ROWS32_PANEL(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)
 typedef void (*int_run_fn)(const lb_quantizer *, const void *, const void *, size_t, int64_t, int, float *, int64_t);

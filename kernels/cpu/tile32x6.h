@@ -24,6 +24,14 @@ enum { TILE6_COLS = 6 };
     "vmovaps " #at "(%[acc]), %%zmm" #tlow "\n\tvmovaps 64+" #at "(%[acc]), %%zmm" #thigh "\n\t"
 #define T6_KEEP(low, high, tlow, thigh, temp, other, address, at, ...)                                              \
     "vmovaps %%zmm" #tlow ", " #at "(%[acc])\n\tvmovaps %%zmm" #thigh ", 64+" #at "(%[acc])\n\t"
+/* Totals to zero; and acc += totals times the float `d` bytes on in each column. */
+#define T6_OPEN_ZERO(low, high, tlow, thigh, temp, other, address, at, ...)                                         \
+    "vpxord %%zmm" #tlow ", %%zmm" #tlow ", %%zmm" #tlow "\n\tvpxord %%zmm" #thigh ", %%zmm" #thigh ", %%zmm" #thigh "\n\t"
+#define T6_KEEP_TIMES(low, high, tlow, thigh, temp, other, address, at, d)                                          \
+    "vbroadcastss " #d address ", %%zmm" #temp "\n\t"                                                               \
+    "vfmadd213ps " #at "(%[acc]), %%zmm" #temp ", %%zmm" #tlow "\n\tvmovaps %%zmm" #tlow ", " #at "(%[acc])\n\t"    \
+    "vfmadd213ps 64+" #at "(%[acc]), %%zmm" #temp ", %%zmm" #thigh "\n\t"                                           \
+    "vmovaps %%zmm" #thigh ", 64+" #at "(%[acc])\n\t"
 /* Sums to zero. */
 #define T6_ZERO(low, high, tlow, thigh, temp, other, address, at, ...)                                              \
     "vpxord %%zmm" #low ", %%zmm" #low ", %%zmm" #low "\n\tvpxord %%zmm" #high ", %%zmm" #high ", %%zmm" #high "\n\t"
@@ -37,6 +45,14 @@ enum { TILE6_COLS = 6 };
 /* Sums from integers to floats. */
 #define T6_TO_FLOAT(low, high, tlow, thigh, temp, other, address, at, ...)                                          \
     "vcvtdq2ps %%zmm" #low ", %%zmm" #low "\n\tvcvtdq2ps %%zmm" #high ", %%zmm" #high "\n\t"
+/* Sums += the float `from` bytes on in each column. */
+#define T6_PLUS(low, high, tlow, thigh, temp, other, address, at, from)                                             \
+    "vbroadcastss " #from address ", %%zmm" #temp "\n\t"                                                            \
+    "vaddps %%zmm" #temp ", %%zmm" #low ", %%zmm" #low "\n\tvaddps %%zmm" #temp ", %%zmm" #high ", %%zmm" #high "\n\t"
+/* Totals += the float `sum` bytes on in each column times what zmm30 and zmm31 hold. */
+#define T6_ADD_SUM(low, high, tlow, thigh, temp, other, address, at, sum)                                           \
+    "vbroadcastss " #sum address ", %%zmm" #temp "\n\t"                                                             \
+    "vfmadd231ps %%zmm" #temp ", %%zmm30, %%zmm" #tlow "\n\tvfmadd231ps %%zmm" #temp ", %%zmm31, %%zmm" #thigh "\n\t"
 /* Totals += sums times the scales in zmm30 and zmm31. */
 #define T6_ADD(low, high, tlow, thigh, temp, other, address, at, ...)                                               \
     "vfmadd231ps %%zmm" #low ", %%zmm30, %%zmm" #tlow "\n\tvfmadd231ps %%zmm" #high ", %%zmm31, %%zmm" #thigh "\n\t"
@@ -67,6 +83,15 @@ enum { TILE6_COLS = 6 };
 #define T6_FOUR_STEPS(n, op)                                                                                        \
     T6_STEP(n, op, 0, 0) T6_STEP(n, op, 128, 4) T6_STEP(n, op, 256, 8) T6_STEP(n, op, 384, 12)                   \
     "add $512, %[w]\n\t" T6_ON(16)
+/* What tiles read after this one, a line of each column; and on. */
+#define T6_ASK_1 "prefetcht0 (%[next])\n\t"
+#define T6_ASK_2 T6_ASK_1 "prefetcht0 (%[next],%[s])\n\t"
+#define T6_ASK_3 T6_ASK_2 "prefetcht0 (%[next],%[s],2)\n\t"
+#define T6_ASK_4 T6_ASK_3 "prefetcht0 (%[after])\n\t"
+#define T6_ASK_5 T6_ASK_4 "prefetcht0 (%[after],%[s])\n\t"
+#define T6_ASK_6 T6_ASK_5 "prefetcht0 (%[after],%[s],2)\n\t"
+#define T6_ASK_ON(bytes) "add $" #bytes ", %[next]\n\tadd $" #bytes ", %[after]\n\t"
+#define T6_MINIMA "vmovaps 128(%[scales]), %%zmm30\n\tvmovaps 192(%[scales]), %%zmm31\n\t"
 #define T6_SCALES "vmovaps (%[scales]), %%zmm30\n\tvmovaps 64(%[scales]), %%zmm31\n\t"
 
 #define T6_CLOBBERS                                                                                                 \
