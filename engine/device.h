@@ -83,7 +83,7 @@ bool lb_device_lost(lb_device *d);
  * to one, and threads and processes that it starts inherit that. */
 void lb_affinity_restore(void);
 
-/* Device memory: 64-byte aligned (2 MiB and MADV_HUGEPAGE from 2 MiB up), contents undefined.
+/* Device memory: 64-byte aligned (in huge pages from 32 KiB up: huge.h), contents undefined.
  * Counts towards lb_memory_now/peak. */
 lb_status lb_device_alloc(lb_device *d, size_t bytes, void **out);
 void lb_device_free(lb_device *d, void *p, size_t bytes);

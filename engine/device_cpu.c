@@ -1,18 +1,15 @@
 /* device_cpu.c: the processor as a device: its memory, its instruction sets and a pool of pinned threads. */
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "device_backend.h"
+#include "huge.h"
 #include "memory.h"
 #include "pool.h"
 #include "topology.h"
 
-enum { HUGE = 2 << 20 };                        /* from here up: mmap, huge pages */
 static const size_t guarded_bytes = 256u << 20; /* from here up: ask first whether there is room */
 
 typedef struct cpu_state {
@@ -110,35 +107,27 @@ static lb_status guard(size_t bytes) {
     return LB_OK;
 }
 
-static size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
-
-static lb_status map_huge(size_t bytes, void **out) {
-    size_t size = round_up(bytes, HUGE);
-    char *p = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED)
-        return lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes: %s", bytes, strerror(errno));
-    size_t before = round_up((uintptr_t)p, HUGE) - (uintptr_t)p;
-    if (before) munmap(p, before);
-    if (before < HUGE) munmap(p + before + size, HUGE - before);
-    madvise(p + before, size, MADV_HUGEPAGE); /* where it is refused, pages are small: slower, not wrong */
-    *out = p + before;
-    return LB_OK;
-}
+/* Under the address sanitizer all but the largest come from malloc, which it can watch. */
+#if defined __SANITIZE_ADDRESS__
+static const size_t huge_least = 16u << 20;
+#else
+static const size_t huge_least = LB_HUGE_LEAST;
+#endif
 
 static lb_status cpu_alloc(lb_device *d, size_t bytes, void **out) {
     (void)d;
     if (bytes > (size_t)1 << 62) return lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes", bytes);
     lb_status s = guard(bytes);
     if (s) return s;
-    if (bytes >= HUGE) return map_huge(bytes, out);
-    *out = aligned_alloc(64, round_up(bytes, 64));
+    if (bytes >= huge_least) return lb_huge_alloc(bytes, out);
+    *out = aligned_alloc(64, (bytes + 63) / 64 * 64);
     return *out ? LB_OK : lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes", bytes);
 }
 
 static void cpu_free(lb_device *d, void *p, size_t bytes) {
     (void)d;
-    if (bytes >= HUGE)
-        munmap(p, round_up(bytes, HUGE));
+    if (bytes >= huge_least)
+        lb_huge_free(p, bytes);
     else
         free(p);
 }

@@ -142,25 +142,28 @@ typedef struct lb_rows16_shape {
     bool head;
 } lb_rows16_shape;
 
-/* A panel is 32 rows: rows 0..15 and 16..31, each as above, whose blocks alternate, so that one pass over K reads one
- * stream; before them the two heads. */
+/* A panel is 32 rows: rows 0..15, then rows 16..31, each half a head and its blocks. One row of x reads the halves one
+ * after the other, as one stream (blocks by turns cost it an eighth); a tile of many columns reads both at once. */
 enum { LB_PANEL_HALVES = 2, LB_PANEL_ROWS = 16 * LB_PANEL_HALVES };
 
-/* Of one half. */
 LB_INLINE size_t lb_rows16_head_bytes(lb_rows16_shape s, int64_t k) {
     return s.head ? ((size_t)(k / 256) * 32 + 63) / 64 * 64 : 0;
 }
 
+LB_INLINE size_t lb_rows16_half_bytes(lb_rows16_shape s, int64_t k) {
+    return lb_rows16_head_bytes(s, k) + (size_t)(k / 256) * s.block_bytes;
+}
+
 LB_INLINE size_t lb_rows32_panel_bytes(lb_rows16_shape s, int64_t k) {
-    return LB_PANEL_HALVES * (lb_rows16_head_bytes(s, k) + (size_t)(k / 256) * s.block_bytes);
+    return LB_PANEL_HALVES * lb_rows16_half_bytes(s, k);
 }
 
 /* Block b of half h, and its 32 bytes of the head. */
 LB_INLINE size_t lb_rows32_block_at(lb_rows16_shape s, int64_t k, int64_t b, int h) {
-    return LB_PANEL_HALVES * lb_rows16_head_bytes(s, k) + (size_t)(LB_PANEL_HALVES * b + h) * s.block_bytes;
+    return (size_t)h * lb_rows16_half_bytes(s, k) + lb_rows16_head_bytes(s, k) + (size_t)b * s.block_bytes;
 }
 LB_INLINE size_t lb_rows32_head_at(lb_rows16_shape s, int64_t k, int64_t b, int h) {
-    return (size_t)h * lb_rows16_head_bytes(s, k) + (size_t)(32 * b);
+    return (size_t)h * lb_rows16_half_bytes(s, k) + (size_t)(32 * b);
 }
 
 /* Rows [row0, row1) of a native matrix; missing rows are zero. */

@@ -35,12 +35,20 @@ enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_
        FEW_MOST = SUBS == 16 ? 5 : 8, /* up to here decoding in registers is the faster way (measured) */
        AHEAD_BYTES = 8192 };
 
-/* Prefetches step i of `steps` of what stands AHEAD_BYTES behind a block: in the order of addresses, whatever
- * the order of the loads, which is what the memory and its hardware prefetchers are fastest with. */
-LB_INLINE void ahead(const uint8_t *block, int i, int steps) {
-    const int lines = (int)(SHAPE.block_bytes / 64);
-    for (int l = lines * i / steps; l < lines * (i + 1) / steps; l++)
-        _mm_prefetch((const char *)block + AHEAD_BYTES + 64 * l, _MM_HINT_T0);
+/* Prefetches step i of `steps` of a block that is needed later: in the order of addresses, whatever the order of the
+ * loads, and a dozen lines at a time. Bursts keep the hardware's prefetchers running: single lines between the work cost
+ * 6 to 9 % of the bandwidth, a whole block at once 10 % (measured, as is AHEAD_BYTES). */
+LB_INLINE void ahead(const uint8_t *later, int i, int steps) {
+    const int lines = (int)(SHAPE.block_bytes / 64), burst = lines > 4 * steps ? 2 : 4;
+    if (i % burst) return;
+    for (int l = lines * i / steps; l < lines * (i + burst) / steps; l++)
+        _mm_prefetch((const char *)later + 64 * l, _MM_HINT_T0);
+}
+
+/* The same of a head, all at once. */
+LB_INLINE void ahead_head(const uint8_t *later, int64_t k) {
+    for (size_t i = 0; i < lb_rows16_head_bytes(SHAPE, k); i += 64)
+        _mm_prefetch((const char *)later + i, _MM_HINT_T0);
 }
 
 /* acc + da * (d * sum - dmin * minsum), each step rounded once. */
@@ -72,7 +80,7 @@ LB_INLINE void add_pair(const uint8_t *block, const block_regs *regs, int i, con
                         __m512i *sum, const int cols) {
     __m512i w[2][4], even[FEW_MOST], odd[FEW_MOST];
     const lb_pair_place place = pair_places(i);
-    ahead(block, i, SUBS / 2);
+    ahead(block + AHEAD_BYTES, i, SUBS / 2);
     pair_codes(block, i, w[0], w[1]);
     EACH_FEW even[c] = odd[c] = _mm512_setzero_si512();
     LB_UNROLL for (int j = 0; j < 4; j++) EACH_FEW {
@@ -103,7 +111,7 @@ LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void
 #else
     LB_UNROLL for (int s = 0; s < SUBS; s++) {
         __m512i w[SUB_VECTORS], sub[FEW_MOST];
-        ahead(block, s, SUBS);
+        ahead(block + AHEAD_BYTES, s, SUBS);
         sub_codes(block, s, w);
         EACH_FEW sub[c] = CENTRED ? lb_spread(&act_block(act, stride, b, c)->neg32[s]) : _mm512_setzero_si512();
         LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++)
@@ -123,20 +131,24 @@ LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void
 
 LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out, int64_t out_stride,
                    const int cols) {
-    __m512 acc[FEW_MOST][HALVES];
-    EACH_FEW EACH_HALF acc[c][h] = _mm512_setzero_ps();
-    for (int64_t b = 0; b < k / 256; b++) EACH_HALF {
-        block_regs regs;
-        const uint8_t *block = panel + lb_rows32_block_at(SHAPE, k, b, h);
-        open_block(block, panel + lb_rows32_head_at(SHAPE, k, b, h), &regs);
-        __m512i sum[FEW_MOST], minsum[FEW_MOST];
-        few_sums(block, &regs, act, stride, b, sum, minsum, cols);
-        EACH_FEW {
-            float da = act_block(act, stride, b, c)->d;
-            acc[c][h] = add_block(acc[c][h], sum[c], minsum[c], regs.d, regs.dmin, da);
+    for (int h = 0; h < HALVES; h++) {
+        const uint8_t *block = panel + lb_rows32_block_at(SHAPE, k, 0, h);
+        const uint8_t *head = panel + lb_rows32_head_at(SHAPE, k, 0, h);
+        ahead_head(head + AHEAD_BYTES, k);
+        __m512 acc[FEW_MOST];
+        EACH_FEW acc[c] = _mm512_setzero_ps();
+        for (int64_t b = 0; b < k / 256; b++, block += SHAPE.block_bytes, head += 32) {
+            block_regs regs;
+            open_block(block, head, &regs);
+            __m512i sum[FEW_MOST], minsum[FEW_MOST];
+            few_sums(block, &regs, act, stride, b, sum, minsum, cols);
+            EACH_FEW {
+                float da = act_block(act, stride, b, c)->d;
+                acc[c] = add_block(acc[c], sum[c], minsum[c], regs.d, regs.dmin, da);
+            }
         }
+        EACH_FEW _mm512_storeu_ps(out + c * out_stride + 16 * h, acc[c]);
     }
-    EACH_FEW EACH_HALF _mm512_storeu_ps(out + c * out_stride + 16 * h, acc[c][h]);
 }
 
 /* ---- many columns: 32 x 256 are expanded to bytes in L1 once and meet all of them ----
@@ -152,12 +164,12 @@ typedef struct expanded {
 } expanded;
 
 /* Rows 16 h .. 16 h + 15. */
-LB_INLINE void expand(const uint8_t *block, const uint8_t *head, int h, expanded *e) {
+LB_INLINE void expand(const uint8_t *block, const uint8_t *head, const uint8_t *later, int h, expanded *e) {
     block_regs regs;
     open_block(block, head, &regs);
     LB_UNROLL for (int s = 0; s < SUBS; s++) {
         __m512i w[SUB_VECTORS];
-        ahead(block, s, SUBS);
+        ahead(later, s, SUBS);
 #if FOLDED
         folded_codes(block, &regs, s, w);
 #else
@@ -286,6 +298,14 @@ static inline void write_out(const float *acc, int c0, int c1, float *out, int64
         EACH_HALF _mm512_storeu_ps(out + c * out_stride + 16 * h, _mm512_load_ps(acc + PANEL_ROWS * c + 16 * h));
 }
 
+/* The block of the same half that is read BLOCKS_AHEAD blocks later: near the end, of the next panel. */
+LB_INLINE const uint8_t *later_block(const uint8_t *panel, int64_t k, int64_t b, int h) {
+    enum { BLOCKS_AHEAD = 4 };
+    int64_t blocks = k / 256, at = b + BLOCKS_AHEAD;
+    return panel + (size_t)(at / blocks) * lb_rows32_panel_bytes(SHAPE, k)
+           + lb_rows32_block_at(SHAPE, k, at % blocks, h);
+}
+
 /* Columns in tiles of equal size, so that none is left with a thin one. */
 static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
                  int64_t out_stride) {
@@ -293,10 +313,13 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
     memset(acc, 0, (size_t)cols * PANEL_ROWS * sizeof(float));
     int count = (cols + TILE_COLS - 1) / TILE_COLS;
     if (k == 0) write_out(acc, 0, cols, out, out_stride);
+    for (int h = 0; h < HALVES; h++)
+        ahead_head(panel + lb_rows32_panel_bytes(SHAPE, k) + lb_rows32_head_at(SHAPE, k, 0, h), k);
     for (int64_t b = 0; b < k / 256; b++) {
         expanded e;
         for (int h = 0; h < HALVES; h++)
-            expand(panel + lb_rows32_block_at(SHAPE, k, b, h), panel + lb_rows32_head_at(SHAPE, k, b, h), h, &e);
+            expand(panel + lb_rows32_block_at(SHAPE, k, b, h), panel + lb_rows32_head_at(SHAPE, k, b, h),
+                   later_block(panel, k, b, h), h, &e);
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
             tiles[c1 - c0](&e, act_block(act, stride, b, c0), stride, acc + PANEL_ROWS * c0);

@@ -1,0 +1,109 @@
+/* huge.c: regions of huge pages, cut into granules of 4 KiB; a buffer is a run of them. What is free is kept beside the
+ * region, never in it. A region goes back to the system with its last buffer. */
+#include "huge.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { PAGE = 2 << 20, GRANULE = 4 << 10, GRANULES = (64 << 20) / GRANULE };
+static const size_t alone_bytes = 16u << 20; /* from here up a mapping of its own */
+
+typedef struct region {
+    struct region *next;
+    char *base;
+    int used, hint;              /* granules taken; where the search begins: behind the last one given */
+    uint8_t taken[GRANULES];
+} region;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static region *regions;
+
+static size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+static char *map_pages(size_t size) {
+    char *p = mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    size_t before = round_up((uintptr_t)p, PAGE) - (uintptr_t)p;
+    if (before) munmap(p, before);
+    if (before < PAGE) munmap(p + before + size, PAGE - before);
+    madvise(p + before, size, MADV_HUGEPAGE);
+    return p + before;
+}
+
+/* The first run of n free granules in [from, to), or -1. */
+static int free_run(const region *r, int n, int from, int to) {
+    for (int i = from; i + n <= to;) {
+        const uint8_t *taken = memchr(r->taken + i, 1, (size_t)n);
+        if (!taken) return i;
+        i = (int)(taken - r->taken) + 1;
+    }
+    return -1;
+}
+
+static void *take(region *r, int n) {
+    if (GRANULES - r->used < n) return NULL;
+    int at = free_run(r, n, r->hint, GRANULES);
+    if (at < 0) at = free_run(r, n, 0, r->hint + n < GRANULES ? r->hint + n : GRANULES);
+    if (at < 0) return NULL;
+    memset(r->taken + at, 1, (size_t)n);
+    r->used += n;
+    r->hint = at + n;
+    return r->base + (size_t)at * GRANULE;
+}
+
+static region *add_region(void) {
+    region *r = calloc(1, sizeof *r);
+    if (!r) return NULL;
+    r->base = map_pages((size_t)GRANULES * GRANULE);
+    if (!r->base) {
+        free(r);
+        return NULL;
+    }
+    r->next = regions;
+    return regions = r;
+}
+
+static int granules(size_t bytes) { return (int)(round_up(bytes, GRANULE) / GRANULE); }
+
+lb_status lb_huge_alloc(size_t bytes, void **out) {
+    void *p = NULL;
+    if (bytes >= alone_bytes) {
+        p = map_pages(round_up(bytes, PAGE));
+    } else {
+        pthread_mutex_lock(&lock);
+        for (region *r = regions; r && !p; r = r->next) p = take(r, granules(bytes));
+        region *fresh = p ? NULL : add_region();
+        if (fresh) p = take(fresh, granules(bytes));
+        pthread_mutex_unlock(&lock);
+    }
+    if (!p) return lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes: %s", bytes, strerror(errno));
+    *out = p;
+    return LB_OK;
+}
+
+static void give_back(char *p, size_t bytes) {
+    region **at = &regions;
+    while (*at && (p < (*at)->base || p >= (*at)->base + (size_t)GRANULES * GRANULE)) at = &(*at)->next;
+    region *r = *at;
+    if (!r) return;
+    memset(r->taken + (p - r->base) / GRANULE, 0, (size_t)granules(bytes));
+    r->used -= granules(bytes);
+    if (r->used) return;
+    *at = r->next;
+    munmap(r->base, (size_t)GRANULES * GRANULE);
+    free(r);
+}
+
+void lb_huge_free(void *p, size_t bytes) {
+    if (bytes >= alone_bytes) {
+        munmap(p, round_up(bytes, PAGE));
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    give_back(p, bytes);
+    pthread_mutex_unlock(&lock);
+}
