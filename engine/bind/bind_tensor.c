@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../io/mapping.h"
 #include "bind.h"
 
 static void release(void *object) {
@@ -313,6 +314,25 @@ static int equal_identity(lua_State *L) {
     return 1;
 }
 
+/* q:pack(): a quantized matrix in the layout that the kernels here read; made once, kept beside it. What was read of a mapped
+ * file for it is given back. Returns ns and bytes of the layout: 0 ns if it was there, 0 bytes if there is none. */
+static int pack(lua_State *L) {
+    lb_tensor *t = bind_check_tensor(L, 1), *packed = NULL;
+    const lb_kernel *k = t->quantizer && !t->layout ? lb_kernel_panel_for(t->buffer->device, t->quantizer) : NULL;
+    uint64_t ns = 0;
+    if (k) BIND_TRY(L, lb_tensor_in_layout(t, k, &packed, &ns));
+    if (!packed || packed == t) {
+        lua_pushnumber(L, 0);
+        lua_pushnumber(L, 0);
+        return 2;
+    }
+    lb_map_forget(t->buffer, t->offset_bytes, lb_tensor_size_bytes(t));
+    if (ns) bind_pressure(L, lb_tensor_size_bytes(packed));
+    lua_pushnumber(L, (double)ns);
+    lua_pushnumber(L, (double)lb_tensor_size_bytes(packed));
+    return 2;
+}
+
 /* q:widen(recipe): the same values in a wider format of the family, or nil where the formats do not nest. */
 static int widen(lua_State *L) {
     lb_tensor *t = bind_check_tensor(L, 1);
@@ -329,6 +349,7 @@ static const luaL_Reg own_methods[] = {
     { "numel", numel }, { "nbytes", nbytes }, { "reshape", reshape }, { "slice", slice }, { "transpose", transpose },
     { "t", short_transpose }, { "clone", clone }, { "to", to },
     { "bytes", stored_bytes }, { "quantize", quantize }, { "dequantize", dequantize }, { "widen", widen },
+    { "pack", pack },
     { "bits_per_weight", bits_per_weight }, { "get", get }, { "set", set }, { "totable", totable }, { NULL, NULL } };
 static const luaL_Reg own_meta[] = { { "__tostring", bind_tensor_tostring }, { "__len", length },
                                      { "__eq", equal_identity }, { NULL, NULL } };

@@ -96,6 +96,7 @@ M.classes = {
       quantize = { "t:quantize(recipe[, { progress = function(done, total), calibration = x }])",
         "weights [.., N, K] in a quantizer's format; x: sample activations [M, K], from which gptq learns" },
       dequantize = { "q:dequantize()", "as f32" },
+      pack = { "q:pack()", "a quantized matrix in the layout that kernels here read, made once and kept beside it; ns, bytes" },
       widen = { "q:widen(recipe)", "the same values in a wider format of the family; nil where the formats do not nest" },
       bits_per_weight = { "q:bits_per_weight()", "stored bits an element, metadata included" },
       spread = { "t:spread([share = 0.99])", "{ mean_abs, max_abs, quantile } of the magnitudes" },

@@ -81,4 +81,294 @@ for _, name in ipairs(ALL) do
   end
 end
 
+-- ---- generation ----
+
+local function lists(list) return table.concat(list, " ") end
+
+function T.test_batch_is_as_one_by_one()
+  local m, e = lb.model.load(folder "llama", { dtype = "f32" }), expected "llama"
+  local prompts = { e.prompt, { 5, 9, 14 }, { 100 } }
+  for _, mode in ipairs { "eager", "plan", "fused" } do
+    for _, rows in ipairs { 512, 5 } do                              -- in one launch; prompts that launches cut
+      local all = m:generate(prompts, { max_new_tokens = 6, stop = false, cache = "f32", mode = mode, prompt_rows = rows })
+      lu.assertEquals(all.batch, 3)
+      for b, prompt in ipairs(prompts) do
+        local one = m:generate(prompt, { max_new_tokens = 6, stop = false, cache = "f32", mode = mode })
+        lu.assertEquals(all.sequences[b].tokens, one.tokens)
+        lu.assertEquals(all.sequences[b].prompt_tokens, #prompt)
+      end
+    end
+  end
+end
+
+function T.test_modes_agree_with_quantized_weights()
+  for _, name in ipairs { "llama", "qwen3_moe", "gpt_oss", "deepseek_v2" } do
+    for _, recipe in ipairs { "q8_0", "q4_0" } do
+      local m, e = lb.model.load(folder(name), { dtype = "f32", quantize = function(role, shape)
+        return shape[#shape] % 32 == 0 and role ~= "router" and recipe or nil
+      end }), expected(name)
+      local tokens
+      for _, mode in ipairs { "eager", "plan", "fused" } do
+        local r = m:generate(e.prompt, { max_new_tokens = 12, stop = false, mode = mode })
+        tokens = tokens or r.tokens
+        lu.assertEquals(r.tokens, tokens, name .. " " .. recipe .. " " .. mode)
+      end
+    end
+  end
+end
+
+-- A folder with the same model, each matrix of its layers as a format has it, in f32.
+local function rounded(name, recipe)
+  local f, t = lb.model_file(folder(name)), {}
+  for _, n in ipairs(f:names()) do
+    local w = f:tensor(n):to "f32"
+    t[n] = n:find "_proj" and w:quantize(recipe):dequantize() or w
+  end
+  lb.save(top .. "/model.safetensors", t)
+  core.write_file(top .. "/config.json", core.file_read(folder(name) .. "/config.json"))
+  return top
+end
+
+-- Where nothing is repacked, activations stay f32: what the weights' format costs is all that differs. The kernels of
+-- repacked weights take activations in int8.
+function T.test_quantized_weights_are_their_values()
+  for _, recipe in ipairs { "q8_0", "q4_0" } do
+    local e = expected "llama"
+    local want = lb.model.load(rounded("llama", recipe)):logits(e.prompt)
+    local m = lb.model.load(folder "llama", { dtype = "f32", quantize = recipe, repack = false })
+    lu.assertEquals(m.repack_bytes, 0)
+    for _, mode in ipairs { "eager", "plan", "fused" } do
+      lu.assertTrue(distance(m:logits(e.prompt, { mode = mode }), want) <= 1e-4)
+    end
+    local packed = lb.model.load(folder "llama", { dtype = "f32", quantize = recipe })
+    local d = distance(packed:logits(e.prompt), want)
+    lu.assertTrue(d <= 0.15, ("%s: %.3g"):format(recipe, d))
+  end
+end
+
+function T.test_types_of_caches()
+  local m, e = lb.model.load(folder "llama", { dtype = "f32" }), expected "llama"
+  local _, want = expected "llama"
+  local limit = { f32 = 1e-4, f16 = 5e-3, bf16 = 4e-2 }
+  for type, l in pairs(limit) do
+    local d = distance(m:logits(e.prompt, { cache = type }), want)
+    lu.assertTrue(d <= l, ("%s: %.3g"):format(type, d))
+  end
+  local wide = lb.model.load(folder "deepseek_v2", { dtype = "f32" })   -- a latent of 32 and 8 rotated: no whole blocks
+  raises("multiples of 32", wide.logits, wide, { 1, 2 }, { cache = "q8_0" })
+  for _, type in ipairs { "f8e4m3", "q8_0", "q4_0" } do
+    local q = lb.model.load(folder "qwen3", { dtype = "f32" })
+    local t, w = expected "qwen3"
+    local d = distance(q:logits(t.prompt, { cache = type }), w)
+    lu.assertTrue(d > 1e-4 and d < 0.5, ("%s: %.3g"):format(type, d))
+  end
+  for _, layout in ipairs { "bshd", "hbsd", "lbhsd" } do
+    lu.assertEquals(m:generate(e.prompt, { max_new_tokens = 12, stop = false, layout = layout, cache = "f32" }).tokens, e.greedy)
+  end
+end
+
+function T.test_sampling_is_seeded()
+  local m, e = lb.model.load(folder "llama", { dtype = "f32" }), expected "llama"
+  local function draw(o)
+    o.max_new_tokens, o.stop, o.temperature = 20, false, o.temperature or 1.5
+    return lists(m:generate(e.prompt, o).tokens)
+  end
+  lu.assertEquals(draw { seed = 7 }, draw { seed = 7 })
+  lu.assertEquals(draw { seed = 7, mode = "plan" }, draw { seed = 7 })
+  lu.assertNotEquals(draw { seed = 7 }, draw { seed = 8 })
+  lu.assertEquals(draw { seed = 7, top_k = 1 }, draw { temperature = 0 })
+  lu.assertEquals(draw { seed = 7, min_p = 1 }, draw { temperature = 0 })
+  lu.assertEquals(draw { seed = 7, top_p = 1e-6 }, draw { temperature = 0 })
+  local two = m:generate({ e.prompt, e.prompt }, { max_new_tokens = 20, stop = false, temperature = 1.5 })
+  lu.assertNotEquals(lists(two.sequences[1].tokens), lists(two.sequences[2].tokens))
+  raises("temperature", m.generate, m, e.prompt, { temperature = -1 })
+  raises("top_k", m.generate, m, e.prompt, { top_k = 0.5 })
+end
+
+function T.test_stops()
+  local m, e = lb.model.load(folder "llama", { dtype = "f32" }), expected "llama"
+  local seen = {}
+  local r = m:generate(e.prompt, { stop = { e.greedy[4] }, cache = "f32", on_token = function(b, id, ns)
+    lu.assertTrue(b == 1 and ns > 0)
+    seen[#seen + 1] = id
+  end })
+  lu.assertEquals(r.finish, "stop")
+  lu.assertEquals(r.tokens, { unpack(e.greedy, 1, 4) })
+  lu.assertEquals(seen, r.tokens)
+  -- one of two goes on
+  local two = m:generate({ e.prompt, { 5, 9 } }, { stop = { e.greedy[2] }, max_new_tokens = 5, cache = "f32" })
+  lu.assertEquals(#two.sequences[1].tokens, 2)
+  lu.assertEquals(two.sequences[1].finish, "stop")
+  lu.assertEquals(#two.sequences[2].tokens, 5)
+  lu.assertEquals(two.sequences[2].finish, "length")
+  lu.assertEquals(m.spec.stop, { 2 })                                -- eos_token_id
+end
+
+-- Plans are recorded before the first token and replayed after: none is made on the way.
+function T.test_tokens_are_replays()
+  local m, e = lb.model.load(folder "llama", { dtype = "f32" }), expected "llama"
+  local s = m:session { capacity = 200 }
+  local made, plan = 0, core.plan
+  core.plan = function(...)
+    made = made + 1
+    return plan(...)
+  end
+  local ok, why = pcall(function()
+    m:generate(e.prompt, { session = s, max_new_tokens = 3, stop = false })
+    lu.assertEquals(made, 3)                                         -- prompt, first token, each further one
+    m:generate(e.prompt, { session = s, max_new_tokens = 100, stop = false })
+    lu.assertEquals(made, 3)
+  end)
+  core.plan = plan
+  lu.assertTrue(ok, tostring(why))
+end
+
+-- ---- tiny-llama: trained, with its tokenizer ----
+
+local TINY = "tiny-llama"
+
+function T.test_trained_model()
+  local m = lb.model.load(folder(TINY), { dtype = "f32" })
+  local e = expected(TINY)
+  assert_logits(m, TINY)
+  local text = "This License does not grant permission to use the"
+  lu.assertEquals(m:tokenizer():encode(text, { special = true }), e.prompt)
+  local streamed = {}
+  local r = m:generate(text, { max_new_tokens = #e.greedy, stop = false, cache = "f32",
+    on_token = function(_, _, _, part) streamed[#streamed + 1] = part end })
+  lu.assertEquals(r.tokens, e.greedy)
+  lu.assertEquals(r.prompt_tokens, #e.prompt)
+  lu.assertStrContains(r.text, "rights to use, copy, modify, distribute")
+  lu.assertEquals((r.text:find(table.concat(streamed), 1, true)), 1)  -- the last character may wait for its bytes
+  local both = m:generate({ text, "The" }, { max_new_tokens = 4, stop = false })
+  lu.assertEquals(#both.sequences, 2)
+  lu.assertTrue(#both.sequences[2].text > 0)
+end
+
+function T.test_perplexity()
+  local text, e = core.file_read(folder(TINY) .. "/text.txt"), expected(TINY)
+  local function of(opts, file)
+    local r = lb.model.load(file or folder(TINY), opts):perplexity(text, { context = e.perplexity.context })
+    lu.assertEquals(r.tokens, e.perplexity.tokens)
+    return r.perplexity
+  end
+  local exact = of { dtype = "f32" }
+  lu.assertAlmostEquals(exact / e.perplexity.value, 1, 1e-4)
+  lu.assertAlmostEquals(of {} / exact, 1, 0.01)                      -- bf16, as stored
+  local function all(recipe)
+    return function(role) return role ~= "embedding" and recipe or nil end
+  end
+  local q8, q4, q2 = of { dtype = "f32", quantize = all "q8_0" }, of { dtype = "f32", quantize = all "q4_k" },
+    of { dtype = "f32", quantize = all "q2_k" }
+  lu.assertAlmostEquals(q8 / exact, 1, 0.02)
+  lu.assertTrue(exact < q4 and q4 < q2 and q4 / exact < 1.1, ("%g %g %g"):format(exact, q4, q2))
+  -- through a file that luabench wrote, its tokenizer too
+  convert.run { input = folder(TINY), output = top .. "/t.gguf", recipe = "bf16", report = SILENT }
+  lu.assertAlmostEquals(of({ dtype = "f32" }, top .. "/t.gguf") / exact, 1, 1e-4)
+  raises("at least two tokens", function() lb.model.load(folder(TINY)):perplexity { 1 } end)
+end
+
+-- ---- parts, names, random weights ----
+
+function T.test_parts_by_name()
+  local m = lb.model.load(folder "qwen3_moe", { dtype = "f32" })
+  lu.assertEquals(m.layers[1].q.shape, { 64, 64 })
+  lu.assertEquals(#m.layers[2].gate_exps, 8)
+  lu.assertEquals(m.layers[2].gate_exps[8].shape, { 32, 64 })
+  lu.assertTrue(m:tensor("layers.1.q"):equal(m.layers[1].q))
+  lu.assertEquals(m:tensor("model.layers.0.self_attn.q_proj.weight").shape, { 64, 64 })
+  lu.assertEquals(m:tensor("embedding").shape, { 160, 64 })
+  raises("no.such", m.tensor, m, "no.such")
+  lu.assertTrue(m.nbytes > 0 and m.parameters > 0)
+end
+
+function T.test_forward_into_a_plan()
+  for _, name in ipairs(ALL) do
+    local m = lb.model.load(folder(name), { dtype = "f32" })
+    for _, o in ipairs { { tokens = 3, batch = 2, past = 4 }, { layer = 2, tokens = 5 }, { past = 9, fused = false } } do
+      local p = lb.plan()
+      local io = m:forward(p, o)
+      local c = p:check()
+      lu.assertTrue(c.passed, ("%s: %s"):format(name, tostring(c.reason)))
+      lu.assertEquals(io.logits and io.logits.shape, not o.layer and { (o.tokens or 1) * (o.batch or 1), 160 } or nil)
+    end
+  end
+end
+
+function T.test_random_weights()
+  local m = lb.model.load(folder "glm4_moe_lite", { random_weights = true, seed = 3, quantize = function(role, shape)
+    return shape[#shape] % 32 == 0 and role:find "_exps$" and "q4_0" or nil
+  end })
+  lu.assertTrue(m.random)
+  lu.assertStrContains(tostring(m), "random weights")
+  lu.assertEquals(m.layers[2].gate_exps[1].quantizer.name, "q4_0")
+  local a = m:generate({ 1, 2, 3 }, { max_new_tokens = 5, stop = false }).tokens
+  local function again(seed)
+    return lb.model.load(folder "glm4_moe_lite", { random_weights = true, seed = seed, quantize = function(role, shape)
+      return shape[#shape] % 32 == 0 and role:find "_exps$" and "q4_0" or nil
+    end })
+  end
+  lu.assertEquals(again(3):generate({ 1, 2, 3 }, { max_new_tokens = 5, stop = false }).tokens, a)
+  lu.assertNotEquals(core.checksum(again(4).layers[1].o), core.checksum(m.layers[1].o))
+  for _, name in ipairs(ALL) do
+    local r = lb.model.load(folder(name) .. "/config.json", { random_weights = true })
+    local l = r:logits { 3, 4, 5 }
+    lu.assertTrue(l:abs():max() < 1e4, name)
+  end
+  raises("random_weights = true", lb.model.load, folder "llama" .. "/config.json")
+  raises("no tokenizer", m.generate, m, "text")
+end
+
+-- ---- refusals ----
+
+function T.test_what_does_not_fit()
+  local f = lb.model_file(folder "llama")
+  local function write(change)
+    local t = {}
+    for _, name in ipairs(f:names()) do t[name] = f:tensor(name) end
+    change(t)
+    lb.save(top .. "/model.safetensors", t)
+    core.write_file(top .. "/config.json", core.file_read(folder "llama" .. "/config.json"))
+    return top
+  end
+  local first = "model.layers.0.self_attn."
+  raises("k_proj.weight is missing", lb.model.load, write(function(t) t[first .. "k_proj.weight"] = nil end))
+  raises("no place in a model of type llama: " .. first .. "q_proj.bias", lb.model.load,
+    write(function(t) t[first .. "q_proj.bias"] = lb.zeros { 64 } end))
+  raises("has the shape [64, 32]; the configuration says [64, 64]", lb.model.load,
+    write(function(t) t[first .. "q_proj.weight"] = lb.zeros { 64, 32 } end))
+  local m = lb.model.load(write(function() end), { dtype = "f32" })
+  assert_logits(m, "llama")
+  raises("token 2 is 160", m.logits, m, { 1, 160 })
+  raises("the caches hold 4", m.generate, m, { 1, 2, 3, 4, 5 }, { context = 4 })
+  raises("all are taken", m.generate, m, { 1, 2 }, { context = 4, max_new_tokens = 9, stop = false })
+  raises('did you mean "temperature"', m.generate, m, { 1 }, { temprature = 1 })
+  raises('did you mean "repack"', lb.model.load, folder "llama", { repak = true })
+  raises("there are eager, plan, fused", m.generate, m, { 1 }, { mode = "compiled" })
+  raises("holds a model of type llama", lb.model.load, folder "llama", { type = "qwen2" })
+  raises("a model of type glm4_moe", lb.model.load, { model_type = "glm4_moe" }, { random_weights = true })
+  raises("hidden_act", lb.model.load, { model_type = "llama", hidden_act = "gelu" }, { random_weights = true })
+  raises("num_hidden_layers", lb.model.load, { model_type = "llama" }, { random_weights = true })
+  raises("a whole number from 1 expected, got -1", lb.model.load, { model_type = "llama", num_hidden_layers = -1 },
+    { random_weights = true })
+  raises("in 8 groups", lb.model.load, { model_type = "deepseek_v2", num_hidden_layers = 1, hidden_size = 64,
+    num_attention_heads = 4, vocab_size = 10, intermediate_size = 32, kv_lora_rank = 32, qk_nope_head_dim = 8,
+    qk_rope_head_dim = 8, v_head_dim = 8, n_routed_experts = 8, num_experts_per_tok = 2, n_group = 8, topk_group = 3 },
+    { random_weights = true })
+  raises("takes K in multiples of 256", lb.model.load, folder "llama", { quantize = "q4_k" })
+  raises("a path or a configuration expected", lb.model.load, 3)
+end
+
+-- What a pack() of a mapped tensor gives back comes from the file again; what was written to it stays.
+function T.test_pages_given_back()
+  lb.save(top .. "/a.gguf", { w = lb.randn({ 512, 4096 }, { seed = 1 }):quantize "q8_0" })
+  local f = lb.model_file(top .. "/a.gguf")
+  local w = f:tensor "w"
+  local before = core.checksum(w)
+  local ns, bytes = w:pack()
+  if bytes > 0 then lu.assertTrue(ns > 0) end                        -- no panels without AVX-512
+  lu.assertEquals(select(1, w:pack()), 0)
+  lu.assertEquals(core.checksum(w), before)
+end
+
 return T

@@ -157,6 +157,28 @@ local function count_weights(m)
   return bytes, parameters
 end
 
+-- Quantized matrices in the kernels' own layouts, each once, the file's pages given back: ns and bytes.
+local function repack(m, progress)
+  local ns, bytes, seen = 0, 0, {}
+  local function add(t)
+    if type(t) == "table" then
+      for _, one in ipairs(t) do add(one) end
+    elseif type(t) == "userdata" and t.quantizer and t.rank == 2 and not seen[t] then
+      seen[t] = true
+      local n, b = t:pack()
+      ns, bytes = ns + n, bytes + b
+    end
+  end
+  for i, l in ipairs(m.layers) do
+    for role, t in pairs(l) do
+      if role ~= "kv_b" then add(t) end
+    end
+    if progress then progress(i, #m.layers) end
+  end
+  add(m.weights.head or m.weights.embedding)
+  return ns, bytes
+end
+
 local function load(path, opts)
   local o = options_of(opts)
   if type(path) ~= "string" and type(path) ~= "table" then
@@ -194,6 +216,8 @@ local function load(path, opts)
   if reader then weights_of.check_all_used(reader, spec) end
   m.nbytes, m.parameters = count_weights(m)
   m.load_ns = clock:now_ns() - t0
+  m.repack_ns, m.repack_bytes = 0, 0
+  if o.repack then m.repack_ns, m.repack_bytes = repack(m, o.progress) end
   return m
 end
 
