@@ -1,5 +1,5 @@
--- deepseek_v2.lua: DeepSeek-V2-Lite (and V2 without groups of experts): latents for keys and values, shared experts, and a
--- dense first layer.
+-- deepseek_v2.lua: DeepSeek-V2-Lite (and V2 without groups of experts): latents for keys and values, shared experts,
+-- and a dense first layer.
 local attention = require "luabench.model.attention"
 
 return {

@@ -1,7 +1,7 @@
 -- glm4.lua: GLM-4 (9B, 0414): norms behind attention and FFN too, gate and up in one matrix, half of each head rotated
--- in pairs. And, for the scenario moe_mixed, one MoE layer of GLM-4.7-Flash, whose model is glm4_moe_lite: 64 experts and
--- a shared one, top-4, mixed bits per projection. Its sizes and routing: the model's configuration; its bits: the mix that
--- metal-marlin states for its layer 1.
+-- in pairs. And, for the scenario moe_mixed, one MoE layer of GLM-4.7-Flash, whose model is glm4_moe_lite: 64 experts
+-- and a shared one, top-4, mixed bits per projection. Its sizes and routing: the model's configuration; its bits: the
+-- mix that metal-marlin states for its layer 1.
 local attention = require "luabench.model.attention"
 local feed_forward = require "luabench.model.feed_forward"
 

@@ -1,5 +1,5 @@
--- test_models.lua: whole models against what transformers computed (tests/fixtures/models/), as Hugging Face folders and as
--- GGUF files that luabench wrote of them; generation, modes, batches, caches, refusals.
+-- test_models.lua: whole models against what transformers computed (tests/fixtures/models/), as Hugging Face folders
+-- and as GGUF files that luabench wrote of them; generation, modes, batches, caches, refusals.
 local lu = require "luaunit"
 local lb = require "luabench"
 local convert = require "luabench.convert.run"
@@ -7,7 +7,8 @@ local core = lb.core
 
 local T = {}
 local FIXTURES = "tests/fixtures/models"
-local ALL = { "deepseek_v2", "glm4", "glm4_moe_lite", "gpt_oss", "llama", "mistral", "mixtral", "qwen2", "qwen3", "qwen3_moe" }
+local ALL = { "deepseek_v2", "glm4", "glm4_moe_lite", "gpt_oss", "llama", "mistral", "mixtral", "qwen2", "qwen3",
+  "qwen3_moe" }
 local top
 local SILENT = { item = function() end, rows = function() end }
 
@@ -21,7 +22,9 @@ local function raises(pattern, f, ...)
 end
 
 local function folder(name) return FIXTURES .. "/" .. name end
-local function expected(name) return lb.load(folder(name) .. "/expected.json"), lb.load(folder(name) .. "/logits.npy") end
+local function expected(name)
+  return lb.load(folder(name) .. "/expected.json"), lb.load(folder(name) .. "/logits.npy")
+end
 
 -- The greatest difference of a row, of the greatest logit of that row.
 local function distance(got, want)
@@ -90,7 +93,8 @@ function T.test_batch_is_as_one_by_one()
   local prompts = { e.prompt, { 5, 9, 14 }, { 100 } }
   for _, mode in ipairs { "eager", "plan", "fused" } do
     for _, rows in ipairs { 512, 5 } do                              -- in one launch; prompts that launches cut
-      local all = m:generate(prompts, { max_new_tokens = 6, stop = false, cache = "f32", mode = mode, prompt_rows = rows })
+      local all = m:generate(prompts, { max_new_tokens = 6, stop = false, cache = "f32", mode = mode,
+        prompt_rows = rows })
       lu.assertEquals(all.batch, 3)
       for b, prompt in ipairs(prompts) do
         local one = m:generate(prompt, { max_new_tokens = 6, stop = false, cache = "f32", mode = mode })
@@ -163,7 +167,8 @@ function T.test_types_of_caches()
     lu.assertTrue(d > 1e-4 and d < 0.5, ("%s: %.3g"):format(type, d))
   end
   for _, layout in ipairs { "bshd", "hbsd", "lbhsd" } do
-    lu.assertEquals(m:generate(e.prompt, { max_new_tokens = 12, stop = false, layout = layout, cache = "f32" }).tokens, e.greedy)
+    lu.assertEquals(m:generate(e.prompt, { max_new_tokens = 12, stop = false, layout = layout, cache = "f32" }).tokens,
+      e.greedy)
   end
 end
 
@@ -285,7 +290,8 @@ end
 function T.test_forward_into_a_plan()
   for _, name in ipairs(ALL) do
     local m = lb.model.load(folder(name), { dtype = "f32" })
-    for _, o in ipairs { { tokens = 3, batch = 2, past = 4 }, { layer = 2, tokens = 5 }, { past = 9, fused = false } } do
+    for _, o in ipairs { { tokens = 3, batch = 2, past = 4 }, { layer = 2, tokens = 5 },
+      { past = 9, fused = false } } do
       local p = lb.plan()
       local io = m:forward(p, o)
       local c = p:check()

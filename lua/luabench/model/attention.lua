@@ -1,8 +1,8 @@
 -- attention.lua: the two kinds of attention: heads that share keys and values (GQA), and latents (MLA).
 --
--- Each has roles(spec): what weights a layer needs, { role, shape, name in Hugging Face's files, in GGUF [, optional] };
--- and record(b, l, x, layer): the steps from the normed rows x [T, hidden] to the block's output. b is the builder, l the
--- layer's tensors by role.
+-- Each has roles(spec): what weights a layer needs, { role, shape, name in Hugging Face's files, in GGUF [, optional]
+-- }; and record(b, l, x, layer): the steps from the normed rows x [T, hidden] to the block's output. b is the builder,
+-- l the layer's tensors by role.
 local M = {}
 
 -- ---- heads ----
@@ -38,8 +38,10 @@ function M.gqa.record(b, l, x, layer)
   local s = b.spec
   local q, k, v = unpack(b:project(x, { l.q, l.k, l.v }, { l.q_bias, l.k_bias, l.v_bias }, "qkv", s.head_dim))
   if s.qk_norm then
-    q = b:emit("rms_norm", { x = q, weight = l.q_norm, eps = s.eps, out = b:f32("q_normed", q.shape), label = "q norm" })
-    k = b:emit("rms_norm", { x = k, weight = l.k_norm, eps = s.eps, out = b:f32("k_normed", k.shape), label = "k norm" })
+    q = b:emit("rms_norm", { x = q, weight = l.q_norm, eps = s.eps, out = b:f32("q_normed", q.shape),
+      label = "q norm" })
+    k = b:emit("rms_norm", { x = k, weight = l.k_norm, eps = s.eps, out = b:f32("k_normed", k.shape),
+      label = "k norm" })
   end
   b:rope(q, "q")
   b:rope(k, "k")
@@ -49,15 +51,16 @@ function M.gqa.record(b, l, x, layer)
   b:emit("kv_write", { x = v, cache = kv.v[layer], lengths = b.lengths, starts = b.starts, pages = kv.pages,
     packed = kv.packed, label = "v" })
   local out = b:f32("attended", { b.rows, s.heads, s.head_dim })
-  b:emit("attention", { q = q, k = kv.k[layer], v = kv.v[layer], lengths = b.lengths, starts = b.starts, pages = kv.pages,
+  b:emit("attention", { q = q, k = kv.k[layer], v = kv.v[layer], lengths = b.lengths, starts = b.starts,
+    pages = kv.pages,
     packed = kv.packed, sinks = l.sinks, window = s.window_of(layer) or 0, out = out })
   return b:project(out:reshape { b.rows, s.heads * s.head_dim }, { l.o }, { l.o_bias }, "attention out")[1]
 end
 
 -- ---- latents ----
--- A position's keys and values come from one latent of kv_rank values, the same for all heads. Absorbed: q goes into the
--- latents' space (k_b), attention works on the cached latents, and v_b takes each head's result out of it; nothing is
--- expanded for each position.
+-- A position's keys and values come from one latent of kv_rank values, the same for all heads. Absorbed: q goes into
+-- the latents' space (k_b), attention works on the cached latents, and v_b takes each head's result out of it; nothing
+-- is expanded for each position.
 
 M.mla = {}
 
@@ -69,7 +72,8 @@ function M.mla.roles(s)
     { "kv_a_norm", { m.kv_rank }, "self_attn.kv_a_layernorm.weight", "attn_kv_a_norm.weight" },
     { "o", { s.hidden, s.heads * m.v }, "self_attn.o_proj.weight", "attn_output.weight" },
     -- one matrix in Hugging Face's files, and in old GGUF files; see prepare
-    { "kv_b", { s.heads * (m.nope + m.v), m.kv_rank }, "self_attn.kv_b_proj.weight", "attn_kv_b.weight", optional = true },
+    { "kv_b", { s.heads * (m.nope + m.v), m.kv_rank }, "self_attn.kv_b_proj.weight", "attn_kv_b.weight",
+      optional = true },
     { "k_b", { s.heads, m.kv_rank, m.nope }, nil, "attn_k_b.weight", optional = true },
     { "v_b", { s.heads, m.v, m.kv_rank }, nil, "attn_v_b.weight", optional = true },
   }
@@ -110,7 +114,8 @@ local function queries(b, l, x)
   b:rope(turned, "q")
   local out = b:f32("q latent", { b.rows, s.heads, m.kv_rank + m.rope })
   b:emit("head_gemm", { x = q:slice(3, 1, m.nope), w = l.k_b, out = out:slice(3, 1, m.kv_rank), label = "q to latent" })
-  b:emit("add", { a = turned, b = b:zeros(m.rope), out = out:slice(3, m.kv_rank + 1, m.kv_rank + m.rope), label = "q rotated" })
+  b:emit("add", { a = turned, b = b:zeros(m.rope), out = out:slice(3, m.kv_rank + 1, m.kv_rank + m.rope),
+    label = "q rotated" })
   return out
 end
 
@@ -132,7 +137,8 @@ function M.mla.record(b, l, x, layer)
   b:rope(turned, "k")
   local width = m.kv_rank + m.rope
   for _, w in ipairs { { latent, 1, m.kv_rank, "latent" }, { turned, m.kv_rank + 1, width, "k" } } do
-    b:emit("kv_write", { x = w[1], cache = part(kv.k[layer], kv.packed, w[2], w[3]), lengths = b.lengths, starts = b.starts,
+    b:emit("kv_write", { x = w[1], cache = part(kv.k[layer], kv.packed, w[2], w[3]), lengths = b.lengths,
+      starts = b.starts,
       pages = kv.pages, packed = kv.packed, label = w[4] })
   end
   local out = b:f32("latents", { b.rows, s.heads, m.kv_rank })

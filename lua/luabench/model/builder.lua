@@ -8,8 +8,8 @@ local Builder = {}
 Builder.__index = Builder
 local M = {}
 
--- o: model, rows (T), sequences (B), cache (lb.kv_cache), io = { ids [T], positions [T], lengths [B], starts [B+1] or nil },
--- fused (true or false), pool (table of buffers that builders share), record(op, args).
+-- o: model, rows (T), sequences (B), cache (lb.kv_cache), io = { ids [T], positions [T], lengths [B], starts [B+1] or
+-- nil }, fused (true or false), pool (table of buffers that builders share), record(op, args).
 function M.new(o)
   local b = setmetatable({}, Builder)
   for k, v in pairs(o) do b[k] = v end
@@ -71,7 +71,9 @@ local function joined_bias(b, ws, biases)
   local known = b.model.joined
   if not known[any] then
     local parts = {}
-    for i, w in ipairs(ws) do parts[i] = biases[i] or core.zeros({ w.shape[1] }, { dtype = "f32", device = b.device }) end
+    for i, w in ipairs(ws) do
+      parts[i] = biases[i] or core.zeros({ w.shape[1] }, { dtype = "f32", device = b.device })
+    end
     known[any] = core.cat(parts)
   end
   return known[any]

@@ -1,11 +1,11 @@
 -- config.lua: what a model's configuration says, under one set of names, from config.json or from GGUF metadata.
 --
--- A spec has: type, layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, context, eps, tied, qkv_bias, o_bias,
--- qk_norm, sinks, window_of(layer) (positions that the layer sees; nil = all), rope = { dim, base, scaling, pairs, ... }
--- (the fields of lb.rope_frequencies, and pairs: neighbours are rotated, not halves), attention_scale (nil = 1 / sqrt(D)),
--- mla = { q_rank (nil: none), kv_rank, nope, rope, v }, moe = { experts, top_k, intermediate, shared (size of the shared
--- expert's FFN; 0: none), dense (layers before the first with experts), score, bias, renormalize, scale, clamp },
--- stop = { tokens that end a text }. Layers count from 1.
+-- A spec has: type, layers, hidden, heads, kv_heads, head_dim, intermediate, vocab, context, eps, tied, qkv_bias,
+-- o_bias, qk_norm, sinks, window_of(layer) (positions that the layer sees; nil = all), rope = { dim, base, scaling,
+-- pairs, ... } (the fields of lb.rope_frequencies, and pairs: neighbours are rotated, not halves), attention_scale
+-- (nil = 1 / sqrt(D)), mla = { q_rank (nil: none), kv_rank, nope, rope, v }, moe = { experts, top_k, intermediate,
+-- shared (size of the shared expert's FFN; 0: none), dense (layers before the first with experts), score, bias,
+-- renormalize, scale, clamp }, stop = { tokens that end a text }. Layers count from 1.
 local json = require "luabench.json"
 
 local M = {}
@@ -64,13 +64,16 @@ local function rope_of(config, get, head_dim, arch)
   local function from(name) local v = given[name]; if v == json.null then v = nil end; return v end
   local kind = from "rope_type" or from "type" or "default"
   local scaling = SCALINGS[kind]
-  if not scaling then fail('rope of type "%s" is not known; there are default, linear, llama3, yarn', tostring(kind)) end
+  if not scaling then
+    fail('rope of type "%s" is not known; there are default, linear, llama3, yarn', tostring(kind))
+  end
   local partial = from "partial_rotary_factor" or get "partial_rotary_factor" or arch.partial_rotary or 1
   if type(partial) ~= "number" or not (partial > 0 and partial <= 1) then
     fail("partial_rotary_factor: a number above 0, at most 1, expected")
   end
   local base = from "rope_theta" or get "rope_theta" or arch.rope_theta or 10000
-  local rope = { dim = math.floor(head_dim * partial), base = base, scaling = scaling, pairs = arch.rope_pairs or false }
+  local rope = { dim = math.floor(head_dim * partial), base = base, scaling = scaling,
+    pairs = arch.rope_pairs or false }
   for _, name in ipairs { "factor", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "attention_factor",
     "mscale", "mscale_all_dim" } do
     local v = from(name)
@@ -158,7 +161,8 @@ function M.from_hf(config, arch)
   s.qkv_bias, s.o_bias = biased and true or false, biased and arch.o_bias or false
   if arch.mla then
     s.mla = { q_rank = count(get, { "q_lora_rank" }, false), kv_rank = count(get, { "kv_lora_rank" }),
-      nope = count(get, { "qk_nope_head_dim" }), rope = count(get, { "qk_rope_head_dim" }), v = count(get, { "v_head_dim" }) }
+      nope = count(get, { "qk_nope_head_dim" }), rope = count(get, { "qk_rope_head_dim" }),
+      v = count(get, { "v_head_dim" }) }
     s.head_dim = s.mla.nope + s.mla.rope
     s.qkv_bias, s.o_bias = false, false
     if truth(get, "attention_bias", false) then fail("attention_bias with latent attention is not supported") end
@@ -224,7 +228,8 @@ local function mla_gguf(get, s)
   local latent = count(get, { "attention.kv_lora_rank" })
   local key = count(get, { "attention.key_length_mla", "attention.key_length" })
   local mla = { q_rank = count(get, { "attention.q_lora_rank" }, 0, 0), kv_rank = latent,
-    rope = count(get, { "rope.dimension_count" }), v = count(get, { "attention.value_length_mla", "attention.value_length" }) }
+    rope = count(get, { "rope.dimension_count" }),
+    v = count(get, { "attention.value_length_mla", "attention.value_length" }) }
   if mla.q_rank == 0 then mla.q_rank = nil end
   mla.nope = key - mla.rope
   if mla.nope < 1 then fail("attention.key_length %d leaves nothing beside the %d rotated", key, mla.rope) end

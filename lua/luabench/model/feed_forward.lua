@@ -85,7 +85,8 @@ local function routed(b, l, x)
   local logits = b:project(x, { l.router }, { adds }, "router")[1]
   local ids, weights = b:i32("expert ids", { b.rows, m.top_k }), b:f32("expert weights", { b.rows, m.top_k })
   b:emit("topk", { logits = logits, bias = selects, ids = ids, weights = weights, k = m.top_k,
-    sigmoid = m.score == "sigmoid" and 1 or 0, renormalize = m.renormalize and 1 or 0, scale = m.scale, label = "router" })
+    sigmoid = m.score == "sigmoid" and 1 or 0, renormalize = m.renormalize and 1 or 0, scale = m.scale,
+      label = "router" })
   local offsets, rows = b:i32("expert offsets", { m.experts + 1 }), b:i32("expert rows", { slots })
   b:emit("moe_group", { ids = ids, class = l.classes, offsets = offsets, rows = rows,
     class_rows = b:i32("class rows", { 1 }), grouped = b:i32("grouped", { 1 }), rare = b:i32("rare", { slots }),

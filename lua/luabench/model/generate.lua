@@ -17,7 +17,8 @@ local function number(o, name, default, lo, hi, whole)
   local v = o[name]
   if v == nil then return default end
   if type(v) ~= "number" or not (v >= lo and v <= hi) or (whole and v % 1 ~= 0) then
-    error(("%s: a %s from %g to %g expected, got %s"):format(name, whole and "whole number" or "number", lo, hi, tostring(v)), 0)
+    error(("%s: a %s from %g to %g expected, got %s"):format(name, whole and "whole number" or "number", lo, hi,
+      tostring(v)), 0)
   end
   return v
 end
@@ -33,8 +34,8 @@ end
 
 local LOGITS = { mode = true, cache = true, prompt_rows = true, each = true }
 
--- model:logits(text or numbers[, { mode =, cache = "f32", prompt_rows =, each = f(first row, logits) }]): f32 [T, vocab],
--- row t after token t; with `each` nothing is returned, and the parts are handed over as they come.
+-- model:logits(text or numbers[, { mode =, cache = "f32", prompt_rows =, each = f(first row, logits) }]): f32 [T,
+-- vocab], row t after token t; with `each` nothing is returned, and the parts are handed over as they come.
 function M.logits(model, prompt, o)
   o = check(o, LOGITS, "model:logits")
   local tokens = tokens_of(model, prompt)
@@ -52,9 +53,10 @@ end
 local PERPLEXITY = { context = true, mode = true, cache = true, chunks = true, progress = true, prompt_rows = true }
 
 -- model:perplexity(text or numbers[, { context = 512, chunks =, mode =, cache =, progress = f(done, total) }]):
--- { perplexity, nll (mean, in nats), tokens (scored), chunks, context, seconds }. The text is cut into chunks of `context`
--- tokens, the first of each the model's first token where its texts begin with one; the second half of each chunk is
--- scored, as llama.cpp's perplexity does. A text shorter than a chunk is one chunk, scored from its second token on.
+-- { perplexity, nll (mean, in nats), tokens (scored), chunks, context, seconds }. The text is cut into chunks of
+-- `context` tokens, the first of each the model's first token where its texts begin with one; the second half of each
+-- chunk is scored, as llama.cpp's perplexity does. A text shorter than a chunk is one chunk, scored from its second
+-- token on.
 function M.perplexity(model, text, o)
   o = check(o, PERPLEXITY, "model:perplexity")
   local tokens = tokens_of(model, text)
@@ -64,7 +66,8 @@ function M.perplexity(model, text, o)
   local chunks = math.min(math.floor(#tokens / n), number(o, "chunks", 2 ^ 31, 1, 2 ^ 31, true))
   local first = whole and 1 or math.floor(n / 2) + 1                 -- the first row that is scored
   local begin = type(text) == "string" and model:begin_token() or nil
-  local s = session.new(model, { batch = 1, capacity = n, cache = o.cache or "f32", mode = o.mode, prompt_rows = o.prompt_rows })
+  local s = session.new(model, { batch = 1, capacity = n, cache = o.cache or "f32", mode = o.mode,
+    prompt_rows = o.prompt_rows })
   local sum, squares, count, t0 = 0, 0, 0, s.timer:now_ns()
   for c = 1, chunks do
     local chunk = {}
@@ -93,7 +96,8 @@ end
 -- ---- generation ----
 
 local GENERATE = { max_new_tokens = true, temperature = true, top_k = true, top_p = true, min_p = true, seed = true,
-  stop = true, on_token = true, mode = true, cache = true, layout = true, prompt_rows = true, context = true, session = true }
+  stop = true, on_token = true, mode = true, cache = true, layout = true, prompt_rows = true, context = true,
+    session = true }
 
 local function stops_of(model, o)
   local set, list = {}, o.stop
@@ -125,7 +129,8 @@ local function session_for(model, prompts, o, budget)
     if s.batch ~= #prompts then error(("the session has %d sequences, got %d prompts"):format(s.batch, #prompts), 0) end
     s:reset()
   else
-    s = session.new(model, { batch = #prompts, capacity = o.context or longest + budget, cache = o.cache, layout = o.layout,
+    s = session.new(model, { batch = #prompts, capacity = o.context or longest + budget, cache = o.cache,
+      layout = o.layout,
       mode = o.mode, prompt_rows = o.prompt_rows })
   end
   return s, lengths
@@ -138,7 +143,9 @@ local function take(run, ids, ns)
     if not r.finish then
       local id = ids:get(b)
       r.tokens[#r.tokens + 1] = id
-      if run.stops[id] then r.finish = "stop" elseif #r.tokens >= run.budget then r.finish = "length" else alive = alive + 1 end
+      if run.stops[id] then r.finish = "stop"
+      elseif #r.tokens >= run.budget then r.finish = "length"
+      else alive = alive + 1 end
       if run.on_token then run.on_token(b, id, ns, r.stream and r.finish ~= "stop" and r.stream:add(id) or nil) end
     end
   end
@@ -150,13 +157,16 @@ function M.generate(model, given, o)
   o = check(o, GENERATE, "model:generate")
   local prompts, many = prompts_of(model, given)
   local how = { temperature = number(o, "temperature", 0, 0, 1e6), top_k = number(o, "top_k", 0, 0, 2 ^ 31, true),
-    top_p = number(o, "top_p", 1, 0, 1), min_p = number(o, "min_p", 0, 0, 1), seed = number(o, "seed", 1, 0, 2 ^ 53, true) }
-  local run = { budget = number(o, "max_new_tokens", 128, 1, 2 ^ 24, true), stops = stops_of(model, o), on_token = o.on_token,
+    top_p = number(o, "top_p", 1, 0, 1), min_p = number(o, "min_p", 0, 0, 1),
+    seed = number(o, "seed", 1, 0, 2 ^ 53, true) }
+  local run = { budget = number(o, "max_new_tokens", 128, 1, 2 ^ 24, true), stops = stops_of(model, o),
+    on_token = o.on_token,
     sequences = {} }
   local s, lengths = session_for(model, prompts, o, run.budget)
   local text = type(given) == "string" or type(given) == "table" and type(given[1]) == "string"
   for b = 1, #prompts do
-    run.sequences[b] = { tokens = {}, prompt_tokens = #prompts[b], stream = text and o.on_token and model:tokenizer():stream() }
+    local stream = text and o.on_token and model:tokenizer():stream() or nil
+    run.sequences[b] = { tokens = {}, prompt_tokens = #prompts[b], stream = stream }
   end
   s:prepare(lengths, how)
   local clock = s.timer
@@ -206,15 +216,18 @@ function M.forward(model, plan, o)
     number(o, "past", 0, 0, 2 ^ 24, true)
   local rows, seed = tokens * batch, number(o, "seed", 1, 0, 2 ^ 53, true)
   local shape = model.architecture.attention.cache(s)
-  local cache = kv.cache { layers = s.layers, batch = batch, capacity = past + tokens, heads = shape.heads, dim = shape.dim,
+  local cache = kv.cache { layers = s.layers, batch = batch, capacity = past + tokens, heads = shape.heads,
+    dim = shape.dim,
     value_dim = shape.value_dim, type = o.cache or "f16", layout = o.layout or "bhsd", device = model.device }
   cache.lengths:fill(past)
   local random = core.uniform({ rows }, { seed = seed, lo = 0, hi = s.vocab - 1e-3, device = model.device })
   local ids, list = core.zeros({ rows }, { dtype = "i32", device = model.device }), random:totable()
   for i = 1, rows do list[i] = math.floor(list[i]) end
   ids:copy(core.tensor(list, { dtype = "i32" }))
-  local io = { ids = ids, lengths = cache.lengths, positions = core.zeros({ rows }, { dtype = "i32", device = model.device }) }
-  local b = builder.new { model = model, rows = rows, sequences = batch, cache = cache, io = io, fused = o.fused ~= false,
+  local io = { ids = ids, lengths = cache.lengths,
+    positions = core.zeros({ rows }, { dtype = "i32", device = model.device }) }
+  local b = builder.new { model = model, rows = rows, sequences = batch, cache = cache, io = io,
+    fused = o.fused ~= false,
     pool = {}, record = function(op, args) plan[op](plan, args) end }
   plan:advance { lengths = io.lengths, positions = io.positions, step = tokens }
   if o.layer then

@@ -20,7 +20,8 @@ end }
 Model.__index = Model
 M.class = Model
 
-local LOAD = { device = true, dtype = true, quantize = true, repack = true, random_weights = true, seed = true, type = true,
+local LOAD = { device = true, dtype = true, quantize = true, repack = true, random_weights = true, seed = true,
+  type = true,
   progress = true }
 
 -- ---- architectures ----
@@ -38,7 +39,8 @@ local function architecture(kind, path)
   for _, name in ipairs(M.architectures()) do
     if name == kind then return loader.load("models", name) end
   end
-  error(("%s: a model of type %s; there are: %s"):format(path, tostring(kind), table.concat(M.architectures(), ", ")), 0)
+  error(("%s: a model of type %s; there are: %s"):format(path, tostring(kind), table.concat(M.architectures(), ", ")),
+    0)
 end
 
 -- ---- loading ----
@@ -56,15 +58,17 @@ local function recipe_of(quantize)
   return function(role, shape)
     if role == "embedding" or role == "head" or role == "router" then return nil end
     if shape[#shape] % multiple ~= 0 then
-      error(("%s takes K in multiples of %d, and that of %s is %d; hint: quantize = function(role, shape) ... end"):format(
-        quantize, multiple, role, shape[#shape]), 0)
+      error(("%s takes K in multiples of %d, and that of %s is %d; hint: quantize = function(role, shape) ... end")
+        :format(quantize, multiple, role, shape[#shape]), 0)
     end
     return quantize
   end
 end
 
 local function options_of(opts)
-  if opts ~= nil and type(opts) ~= "table" then error("lb.model.load: a table of options expected, got " .. type(opts), 0) end
+  if opts ~= nil and type(opts) ~= "table" then
+    error("lb.model.load: a table of options expected, got " .. type(opts), 0)
+  end
   opts = opts or {}
   suggest.check_keys(opts, LOAD, "lb.model.load", 0)
   local dtypes = { float32 = "f32", float16 = "f16", bfloat16 = "bf16", f32 = "f32", f16 = "f16", bf16 = "bf16" }
@@ -72,7 +76,8 @@ local function options_of(opts)
     error(("dtype %s is not known; there are f32, f16, bf16"):format(tostring(opts.dtype)), 0)
   end
   if opts.repack ~= nil and type(opts.repack) ~= "boolean" then error("repack: true or false expected", 0) end
-  return { dtype = dtypes[opts.dtype], recipe = recipe_of(opts.quantize), progress = opts.progress, device = opts.device,
+  return { dtype = dtypes[opts.dtype], recipe = recipe_of(opts.quantize), progress = opts.progress,
+    device = opts.device,
     repack = opts.repack ~= false, random = opts.random_weights or false, seed = opts.seed or 1, type = opts.type }
 end
 
@@ -126,7 +131,9 @@ end
 local function frequencies(spec, reader, device)
   local r = { device = device }
   for _, name in ipairs { "dim", "base", "scaling", "factor", "low_freq_factor", "high_freq_factor", "original_context",
-    "beta_fast", "beta_slow", "attention_factor", "mscale", "mscale_all_dim", "truncate" } do r[name] = spec.rope[name] end
+    "beta_fast", "beta_slow", "attention_factor", "mscale", "mscale_all_dim", "truncate" } do
+    r[name] = spec.rope[name]
+  end
   local f, scale = kv.rope_frequencies(r)
   if spec.rope.factors then
     local by = reader:tensor(spec.rope.factors)

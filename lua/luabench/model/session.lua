@@ -1,7 +1,8 @@
 -- session.lua: sequences of a model under way: their caches, the plans for prompts and for tokens, each recorded once.
 --
--- What changes from token to token (numbers, positions, lengths) is in tensors, so that the plan of a token is replayed:
--- it moves the lengths on, runs the layers, samples, and the token it drew is the next one's input. Lua only reads it.
+-- What changes from token to token (numbers, positions, lengths) is in tensors, so that the plan of a token is
+-- replayed: it moves the lengths on, runs the layers, samples, and the token it drew is the next one's input. Lua only
+-- reads it.
 local builder = require "luabench.model.builder"
 local core = require "luabench.core"
 local kv = require "luabench.kv"
@@ -13,16 +14,20 @@ local M = {}
 local MODES = { eager = true, plan = true, fused = true }
 M.modes = { "eager", "plan", "fused" }
 
--- o: batch (1), capacity (positions a sequence), cache ("f16"), layout, mode ("fused"), prompt_rows (512: most rows of one
--- launch).
+-- o: batch (1), capacity (positions a sequence), cache ("f16"), layout, mode ("fused"), prompt_rows (512: most rows of
+-- one launch).
 function M.new(model, o)
   local s = model.spec
   local shape = model.architecture.attention.cache(s)
   local self = setmetatable({ model = model, batch = o.batch or 1, capacity = o.capacity, mode = o.mode or "fused",
-    prompt_rows = o.prompt_rows or 512, pool = {}, plans = {}, record_ns = 0, timer = core.timer(model.device) }, Session)
-  if not MODES[self.mode] then error(("mode %q is not known; there are eager, plan, fused"):format(tostring(self.mode)), 0) end
+    prompt_rows = o.prompt_rows or 512, pool = {}, plans = {}, record_ns = 0,
+    timer = core.timer(model.device) }, Session)
+  if not MODES[self.mode] then
+    error(("mode %q is not known; there are eager, plan, fused"):format(tostring(self.mode)), 0)
+  end
   self.cache = kv.cache { layers = s.layers, batch = self.batch, capacity = self.capacity, heads = shape.heads,
-    dim = shape.dim, value_dim = shape.value_dim, type = o.cache or "f16", layout = o.layout or "bhsd", device = model.device }
+    dim = shape.dim, value_dim = shape.value_dim, type = o.cache or "f16", layout = o.layout or "bhsd",
+      device = model.device }
   local function i32(n) return core.zeros({ n }, { dtype = "i32", device = model.device }) end
   self.token = { ids = i32(self.batch), positions = i32(self.batch), lengths = self.cache.lengths }
   self.last = core.zeros({ self.batch, s.hidden }, { dtype = "f32", device = model.device })
@@ -164,8 +169,8 @@ local function feed(self, prompts, all, each)
     local list = prompts[b] or {}
     check_tokens(self, list)
     if self.used[b] + #list > self.capacity then
-      error(("%d positions are taken and %d more wanted; the caches hold %d: context = %d would do"):format(self.used[b],
-        #list, self.capacity, self.used[b] + #list), 0)
+      error(("%d positions are taken and %d more wanted; the caches hold %d: context = %d would do")
+        :format(self.used[b], #list, self.capacity, self.used[b] + #list), 0)
     end
   end
   local done, total = {}, 0

@@ -190,8 +190,8 @@ end
 
 -- ---- random weights ----
 
--- Normal numbers; matrices scaled so that a row of variance 1 stays one; norms are ones. Every tensor has a stream of its
--- own, so that one seed gives one model.
+-- Normal numbers; matrices scaled so that a row of variance 1 stays one; norms are ones. Every tensor has a stream of
+-- its own, so that one seed gives one model.
 function M.random(s, arch, feed_forward, o)
   local stream = 0
   local function one(shape, std)
