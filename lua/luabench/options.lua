@@ -9,7 +9,7 @@ local suggest = require "luabench.suggest"
 local M = {}
 
 local DECLARED = { help = true, default = true, choices = true, type = true, check = true, min = true, max = true,
-  metavar = true }
+  metavar = true, short = true }
 local TYPES = { integer = true, number = true, string = true, boolean = true, list = true }
 
 -- The options of every run, in the order of --help. `case`: part of what a result depends on (see --resume).

@@ -101,12 +101,14 @@ local function attention_keys(put, config, kind)
   if window and window > 0 and config.use_sliding_window ~= false then put("attention.sliding_window", window) end
 end
 
--- Layers before the first with experts: a number, or the kind of each layer.
+-- Layers before the first with experts.
 local function dense_layers(config)
-  local kinds = config.mlp_layer_types
+  local kinds, n = config.mlp_layer_types, 0
   if type(kinds) ~= "table" then return number(config, "first_k_dense_replace") or 0 end
-  local n = 0
   while kinds[n + 1] == "dense" do n = n + 1 end
+  for i = n + 1, #kinds do
+    if kinds[i] == "dense" then error("config.json: dense layers after sparse ones; GGUF cannot say so", 0) end
+  end
   return n
 end
 

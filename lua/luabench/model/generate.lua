@@ -202,12 +202,25 @@ end
 -- ---- plans for scenarios ----
 
 local FORWARD = { tokens = true, batch = true, past = true, cache = true, layout = true, fused = true, layer = true,
-  logits = true, seed = true }
+  logits = true, seed = true, capacity = true, shares = true }
 
--- model:forward(plan[, { tokens = 1, batch = 1, past = 0, layer =, fused = true, logits = true, cache =, seed = }]):
--- records a pass over `tokens` rows of each of `batch` sequences that have `past` positions behind them (zeros in the
--- caches), from random token numbers; with `layer` that block alone, from random rows. Returns the tensors:
--- { ids, positions, lengths, cache, h, logits }.
+-- Logits of the last row of each sequence.
+local function last_rows(b, tokens, batch)
+  b:settle()
+  local ids, list = core.zeros({ batch }, { dtype = "i32", device = b.device }), {}
+  for i = 1, batch do list[i] = i * tokens - 1 end
+  ids:copy(core.tensor(list, { dtype = "i32" }))
+  b.h = b:emit("gather", { x = b.h, ids = ids, out = b:f32("last rows", { batch, b.spec.hidden }) })
+  b.rows = batch
+  return b:head()
+end
+
+-- model:forward(plan[, { tokens = 1, batch = 1, past = 0, layer =, fused = true, logits = true, cache =, seed =,
+-- capacity =, shares = }]): records a pass over `tokens` rows of each of `batch` sequences that have `past` positions
+-- behind them (zeros in the caches), from random token numbers; with `layer` that block alone, from random rows. logits =
+-- "last": of each sequence's last row only, as for a prompt. capacity: positions that the caches hold, where plans follow
+-- one another; shares: what an earlier forward returned, whose caches and buffers this one goes on with. Returns the
+-- tensors: { ids, positions, lengths, cache, h, logits, pool }.
 function M.forward(model, plan, o)
   if type(plan) ~= "userdata" or not tostring(plan):find "^plan" then error("model:forward: a plan expected", 0) end
   o = check(o, FORWARD, "model:forward")
@@ -216,10 +229,11 @@ function M.forward(model, plan, o)
     number(o, "past", 0, 0, 2 ^ 24, true)
   local rows, seed = tokens * batch, number(o, "seed", 1, 0, 2 ^ 53, true)
   local shape = model.architecture.attention.cache(s)
-  local cache = kv.cache { layers = s.layers, batch = batch, capacity = past + tokens, heads = shape.heads,
-    dim = shape.dim,
-    value_dim = shape.value_dim, type = o.cache or "f16", layout = o.layout or "bhsd", device = model.device }
-  cache.lengths:fill(past)
+  local before = o.shares or {}
+  local cache = before.cache or kv.cache { layers = s.layers, batch = batch, heads = shape.heads, dim = shape.dim,
+    capacity = number(o, "capacity", past + tokens, past + tokens, 2 ^ 24, true), value_dim = shape.value_dim,
+    type = o.cache or "f16", layout = o.layout or "bhsd", device = model.device }
+  if not o.shares then cache.lengths:fill(past) end
   local random = core.uniform({ rows }, { seed = seed, lo = 0, hi = s.vocab - 1e-3, device = model.device })
   local ids, list = core.zeros({ rows }, { dtype = "i32", device = model.device }), random:totable()
   for i = 1, rows do list[i] = math.floor(list[i]) end
@@ -228,7 +242,7 @@ function M.forward(model, plan, o)
     positions = core.zeros({ rows }, { dtype = "i32", device = model.device }) }
   local b = builder.new { model = model, rows = rows, sequences = batch, cache = cache, io = io,
     fused = o.fused ~= false,
-    pool = {}, record = function(op, args) plan[op](plan, args) end }
+    pool = before.pool or {}, record = function(op, args) plan[op](plan, args) end }
   plan:advance { lengths = io.lengths, positions = io.positions, step = tokens }
   if o.layer then
     local layer = number(o, "layer", 1, 1, s.layers, true)
@@ -237,9 +251,11 @@ function M.forward(model, plan, o)
     b:settle()
   else
     b:trunk()
-    if o.logits ~= false then io.logits = b:head() else b:settle() end
+    if o.logits == "last" then io.logits = last_rows(b, tokens, batch)
+    elseif o.logits ~= false then io.logits = b:head()
+    else b:settle() end
   end
-  io.cache, io.h = cache, b.h
+  io.cache, io.h, io.pool = cache, b.h, b.pool
   return io
 end
 

@@ -95,7 +95,7 @@ end
 function M.run(model, tokens, o)
   local context = math.min(o.context or 512, model.spec.context or math.huge)
   local windows, first = windows_of(tokens, context, o.most or math.huge)
-  local begin = model.begin_token and model:begin_token()
+  local begin = model.file and model:begin_token()
   local s = model:session { batch = 1, capacity = #windows[1], cache = "f32", mode = o.mode }
   local sums = { nll = 0, squares = 0, count = 0, kl = {}, same = 0 }
   local vocab, why = model.spec.vocab, nil

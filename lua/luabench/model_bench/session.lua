@@ -150,7 +150,7 @@ function steps.prompt(request, emit)
   end
   local runs = {}
   for i = 1, request.cold and 1 or o.iterations do
-    emit { event = "progress", text = ("run %d of %d"):format(i, o.iterations), fraction = (i - 1) / o.iterations }
+    emit { event = "progress", text = ("run %d of %d"):format(i, o.iterations) }
     local t0 = sys.now_s()
     runs[i] = run_once(request, tokens, o, most)
     runs[i].wall_ns = (sys.now_s() - t0) * 1e9

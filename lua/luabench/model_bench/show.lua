@@ -13,7 +13,7 @@ local function value_text(v, unit)
   if unit == "fraction" then return units.percent(v) end
   if unit == "%%" then return units.significant(v) .. " %" end
   if unit == "bits" then return ("%.3f"):format(v) end
-  if unit == "nats" then return ("%.3g"):format(v) end
+  if unit == "nats" then return ("%.3g nats"):format(v) end
   if unit == "ppl" then return units.significant(v, 5) end
   return units.count(v)
 end
@@ -121,8 +121,8 @@ function M.heads(...)
   for _, s in ipairs { ... } do
     lines[#lines + 1] = ("%-9s  %s%s"):format(s.name, s.path, s.random_weights and "  (RANDOM WEIGHTS)" or "")
     if s.type then
-      lines[#lines + 1] = ("           %s, %s weights: %s; %s, %s threads"):format(s.type, units.count(s.parameters),
-        types_text(s), s.device or "?", tostring(s.threads or "?"))
+      lines[#lines + 1] = ("           %s, %s weights: %s; %s, %s %s"):format(s.type, units.count(s.parameters),
+        types_text(s), s.device or "?", tostring(s.threads or "?"), s.threads == 1 and "thread" or "threads")
     end
   end
   return lines

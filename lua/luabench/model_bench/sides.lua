@@ -18,9 +18,10 @@ local function load_options(opt)
   return o
 end
 
--- run = { opt =, bar =, timeout =, folder = (for logits), text =, script line parts ... }
+-- run = { opt =, bar =, timeout =, folder = (for logits), text =, quality =, roles =, shown = { names of paths },
+-- reproduce = f(prompt) }
 local function new(run, name, path)
-  local s = setmetatable({ run = run, name = name, path = path }, Side)
+  local s = setmetatable({ run = run, name = name, path = path, shown = run.shown[name] or path }, Side)
   local bar = run.bar
   s.coordinator = coordinator.new { isolation = not run.opt.no_isolation,
     on_phase = function(text) bar:set_phase(text) end,
@@ -128,7 +129,7 @@ function Side:record(prompt, status, reason)
   return { scenario = "model", case = ("model=%s prompt=%s"):format(self.name, prompt.name),
     axes = { model = self.name, prompt = prompt.name, category = prompt.category }, status = status, reason = reason,
     device = l.device or opt.device, threads = l.threads, mode = opt.mode, cache = "hot", dtype = opt.dtype,
-    random_weights = l.random_weights or nil, file = self.path, prompt_text = prompt.text,
+    random_weights = l.random_weights or nil, file = self.shown, prompt_text = prompt.text,
     memory = { weights_bytes = l.weights_bytes }, reproduce = self.run.reproduce(prompt) }
 end
 
@@ -186,7 +187,7 @@ end
 -- records = }; loaded is nil, and records say why, if the model could not be loaded.
 function M.run(run, name, path, prompts, done)
   local side = new(run, name, path)
-  local out = { name = name, path = path, records = {} }
+  local out = { name = name, path = side.shown, records = {} }
   local ok, why = pcall(function()
     run.bar:start(name .. ": loading")
     local loaded = side:load()

@@ -1,0 +1,336 @@
+-- model.lua: `luabench model --original X [--quantized Y | --quantize RECIPE]`: a model file, or two side by side:
+-- load, prompt, generation, memory, quality. Each model runs in a process of its own.
+--
+-- The result (-o X.json) is a luabench/1 file: a case for each model and prompt (scenario "model"), and beside "cases"
+--   "models": { "original", "quantized" }  luabench/model_bench/summary.lua: load, cold start, performance, categories,
+--                                          memory, quality
+--   "comparison": [ { metric, field, unit, original, quantized, difference, ratio } ]
+--   "quantization": what --quantize did (as luabench quantize reports it), "settings": the options that count.
+local cli = require "luabench.cli"
+local json = require "luabench.json"
+local options = require "luabench.options"
+local progress = require "luabench.progress"
+local record = require "luabench.record"
+local sys = require "luabench.sys"
+
+local M = { usage = "model --original X ...",
+  about = "a model file: load, prompt, generate, memory, quality; original against quantized" }
+
+local ABOUT = [[Measures a model file: load time, cold start, time to first token, prompt and generation rates, latency
+between tokens, memory, perplexity. With --quantized or --quantize a second model runs on the same
+prompts, each in its own process, and both are shown side by side with differences and ratios, KL
+divergence and how often the likeliest token is the same.
+
+A model is a GGUF or safetensors file, the index of its parts, or a Hugging Face folder. With
+--random-weights a config.json or a folder with one is enough.]]
+
+local DTYPES = { "float32", "float16", "bfloat16" }
+
+local OPTIONS = {
+  { name = "original", type = "string", metavar = "MODEL", help = "the model" },
+  { name = "quantized", type = "string", metavar = "MODEL", help = "its quantized form; may be the original itself" },
+  { name = "quantize", type = "string", metavar = "RECIPE",
+    help = "make the quantized form, as luabench quantize --type does; for this run, or see --keep" },
+  { name = "tensor", type = "string", repeatable = true, metavar = "PATTERN=TYPE",
+    help = "with --quantize: another type for some tensors, as luabench quantize takes it" },
+  { name = "keep", type = "string", metavar = "FILE", help = "with --quantize: keep the quantized model there" },
+  { name = "model_type", type = "string", metavar = "NAME",
+    help = "an error unless the files hold models of this type" },
+  { name = "random_weights", type = "boolean", help = "seeded random weights from a config.json; the result says so" },
+  { name = "device", type = "string", default = "cpu", metavar = "NAME", help = "where to run: cpu, cuda:0, ..." },
+  { name = "threads", type = "integer", min = 1, max = 1024, metavar = "N",
+    help = "threads (default: one per physical core)" },
+  { name = "dtype", type = "string", choices = DTYPES, help = "type of unquantized weights (default: as stored)" },
+  { name = "mode", type = "string", default = "fused", choices = { "eager", "plan", "fused" },
+    help = "how operations are launched" },
+  { name = "no_repack", type = "boolean", help = "kernels read the file's own layout, mapped; no copies are made" },
+  { name = "prompts_file", type = "string", metavar = "FILE.json",
+    help = "prompts: a list of { name?, category, text } (default: eleven, by length and kind)" },
+  { name = "iterations", type = "integer", default = 3, min = 1, max = 10000, metavar = "N",
+    help = "runs of each prompt" },
+  { name = "max_new_tokens", type = "integer", default = 100, min = 1, max = 1e6, metavar = "N",
+    help = "tokens to generate" },
+  { name = "batch_size", type = "integer", default = 1, min = 1, max = 4096, metavar = "N",
+    help = "sequences at once, all with the same prompt" },
+  { name = "temperature", type = "number", default = 0, min = 0, max = 1000, metavar = "T",
+    help = "0: the likeliest token" },
+  { name = "top_k", type = "integer", default = 0, min = 0, max = 1e6, metavar = "K", help = "0: all" },
+  { name = "top_p", type = "number", default = 1, min = 0, max = 1, metavar = "P", help = "1: all" },
+  { name = "min_p", type = "number", default = 0, min = 0, max = 1, metavar = "P", help = "0: all" },
+  { name = "seed", type = "integer", default = 1, min = 0, max = 2 ^ 31 - 1, metavar = "N",
+    help = "of sampling and of random weights" },
+  { name = "ignore_stop", type = "boolean", help = "generate all tokens, also after one that ends a text" },
+  { name = "context", type = "integer", min = 2, max = 2 ^ 24, metavar = "N",
+    help = "positions that the caches hold (default: what each prompt needs)" },
+  { name = "kv_type", type = "string", default = "f16", choices = { "f32", "f16", "bf16", "f8e4m3", "q8_0", "q4_0" },
+    help = "type of the caches" },
+  { name = "text", type = "string", metavar = "FILE",
+    help = "text for perplexity and KL divergence (default: the prompts)" },
+  { name = "quality_context", type = "integer", default = 512, min = 2, max = 2 ^ 20, metavar = "N",
+    help = "tokens of a window of that text" },
+  { name = "quality_tokens", type = "integer", default = 4096, min = 2, max = 1e9, metavar = "N",
+    help = "most tokens of it that are used" },
+  { name = "no_quality", type = "boolean", help = "no perplexity, no KL divergence" },
+  { name = "timing", type = "boolean", help = "show each token as it comes, with its time" },
+  { name = "timeout", type = "number", default = 3600, min = 1, max = 864000, metavar = "SECONDS",
+    help = "loading, and each prompt, may take this long" },
+  { name = "output", short = "o", type = "string", repeatable = true, metavar = "FILE",
+    help = "write the result: .json, or another format by its ending; - is the standard output; repeatable" },
+  { name = "report", type = "string", metavar = "FILE.html", help = "a page with tables and plots" },
+  { name = "no_isolation", type = "boolean", help = "run in this process: for debugging, memory means little then" },
+  { name = "quiet", type = "boolean", help = "no tables, no progress" },
+}
+
+local function fail(...) error((...):format(select(2, ...)), 0) end
+
+-- ---- checks before anything runs ----
+
+local function check_outputs(opt)
+  local outputs = require "luabench.outputs"
+  for _, target in ipairs(opt.output or {}) do
+    local ok, why = outputs.check(target, {})
+    if not ok then error(why, 0) end
+  end
+  if opt.report and not opt.report:lower():find "%.html?$" then
+    fail("--report %s: expected a name that ends in .html", opt.report)
+  end
+end
+
+local function check(opt)
+  if not opt.original then error("--original MODEL is missing: the model to measure", 0) end
+  if opt.quantized and opt.quantize then
+    error("--quantized and --quantize: one of them; the one names a model, the other makes it", 0)
+  end
+  if (opt.keep or #(opt.tensor or {}) > 0) and not opt.quantize then
+    fail("--%s belongs to --quantize RECIPE", opt.keep and "keep" or "tensor")
+  end
+  if opt.random_weights and opt.quantize then
+    error("--random-weights has no file to --quantize; the first is for speed, the second for files", 0)
+  end
+  for _, path in ipairs { opt.original, opt.quantized } do
+    if not sys.exists(path) and not sys.is_directory(path) then fail("%s: no such file or folder", path) end
+  end
+  if opt.text and not sys.exists(opt.text) then fail("--text %s: no such file", opt.text) end
+  check_outputs(opt)
+end
+
+-- Both models must be of one type; a file that is none is an error of the command line, before any process.
+local function check_types(opt)
+  if opt.random_weights then return end
+  local models = require "luabench.model_file"
+  local kinds = {}
+  for i, path in ipairs { opt.original, opt.quantized } do
+    local file = models.open(path)
+    local kind = models.model_type(file, opt.model_type)
+    file:close()
+    kinds[i] = kind
+    if not kind.type then fail("%s: a model of unknown type (%s)", path, kind.from) end
+  end
+  if kinds[2] and kinds[1].type ~= kinds[2].type then
+    fail("%s holds a model of type %s (%s), %s one of type %s (%s): they are no two forms of one model", opt.original,
+      kinds[1].type, kinds[1].from, opt.quantized, kinds[2].type, kinds[2].from)
+  end
+end
+
+-- ---- the quantized form ----
+
+local function quantized_path(opt, folder)
+  if opt.keep then return opt.keep end
+  local recipes = require "luabench.convert.recipes"
+  local ok = pcall(recipes.check, opt.quantize, "gguf")
+  return ok and folder .. "/quantized.gguf" or folder .. "/quantized/"
+end
+
+local function quantize(opt, folder, bar)
+  local path = quantized_path(opt, folder)
+  sys.device("cpu", opt.threads)
+  local done = require("luabench.convert.run").run { input = opt.original, output = path, recipe = opt.quantize,
+    overrides = opt.tensor, model_type = opt.model_type,
+    report = { item = function(i, n, name) bar:start(("quantizing %d/%d %s"):format(i, n, name)) end,
+      rows = function() bar:draw() end } }
+  return path, { path = opt.keep and path or nil, format = done.format, recipe = opt.quantize,
+    types = json.array(done.types), bytes = done.bytes }
+end
+
+-- ---- the result ----
+
+local SETTINGS = { "original", "quantized", "quantize", "device", "threads", "dtype", "mode", "prompts_file",
+  "iterations", "max_new_tokens", "batch_size", "temperature", "top_k", "top_p", "min_p", "seed", "ignore_stop", "context", "kv_type",
+  "text", "quality_context", "quality_tokens", "random_weights", "no_repack", "model_type", "timeout" }
+
+local function new_result(opt)
+  local version = sys.version()
+  local settings = {}
+  for _, name in ipairs(SETTINGS) do settings[name] = opt[name] end
+  return { schema = record.SCHEMA, machine = require("luabench.machine").block(), settings = settings, cases = {},
+    run = { id = ("%s-%d"):format(os.date("!%Y%m%dT%H%M%SZ"), sys.self_pid()), started = sys.time_iso(),
+      argv = json.array(sys.argv()), seed = opt.seed, version = version.version, commit = version.commit,
+      dirty = version.dirty, flags = version.flags } }
+end
+
+local MODEL_ORDER = { "name", "path", "type", "format", "parameters", "bits_per_weight", "weight_types",
+  "random_weights", "device", "threads", "load", "cold_start_ns", "performance", "memory", "quality", "categories" }
+local ORDER = { "schema", { "run", record.run_order }, { "machine", record.machine_order }, "settings",
+  { "models", { { "original", MODEL_ORDER }, { "quantized", MODEL_ORDER } } }, "comparison", "quantization",
+  { "cases", record.case_order } }
+
+local function result_text(result) return json.encode(result, { pretty = true, order = ORDER }) .. "\n" end
+
+local function write_results(result, opt)
+  local outputs = require "luabench.outputs"
+  for _, target in ipairs(opt.output or {}) do
+    local format, gz = outputs.format_of(target, {})
+    if format == "json" then
+      local text = result_text(result)
+      if target == "-" then io.stdout:write(text)
+      else sys.replace_file(target, gz and sys.gzip(text) or text) end
+    else
+      outputs.write_file(target, result, {})
+    end
+  end
+  if opt.report then
+    sys.replace_file(opt.report, require("luabench.report.page").html(result, "models: " .. opt.original))
+  end
+end
+
+-- Every finished prompt is on the disk at once, beside the first result file, until that is written whole.
+local function journal_of(opt)
+  for _, target in ipairs(opt.output or {}) do
+    if target ~= "-" then
+      local path = target .. ".journal"
+      os.remove(path)
+      return path
+    end
+  end
+end
+
+local function set_models(result, original, quantized, batch)
+  local summary = require "luabench.model_bench.summary"
+  result.models = { original = summary.of_side(original, batch) }
+  if quantized then result.models.quantized = summary.of_side(quantized, batch) end
+  result.comparison = json.array()
+  for _, row in ipairs(summary.compare(result.models.original, result.models.quantized)) do
+    if not row.heading then table.insert(result.comparison, row) end
+  end
+end
+
+-- ---- the run ----
+
+local function text_of(opt, prompts)
+  if opt.text then return sys.file_read(opt.text) end
+  local parts = {}
+  for i, p in ipairs(prompts) do parts[i] = p.text end
+  return table.concat(parts, "\n\n")
+end
+
+local function words_of(argv, prompt)
+  local words = { "luabench", "model" }
+  for _, a in ipairs(argv) do words[#words + 1] = record.shell_quote(a) end
+  return table.concat(words, " ") .. (prompt and "  # prompt " .. prompt.name or "")
+end
+
+local function new_run(opt, argv, prompts, folder, bar)
+  local both = opt.quantized ~= nil
+  local o = {}
+  for k, v in pairs(opt) do o[k] = v end
+  o.batch, o.cache, o.repack = opt.batch_size, opt.kv_type, not opt.no_repack
+  o.dtype = opt.dtype
+  return { opt = o, bar = bar, timeout = opt.timeout, folder = folder, quality = not opt.no_quality,
+    text = text_of(opt, prompts), roles = { original = both and "reference" or nil, quantized = "compared" },
+    
+    shown = { quantized = opt.quantize and not opt.keep and ("%s as %s (not kept)"):format(opt.original, opt.quantize)
+      or nil },
+    reproduce = function(prompt) return words_of(argv, prompt) end }
+end
+
+local function show(result, opt, sides, out)
+  local view = require "luabench.model_bench.show"
+  local a, b = result.models.original, result.models.quantized
+  local function lines(list)
+    if #list > 0 then out:write(table.concat(list, "\n"), "\n\n") end
+  end
+  lines(view.heads(a, b))
+  lines(view.side_by_side(a, b))
+  if #a.categories > 1 then lines(view.categories(a, b)) end
+  local width = sys.terminal_width(1)
+  lines(view.texts(sides[1], sides[2], width and width > 60 and width or 120))
+  lines(view.problems(sides[1], sides[2]))
+end
+
+local function status_of(sides)
+  for _, s in ipairs(sides) do
+    if s.interrupted then return 130 end
+  end
+  for _, s in ipairs(sides) do
+    if not s.loaded or s.quality and s.quality.reason then return 1 end
+    for _, r in ipairs(s.records) do
+      if record.bad[r.status] then return 1 end
+    end
+  end
+  return 0
+end
+
+local function measure(opt, argv, folder)
+  local prompts = require("luabench.model_bench.prompts").load(opt.prompts_file)
+  local bar = progress.new { total = #prompts * ((opt.quantized or opt.quantize) and 2 or 1), quiet = opt.quiet }
+  local result, sides = new_result(opt), {}
+  if opt.quantize then opt.quantized, result.quantization = quantize(opt, folder, bar) end
+  check_types(opt)
+  local run, journal = new_run(opt, argv, prompts, folder, bar), journal_of(opt)
+  for i, path in ipairs { opt.original, opt.quantized } do
+    sides[i] = require("luabench.model_bench.sides").run(run, i == 1 and "original" or "quantized", path, prompts,
+      function(rec)
+        result.cases[#result.cases + 1] = rec
+        bar:finish(rec)
+        if journal then sys.append_file(journal, json.encode(rec) .. "\n") end
+      end)
+    if sides[i].interrupted then break end
+  end
+  bar:close()
+  set_models(result, sides[1], sides[2], opt.batch_size)
+  local status = status_of(sides)
+  if status ~= 130 or not journal then
+    write_results(result, opt)
+    if journal then os.remove(journal) end
+  end
+  if not opt.quiet then
+    local to_stdout = false
+    for _, target in ipairs(opt.output or {}) do to_stdout = to_stdout or target == "-" end
+    show(result, opt, sides, to_stdout and io.stderr or io.stdout)
+  end
+  if status == 130 and journal then
+    io.stderr:write(("luabench: model: interrupted; %d prompts are in %s, earlier results are untouched\n")
+      :format(#result.cases, journal))
+  end
+  return status
+end
+
+local function main(argv)
+  local opt, message = options.parse_command(argv, { name = "luabench model", about = ABOUT, options = OPTIONS,
+    arguments = {} })
+  if not opt then error(message, 0) end
+  if opt == "help" then
+    io.stdout:write(message, "\n")
+    return 0
+  end
+  check(opt)
+  check_types(opt)
+  sys.flag_interrupts()
+  local folder = sys.tempdir()
+  local ok, status = pcall(measure, opt, argv, folder)
+  sys.tempdir_remove(folder)
+  if not ok then error(status, 0) end
+  return status
+end
+
+function M.run(argv)
+  local ok, status = pcall(main, argv)
+  if ok then return status end
+  if sys.interrupted() then
+    io.stderr:write "luabench: model: interrupted\n"
+    return 130
+  end
+  return cli.complain("model: " .. sys.clean(status))
+end
+
+return M

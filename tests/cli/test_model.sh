@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# test_model.sh: luabench model as a user sees it: two models side by side, results, statuses, Ctrl-C and kills.
+set -u
+: "${LUABENCH:?the program to test}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export XDG_CACHE_HOME=$work/cache NO_COLOR=1 TMPDIR=$work/tmp
+mkdir "$TMPDIR"
+passed=0 failed=0 skipped=0
+
+holds() {
+    local name=$1
+    shift
+    if "$@" > "$work/all" 2>&1; then passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $name"
+        sed 's/^/    /' "$work/all" | head -n 30
+    fi
+}
+# says STATUS PATTERN ARGUMENTS...
+says() {
+    local status=$1 pattern=$2
+    shift 2
+    "$LUABENCH" model "$@" > "$work/said" 2>&1
+    local got=$?
+    echo "status $got"
+    cat "$work/said"
+    [ $got = "$status" ] && grep -q -- "$pattern" "$work/said"
+}
+
+"$LUABENCH" -e "local tiny = dofile 'tests/lua/tiny_models.lua'
+for _, kind in ipairs { 'wide', 'qwen2' } do tiny.make('$work/' .. kind, kind) end" || exit 1
+cd "$work" || exit 1
+cat > prompts.json <<'END'
+[ { "name": "one", "category": "short", "text": "Hello, world" }, { "category": "short", "text": "x = 1" },
+  { "name": "three", "category": "other", "text": "One, two, three, four" } ]
+END
+quick=(--prompts-file prompts.json --max-new-tokens 6 --iterations 2 --quality-context 16)
+
+holds "original against quantized" says 0 'same likeliest token' --original wide --quantize q4_k "${quick[@]}" -o r.json
+holds "a line by category" grep -q '^other  *[0-9.]* [mu]s' said
+holds "bits a weight" grep -q '^  bits a weight  *32.000  *4.565 ' said
+holds "nothing of it stays" sh -c '[ -z "$(ls tmp)" ] && [ ! -e r.json.journal ]'
+holds "one that is kept" says 0 'k.gguf' --original wide --quantize q8_0 --keep k.gguf "${quick[@]}" --no-quality
+holds "two files; sampling; a batch" says 0 'generation rate' --original wide --quantized k.gguf "${quick[@]}" \
+    --temperature 0.8 --top-p 0.9 --top-k 20 --min-p 0.01 --seed 3 --batch-size 3 -o b.json
+holds "a model against itself" says 0 '100 %' --original k.gguf --quantized k.gguf "${quick[@]}" -o same.json
+for mode in eager plan fused; do
+    holds "mode $mode" says 0 'generation rate' --original wide --mode $mode "${quick[@]}" --no-quality -o $mode.json
+done
+holds "random weights are marked" says 0 'RANDOM WEIGHTS' --original wide/config.json --random-weights "${quick[@]}" \
+    -o random.json
+holds "--timing shows each token" sh -c "[ \$('$LUABENCH' model --original wide ${quick[*]} --no-quality --timing --quiet 2>&1 | grep -c ' ms  ') -ge 30 ]"
+holds "a page" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet --report r.html && grep -q '<html' r.html"
+holds "the standard output" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet -o - | head -c 2 | grep -q '{'"
+holds "a prompt that is too long is skipped" says 0 'more than the context of 16' --original wide "${quick[@]}" \
+    --context 16 --max-new-tokens 12 --no-quality
+holds "compare reads it" sh -c "'$LUABENCH' compare r.json r.json > out 2>&1; [ \$? -le 1 ]"
+
+holds "no model" says 2 'original MODEL is missing'
+holds "no such file" says 2 'no such file' --original nothing
+holds "two types" says 2 'no two forms of one model' --original wide --quantized qwen2
+holds "not the type asked for" says 2 'not qwen2' --original wide --model-type qwen2
+holds "both" says 2 'one of them' --original wide --quantized k.gguf --quantize q4_k
+holds "a folder that is no model" says 2 'without model.safetensors' --original tmp
+echo '[{"category": "a"}]' > bad.json
+holds "prompts without text" says 2 'has no text' --original wide --prompts-file bad.json
+echo '[{"category": "a", "text": "x", "texts": 1}]' > bad.json
+holds "an unknown field" says 2 'unknown field "texts"' --original wide --prompts-file bad.json
+echo '{"a": ' > bad.json
+holds "damaged JSON" says 2 'bad.json' --original wide --prompts-file bad.json
+holds "an unknown option" says 2 'unknown option' --original wide --max-tokens 3
+
+# ---- ended on the way ----
+cp r.json earlier.json
+long=(--original wide --max-new-tokens 400 --iterations 400 --quality-context 16 --prompts-file prompts.json -o r.json)
+ended() {     # ended SIGNAL STATUS
+    "$LUABENCH" model "${long[@]}" > log 2>&1 &
+    local pid=$!
+    sleep 1.5
+    kill -"$1" $pid
+    wait $pid 2> /dev/null
+    local got=$?
+    echo "status $got"; cat log
+    [ $got = "$2" ]
+}
+holds "SIGINT: status 130" ended INT 130
+holds "SIGINT: the earlier result is as it was" cmp r.json earlier.json
+holds "SIGKILL" ended KILL 137
+holds "SIGKILL: the earlier result is as it was" cmp r.json earlier.json
+worker_killed() {
+    "$LUABENCH" model "${long[@]}" -o w.json > log 2>&1 &
+    local pid=$!
+    sleep 1.5
+    local worker
+    worker=$(pgrep -P $pid | head -1)
+    kill -KILL "$worker"
+    sleep 0.5
+    kill -INT $pid
+    wait $pid
+    local got=$?
+    echo "status $got"; cat log
+    [ $got = 130 ] && grep -q 'crashed' w.json.journal log
+}
+holds "a worker that dies costs its prompt only" worker_killed
+
+if command -v python3 > /dev/null; then
+    cat > verify.py <<'END'
+import json
+r = json.load(open("earlier.json"))
+assert r["schema"] == "luabench/1" and len(r["cases"]) == 6
+assert all(c["status"] == "ok" and c["check"]["passed"] and len(c["samples_ns"]) == 2 for c in r["cases"])
+assert {c["axes"]["model"] for c in r["cases"]} == {"original", "quantized"}
+a, b = r["models"]["original"], r["models"]["quantized"]
+assert a["quality"]["perplexity"] > 1 and b["quality"]["kl"]["mean"] > 0 and 0 <= b["quality"]["top1_agreement"] <= 1
+assert b["memory"]["weights_bytes"] < a["memory"]["weights_bytes"]
+for m in (a, b):
+    p = m["performance"]
+    assert p["generation"]["count"] == 3 * 2 * 5 and p["prompts"]["ok"] == 3
+    assert p["inter_token_latency"]["samples"] == 30 and p["time_to_first_token"]["samples"] == 6
+    assert m["memory"]["peak_bytes"] >= m["memory"]["initial_bytes"] > 0 and m["memory"]["kv_bytes"] > 0
+    assert m["load"]["total_ns"] > 0 and m["cold_start_ns"] > 0
+    assert len(m["categories"]) == 2
+row = {x["metric"]: x for x in r["comparison"]}["bits a weight"]
+assert abs(row["ratio"] - row["quantized"] / row["original"]) < 1e-12
+assert abs(row["difference"] - (row["quantized"] - row["original"])) < 1e-12
+s = json.load(open("same.json"))["models"]["quantized"]["quality"]
+assert s["kl"]["max"] == 0 and s["top1_agreement"] == 1
+t = [[c["generated"]["tokens"] for c in json.load(open(m + ".json"))["cases"]] for m in ("eager", "plan", "fused")]
+assert t[0] == t[1] == t[2], t
+assert [json.load(open(m + ".json"))["cases"][0]["mode"] for m in ("eager", "plan", "fused")] == ["eager", "plan", "fused"]
+x = json.load(open("random.json"))
+assert x["models"]["original"]["random_weights"] is True and all(c["random_weights"] for c in x["cases"])
+END
+    holds "what stands in the results" python3 verify.py
+else
+    skipped=$((skipped + 1))
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]
