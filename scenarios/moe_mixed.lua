@@ -1,10 +1,12 @@
 -- moe_mixed.lua: a mixture-of-experts layer whose experts carry mixed bits, run by strategies that really differ.
 --
 --   luabench scenarios/moe_mixed.lua --model glm4 -o r.json -o r.csv
+--   luabench scenarios/moe_mixed.lua --model-path model.gguf --layer 2
 --
 -- All strategies work on the same original weights, the same routing and the same inputs. What each one launched is in
 -- its record's `path`; how far its output is from the original weights' is in `quantization_error`.
 local lb = require "luabench"
+local file_of = require "luabench.moe.file"
 local formats_of = require "luabench.moe.formats"
 local job_of = require "luabench.moe.job"
 local layer_of = require "luabench.moe.layer"
@@ -19,6 +21,20 @@ local KERNEL_FORMATS = { "auto", "k", "uniform" }
 
 local TOKENS = { 1, 4, 16, 64, 256 }
 
+-- The table that --model names, or that of a layer of the file in --model-path, opened once.
+local spec_for
+do
+  local opened = {}
+  function spec_for(opt)
+    if not opt.model_path then return lb.model_table(opt.model) end
+    local device = type(opt.device) == "userdata" and opt.device or nil       -- a name still, where the grid is made
+    local key = ("%s %s %s %s"):format(opt.model_path, tostring(opt.layer), opt.formats, tostring(device))
+    opened[key] = opened[key] or file_of.open(opt.model_path, opt.layer, device,
+      opt.formats ~= "auto" and opt.formats or nil)
+    return opened[key]
+  end
+end
+
 local layers = {} -- by key, so that the cases of one process share prepared weights
 
 local function overrides_of(opt)
@@ -29,7 +45,7 @@ local function overrides_of(opt)
 end
 
 local function layer_for(opt)
-  local layer = layer_of.new(lb.model_table(opt.model), {
+  local layer = layer_of.new(spec_for(opt), {
     seed = opt.seed, device = opt.device, overrides = overrides_of(opt), uniform_bits = opt.uniform_bits,
   })
   layers[layer.key] = layers[layer.key] or layer
@@ -204,7 +220,13 @@ local function check_options(opt)
   if (opt.batch_size or opt.seq_len) and table.concat(opt.tokens, ",") ~= table.concat(TOKENS, ",") then
     error("--tokens and --batch-size with --seq-len both give the tokens; expected one of them", 0)
   end
-  local model = model_table.resolve(lb.model_table(opt.model), overrides_of(opt))
+  if opt.layer and not opt.model_path then error("--layer belongs to --model-path", 0) end
+  for _, name in ipairs { "hidden_dim", "intermediate_dim", "num_experts", "top_k" } do
+    if opt.model_path and opt[name] then
+      error(("--%s: the sizes are those of the file in --model-path"):format((name:gsub("_", "-"))), 0)
+    end
+  end
+  local model = model_table.resolve(spec_for(opt), overrides_of(opt))
   local mixed = false
   for _, name in ipairs(opt.strategies) do
     for _, set in ipairs(check_strategy(name).weights) do mixed = mixed or set == "mixed" end
@@ -220,6 +242,10 @@ return lb.scenario {
   about = "MoE layer with mixed-bits experts: six strategies on the same weights, routing and inputs",
   options = {
     model = { "model table: a file in lua/models/", "synthetic" },
+    model_path = { help = "a model file or folder: the experts, formats and router of one of its layers", type = "string",
+                   metavar = "FILE" },
+    layer = { help = "which layer of --model-path, from 1 (default: the first with experts)", type = "integer", min = 1,
+              max = 100000 },
     strategies = { "which strategies to run", STRATEGIES },
     tokens = { help = "tokens in the batch", default = TOKENS, type = "list", check = whole_tokens },
     routing = { "routing: " .. routing_of.about, { "router" } },

@@ -244,4 +244,48 @@ function T.test_bad_tuples_and_routers_are_named()
   bad({ router = { score = "softmax", scale = "x" } }, "router.scale")
 end
 
+-- ---- layers of model files ----
+
+local file_of = require "luabench.moe.file"
+local tiny = dofile "tests/lua/tiny_models.lua"
+
+function T.test_a_layer_of_a_file()
+  local core = lb.core
+  local folder = core.tempdir "luabench-test-"
+  local ok, why = pcall(function()
+    tiny.make(folder .. "/m", "mixtral")
+    local done = require("luabench.convert.run").run { input = folder .. "/m", output = folder .. "/q.gguf",
+      recipe = "q4_0", overrides = { "ffn_down=q8_0" }, report = { item = function() end, rows = function() end } }
+    local file = lb.model_file(done.path)
+    local spec = file_of.open(folder .. "/q.gguf", 2)
+    lu.assertEquals({ spec.hidden, spec.intermediate, spec.experts, spec.top_k, spec.shared }, { 64, 96, 4, 2, 0 })
+    local layer = layer_of.new(spec, {})
+    lu.assertEquals(layer:bits("mixed", 3, 1), "q4_0")
+    lu.assertEquals(layer:bits("mixed", 3, 3), "q8_0")
+    lu.assertEquals(layer:bits("padded", 3, 1), "q8_0")
+    local w = layer:weights "mixed"
+    lu.assertEquals(w.class_names, { "(q4_0,q4_0,q8_0)" })
+    local stack = file:tensor "blk.1.ffn_down_exps.weight"
+    for e = 1, 4 do
+      lu.assertEquals(core.checksum(w.down[e]), core.checksum(stack:slice(1, e, e)), "the file's own blocks")
+    end
+    lu.assertEquals(w.rel_rmse, 0)
+    lu.assertTrue(layer:router_weights():equal(file:tensor "blk.1.ffn_gate_inp.weight"))
+    lu.assertTrue(layer:original(2, "up"):equal(file:tensor("blk.1.ffn_up_exps.weight"):slice(1, 2, 2):dequantize()
+      :reshape { 96, 64 }))
+    lu.assertErrorMsgContains("layer 3 has no experts", file_of.open, folder .. "/q.gguf", 3)
+    -- in floating point: bits by the rule, for each expert on its own
+    local plain = layer_of.new(file_of.open(folder .. "/m", 1), {})
+    lu.assertEquals(plain.model.formats, "uniform")                     -- 256 does not divide 64 and 96
+    for e = 1, 4 do
+      lu.assertEquals(plain:bits("mixed", e, 1), 6)                     -- gates
+      lu.assertTrue(type(plain:bits("mixed", e, 2)) == "number")
+    end
+    tiny.make(folder .. "/dense", "llama")
+    lu.assertErrorMsgContains("has no experts", file_of.open, folder .. "/dense")
+  end)
+  core.tempdir_remove(folder)
+  if not ok then error(why, 0) end
+end
+
 return T

@@ -37,6 +37,7 @@ end
 -- Expert is 1 .. experts or "shared". Made anew at each call: a layer's originals do not fit in memory at once.
 function Layer:original(expert, projection)
   local m = self.model
+  if m.source then return m.source:original(expert, projection) end
   local dims = projection == "down" and { m.hidden, m.intermediate } or { m.intermediate, m.hidden }
   return lb.randn(dims, { seed = self:stream(expert, projection), dtype = "f32", device = self.device })
 end
@@ -44,14 +45,15 @@ end
 function Layer:router_weights()
   if not self.router then
     local m = self.model
-    self.router = lb.randn({ m.experts, m.hidden }, { seed = self:stream(1, "router"), dtype = "f32", device = self.device })
+    self.router = m.source and m.source:router() or lb.randn({ m.experts, m.hidden }, { seed = self:stream(1, "router"), dtype = "f32", device = self.device })
   end
   return self.router
 end
 
 function Layer:router_bias()
   if not self.bias then
-    self.bias = lb.randn({ self.model.experts }, { seed = self:stream(1, "bias"), dtype = "f32", device = self.device }) * 0.1
+    self.bias = self.model.source and self.model.source:router_bias()
+      or lb.randn({ self.model.experts }, { seed = self:stream(1, "bias"), dtype = "f32", device = self.device }) * 0.1
   end
   return self.bias
 end
@@ -71,9 +73,16 @@ function Layer:bits(set, expert, p)
 end
 
 function Layer:widest()
-  local widest = 0
-  for _, t in ipairs(self.model.tuples) do widest = math.max(widest, t[1], t[2], t[3]) end
-  if self.model.shared == 1 then widest = math.max(widest, unpack(self.model.shared_bits)) end
+  local m = self.model
+  local widest, most = 0, 0
+  local function look(tuple)
+    for i = 1, 3 do
+      local stored = m.exact and formats.stored_bits(m.formats, tuple[i], m.hidden, m.hidden) or tuple[i]
+      if stored > most then widest, most = tuple[i], stored end
+    end
+  end
+  for _, t in ipairs(m.tuples) do look(t) end
+  if m.shared == 1 then look(m.shared_bits) end
   return widest
 end
 
@@ -81,7 +90,7 @@ end
 function Layer:uniform_width()
   if self.uniform_bits then return self.uniform_bits end
   local sum = 0
-  for _, t in ipairs(self.model.tuples) do sum = sum + t[1] + t[2] + t[3] end
+  for _, t in ipairs(self.model.tuples) do sum = sum + formats.bits(t[1]) + formats.bits(t[2]) + formats.bits(t[3]) end
   local width = math.ceil(sum / (3 * self.model.experts) - 1e-9)
   while not formats.maps[self.model.formats][width] and width < 8 do width = width + 1 end
   return width
@@ -94,10 +103,11 @@ function Layer:quantized(set, expert, p)
   local recipe = formats.recipe(m.formats, self:bits(set, expert, p))
   local q
   if set == "padded" then -- exact where the wider format holds the narrower one
-    local narrow = original:quantize(formats.recipe(m.formats, self:bits("mixed", expert, p)))
+    local own = formats.recipe(m.formats, self:bits("mixed", expert, p))
+    local narrow = m.source and m.source:stored(expert, projections[p], own) or original:quantize(own)
     q = narrow:widen(recipe) or original:quantize(recipe)
   else
-    q = original:quantize(recipe)
+    q = set == "mixed" and m.source and m.source:stored(expert, projections[p], recipe) or original:quantize(recipe)
   end
   local e = q:error(original)
   original:close()
@@ -130,7 +140,7 @@ end
 local function classes_of(self, set)
   local index, names, per_expert = {}, {}, {}
   for e = 1, self.model.experts do
-    local name = ("(%d,%d,%d)"):format(self:bits(set, e, 1), self:bits(set, e, 2), self:bits(set, e, 3))
+    local name = ("(%s,%s,%s)"):format(self:bits(set, e, 1), self:bits(set, e, 2), self:bits(set, e, 3))
     if not index[name] then
       names[#names + 1] = name
       index[name] = #names - 1
@@ -167,7 +177,7 @@ function Layer:weights(set)
   w.bits_per_weight = w.bytes * 8 / w.weights
   local sums = tensors.error:totable()
   w.rel_rmse = math.sqrt(sums[1] / sums[2])
-  w.sqnr_db = -20 * math.log(w.rel_rmse) / math.log(10)
+  w.sqnr_db = w.rel_rmse > 0 and -20 * math.log(w.rel_rmse) / math.log(10) or nil
   self.sets[set] = w
   return w
 end

@@ -5,6 +5,8 @@ local M = {}
 local FIELDS = {
   name = "string", about = "string", hidden = "number", intermediate = "number", experts = "number",
   shared = "number", top_k = "number", router = "table", formats = "string", bits = "table", shared_bits = "table",
+  -- of a layer from a file: sizes of the shared expert, tuples in the order of experts, where the tensors are
+  shared_intermediate = "number", exact = "boolean", source = "table",
 }
 local REQUIRED = { "name", "hidden", "intermediate", "experts", "top_k", "bits" }
 local PROJECTIONS = { "gate", "up", "down" }
@@ -45,7 +47,9 @@ local function check_tuple(spec, tuple, map)
     fail(spec.name, "a bits tuple has count %s, expected a whole number from 1 to 4096", tostring(n))
   end
   for i = 1, 3 do
-    if type(tuple[i]) ~= "number" then fail(spec.name, "a bits tuple needs three numbers: gate, up, down") end
+    if type(tuple[i]) ~= "number" and not (spec.exact and type(tuple[i]) == "string") then
+      fail(spec.name, "a bits tuple needs three numbers: gate, up, down")
+    end
     formats.recipe(map, tuple[i])
   end
 end
@@ -104,7 +108,7 @@ function M.resolve(spec, overrides)
     seen = seen + t.count
     while #list < math.floor(seen * m.experts / total + 0.5) do list[#list + 1] = { t[1], t[2], t[3] } end
   end
-  m.tuples = spread(list)
+  m.tuples = m.exact and list or spread(list)
   m.shared_bits = m.shared_bits or { m.bits[1][1], m.bits[1][2], m.bits[1][3] }
   check_tuple(m, m.shared_bits, m.formats)
   return m

@@ -24,7 +24,8 @@ end
 function M.shared_pieces(plan, job, weights)
   local shared = weights.shared
   if not shared then return nil end
-  local function buffer() return f32(job, job.tokens, job.layer.model.intermediate) end
+  local m = job.layer.model
+  local function buffer() return f32(job, job.tokens, m.shared_intermediate or m.intermediate) end
   local gate, up, h = buffer(), buffer(), buffer()
   plan:gemm { x = job.x, w = shared.gate, out = gate, label = "shared gate" }
   plan:gemm { x = job.x, w = shared.up, out = up, label = "shared up" }
