@@ -3,8 +3,8 @@
 --   luabench scenarios/model_bench.lua --model m.gguf -p 512 -n 128 --pg 512,128 -d 0,4096 -o r.llama.md
 --
 -- A prompt is taken in launches of --ubatch rows, with the logits of its last token; a generated token is one pass with
--- logits, as deep in the cache as it comes. Token numbers are random: what they are does not change the work. The oracle
--- checks every step of every token in f64: for models of many weights, --n-gen costs time before it is measured
+-- logits, as deep in the cache as it comes. Token numbers are random: what they are does not change the work. The
+-- oracle checks every step of every token in f64: for models of many weights, --n-gen costs time before it is measured
 -- (--timeout).
 local lb = require "luabench"
 
@@ -13,7 +13,8 @@ local KV_TYPES = { "f16", "f32", "bf16", "f8e4m3", "q8_0", "q4_0" }
 local models = {} -- by key, so that the cases of one process share weights
 
 local function model_for(opt)
-  local key = table.concat({ opt.model, tostring(opt.random_weights), opt.quantize, tostring(opt.repack), opt.device.name }, "\n")
+  local key = table.concat({ opt.model, tostring(opt.random_weights), opt.quantize, tostring(opt.repack),
+    opt.device.name }, "\n")
   if not models[key] then
     models[key] = lb.model.load(opt.model, { device = opt.device, random_weights = opt.random_weights or nil,
       seed = opt.random_weights and opt.seed or nil, quantize = opt.quantize ~= "" and opt.quantize or nil,
@@ -143,6 +144,6 @@ return lb.scenario {
     return lb.grid { { "test", tests_of(opt) }, { "depth", opt.n_depth } }
   end,
   case = case,
-  columns = { "test", "depth", "items", "time", "ci", "ceiling", { title = "streams", field = "sol.streamed_fraction", unit = "%" },
-    "weights", { title = "KV cache", field = "metrics.kv_cache.median", unit = "B" }, "nmse" },
+  columns = { "test", "depth", "items", "time", "ci", "ceiling",
+    { title = "streams", field = "sol.streamed_fraction", unit = "%" }, "weights", { title = "KV cache", field = "metrics.kv_cache.median", unit = "B" }, "nmse" },
 }

@@ -242,8 +242,8 @@ return lb.scenario {
   about = "MoE layer with mixed-bits experts: six strategies on the same weights, routing and inputs",
   options = {
     model = { "model table: a file in lua/models/", "synthetic" },
-    model_path = { help = "a model file or folder: the experts, formats and router of one of its layers", type = "string",
-                   metavar = "FILE" },
+    model_path = { help = "a model file or folder: the experts, formats and router of one of its layers",
+                   type = "string", metavar = "FILE" },
     layer = { help = "which layer of --model-path, from 1 (default: the first with experts)", type = "integer", min = 1,
               max = 100000 },
     strategies = { "which strategies to run", STRATEGIES },

@@ -2,8 +2,8 @@
 --
 -- The summary (-o X.json, "luabench-quantize/1") is { schema, run, machine, input, output = { path, format, bytes,
 -- parts }, model_type, recipe, rule, overrides, tensors = { { name, role, type, asked, bits, weights, bytes, rel_rmse,
--- requantized } }, types = { { type, tensors, weights, bytes, bits_per_weight, rel_rmse } }, skipped = { { name, reason } },
--- notes = { texts } }.
+-- requantized } }, types = { { type, tensors, weights, bytes, bits_per_weight, rel_rmse } }, skipped = { { name,
+-- reason } }, notes = { texts } }.
 local aligned = require "luabench.aligned"
 local cli = require "luabench.cli"
 local json = require "luabench.json"

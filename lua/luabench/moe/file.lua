@@ -2,7 +2,7 @@
 -- moe/layer.lua take them.
 --
 -- Quantized experts keep their formats: the originals are then what they hold, and the mixed weights are the file's own
--- blocks. Experts in floating point get bits by the mixed-bits rule (convert/recipes.lua), each projection by its values.
+-- blocks. Experts in floating point get bits by the mixed-bits rule (convert/recipes.lua), each by its values.
 local core = require "luabench.core"
 local lb = require "luabench"
 local recipes = require "luabench.convert.recipes"
@@ -84,8 +84,8 @@ local function identity(path, model)
   return core.checksum(table.concat(parts, "\n"))
 end
 
--- A table as lua/models/ has them, with `source`; layer: from 1, the first with experts by default. formats: the map for
--- bits ("k" or "uniform"; nil: k where 256 divides the sizes).
+-- A table as lua/models/ has them, with `source`; layer: from 1, the first with experts by default. formats: the map
+-- for bits ("k" or "uniform"; nil: k where 256 divides the sizes).
 function M.open(path, layer, device, formats)
   local model = lb.model.load(path, { device = device })
   layer = layer_index(model, path, layer)

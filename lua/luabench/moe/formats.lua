@@ -10,8 +10,8 @@ M.maps = {
 }
 M.names = { "k", "uniform" }
 
---- The recipe for `bits` in map `map` ("k" or "uniform"). Raises for bits that the map does not hold. A text is a recipe
--- already: that of a file's tensor.
+--- The recipe for `bits` in map `map` ("k" or "uniform"). Raises for bits that the map does not hold. A text is a
+-- recipe already: that of a file's tensor.
 function M.recipe(map, bits)
   if type(bits) == "string" then return bits end
   local formats = M.maps[map]
@@ -25,6 +25,8 @@ end
 function M.bits(bits) return type(bits) == "string" and require("luabench").quantizer(bits).bits or bits end
 
 --- Stored bits a weight of a [n, k] matrix.
-function M.stored_bits(map, bits, n, k) return require("luabench").quantizer(M.recipe(map, bits)):bits_per_weight(n, k) end
+function M.stored_bits(map, bits, n, k)
+  return require("luabench").quantizer(M.recipe(map, bits)):bits_per_weight(n, k)
+end
 
 return M

@@ -45,7 +45,8 @@ end
 function Layer:router_weights()
   if not self.router then
     local m = self.model
-    self.router = m.source and m.source:router() or lb.randn({ m.experts, m.hidden }, { seed = self:stream(1, "router"), dtype = "f32", device = self.device })
+    self.router = m.source and m.source:router()
+      or lb.randn({ m.experts, m.hidden }, { seed = self:stream(1, "router"), dtype = "f32", device = self.device })
   end
   return self.router
 end
