@@ -77,8 +77,12 @@ cp r.json earlier.json
 long=(--original wide --max-new-tokens 400 --iterations 400 --quality-context 16 --prompts-file prompts.json -o r.json)
 ended() {     # ended SIGNAL STATUS
     "$LUABENCH" model "${long[@]}" > log 2>&1 &
-    local pid=$!
-    sleep 1.5
+    local pid=$! i
+    for ((i = 0; i < 200; i++)); do
+        pgrep -P $pid > /dev/null && break
+        sleep 0.1
+    done
+    sleep 0.7
     kill -"$1" $pid
     wait $pid 2> /dev/null
     local got=$?
@@ -91,17 +95,22 @@ holds "SIGKILL" ended KILL 137
 holds "SIGKILL: the earlier result is as it was" cmp r.json earlier.json
 worker_killed() {
     "$LUABENCH" model "${long[@]}" -o w.json > log 2>&1 &
-    local pid=$!
-    sleep 1.5
-    local worker
-    worker=$(pgrep -P $pid | head -1)
-    kill -KILL "$worker"
+    local pid=$! worker= i
+    for ((i = 0; i < 200 && ${#worker} == 0; i++)); do
+        sleep 0.1
+        worker=$(pgrep -P $pid | head -1)
+    done
     sleep 0.5
+    kill -KILL "$worker"
+    for ((i = 0; i < 300; i++)); do
+        grep -qs crashed ./*.json.journal && break
+        sleep 0.1
+    done
     kill -INT $pid
     wait $pid
     local got=$?
     echo "status $got"; cat log
-    [ $got = 130 ] && grep -q 'crashed' w.json.journal log
+    [ $got = 130 ] && grep -q 'crashed' ./*.json.journal
 }
 holds "a worker that dies costs its prompt only" worker_killed
 
