@@ -10,6 +10,7 @@
 #include "pool.h"
 #include "topology.h"
 
+enum { PAGE = 4096 };                           /* from here up blocks are placed in their pages */
 static const size_t guarded_bytes = 256u << 20; /* from here up: ask first whether there is room */
 
 typedef struct cpu_state {
@@ -114,13 +115,20 @@ static const size_t huge_least = 16u << 20;
 static const size_t huge_least = LB_HUGE_LEAST;
 #endif
 
+/* Blocks of pages begin at a place in the page that their size decides (huge ones at its begin): what two plans write in
+ * tensors of one size then aliases the same way with what they read. */
+static size_t colour_of(size_t bytes) { return (bytes / 64 * 0x9e3779b97f4a7c15u >> 58) * 64; }
+
 static lb_status cpu_alloc(lb_device *d, size_t bytes, void **out) {
     (void)d;
     if (bytes > (size_t)1 << 62) return lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes", bytes);
     lb_status s = guard(bytes);
     if (s) return s;
     if (bytes >= huge_least) return lb_huge_alloc(bytes, out);
-    *out = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    size_t colour = bytes >= PAGE ? colour_of(bytes) : 0;
+    /* no whole pages: what lies beyond the end is then known to sanitizers */
+    if (posix_memalign(out, bytes >= PAGE ? PAGE : 64, colour + (bytes + 63) / 64 * 64)) *out = NULL;
+    else *out = (char *)*out + colour;
     return *out ? LB_OK : lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes", bytes);
 }
 
@@ -129,7 +137,7 @@ static void cpu_free(lb_device *d, void *p, size_t bytes) {
     if (bytes >= huge_least)
         lb_huge_free(p, bytes);
     else
-        free(p);
+        free((char *)p - (bytes >= PAGE ? colour_of(bytes) : 0));
 }
 
 const lb_device_backend lb_device_cpu = {

@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "disturbance.h"
 #include "energy.h"
+#include "plan_internal.h"
 #include "rng.h"
 
 volatile int lb_interrupted = 0;
@@ -453,7 +454,9 @@ lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_meas
     double run_ns[PLANS_MOST], target = target_ns();
     sampler *m = calloc((size_t)count, sizeof *m);
     if (!m) return lb_fail(LB_ENOMEM, "measure: no memory for %d plans", count);
+    lb_common common = { 0 };
     for (int i = 0; i < count && s == LB_OK; i++) s = sampler_init(&m[i], plans[i], o, o->extra_work ? o->extra_work[i] : 0);
+    if (s == LB_OK) s = lb_plans_share(plans, count, o->cache == LB_CACHE_HOT, &common);
     for (int i = 0; i < count && s == LB_OK; i++) {
         uint64_t start = lb_now_ns();
         s = size_epoch(&m[i], target, &run_ns[i]);
@@ -461,6 +464,7 @@ lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_meas
     }
     if (s == LB_OK) equalize(m, count, run_ns);
     if (s == LB_OK) s = sample_rounds(m, count, o);
+    lb_plans_unshare(plans, count, &common);
     for (int i = 0; i < count; i++) {
         if (s == LB_OK) judge(&m[i]);
         s = sampler_done(&m[i], s, &out[i]);

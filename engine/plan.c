@@ -48,7 +48,7 @@ static uint64_t hash_items(lb_tensor *const *items, int32_t count) {
     return h;
 }
 
-static void list_free(lb_list *l) {
+void lb_list_free(lb_list *l) {
     free(l->views);
     for (int32_t i = 0; i < l->count; i++) lb_tensor_release(l->items[i]);
     free(l->ranges);
@@ -143,7 +143,7 @@ void lb_plan_release(lb_plan *p) {
     for (int b = 0; b < LB_LIST_BUCKETS; b++)
         for (lb_list *l = p->lists[b], *next; l; l = next) {
             next = l->next;
-            list_free(l);
+            lb_list_free(l);
         }
     lb_flow_done(&p->flow);
     free(p->repacked.at);
@@ -199,7 +199,7 @@ static uint32_t exec_flags(const lb_plan *p, const lb_step *s, int phases) {
     return f;
 }
 
-static void exec_fill(lb_plan *p) {
+void lb_plan_work_in(lb_plan *p, void *workspace, lb_ticket *tickets) {
     int when = 0;
     for (int i = 0; i < p->step_count; i++) {
         const lb_step *s = &p->steps[i];
@@ -208,9 +208,9 @@ static void exec_fill(lb_plan *p) {
         lb_exec *e = &p->exec[i];
         *e = (lb_exec){ .launch = c->launch, .phases = c->phases, .choice = s->choice,
                         .flags = exec_flags(p, s, c->phases),
-                        .ticket = &p->tickets[p->threads == 1 ? 0 : s->ticket] };
+                        .ticket = &tickets[p->threads == 1 ? 0 : s->ticket] };
         if (s->choice->workspace_bytes)
-            e->workspace = (char *)p->workspace + (serial ? p->workspace_serial_at : s->workspace_offset);
+            e->workspace = (char *)workspace + (serial ? p->workspace_serial_at : s->workspace_offset);
         if (s->pick.tensor) e->pick = (const int32_t *)lb_tensor_address(s->pick.tensor) + s->pick.index;
         if (s->when_count) {
             lb_exec_when *w = &p->exec_whens[when++];
@@ -251,7 +251,7 @@ lb_status lb_plan_prepare(lb_plan *p) {
         st = lb_device_set(p->device, p->workspace, 0xff, p->workspace_size);   /* pages come before anything is timed */
         if (st) return exec_done(p), st;
     }
-    exec_fill(p);
+    lb_plan_work_in(p, p->workspace, p->tickets);
     p->exec_count = p->step_count;
     return LB_OK;
 }

@@ -38,6 +38,8 @@ typedef struct lb_list {
     lb_range *ranges;
     lb_tensor ***rotated;            /* per rotation set the items, set 0 included; NULL = not rotated */
     struct lb_gpu_view *views;       /* plan_gpu.c */
+    struct lb_list *lent;            /* read instead while plans take turns; NULL = itself */
+    bool borrowed;                   /* such a stand-in; goes when they have ended */
     int32_t count;
     lb_tensor *items[];              /* retained */
 } lb_list;
@@ -158,8 +160,11 @@ lb_status lb_ranges_add(lb_ranges *r, lb_range x);
 bool lb_ranges_hit(const lb_ranges *r, lb_range x);
 /* The plan's list of exactly these tensors; *created (may be NULL) says whether it is new. */
 lb_status lb_plan_intern(lb_plan *p, lb_tensor *const *items, int32_t count, lb_list **out, bool *created);
+void lb_list_free(lb_list *l);
 /* Builds exec records, tickets and workspace for the steps recorded so far. */
 lb_status lb_plan_prepare(lb_plan *p);
+/* Lets a prepared plan run in this workspace and with these tickets, both large enough, and with its recorded operands. */
+void lb_plan_work_in(lb_plan *p, void *workspace, lb_ticket *tickets);
 /* A new step at the end, to be filled in; it counts once step_count is raised. */
 lb_status lb_plan_reserve(lb_plan *p, lb_step **out);
 void lb_choice_release(lb_choice *c);
@@ -196,6 +201,14 @@ typedef lb_status (*lb_trace_fn)(void *ctx, lb_plan *p, int step, int32_t pick);
 lb_status lb_plan_trace(lb_plan *p, lb_trace_fn fn, void *ctx);
 /* The weights that a launch reads, in the kernel's layout. */
 void lb_step_touch(const lb_step *s, int32_t pick, lb_touch_fn fn, void *ctx);
+
+/* plan_share.c */
+/* What plans that take turns have in common: see there. Neither runs other than by replay until lb_plans_unshare, and
+ * no step is recorded. `operands`: also those that no plan writes (not for rotated plans, which have many copies).
+ * Plans of different devices, and of GPUs, share nothing. On failure nothing is shared. */
+typedef struct lb_common { lb_device *device; void *workspace; size_t workspace_size; lb_ticket *tickets; } lb_common;
+lb_status lb_plans_share(lb_plan *const *plans, int count, bool operands, lb_common *c);
+void lb_plans_unshare(lb_plan *const *plans, int count, lb_common *c);   /* also of one that is all zeros */
 
 /* plan_rotate.c */
 void lb_plan_unrotate(lb_plan *p);

@@ -88,7 +88,7 @@ INLINE void run_single(runner *r, const lb_args *args, bool traced) {
     lb_launch *l = &r->l;
     int64_t launches = 0;
     const lb_exec *end = p->exec + p->step_count;
-    l->ticket = &p->tickets[0].value;
+    l->ticket = &p->exec[0].ticket->value;
     for (const lb_exec *e = p->exec; e < end; e++, args++) {
         l->workspace = e->workspace;
         if (!traced && !(e->flags & (LB_EXEC_WHEN | LB_EXEC_PICK | LB_EXEC_PHASES))) {

@@ -1,7 +1,7 @@
 -- ab.lua: `luabench ab A B`: pairs of fresh processes, interleaved; is B faster, slower or the same?
 --
 -- The result file (-o X.json, "luabench-ab/1") is { schema, run, machine, kind, a, b, what, options, pairs, stopped,
--- failed, seconds, cases = { { case, status, reason, verdict, ratio, ci95, epsilon, p_difference, p_same, p_flip,
+-- failed, seconds, cases = { { case, status, reason, verdict, noisy, ratio, ci95, epsilon, p_difference, p_same, p_flip,
 -- detectable, family, p_difference_holm, p_same_holm, a, b = { median_ns, medians_ns, path, disturbed }, orders } } }.
 local cli = require "luabench.cli"
 local json = require "luabench.json"
@@ -28,6 +28,8 @@ luabench ab A B [options] [options of the scenario]
   turns of a few milliseconds (ABBA), checked before and after; programs and commands run one after the other.
   B is faster or slower if the 95 % interval of B/A over the pairs clears ±epsilon, the same if it lies inside, else
   inconclusive. It ends when the interval is narrow enough, never because a difference has become significant.
+  Where over 5 % of a side's samples were disturbed by other work (context switches, waiting for a CPU, ...), the verdict
+  is inconclusive whatever the interval; of commands, where for so long others took a CPU that somebody waited for.
 
 ]]
 
@@ -180,16 +182,6 @@ end
 local ENDED = { precision = "the interval is narrow enough", pairs = "all pairs are done", time = "the time is up",
   interrupted = "interrupted", failed = "a side failed" }
 
-local function noisy_share(c, side)
-  local disturbed, all = 0, 0
-  for _, d in ipairs(c.details) do
-    local s = d[side]
-    if not s or not s.disturbance or not s.samples_ns then return nil end
-    disturbed, all = disturbed + (s.disturbance.disturbed_samples or 0), all + #s.samples_ns
-  end
-  return all > 0 and disturbed / all or nil
-end
-
 local function median(list) return sys.stats(list).median end
 
 local function rows_of(result)
@@ -237,12 +229,8 @@ local function text_of(sides, result, epsilon)
   end
   for _, line in ipairs(skipped) do out[#out + 1] = line end
   for _, c in ipairs(result.cases) do
-    for _, side in ipairs { "a", "b" } do
-      local share = c.result and noisy_share(c, side)
-      if share and share > 0.05 then
-        out[#out + 1] = ("noisy: %.0f %% of %s's samples%s were disturbed"):format(share * 100, side:upper(),
-          c.key ~= "" and " of " .. c.key or "")
-      end
+    if c.result and c.result.reason then
+      out[#out + 1] = ("%s%s, so nothing is claimed"):format(c.key ~= "" and c.key .. ": " or "", c.result.reason)
     end
   end
   return table.concat(out, "\n") .. "\n"
@@ -255,11 +243,11 @@ local function side_block(c, side)
   local detail = c.details[1] and c.details[1][side] or {}
   return { median_ns = median(c[side .. "_ns"]), medians_ns = json.array(c[side .. "_ns"]), path = about.path,
     device = about.device, threads = about.threads, mode = about.mode, cache = about.cache,
-    iterations = detail.iterations, disturbed = noisy_share(c, side) }
+    iterations = detail.iterations, disturbed = pairs_of.disturbed_share(c, side) }
 end
 
-local CASE_ORDER = { "case", "status", "reason", "verdict", "ratio", "ci95", "epsilon", "p_difference", "p_same", "p_flip",
-  "detectable", "family", "p_difference_holm", "p_same_holm", "a", "b", "orders" }
+local CASE_ORDER = { "case", "status", "reason", "verdict", "noisy", "ratio", "ci95", "epsilon", "p_difference", "p_same",
+  "p_flip", "detectable", "family", "p_difference_holm", "p_same_holm", "a", "b", "orders" }
 local ORDER = { "schema", { "run", { "started", "argv", "seed", "version", "commit", "dirty", "flags" } }, "machine", "kind",
   "a", "b", "what", "options", "pairs", "stopped", "failed", "seconds", { "cases", CASE_ORDER } }
 
@@ -267,8 +255,8 @@ local function case_block(c)
   local r = c.result
   if not r then return { case = c.key, status = c.skipped and "skipped" or "failed", reason = c.skipped } end
   local out = { case = c.key, status = "ok", orders = json.array(c.orders), a = side_block(c, "a"), b = side_block(c, "b") }
-  for _, name in ipairs { "verdict", "ratio", "ci95", "epsilon", "p_difference", "p_same", "p_flip", "detectable", "family",
-      "p_difference_holm", "p_same_holm" } do out[name] = r[name] end
+  for _, name in ipairs { "verdict", "noisy", "reason", "ratio", "ci95", "epsilon", "p_difference", "p_same", "p_flip",
+      "detectable", "family", "p_difference_holm", "p_same_holm" } do out[name] = r[name] end
   return out
 end
 
@@ -315,6 +303,7 @@ local function compare(sides_text, opt, bar)
   sides.close()
   bar.clear()
   if not ok then error(result, 0) end
+  pairs_of.refuse_noisy(result.cases)
   if result.failed then io.stderr:write("luabench: ab: ", result.failed, "\n") end
   local shown = opt.output == "-" and io.stderr or io.stdout
   if not opt.quiet and result.pairs > 0 then shown:write(text_of(sides, result, opt.epsilon)) end

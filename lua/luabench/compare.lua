@@ -6,8 +6,9 @@
 -- than two plans. It ends when that interval is within +-precision (default: half of epsilon) or the time is up, never
 -- because a difference has become significant.
 --
--- One process is one draw of page placement and alignment: a difference that has to hold in the next process too wants
--- `luabench ab`.
+-- While they take turns the plans work in one workspace and, with hot caches, read operands that are equal (form and
+-- bytes) from the same memory, so that a difference is the code's and not that of where things lie. Still, one process is
+-- one draw of page placement and alignment: a difference that has to hold in the next one too wants `luabench ab`.
 local suggest = require "luabench.suggest"
 local sys = require "luabench.sys"
 local units = require "luabench.units"

@@ -40,8 +40,9 @@ function M.merge(a, b)
 end
 
 -- What a run reads, in steady state: reads = { {reuse distance, bytes}, ... } of weights, and cold_bytes of other data
--- that cannot be in a cache. Between two uses of the same copy of a weight lie the other sets of the rotation. Data that
--- does not rotate may be cached, but for what exceeds the caches (capacity_bytes; nil = unknown) when it alone is hot.
+-- that cannot be in a cache. Between two uses of the same copy of a weight lie the other sets of the rotation. All-cold,
+-- what else rotates is cold: operands that are only read. Outputs and intermediates stay where they are: data that does
+-- not rotate may be cached, but for what exceeds the caches (capacity_bytes; nil = unknown) when it alone is hot.
 function M.reads(account, cache, rotation, capacity_bytes)
   local reads, sets = {}, rotation and rotation.sets or 1
   for _, r in ipairs(account.reuse or {}) do reads[#reads + 1] = r end
@@ -49,7 +50,8 @@ function M.reads(account, cache, rotation, capacity_bytes)
   for _, r in ipairs(account.first or {}) do reads[#reads + 1] = { r[1] + between, r[2] } end
   local acts, cold = account.act_bytes or 0, 0
   local capped = rotation and rotation.capped
-  if cache == "all-cold" and not capped then cold = acts
+  if cache == "all-cold" and not capped then
+    cold = max(0, math.min(acts, (rotation and rotation.touched_bytes or 0) - (account.weight_bytes or 0)))
   elseif (cache == "hot" or capped) and capacity_bytes then cold = max(0, acts - capacity_bytes) end
   return reads, cold
 end

@@ -273,6 +273,8 @@ local function live(ctx, axes, rec, keep)
   end
   rec.memory.peak_bytes = (case.memory or {}).peak_bytes or sys.memory_peak()
   rec.memory.huge_page_bytes, rec.pinning = sys.huge_page_bytes(), device.pinning
+  -- reading it walks all page tables: only where there is something to tell
+  if (sys.machine().numa_nodes or 1) > 1 then rec.memory.numa_node_bytes = sys.numa_node_bytes() end
   local invalid = fill_sol(ctx, rec, account, samples, device, before, types)
   check_again(ctx, case, rec, axes, opt)
   M.fill_rates(rec)

@@ -28,7 +28,8 @@ function M.block()
     memory_bytes = positive(m.memory_bytes), cgroup_memory_bytes = positive(m.cgroup_memory_bytes),
     kernel = text(m.kernel), governor = text(m.governor), os = text(m.os), hostname = text(m.hostname),
     transparent_huge_pages = text(m.thp), clocksource = text(m.clocksource), load1 = m.load1,
-    energy = sys.energy(), counters = sys.counters(), memory_pressure_percent = m.memory_pressure_percent, boost = m.boost, virtualized = m.virtualized, clock = sys.clock(), devices = json.array(sys.devices()), ceilings = own,
+    energy = sys.energy(), counters = sys.counters(), memory_pressure_percent = m.memory_pressure_percent,
+    boost = m.boost, virtualized = m.virtualized, clock = sys.clock(), devices = json.array(sys.devices()), ceilings = own,
     warnings = json.array(sys.warnings()),
   }
 end

@@ -77,6 +77,41 @@ local function all_precise(cases, o, index)
   return all and #list > 0
 end
 
+-- ---- disturbance ----
+
+-- A comparison is noisy beyond this share (engine/measure.h).
+M.NOISY = 0.05
+
+-- Which share of a side's samples was disturbed; of commands, of its time. nil = unknown.
+function M.disturbed_share(c, side)
+  local disturbed, all = 0, 0
+  for _, d in ipairs(c.details) do
+    local s = d[side]
+    if s and s.contended_ns then
+      disturbed, all = disturbed + s.contended_ns, all + s.wall_ns
+    elseif s and s.disturbance and s.samples_ns then
+      disturbed, all = disturbed + (s.disturbance.disturbed_samples or 0), all + #s.samples_ns
+    else return nil end
+  end
+  return all > 0 and disturbed / all or nil
+end
+
+-- For gates: whatever the numbers say, of a noisy case nothing is claimed. Sets result.noisy, reason and the verdict.
+function M.refuse_noisy(cases)
+  for _, c in ipairs(cases) do
+    local said = {}
+    for _, side in ipairs { "a", "b" } do
+      local share = c.result and M.disturbed_share(c, side)
+      if share and share > M.NOISY then said[#said + 1] = ("%.0f %% of %s's"):format(share * 100, side:upper()) end
+    end
+    if #said > 0 then
+      c.result.noisy, c.result.verdict = true, "inconclusive"
+      c.result.reason = ("noisy: %s %s disturbed"):format(table.concat(said, " and "),
+        c.details[1].a.contended_ns and "time was" or "samples were")
+    end
+  end
+end
+
 -- o = {
 --   take       function(order, index) -> list of { key =, a = ns, b = ns, details =, about = } or { key =, skipped = reason }
 --              for one pair; order = "ab" or "ba"; nil when interrupted; raises { message = } when a side failed
@@ -234,9 +269,26 @@ local function say(argv)
   return table.concat(words, " ")
 end
 
--- Runs a program to its end: { wall_ns, user_s, system_s, max_rss_bytes }; nil when interrupted. A status other than 0, a
+-- Time in ns that some process waited for a CPU, and that all processes ran, since the machine started; nil = unknown.
+local function load_now()
+  local waited = (sys.read_file "/proc/pressure/cpu" or ""):match "some .-total=(%d+)"
+  local user, nice, system = (sys.read_file "/proc/stat" or ""):match "^cpu +(%d+) (%d+) (%d+)"
+  if not (waited and user) then return nil end
+  return waited * 1e3, (user + nice + system) * 1e7
+end
+
+-- How long others took a CPU that somebody waited for: the lesser of the time waited and of what ran besides the command.
+-- The load is counted in ticks, so that this says something of sums over many runs only.
+local function contended(waited, ran, wall_ns, own_s)
+  local waited_now, ran_now = load_now()
+  if not waited or not waited_now then return nil end
+  return math.max(0, math.min(wall_ns, waited_now - waited, ran_now - ran - own_s * 1e9))
+end
+
+-- Runs a program to its end: { wall_ns, user_s, system_s, max_rss_bytes, contended_ns }; nil when interrupted. A status other than 0, a
 -- signal or a time-out is raised with the program's last words: it is no time.
 function M.execute(argv, timeout, label, on_tick)
+  local waited, ran = load_now()
   local start = sys.now_s()
   local spawned, p = pcall(sys.spawn_quiet, argv)
   if not spawned then fail("%s: %s", label, sys.clean(p)) end
@@ -263,7 +315,8 @@ function M.execute(argv, timeout, label, on_tick)
       state.signal_name and state.signal_name or "status " .. tostring(state.code), say(argv),
       #last > 0 and "; its last words: " .. table.concat(last, " / ") or "")
   end
-  return { wall_ns = wall, user_s = state.user_s, system_s = state.system_s, max_rss_bytes = state.max_rss_bytes }
+  return { wall_ns = wall, user_s = state.user_s, system_s = state.system_s, max_rss_bytes = state.max_rss_bytes,
+    contended_ns = contended(waited, ran, wall, (state.user_s or 0) + (state.system_s or 0)) }
 end
 
 -- Command lines: wall time from start to end. w = { a = argv, b = argv, label_a, label_b, timeout = 120, on_tick }.

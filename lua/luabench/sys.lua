@@ -188,6 +188,23 @@ function M.huge_page_bytes()
   return kib and tonumber(kib) * 1024 or nil
 end
 
+-- Bytes of this process on each memory node, node 0 first, from the text of numa_maps (default: as it is now); nil =
+-- unknown. A mapping's counts are of pages of the size that the line says.
+function M.numa_node_bytes(text)
+  text = text or M.read_file "/proc/self/numa_maps"
+  local bytes, most = {}, -1
+  for line in (text or ""):gmatch "[^\n]+" do
+    local page = (tonumber(line:match "kernelpagesize_kB=(%d+)") or 4) * 1024
+    for node, pages in line:gmatch " N(%d+)=(%d+)" do
+      node = tonumber(node)
+      most = math.max(most, node)
+      bytes[node + 1] = (bytes[node + 1] or 0) + pages * page
+    end
+  end
+  for i = 1, most + 1 do bytes[i] = bytes[i] or 0 end
+  return most >= 0 and bytes or nil
+end
+
 -- Does the locale say that UTF-8 can be shown?
 function M.utf8()
   for _, name in ipairs { "LC_ALL", "LC_CTYPE", "LANG" } do

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test_disturbed.sh: a busy neighbour on the same processors makes rows noisy; energy counters give joules an item.
+# test_disturbed.sh: a busy neighbour on the same processors makes rows noisy, and the gates claim nothing; energy
+# counters give joules an item.
 set -u
 : "${LUABENCH:?the program to test}"
 work=$(mktemp -d)
@@ -37,6 +38,10 @@ return lb.scenario {
 }
 END
 
+several=(one.lua --threads 1 --cache hot --quick --measurement-iterations 40 --processes 6)
+"$LUABENCH" "${several[@]}" -o base.json > /dev/null 2> err
+loop='i=0; while [ $i -lt %d ]; do i=$((i + 1)); done'
+
 # ---- a neighbour: one loop for each processor, so that wherever the run is pinned, it has to share ----
 for _ in $(seq "$(nproc)"); do
     (while :; do :; done) &
@@ -44,6 +49,12 @@ for _ in $(seq "$(nproc)"); do
 done
 "$LUABENCH" one.lua --threads 1 --cache hot --max-time 2 --precision 0.0001 -o noisy.json > table.txt 2> err
 status=$?
+"$LUABENCH" "${several[@]}" -o new.json > /dev/null 2> err
+# half as much work again: without the neighbour that is a regression
+"$LUABENCH" ab one.lua one.lua --threads 1 --cache hot --extra-work 0.5 --pairs 6 --max-pairs 6 -o ab.json > ab.txt 2> err
+ab_status=$?
+"$LUABENCH" ab "$(printf "$loop" 20000)" "$(printf "$loop" 60000)" --pairs 6 --max-pairs 6 -o commands.json > commands.txt 2> err
+commands_status=$?
 kill "${burners[@]}" 2> /dev/null
 wait "${burners[@]}" 2> /dev/null
 burners=()
@@ -53,6 +64,21 @@ holds "the table says so" grep -q 'noisy$' table.txt
 # 1 switched + 8 delayed; other causes may come with them
 holds "its samples say why" sh -c "tr -d ' \n' < noisy.json | grep -o '\"marks\":\[[^]]*\]' | tr ',[' '\n\n' | awk '\$1 % 2 == 1 || int(\$1 / 8) % 2 == 1 { found = 1 } END { exit !found }'"
 holds "it counted switches or waiting" sh -c "tr -d ' \n' < noisy.json | grep -Eq '\"involuntary_switches\":[1-9]|\"run_delay_ns\":[1-9]'"
+
+# ---- the gates ----
+holds "its processes are noisy" grep -q '"noisy": true' new.json
+"$LUABENCH" compare base.json new.json > compare.txt 2> err
+status=$?
+cat compare.txt err > all
+holds "compare finds no regression" test $status = 0
+holds "the verdict is inconclusive, and says why" grep -Eq 'inconclusive.*noisy in (NEW|both)' compare.txt
+holds "the other way round too" sh -c "$LUABENCH compare new.json base.json | grep -Eq 'inconclusive.*noisy in (BASE|both)'"
+holds "ab finds no regression" test $ab_status = 0
+holds "ab is inconclusive, and says why" grep -q 'noisy: .* disturbed, so nothing is claimed' ab.txt
+holds "its file too" sh -c "grep -q '\"verdict\": \"inconclusive\"' ab.json && grep -q '\"noisy\": true' ab.json"
+if [ -r /proc/pressure/cpu ]; then
+    holds "so is ab of commands" sh -c "[ $commands_status = 0 ] && grep -q 'noisy: .* time was disturbed' commands.txt"
+fi
 
 # ---- energy: a package that uses 0.1 J every few milliseconds, as files ----
 mkdir -p rapl/intel-rapl:0

@@ -19,6 +19,15 @@ local function run(case, phase)
     job = { name = "x", script = "x.lua", argv = {}, names = {}, opt = opt } }, {})
 end
 
+function T.test_bytes_on_memory_nodes()
+  local sys = require "luabench.sys"
+  local text = "7f00 default anon=3 dirty=3 active=0 N0=1 N1=2 kernelpagesize_kB=4\n" ..
+    "7f10 default file=/x/N5=9 mapped=1 N1=1 kernelpagesize_kB=2048\n7f20 default\n"
+  lu.assertEquals(sys.numa_node_bytes(text), { 4096, 2 * 4096 + 2 ^ 21 })
+  lu.assertEquals(sys.numa_node_bytes "7f00 default N2=1 kernelpagesize_kB=4", { 0, 0, 4096 })
+  lu.assertNil(sys.numa_node_bytes "7f20 default\n")
+end
+
 function T.test_a_right_plan_passes()
   local r = run(function() return (plan_and_output()) end)
   lu.assertEquals(r.status, "ok", r.reason)

@@ -72,8 +72,11 @@ function T.test_reads_by_distance()
   lu.assertEquals(reads, { { 8, 20 }, { 40, 60 } })
   lu.assertEquals(cold, 20)                                      -- what exceeds the caches
   lu.assertEquals(select(2, judge.reads(a, "hot", nil, nil)), 0)
-  lu.assertEquals(select(2, judge.reads(a, "all-cold", { sets = 5 }, 30)), 50)
-  lu.assertEquals(select(2, judge.reads(a, "all-cold", { sets = 5, capped = true }, 30)), 20) -- maybe hot
+  local all_cold = { sets = 5, touched_bytes = 60 + 35 }                         -- 15 of the 50 are written: they stay
+  lu.assertEquals(select(2, judge.reads(a, "all-cold", all_cold, 30)), 35)
+  lu.assertEquals(select(2, judge.reads(a, "all-cold", { sets = 1, touched_bytes = 10 }, 30)), 0)
+  all_cold.capped = true
+  lu.assertEquals(select(2, judge.reads(a, "all-cold", all_cold, 30)), 20)       -- maybe hot
 end
 
 function T.test_bytes_from_memory_and_from_caches()

@@ -6,20 +6,26 @@ local M = {}
 local MEMORY_SHARE = 1 / 8      -- of what is free, that the memory-bound kernel's weights may take
 local K = 1024
 
--- Runs of some 10 us: 100 of them make a sample of a millisecond, so that 1 % more of them are whole runs.
-function M.compute(device)
-  local x = lb.randn({ 64, 256 }, { seed = 1, device = device })
-  local w = lb.randn({ 128, 256 }, { seed = 2, device = device })
-  local out = lb.zeros({ 64, 128 }, { device = device })
-  return function() return lb.plan(device):gemm { x = x, w = w, out = out } end
+-- make() records the product m x k by n x k over the same operands each time; make(nil, true) over equal ones in memory of
+-- their own.
+local function product(device, m, n, k)
+  local function operands()
+    return lb.randn({ m, k }, { seed = 1, device = device }), lb.randn({ n, k }, { seed = 2, device = device }),
+      lb.zeros({ m, n }, { device = device })
+  end
+  local x, w, out = operands()
+  return function(_, anew)
+    local a, b, c = x, w, out
+    if anew then a, b, c = operands() end
+    return lb.plan(device):gemm { x = a, w = b, out = c }
+  end
 end
 
+-- Runs of some 10 us: 100 of them make a sample of a millisecond, so that 1 % more of them are whole runs.
+function M.compute(device) return product(device, 64, 128, 256) end
+
 -- One row over weights of half a megabyte.
-function M.cached(device)
-  local x, w = lb.randn({ 1, K }, { seed = 1, device = device }), lb.randn({ 128, K }, { seed = 2, device = device })
-  local out = lb.zeros({ 1, 128 }, { device = device })
-  return function() return lb.plan(device):gemm { x = x, w = w, out = out } end
-end
+function M.cached(device) return product(device, 1, 128, K) end
 
 -- One row over weights of four times what the caches hold. make(share) reads so much more: rows of the same memory, so
 -- that nothing but the work differs. nil and why where memory is too small.
