@@ -27,7 +27,9 @@ volatile int lb_interrupted = 0;
 #define ITERATIONS_MOST ((int64_t)1 << 40)
 #define PLANS_MOST 64
 #define ROUND_NS 1e8                /* of one plan's part of an interleaved round, when plans differ widely */
-#define FREQUENCY_SHARE 0.01
+/* A sample's time changes by as much as the clock's frequency, so this moves it by twice what a row promises (1 %). Clocks
+ * that boost wander by 1 % all the time, and the times with them: that is the machine, not a disturbance of it. */
+#define FREQUENCY_SHARE 0.02
 #define NOISY_SHARE 0.05
 #define COUNTED_NS 1e7              /* of runs with performance counters on */
 
@@ -48,7 +50,7 @@ typedef struct sampler {
 } sampler;
 
 void lb_measure_defaults(lb_measure_opts *o) {
-    *o = (lb_measure_opts){ .precision = 0.01, .max_time_s = 5, .min_samples = 20, .samples = 0, .warmup = -1,
+    *o = (lb_measure_opts){ .precision = 0.01, .max_time_s = 5, .min_samples = 24, .samples = 0, .warmup = -1,
                             .warmup_min_s = 0.3, .warmup_max_s = 3, .cache = LB_CACHE_WEIGHTS_COLD, .eager = false,
                             .seed = 1 };
 }
@@ -205,18 +207,18 @@ static int64_t jittered(const sampler *m, int64_t i) {
     return m->quantum * (steps + (int64_t)(lb_rng_u64(m->o->seed, (uint64_t)i) % (uint64_t)(steps / 5 + 1)));
 }
 
-static bool tight(const lb_stats *s, double precision) {
-    /* NaN (too few samples for an interval) is not tight. */
-    return (s->ci_hi - s->ci_lo) / 2 <= precision * s->median;
-}
+static double half_width(const lb_stats *s) { return (s->ci_hi - s->ci_lo) / 2; }   /* NaN: too few samples */
 
-/* Sorting all samples after each would cost more than sampling: look again when there are 1/16 more. */
-static int64_t next_look(int64_t n) { return n + (n / 16 > 1 ? n / 16 : 1); }
+/* Sorting all samples after each would cost more than sampling: look again when there are 1/16 more, or `end` of them. */
+static int64_t next_look(int64_t n, int64_t end) {
+    int64_t next = n + (n / 16 > 1 ? n / 16 : 1);
+    return end > n && end < next ? end : next;
+}
 
 static lb_status sample_until_precise(sampler *m) {
     const lb_measure_opts *o = m->o;
     uint64_t start = lb_now_ns();
-    int64_t look = o->min_samples;
+    int64_t look = o->min_samples, end = 0;
     for (;;) {
         lb_status s = take_sample(m, jittered(m, m->s.n));
         if (s != LB_OK) return s;
@@ -228,8 +230,8 @@ static lb_status sample_until_precise(sampler *m) {
         if (m->s.n >= SAMPLES_LEAST && m->s.elapsed_s >= o->max_time_s) return LB_OK;
         if (m->s.n < look) continue;
         lb_stats_of(m->s.ns, m->s.n, &m->s.stats);
-        if (tight(&m->s.stats, o->precision)) return LB_OK;
-        look = next_look(m->s.n);
+        if (lb_stats_enough(m->s.n, half_width(&m->s.stats), o->precision * m->s.stats.median, &end)) return LB_OK;
+        look = next_look(m->s.n, end);
     }
 }
 
@@ -259,7 +261,7 @@ static void mark_frequencies(sampler *m) {
 static void judge(sampler *m) {
     lb_samples *s = &m->s;
     lb_stats_of(s->ns, s->n, &s->stats);
-    s->precise = tight(&s->stats, m->o->precision);
+    s->precise = half_width(&s->stats) <= m->o->precision * s->stats.median;    /* false for NaN */
     mark_outliers(s);
     mark_frequencies(m);
     s->involuntary_switches = m->disturbance.switches;
@@ -398,31 +400,31 @@ static void shuffle(int *order, int count, uint64_t seed, uint64_t block) {
     }
 }
 
-/* The half-width of the sign interval of the log ratio to plan 0, for every other plan: what the comparison will say. Of
- * a single plan, that of its own times. */
-static bool ratios_tight(const sampler *m, int count, double precision) {
+/* The greatest half-width of the sign intervals of the log ratios to plan 0: what the comparison will say. Of a single
+ * plan, that of its own times, as a share of their median. NaN or infinite: unknown. */
+static double widest(const sampler *m, int count) {
     int64_t n = m[0].s.n;
     lb_stats s;
-    double *ratio = malloc((size_t)n * sizeof *ratio);
-    bool all = ratio != NULL;
     if (count == 1) {
         lb_stats_of(m[0].s.ns, n, &s);
-        all = all && tight(&s, precision);
+        return half_width(&s) / s.median;
     }
-    for (int i = 1; i < count && all; i++) {
+    double *ratio = malloc((size_t)n * sizeof *ratio), most = ratio ? 0 : INFINITY;
+    for (int i = 1; i < count && ratio; i++) {
         for (int64_t j = 0; j < n; j++) ratio[j] = log(m[i].s.ns[j] / m[0].s.ns[j]);
         lb_stats_of(ratio, n, &s);
-        all = (s.ci_hi - s.ci_lo) / 2 <= precision;
+        if (!(half_width(&s) <= most)) most = half_width(&s);
+        if (isnan(most)) break;
     }
     free(ratio);
-    return all;
+    return most;
 }
 
 /* Each block of `count` rounds is a cyclic Latin square over a fresh permutation: every plan is once in each place. */
 static lb_status sample_rounds(sampler *m, int count, const lb_measure_opts *o) {
     int order[PLANS_MOST];
     uint64_t start = lb_now_ns();
-    int64_t look = o->min_samples;
+    int64_t look = o->min_samples, end = 0;
     for (int64_t round = 0;; round++) {
         if (round % count == 0) shuffle(order, count, o->seed, (uint64_t)(round / count));
         int64_t runs = jittered(&m[0], round);
@@ -440,8 +442,8 @@ static lb_status sample_rounds(sampler *m, int count, const lb_measure_opts *o) 
         }
         if (n >= SAMPLES_LEAST && elapsed >= o->max_time_s * count) return LB_OK;
         if (n < look) continue;
-        if (ratios_tight(m, count, o->precision)) return LB_OK;
-        look = next_look(n);
+        if (lb_stats_enough(n, widest(m, count), o->precision, &end)) return LB_OK;
+        look = next_look(n, end);
     }
 }
 

@@ -7,9 +7,9 @@
 #include "stats.h"
 
 typedef struct lb_measure_opts {
-    double precision;          /* stop when the CI's half-width / median <= this (0.01) */
+    double precision;          /* stop when the CI's half-width / median <= this (0.01), twice: lb_stats_enough */
     double max_time_s;         /* or when sampling took this long (5) */
-    int64_t min_samples;       /* 20 */
+    int64_t min_samples;       /* 24 */
     int64_t samples;           /* > 0: exactly this many, whatever the precision (--measurement-iterations) */
     int64_t warmup;            /* >= 0: exactly this many warm-up epochs (--warmup-iterations); -1 = until stable */
     double warmup_min_s, warmup_max_s;  /* 0.3 and 3: at least, at most */

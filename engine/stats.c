@@ -107,3 +107,13 @@ void lb_stats_of(const double *x, int64_t n, lb_stats *out) {
     out->mad = quantile(sorted, n, 0.5);
     free(sorted);
 }
+
+#define FAR_INSIDE 0.4              /* of the width that is wanted */
+
+bool lb_stats_enough(int64_t n, double half_width, double wanted, int64_t *end) {
+    bool first = *end == 0, narrow = half_width <= wanted;      /* false for NaN */
+    if (first && half_width <= FAR_INSIDE * wanted) return true;
+    if (narrow && *end <= 0) *end = 2 * n;
+    else if (first) *end = -1;
+    return narrow && n >= *end;
+}

@@ -318,6 +318,17 @@ static int stats(lua_State *L) {
     return 1;
 }
 
+/* core.enough(n, half_width, wanted, end): done, end (lb_stats_enough); half_width nil = unknown, end nil at first. */
+static int enough(lua_State *L) {
+    lua_settop(L, 4);
+    int64_t end = lua_isnil(L, 4) ? 0 : bind_integer(L, 4, "end", -1, BIND_INT_MAX);
+    double half_width = lua_isnil(L, 2) ? NAN : bind_number(L, 2, "half_width");
+    lua_pushboolean(L, lb_stats_enough(bind_integer(L, 1, "n", 1, BIND_INT_MAX), half_width, bind_number(L, 3, "wanted"),
+                                       &end));
+    lua_pushnumber(L, (double)end);
+    return 2;
+}
+
 static int clock_now(lua_State *L) {
     lua_pushnumber(L, (double)lb_now_ns());
     return 1;
@@ -352,7 +363,8 @@ const bind_class bind_timer = { "timer", release, methods, meta, fields };
 void bind_open_timer(lua_State *L) {
     static const luaL_Reg functions[] = { { "timer", new_timer }, { "measure", measure },
                                           { "measure_interleaved", measure_interleaved },
-                                          { "stats", stats }, { "now_ns", clock_now }, { "clock", clock_info },
+                                          { "stats", stats }, { "enough", enough }, { "now_ns", clock_now },
+                                          { "clock", clock_info },
                                           { NULL, NULL } };
     bind_class_register(L, &bind_timer);
     for (const luaL_Reg *f = functions; f->name; f++) {

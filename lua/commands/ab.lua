@@ -29,7 +29,8 @@ luabench ab A B [options] [options of the scenario]
   B is faster or slower if the 95 % interval of B/A over the pairs clears ±epsilon, the same if it lies inside, else
   inconclusive. It ends when the interval is narrow enough, never because a difference has become significant.
   Where over 5 % of a side's samples were disturbed by other work (context switches, waiting for a CPU, ...), the verdict
-  is inconclusive whatever the interval; of commands, where for so long others took a CPU that somebody waited for.
+  is inconclusive whatever the interval (unless --allow-noisy); of commands, where for so long others took a CPU that
+  somebody waited for.
 
 ]]
 
@@ -63,6 +64,7 @@ local OPTIONS = {
     help = "write the result; .json.gz compresses, - is the standard output" },
   { name = "extra_work", type = "number", min = 0, max = 1, metavar = "SHARE",
     help = "B does so much more work than is counted: to see that ab finds it (kernels and scenarios)" },
+  { name = "allow_noisy", type = "boolean", help = "give verdicts of disturbed samples too" },
   { name = "quiet", type = "boolean", help = "no table, no progress" },
 }
 
@@ -303,7 +305,7 @@ local function compare(sides_text, opt, bar)
   sides.close()
   bar.clear()
   if not ok then error(result, 0) end
-  pairs_of.refuse_noisy(result.cases)
+  if not opt.allow_noisy then pairs_of.refuse_noisy(result.cases) end
   if result.failed then io.stderr:write("luabench: ab: ", result.failed, "\n") end
   local shown = opt.output == "-" and io.stderr or io.stdout
   if not opt.quiet and result.pairs > 0 then shown:write(text_of(sides, result, opt.epsilon)) end

@@ -42,9 +42,12 @@ local function judge(c, o, index)
 end
 
 -- Tight enough: never whether the difference is significant, only how wide the interval is, in itself or for the effect.
-local function precise(r, precision)
-  if verdict.tight(r, precision) then return true end
-  return r.half_width ~= nil and r.half_width <= EFFECT_SHARE * math.abs(math.log(r.ratio))
+local function enough(c, precision)
+  local r, done = c.result, nil
+  done, c.stop_at = sys.enough(#c.a_ns, r.half_width, math.max(precision, EFFECT_SHARE * math.abs(math.log(r.ratio))),
+    c.stop_at)
+  c.enough = c.enough or done
+  return c.enough
 end
 
 local function add(cases, by_key, entry, order, index)
@@ -73,7 +76,10 @@ end
 
 local function all_precise(cases, o, index)
   local list, all = measured(cases), true
-  for _, c in ipairs(list) do all = precise(judge(c, o, index), o.precision) and all end
+  for _, c in ipairs(list) do
+    judge(c, o, index)
+    if index >= o.least then all = enough(c, o.precision) and all end
+  end
   return all and #list > 0
 end
 

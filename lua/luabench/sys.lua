@@ -298,6 +298,9 @@ function M.sampler(plan, o) return core.sampler(plan, core_opts(o)) end
 function M.kernel_prefer(name) core.kernel_prefer(name) end
 function M.stats(numbers) return core.stats(numbers) end
 function M.contrast(logs, o) return core.contrast(logs, o) end
+-- Are n values with an interval of this half-width enough? `stop_at` is nil at first, then what the last call gave.
+-- Returns whether, and the next stop_at.
+function M.enough(n, half_width, wanted, stop_at) return core.enough(n, half_width, wanted, stop_at) end
 function M.contrast_unpaired(a, b, o) return core.contrast_unpaired(a, b, o) end
 function M.sign_flip_p(logs, seed) return core.sign_flip_p(logs, { seed = seed }) end
 function M.holm(p) return core.holm(p) end

@@ -78,9 +78,6 @@ function M.unpaired(a, b, opts)
   return result_of(sys.contrast_unpaired(la, lb, opts_of(epsilon)), epsilon)
 end
 
--- Is the interval of the log ratio narrow enough? This, and never significance, ends a comparison early.
-function M.tight(r, precision) return r.half_width ~= nil and r.half_width <= precision end
-
 -- Holm over a family of results (a grid's rows, several sides): differences and sameness are two families, so that the
 -- chance of any false "faster" or "slower" is at most 5 %, and that of any false "same" too. Changes the verdicts.
 function M.holm(results)

@@ -2,11 +2,14 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 #include "clock.h"
+#include "rng.h"
 #include "stats.h"
 
 static void near(double got, double want, double tolerance) {
@@ -175,6 +178,97 @@ static void test_tail_ranks(void **state) {
     assert_int_equal(lo, 0);
 }
 
+enum { LONGEST = 400 };
+
+/* ---- stopping --------------------------------------------------------------------------------------------------- */
+
+/* Scatter of two shapes with median 0: even, skewed to the right. Of two humps the median lies where no value does, and an
+ * interval is narrow where it lies in one of them: no rule helps there, and none of such data is promised. */
+static double shaped(int shape, uint64_t seed, uint64_t i) {
+    double u = (double)(lb_rng_u64(seed, 2 * i) >> 11) * 0x1p-53, v = (double)(lb_rng_u64(seed, 2 * i + 1) >> 11) * 0x1p-53;
+    return shape == 0 ? sqrt(-2 * log(1 - u)) * cos(2 * M_PI * v) : -log(1 - u) - M_LN2;
+}
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Only the interval of lb_stats_of: the rest would take most of the test's time. */
+static lb_stats interval(const double *x, int64_t n) {
+    double sorted[LONGEST];
+    int64_t lo, hi;
+    memcpy(sorted, x, (size_t)n * sizeof *x);
+    qsort(sorted, (size_t)n, sizeof *sorted, compare);
+    lb_stats_median_ranks(n, 0.95, &lo, &hi);
+    return (lb_stats){ .ci_lo = sorted[lo - 1], .ci_hi = sorted[hi - 1] };
+}
+
+/* Samples until the interval of the median is as narrow as wanted, as a measurement does; true: it holds the truth. */
+static bool stopped_holds(int shape, uint64_t seed, int64_t least, int64_t most, double wanted, bool once, int64_t *used) {
+    double x[LONGEST];
+    int64_t end = 0, n = least;
+    for (int64_t i = 0; i < most; i++) x[i] = shaped(shape, seed, (uint64_t)i);
+    for (;; n = end > n && end < n + n / 16 + 1 ? end : n + n / 16 + 1) {
+        lb_stats s;
+        if (n > most) n = most;
+        s = interval(x, n);
+        double half = (s.ci_hi - s.ci_lo) / 2;
+        if (n < most && !(once ? half <= wanted : lb_stats_enough(n, half, wanted, &end))) continue;
+        *used += n;
+        return s.ci_lo <= 0 && 0 <= s.ci_hi;
+    }
+}
+
+/* The share over widths that 8 to 80 values need, and shapes; *least: that of the worst. */
+static double stopped_coverage(int64_t least_n, int64_t most, bool once, double *least, double *used) {
+    enum { TRIALS = 1500, WIDTHS = 5 };
+    int64_t all = 0, held_all = 0;
+    *least = 1;
+    for (int shape = 0; shape < 2; shape++) {
+        for (int width = 0; width < WIDTHS; width++) {
+            double wanted = 2.456 / sqrt(8 * pow(1.78, width));      /* of a normal's median: 1.96 * 1.2533 / sqrt(n) */
+            int held = 0;
+            for (uint64_t t = 0; t < TRIALS; t++)
+                held += stopped_holds(shape, 1000003 * (uint64_t)width + t, least_n, most, wanted, once, &all);
+            held_all += held;
+            if ((double)held / TRIALS < *least) *least = (double)held / TRIALS;
+        }
+    }
+    *used = (double)all / (2.0 * WIDTHS * TRIALS);
+    return (double)held_all / (2.0 * WIDTHS * TRIALS);
+}
+
+/* The rule keeps what the interval promises; ending when it first looks narrow does not. */
+static void test_stopping(void **state) {
+    (void)state;
+    double used, once_used, least, once_least;
+    double kept = stopped_coverage(24, LONGEST, false, &least, &used);
+    double once = stopped_coverage(24, LONGEST, true, &once_least, &once_used);
+    if (kept < 0.95 || least < 0.94) fail_msg("coverage %g, at least %g", kept, least);  /* 0.94: of 1500 trials */
+    assert_true(once < kept && once_least < 0.945);
+    assert_true(used < 2 * once_used);
+    kept = stopped_coverage(10, 60, false, &least, &used);      /* pairs of processes */
+    if (kept < 0.95 || least < 0.94) fail_msg("coverage %g of pairs, at least %g", kept, least);
+}
+
+static void test_enough(void **state) {
+    (void)state;
+    int64_t end = 0;
+    assert_false(lb_stats_enough(20, NAN, 0.01, &end));
+    assert_int_equal(end, -1);                               /* looked at, and not narrow yet */
+    assert_false(lb_stats_enough(21, 0.001, 0.01, &end));    /* no first look any more */
+    assert_int_equal(end, 42);
+    assert_false(lb_stats_enough(41, 0.009, 0.01, &end));
+    assert_false(lb_stats_enough(42, 0.011, 0.01, &end));    /* there, but wide again */
+    assert_true(lb_stats_enough(45, 0.0099, 0.01, &end));
+    end = 0;
+    assert_true(lb_stats_enough(24, 0.004, 0.01, &end));     /* far inside at once */
+    end = 0;
+    assert_false(lb_stats_enough(24, 0.009, 0.01, &end));
+    assert_int_equal(end, 48);
+}
+
 static void test_clock(void **state) {
     (void)state;
     const lb_clock_info *c = lb_clock_info_get();
@@ -195,6 +289,7 @@ int main(void) {
         cmocka_unit_test(test_by_hand),  cmocka_unit_test(test_small),    cmocka_unit_test(test_unknown_sample),
         cmocka_unit_test(test_quantiles), cmocka_unit_test(test_ranks),   cmocka_unit_test(test_coverage),
         cmocka_unit_test(test_clock),    cmocka_unit_test(test_tail_coverage), cmocka_unit_test(test_tail_ranks),
+        cmocka_unit_test(test_enough),   cmocka_unit_test(test_stopping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

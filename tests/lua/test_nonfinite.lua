@@ -3,16 +3,17 @@
 local lu = require "luaunit"
 local lb = require "luabench"
 
-local M, N, K = 5, 32, 512
+local N, K = 32, 512
+local ROWS = { 1, 9 }           -- some kernels take few rows, some many
 local BAD = { ["NaN"] = 0 / 0, ["Inf"] = 1 / 0, ["-Inf"] = -1 / 0 }
-local PLACES = { { 1, 1 }, { 3, 300 }, { M, K } }
+local PLACES = { { 0, 1 }, { 0.5, 300 }, { 1, K } }          -- share of the rows, column
 
 local T = {}
 
-local function bad_x(value, place, rank3)
-  local x = lb.randn({ M, K }, { seed = 1 })
-  x:set(place[1], place[2], value)
-  return rank3 and x:reshape { M, 1, K } or x
+local function bad_x(value, place, rows)
+  local x = lb.randn({ rows, K }, { seed = 1 })
+  x:set(1 + math.floor(place[1] * (rows - 1)), place[2], value)
+  return x
 end
 
 local function refused(plan, what)
@@ -37,25 +38,31 @@ local function each_weight(f)
   lu.assertTrue(formats >= 20)
 end
 
-function T.test_every_gemm_kernel_and_format()
-  local tried, kernels = 0, {}
-  each_weight(function(name, w)
-    local good = lb.randn({ M, K }, { seed = 1 })
-    for _, c in ipairs(lb.plan():gemm { x = good, w = w }:candidates(1)) do
-      if c.fits then
-        kernels[c.kernel] = true
-        lu.assertTrue(lb.plan():call(c.kernel, { x = good, w = w }):check().passed, c.kernel .. " with " .. name)
-        for text, value in pairs(BAD) do
-          for _, place in ipairs(PLACES) do
-            refused(lb.plan():call(c.kernel, { x = bad_x(value, place), w = w }),
-              ("%s in x[%d, %d] of %s with %s"):format(text, place[1], place[2], c.kernel, name))
-            tried = tried + 1
-          end
+-- Every kernel that takes this product. Returns how many were tried.
+local function each_kernel(rows, name, w, kernels)
+  local good, tried = lb.randn({ rows, K }, { seed = 1 }), 0
+  for _, c in ipairs(lb.plan():gemm { x = good, w = w }:candidates(1)) do
+    if c.fits then
+      kernels[c.kernel] = true
+      lu.assertTrue(lb.plan():call(c.kernel, { x = good, w = w }):check().passed, c.kernel .. " with " .. name)
+      for text, value in pairs(BAD) do
+        for _, place in ipairs(PLACES) do
+          refused(lb.plan():call(c.kernel, { x = bad_x(value, place, rows), w = w }),
+            ("%s in x of %d rows, column %d, of %s with %s"):format(text, rows, place[2], c.kernel, name))
+          tried = tried + 1
         end
       end
     end
+  end
+  return tried
+end
+
+function T.test_every_gemm_kernel_and_format()
+  local tried, kernels = 0, {}
+  each_weight(function(name, w)
+    for _, rows in ipairs(ROWS) do tried = tried + each_kernel(rows, name, w, kernels) end
   end)
-  lu.assertTrue(tried >= 200, "only " .. tried)
+  lu.assertTrue(tried >= 400, "only " .. tried)
   -- a kernel that no format led to would have gone untested
   for _, name in ipairs(lb.core.kernels()) do
     if name:find "^gemm%." and lb.kernel(name).usable then lu.assertTrue(kernels[name], name .. " was never tried") end
@@ -64,7 +71,7 @@ end
 
 function T.test_linear()
   each_weight(function(name, w)
-    refused(lb.plan():linear { x = bad_x(0 / 0, PLACES[2]), w = { w, w } }, "NaN in x of linear with " .. name)
+    refused(lb.plan():linear { x = bad_x(0 / 0, PLACES[2], 4), w = { w, w } }, "NaN in x of linear with " .. name)
   end)
 end
 
@@ -72,7 +79,7 @@ function T.test_head_gemm()
   local w = lb.randn({ 1, N, K }, { seed = 2 })
   for _, format in ipairs { "f32", "q8_0", "q4_0" } do
     local q = format == "f32" and w or w:quantize(format)
-    refused(lb.plan():head_gemm { x = bad_x(0 / 0, PLACES[2], true), w = q }, "NaN in x of head_gemm with " .. format)
+    refused(lb.plan():head_gemm { x = bad_x(0 / 0, PLACES[2], 4):reshape { 4, 1, K }, w = q }, "NaN in x of head_gemm with " .. format)
   end
 end
 
@@ -81,7 +88,7 @@ function T.test_a_case_with_nan_has_no_time()
   local life = require "luabench.life"
   local w = lb.randn({ N, K }, { seed = 2 }):quantize "q8_0"
   local rec = life.run({ phase = function() end, scenario = { case = function()
-    return lb.plan():gemm { x = bad_x(0 / 0, PLACES[2]), w = w }
+    return lb.plan():gemm { x = bad_x(0 / 0, PLACES[2], 4), w = w }
   end }, job = { name = "nan", script = "nan", argv = {}, names = {}, opt = { device = "cpu", threads = 1, mode = "plan",
     cache = "hot", quick = true, precision = 0.5, max_time = 0.02, seed = 1 } } }, {})
   lu.assertEquals(rec.status, "failed")

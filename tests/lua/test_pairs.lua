@@ -48,9 +48,10 @@ end
 
 -- An interval of a tenth of a great effect is as good as a narrow one.
 function T.test_a_great_effect_needs_no_narrow_interval()
-  local take = fake { 1.9, 2.1, 2 }
-  local r = pairs_of.run { take = take }
+  local r = pairs_of.run { take = (fake { 1.98, 2.02, 2 }) }
   lu.assertEquals({ r.pairs, r.stopped, r.cases[1].result.verdict }, { 10, "precision", "slower" })
+  r = pairs_of.run { take = (fake { 1.9, 2.1, 2 }) }        -- narrow, but not by far: once more as many have to say so
+  lu.assertEquals({ r.pairs, r.stopped, r.cases[1].result.verdict }, { 20, "precision", "slower" })
 end
 
 function T.test_time_ends_it_after_the_least_pairs()
