@@ -79,7 +79,8 @@ function T.test_head_gemm()
   local w = lb.randn({ 1, N, K }, { seed = 2 })
   for _, format in ipairs { "f32", "q8_0", "q4_0" } do
     local q = format == "f32" and w or w:quantize(format)
-    refused(lb.plan():head_gemm { x = bad_x(0 / 0, PLACES[2], 4):reshape { 4, 1, K }, w = q }, "NaN in x of head_gemm with " .. format)
+    local x = bad_x(0 / 0, PLACES[2], 4):reshape { 4, 1, K }
+    refused(lb.plan():head_gemm { x = x, w = q }, "NaN in x of head_gemm with " .. format)
   end
 end
 
