@@ -1,4 +1,5 @@
 /* gemm_int8dq_prefill_wo_decode_wo_avx512.c: gemm over int8dq_prefill_wo_decode weights for one token: as int8wo's. */
+#define LB_ROWS32_LAYOUT "rows32_wo"      /* the kernel for several rows has the other */
 #include "rows32_int8wo.h"
 
 static bool supports(const lb_args *a, const char **why) {

@@ -8,11 +8,16 @@
     static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {                                          \
         return (size_t)((n + 31) / 32) * panel_bytes(q, k);                                                          \
     }
+/* A name means one arrangement of a format's bytes: tensors keep what was repacked under it. A second kernel of a format
+ * that arranges them otherwise defines another name before it includes this. */
+#ifndef LB_ROWS32_LAYOUT
+#define LB_ROWS32_LAYOUT "rows32"
+#endif
 /* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(). */
 #define LB_ROWS32_PANEL(prepare, bytes, kind)                                                                        \
     LB_ROWS32_SIZE                                                                                                   \
     static const lb_layout layout = {                                                                                \
-        .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                             \
+        .name = LB_ROWS32_LAYOUT, .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                     \
     };                                                                                                               \
     static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run,                       \
                                         .panel_bytes = panel_bytes, .act_prepare = prepare, .act_bytes = bytes,      \
