@@ -33,7 +33,7 @@
 enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_ROWS,
        TILE_COLS = FOLDED ? 12 : 6, /* with two vectors of rows: as many sums as the registers hold */
        FEW_MOST = SUBS == 16 ? 5 : 8, /* up to here decoding in registers is the faster way (measured) */
-       AHEAD_BYTES = 8192 };
+       AHEAD_BYTES = 8192, BLOCKS_AHEAD = 2 };
 
 /* Prefetches step i of `steps` of a block that is needed later: in the order of addresses, whatever the order of the
  * loads, and a dozen lines at a time. Bursts keep the hardware's prefetchers running: single lines between the work cost
@@ -164,12 +164,11 @@ typedef struct expanded {
 } expanded;
 
 /* Rows 16 h .. 16 h + 15. */
-LB_INLINE void expand(const uint8_t *block, const uint8_t *head, const uint8_t *later, int h, expanded *e) {
+LB_INLINE void expand(const uint8_t *block, const uint8_t *head, int h, expanded *e) {
     block_regs regs;
     open_block(block, head, &regs);
     LB_UNROLL for (int s = 0; s < SUBS; s++) {
         __m512i w[SUB_VECTORS];
-        ahead(later, s, SUBS);
 #if FOLDED
         folded_codes(block, &regs, s, w);
 #else
@@ -298,12 +297,23 @@ static inline void write_out(const float *acc, int c0, int c1, float *out, int64
         EACH_HALF _mm512_storeu_ps(out + c * out_stride + 16 * h, _mm512_load_ps(acc + PANEL_ROWS * c + 16 * h));
 }
 
-/* The block of the same half that is read BLOCKS_AHEAD blocks later: near the end, of the next panel. */
-LB_INLINE const uint8_t *later_block(const uint8_t *panel, int64_t k, int64_t b, int h) {
-    enum { BLOCKS_AHEAD = 4 };
+/* The blocks of both halves that are read BLOCKS_AHEAD blocks after b; near the end, the next panel's. */
+typedef struct later_blocks { const char *half[HALVES], *end; } later_blocks;
+
+LB_INLINE later_blocks later_than(const uint8_t *panel, int64_t k, int64_t b) {
     int64_t blocks = k / 256, at = b + BLOCKS_AHEAD;
-    return panel + (size_t)(at / blocks) * lb_rows32_panel_bytes(SHAPE, k)
-           + lb_rows32_block_at(SHAPE, k, at % blocks, h);
+    const char *p = (const char *)panel + (size_t)(at / blocks) * lb_rows32_panel_bytes(SHAPE, k)
+                    + lb_rows32_block_at(SHAPE, k, at % blocks, 0);
+    return (later_blocks){ { p, p + lb_rows16_half_bytes(SHAPE, k) }, p + SHAPE.block_bytes };
+}
+
+/* Prefetches `lines` more lines of each. Between the tiles: expanding a block and multiplying it take turns, and all
+ * lines at once, while one expands, would fill the queue of misses and leave the memory idle for the rest. */
+LB_INLINE void ahead_many(later_blocks *x, int lines) {
+    for (int l = 0; l < lines && x->half[0] < x->end; l++) {
+        EACH_HALF _mm_prefetch(x->half[h], _MM_HINT_T0);
+        EACH_HALF x->half[h] += 64;
+    }
 }
 
 /* Columns in tiles of equal size, so that none is left with a thin one. */
@@ -311,17 +321,18 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
                  int64_t out_stride) {
     float acc[PANEL_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
     memset(acc, 0, (size_t)cols * PANEL_ROWS * sizeof(float));
-    int count = (cols + TILE_COLS - 1) / TILE_COLS;
+    int count = (cols + TILE_COLS - 1) / TILE_COLS, share = ((int)(SHAPE.block_bytes / 64) + count - 1) / count;
     if (k == 0) write_out(acc, 0, cols, out, out_stride);
     for (int h = 0; h < HALVES; h++)
         ahead_head(panel + lb_rows32_panel_bytes(SHAPE, k) + lb_rows32_head_at(SHAPE, k, 0, h), k);
     for (int64_t b = 0; b < k / 256; b++) {
         expanded e;
         for (int h = 0; h < HALVES; h++)
-            expand(panel + lb_rows32_block_at(SHAPE, k, b, h), panel + lb_rows32_head_at(SHAPE, k, b, h),
-                   later_block(panel, k, b, h), h, &e);
+            expand(panel + lb_rows32_block_at(SHAPE, k, b, h), panel + lb_rows32_head_at(SHAPE, k, b, h), h, &e);
+        later_blocks later = later_than(panel, k, b);
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
+            ahead_many(&later, share);
             tiles[c1 - c0](&e, act_block(act, stride, b, c0), stride, acc + PANEL_ROWS * c0);
             if (b == k / 256 - 1) write_out(acc, c0, c1, out, out_stride);
         }
