@@ -114,6 +114,13 @@ local function check(opt)
   check_outputs(opt)
 end
 
+-- Two types that GGUF has one architecture for are one where one of the files is GGUF.
+local function same_type(a, b)
+  if a.type == b.type then return true end
+  local known = require("luabench.convert.gguf_keys").ARCHITECTURE
+  return a.format ~= b.format and known[a.type] ~= nil and known[a.type] == known[b.type]
+end
+
 -- Both models must be of one type; a file that is none is an error of the command line, before any process.
 local function check_types(opt)
   if opt.random_weights then return end
@@ -122,11 +129,12 @@ local function check_types(opt)
   for i, path in ipairs { opt.original, opt.quantized } do
     local file = models.open(path)
     local kind = models.model_type(file, opt.model_type)
+    kind.format = file.format
     file:close()
     kinds[i] = kind
     if not kind.type then fail("%s: a model of unknown type (%s)", path, kind.from) end
   end
-  if kinds[2] and kinds[1].type ~= kinds[2].type then
+  if kinds[2] and not same_type(kinds[1], kinds[2]) then
     fail("%s holds a model of type %s (%s), %s one of type %s (%s): they are no two forms of one model", opt.original,
       kinds[1].type, kinds[1].from, opt.quantized, kinds[2].type, kinds[2].from)
   end

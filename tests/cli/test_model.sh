@@ -30,7 +30,7 @@ says() {
 }
 
 "$LUABENCH" -e "local tiny = dofile 'tests/lua/tiny_models.lua'
-for _, kind in ipairs { 'wide', 'qwen2' } do tiny.make('$work/' .. kind, kind) end" || exit 1
+for _, kind in ipairs { 'wide', 'qwen2', 'glm4_moe_lite' } do tiny.make('$work/' .. kind, kind) end" || exit 1
 cd "$work" || exit 1
 cat > prompts.json <<'END'
 [ { "name": "one", "category": "short", "text": "Hello, world" }, { "category": "short", "text": "x = 1" },
@@ -46,6 +46,7 @@ holds "one that is kept" says 0 'k.gguf' --original wide --quantize q8_0 --keep 
 holds "two files; sampling; a batch" says 0 'generation rate' --original wide --quantized k.gguf "${quick[@]}" \
     --temperature 0.8 --top-p 0.9 --top-k 20 --min-p 0.01 --seed 3 --batch-size 3 -o b.json
 holds "a model against itself" says 0 '100 %' --original k.gguf --quantized k.gguf "${quick[@]}" -o same.json
+holds "a type that GGUF has another name for" says 0 'same likeliest token' --original glm4_moe_lite --quantize q8_0 "${quick[@]}"
 for mode in eager plan fused; do
     holds "mode $mode" says 0 'generation rate' --original wide --mode $mode "${quick[@]}" --no-quality -o $mode.json
 done

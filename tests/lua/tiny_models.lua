@@ -28,6 +28,11 @@ local KINDS = {
     qk_nope_head_dim = 16, qk_rope_head_dim = 8, v_head_dim = 16, first_k_dense_replace = 1, norm_topk_prob = false,
     routed_scaling_factor = 1, scoring_func = "softmax", num_key_value_heads = 4, topk_method = "greedy", n_group = 1,
     topk_group = 1 },
+  glm4_moe_lite = { "glm4", architectures = { "Glm4MoeLiteForCausalLM" }, model_type = "glm4_moe_lite",
+    n_routed_experts = 4, num_experts_per_tok = 2, moe_intermediate_size = 32, n_shared_experts = 1, kv_lora_rank = 32,
+    q_lora_rank = 32, qk_nope_head_dim = 24, qk_rope_head_dim = 8, v_head_dim = 16, norm_topk_prob = true,
+    routed_scaling_factor = 1.8, num_key_value_heads = 4, n_group = 1, topk_group = 1,
+    mlp_layer_types = { "dense", "sparse" }, first_k_dense_replace = 1 },
   glm4 = { "glm4", architectures = { "Glm4ForCausalLM" }, model_type = "glm4", partial_rotary_factor = 0.5 },
   gpt_oss = { "gpt_oss", architectures = { "GptOssForCausalLM" }, model_type = "gpt_oss", num_local_experts = 4,
     num_experts_per_tok = 2, sliding_window = 8, layer_types = { "sliding_attention", "full_attention" },
@@ -75,7 +80,9 @@ function MLP.deepseek_v2(put, p, c, layer)
   put(p .. "mlp.shared_experts.gate_proj.weight", { shared, c.hidden_size })
   put(p .. "mlp.shared_experts.up_proj.weight", { shared, c.hidden_size })
   put(p .. "mlp.shared_experts.down_proj.weight", { c.hidden_size, shared })
+  if c.q_lora_rank then put(p .. "mlp.gate.e_score_correction_bias", { c.n_routed_experts }) end
 end
+MLP.glm4_moe_lite = MLP.deepseek_v2
 function MLP.glm4(put, p, c)
   put(p .. "mlp.gate_up_proj.weight", { 2 * c.intermediate_size, c.hidden_size })
   put(p .. "mlp.down_proj.weight", { c.hidden_size, c.intermediate_size })
@@ -115,7 +122,14 @@ end
 
 local function latents(put, p, c)
   local h, n = c.hidden_size, c.num_attention_heads
-  put(p .. "self_attn.q_proj.weight", { n * (c.qk_nope_head_dim + c.qk_rope_head_dim), h })
+  local q = n * (c.qk_nope_head_dim + c.qk_rope_head_dim)
+  if c.q_lora_rank then
+    put(p .. "self_attn.q_a_proj.weight", { c.q_lora_rank, h })
+    put(p .. "self_attn.q_a_layernorm.weight", { c.q_lora_rank })
+    put(p .. "self_attn.q_b_proj.weight", { q, c.q_lora_rank })
+  else
+    put(p .. "self_attn.q_proj.weight", { q, h })
+  end
   put(p .. "self_attn.kv_a_proj_with_mqa.weight", { c.kv_lora_rank + c.qk_rope_head_dim, h })
   put(p .. "self_attn.kv_a_layernorm.weight", { c.kv_lora_rank })
   put(p .. "self_attn.kv_b_proj.weight", { n * (c.qk_nope_head_dim + c.v_head_dim), c.kv_lora_rank })
@@ -172,6 +186,7 @@ function M.make(folder, kind, opts)
   return folder
 end
 
-M.kinds = { "llama", "llama2", "wide", "mixtral", "qwen2", "qwen3_moe", "deepseek_v2", "glm4", "gpt_oss" }
+M.kinds = { "llama", "llama2", "wide", "mixtral", "qwen2", "qwen3_moe", "deepseek_v2", "glm4_moe_lite",
+  "glm4", "gpt_oss" }
 
 return M

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# test_model_bench.sh: llama-bench's tests of a model as a scenario, its files, and moe_mixed on a layer of a model file.
+set -u
+: "${LUABENCH:?the program to test}"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export XDG_CACHE_HOME=$work/cache NO_COLOR=1
+passed=0 failed=0
+root=$PWD
+
+holds() {
+    local name=$1
+    shift
+    if "$@" > "$work/all" 2>&1; then passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $name"
+        sed 's/^/    /' "$work/all" | head -n 30
+    fi
+}
+# says STATUS PATTERN SCENARIO ARGUMENTS...
+says() {
+    local status=$1 pattern=$2 scenario=$3
+    shift 3
+    "$LUABENCH" "$root/scenarios/$scenario.lua" "$@" > "$work/said" 2>&1
+    local got=$?
+    echo "status $got"
+    cat "$work/said"
+    [ $got = "$status" ] && grep -q -- "$pattern" "$work/said"
+}
+
+"$LUABENCH" -e "local tiny = dofile 'tests/lua/tiny_models.lua'
+for _, kind in ipairs { 'wide', 'mixtral' } do tiny.make('$work/' .. kind, kind) end" || exit 1
+cd "$work" || exit 1
+quick=(--measurement-iterations 3 --warmup-iterations 1 --quick)
+
+holds "prompt, generation, both, at two depths" says 0 '^6 ok' model_bench --model wide -p 40 -n 5 --pg '20,3' -d 0,16 \
+    --ubatch 16 "${quick[@]}" -o r.json -o r.llama.json -o r.llama.md
+holds "fused" says 0 '^2 ok' model_bench --model wide -p 8 -n 3 --mode fused --quantize q4_0 "${quick[@]}" -o f.json
+holds "random weights" says 0 'random weights' model_bench --model wide/config.json --random-weights -p 8 -n 0 "${quick[@]}" --format jsonl
+holds "more than the context is skipped" says 0 '512' model_bench --model wide -p 600 -n 0 "${quick[@]}"
+holds "no tests" says 2 'no test' model_bench --model wide -p 0 -n 0
+holds "a pair that is none" says 2 'pairs such as' model_bench --model wide --pg 5
+holds "experts of a file" says 0 '^4 ok' moe_mixed --model-path mixtral --tokens 2 --strategies slow_path,fast_mixed,hybrid,max_bits_padded "${quick[@]}"
+holds "a model without experts" says 2 'has no experts' moe_mixed --model-path wide --tokens 1
+holds "a layer that is not there" says 2 'layer 7 has no experts' moe_mixed --model-path mixtral --layer 7 --tokens 1
+holds "sizes are the file's" says 2 'the sizes are those of the file' moe_mixed --model-path mixtral --top-k 1 --tokens 1
+holds "a layer without a file" says 2 'belongs to --model-path' moe_mixed --layer 2 --tokens 1
+
+if command -v python3 > /dev/null; then
+    cat > verify.py <<'END'
+import json
+rows = json.load(open("r.llama.json"))
+got = {(r["n_prompt"], r["n_gen"], r["n_depth"]) for r in rows}
+assert got == {(p, g, d) for d in (0, 16) for p, g in ((40, 0), (0, 5), (20, 3))}, got
+assert all(r["avg_ts"] > 0 and r["n_ubatch"] == 16 and r["model_type"].startswith("llama ") for r in rows)
+cases = json.load(open("r.json"))["cases"]
+def passes(test, depth):
+    c = [c for c in cases if c["axes"]["test"] == test and c["axes"]["depth"] == depth][0]
+    assert c["check"]["passed"]
+    return sum(p["launches"] for p in c["path"] if p["op"] == "embedding"), sum(p["launches"] for p in c["path"] if p["op"] == "attention")
+assert passes("pp40", 0) == (3, 6) and passes("tg5", 16) == (5, 10) and passes("pp20+tg3", 0) == (5, 10)
+assert all(c["mode"] == "fused" for c in json.load(open("f.json"))["cases"])
+END
+    holds "what stands in the results" python3 verify.py
+fi
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
