@@ -14,6 +14,7 @@ local function measure(fresh, threads)
   local device = sys.device("cpu", threads)
   local now = not fresh and ceilings.measured(device) or nil
   if not now then now = ceilings.measure_all(device, fresh and FRESH_S or QUICK_S) end
+  ceilings.launch_ns(device)       -- its threads run, and are pinned
   now.device, now.threads, now.best = device.name, device.threads, ceilings.best(device)
   now.read_bytes_per_s, now.ops_per_s = now.read.best, {}
   for _, c in ipairs(now.classes) do
@@ -23,8 +24,26 @@ local function measure(fresh, threads)
   return now
 end
 
+-- Words in lines of at most `width` characters, each after the first begun with `indent`.
+local function wrapped(out, text, width, indent)
+  local line
+  for word in text:gmatch "%S+" do
+    if line and #line + 1 + #word > width then
+      out[#out + 1], line = line, indent .. word
+    else
+      line = line and line .. " " .. word or text:match "^%s*" .. word
+    end
+  end
+  out[#out + 1] = line
+end
+
+local function screen() return math.max(60, math.min(require("luabench.outputs").look().width or 100, 120)) end
+
 local function row(out, name, value)
-  if value ~= nil and value ~= "" then out[#out + 1] = ("  %-14s %s"):format(name, value) end
+  if value == nil or value == "" then return end
+  local lines = {}
+  wrapped(lines, tostring(value), screen() - 17, "")
+  for i, l in ipairs(lines) do out[#out + 1] = ("  %-14s %s"):format(i == 1 and name or "", l) end
 end
 
 local function known_bytes(x) return x and units.binary_bytes(x) or nil end
@@ -50,8 +69,9 @@ local function ceiling_rows(now)
 end
 
 local function ceiling_lines(out, now)
-  out[#out + 1] = ("ceilings of %s with %d thread%s, measured %s (--fresh measures again):"):format(now.device,
-    now.threads, now.threads == 1 and "" or "s", now.when)
+  local when = tostring(now.when):gsub("^(%S-)T(%d+:%d+)%S*$", "%1 %2 UTC")
+  out[#out + 1] = ("ceilings of %s, %d thread%s, of %s (--fresh: measure again):"):format(now.device, now.threads,
+    now.threads == 1 and "" or "s", when)
   local line = "  %-30s %12s %12s %12s"
   out[#out + 1] = line:format("", "best", "median", "ever seen")
   for _, r in ipairs(ceiling_rows(now)) do
@@ -76,7 +96,7 @@ local function roofline_lines(out, now)
   end
   local look = require("luabench.outputs").look()
   local lines = require("luabench.roofline").draw(memories, peaks,
-    { width = math.min(look.width or 100, 120), unicode = sys.utf8(), colour = look.colour })
+    { width = screen(), unicode = sys.utf8(), colour = look.colour })
   if not lines then return end
   out[#out + 1] = "roofline, both axes logarithmic:"
   for _, l in ipairs(lines) do out[#out + 1] = l end
@@ -126,7 +146,7 @@ local function text(block, now)
   ceiling_lines(out, now)
   roofline_lines(out, now)
   out[#out + 1] = #block.warnings > 0 and "warnings:" or "no warnings"
-  for _, w in ipairs(block.warnings) do out[#out + 1] = "  " .. w end
+  for _, w in ipairs(block.warnings) do wrapped(out, "  " .. w, screen(), "    ") end
   return table.concat(out, "\n") .. "\n"
 end
 

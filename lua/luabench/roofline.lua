@@ -9,6 +9,8 @@ local M = {}
 local floor, max, min = math.floor, math.max, math.min
 local function log2(x) return math.log(x) / math.log(2) end
 
+local ROOM = 32       -- columns that a plot should have
+
 local COLOURS = { memory = "\27[36m", peak = "\27[33m", reset = "\27[0m" }
 
 -- A canvas of w x h characters; set(x, y, kind) with x, y in [0, 1] from the lower left.
@@ -90,8 +92,8 @@ local function merged(peaks)
   local out = {}
   for _, p in ipairs(peaks) do
     local last = out[#out]
-    if last and p.rate > 0.95 * last.rate then last.name = last.name .. ", " .. p.name
-    else out[#out + 1] = { name = p.name, rate = p.rate } end
+    if last and p.rate > 0.95 * last.rate then last.name, last.more = last.name .. ", " .. p.name, last.more + 1
+    else out[#out + 1] = { name = p.name, short = p.name, more = 0, rate = p.rate } end
   end
   return out
 end
@@ -115,11 +117,19 @@ function M.draw(memories, peaks, opts)
     slopes[i] = { text = m.name .. " " .. units.si(m.rate, "B/s"), at = 1 - (log2(m.rate) + x0 - y0) / (y1 - y0) }
     left = max(left, #slopes[i].text)
   end
-  for i, p in ipairs(peaks) do
-    levels[i] = { text = p.name .. " " .. units.si(p.rate, "OP/s"), at = 1 - (log2(p.rate) - y0) / (y1 - y0) }
-    right = max(right, #levels[i].text)
+  -- where there is little room, of peaks that share a line the first is named, and how many more there are
+  local width = 0
+  for _, short in ipairs { false, true } do
+    if width < ROOM then
+      right = 0
+      for i, p in ipairs(peaks) do
+        local name = short and p.more > 0 and ("%s +%d"):format(p.short, p.more) or p.name
+        levels[i] = { text = name .. " " .. units.si(p.rate, "OP/s"), at = 1 - (log2(p.rate) - y0) / (y1 - y0) }
+        right = max(right, #levels[i].text)
+      end
+      width = max(20, (opts.width or 80) - left - right - 4)
+    end
   end
-  local width = max(20, (opts.width or 80) - left - right - 4)
   local c = canvas(width, height, opts.unicode)
   for i = 0, c.columns - 1 do
     local x = i / (c.columns - 1)

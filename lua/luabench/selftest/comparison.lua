@@ -16,7 +16,7 @@ local ROUNDS = 30               -- of the trials that ask only for intervals tha
 -- sampling that lb.compare does by default.
 local POWER = { [0.02] = 0.8, [0.05] = 0.95 }
 local INJECTED = { 0.01, 0.02, 0.05 }
-local QUICK_MEMORY = { 0.02, 0.05 }      -- its runs take milliseconds
+local QUICK_MEMORY = { 0.02, 0.05 }      -- copying takes longer than its rounds
 
 -- Trials and seconds: { least, most, seconds }.
 local function amounts(quick)
@@ -29,7 +29,7 @@ end
 local function percent(n, trials) return ("%d of %d (%s)"):format(n, trials, units.percent(n / trials)) end
 
 local function compare(t, a, b, opts)
-  local o = { a = a, b = b, cache = "hot", warmup = 0, check = false, seed = t.seed * 100003 + t.trial }
+  local o = { a = a, b = b, cache = t.cache, warmup = 0, check = false, seed = t.seed * 100003 + t.trial }
   for k, v in pairs(opts) do o[k] = v end
   return t.tools.compare(o).pairs.b
 end
@@ -102,25 +102,23 @@ local function injected(t, name, share, sides, opts, amount, least_power)
 end
 
 local function of_kernel(t, name, amount)
-  local make, why = kernels[name](t.device)
+  local make, other = kernels[name](t.device)      -- its cache regime, or why there is none
   if not make then
-    return t:check { name = name, text = why }
+    return t:check { name = name, text = other }
   end
+  t.cache = other or "hot"
   local plan = make()
-  t.tools.measure(plan, { cache = "hot", samples = 20, warmup_min = 0.2, warmup_max = 1 })     -- the machine wakes up
+  t.tools.measure(plan, { cache = t.cache, samples = 20, warmup_min = 0.2, warmup_max = 1 })     -- the machine wakes up
   local short = t.quick and name == "memory"
   false_positives(t, name, plan, amount.aa)
   if not short then identical_code(t, name, make, amount.anew) end
   for _, share in ipairs(short and QUICK_MEMORY or INJECTED) do
     if name == "compute" then
-      -- the sampling that lb.compare does by default; fewer than 40 rounds would make the stopping rule too hasty
-      injected(t, name, share, function(extra) return plan, plan, extra end, { min_rounds = 40, max_time = 1 },
+      -- the sampling that lb.compare does by default
+      injected(t, name, share, function(extra) return plan, plan, extra end, { max_time = 1 },
         amount.power, POWER[share])
-    elseif name == "cached" then
-      injected(t, name, share, function(extra) return plan, plan, extra end, { rounds = ROUNDS }, amount.truth)
     else
-      local more = make(share)
-      injected(t, name, share, function() return plan, more end, { rounds = ROUNDS }, amount.truth)
+      injected(t, name, share, function(extra) return plan, plan, extra end, { rounds = ROUNDS }, amount.truth)
     end
   end
 end

@@ -3,7 +3,7 @@ local lb = require "luabench"
 
 local M = {}
 
-local MEMORY_SHARE = 1 / 8      -- of what is free, that the memory-bound kernel's weights may take
+local MEMORY_SHARE = 1 / 4      -- of what is free, that copies of weights may take
 local K = 1024
 
 -- make() records the product m x k by n x k over the same operands each time; make(nil, true) over equal ones in memory of
@@ -27,26 +27,19 @@ function M.compute(device) return product(device, 64, 128, 256) end
 -- One row over weights of half a megabyte.
 function M.cached(device) return product(device, 1, 128, K) end
 
--- One row over weights of four times what the caches hold. make(share) reads so much more: rows of the same memory, so
--- that nothing but the work differs. nil and why where memory is too small.
+-- One row over weights of a megabyte, of which so many copies rotate that they come from memory: what more runs read is more
+-- by exactly as much, which is not true of one larger matrix (a part of it stays in the caches). Returns the cache regime
+-- after make; nil and why where memory is too small for the copies of two plans.
 function M.memory(device)
   local sys = require "luabench.sys"
   local capacity = sys.cache_capacity(device)
   if not capacity or capacity <= 0 then return nil, "the size of the caches is unknown" end
-  local rows = math.ceil(4 * capacity / (4 * K) / 400) * 400       -- 1, 2 and 5 % of them are whole
-  local most = rows * 1.05
-  local free = sys.machine().memory_available_bytes
-  if free and most * 4 * K > free * MEMORY_SHARE then
-    return nil, ("its weights would take %s of %s of free memory"):format(lb.units.bytes(most * 4 * K),
+  local copies, free = 2 * 4 * capacity, sys.machine().memory_available_bytes
+  if free and copies > free * MEMORY_SHARE then
+    return nil, ("copies of its weights would take %s of %s of free memory"):format(lb.units.bytes(copies),
       lb.units.bytes(free))
   end
-  local x = lb.randn({ 1, K }, { seed = 1, device = device })
-  local w = lb.full({ most, K }, 0.5, { device = device })
-  local out = lb.zeros({ 1, most }, { device = device })
-  return function(share)
-    local n = math.floor(rows * (1 + (share or 0)) + 0.5)
-    return lb.plan(device):gemm { x = x, w = w:slice(1, 1, n), out = out:slice(2, 1, n) }
-  end
+  return product(device, 1, 256, K), "weights-cold"
 end
 
 return M
