@@ -8,11 +8,11 @@
 
 #define PAIRS(d) (((int64_t)(d) + 1) / 2)
 #define Q_BYTES(d) ((size_t)(d) * 2)
-/* Where the rows are. */
-#define KEY_BYTES(d) (64 * sizeof(char *) + 0 * (size_t)(d))
-#define VALUE_BYTES(v) KEY_BYTES(v)
+/* Where the rows are; behind those of keys, those of values. */
+#define KEY_BYTES(d) (2 * 64 * sizeof(char *) + 0 * (size_t)(d))
+#define VALUE_BYTES(v) (64 * sizeof(char *) + 0 * (size_t)(v))
 #define P_BYTES(v) ((size_t)64 * 2 + 0 * (size_t)(v))
-#define REACHES(t) ((t)->dim / 32 * 8 * (((t)->group < 8 ? (t)->group + 1 : 8) / 2) + (t)->vpad / 32 * 32)
+#define REACHES(t) 1 /* not used */
 #define ROWS_TOGETHER 8
 #define EXP2_COARSE
 #include "flash.h"
@@ -27,9 +27,12 @@ static void pack_row(const float *x, int64_t dim, void *out) {
 
 static void pack_keys(const task *t, const char *const *row, void *out) {
     (void)t;
+    memcpy(out, row, sizeof(block));
+}
+static void pack_values(const task *t, const char *const *row, void *out) {
+    (void)t;
     memcpy(out, row, BLOCK * sizeof *row);
 }
-static void pack_values(const task *t, const char *const *row, void *out) { pack_keys(t, row, out); }
 
 /* In assembly: gcc 12 reorders these and copies sums between registers. */
 static inline __m512 dp(__m512 acc, __m512i a, __m512i b) {
@@ -55,12 +58,13 @@ static const uint8_t order[16] = { 0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14,
 
 /* Scores of 8 positions for the rows of q at `a` and `b`. */
 static inline __attribute__((always_inline)) __m512 score_tile(const uint16_t *a, const uint16_t *b,
-                                                               const char *const *row, int64_t dim, ahead *h) {
+                                                               const char *const *row, int64_t dim,
+                                                               soon next) {
     __m512 acc[16];
     UNROLL for (int i = 0; i < 16; i++) acc[i] = _mm512_setzero_ps();
     for (int64_t d = 0; d < dim; d += RUN) {
         __m512i x = _mm512_loadu_si512(a + d), y = _mm512_loadu_si512(b + d);
-        if (h) reach(h);
+        ask(&next);
         UNROLL for (int i = 0; i < TOGETHER; i++) {
             __m512i k = _mm512_loadu_si512(row[i] + d * 2);
             acc[order[i]] = dp(acc[order[i]], k, x);
@@ -73,11 +77,14 @@ static inline __attribute__((always_inline)) __m512 score_tile(const uint16_t *a
 static void scores(const task *t, const char *q, const char *kc, int rows, float *s, ahead *h) {
     const char *const *row = (const void *)kc;
     size_t each = Q_BYTES(t->dim);
+    int pairs = (rows + 1) / 2;
+    const char *const *values = h ? row + BLOCK : NULL; /* then the next block's keys: what waits stays in L1 */
     for (int i = 0; i < BLOCK; i += TOGETHER)
         for (int r = 0; r < rows; r += 2) {
             int second = r + 1 < rows ? r + 1 : r;
-            __m512 both = score_tile((const void *)(q + (size_t)r * each), (const void *)(q + (size_t)second * each), row + i,
-                                     t->dim, h);
+            const uint16_t *a = (const void *)(q + (size_t)r * each), *b = (const void *)(q + (size_t)second * each);
+            soon next = soon_of(values, 2 * t->values, i / TOGETHER * pairs + r / 2, BLOCK / TOGETHER * pairs, t->dim / RUN);
+            __m512 both = score_tile(a, b, row + i, t->dim, next);
             _mm256_store_ps(s + r * BLOCK + i, _mm512_castps512_ps256(both));
             _mm256_store_ps(s + second * BLOCK + i, _mm512_extractf32x8_ps(both, 1));
         }
@@ -86,7 +93,7 @@ static void scores(const task *t, const char *q, const char *kc, int rows, float
 /* out[row][32 values] = out * factor + sum over positions of p * v. */
 static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const char *const *row, int64_t at,
                                                              int64_t vpad, int rows, const float *factor, float *out,
-                                                             ahead *h) {
+                                                             soon next) {
     const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
                                            36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
@@ -97,7 +104,7 @@ static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, 
     for (int s = 0; s < BLOCK / 2; s++) {
         __m512i a = _mm512_loadu_si512(row[2 * s] + at), b = _mm512_loadu_si512(row[2 * s + 1] + at);
         __m512i low = _mm512_permutex2var_epi16(a, first, b), high = _mm512_permutex2var_epi16(a, second, b);
-        if (h) reach(h);
+        ask(&next);
         UNROLL for (int r = 0; r < rows; r++) {
             __m512i x;
             __asm__("vpbroadcastd %1, %0" : "=v"(x) : "m"(p[r * BLOCK / 2 + s]));
@@ -117,7 +124,8 @@ static void weigh(const task *t, const float *p, const char *vc, char *scratch, 
         _mm512_store_si512(scratch + 2 * j,
                            (__m512i)_mm512_cvtne2ps_pbh(_mm512_load_ps(p + j + 16), _mm512_load_ps(p + j)));
     for (int64_t i = 0; i < t->vpad; i += RUN) {
-#define CALL(n) case n: value_tile(w, row, 2 * i, t->vpad, n, factor, out + i, h); break;
+        soon next = soon_of(h ? (const char *const *)h->row : NULL, 2 * t->dim, i / RUN, t->vpad / RUN, BLOCK / 2);
+#define CALL(n) case n: value_tile(w, row, 2 * i, t->vpad, n, factor, out + i, next); break;
         switch (rows) { CALL(1) CALL(2) CALL(3) CALL(4) CALL(5) CALL(6) CALL(7) CALL(8) }
 #undef CALL
     }

@@ -15,7 +15,7 @@ enum { SPAN = 32 }; /* values of a block of the formats */
 /* Pairs of positions: [32][vpad]; then the factors, as parts of FULL of the largest [block][64]; the largest [block]. */
 #define VALUE_BYTES(v) ((size_t)(v) * 64 * 2 + (size_t)BLOCKS(v) * 64 * 4 + (size_t)BLOCKS(v) * 4)
 #define P_BYTES(v) ((size_t)BLOCKS(v) * 64 * 2)
-#define REACHES(t) ((t)->dim / 4 * 2 + (t)->vpad / 32 * 32)
+#define REACHES(t) 1 /* not used */
 #define ROWS_TOGETHER 8
 #define EXP2_COARSE
 #include "flash.h"
@@ -47,15 +47,18 @@ static inline __attribute__((always_inline)) __m256i load_codes(int packed, cons
     return _mm256_set_m128i(_mm_and_si128(_mm_srli_epi16(v, 4), low), _mm_and_si128(v, low));
 }
 
-/* Factors of all blocks of 64 rows: [block][64]. */
+/* Factors of all blocks of 64 rows: [block][64]. First all that the rows hold, in the upper half of its place: what was just
+ * stored in small pieces cannot be loaded at once. */
 static void pack_factors(int packed, const char *const *row, int64_t blocks, float *out) {
-    uint16_t half[BLOCK];
-    int64_t bytes = lb_packed_bytes(packed);
-    for (int64_t b = 0; b < blocks; b++) {
-        for (int i = 0; i < BLOCK; i++) memcpy(&half[i], row[i] + b * bytes, 2);
-        for (int i = 0; i < BLOCK; i += 16)
-            _mm512_storeu_ps(out + b * BLOCK + i, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(half + i))));
-    }
+    int64_t bytes = lb_packed_bytes(packed), b = 0;
+    uint16_t *half = (uint16_t *)(void *)(out + blocks * BLOCK / 2);
+    for (; b + 4 <= blocks; b += 4)
+        for (int i = 0; i < BLOCK; i++)
+            UNROLL for (int j = 0; j < 4; j++) memcpy(half + (b + j) * BLOCK + i, row[i] + (b + j) * bytes, 2);
+    for (; b < blocks; b++)
+        for (int i = 0; i < BLOCK; i++) memcpy(half + b * BLOCK + i, row[i] + b * bytes, 2);
+    for (int64_t i = 0; i < blocks * BLOCK; i += 16) /* never ahead of what is still to be read */
+        _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(half + i))));
 }
 
 /* Codes of q8_0 are shifted to unsigned by 128; those of q4_0 are unsigned already, shifted by 8. */
@@ -96,12 +99,20 @@ static inline __attribute__((always_inline)) __m512i codes_i16(int packed, const
     return _mm512_cvtepi8_epi16(codes);
 }
 
+static const __m512i *interleave(void) { /* the words of two registers: lanes of the first 16, of the rest */
+    static const uint16_t from[2][32] __attribute__((aligned(64))) = {
+        { 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47 },
+        { 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61,
+          30, 62, 31, 63 } };
+    return (const __m512i *)(const void *)from;
+}
+
+/* Few rows do not pay for bringing values into another form: then only where they lie is kept. */
+static bool in_place(const task *t) { return t->q->dims[0] * t->group <= MR * t->batch.sequences; }
+
 static inline __attribute__((always_inline)) void values_of(int packed, const char *const *row, int64_t vpad,
                                                             uint32_t *v) {
-    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
-                                           37, 5,
-                                           36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-    const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
+    const __m512i first = interleave()[0], second = interleave()[1];
     int64_t bytes = packed == LB_PACKED_Q8_0 ? 34 : 18;
     for (int i = 0; i < BLOCK; i += 2, v += vpad) {
         const char *a = row[i], *b = row[i + 1];
@@ -114,7 +125,8 @@ static inline __attribute__((always_inline)) void values_of(int packed, const ch
 }
 
 static void pack_values(const task *t, const char *const *row, void *out) {
-    if (t->v.packed == LB_PACKED_Q8_0) values_of(LB_PACKED_Q8_0, row, t->vpad, out);
+    if (in_place(t)) memcpy(out, row, BLOCK * sizeof *row);
+    else if (t->v.packed == LB_PACKED_Q8_0) values_of(LB_PACKED_Q8_0, row, t->vpad, out);
     else values_of(LB_PACKED_Q4_0, row, t->vpad, out);
     float *f = value_factors(t, out), *most = f + BLOCKS(t->vpad) * BLOCK;
     pack_factors(t->v.packed, row, BLOCKS(t->vpad), f);
@@ -150,7 +162,7 @@ static inline __m512i spread(const void *four) {
 
 /* Of NR times 16 positions from k, factors and s on. */
 static inline __attribute__((always_inline)) void score_tile(const char *q, const uint32_t *k, const float *factors,
-                                                             int64_t dim, int shift, int rows, float *s, ahead *h) {
+                                                             int64_t dim, int shift, int rows, float *s, soon next) {
     size_t row_bytes = Q_BYTES(dim);
     for (int64_t b = 0; b < BLOCKS(dim); b++) {
         __m512i acc[MR][NR];
@@ -161,7 +173,7 @@ static inline __attribute__((always_inline)) void score_tile(const char *q, cons
         }
         UNROLL for (int i = 0; i < SPAN / 4; i++) {
             __m512i c[NR];
-            if (h) reach(h);
+            ask(&next);
             UNROLL for (int j = 0; j < NR; j++) c[j] = _mm512_load_si512(k + (b * SPAN / 4 + i) * BLOCK + j * 16);
             UNROLL for (int r = 0; r < rows; r++) {
                 __m512i x = spread(q + (size_t)r * row_bytes + (size_t)(b * SPAN + i * 4));
@@ -181,17 +193,25 @@ static inline __attribute__((always_inline)) void score_tile(const char *q, cons
     }
 }
 
-/* One block of values. p: [row][block][32 pairs]; the sums are in units of `unit`[row]. */
-static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad, int rows,
-                                                             const float *factor, const float *unit, float *out,
-                                                             ahead *h) {
+/* One block of values: v has the pairs of its column block, or, `packed` not 0, row says where the rows of this form lie.
+ * p: [row][block][32 pairs]; the sums are in units of `unit`[row]. */
+static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, const char *const *row,
+                                                             int64_t at, int packed, int64_t vpad, int rows,
+                                                             const float *factor, const float *unit, float *out, soon next) {
+    const __m512i first = interleave()[0], second = interleave()[1];
     int64_t stride = BLOCKS(vpad) * BLOCK / 2;
     __m512i acc[MR][NR];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_setzero_si512();
     for (int s = 0; s < BLOCK / 2; s++) {
         __m512i b[NR];
-        if (h) reach(h);
-        UNROLL for (int j = 0; j < NR; j++) b[j] = _mm512_load_si512(v + s * vpad + j * 16);
+        ask(&next);
+        if (packed) {
+            __m512i x = codes_i16(packed, row[2 * s] + at), y = codes_i16(packed, row[2 * s + 1] + at);
+            b[0] = _mm512_permutex2var_epi16(x, first, y);
+            b[1] = _mm512_permutex2var_epi16(x, second, y);
+        } else {
+            UNROLL for (int j = 0; j < NR; j++) b[j] = _mm512_load_si512(v + s * vpad + j * 16);
+        }
         UNROLL for (int r = 0; r < rows; r++) {
             __m512i x = spread(p + r * stride + s);
             UNROLL for (int j = 0; j < NR; j++) acc[r][j] = dot2(acc[r][j], b[j], x);
@@ -222,7 +242,9 @@ static void scores(const task *t, const char *q, const char *kc, int rows, float
     const float *f = key_factors(t, kc);
     int shift = t->k.packed == LB_PACKED_Q8_0 ? 128 : 8;
     for (int i = 0; i < BLOCK; i += 16 * NR) {
-#define CALL(n) score_tile(q, k + i, f + i, t->dim, shift, n, s + i, h)
+        soon next = soon_of(h ? (const char *const *)h->row : NULL, row_bytes_of(lb_arg(t->a, LB_ATTENTION_K)),
+                            i / (16 * NR), BLOCK / (16 * NR), t->dim / 4);
+#define CALL(n) score_tile(q, k + i, f + i, t->dim, shift, n, s + i, next)
         BY_ROWS(rows, CALL)
 #undef CALL
     }
@@ -250,10 +272,22 @@ static void weigh(const task *t, const float *p, const char *vc, char *scratch, 
     const float *f = value_factors(t, vc), *most = f + blocks * BLOCK;
     float tops[MR], units[MR];
     for (int r = 0; r < rows; r++) tops[r] = weights_i16(p + r * BLOCK, f, blocks, scratch + r * blocks * BLOCK * 2);
+    const char *const *row = (const void *)vc, *const *asked = h && h->row ? (const char *const *)h->row + BLOCK : NULL;
+    int packed = in_place(t) ? t->v.packed : 0;
+    int64_t bytes = lb_packed_bytes(t->v.packed);
     for (int64_t b = 0; b < blocks; b++) {
+        soon next = soon_of(asked, bytes * blocks, b, blocks, BLOCK / 2);
         for (int r = 0; r < rows; r++) units[r] = tops[r] * most[b];
-#define CALL(n) value_tile(w + b * SPAN, v + b * SPAN, vpad, n, factor, units, out + b * SPAN, h)
-        BY_ROWS(rows, CALL)
+#define CALL_AS(n, packed) \
+    value_tile(w + b * SPAN, v + b * SPAN, row, b * bytes, packed, vpad, n, factor, units, out + b * SPAN, next)
+#define CALL(n) CALL_AS(n, 0)
+        if (packed == 0) BY_ROWS(rows, CALL)
+#undef CALL
+#define CALL(n) CALL_AS(n, LB_PACKED_Q8_0)
+        if (packed == LB_PACKED_Q8_0) BY_ROWS(rows, CALL)
+#undef CALL
+#define CALL(n) CALL_AS(n, LB_PACKED_Q4_0)
+        if (packed == LB_PACKED_Q4_0) BY_ROWS(rows, CALL)
 #undef CALL
     }
 }
