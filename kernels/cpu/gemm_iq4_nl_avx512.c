@@ -1,4 +1,5 @@
 /* gemm_iq4_nl_avx512.c: gemm over iq4_nl weights in panels of 32 rows: w = d * T[q], 4-bit q. */
+#define H32_SHARED 1
 #include "rows32_g32.h"
 
 /* T + 128 */

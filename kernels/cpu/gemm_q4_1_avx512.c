@@ -1,5 +1,6 @@
 /* gemm_q4_1_avx512.c: gemm over q4_1 weights in panels of 32 rows: w = d * q + m, 4-bit q. */
 #define H32_MIN
+#define H32_SHARED 1
 #include "rows32_g32.h"
 
 #define FORMAT (h32){ .bits = 4, .min = true }

@@ -1,4 +1,5 @@
 /* gemm_q5_0_avx512.c: gemm over q5_0 weights in panels of 32 rows: w = d * (q - 16), 5-bit q. */
+#define H32_SHARED 1
 #include "rows32_g32.h"
 
 #define FORMAT (h32){ .bits = 5, .offset = 16 }
