@@ -164,7 +164,8 @@ end
 
 local SETTINGS = { "original", "quantized", "quantize", "device", "threads", "dtype", "mode", "prompts_file",
   "iterations", "max_new_tokens", "batch_size", "temperature", "top_k", "top_p", "min_p", "seed", "ignore_stop",
-  "context", "kv_type", "text", "quality_context", "quality_tokens", "random_weights", "no_repack", "model_type", "timeout" }
+  "context", "kv_type", "text", "quality_context",
+  "quality_tokens", "random_weights", "no_repack", "model_type", "timeout" }
 
 local function new_result(opt)
   local version = sys.version()

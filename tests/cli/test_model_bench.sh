@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test_model_bench.sh: llama-bench's tests of a model as a scenario, its files, and moe_mixed on a layer of a model file.
+# test_model_bench.sh: llama-bench's tests of a model as a scenario, its files; moe_mixed on a layer of a model file.
 set -u
 : "${LUABENCH:?the program to test}"
 work=$(mktemp -d)
@@ -37,11 +37,13 @@ quick=(--measurement-iterations 3 --warmup-iterations 1 --quick)
 holds "prompt, generation, both, at two depths" says 0 '^6 ok' model_bench --model wide -p 40 -n 5 --pg '20,3' -d 0,16 \
     --ubatch 16 "${quick[@]}" -o r.json -o r.llama.json -o r.llama.md
 holds "fused" says 0 '^2 ok' model_bench --model wide -p 8 -n 3 --mode fused --quantize q4_0 "${quick[@]}" -o f.json
-holds "random weights" says 0 'random weights' model_bench --model wide/config.json --random-weights -p 8 -n 0 "${quick[@]}" --format jsonl
+holds "random weights" says 0 'random weights' model_bench --model wide/config.json --random-weights -p 8 -n 0 \
+    "${quick[@]}" --format jsonl
 holds "more than the context is skipped" says 0 '512' model_bench --model wide -p 600 -n 0 "${quick[@]}"
 holds "no tests" says 2 'no test' model_bench --model wide -p 0 -n 0
 holds "a pair that is none" says 2 'pairs such as' model_bench --model wide --pg 5
-holds "experts of a file" says 0 '^4 ok' moe_mixed --model-path mixtral --tokens 2 --strategies slow_path,fast_mixed,hybrid,max_bits_padded "${quick[@]}"
+holds "experts of a file" says 0 '^4 ok' moe_mixed --model-path mixtral --tokens 2 \
+    --strategies slow_path,fast_mixed,hybrid,max_bits_padded "${quick[@]}"
 holds "a model without experts" says 2 'has no experts' moe_mixed --model-path wide --tokens 1
 holds "a layer that is not there" says 2 'layer 7 has no experts' moe_mixed --model-path mixtral --layer 7 --tokens 1
 holds "sizes are the file's" says 2 'the sizes are those of the file' moe_mixed --model-path mixtral --top-k 1 --tokens 1
@@ -58,7 +60,7 @@ cases = json.load(open("r.json"))["cases"]
 def passes(test, depth):
     c = [c for c in cases if c["axes"]["test"] == test and c["axes"]["depth"] == depth][0]
     assert c["check"]["passed"]
-    return sum(p["launches"] for p in c["path"] if p["op"] == "embedding"), sum(p["launches"] for p in c["path"] if p["op"] == "attention")
+    return tuple(sum(p["launches"] for p in c["path"] if p["op"] == op) for op in ("embedding", "attention"))
 assert passes("pp40", 0) == (3, 6) and passes("tg5", 16) == (5, 10) and passes("pp20+tg3", 0) == (5, 10)
 assert all(c["mode"] == "fused" for c in json.load(open("f.json"))["cases"])
 END

@@ -205,6 +205,11 @@ def make_corpora():
     put("gguf", "split", (theirs / "split-00002-of-00003.gguf").read_bytes())
     for name in ("all", "empty", "odd"):
         put("safetensors", name, (theirs / f"{name}.safetensors").read_bytes())
+    for name, value, n in (("quantized", "q8_0 3 64", 204), ("quantized_planes", "int4wo-32 2 2 64", 160)):
+        head = json.dumps({"__metadata__": {"luabench.quantized:a": value},
+                           "a": {"dtype": "U8", "shape": [n], "data_offsets": [0, n]}}, separators=(",", ":")).encode()
+        head += b" " * (-len(head) % 8)
+        put("safetensors", name, struct.pack("<Q", len(head)) + head + bytes(n))
     put("index", "two", (theirs / "model.safetensors.index.json").read_bytes())
     put("index", "escape", '{"weight_map":{"a\\u00e9":"model-1.safetensors","b":"x"},"metadata":{"total_size":1e3}}')
     put("json", "kinds", '{"a":[1,-2.5e-3,true,false,null,"\\u00e9\\ud83d\\ude00\\n",{}],"b":{"c":[[[]]]}, "d" : 18446744073709551615}')

@@ -1,0 +1,114 @@
+-- test_model_bench.lua: quality figures against plain arithmetic; sums of runs; prompts.
+local lu = require "luaunit"
+local lb = require "luabench"
+local core = lb.core
+local prompts = require "luabench.model_bench.prompts"
+local quality = require "luabench.model_bench.quality"
+local summary = require "luabench.model_bench.summary"
+local tiny = dofile "tests/lua/tiny_models.lua"
+
+local T = {}
+local folder
+
+function T.setUp() folder = core.tempdir "luabench-test-" end
+function T.tearDown() core.tempdir_remove(folder) end
+
+local function quiet() end
+
+local function log_softmax(row)
+  local top, sum, out = -math.huge, 0, {}
+  for _, v in ipairs(row) do top = math.max(top, v) end
+  for _, v in ipairs(row) do sum = sum + math.exp(v - top) end
+  for i, v in ipairs(row) do out[i] = v - top - math.log(sum) end
+  return out
+end
+
+function T.test_quality()
+  tiny.make(folder .. "/m", "qwen2")
+  local a = lb.model.load(folder .. "/m")
+  local b = lb.model.load(folder .. "/m", { quantize = "q4_0" })
+  local tokens = {}
+  for i = 1, 70 do tokens[i] = i * 37 % 600 end
+  local how = { context = 32, most = 1000, folder = folder, role = "reference", report = quiet }
+  local qa = quality.run(a, tokens, how)
+  how.role = "compared"
+  local qb = quality.run(b, tokens, how)
+  lu.assertAlmostEquals(qa.perplexity, a:perplexity(tokens, { context = 32 }).perplexity, 1e-4 * qa.perplexity)
+  lu.assertAlmostEquals(qb.perplexity, b:perplexity(tokens, { context = 32 }).perplexity, 1e-4 * qb.perplexity)
+  lu.assertEquals(qb.windows, 2)
+  lu.assertNil(qa.kl)
+  -- the same from the logits, number by number
+  local kl, same, count = 0, 0, 0
+  for w = 0, 1 do
+    local window = {}
+    for i = 1, 32 do window[i] = tokens[w * 32 + i] end
+    local la, lq = a:logits(window):totable(), b:logits(window):totable()
+    for row = 17, 31 do
+      local p, q = log_softmax(la[row]), log_softmax(lq[row])
+      local best_p, best_q = 1, 1
+      for i = 1, #p do
+        kl = kl + math.exp(p[i]) * (p[i] - q[i])
+        if p[i] > p[best_p] then best_p = i end
+        if q[i] > q[best_q] then best_q = i end
+      end
+      same, count = same + (best_p == best_q and 1 or 0), count + 1
+    end
+  end
+  lu.assertEquals(qb.kl.tokens, count)
+  lu.assertAlmostEquals(qb.kl.mean, kl / count, 1e-6)
+  lu.assertAlmostEquals(qb.top1_agreement, same / count, 1e-12)
+  lu.assertTrue(qb.kl.mean > 0)
+  -- against itself nothing is lost; without the reference's logits it says so
+  local again = quality.run(a, tokens, how)
+  lu.assertEquals(again.kl.max, 0)
+  lu.assertEquals(again.top1_agreement, 1)
+  how.folder = folder .. "/nothing"
+  local alone = quality.run(a, tokens, how)
+  lu.assertNil(alone.kl)
+  lu.assertStrContains(alone.no_comparison, "not there")
+end
+
+local function run_record(ttft, steps, prompt, generated)
+  local sum, first = 0, 0
+  for _, ns in ipairs(steps) do sum = sum + ns end
+  for _, ns in ipairs(ttft) do first = first + ns end
+  return { status = "ok", axes = { category = "c" }, runs = { ttft_ns = ttft, end_to_end_ns = ttft, step_ns = steps,
+    steps_ns = sum }, metrics = { prompt_tokens = { median = prompt }, generated_tokens = { median = generated },
+    generation_rate = { mean = (generated - 1) * #ttft / sum * 1e9 } } }
+end
+
+function T.test_sums()
+  local s = summary.of_records({ run_record({ 2e6, 2e6 }, { 1e6, 1e6, 1e6, 3e6 }, 10, 3),
+    run_record({ 4e6 }, { 1e6, 1e6 }, 20, 3), { status = "failed" }, { status = "skipped" } }, 1)
+  lu.assertEquals(s.prompts, { ok = 2, failed = 1, skipped = 1 })
+  lu.assertEquals(s.prompt.count, 40)
+  lu.assertAlmostEquals(s.prompt.rate, 40 / 8e-3, 1e-6)
+  lu.assertEquals(s.generation.count, 6)
+  lu.assertAlmostEquals(s.generation.rate, 6 / 8e-3, 1e-6)
+  lu.assertAlmostEquals(s.peak_rate, 1000, 1e-6)
+  lu.assertEquals(s.inter_token_latency.samples, 6)
+end
+
+function T.test_comparison()
+  local rows = summary.compare({ memory = { weights_bytes = 100 } }, { memory = { weights_bytes = 25 } })
+  lu.assertEquals(rows[1], { heading = "memory" })
+  lu.assertEquals(rows[2].ratio, 0.25)
+  lu.assertEquals(rows[2].difference, -75)
+  lu.assertEquals(#rows, 2)
+  lu.assertNil(summary.compare({ memory = { weights_bytes = 100 } })[2].ratio)
+end
+
+function T.test_eleven_prompts()
+  local list, categories = prompts.load(), {}
+  lu.assertEquals(#list, 11)
+  for _, p in ipairs(list) do categories[p.category] = (categories[p.category] or 0) + 1 end
+  for _, length in ipairs { "short", "medium", "long" } do
+    for _, kind in ipairs { "factual", "creative", "reasoning" } do
+      lu.assertEquals(categories[length .. "_" .. kind], 1)
+    end
+  end
+  lu.assertEquals(categories.very_long_factual, 1)
+  lu.assertEquals(categories.very_long_creative, 1)
+end
+
+return T
