@@ -1,0 +1,78 @@
+/* cuda_fp16.h: half precision for kernels that run on the CPU; each operation is rounded once, to nearest even. */
+#pragma once
+#include "cuda_runtime.h"
+
+struct __half_raw { unsigned short x; };
+struct __half2_raw { unsigned short x, y; };
+struct __half {
+    unsigned short bits;
+    __half() = default;
+    __half(__half_raw r) : bits(r.x) {}
+    operator __half_raw() const { return { bits }; }
+};
+struct alignas(4) __half2 {
+    __half x, y;
+    __half2() = default;
+    __half2(__half a, __half b) : x(a), y(b) {}
+    __half2(__half2_raw r) : x(__half_raw{ r.x }), y(__half_raw{ r.y }) {}
+};
+typedef __half half;
+typedef __half2 half2;
+
+/* To `fraction` bits and exponents from `least` on, without range. */
+static inline double lb_emu_round(double v, int fraction, int least) {
+    if (v == 0 || !isfinite(v)) return v;
+    int e = ilogb(v);
+    e = e < least ? least : e;
+    return ldexp(nearbyint(ldexp(v, fraction - e)), e - fraction);
+}
+static inline unsigned short lb_emu_half_bits(double v) {
+    unsigned short sign = signbit(v) ? 0x8000 : 0;
+    if (isnan(v)) return 0x7fff;
+    double r = fabs(lb_emu_round(v, 10, -14));
+    if (r >= 65536) return sign | 0x7c00;
+    if (r < 0x1p-14) return (unsigned short)(sign | (int)(r * 0x1p24));
+    int e = ilogb(r);
+    return (unsigned short)(sign | ((e + 15) << 10 | ((int)ldexp(r, 10 - e) - 1024)));
+}
+static inline float lb_emu_half_value(unsigned short h) {
+    int e = h >> 10 & 31, m = h & 1023;
+    float v = e == 31 ? m ? NAN : INFINITY : e ? ldexpf((float)(1024 + m), e - 25) : ldexpf((float)m, -24);
+    return h & 0x8000 ? -v : v;
+}
+static inline __half __ushort_as_half(unsigned short u) { return __half_raw{ u }; }
+static inline __half __short_as_half(short u) { return __half_raw{ (unsigned short)u }; }
+static inline unsigned short __half_as_ushort(__half h) { return h.bits; }
+static inline float __half2float(__half h) { return lb_emu_half_value(h.bits); }
+static inline __half __double2half(double v) { return __half_raw{ lb_emu_half_bits(v) }; }
+static inline __half __float2half_rn(float v) { return __double2half(v); }
+static inline __half __float2half(float v) { return __double2half(v); }
+static inline __half __int2half_rn(int v) { return __double2half(v); }
+static inline __half2 __floats2half2_rn(float a, float b) { return __half2(__float2half_rn(a), __float2half_rn(b)); }
+static inline __half2 __float22half2_rn(float2 v) { return __floats2half2_rn(v.x, v.y); }
+static inline __half2 __float2half2_rn(float v) { return __floats2half2_rn(v, v); }
+static inline __half2 __halves2half2(__half a, __half b) { return __half2(a, b); }
+static inline __half2 __half2half2(__half a) { return __half2(a, a); }
+static inline float2 __half22float2(__half2 h) { return make_float2(__half2float(h.x), __half2float(h.y)); }
+static inline float __low2float(__half2 h) { return __half2float(h.x); }
+static inline float __high2float(__half2 h) { return __half2float(h.y); }
+static inline __half __low2half(__half2 h) { return h.x; }
+static inline __half __high2half(__half2 h) { return h.y; }
+
+#define LB_EMU_HALF(name, expression)                                                                                 \
+    static inline __half name(__half l, __half r) {                                                                   \
+        double a = __half2float(l), b = __half2float(r);                                                              \
+        return __double2half(expression);                                                                             \
+    }                                                                                                                 \
+    static inline __half2 name##2(__half2 l, __half2 r) { return __half2(name(l.x, r.x), name(l.y, r.y)); }
+LB_EMU_HALF(__hadd, a + b)
+LB_EMU_HALF(__hsub, a - b)
+LB_EMU_HALF(__hmul, a * b)
+LB_EMU_HALF(__hmax, fmax(a, b))
+LB_EMU_HALF(__hmin, fmin(a, b))
+static inline __half __hfma(__half a, __half b, __half c) {
+    return __double2half(fma((double)__half2float(a), (double)__half2float(b), (double)__half2float(c)));
+}
+static inline __half2 __hfma2(__half2 a, __half2 b, __half2 c) {
+    return __half2(__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y));
+}
