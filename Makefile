@@ -94,6 +94,30 @@ $(BUILD)/cuda/flags: FORCE
 -include $(CUDA_OBJ:.o=.d)
 endif
 
+# The CUDA kernels again, as C++ over tests/gpu/emulator/, so that they are tested where no GPU is. nvcc makes one fma of
+# a product and a sum where it can; so does this where the processor has it.
+EMULATED_SRC := $(wildcard kernels/cuda/*.cu tests/gpu/emulator/*.cpp)
+EMULATED_OBJ := $(patsubst %,$(BUILD)/emulated/%.o,$(EMULATED_SRC) kernels/cuda/registry_cuda.c)
+EMULATED_BIN := $(patsubst tests/gpu/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_emulated_*.c))
+EMULATED_FLAGS := -x c++ -std=gnu++20 -fPIC -fvisibility=hidden -Itests/gpu/emulator -I. -Iengine -Wall -Wextra \
+                  -Wno-unused-function -Wno-unknown-pragmas -Wno-missing-field-initializers -D_GNU_SOURCE \
+                  -ffp-contract=fast $(if $(shell grep -sw fma /proc/cpuinfo),-mfma)
+$(BUILD)/emulated/%.c.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LB_CFLAGS) $(CFLAGS) -fPIC -MMD -MP -c $< -o $@
+$(BUILD)/emulated/%.o: % $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,c++  $< (emulated))
+	$(Q)$(filter ccache,$(firstword $(CC))) $(CXX) $(EMULATED_FLAGS) $(filter-out -O%,$(CFLAGS)) -O1 -MMD -MP -c $< -o $@
+$(BUILD)/tests/emulated.so: $(EMULATED_OBJ)
+	@mkdir -p $(@D)
+	$(call say,link $@)
+	$(Q)$(CXX) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lm
+$(EMULATED_BIN): $(BUILD)/tests/%: $(BUILD)/obj/tests/gpu/%.o $(CORE_OBJ) | $(BUILD)/tests/emulated.so
+	$(call say,link $@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) -lcmocka
+-include $(EMULATED_OBJ:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard tests/gpu/test_emulated_*.c))
+
 # Rewritten only when their content changes, so that nothing is rebuilt without a reason.
 define keep_if_same
 	@mkdir -p $(@D); if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
@@ -135,7 +159,7 @@ test: setup
 	@$(MAKE) --no-print-directory -j$(JOBS) sanitized
 	@BUILD=$(BUILD) bash tests/run.sh
 
-test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so
+test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so $(BUILD)/tests/emulated.so $(EMULATED_BIN)
 
 # Kernels made wrong on purpose, for tests/faults/faults.lua.
 $(BUILD)/tests/faulty_kernels.so: tests/faults/faulty_kernels.c $(wildcard engine/*.h engine/ops/*.h) $(BUILD)/flags

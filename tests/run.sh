@@ -5,7 +5,7 @@
 #   BUILD=build                   where the built programs are
 #   TEST_TIMEOUT=300              seconds that one test file may take
 #
-# c/*.c           built with cmocka as $BUILD/tests/*, and again with sanitizers in $BUILD/asan and $BUILD/tsan
+# c/*.c, gpu/*.c  built with cmocka as $BUILD/tests/*, and again with sanitizers in $BUILD/asan and $BUILD/tsan
 # */*.lua         files that return a table of functions test_*; run by lua/run.lua in build/luabench
 # */*.sh, */*.py  programs: exit status 0 passed, 77 skipped, else failed; a last line "N passed, N failed[, N skipped]"
 #                 counts for itself. They find the program in $LUABENCH
@@ -75,13 +75,14 @@ one() {
 filters=("$@")
 one layers bash tests/layers.sh
 for kind in '' asan/ tsan/; do
-    for source in tests/c/test_*.c; do
+    for source in tests/c/test_*.c tests/gpu/test_*.c; do
         [ -e "$source" ] || continue
+        folder=$(basename "$(dirname "$source")")
         program=$BUILD/${kind}tests/$(basename "${source%.c}")
         if [ -x "$program" ]; then
-            one "c/$kind$(basename "$program")" "$program"
+            one "$folder/$kind$(basename "$program")" "$program"
         elif [ -z "$kind" ]; then
-            one "c/$(basename "$program")" sh -c "echo '$program was not built: make test builds it'; exit 1"
+            one "$folder/$(basename "$program")" sh -c "echo '$program was not built: make test builds it'; exit 1"
         fi
     done
 done

@@ -14,6 +14,8 @@ struct dim3 {
     operator uint3() const { return uint3{ x, y, z }; }
 };
 
+#pragma GCC visibility push(default)
+
 /* What the thread that runs now is. */
 struct lb_emu_where {
     uint3 thread, block;
@@ -73,6 +75,8 @@ void lb_emu_mbarrier_arrive(uint64_t *b, unsigned expect_bytes);
 /* Waits (by polling) until the phase of this parity has ended. */
 void lb_emu_mbarrier_wait(uint64_t *b, unsigned parity);
 }
+
+#pragma GCC visibility pop
 
 /* ---- launches ---- */
 
