@@ -3,6 +3,13 @@
 #include "../op.h"
 #include "slots.h"
 
+/* nvcc compiles these for the device too. */
+#ifdef __CUDACC__
+#define LB_BOTH __host__ __device__
+#else
+#define LB_BOTH
+#endif
+
 /* ---- rows ---- */
 
 /* Row i of a tensor [.., K]: the elements before it by strides. */
@@ -39,10 +46,10 @@ static inline lb_batch lb_batch_of(int64_t rows, int64_t sequences, const lb_ten
     return (lb_batch){ rows, sequences, lb_i32_or_null(starts), lb_i32_or_null(lengths) };
 }
 
-static inline int64_t lb_clamp(int64_t v, int64_t lo, int64_t hi) { return v < lo ? lo : v > hi ? hi : v; }
+LB_BOTH static inline int64_t lb_clamp(int64_t v, int64_t lo, int64_t hi) { return v < lo ? lo : v > hi ? hi : v; }
 
 /* Rows [*begin, *end) of sequence b; empty rather than out of bounds, whatever `starts` holds. */
-static inline void lb_batch_rows(const lb_batch *b, int64_t i, int64_t *begin, int64_t *end) {
+LB_BOTH static inline void lb_batch_rows(const lb_batch *b, int64_t i, int64_t *begin, int64_t *end) {
     if (!b->starts) {
         int64_t each = b->sequences ? b->rows / b->sequences : 0;
         *begin = each * i;
@@ -54,7 +61,7 @@ static inline void lb_batch_rows(const lb_batch *b, int64_t i, int64_t *begin, i
 }
 
 /* The sequence that owns a row, or -1. */
-static inline int64_t lb_batch_owner(const lb_batch *b, int64_t row) {
+LB_BOTH static inline int64_t lb_batch_owner(const lb_batch *b, int64_t row) {
     for (int64_t i = 0; i < b->sequences; i++) {
         int64_t begin, end;
         lb_batch_rows(b, i, &begin, &end);
@@ -77,7 +84,7 @@ typedef struct lb_kv {
     int packed;
 } lb_kv;
 
-static inline int64_t lb_packed_bytes(int packed) { return packed == LB_PACKED_Q8_0 ? 34 : 18; }
+LB_BOTH static inline int64_t lb_packed_bytes(int packed) { return packed == LB_PACKED_Q8_0 ? 34 : 18; }
 
 static inline lb_kv lb_kv_of(const lb_tensor *cache, const lb_tensor *pages, int packed) {
     int64_t size = (int64_t)lb_dtype_size(cache->dtype);
@@ -95,7 +102,7 @@ static inline lb_kv lb_kv_of(const lb_tensor *cache, const lb_tensor *pages, int
 }
 
 /* Positions below `wanted` that exist: within the capacity, and before the first page that does not. */
-static inline int64_t lb_kv_length(const lb_kv *c, int64_t b, int64_t wanted) {
+LB_BOTH static inline int64_t lb_kv_length(const lb_kv *c, int64_t b, int64_t wanted) {
     int64_t n = lb_clamp(wanted, 0, c->capacity);
     if (!c->pages || n == 0) return n;
     for (int64_t p = 0; p * c->rows < n; p++) {
@@ -106,21 +113,23 @@ static inline int64_t lb_kv_length(const lb_kv *c, int64_t b, int64_t wanted) {
 }
 
 /* The row of position s < lb_kv_length, and how many positions from s on lie stride_s apart. */
-static inline char *lb_kv_row(const lb_kv *c, int64_t b, int64_t h, int64_t s) {
+LB_BOTH static inline char *lb_kv_row(const lb_kv *c, int64_t b, int64_t h, int64_t s) {
     if (!c->pages) return c->base + b * c->stride_b + h * c->stride_h + s * c->stride_s;
     int64_t page = c->pages[b * c->pages_each + s / c->rows];
     return c->base + page * c->stride_b + h * c->stride_h + s % c->rows * c->stride_s;
 }
-static inline int64_t lb_kv_run(const lb_kv *c, int64_t s) { return c->rows - (c->pages ? s % c->rows : s); }
+LB_BOTH static inline int64_t lb_kv_run(const lb_kv *c, int64_t s) { return c->rows - (c->pages ? s % c->rows : s); }
 
 /* Positions [*lo, *hi) that a row at `position` sees among `length`. */
-static inline void lb_attention_span(const lb_args *a, int64_t position, int64_t length, int64_t *lo, int64_t *hi) {
-    int64_t window = (int64_t)a->p[LB_ATTENTION_P_WINDOW];
-    bool causal = a->p[LB_ATTENTION_P_CAUSAL] != 0;
+LB_BOTH static inline void lb_span(bool causal, int64_t window, int64_t position, int64_t length, int64_t *lo,
+                                   int64_t *hi) {
     *lo = 0;
     *hi = length;
     if (causal && position + 1 < *hi) *hi = position + 1;
     if (window > 0 && position - window + 1 > 0) *lo = position - window + 1;
     if (window > 0 && !causal && position + window < *hi) *hi = position + window;
     if (*hi < *lo) *hi = *lo;
+}
+static inline void lb_attention_span(const lb_args *a, int64_t position, int64_t length, int64_t *lo, int64_t *hi) {
+    lb_span(a->p[LB_ATTENTION_P_CAUSAL] != 0, (int64_t)a->p[LB_ATTENTION_P_WINDOW], position, length, lo, hi);
 }

@@ -15,6 +15,7 @@
 
 #ifndef TEST_LAUNCH /* tests/gpu/ has another */
 #define TEST_LAUNCH(k, a, l) (k)->launch(a, l)
+#define NOTHING_TESTED fail_msg("no kernel")
 #endif
 
 enum { M_MAX = 70, CANARY = 16 };
@@ -233,7 +234,7 @@ static void test_gemm_kernels(void **unused) {
             if (k->format && !strcmp(k->format, lb_dtype_name(floating[d])))
                 gemm_format(k, k->format, floating[d], NULL);
     }
-    assert_true(tested > 0);
+    if (!tested) NOTHING_TESTED;
 }
 
 /* ---- moe_ffn ---- */
@@ -448,7 +449,7 @@ static void test_moe_ffn_kernels(void **unused) {
             moe_layer(k, all + at, alls - at < 5 ? alls - at : 5, 512, 256);
         if (smalls) moe_layer(k, small, smalls, 96, 352);
     }
-    assert_true(tested > 0);
+    if (!tested) NOTHING_TESTED;
 }
 
 static int open_device(void **unused) {
