@@ -99,8 +99,8 @@ endif
 EMULATED_SRC := $(wildcard kernels/cuda/*.cu tests/gpu/emulator/*.cpp)
 EMULATED_OBJ := $(patsubst %,$(BUILD)/emulated/%.o,$(EMULATED_SRC) kernels/cuda/registry_cuda.c)
 EMULATED_BIN := $(patsubst tests/gpu/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_emulated_*.c))
-EMULATED_FLAGS := -x c++ -std=gnu++20 -fPIC -fvisibility=hidden -Itests/gpu/emulator -I. -Iengine -Wall -Wextra \
-                  -Wno-unused-function -Wno-unknown-pragmas -Wno-missing-field-initializers -D_GNU_SOURCE \
+EMULATED_FLAGS := -x c++ -std=gnu++20 -fPIC -fvisibility=hidden -Itests/gpu/emulator -I. -Iengine -Wall \
+                  -Wno-unused-function -Wno-unknown-pragmas -Wno-deprecated-enum-enum-conversion -D_GNU_SOURCE \
                   -ffp-contract=fast $(if $(shell grep -sw fma /proc/cpuinfo),-mfma)
 $(BUILD)/emulated/%.c.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

@@ -1,0 +1,73 @@
+/* attention.cuh: what the attention kernels share: operands, the rows that go together, and where each row looks.
+ *
+ * Rows. The heads of a group read the same keys, so that a row of work is a token and one head of a group: row r of
+ * sequence b and cache head g is token begin + r / group, head g * group + r % group. */
+#pragma once
+#include "cells.cuh"
+#include "rows.cuh"
+
+struct lb_attention {
+    lb_rows q;
+    lb_kv k, v;
+    lb_batch batch;
+    const float *sinks;
+    float *out;
+    int64_t heads, dim, values, window;
+    int group;
+    bool causal;
+    float scale;
+};
+
+static inline lb_attention lb_attention_of(const lb_args *a) {
+    const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *k = lb_arg(a, LB_ATTENTION_K), *v = lb_arg(a, LB_ATTENTION_V);
+    const lb_tensor *pages = lb_arg(a, LB_ATTENTION_PAGES), *o = lb_arg(a, LB_ATTENTION_OUT);
+    const lb_tensor *sinks = lb_arg(a, LB_ATTENTION_SINKS);
+    int packed = (int)a->p[LB_ATTENTION_P_PACKED];
+    lb_attention j = {};
+    j.q = lb_rows_of(q);
+    j.k = lb_kv_of(k, pages, packed), j.v = lb_kv_of(v ? v : k, pages, packed);
+    j.batch = lb_batch_of(q->dims[0], pages ? pages->dims[0] : k->dims[0], lb_arg(a, LB_ATTENTION_STARTS),
+                          lb_arg(a, LB_ATTENTION_LENGTHS));
+    j.sinks = sinks ? (const float *)lb_tensor_data(sinks) : nullptr;
+    j.out = (float *)lb_tensor_data(o);
+    j.heads = q->dims[1], j.dim = q->dims[2], j.values = o->dims[2];
+    j.window = (int64_t)a->p[LB_ATTENTION_P_WINDOW];
+    j.group = (int)(j.heads / j.k.heads);
+    j.causal = a->p[LB_ATTENTION_P_CAUSAL] != 0;
+    j.scale = (float)a->p[LB_ATTENTION_P_SCALE];
+    if (j.scale == 0) j.scale = 1.0f / sqrtf((float)j.dim);
+    return j;
+}
+
+/* Positions of sequence b, and how many of them there are; all lanes of a warp together. */
+__device__ static inline int64_t lb_attention_length(const lb_attention &j, int64_t b, int64_t *raw) {
+    *raw = j.batch.lengths ? j.batch.lengths[b] : j.k.capacity;
+    return lb_warp_kv_length(j.k, b, *raw, threadIdx.x % 32);
+}
+/* What the row of token t sees. */
+__device__ static inline void lb_attention_row(const lb_attention &j, int64_t t, int64_t end, int64_t raw, int64_t length,
+                                               int64_t *lo, int64_t *hi) {
+    lb_span(j.causal, j.window, raw - (end - t), length, lo, hi);
+}
+
+/* e^x as 2^(x log2 e): scores and sinks are kept in this unit. */
+#define LB_LOG2E 1.4426950408889634f
+
+#ifdef LB_CUDA_EMULATED
+__device__ static inline float lb_exp2(float x) { return exp2f(x); }
+#else
+__device__ static inline float lb_exp2(float x) { /* 2 ulp, and 0 of -Inf */
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#endif
+
+/* Rows that belong to no sequence become zeros: blocks of the last z do that. */
+__device__ static inline void lb_attention_padding(const lb_attention &j) {
+    int64_t width = j.heads * j.values, blocks = (int64_t)gridDim.x * gridDim.y;
+    for (int64_t t = blockIdx.x + (int64_t)blockIdx.y * gridDim.x; t < j.batch.rows; t += blocks) {
+        if (lb_owner(j.batch, t) >= 0) continue;
+        for (int64_t i = threadIdx.x; i < width; i += blockDim.x) j.out[t * width + i] = 0;
+    }
+}
