@@ -12,6 +12,8 @@
  *     LB_CUDA_TICKETS unsigned words on the device that are 0 when a launch begins and must be 0 when it ends (the
  *     last block puts them back): for split-K semaphores and work counters. A check finds a launch that leaves others.
  *   - Lists (experts): pass their addresses by value in the kernel's parameters (32 KB may be used).
+ *   - What a file defines for itself stands in an unnamed namespace: files use the same names, and templates of them
+ *     (kernels too) would be taken for one another.
  *   - Launch with LB_CUDA_LAUNCH, so that tests can run kernels without a GPU. Errors of a launch are found by the
  *     executor, which asks the runtime after each and names the step.
  *   - `isa` in the descriptor: LB_ISA_SM80 at least; LB_ISA_SM90A where the device code is wgmma. Such device code stands

@@ -3,11 +3,15 @@
 #include "act.cuh"
 #include "rows.cuh"
 
+namespace {
+
 static void launch(const lb_args *a, const lb_launch *l) {
     lb_rows x = lb_rows_of(lb_arg(a, LB_ACTIVATION_X), true), out = lb_rows_of(lb_arg(a, LB_ACTIVATION_OUT), true);
     lb_activate f = { (int)a->p[LB_ACTIVATION_P_KIND], (float)a->p[LB_ACTIVATION_P_SLOPE] };
     lb_map(x, x, out, f, l);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(activation_f32_grid) = {
     .name = "activation.f32.grid", .op = "activation", .device = "cuda",

@@ -1,6 +1,8 @@
 /* add_f32_grid.cu: out = a + b, b with a's rows or one row for all. 12 bytes an element (8 where b is one row). */
 #include "rows.cuh"
 
+namespace {
+
 struct plus_ {
     __device__ float operator()(float x, float y) const { return x + y; }
 };
@@ -11,6 +13,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     bool join = !one && lb_tensor_is_dense(x) && lb_tensor_is_dense(y) && lb_tensor_is_dense(o);
     lb_map(lb_rows_of(x, join), one ? lb_rows_same(y) : lb_rows_of(y, join), lb_rows_of(o, join), plus_(), l);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(add_f32_grid) = {
     .name = "add.f32.grid", .op = "add", .device = "cuda",

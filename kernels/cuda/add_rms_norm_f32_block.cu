@@ -2,6 +2,8 @@
  * (x and h read, h and out written), where two kernels would move 20. */
 #include "rows.cuh"
 
+namespace {
+
 enum { THREADS = 256, EACH = 8 };
 
 __global__ void __launch_bounds__(THREADS) add_rms_norm_kernel(lb_rows x, lb_rows h, const float *weight, lb_rows out,
@@ -40,6 +42,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    w ? (const float *)lb_tensor_data(w) : (const float *)nullptr, out, (float)a->p[LB_RMS_NORM_P_EPS],
                    lb_rows_by_4(x) && lb_rows_by_4(h) && lb_rows_by_4(out));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(add_rms_norm_f32_block) = {
     .name = "add_rms_norm.f32.block", .op = "add_rms_norm", .device = "cuda",

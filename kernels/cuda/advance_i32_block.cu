@@ -2,6 +2,8 @@
  * the positions are counted from are overwritten. */
 #include "cells.cuh"
 
+namespace {
+
 enum { THREADS = 1024 };
 
 __global__ void __launch_bounds__(THREADS) advance_kernel(lb_batch batch, int32_t *positions, int32_t *lengths) {
@@ -25,6 +27,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     LB_CUDA_LAUNCH(advance_kernel, 1, THREADS, 0, lb_cuda_stream(l), batch, (int32_t *)lb_tensor_data(p),
                    (int32_t *)lb_tensor_data(n));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(advance_i32_block) = {
     .name = "advance.i32.block", .op = "advance", .device = "cuda", .about = "one block: positions, then lengths",

@@ -4,11 +4,14 @@
  * do is in the other kernels. */
 #include "attention.cuh"
 
-enum { WARPS = 4, COLUMNS = 32, VALUES_MOST = 32 * COLUMNS };
+namespace {
+
+enum { WARPS = 4, COLUMNS_MOST = 32, VALUES_MOST = 32 * COLUMNS_MOST };
 
 struct partial { float most, sum; };
 
 /* One warp: 32 positions at a time, a running softmax. */
+template <int COLUMNS>
 __device__ static partial walk(const lb_attention &j, const float *q, int64_t b, int64_t g, int64_t lo, int64_t hi,
                                float acc[COLUMNS]) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -40,7 +43,7 @@ __device__ static partial walk(const lb_attention &j, const float *q, int64_t b,
     return p;
 }
 
-__global__ void __launch_bounds__(WARPS * 32) attention_any_kernel(lb_attention j) {
+template <int COLUMNS> __global__ void __launch_bounds__(WARPS * 32) attention_any_kernel(lb_attention j) {
     LB_CUDA_SHARED(shared);
     __shared__ partial parts[WARPS];
     float *values = (float *)shared; /* [WARPS][values] */
@@ -52,7 +55,7 @@ __global__ void __launch_bounds__(WARPS * 32) attention_any_kernel(lb_attention 
         lb_attention_row(j, t, end, raw, length, &lo, &hi);
     }
     float acc[COLUMNS] = {};
-    partial p = walk(j, lb_row(j.q, t * j.heads + h), b, h / j.group, lo, hi, acc);
+    partial p = walk<COLUMNS>(j, lb_row(j.q, t * j.heads + h), b, h / j.group, lo, hi, acc);
     if (lane == 0) parts[warp] = p;
 #pragma unroll
     for (int c = 0; c < COLUMNS; c++)
@@ -77,12 +80,20 @@ static bool supports(const lb_args *a, const char **why) {
     return lb_arg(a, LB_ATTENTION_OUT)->dims[2] <= VALUES_MOST && lb_arg(a, LB_ATTENTION_Q)->dims[1] < 65536;
 }
 
+template <int COLUMNS> static void run(const lb_attention &j, const lb_launch *l) {
+    LB_CUDA_LAUNCH(attention_any_kernel<COLUMNS>, dim3((unsigned)j.batch.rows, (unsigned)j.heads), WARPS * 32,
+                   (size_t)j.values * WARPS * 4, lb_cuda_stream(l), j);
+}
+
 static void launch(const lb_args *a, const lb_launch *l) {
     lb_attention j = lb_attention_of(a);
     if (j.batch.rows == 0 || j.heads == 0 || j.values == 0) return;
-    LB_CUDA_LAUNCH(attention_any_kernel, dim3((unsigned)j.batch.rows, (unsigned)j.heads), WARPS * 32,
-                   (size_t)j.values * WARPS * 4, lb_cuda_stream(l), j);
+    if (j.values <= 128) run<4>(j, l);
+    else if (j.values <= 512) run<16>(j, l);
+    else run<COLUMNS_MOST>(j, l);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(attention_any_warp) = {
     .name = "attention.any.warp", .op = "attention", .device = "cuda",

@@ -1,6 +1,8 @@
 /* axpy_f32_grid.cu: y += scale[at] * x, the scale read by the device. 12 bytes an element. */
 #include "rows.cuh"
 
+namespace {
+
 struct scaled_by {
     const float *scale;
     __device__ float operator()(float x, float y) const { return y + *scale * x; }
@@ -11,6 +13,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     const float *scale = (const float *)lb_tensor_data(lb_arg(a, LB_AXPY_SCALE));
     lb_map(x, y, y, scaled_by{ scale + (int64_t)a->p[LB_AXPY_P_AT] }, l);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(axpy_f32_grid) = {
     .name = "axpy.f32.grid", .op = "axpy", .device = "cuda",

@@ -1,6 +1,8 @@
 /* choose_f32_warp.cu: flags the candidate with the least predicted cost; one warp counts, one lane compares, in f64. */
 #include "engine/kernel_cuda.h"
 
+namespace {
+
 __global__ void __launch_bounds__(32) choose_kernel(const int32_t *offsets, int64_t experts, const float *costs,
                                                     int64_t candidates, int32_t *flags) {
     int distinct = 0;
@@ -25,6 +27,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    offsets->dims[0] - 1, (const float *)lb_tensor_data(costs), costs->dims[0],
                    (int32_t *)lb_tensor_data(lb_arg(a, LB_CHOOSE_FLAGS)));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(choose_f32_warp) = {
     .name = "choose.f32.warp", .op = "choose", .device = "cuda", .about = "a warp counts experts, one lane compares",

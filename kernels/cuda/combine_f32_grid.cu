@@ -2,6 +2,8 @@
  * bytes read an output (k without a shared expert) and 4 written; four columns a thread, k 16-byte loads under way. */
 #include "engine/kernel_cuda.h"
 
+namespace {
+
 enum { THREADS = 128 };
 
 template <int EACH>
@@ -44,6 +46,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     if (by_4) LB_CUDA_LAUNCH(combine_kernel<4>, grid, THREADS, 0, lb_cuda_stream(l), y, weights, shared, out, tokens, k, h);
     else LB_CUDA_LAUNCH(combine_kernel<1>, grid, THREADS, 0, lb_cuda_stream(l), y, weights, shared, out, tokens, k, h);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(combine_f32_grid) = {
     .name = "combine.f32.grid", .op = "combine", .device = "cuda",

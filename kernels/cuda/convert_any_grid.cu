@@ -3,6 +3,8 @@
  * instructions a value. */
 #include "cells.cuh"
 
+namespace {
+
 enum { THREADS = 256, EACH = 8 };
 
 template <lb_dtype T> struct stored { typedef uint16_t type; };
@@ -62,6 +64,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     default: convert_from<LB_F8E4M3>(x, out, l); break;
     }
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(convert_any_grid) = {
     .name = "convert.any.grid", .op = "convert", .device = "cuda", .about = "eight values a thread",

@@ -1,6 +1,8 @@
 /* copy_f32_grid.cu: out = x, 8 bytes an element; four 16-byte loads a thread before the first store. */
 #include "engine/kernel_cuda.h"
 
+namespace {
+
 enum { THREADS = 256, EACH = 4 };
 
 __global__ void __launch_bounds__(THREADS) copy_kernel(const float *x, float *out, int64_t n) {
@@ -24,6 +26,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     LB_CUDA_LAUNCH(copy_kernel, (unsigned)((n + each - 1) / each), THREADS, 0, lb_cuda_stream(l),
                    (const float *)lb_tensor_data(x), (float *)lb_tensor_data(lb_arg(a, LB_COPY_OUT)), n);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(copy_f32_grid) = {
     .name = "copy.f32.grid", .op = "copy", .device = "cuda",

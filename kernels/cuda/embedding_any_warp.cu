@@ -1,6 +1,8 @@
 /* embedding_any_warp.cu: rows of a table of any float type, q8_0 or q4_0; a warp for 512 values of a row. */
 #include "cells.cuh"
 
+namespace {
+
 enum { WARPS = 4, SPAN = 512 };
 
 __global__ void __launch_bounds__(WARPS * 32) embedding_kernel(const int32_t *ids, const char *table, lb_dtype type,
@@ -39,6 +41,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    table->dtype, packed, packed ? k / 32 * lb_packed_bytes(packed) : k * (int64_t)lb_dtype_size(table->dtype),
                    table->dims[0], rows, k, (float)a->p[LB_EMBEDDING_P_SCALE], (float *)lb_tensor_data(o));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(embedding_any_warp) = {
     .name = "embedding.any.warp", .op = "embedding", .device = "cuda", .about = "a warp for 512 values of a row",

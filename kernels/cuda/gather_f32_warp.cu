@@ -1,6 +1,8 @@
 /* gather_f32_warp.cu: out[i] = x[ids[i]], zeros for ids out of range. 8 bytes a value and 4 an id. */
 #include "move.cuh"
 
+namespace {
+
 __global__ void __launch_bounds__(LB_MOVE_WARPS * 32) gather_kernel(const float *x, int64_t sources, const int32_t *ids,
                                                                     int64_t rows, int64_t k, float *out) {
     int64_t t = (int64_t)blockIdx.x * LB_MOVE_WARPS + threadIdx.x / 32;
@@ -23,6 +25,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    (const float *)lb_tensor_data(x), x->dims[0],
                    (const int32_t *)lb_tensor_data(lb_arg(a, LB_GATHER_IDS)), rows, k, (float *)lb_tensor_data(o));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(gather_f32_warp) = {
     .name = "gather.f32.warp", .op = "gather", .device = "cuda",

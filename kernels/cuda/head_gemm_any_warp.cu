@@ -5,6 +5,8 @@
 #include "cells.cuh"
 #include "rows.cuh"
 
+namespace {
+
 enum { WARPS = 8, TOKENS = 8, LOAD = 8 };
 
 /* Eight neighbours as f32; `at` is a multiple of 8 and the row aligned to 16 bytes, or they are read one by one. */
@@ -94,6 +96,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    w->dtype, packed, row_bytes, n, k, tokens, heads, (float *)lb_tensor_data(lb_arg(a, LB_HEAD_GEMM_OUT)),
                    row_bytes % 16 == 0 && (uintptr_t)lb_tensor_data(w) % 16 == 0, lb_rows_by_4(rows));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(head_gemm_any_warp) = {
     .name = "head_gemm.any.warp", .op = "head_gemm", .device = "cuda",

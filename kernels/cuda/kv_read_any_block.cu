@@ -1,6 +1,8 @@
 /* kv_read_any_block.cu: a block for 64 positions of one head, expanded to f32; zeros after the length. */
 #include "cells.cuh"
 
+namespace {
+
 enum { THREADS = 256, POSITIONS = 64 };
 
 __global__ void __launch_bounds__(THREADS) kv_read_kernel(lb_kv c, const int32_t *lengths, float *out) {
@@ -28,6 +30,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     LB_CUDA_LAUNCH(kv_read_kernel, grid, THREADS, 0, lb_cuda_stream(l), c, lb_i32_or_null(lb_arg(a, LB_KV_READ_LENGTHS)),
                    (float *)lb_tensor_data(o));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(kv_read_any_block) = {
     .name = "kv_read.any.block", .op = "kv_read", .device = "cuda",

@@ -3,6 +3,8 @@
 #include "cells.cuh"
 #include "rows.cuh"
 
+namespace {
+
 enum { WARPS = 4 };
 
 __global__ void __launch_bounds__(WARPS * 32) kv_write_kernel(lb_rows x, lb_kv c, lb_batch batch) {
@@ -38,6 +40,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     LB_CUDA_LAUNCH(kv_write_kernel, (unsigned)((warps + WARPS - 1) / WARPS), WARPS * 32, 0, lb_cuda_stream(l),
                    lb_rows_of(x), c, batch);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(kv_write_any_warp) = {
     .name = "kv_write.any.warp", .op = "kv_write", .device = "cuda",

@@ -2,6 +2,8 @@
  * element. */
 #include "rows.cuh"
 
+namespace {
+
 enum { THREADS = 256, EACH = 8 };
 
 __global__ void __launch_bounds__(THREADS) layer_norm_kernel(lb_rows x, const float *weight, const float *bias,
@@ -32,6 +34,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    or_null(lb_arg(a, LB_LAYER_NORM_WEIGHT)), or_null(lb_arg(a, LB_LAYER_NORM_BIAS)), out,
                    (float)a->p[LB_RMS_NORM_P_EPS], lb_rows_by_4(x) && lb_rows_by_4(out));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(layer_norm_f32_block) = {
     .name = "layer_norm.f32.block", .op = "layer_norm", .device = "cuda",

@@ -3,6 +3,8 @@
  * tokens of 8 experts are four turns. */
 #include "engine/kernel_cuda.h"
 
+namespace {
+
 enum { THREADS = 512, WARPS = THREADS / 32 };
 
 struct grouping {
@@ -102,6 +104,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     lb_cuda_smem(moe_group_kernel, bytes);
     LB_CUDA_LAUNCH(moe_group_kernel, 1, THREADS, bytes, lb_cuda_stream(l), g);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(moe_group_i32_block) = {
     .name = "moe_group.i32.block", .op = "moe_group", .device = "cuda",

@@ -2,6 +2,8 @@
  * slice, past L1 (ld.cg): a block of up to L2's size shows the bandwidth of L2, a larger one that of memory. */
 #include "reads.cuh"
 
+namespace {
+
 enum { AHEAD = 4 };
 
 __device__ static float slice(const float *x, int64_t begin, int64_t end) {
@@ -56,6 +58,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    (int)a->p[LB_READ_REUSE_P_TIMES], (double *)l->workspace, lb_cuda_tickets(l),
                    (float *)lb_tensor_data(lb_arg(a, LB_READ_REUSE_SINK)));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(read_reuse_f32_grid) = {
     .name = "read_reuse.f32.grid", .op = "read_reuse", .device = "cuda",

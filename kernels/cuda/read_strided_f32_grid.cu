@@ -3,6 +3,8 @@
  * from L2 or L1 the next time round: what the figure shows. */
 #include "reads.cuh"
 
+namespace {
+
 enum { SHARE = 4096 };
 
 __global__ void __launch_bounds__(LB_READ_THREADS) read_strided_kernel(const float *x, int64_t n, int64_t stride,
@@ -30,6 +32,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    (const float *)lb_tensor_data(x), lb_tensor_numel(x), (int64_t)a->p[LB_READ_STRIDED_P_STRIDE],
                    (double *)l->workspace, lb_cuda_tickets(l), (float *)lb_tensor_data(lb_arg(a, LB_READ_STRIDED_SINK)));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(read_strided_f32_grid) = {
     .name = "read_strided.f32.grid", .op = "read_strided", .device = "cuda",

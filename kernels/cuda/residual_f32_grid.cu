@@ -1,6 +1,8 @@
 /* residual_f32_grid.cu: y += scale * x, in place. 12 bytes an element. */
 #include "rows.cuh"
 
+namespace {
+
 struct scaled {
     float scale;
     __device__ float operator()(float x, float y) const { return y + scale * x; }
@@ -12,6 +14,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     lb_rows to = lb_rows_of(y, join);
     lb_map(lb_rows_of(x, join), to, to, scaled{ (float)a->p[LB_RESIDUAL_P_SCALE] }, l);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(residual_f32_grid) = {
     .name = "residual.f32.grid", .op = "residual", .device = "cuda",

@@ -1,6 +1,8 @@
 /* rms_norm_f32_block.cu: a row a block, its values in registers between the two passes. 8 bytes an element. */
 #include "rows.cuh"
 
+namespace {
+
 enum { THREADS = 256, EACH = 8 }; /* rows of up to 8192 are read once */
 
 __global__ void __launch_bounds__(THREADS) rms_norm_kernel(lb_rows x, const float *weight, lb_rows out, float eps,
@@ -25,6 +27,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    w ? (const float *)lb_tensor_data(w) : (const float *)nullptr, out, (float)a->p[LB_RMS_NORM_P_EPS],
                    lb_rows_by_4(x) && lb_rows_by_4(out));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(rms_norm_f32_block) = {
     .name = "rms_norm.f32.block", .op = "rms_norm", .device = "cuda",

@@ -2,6 +2,8 @@
  * a time. 4 bytes in and 1.125 out an element; the second reading of a row comes from L1 or L2. */
 #include "rows.cuh"
 
+namespace {
+
 enum { THREADS = 256, WARPS = THREADS / 32 };
 
 /* As LB_ACT_Q8_32's definition (activation.h), whose products are rounded before anything else is done with them. */
@@ -37,6 +39,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    (int8_t *)lb_tensor_data(lb_arg(a, LB_RMS_NORM_Q_CODES)),
                    (float *)lb_tensor_data(lb_arg(a, LB_RMS_NORM_Q_SCALES)), (float)a->p[LB_RMS_NORM_P_EPS]);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(rms_norm_quantize_f32_block) = {
     .name = "rms_norm_quantize.f32.block", .op = "rms_norm_quantize", .device = "cuda",

@@ -2,6 +2,8 @@
  * head. 8 bytes a rotated value; a block's f64 work is n sines for up to 1024 pairs. */
 #include "rows.cuh"
 
+namespace {
+
 enum { THREADS = 256, PAIRS = 1024, MOST = 512 }; /* frequencies */
 
 /* As on the CPU (rope_f32.h): the angle, its distance from a multiple of pi / 2 and the polynomials are in f64. */
@@ -55,6 +57,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    (int)f->dims[0], (int)x->dims[1], (int)x->dims[0], a->p[LB_ROPE_P_INTERLEAVED] != 0,
                    (float)a->p[LB_ROPE_P_SCALE]);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(rope_f32_block) = {
     .name = "rope.f32.block", .op = "rope", .device = "cuda",

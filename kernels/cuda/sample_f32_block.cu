@@ -6,6 +6,8 @@
  * 152 000 logits is 600 KB, which one SM reads in some 6 us; several rows run side by side. */
 #include "rows.cuh"
 
+namespace {
+
 enum { THREADS = 1024, WARPS = THREADS / 32, EACH = 4, TILE = THREADS * EACH };
 
 struct sampling {
@@ -267,6 +269,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     if (x->dims[0] == 0) return;
     LB_CUDA_LAUNCH(sample_kernel, lb_row_blocks(x->dims[0]), THREADS, 0, lb_cuda_stream(l), p);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(sample_f32_block) = {
     .name = "sample.f32.block", .op = "sample", .device = "cuda",

@@ -2,6 +2,8 @@
  * on: 4 bytes for each pair of rows, from L2, beside 8 bytes a value. */
 #include "move.cuh"
 
+namespace {
+
 __global__ void __launch_bounds__(LB_MOVE_WARPS * 32) scatter_kernel(const float *x, const int32_t *ids, int64_t rows,
                                                                      int64_t k, float *out, int64_t targets) {
     int64_t t = (int64_t)blockIdx.x * LB_MOVE_WARPS + threadIdx.x / 32;
@@ -27,6 +29,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
                    (const float *)lb_tensor_data(x), (const int32_t *)lb_tensor_data(lb_arg(a, LB_SCATTER_IDS)), rows, k,
                    (float *)lb_tensor_data(o), o->dims[0]);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(scatter_f32_warp) = {
     .name = "scatter.f32.warp", .op = "scatter", .device = "cuda",

@@ -2,6 +2,8 @@
  * three times, from L2. 8 bytes an element. */
 #include "rows.cuh"
 
+namespace {
+
 enum { THREADS = 256, EACH = 8 };
 
 __global__ void __launch_bounds__(THREADS) softmax_kernel(lb_rows x, lb_rows out, float scale, bool by_4) {
@@ -24,6 +26,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     LB_CUDA_LAUNCH(softmax_kernel, lb_row_blocks(x.count), THREADS, 0, lb_cuda_stream(l), x, out,
                    (float)a->p[LB_SOFTMAX_P_SCALE], lb_rows_by_4(x) && lb_rows_by_4(out));
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(softmax_f32_block) = {
     .name = "softmax.f32.block", .op = "softmax", .device = "cuda",

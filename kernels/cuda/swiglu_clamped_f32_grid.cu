@@ -2,6 +2,8 @@
 #include "act.cuh"
 #include "rows.cuh"
 
+namespace {
+
 struct clamped {
     float alpha, limit;
     /* comparisons, not fminf: NaN must stay */
@@ -18,6 +20,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     clamped f = { (float)a->p[LB_SWIGLU_CLAMPED_P_ALPHA], (float)a->p[LB_SWIGLU_CLAMPED_P_LIMIT] };
     lb_map(lb_rows_of(g, join), lb_rows_of(u, join), lb_rows_of(o, join), f, l);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(swiglu_clamped_f32_grid) = {
     .name = "swiglu_clamped.f32.grid", .op = "swiglu_clamped", .device = "cuda",

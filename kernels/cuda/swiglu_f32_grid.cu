@@ -2,6 +2,8 @@
 #include "act.cuh"
 #include "rows.cuh"
 
+namespace {
+
 struct silu_times {
     __device__ float operator()(float g, float u) const { return lb_silu(g) * u; }
 };
@@ -10,6 +12,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     lb_map(lb_rows_of(lb_arg(a, LB_SWIGLU_GATE), true), lb_rows_of(lb_arg(a, LB_SWIGLU_UP), true),
            lb_rows_of(lb_arg(a, LB_SWIGLU_OUT), true), silu_times(), l);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(swiglu_f32_grid) = {
     .name = "swiglu.f32.grid", .op = "swiglu", .device = "cuda",

@@ -2,6 +2,8 @@
  * a token; with 64 to 256 experts a round is 2 to 8 comparisons a lane and five shuffles, some 60 ns. */
 #include "engine/kernel_cuda.h"
 
+namespace {
+
 enum { WARPS = 4 };
 
 struct router {
@@ -98,6 +100,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     lb_cuda_smem(topk_kernel, bytes);
     LB_CUDA_LAUNCH(topk_kernel, (unsigned)((r.tokens + WARPS - 1) / WARPS), WARPS * 32, bytes, lb_cuda_stream(l), r);
 }
+
+} // namespace
 
 LB_CUDA_KERNEL(topk_f32_warp) = {
     .name = "topk.f32.warp", .op = "topk", .device = "cuda",

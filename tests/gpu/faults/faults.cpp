@@ -1,0 +1,77 @@
+/* faults.cpp: kernels made wrong on purpose, and one that is right, for test_emulator.c. Each takes 256 floats. */
+#include "cuda_runtime.h"
+
+enum { N = 256 };
+
+/* out[i] = the value that thread N - 1 - i brought. */
+template <bool BARRIER> __global__ void turn(float *x) {
+    __shared__ float s[N];
+    s[threadIdx.x] = x[threadIdx.x];
+    if (BARRIER) __syncthreads();
+    x[threadIdx.x] = s[N - 1 - threadIdx.x];
+}
+__global__ void uninitialised(float *x) {
+    __shared__ float s[N];
+    if (threadIdx.x % 2) s[threadIdx.x] = 1;
+    __syncthreads();
+    x[threadIdx.x] = s[threadIdx.x];
+}
+__global__ void divergent(float *x) {
+    if (threadIdx.x < 32) return;
+    __syncthreads();
+    x[threadIdx.x] = 1;
+}
+__global__ void two_barriers(float *x) {
+    if (threadIdx.x < 32) __syncthreads();
+    else __syncthreads();
+    x[threadIdx.x] = 1;
+}
+__global__ void half_a_warp(float *x) {
+    if (threadIdx.x % 32 < 16) x[threadIdx.x] = __shfl_xor_sync(0xffffffffu, x[threadIdx.x], 1);
+}
+__global__ void not_in_mask(float *x) { x[threadIdx.x] = __shfl_xor_sync(0x0000ffffu, x[threadIdx.x], 1); }
+__global__ void two_operations(float *x) {
+    if (threadIdx.x % 2) __syncwarp();
+    else x[threadIdx.x] = (float)__ballot_sync(0xffffffffu, 1);
+}
+__global__ void no_wait(float *x) {
+    __shared__ float4 s[N / 4];
+    if (threadIdx.x < N / 4) {
+        lb_emu_copy_async(&s[threadIdx.x], (float4 *)x + threadIdx.x, 16, 16);
+        lb_emu_copy_commit();
+    }
+    __syncthreads();
+    x[threadIdx.x] = ((float *)s)[threadIdx.x];
+}
+__global__ void past_shared(float *) {
+    float *s = (float *)lb_emu_now->shared;
+    s[threadIdx.x + 1] = 1; /* 256 floats were asked for */
+}
+__global__ void forever(float *) {
+    __shared__ uint64_t barrier;
+    if (threadIdx.x == 0) lb_emu_mbarrier_init(&barrier, 2);
+    __syncthreads();
+    if (threadIdx.x == 0) lb_emu_mbarrier_arrive(&barrier, 0);
+    lb_emu_mbarrier_wait(&barrier, 0);
+}
+
+#define RUN(name, kernel, grid, block, shared)                                                                        \
+    extern "C" __attribute__((visibility("default"))) void name(float *x) {                                           \
+        lb_emu_launch(#name, kernel, dim3(grid), dim3(block), shared, x);                                             \
+    }
+RUN(fault_none, turn<true>, 1, N, 0)
+RUN(fault_no_barrier, turn<false>, 1, N, 0)
+RUN(fault_uninitialised, uninitialised, 1, N, 0)
+RUN(fault_divergent, divergent, 1, N, 0)
+RUN(fault_two_barriers, two_barriers, 1, N, 0)
+RUN(fault_half_a_warp, half_a_warp, 1, N, 0)
+RUN(fault_not_in_mask, not_in_mask, 1, N, 0)
+RUN(fault_two_operations, two_operations, 1, N, 0)
+RUN(fault_no_wait, no_wait, 1, N, 0)
+#ifndef __SANITIZE_ADDRESS__ /* which ends the program there */
+RUN(fault_past_shared, past_shared, 1, N, N * 4)
+#endif
+RUN(fault_forever, forever, 1, N, 0)
+RUN(fault_empty_grid, turn<true>, 0, N, 0)
+RUN(fault_odd_block, turn<true>, 1, N - 1, 0)
+RUN(fault_shared_memory, turn<true>, 1, N, 300 << 10)

@@ -1,0 +1,109 @@
+/* test_emulator.c: the emulator finds what is wrong with kernels that are wrong, and nothing wrong with one that is right. */
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dlfcn.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N = 256, SEEDS = 8 };
+static void *so;
+static void (*seed)(uint64_t);
+static const char *(*error_take)(void);
+
+/* What each fault must lead to: an error with this text, or, where it is NULL, with some order of turns a wrong result. */
+static const struct { const char *name, *text; } faults[] = {
+    { "fault_no_barrier", NULL },
+    { "fault_uninitialised", NULL },
+    { "fault_no_wait", NULL },
+    { "fault_divergent", "32 threads have ended" },
+    { "fault_two_barriers", "different barriers" },
+    { "fault_half_a_warp", "lane" },
+    { "fault_not_in_mask", "in which its lane" },
+    { "fault_two_operations", "its warp is in" },
+    { "fault_past_shared", "past the dynamic shared memory" },
+    { "fault_forever", "stuck" },
+    { "fault_empty_grid", "empty grid" },
+    { "fault_odd_block", "whole number of warps" },
+    { "fault_shared_memory", "227 KiB" },
+};
+
+static const char *run(const char *name, uint64_t s, float *x) {
+    void (*f)(float *);
+    *(void **)&f = dlsym(so, name);
+    if (!f) return "not built"; /* under the address sanitizer, which ends the program itself */
+    for (int i = 0; i < N; i++) x[i] = (float)i;
+    seed(s);
+    f(x);
+    return error_take();
+}
+
+static void test_right_kernel(void **state) {
+    (void)state;
+    float x[N];
+    for (uint64_t s = 0; s < SEEDS; s++) {
+        assert_null(run("fault_none", s, x));
+        for (int i = 0; i < N; i++) assert_true(x[i] == (float)(N - 1 - i));
+    }
+}
+
+static void test_faults(void **state) {
+    (void)state;
+    float x[N];
+    for (size_t f = 0; f < sizeof faults / sizeof *faults; f++) {
+        bool found = false;
+        for (uint64_t s = 0; s < SEEDS && !found; s++) {
+            const char *error = run(faults[f].name, s, x);
+            if (faults[f].text) {
+                if (error && !strcmp(error, "not built")) found = true;
+                else if (!error || !strstr(error, faults[f].text))
+                    fail_msg("%s: \"%s\", expected \"%s\"", faults[f].name, error ? error : "no error", faults[f].text);
+                else found = true;
+                continue;
+            }
+            if (error) fail_msg("%s: %s", faults[f].name, error);
+            /* a reversal, ones, or the values themselves: whichever is meant, poison or stale values are none of it */
+            bool reversed = true, same = true, ones = true;
+            for (int i = 0; i < N; i++) {
+                reversed = reversed && x[i] == (float)(N - 1 - i);
+                same = same && x[i] == (float)i;
+                ones = ones && x[i] == 1;
+            }
+            found = !reversed && !same && !ones;
+        }
+        if (!found) fail_msg("%s: found by none of %d orders", faults[f].name, SEEDS);
+    }
+}
+
+/* After an error the next launch is a fresh one. */
+static void test_goes_on_after_an_error(void **state) {
+    float x[N];
+    assert_non_null(run("fault_divergent", 0, x));
+    test_right_kernel(state);
+}
+
+int main(int argc, char **argv) {
+    char path[4096];
+    (void)argc;
+    const char *slash = strrchr(argv[0], '/');
+    snprintf(path, sizeof path, "%.*s/emulator_faults.so", slash ? (int)(slash - argv[0]) : 1, slash ? argv[0] : ".");
+    so = dlopen(path, RTLD_NOW);
+    if (!so) {
+        fprintf(stderr, "%s\n", dlerror());
+        return 1;
+    }
+    *(void **)&seed = dlsym(so, "lb_emu_seed");
+    *(void **)&error_take = dlsym(so, "lb_emu_error_take");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_right_kernel),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_goes_on_after_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
