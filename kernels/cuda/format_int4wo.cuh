@@ -4,6 +4,7 @@
 #include "tile16.cuh"
 
 template <int G> struct lb_format_int4wo : lb_codes<4, -1> {
+    LB_FORMAT_FAMILY("int4wo", q->group == G || (G == 128 && q->group == 256))
     static constexpr int UNIT_K = 128, GROUP = G, MINIMA = 1, PAIRS = UNIT_K / G, CODES = 2 * TILE_BYTES,
            UNIT_BYTES = CODES + LB_ROWS * 4 * PAIRS;
     struct scales { uint32_t pair[2][4]; };

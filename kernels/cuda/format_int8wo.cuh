@@ -3,6 +3,7 @@
 #include "tile16.cuh"
 
 struct lb_format_int8wo : lb_codes<8, 0> {
+    LB_FORMAT_FAMILY("int8wo", true)
     static constexpr int UNIT_K = 128, GROUP = 0, MINIMA = 0, CODES = 2 * TILE_BYTES, UNIT_BYTES = CODES;
     struct scales {};
     static __device__ __forceinline__ void read_scales(const uint8_t *, int, scales &) {}

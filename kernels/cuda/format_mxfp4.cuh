@@ -6,12 +6,11 @@
 #pragma once
 #include "tile16.cuh"
 
-struct lb_format_mxfp4 {
-    static constexpr int UNIT_K = 128, GROUP = 32, MINIMA = 0, TILE_BYTES = 512, TABLE_BYTES = 0, CODES = 2 * TILE_BYTES,
+struct lb_format_mxfp4 : lb_no_table {
+    LB_FORMAT_FAMILY("mxfp4", true)
+    static constexpr int UNIT_K = 128, GROUP = 32, MINIMA = 0, TILE_BYTES = 512, CODES = 2 * TILE_BYTES,
            UNIT_BYTES = CODES + LB_ROWS * 4, BLOCK = 17;
-    struct context {};
     struct scales { uint32_t e[2]; };
-    static __device__ __forceinline__ context prepare(uint8_t *) { return {}; }
     static __device__ __forceinline__ void read(const uint8_t *tile, int lane, lb_raw &w) { lb_read_16(tile + lane * 16, w.four); }
     static __device__ __forceinline__ void fragment(const context &, const lb_raw &w, int step, uint32_t a[4]) {
         LB_UNROLL for (int reg = 0; reg < 4; reg++) {

@@ -7,10 +7,11 @@
 #include "tile16.cuh"
 
 /* To four decimals, then bf16: kernels/quant/nf4.h. */
-static __constant__ const uint16_t lb_nf4_bf16[16] = { 0xbf80, 0xbf32, 0xbf06, 0xbeca, 0xbe92, 0xbe3d, 0xbdbb, 0x0000,
+__constant__ const uint16_t lb_nf4_bf16[16] = { 0xbf80, 0xbf32, 0xbf06, 0xbeca, 0xbe92, 0xbe3d, 0xbdbb, 0x0000,
                                                      0x3da3, 0x3e25, 0x3e7c, 0x3ead, 0x3ee2, 0x3f10, 0x3f39, 0x3f80 };
 
 struct lb_format_nf4 {
+    LB_FORMAT_FAMILY("nf4", true)
     static constexpr int UNIT_K = 128, GROUP = 64, MINIMA = 0, TILE_BYTES = 512, TABLE_BYTES = 256 * 128, CODES = 2 * TILE_BYTES,
            UNIT_BYTES = CODES + LB_ROWS * 8;
     struct context { const uint8_t *table; };

@@ -4,6 +4,7 @@
 #include "format_kquant.cuh"
 
 struct lb_format_q2_k : lb_codes<2, -1> {
+    LB_FORMAT_FAMILY("q2_k", true)
     static constexpr int UNIT_K = 256, GROUP = 16, MINIMA = 1, CODES = 4 * TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS * 20, BLOCK = 84;
     struct scales { uint32_t v[2][4]; float d[2], dmin[2]; };
     static __device__ __forceinline__ void read_scales(const uint8_t *unit, int g, scales &s) {

@@ -4,6 +4,7 @@
 #include "format_kquant.cuh"
 
 struct lb_format_q3_k : lb_codes<3, 4> {
+    LB_FORMAT_FAMILY("q3_k", true)
     static constexpr int UNIT_K = 256, GROUP = 16, MINIMA = 0, CODES = 4 * TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS * 14, BLOCK = 110;
     struct scales { uint32_t sc[2][4]; float d[2]; };
     static __device__ __forceinline__ void read_scales(const uint8_t *unit, int g, scales &s) {

@@ -3,6 +3,7 @@
 #include "tile16.cuh"
 
 struct lb_format_q4_0 : lb_codes<4, 8> {
+    LB_FORMAT_FAMILY("q4_0", true)
     static constexpr int UNIT_K = 128, GROUP = 32, MINIMA = 0, CODES = 2 * TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS * 8, BLOCK = 18;
     struct scales { uint32_t d[2][2]; };
     static __device__ __forceinline__ void read_scales(const uint8_t *unit, int g, scales &s) {

@@ -3,6 +3,7 @@
 #include "format_kquant.cuh"
 
 struct lb_format_q4_k : lb_format_minima32<4> {
+    LB_FORMAT_FAMILY("q4_k", true)
     static constexpr int BLOCK = 144;
     static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0, uint8_t *unit,
                      int r) {

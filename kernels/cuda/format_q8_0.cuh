@@ -3,6 +3,7 @@
 #include "tile16.cuh"
 
 struct lb_format_q8_0 : lb_codes<8, 0> {
+    LB_FORMAT_FAMILY("q8_0", true)
     static constexpr int UNIT_K = 128, GROUP = 32, MINIMA = 0, CODES = 2 * TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS * 8, BLOCK = 34;
     struct scales { uint32_t d[2][2]; };
     static __device__ __forceinline__ void read_scales(const uint8_t *unit, int g, scales &s) {

@@ -4,6 +4,7 @@
 #include "tile16.cuh"
 
 template <int B> struct lb_format_uniform : lb_codes<B, B == 8 ? 0 : -1> {
+    LB_FORMAT_FAMILY("uniform", q->bits == B)
     typedef lb_codes<B, B == 8 ? 0 : -1> codes_of;
     static constexpr int UNIT_K = 128, GROUP = 32, MINIMA = 1, CODES = 2 * codes_of::TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS * 16,
            BLOCK = 4 + 4 * B;

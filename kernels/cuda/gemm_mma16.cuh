@@ -78,7 +78,7 @@ LB_DEVICE void lb_x_to_shared(const float *x, int m, int64_t k, int kp, uint8_t 
 
 template <class F> __global__ void __launch_bounds__(LB_THREADS, 2)
 lb_gemv16(const uint8_t *w, const float *x, float *out, int m, int64_t n, int64_t k) {
-    extern __shared__ __align__(128) uint8_t smem[];
+    LB_CUDA_SHARED(smem);
     constexpr int DEPTH = lb_gemv_depth<F>();
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const int units = (int)((k + F::UNIT_K - 1) / F::UNIT_K), kp = units * F::UNIT_K;
@@ -196,7 +196,7 @@ template <class F> LB_DEVICE float lb_row_scale(const lb_gemm16_args &a, int64_t
 template <class F, int MT, int NT> __global__ void __launch_bounds__(LB_THREADS, NT > 2 ? 1 : 2)
 lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
     typedef lb_gemm16_shape<F, MT, NT> S;
-    extern __shared__ __align__(128) uint8_t smem[];
+    LB_CUDA_SHARED(smem);
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const int tile = (int)blockIdx.x / a.splits, split = (int)blockIdx.x % a.splits, column0 = (int)blockIdx.y * S::COLUMNS;
     const int begin = (int)((int64_t)a.units * split / a.splits), end = (int)((int64_t)a.units * (split + 1) / a.splits);
@@ -204,29 +204,31 @@ lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
     const uint64_t policy = lb_policy_once();
     uint8_t *ring = smem + F::TABLE_BYTES;
 
-    const uint8_t *from[MT]; /* the next unit of each panel; behind the last one: computed again, not stored */
+    /* What is asked for next, in units of 16 bytes (32 bits spare registers): of each panel; behind the last one its weights again,
+     * whose results are not stored. */
+    uint32_t from[MT];
     LB_UNROLL for (int mt = 0; mt < MT; mt++)
-        from[mt] = a.w + (panel + mt < panels ? panel + mt : panels - 1) * a.panel_bytes + (int64_t)begin * F::UNIT_BYTES;
+        from[mt] = (uint32_t)(((panel + mt < panels ? panel + mt : panels - 1) * a.panel_bytes + (int64_t)begin * F::UNIT_BYTES) / 16);
     auto ask_weights = [&](uint8_t *stage) {
         LB_UNROLL for (int mt = 0; mt < MT; mt++) {
-            lb_copy_unit<F::UNIT_BYTES>(stage + (warp * MT + mt) * F::UNIT_BYTES, from[mt], policy);
-            from[mt] += F::UNIT_BYTES;
+            lb_copy_unit<F::UNIT_BYTES>(stage + (warp * MT + mt) * F::UNIT_BYTES, a.w + (size_t)from[mt] * 16, policy);
+            from[mt] += F::UNIT_BYTES / 16;
         }
     };
     /* EACH threads copy a row of x, then the next of its 256 / EACH apart; the sums of minima take one piece a thread. */
     constexpr int EACH = F::UNIT_K / 8, SUM_PIECES = S::GROUPS * S::COLUMNS / 4;
     const int tid = (int)threadIdx.x;
-    const uint8_t *from_x = a.xp + ((int64_t)(column0 + tid / EACH) * a.kp + (int64_t)begin * F::UNIT_K) * 2 + tid % EACH * 16;
-    const float *from_sums = a.sums + ((int64_t)begin * S::GROUPS + tid * 4 / S::COLUMNS) * a.mp + column0 + tid * 4 % S::COLUMNS;
-    const int64_t x_rows = (int64_t)(LB_THREADS / EACH) * a.kp * 2;
+    uint32_t from_x = (uint32_t)(((column0 + tid / EACH) * (int64_t)a.kp + (int64_t)begin * F::UNIT_K) / 8) + tid % EACH;
+    uint32_t from_sums = (uint32_t)((((int64_t)begin * S::GROUPS + tid * 4 / S::COLUMNS) * a.mp + column0 + tid * 4 % S::COLUMNS) / 4);
     static_assert(SUM_PIECES <= LB_THREADS, "one piece a thread");
     auto ask_x = [&](uint8_t *stage) {
         uint8_t *to = stage + S::W_BYTES + tid / EACH * S::X_STRIDE + tid % EACH * 16;
         LB_UNROLL for (int i = 0; i < (S::COLUMNS * EACH + LB_THREADS - 1) / LB_THREADS; i++)
             if ((i + 1) * LB_THREADS <= S::COLUMNS * EACH || tid < S::COLUMNS * EACH - i * LB_THREADS)
-                lb_copy_async_16(to + i * (LB_THREADS / EACH) * S::X_STRIDE, from_x + i * x_rows);
-        if (tid < SUM_PIECES) lb_copy_async_16(stage + S::W_BYTES + S::X_BYTES + tid * 16, from_sums);
-        from_x += F::UNIT_K * 2, from_sums += (int64_t)S::GROUPS * a.mp;
+                lb_copy_async_16(to + i * (LB_THREADS / EACH) * S::X_STRIDE,
+                                 a.xp + (size_t)(from_x + (uint32_t)(i * (LB_THREADS / EACH) * (a.kp / 8))) * 16);
+        if (tid < SUM_PIECES) lb_copy_async_16(stage + S::W_BYTES + S::X_BYTES + tid * 16, a.sums + (size_t)from_sums * 4);
+        from_x += F::UNIT_K / 8, from_sums += S::GROUPS * (uint32_t)a.mp / 4;
     };
     for (int i = 0; i < S::STAGES - 1 && begin + i < end; i++) ask_weights(ring + i * S::STAGE);
     const typename F::context ctx = F::prepare(smem);
@@ -290,6 +292,7 @@ lb_gemm16_add(const __grid_constant__ lb_gemm16_args a) {
 /* ---- what launches them ---- */
 
 template <class F> struct lb_gemm16_format {
+    typedef F format;
     static constexpr int MT = F::UNIT_BYTES <= 1300 ? 2 : 1, FEW = 2, MANY = 8;
 
     /* One row, or x small beside the weights: every block reads all of it. */
@@ -368,7 +371,6 @@ template <class F> struct lb_gemm16_format {
         if (columns(m) == 8 * FEW) run<FEW>(p, l->phase, (int)m, k, lb_tensor_f32(x), lb_cuda_stream(l));
         else run<MANY>(p, l->phase, (int)m, k, lb_tensor_f32(x), lb_cuda_stream(l));
     }
-    static size_t panel_bytes(const lb_quantizer *, int64_t k) { return lb_panel16_bytes<F>(k); }
 };
 
 /* ---- what a format's file says ---- */
@@ -382,11 +384,49 @@ template <class F> struct lb_gemm16_format {
                      "are taken off 128 + q",                                                                          \
     .priority = 20, .panel = &panel
 
-/* A format with one struct: LB_GEMM16(lb_format_q4_0). */
-#define LB_GEMM16(F)                                                                                                   \
-    static const lb_layout layout = { "mma16", lb_mma16_bytes<F>, lb_mma16_repack<F>, LB_ROWS };                       \
-    static const lb_panel panel = { LB_ROWS, 64, nullptr, lb_gemm16_format<F>::panel_bytes, nullptr, nullptr, "bf16" }; \
-    static size_t workspace_bytes(const lb_args *a, int) { return lb_gemm16_format<F>::workspace(a); }                 \
-    static int phases(const lb_args *a) { return lb_gemm16_format<F>::phases(a); }                                     \
-    static void launch(const lb_args *a, const lb_launch *l) { lb_gemm16_format<F>::launch(a, l); }
-#define LB_GEMM16_CALLS .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch
+/* LB_GEMM16(lb_format_q4_0), or all structs of a family: the calls of a descriptor. A list's weights are all of one struct. */
+template <class... F> struct lb_gemm16_family {
+    static const lb_quantizer *of(const lb_args *a) { return lb_arg(a, LB_GEMM_W)->quantizer; }
+    /* call(format<F>) of the struct that is the recipe's; a value for none. */
+    template <class R, class C> static R with(const lb_quantizer *q, R none, C call) {
+        R result = none;
+        (void)((lb_format_is<F>(q) ? (result = call(lb_gemm16_format<F>()), true) : false) || ...);
+        return result;
+    }
+    static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
+        return with(q, (size_t)0, [&](auto f) { return lb_mma16_bytes<typename decltype(f)::format>(q, n, k); });
+    }
+    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+        with(q, 0, [&](auto f) {
+            lb_mma16_repack<typename decltype(f)::format>(q, native, n, k, row0, row1, dst);
+            return 0;
+        });
+    }
+    static size_t panel_bytes(const lb_quantizer *q, int64_t k) {
+        return with(q, (size_t)0, [&](auto f) { return lb_panel16_bytes<typename decltype(f)::format>(k); });
+    }
+    static bool supports(const lb_args *a, const char **why) {
+        for (int32_t i = 0; i < a->t[LB_GEMM_W].count; i++) {
+            const lb_quantizer *q = a->t[LB_GEMM_W].items[i]->quantizer;
+            if (q && q == of(a)) continue;
+            *why = "all weights of a list must have one recipe";
+            return false;
+        }
+        return true;
+    }
+    static size_t workspace_bytes(const lb_args *a, int) {
+        return with(of(a), (size_t)0, [&](auto f) { return f.workspace(a); });
+    }
+    static int phases(const lb_args *a) {
+        return with(of(a), 1, [&](auto f) { return f.phases(a); });
+    }
+    static void launch(const lb_args *a, const lb_launch *l) {
+        with(of(a), 0, [&](auto f) { return f.launch(a, l), 0; });
+    }
+};
+#define LB_GEMM16(...)                                                                                                 \
+    typedef lb_gemm16_family<__VA_ARGS__> family;                                                                      \
+    static const lb_layout layout = { "mma16", family::size_bytes, family::repack, LB_ROWS };                          \
+    static const lb_panel panel = { LB_ROWS, 64, nullptr, family::panel_bytes, nullptr, nullptr, "bf16" };
+#define LB_GEMM16_CALLS                                                                                                \
+    .supports = family::supports, .phases = family::phases, .workspace_bytes = family::workspace_bytes, .launch = family::launch

@@ -53,6 +53,14 @@ template <int BITS> static inline void lb_tile_put(uint8_t *tile, int r, const u
     }
 }
 
+/* Is F the struct of this recipe? F::fits() tells apart the members of a family that has several. */
+template <class F> static inline bool lb_format_is(const lb_quantizer *q) {
+    return !strcmp(q->family->name, F::family()) && F::fits(q);
+}
+#define LB_FORMAT_FAMILY(name, condition)                                                                              \
+    static const char *family(void) { return name; }                                                                   \
+    static bool fits(const lb_quantizer *q) { return (void)q, condition; }
+
 /* Units of a row, bytes of a panel and of all. */
 template <class F> constexpr int64_t lb_units(int64_t k) { return (k + F::UNIT_K - 1) / F::UNIT_K; }
 template <class F> constexpr size_t lb_panel16_bytes(int64_t k) {
@@ -92,12 +100,17 @@ LB_DEVICE void lb_read_8(const uint8_t *p, uint32_t w[2]) {
 }
 LB_DEVICE uint32_t lb_shift_right(uint32_t x, int by) { return by >= 0 ? x >> by : x << -by; }
 
-/* Codes of BITS bits: fragments are 128 + code - CENTER' where CENTER' = 128 + CENTER if CENTER >= 0, else 0. Of 8 bits (signed):
- * the code. */
-template <int BITS, int CENTER> struct lb_codes {
-    static constexpr int TILE_BYTES = 128 * BITS, TABLE_BYTES = 0;
+/* Formats whose codes need no table in shared memory. */
+struct lb_no_table {
+    static constexpr int TABLE_BYTES = 0;
     struct context {};
     static __device__ __forceinline__ context prepare(uint8_t *) { return {}; }
+};
+
+/* Codes of BITS bits: fragments are 128 + code - CENTER' where CENTER' = 128 + CENTER if CENTER >= 0, else 0. Of 8 bits (signed):
+ * the code. */
+template <int BITS, int CENTER> struct lb_codes : lb_no_table {
+    static constexpr int TILE_BYTES = 128 * BITS;
     static __device__ __forceinline__ void read(const uint8_t *tile, int lane, lb_raw &w) {
         if (BITS == 8) {
             lb_read_16(tile + lane * 16, w.eight);

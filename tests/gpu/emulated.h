@@ -65,6 +65,16 @@ static int emulated_kernel_count(void) {
 }
 static const lb_kernel *emulated_kernel_at(int i) { return &emulated_kernels[i]; }
 
+/* The kernel whose layout fused kernels read weights of this format in. */
+static inline const lb_kernel *emulated_panel_for(const lb_device *d, const lb_quantizer *q) {
+    (void)d;
+    for (int i = 0; i < emulated_kernel_count(); i++) {
+        const lb_kernel *k = &emulated_kernels[i];
+        if (k->panel && k->layout && k->format && !strcmp(k->format, q->family->name)) return k;
+    }
+    return NULL;
+}
+
 /* Operations of which a case found no CUDA kernel: told once at the end. Returns 1. */
 static const char *emulated_without[64];
 static void emulated_tell(void) {
@@ -99,6 +109,7 @@ static void emulated_launch(const lb_kernel *k, const lb_args *a, lb_launch *l) 
 
 #define lb_kernel_count emulated_kernel_count
 #define lb_kernel_at emulated_kernel_at
+#define lb_kernel_panel_for emulated_panel_for
 #define TEST_LAUNCH(k, a, l) emulated_launch(k, a, l)
 /* Cases that no CUDA kernel takes (yet) are counted and told. */
 #define TEST_EMULATED 1

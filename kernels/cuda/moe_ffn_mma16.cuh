@@ -1,0 +1,363 @@
+/* moe_ffn_mma16.cuh: the experts of one class, or of all, in one persistent launch: gate, up, SwiGLU, down, from weights in mma16
+ * (tile16.cuh) of whatever formats a list names.
+ *
+ * Work is items, handed out by a ticket: first all of gate and up, then all of down. An item is an expert, up to 8 NT of its rows,
+ * and some groups of weight rows: two panels of gate and the same two of up (32 rows of h), or four panels of down (64 rows of y).
+ * The eight warps are two for each of the four panels, which share its K by turns of 256 columns; their sums meet in shared
+ * memory, in order, whatever the batch: a row has the same bits alone and among others.
+ *
+ * Each warp streams its weights through a ring of its own that runs ahead into the next item, so that the memory is busy while
+ * rows of x are fetched, sums are added, and an item of down waits until all of its expert's h is there (a counter for each
+ * expert, added to with release and read with acquire). An item waits only for items with lower tickets, which somebody is
+ * working on: there is always progress, whatever the number of blocks. x and h are turned into bf16 on the way into shared
+ * memory. The last block to leave puts the counters back to 0.
+ *
+ * Bytes: each expert's weights once from memory, x and h from L2: rows * 4 K for each item. GLM-4.7-Flash (2048, 1536, 4 of 64)
+ * at about 4.5 bits: one token 21 MB, 4.4 us at an H200's 4.8 TB/s; 256 tokens 339 MB, 71 us. Expected above that for one
+ * token: the launch, reading the routing and the two fills of the rings, 3 to 4 us. */
+#pragma once
+#include "tile16.cuh"
+
+/* The rings' depth in steps of 256 columns, and the most experts that a launch's parameters take. */
+constexpr int LB_MOE_DEPTH = 4, LB_MOE_EXPERTS = 256;
+/* Tickets: the next item, blocks that have left, finished items of gate and up for each expert. */
+constexpr int LB_MOE_NEXT = 0, LB_MOE_LEFT = 1, LB_MOE_DONE = 2;
+
+struct lb_moe_weights { const uint8_t *bytes; uint16_t unit_bytes; uint8_t format, units_per_step; };
+struct lb_moe_args {
+    const float *x;
+    float *h, *y;
+    const int32_t *offsets, *rows, *cls;
+    unsigned *tickets;
+    int top, hidden, inner, experts, only, chunk /* columns of x in shared memory */, slot_bytes /* of a ring's step */;
+    lb_moe_weights w[3 * LB_MOE_EXPERTS]; /* gate, up, down of each */
+};
+struct lb_moe_expert { int id, first, rows, item[2]; };   /* its first items of gate and up, and of down */
+struct lb_moe_item { int down, id, first, rows, group, groups, needed; };
+
+/* What is in shared memory beside rings, x and sums. */
+struct lb_moe_table {
+    lb_moe_expert expert[LB_MOE_EXPERTS + 1];
+    int count, total[2], each[2];     /* groups of an item */
+    int next[2];
+};
+
+LB_DEVICE int lb_ceil(int a, int b) { return (a + b - 1) / b; }
+
+/* The experts with rows, in order, and where their items begin. One warp; the offsets come 32 at a time. */
+template <int NT> LB_DEVICE void lb_moe_plan(const lb_moe_args &a, lb_moe_table *t) {
+    const int lane = (int)threadIdx.x, groups[2] = { lb_ceil(a.inner, 2 * LB_ROWS), lb_ceil(a.hidden, 4 * LB_ROWS) };
+    int count = 0, chunks = 0;
+    for (int e0 = 0; e0 < a.experts; e0 += 32) {
+        int e = e0 + lane, first = 0, rows = 0;
+        if (e < a.experts && (a.only < 0 || a.cls[e] == a.only)) first = a.offsets[e], rows = a.offsets[e + 1] - first;
+        unsigned have = __ballot_sync(0xffffffffu, rows > 0);
+        int mine = lb_ceil(rows, 8 * NT), before = mine;
+        LB_UNROLL for (int by = 1; by < 32; by *= 2) {
+            int v = __shfl_up_sync(0xffffffffu, before, (unsigned)by);
+            if (lane >= by) before += v;
+        }
+        if (rows > 0) {
+            lb_moe_expert *x = &t->expert[count + __popc(have & ((1u << lane) - 1))];
+            x->id = e, x->first = first, x->rows = rows, x->item[0] = chunks + before - mine;
+        }
+        chunks += __shfl_sync(0xffffffffu, before, 31);
+        count += __popc(have);
+    }
+    __syncwarp();
+    int each[2];
+    LB_UNROLL for (int i = 0; i < 2; i++) { /* four items a block or more; else as few groups as there can be */
+        each[i] = (int)((int64_t)chunks * groups[i] / (4 * (int64_t)gridDim.x));
+        each[i] = each[i] < 1 ? 1 : each[i] > 8 ? 8 : each[i];
+    }
+    int items[2] = { lb_ceil(groups[0], each[0]), lb_ceil(groups[1], each[1]) };
+    for (int i = lane; i < count; i += 32) {
+        int at = t->expert[i].item[0];
+        t->expert[i].item[0] = at * items[0], t->expert[i].item[1] = at * items[1];
+    }
+    if (lane == 0) {
+        t->count = count, t->total[0] = chunks * items[0], t->total[1] = chunks * items[1];
+        t->each[0] = each[0], t->each[1] = each[1];
+    }
+}
+
+/* Item `id`; rows == 0: there is none. */
+template <int NT> LB_DEVICE lb_moe_item lb_moe_item_of(const lb_moe_args &a, const lb_moe_table *t, int id) {
+    lb_moe_item v = {};
+    if (id >= t->total[0] + t->total[1]) return v;
+    v.down = id >= t->total[0];
+    if (v.down) id -= t->total[0];
+    int low = 0, high = t->count - 1;
+    while (low < high) {
+        int middle = (low + high + 1) / 2;
+        if (t->expert[middle].item[v.down] <= id) low = middle;
+        else high = middle - 1;
+    }
+    const lb_moe_expert &x = t->expert[low];
+    int all = v.down ? lb_ceil(a.hidden, 4 * LB_ROWS) : lb_ceil(a.inner, 2 * LB_ROWS), items = lb_ceil(all, t->each[v.down]);
+    int chunk = (id - x.item[v.down]) / items, part = (id - x.item[v.down]) % items;
+    v.id = x.id, v.first = x.first + chunk * 8 * NT;
+    v.rows = x.rows - chunk * 8 * NT < 8 * NT ? x.rows - chunk * 8 * NT : 8 * NT;
+    v.group = part * t->each[v.down];
+    v.groups = all - v.group < t->each[v.down] ? all - v.group : t->each[v.down];
+    v.needed = lb_ceil(x.rows, 8 * NT) * lb_ceil(lb_ceil(a.inner, 2 * LB_ROWS), t->each[0]);
+    return v;
+}
+
+/* A warp's way through the steps of its panel in each group of an item. */
+struct lb_moe_stream {
+    lb_moe_item item;
+    const uint8_t *at;   /* the next step */
+    int group, step, steps, units, units_per_step, unit_bytes;
+};
+LB_DEVICE void lb_moe_begin_group(const lb_moe_args &a, lb_moe_stream &s) {
+    const int warp = (int)threadIdx.x / 32, slot = warp / 2, slice = warp % 2;
+    const lb_moe_weights &w = a.w[3 * s.item.id + (s.item.down ? 2 : slot / 2)];
+    const int n = s.item.down ? a.hidden : a.inner, k = s.item.down ? a.inner : a.hidden;
+    const int panel = s.item.down ? 4 * s.group + slot : 2 * s.group + slot % 2;
+    s.units_per_step = w.units_per_step, s.unit_bytes = w.unit_bytes;
+    s.units = lb_ceil(k, 256 / s.units_per_step);
+    s.steps = panel * LB_ROWS < n ? lb_ceil(k, 256) : 0;
+    s.step = slice;
+    s.at = w.bytes + ((int64_t)panel * s.units + slice * s.units_per_step) * s.unit_bytes;
+}
+LB_DEVICE void lb_moe_begin_item(const lb_moe_args &a, lb_moe_stream &s, const lb_moe_item &item) {
+    s.item = item, s.group = item.group;
+    if (item.rows) lb_moe_begin_group(a, s);
+}
+/* To a group that has steps left for this warp; false: the item has none. */
+LB_DEVICE bool lb_moe_has_step(const lb_moe_args &a, lb_moe_stream &s) {
+    while (s.item.rows && s.group < s.item.group + s.item.groups) {
+        if (s.step < s.steps) return true;
+        if (++s.group < s.item.group + s.item.groups) lb_moe_begin_group(a, s);
+    }
+    return false;
+}
+LB_DEVICE int lb_moe_units_of(int units, int units_per_step, int step) {
+    int left = units - step * units_per_step;
+    return left < units_per_step ? left : units_per_step;
+}
+
+/* `rows` rows of x (of the token of each slot) or of h, columns [k0, k0 + columns), to shared memory as bf16. Past L1, which
+ * may hold what h was. Zeros behind k. */
+LB_DEVICE void lb_moe_rows(const lb_moe_args &a, const lb_moe_item &item, int k0, int columns, uint8_t *to, int stride) {
+    const int k = item.down ? a.inner : a.hidden;
+    const bool vectors = k % 4 == 0 && (((uintptr_t)a.x | (uintptr_t)a.h) & 15) == 0;
+    for (int i = (int)threadIdx.x; i < item.rows * (columns / 4); i += LB_THREADS) {
+        int row = i / (columns / 4), c = i % (columns / 4) * 4, slot = a.rows[item.first + row];
+        const float *from = (item.down ? a.h + (int64_t)slot * k : a.x + (int64_t)(slot / a.top) * k) + k0 + c;
+        float v[4] = { 0, 0, 0, 0 };
+        if (vectors && k0 + c < k) {
+            float4 f = __ldcg((const float4 *)(const void *)from);
+            v[0] = f.x, v[1] = f.y, v[2] = f.z, v[3] = f.w;
+        } else {
+            LB_UNROLL for (int j = 0; j < 4; j++)
+                if (k0 + c + j < k) v[j] = __ldcg(from + j);
+        }
+        *(uint2 *)(void *)(to + row * stride + lb_x_place(c)) = make_uint2(lb_pack_bf16x2(v[0], v[1]), lb_pack_bf16x2(v[2], v[3]));
+    }
+}
+
+/* sums[warp][row][8 NT] -> h or y of one group. */
+template <int NT> LB_DEVICE void lb_moe_finish(const lb_moe_args &a, const lb_moe_item &item, int group, const float *sums) {
+    constexpr int PANEL = LB_ROWS * 8 * NT; /* sums of a warp */
+    const int weight_rows = item.down ? 4 * LB_ROWS : 2 * LB_ROWS, n = item.down ? a.hidden : a.inner;
+    for (int i = (int)threadIdx.x; i < item.rows * weight_rows; i += LB_THREADS) {
+        int column = i / weight_rows, r = i % weight_rows, row = group * weight_rows + r;
+        if (row >= n) continue;
+        const float *s = sums + r / LB_ROWS * 2 * PANEL + r % LB_ROWS * 8 * NT + column;
+        float v = s[0] + s[PANEL];
+        int64_t slot = a.rows[item.first + column];
+        if (item.down) {
+            a.y[slot * n + row] = v;
+        } else {
+            float up = s[4 * PANEL] + s[5 * PANEL];
+            a.h[slot * n + row] = v / (1.0f + expf(-v)) * up;
+        }
+    }
+}
+
+/* The formats that one launch can mix. A step is one choice by a number that all lanes share; the products behind it are the
+ * format's own. */
+template <class... F> struct lb_moe_formats {
+    static constexpr int NONE = 255;
+    template <class X> static bool take(const lb_quantizer *q, int number, lb_moe_weights *w) {
+        if (!lb_format_is<X>(q)) return false;
+        w->unit_bytes = (uint16_t)X::UNIT_BYTES, w->format = (uint8_t)number, w->units_per_step = (uint8_t)(256 / X::UNIT_K);
+        return true;
+    }
+    static lb_moe_weights describe(const lb_quantizer *q) {
+        lb_moe_weights w = {};
+        w.format = NONE;
+        int number = 0;
+        (void)(take<F>(q, number++, &w) || ...);
+        return w;
+    }
+    template <class X, int NT> static __device__ __forceinline__ bool step(const uint8_t *unit, int units, const uint8_t *x, int stride,
+                                                                           int rows, float (&acc)[1][NT][4]) {
+        const typename X::context none = {};
+        _Pragma("unroll 1") for (int u = 0; u < units; u++)
+            lb_unit_products<X, 1, NT, false>(none, unit + u * X::UNIT_BYTES, 0, x + u * X::UNIT_K * 2, stride, rows, nullptr, acc);
+        return true;
+    }
+    template <int NT> static __device__ __forceinline__ void products(int format, const uint8_t *unit, int units, const uint8_t *x,
+                                                                      int stride, int rows, float (&acc)[1][NT][4]) {
+        int number = 0;
+        (void)((format == number++ && step<F, NT>(unit, units, x, stride, rows, acc)) || ...);
+    }
+};
+
+template <class FORMATS, int NT> __global__ void __launch_bounds__(LB_THREADS, NT > 1 ? 1 : 2)
+lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
+    LB_CUDA_SHARED(smem);
+    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4, stride = lb_x_stride(a.chunk);
+    lb_moe_table *table = (lb_moe_table *)(void *)smem;
+    float *sums = (float *)(void *)(smem + (sizeof(lb_moe_table) + 127) / 128 * 128);
+    uint8_t *xs = (uint8_t *)(sums + LB_WARPS * LB_ROWS * 8 * NT);
+    uint8_t *ring = xs + 8 * NT * stride + warp * LB_MOE_DEPTH * a.slot_bytes;
+    const uint64_t policy = lb_policy_once();
+    if (warp == 0) lb_moe_plan<NT>(a, table);
+    if (threadIdx.x == 0) table->next[0] = (int)atomicAdd(a.tickets + LB_MOE_NEXT, 1u);
+    __syncthreads();
+
+    lb_moe_item item = lb_moe_item_of<NT>(a, table, table->next[0]), next = {};
+    bool next_known = false;
+    lb_moe_stream ahead; /* what is asked for next */
+    lb_moe_begin_item(a, ahead, item);
+    int asked = 0, used = 0;
+    auto ask = [&] { /* until the ring is full, or what comes next is not known */
+        while (asked < used + LB_MOE_DEPTH) {
+            if (!lb_moe_has_step(a, ahead)) {
+                if (!next_known || !next.rows) return;
+                lb_moe_begin_item(a, ahead, next);
+                next_known = false;
+                continue;
+            }
+            int bytes = lb_moe_units_of(ahead.units, ahead.units_per_step, ahead.step) * ahead.unit_bytes;
+            uint8_t *slot = ring + asked % LB_MOE_DEPTH * a.slot_bytes;
+            for (int i = lane * 16; i < bytes; i += 512) lb_copy_async_once_16(slot + i, ahead.at + i, policy);
+            lb_copy_commit();
+            asked++;
+            ahead.step += 2, ahead.at += 2 * ahead.units_per_step * ahead.unit_bytes;
+        }
+    };
+    for (int turn = 0; item.rows; turn ^= 1) {
+        ask();
+        if (threadIdx.x == 0) {
+            table->next[turn ^ 1] = (int)atomicAdd(a.tickets + LB_MOE_NEXT, 1u);
+            if (item.down) lb_wait_at_least(a.tickets + LB_MOE_DONE + item.id, (unsigned)item.needed);
+        }
+        __syncthreads();
+        next = lb_moe_item_of<NT>(a, table, table->next[turn ^ 1]), next_known = true;
+
+        const int k = item.down ? a.inner : a.hidden, steps_all = lb_ceil(k, 256), slice = warp % 2;
+        const lb_moe_weights w = a.w[3 * item.id + (item.down ? 2 : warp / 4)];
+        const int units = lb_ceil(k, 256 / w.units_per_step);
+        for (int group = item.group; group < item.group + item.groups; group++) {
+            const int panel = item.down ? 4 * group + warp / 2 : 2 * group + warp / 2 % 2;
+            const int steps = panel * LB_ROWS < (item.down ? a.hidden : a.inner) ? steps_all : 0;
+            float acc[1][NT][4] = {};
+            for (int k0 = 0; k0 < k; k0 += a.chunk) {
+                if (group == item.group || k > a.chunk) {
+                    int columns = lb_ceil(k - k0 < a.chunk ? k - k0 : a.chunk, 256) * 256;
+                    lb_moe_rows(a, item, k0, columns, xs, stride);
+                    __syncthreads();
+                }
+                int last = (k0 + a.chunk) / 256 < steps ? (k0 + a.chunk) / 256 : steps;
+                for (int step = k0 / 256 + slice; step < last; step += 2) {
+                    int later = asked - used - 1; /* copies that may go on */
+                    if (later <= 0) lb_copy_wait<0>();
+                    else if (later == 1) lb_copy_wait<1>();
+                    else if (later == 2) lb_copy_wait<2>();
+                    else lb_copy_wait<3>();
+                    __syncwarp();
+                    ask(); /* into the slot of the step before, which all lanes have left */
+                    FORMATS::template products<NT>(w.format, ring + used % LB_MOE_DEPTH * a.slot_bytes,
+                                                   lb_moe_units_of(units, w.units_per_step, step), xs + (step * 256 - k0) * 2,
+                                                   stride, item.rows, acc);
+                    used++;
+                }
+                if (k0 + a.chunk < k) __syncthreads();
+            }
+            LB_UNROLL for (int nt = 0; nt < NT; nt++)
+                LB_UNROLL for (int i = 0; i < 4; i++)
+                    sums[(warp * LB_ROWS + g + i / 2 * 8) * 8 * NT + 8 * nt + 2 * t + i % 2] = acc[0][nt][i];
+            __syncthreads();
+            lb_moe_finish<NT>(a, item, group, sums);
+            __threadfence();
+            __syncthreads();
+        }
+        if (!item.down && threadIdx.x == 0) lb_add_release(a.tickets + LB_MOE_DONE + item.id, 1u);
+        item = next;
+        if (next_known) { /* nothing of it was asked for yet */
+            lb_moe_begin_item(a, ahead, item);
+            next_known = false;
+        }
+    }
+    if (threadIdx.x == 0) {
+        __threadfence();
+        if (atomicAdd(a.tickets + LB_MOE_LEFT, 1u) == gridDim.x - 1)
+            for (int i = 0; i < LB_MOE_DONE + a.experts; i++) a.tickets[i] = 0;
+    }
+}
+
+/* ---- what launches it ---- */
+
+template <class FORMATS> struct lb_moe_ffn16_format {
+    static bool supports(const lb_args *a, const char **why) {
+        if (a->t[LB_FFN_GATE].count > LB_MOE_EXPERTS) {
+            *why = "more than 256 experts";
+            return false;
+        }
+        for (int slot = LB_FFN_GATE; slot <= LB_FFN_DOWN; slot++)
+            for (int32_t e = 0; e < a->t[slot].count; e++) {
+                const lb_tensor *w = a->t[slot].items[e];
+                if (w->dtype == LB_QUANT && FORMATS::describe(w->quantizer).format != FORMATS::NONE) continue;
+                *why = "an expert's weights have a format that this kernel does not mix";
+                return false;
+            }
+        return true;
+    }
+    template <int NT> static void run(lb_moe_args &p, int tokens, cudaStream_t stream) {
+        const lb_cuda_info *d = lb_cuda_info_now();
+        size_t most = d->smem_per_block ? (size_t)d->smem_per_block : 99 << 10, bytes = 0;
+        int longest = p.hidden > p.inner ? p.hidden : p.inner;
+        /* x of two items' length, or less where shared memory ends */
+        for (p.chunk = longest < 2048 ? (longest + 511) / 512 * 512 : 2048;; p.chunk -= 512) {
+            bytes = (sizeof(lb_moe_table) + 127) / 128 * 128 + (size_t)LB_WARPS * LB_ROWS * 8 * NT * 4 +
+                    (size_t)8 * NT * lb_x_stride(p.chunk) + (size_t)LB_WARPS * LB_MOE_DEPTH * p.slot_bytes;
+            if (bytes <= most || p.chunk <= 512) break;
+        }
+        int per_sm = d->smem_per_sm && 2 * (bytes + 1024) > (size_t)d->smem_per_sm ? 1 : NT > 1 ? 1 : 2;
+        lb_cuda_smem(lb_moe_ffn16<FORMATS, NT>, bytes);
+        LB_CUDA_LAUNCH((lb_moe_ffn16<FORMATS, NT>), (unsigned)(d->sm_count * per_sm), LB_THREADS, bytes, stream, p);
+        (void)tokens;
+    }
+    static void launch(const lb_args *a, const lb_launch *l) {
+        static thread_local lb_moe_args p;
+        const lb_tensor *x = lb_arg(a, LB_FFN_X), *h = lb_arg(a, LB_FFN_H), *rows = lb_arg(a, LB_FFN_ROWS);
+        int tokens = (int)x->dims[0], slots = (int)rows->dims[0];
+        if (slots == 0) return;
+        p.x = lb_tensor_f32(x), p.h = (float *)lb_tensor_data(h), p.y = (float *)lb_tensor_data(lb_arg(a, LB_FFN_Y));
+        p.offsets = (const int32_t *)lb_tensor_data(lb_arg(a, LB_FFN_OFFSETS));
+        p.rows = (const int32_t *)lb_tensor_data(rows), p.cls = (const int32_t *)lb_tensor_data(lb_arg(a, LB_FFN_CLASS));
+        p.tickets = lb_cuda_tickets(l), p.top = slots / tokens, p.hidden = (int)x->dims[1], p.inner = (int)h->dims[1];
+        p.experts = a->t[LB_FFN_GATE].count, p.only = (int)a->p[LB_FFN_P_CLASS], p.slot_bytes = 0;
+        for (int e = 0; e < p.experts; e++)
+            for (int j = 0; j < 3; j++) {
+                const lb_tensor *w = a->t[LB_FFN_GATE + j].items[e];
+                p.w[3 * e + j] = FORMATS::describe(w->quantizer);
+                p.w[3 * e + j].bytes = (const uint8_t *)lb_tensor_data(w);
+                int step = p.w[3 * e + j].unit_bytes * p.w[3 * e + j].units_per_step;
+                if (step > p.slot_bytes) p.slot_bytes = step;
+            }
+        /* An expert never has more rows than there are tokens. */
+        if (tokens <= 8) run<1>(p, tokens, lb_cuda_stream(l));
+        else run<2>(p, tokens, lb_cuda_stream(l));
+    }
+};
+
+#define LB_MOE_FFN16_FIELDS(NAME, ABOUT)                                                                               \
+    .name = NAME, .op = "moe_ffn", .device = "cuda", .about = ABOUT, .source = "luabench", .isa = LB_ISA_SM80, .format = "any", \
+    .act = LB_ACT_BF16, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-9,                              \
+    .tolerance_why = "codes and bf16 activations are exact, scales and sums f32; silu by expf in f32", .priority = 20
