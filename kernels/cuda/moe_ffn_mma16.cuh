@@ -33,13 +33,21 @@ struct lb_moe_args {
     lb_moe_weights w[3 * LB_MOE_EXPERTS]; /* gate, up, down of each */
 };
 struct lb_moe_expert { int id, first, rows, item[2]; };   /* its first items of gate and up, and of down */
-struct lb_moe_item { int down, id, first, rows, group, groups, needed; };
+struct lb_moe_item { int down, id, first, rows /* 0: there is no item */, group, end, needed; };
+
+/* A warp's way through the steps of its panel in each group of the items: what it asks for next. It stands in shared memory between
+ * the steps, where it costs no registers. */
+struct lb_moe_stream {
+    const uint8_t *at;   /* the next step */
+    int turn, group, end, step, steps, units, units_per_step, unit_bytes;
+};
 
 /* What is in shared memory beside rings, x and sums. */
 struct lb_moe_table {
     lb_moe_expert expert[LB_MOE_EXPERTS + 1];
     int count, total[2], each[2];     /* groups of an item */
-    int next[2];
+    lb_moe_item item[2];              /* this turn's and the next's */
+    lb_moe_stream ahead[LB_WARPS];
 };
 
 LB_DEVICE int lb_ceil(int a, int b) { return (a + b - 1) / b; }
@@ -81,55 +89,46 @@ template <int NT> LB_DEVICE void lb_moe_plan(const lb_moe_args &a, lb_moe_table 
     }
 }
 
-/* Item `id`; rows == 0: there is none. */
-template <int NT> LB_DEVICE lb_moe_item lb_moe_item_of(const lb_moe_args &a, const lb_moe_table *t, int id) {
-    lb_moe_item v = {};
-    if (id >= t->total[0] + t->total[1]) return v;
-    v.down = id >= t->total[0];
-    if (v.down) id -= t->total[0];
+/* Item `id`, into shared memory: what all warps need to know of it. One thread. */
+template <int NT> LB_DEVICE void lb_moe_find(const lb_moe_args &a, const lb_moe_table *t, int id, lb_moe_item *v) {
+    v->rows = 0;
+    if (id >= t->total[0] + t->total[1]) return;
+    const int down = id >= t->total[0];
+    if (down) id -= t->total[0];
     int low = 0, high = t->count - 1;
     while (low < high) {
         int middle = (low + high + 1) / 2;
-        if (t->expert[middle].item[v.down] <= id) low = middle;
+        if (t->expert[middle].item[down] <= id) low = middle;
         else high = middle - 1;
     }
     const lb_moe_expert &x = t->expert[low];
-    int all = v.down ? lb_ceil(a.hidden, 4 * LB_ROWS) : lb_ceil(a.inner, 2 * LB_ROWS), items = lb_ceil(all, t->each[v.down]);
-    int chunk = (id - x.item[v.down]) / items, part = (id - x.item[v.down]) % items;
-    v.id = x.id, v.first = x.first + chunk * 8 * NT;
-    v.rows = x.rows - chunk * 8 * NT < 8 * NT ? x.rows - chunk * 8 * NT : 8 * NT;
-    v.group = part * t->each[v.down];
-    v.groups = all - v.group < t->each[v.down] ? all - v.group : t->each[v.down];
-    v.needed = lb_ceil(x.rows, 8 * NT) * lb_ceil(lb_ceil(a.inner, 2 * LB_ROWS), t->each[0]);
-    return v;
+    int all = down ? lb_ceil(a.hidden, 4 * LB_ROWS) : lb_ceil(a.inner, 2 * LB_ROWS), each = t->each[down];
+    int items = lb_ceil(all, each), chunk = (id - x.item[down]) / items, part = (id - x.item[down]) % items;
+    v->down = down, v->id = x.id, v->first = x.first + chunk * 8 * NT;
+    v->rows = x.rows - chunk * 8 * NT < 8 * NT ? x.rows - chunk * 8 * NT : 8 * NT;
+    v->group = part * each, v->end = all < (part + 1) * each ? all : (part + 1) * each;
+    v->needed = lb_ceil(x.rows, 8 * NT) * lb_ceil(lb_ceil(a.inner, 2 * LB_ROWS), t->each[0]);
 }
 
-/* A warp's way through the steps of its panel in each group of an item. */
-struct lb_moe_stream {
-    lb_moe_item item;
-    const uint8_t *at;   /* the next step */
-    int group, step, steps, units, units_per_step, unit_bytes;
-};
-LB_DEVICE void lb_moe_begin_group(const lb_moe_args &a, lb_moe_stream &s) {
-    const int warp = (int)threadIdx.x / 32, slot = warp / 2, slice = warp % 2;
-    const lb_moe_weights &w = a.w[3 * s.item.id + (s.item.down ? 2 : slot / 2)];
-    const int n = s.item.down ? a.hidden : a.inner, k = s.item.down ? a.inner : a.hidden;
-    const int panel = s.item.down ? 4 * s.group + slot : 2 * s.group + slot % 2;
+LB_DEVICE void lb_moe_begin_group(const lb_moe_args &a, lb_moe_stream &s, const lb_moe_item *item) {
+    const int warp = (int)threadIdx.x / 32, slot = warp / 2, slice = warp % 2, down = item->down;
+    const lb_moe_weights &w = a.w[3 * item->id + (down ? 2 : slot / 2)];
+    const int panel = down ? 4 * s.group + slot : 2 * s.group + slot % 2, k = down ? a.inner : a.hidden;
     s.units_per_step = w.units_per_step, s.unit_bytes = w.unit_bytes;
     s.units = lb_ceil(k, 256 / s.units_per_step);
-    s.steps = panel * LB_ROWS < n ? lb_ceil(k, 256) : 0;
+    s.steps = panel * LB_ROWS < (down ? a.hidden : a.inner) ? lb_ceil(k, 256) : 0;
     s.step = slice;
     s.at = w.bytes + ((int64_t)panel * s.units + slice * s.units_per_step) * s.unit_bytes;
 }
-LB_DEVICE void lb_moe_begin_item(const lb_moe_args &a, lb_moe_stream &s, const lb_moe_item &item) {
-    s.item = item, s.group = item.group;
-    if (item.rows) lb_moe_begin_group(a, s);
+LB_DEVICE void lb_moe_begin_item(const lb_moe_args &a, lb_moe_stream &s, const lb_moe_item *item) {
+    s.group = item->group, s.end = item->rows ? item->end : s.group;
+    if (s.group < s.end) lb_moe_begin_group(a, s, item);
 }
 /* To a group that has steps left for this warp; false: the item has none. */
-LB_DEVICE bool lb_moe_has_step(const lb_moe_args &a, lb_moe_stream &s) {
-    while (s.item.rows && s.group < s.item.group + s.item.groups) {
+LB_DEVICE bool lb_moe_has_step(const lb_moe_args &a, lb_moe_stream &s, const lb_moe_item *item) {
+    while (s.group < s.end) {
         if (s.step < s.steps) return true;
-        if (++s.group < s.item.group + s.item.groups) lb_moe_begin_group(a, s);
+        if (++s.group < s.end) lb_moe_begin_group(a, s, item);
     }
     return false;
 }
@@ -215,66 +214,73 @@ lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
     float *sums = (float *)(void *)(smem + (sizeof(lb_moe_table) + 127) / 128 * 128);
     uint8_t *xs = (uint8_t *)(sums + LB_WARPS * LB_ROWS * 8 * NT);
     uint8_t *ring = xs + 8 * NT * stride + warp * LB_MOE_DEPTH * a.slot_bytes;
-    const uint64_t policy = lb_policy_once();
     if (warp == 0) lb_moe_plan<NT>(a, table);
-    if (threadIdx.x == 0) table->next[0] = (int)atomicAdd(a.tickets + LB_MOE_NEXT, 1u);
+    __syncwarp();
+    if (threadIdx.x == 0) lb_moe_find<NT>(a, table, (int)atomicAdd(a.tickets + LB_MOE_NEXT, 1u), &table->item[0]);
     __syncthreads();
 
-    lb_moe_item item = lb_moe_item_of<NT>(a, table, table->next[0]), next = {};
-    bool next_known = false;
-    lb_moe_stream ahead; /* what is asked for next */
-    lb_moe_begin_item(a, ahead, item);
     int asked = 0, used = 0;
-    auto ask = [&] { /* until the ring is full, or what comes next is not known */
+    /* Until the ring is full, or what comes next is not known: items are up to turn `known`. */
+    auto ask = [&](int known) {
+        lb_moe_stream s = table->ahead[warp];
+        const uint64_t policy = lb_policy_once();
         while (asked < used + LB_MOE_DEPTH) {
-            if (!lb_moe_has_step(a, ahead)) {
-                if (!next_known || !next.rows) return;
-                lb_moe_begin_item(a, ahead, next);
-                next_known = false;
+            if (!lb_moe_has_step(a, s, &table->item[s.turn & 1])) {
+                if (s.turn == known) break;
+                lb_moe_begin_item(a, s, &table->item[++s.turn & 1]);
                 continue;
             }
-            int bytes = lb_moe_units_of(ahead.units, ahead.units_per_step, ahead.step) * ahead.unit_bytes;
+            int bytes = lb_moe_units_of(s.units, s.units_per_step, s.step) * s.unit_bytes;
             uint8_t *slot = ring + asked % LB_MOE_DEPTH * a.slot_bytes;
-            for (int i = lane * 16; i < bytes; i += 512) lb_copy_async_once_16(slot + i, ahead.at + i, policy);
+            _Pragma("unroll 1") for (int i = lane * 16; i < bytes; i += 512) lb_copy_async_once_16(slot + i, s.at + i, policy);
             lb_copy_commit();
             asked++;
-            ahead.step += 2, ahead.at += 2 * ahead.units_per_step * ahead.unit_bytes;
+            s.step += 2, s.at += 2 * s.units_per_step * s.unit_bytes;
         }
+        __syncwarp();
+        if (lane == 0) table->ahead[warp] = s;
+        __syncwarp();
     };
-    for (int turn = 0; item.rows; turn ^= 1) {
-        ask();
+    if (lane == 0) {
+        lb_moe_stream s = {};
+        lb_moe_begin_item(a, s, &table->item[0]);
+        table->ahead[warp] = s;
+    }
+    __syncwarp();
+    for (int turn = 0; table->item[turn & 1].rows; turn++) {
+        const lb_moe_item *item = &table->item[turn & 1];
+        ask(turn);
         if (threadIdx.x == 0) {
-            table->next[turn ^ 1] = (int)atomicAdd(a.tickets + LB_MOE_NEXT, 1u);
-            if (item.down) lb_wait_at_least(a.tickets + LB_MOE_DONE + item.id, (unsigned)item.needed);
+            lb_moe_find<NT>(a, table, (int)atomicAdd(a.tickets + LB_MOE_NEXT, 1u), &table->item[(turn + 1) & 1]);
+            if (item->down) lb_wait_at_least(a.tickets + LB_MOE_DONE + item->id, (unsigned)item->needed);
         }
         __syncthreads();
-        next = lb_moe_item_of<NT>(a, table, table->next[turn ^ 1]), next_known = true;
 
-        const int k = item.down ? a.inner : a.hidden, steps_all = lb_ceil(k, 256), slice = warp % 2;
-        const lb_moe_weights w = a.w[3 * item.id + (item.down ? 2 : warp / 4)];
-        const int units = lb_ceil(k, 256 / w.units_per_step);
-        for (int group = item.group; group < item.group + item.groups; group++) {
-            const int panel = item.down ? 4 * group + warp / 2 : 2 * group + warp / 2 % 2;
-            const int steps = panel * LB_ROWS < (item.down ? a.hidden : a.inner) ? steps_all : 0;
+        const int k = item->down ? a.inner : a.hidden;
+        const lb_moe_weights &w = a.w[3 * item->id + (item->down ? 2 : warp / 4)];
+        const int format = w.format, units_per_step = w.units_per_step, units = lb_ceil(k, 256 / units_per_step);
+        _Pragma("unroll 1") for (int group = item->group; group < item->end; group++) {
+            const int panel = item->down ? 4 * group + warp / 2 : 2 * group + warp / 2 % 2;
+            const int steps = panel * LB_ROWS < (item->down ? a.hidden : a.inner) ? lb_ceil(k, 256) : 0;
             float acc[1][NT][4] = {};
-            for (int k0 = 0; k0 < k; k0 += a.chunk) {
-                if (group == item.group || k > a.chunk) {
+            _Pragma("unroll 1") for (int k0 = 0; k0 < k; k0 += a.chunk) {
+                if (group == item->group || k > a.chunk) {
                     int columns = lb_ceil(k - k0 < a.chunk ? k - k0 : a.chunk, 256) * 256;
-                    lb_moe_rows(a, item, k0, columns, xs, stride);
+                    lb_moe_rows(a, *item, k0, columns, xs, stride);
                     __syncthreads();
                 }
                 int last = (k0 + a.chunk) / 256 < steps ? (k0 + a.chunk) / 256 : steps;
-                for (int step = k0 / 256 + slice; step < last; step += 2) {
+                _Pragma("unroll 1") for (int step = k0 / 256 + warp % 2; step < last; step += 2) {
                     int later = asked - used - 1; /* copies that may go on */
                     if (later <= 0) lb_copy_wait<0>();
                     else if (later == 1) lb_copy_wait<1>();
                     else if (later == 2) lb_copy_wait<2>();
                     else lb_copy_wait<3>();
                     __syncwarp();
-                    ask(); /* into the slot of the step before, which all lanes have left */
-                    FORMATS::template products<NT>(w.format, ring + used % LB_MOE_DEPTH * a.slot_bytes,
-                                                   lb_moe_units_of(units, w.units_per_step, step), xs + (step * 256 - k0) * 2,
-                                                   stride, item.rows, acc);
+                    ask(turn + 1); /* into the slot of the step before, which all lanes have left */
+                    FORMATS::template products<NT>(format, ring + used % LB_MOE_DEPTH * a.slot_bytes,
+                                                   lb_moe_units_of(units, units_per_step, step), xs + (step * 256 - k0) * 2, stride,
+                                                   item->rows, acc);
                     used++;
                 }
                 if (k0 + a.chunk < k) __syncthreads();
@@ -283,16 +289,17 @@ lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
                 LB_UNROLL for (int i = 0; i < 4; i++)
                     sums[(warp * LB_ROWS + g + i / 2 * 8) * 8 * NT + 8 * nt + 2 * t + i % 2] = acc[0][nt][i];
             __syncthreads();
-            lb_moe_finish<NT>(a, item, group, sums);
+            lb_moe_finish<NT>(a, *item, group, sums);
             __threadfence();
             __syncthreads();
         }
-        if (!item.down && threadIdx.x == 0) lb_add_release(a.tickets + LB_MOE_DONE + item.id, 1u);
-        item = next;
-        if (next_known) { /* nothing of it was asked for yet */
-            lb_moe_begin_item(a, ahead, item);
-            next_known = false;
+        if (threadIdx.x == 0 && !item->down) lb_add_release(a.tickets + LB_MOE_DONE + item->id, 1u);
+        if (lane == 0 && table->ahead[warp].turn == turn) { /* this turn's item is about to be overwritten */
+            lb_moe_stream s = table->ahead[warp];
+            lb_moe_begin_item(a, s, &table->item[++s.turn & 1]);
+            table->ahead[warp] = s;
         }
+        __syncwarp();
     }
     if (threadIdx.x == 0) {
         __threadfence();
