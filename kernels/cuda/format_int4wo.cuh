@@ -1,5 +1,5 @@
-/* format_int4wo.cuh: int4wo-G in mma16: w = (q - 8) s + z, s and z bf16 for each G. A unit: 2 tiles, then (s, z)[row][128 / G].
- * G = 256 has its pair in both of its units, so that one kernel serves 128 and 256: 4.25 bits. */
+/* format_int4wo.cuh: int4wo-G in mma16: w = (q - 8) s + z, s and z bf16 for each G. A unit: 2 tiles, then (s,
+ * z)[row][128 / G]. G = 256 has its pair in both of its units, so that one kernel serves 128 and 256: 4.25 bits. */
 #pragma once
 #include "tile16.cuh"
 
@@ -23,7 +23,8 @@ template <int G> struct lb_format_int4wo : lb_codes<4, -1> {
             m[i] = __uint_as_float(s.pair[i][group] & 0xffff0000u) - 136.0f * f[i];
         }
     }
-    static void pack(const lb_quantizer *q, const uint8_t *native, int64_t n, int64_t k, int64_t row, int64_t k0, uint8_t *unit,
+    static void pack(const lb_quantizer *q, const uint8_t *native, int64_t n, int64_t k, int64_t row, int64_t k0,
+                     uint8_t *unit,
                      int r) {
         const uint8_t *pairs = native + ((size_t)n * (size_t)(k / 2) + 63) / 64 * 64;
         for (int p = 0; p < PAIRS && k0 + p * G < k; p++)

@@ -1,4 +1,5 @@
-/* format_int8wo.cuh: int8wo in mma16: w = q s, q int8, s f32 a row. A unit: 2 tiles; the 16 scales stand behind a panel's last. */
+/* format_int8wo.cuh: int8wo in mma16: w = q s, q int8, s f32 a row. A unit: 2 tiles; the 16 scales stand behind a
+ * panel's last. */
 #pragma once
 #include "tile16.cuh"
 
@@ -8,7 +9,8 @@ struct lb_format_int8wo : lb_codes<8, 0> {
     struct scales {};
     static __device__ __forceinline__ void read_scales(const uint8_t *, int, scales &) {}
     static __device__ __forceinline__ void scale(const scales &, int, float *, float *) {}
-    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0, uint8_t *unit,
+    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0,
+                     uint8_t *unit,
                      int r) {
         for (int64_t i = 0; i < UNIT_K && k0 + i < k; i += 64) {
             uint8_t codes[64] = { 0 };
@@ -17,7 +19,8 @@ struct lb_format_int8wo : lb_codes<8, 0> {
             lb_tile_put<8>(unit + i / 64 * TILE_BYTES, r, codes);
         }
     }
-    static void pack_row(const lb_quantizer *, const uint8_t *native, int64_t n, int64_t k, int64_t row, uint8_t *behind, int r) {
+    static void pack_row(const lb_quantizer *, const uint8_t *native, int64_t n, int64_t k, int64_t row,
+                         uint8_t *behind, int r) {
         memcpy(behind + 4 * r, native + ((size_t)n * (size_t)k + 63) / 64 * 64 + (size_t)row * 4, 4);
     }
 };

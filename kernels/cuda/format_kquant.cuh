@@ -2,8 +2,8 @@
 #pragma once
 #include "tile16.cuh"
 
-/* 16 values of 6 bits: value i < 12 is the low bits of byte i; the top bits of bytes j, 4 + j, 8 + j make value 12 + j. Four
- * values are one mask away from a word of bytes, the last four three shifts. */
+/* 16 values of 6 bits: value i < 12 is the low bits of byte i; the top bits of bytes j, 4 + j, 8 + j make value 12
+ * + j. Four values are one mask away from a word of bytes, the last four three shifts. */
 static inline void lb_pack_6(const uint8_t v[16], uint8_t out[12]) {
     for (int i = 0; i < 12; i++) out[i] = (uint8_t)(v[i] | (v[12 + i % 4] >> (i / 4 * 2) & 3) << 6);
 }
@@ -21,10 +21,11 @@ static inline void lb_scales12_of(const uint8_t *s, uint8_t v[16]) {
     }
 }
 
-/* q4_k and q5_k but for the codes' extra bit: w = d sc q - dmin m, sc and m for each 32. A unit: 4 tiles, then a row's d, dmin
- * and 12 bytes. */
+/* q4_k and q5_k but for the codes' extra bit: w = d sc q - dmin m, sc and m for each 32. A unit: 4 tiles, then a
+ * row's d, dmin and 12 bytes. */
 template <int BITS> struct lb_format_minima32 : lb_codes<BITS, -1> {
-    static constexpr int UNIT_K = 256, GROUP = 32, MINIMA = 1, CODES = 4 * lb_codes<BITS, -1>::TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS * 16;
+    static constexpr int UNIT_K = 256, GROUP = 32, MINIMA = 1, CODES = 4 * lb_codes<BITS, -1>::TILE_BYTES,
+        UNIT_BYTES = CODES + LB_ROWS * 16;
     struct scales { uint32_t v[2][4]; float d[2], dmin[2]; };
     static __device__ __forceinline__ void read_scales(const uint8_t *unit, int g, scales &s) {
         LB_UNROLL for (int i = 0; i < 2; i++) {

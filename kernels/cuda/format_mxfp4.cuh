@@ -1,8 +1,9 @@
 /* format_mxfp4.cuh: mxfp4 in mma16: w = 2^(e - 127) q, q e2m1, e for each 32. A unit: 2 tiles, then e[row][4].
  *
- * e2m1's exponent and mantissa, put where bf16 has its lowest exponent bits and highest mantissa bit, are the value times 2^-126,
- * subnormal ones too: one product by 2^126 makes it exact. In each half of a word the signs of registers 0..3 are bits 15..12,
- * their magnitudes three bits each from bit 0: two lop3, two shifts, one product for two weights. */
+ * e2m1's exponent and mantissa, put where bf16 has its lowest exponent bits and highest mantissa bit, are the
+ * value times 2^-126, subnormal ones too: one product by 2^126 makes it exact. In each half of a word the signs of
+ * registers 0..3 are bits 15..12, their magnitudes three bits each from bit 0: two lop3, two shifts, one product
+ * for two weights. */
 #pragma once
 #include "tile16.cuh"
 
@@ -11,7 +12,8 @@ struct lb_format_mxfp4 : lb_no_table {
     static constexpr int UNIT_K = 128, GROUP = 32, MINIMA = 0, TILE_BYTES = 512, CODES = 2 * TILE_BYTES,
            UNIT_BYTES = CODES + LB_ROWS * 4, BLOCK = 17;
     struct scales { uint32_t e[2]; };
-    static __device__ __forceinline__ void read(const uint8_t *tile, int lane, lb_raw &w) { lb_read_16(tile + lane * 16, w.four); }
+    static __device__ __forceinline__ void read(const uint8_t *tile, int lane, lb_raw &w) { lb_read_16(tile + lane *
+            16, w.four); }
     static __device__ __forceinline__ void fragment(const context &, const lb_raw &w, int step, uint32_t a[4]) {
         LB_UNROLL for (int reg = 0; reg < 4; reg++) {
             uint32_t magnitude = lb_shift_right(w.four[step], 3 * reg - 6) & 0x01c001c0u;
@@ -36,7 +38,8 @@ struct lb_format_mxfp4 : lb_no_table {
             words[lane * 4 + k / 16] |= half << 16 * (k % 2);
         }
     }
-    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0, uint8_t *unit,
+    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0,
+                     uint8_t *unit,
                      int r) {
         for (int64_t i = 0; i < UNIT_K && k0 + i < k; i += 64) {
             uint8_t codes[64] = { 0 };

@@ -1,8 +1,8 @@
 /* format_nf4.cuh: nf4 in mma16: w = L[q] s, s f32 for each 64. A unit: 2 tiles, then s[row][2].
  *
- * Codes become levels by a table in shared memory, a pair at a time: 256 entries, each 32 times, so that every lane has a
- * bank of its own. A byte of a tile is a pair. Two integer instructions and a read for two weights; the other way, by
- * byte permutations, takes eleven integer instructions for four. */
+ * Codes become levels by a table in shared memory, a pair at a time: 256 entries, each 32 times, so that every
+ * lane has a bank of its own. A byte of a tile is a pair. Two integer instructions and a read for two weights; the
+ * other way, by byte permutations, takes eleven integer instructions for four. */
 #pragma once
 #include "tile16.cuh"
 
@@ -12,7 +12,8 @@ __constant__ const uint16_t lb_nf4_bf16[16] = { 0xbf80, 0xbf32, 0xbf06, 0xbeca, 
 
 struct lb_format_nf4 {
     LB_FORMAT_FAMILY("nf4", true)
-    static constexpr int UNIT_K = 128, GROUP = 64, MINIMA = 0, TILE_BYTES = 512, TABLE_BYTES = 256 * 128, CODES = 2 * TILE_BYTES,
+    static constexpr int UNIT_K = 128, GROUP = 64, MINIMA = 0, TILE_BYTES = 512, TABLE_BYTES = 256 * 128, CODES = 2 *
+        TILE_BYTES,
            UNIT_BYTES = CODES + LB_ROWS * 8;
     struct context { const uint8_t *table; };
     struct scales { uint32_t s[2][2]; };
@@ -23,7 +24,8 @@ struct lb_format_nf4 {
             ((uint32_t *)(void *)table)[e * 32 + lane] = lb_nf4_bf16[e & 15] | (uint32_t)lb_nf4_bf16[e >> 4] << 16;
         return { table + lane * 4 };
     }
-    static __device__ __forceinline__ void read(const uint8_t *tile, int lane, lb_raw &w) { lb_read_16(tile + lane * 16, w.four); }
+    static __device__ __forceinline__ void read(const uint8_t *tile, int lane, lb_raw &w) { lb_read_16(tile + lane *
+            16, w.four); }
     static __device__ __forceinline__ void fragment(const context &c, const lb_raw &w, int step, uint32_t a[4]) {
         LB_UNROLL for (int reg = 0; reg < 4; reg++)
             a[reg] = *(const uint32_t *)(c.table + (lb_shift_right(w.four[step], 8 * reg - 7) & 0x7f80u));
@@ -35,7 +37,8 @@ struct lb_format_nf4 {
     static __device__ __forceinline__ void scale(const scales &s, int group, float f[2], float *) {
         LB_UNROLL for (int i = 0; i < 2; i++) f[i] = __uint_as_float(s.s[i][group]);
     }
-    static void pack(const lb_quantizer *, const uint8_t *native, int64_t n, int64_t k, int64_t row, int64_t k0, uint8_t *unit,
+    static void pack(const lb_quantizer *, const uint8_t *native, int64_t n, int64_t k, int64_t row, int64_t k0,
+                     uint8_t *unit,
                      int r) {
         const uint8_t *scale = native + ((size_t)n * (size_t)(k / 2) + 63) / 64 * 64;
         for (int64_t i = 0; i < UNIT_K && k0 + i < k; i += 64) {

@@ -1,11 +1,12 @@
-/* format_q2_k.cuh: q2_k in mma16: w = d sc q - dmin m, sc and m 4 bits for each 16. A unit: 4 tiles, then (sc, m)[row][16], then
- * (d, dmin)[row]. */
+/* format_q2_k.cuh: q2_k in mma16: w = d sc q - dmin m, sc and m 4 bits for each 16. A unit: 4 tiles, then (sc,
+ * m)[row][16], then (d, dmin)[row]. */
 #pragma once
 #include "format_kquant.cuh"
 
 struct lb_format_q2_k : lb_codes<2, -1> {
     LB_FORMAT_FAMILY("q2_k", true)
-    static constexpr int UNIT_K = 256, GROUP = 16, MINIMA = 1, CODES = 4 * TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS * 20, BLOCK = 84;
+    static constexpr int UNIT_K = 256, GROUP = 16, MINIMA = 1, CODES = 4 * TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS *
+        20, BLOCK = 84;
     struct scales { uint32_t v[2][4]; float d[2], dmin[2]; };
     static __device__ __forceinline__ void read_scales(const uint8_t *unit, int g, scales &s) {
         LB_UNROLL for (int i = 0; i < 2; i++) {
@@ -22,7 +23,8 @@ struct lb_format_q2_k : lb_codes<2, -1> {
             m[i] = -128.0f * f[i] - s.dmin[i] * (float)(v >> 4 & 15u);
         }
     }
-    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0, uint8_t *unit,
+    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0,
+                     uint8_t *unit,
                      int r) {
         const uint8_t *block = native + (row * (k / 256) + k0 / 256) * BLOCK;
         memcpy(unit + CODES + r * 16, block, 16);

@@ -1,11 +1,12 @@
-/* format_q3_k.cuh: q3_k in mma16: w = d (sc - 32) (q - 4), sc 6 bits for each 16. A unit: 4 tiles, then sc[row] in 12 bytes, then
- * d[row]. */
+/* format_q3_k.cuh: q3_k in mma16: w = d (sc - 32) (q - 4), sc 6 bits for each 16. A unit: 4 tiles, then sc[row] in
+ * 12 bytes, then d[row]. */
 #pragma once
 #include "format_kquant.cuh"
 
 struct lb_format_q3_k : lb_codes<3, 4> {
     LB_FORMAT_FAMILY("q3_k", true)
-    static constexpr int UNIT_K = 256, GROUP = 16, MINIMA = 0, CODES = 4 * TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS * 14, BLOCK = 110;
+    static constexpr int UNIT_K = 256, GROUP = 16, MINIMA = 0, CODES = 4 * TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS *
+        14, BLOCK = 110;
     struct scales { uint32_t sc[2][4]; float d[2]; };
     static __device__ __forceinline__ void read_scales(const uint8_t *unit, int g, scales &s) {
         LB_UNROLL for (int i = 0; i < 2; i++) {
@@ -18,7 +19,8 @@ struct lb_format_q3_k : lb_codes<3, 4> {
     static __device__ __forceinline__ void scale(const scales &s, int group, float f[2], float *) {
         LB_UNROLL for (int i = 0; i < 2; i++) f[i] = s.d[i] * (lb_byte_of(s.sc[i][group / 4], group % 4) - 32.0f);
     }
-    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0, uint8_t *unit,
+    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0,
+                     uint8_t *unit,
                      int r) {
         const uint8_t *block = native + (row * (k / 256) + k0 / 256) * BLOCK, *s = block + 96;
         uint8_t v[16];
@@ -30,7 +32,8 @@ struct lb_format_q3_k : lb_codes<3, 4> {
             uint8_t codes[64];
             for (int j = 0; j < 64; j++) {
                 int h = c / 2, group = c % 2 * 2 + j / 32, l = j % 32;
-                codes[j] = (uint8_t)((block[32 + 32 * h + l] >> 2 * group & 3) | (block[l] >> (4 * h + group) & 1) << 2);
+                codes[j] = (uint8_t)((block[32 + 32 * h + l] >> 2 * group & 3) | (block[l] >> (4 * h + group) &
+                        1) << 2);
             }
             lb_tile_put<3>(unit + c * TILE_BYTES, r, codes);
         }

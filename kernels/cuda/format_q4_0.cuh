@@ -4,7 +4,8 @@
 
 struct lb_format_q4_0 : lb_codes<4, 8> {
     LB_FORMAT_FAMILY("q4_0", true)
-    static constexpr int UNIT_K = 128, GROUP = 32, MINIMA = 0, CODES = 2 * TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS * 8, BLOCK = 18;
+    static constexpr int UNIT_K = 128, GROUP = 32, MINIMA = 0, CODES = 2 * TILE_BYTES, UNIT_BYTES = CODES + LB_ROWS *
+        8, BLOCK = 18;
     struct scales { uint32_t d[2][2]; };
     static __device__ __forceinline__ void read_scales(const uint8_t *unit, int g, scales &s) {
         lb_read_8(unit + CODES + g * 8, s.d[0]);
@@ -13,7 +14,8 @@ struct lb_format_q4_0 : lb_codes<4, 8> {
     static __device__ __forceinline__ void scale(const scales &s, int group, float f[2], float *) {
         LB_UNROLL for (int i = 0; i < 2; i++) f[i] = lb_half_of(s.d[i][group / 2], group % 2);
     }
-    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0, uint8_t *unit,
+    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0,
+                     uint8_t *unit,
                      int r) {
         for (int64_t i = 0; i < UNIT_K && k0 + i < k; i += 64) {
             uint8_t codes[64] = { 0 };

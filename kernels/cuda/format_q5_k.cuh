@@ -5,7 +5,8 @@
 struct lb_format_q5_k : lb_format_minima32<5> {
     LB_FORMAT_FAMILY("q5_k", true)
     static constexpr int BLOCK = 176;
-    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0, uint8_t *unit,
+    static void pack(const lb_quantizer *, const uint8_t *native, int64_t, int64_t k, int64_t row, int64_t k0,
+                     uint8_t *unit,
                      int r) {
         const uint8_t *block = native + (row * (k / 256) + k0 / 256) * BLOCK;
         uint8_t v[16], *scales = unit + CODES + r * 16;

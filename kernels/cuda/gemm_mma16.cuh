@@ -1,20 +1,22 @@
 /* gemm_mma16.cuh: products with weights in the layout mma16 (tile16.cuh), for any format. A format's file says
  * LB_GEMM16(format struct), and has launch(), phases(), workspace_bytes(), layout and panel.
  *
- * One row of x, or few of a short K (gemv): blocks stay, two to an SM, and go from panel to panel. A block's eight warps share
- * a panel's units by turns; each streams its own through a ring in shared memory that is full over the ends of panels: about
- * 70 KB under way a block, 140 an SM, where 4.8 TB/s times 0.8 us ask for 29. x is turned into bf16 once a block and stays. The
- * eight partial sums meet in shared memory, in order. Bytes: the weights once, x once a block from L2. For 64 MB of weights on
- * an H200: 14 us at 4.8 TB/s; expected loss: the first bytes' latency and the last panel, about 1.5 us.
+ * One row of x, or few of a short K (gemv): blocks stay, two to an SM, and go from panel to panel. A block's eight
+ * warps share a panel's units by turns; each streams its own through a ring in shared memory that is full over the
+ * ends of panels: about 70 KB under way a block, 140 an SM, where 4.8 TB/s times 0.8 us ask for 29. x is turned
+ * into bf16 once a block and stays. The eight partial sums meet in shared memory, in order. Bytes: the weights
+ * once, x once a block from L2. For 64 MB of weights on an H200: 14 us at 4.8 TB/s; expected loss: the first
+ * bytes' latency and the last panel, about 1.5 us.
  *
  * More rows (gemm), three launches:
  *   0  x to bf16 in the order of the products, once, with the sums that minima need;
- *   1  a block has 128 or 256 rows of weights (8 warps, one or two panels each), 16 or 64 rows of x, and a share of K; weights and x
+ *   1  a block has 128 or 256 rows of weights (8 warps, one or two panels each), 16 or 64 rows of x, and a share
+ *      of K; weights and x
  *      come through one ring, a barrier a unit. K is split so that all SMs have work (two blocks each);
- *   2  where it was split: the shares are added, in order.
- * 1 and 2 begin while what is before them ends, and ask for weights before they wait for it (programmatic dependent launch,
- * from sm_90 on). M = 16, 8192 x 8192, groups of 128: 35 MB, 7.4 us at 4.8 TB/s, x from L2 0.3 of the weights' bytes. M = 256:
- * mma.sync bounds it, 2 M N K at about 0.6 of the chip's wgmma rate: 58 us for 8192 x 8192. */
+ *   2  where it was split: the shares are added, in order. 1 and 2 begin while what is before them ends, and ask
+ *      for weights before they wait for it (programmatic dependent launch, from sm_90 on). M = 16, 8192 x 8192,
+ *      groups of 128: 35 MB, 7.4 us at 4.8 TB/s, x from L2 0.3 of the weights' bytes. M = 256: mma.sync bounds it,
+ *      2 M N K at about 0.6 of the chip's wgmma rate: 58 us for 8192 x 8192. */
 #pragma once
 #include "tile16.cuh"
 
@@ -28,12 +30,14 @@ LB_DEVICE void lb_wait_for_launch_before(void) {}
 LB_DEVICE void lb_let_next_launch_begin(void) {}
 #endif
 
-/* As LB_CUDA_LAUNCH, of a kernel that calls lb_wait_for_launch_before() before it touches what launches before it made. */
+/* As LB_CUDA_LAUNCH, of a kernel that calls lb_wait_for_launch_before() before it touches what launches before it
+ * made. */
 #ifdef LB_CUDA_EMULATED
 #define LB_LAUNCH_OVERLAPPING LB_CUDA_LAUNCH
 #else
 template <class... P, class... A>
-static void lb_launch_overlapping(void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, cudaStream_t stream, A... a) {
+static void lb_launch_overlapping(void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, cudaStream_t stream,
+                                  A... a) {
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -42,14 +46,15 @@ static void lb_launch_overlapping(void (*kernel)(P...), dim3 grid, dim3 block, s
     config.attrs = &attribute, config.numAttrs = lb_cuda_info_now()->cc >= 90;
     cudaLaunchKernelEx(&config, kernel, P(a)...);
 }
-#define LB_LAUNCH_OVERLAPPING(kernel, grid, block, smem, stream, ...)                                                   \
+#define LB_LAUNCH_OVERLAPPING(kernel, grid, block, smem, stream, ...)                                             \
     lb_launch_overlapping(kernel, dim3(grid), dim3(block), smem, stream, __VA_ARGS__)
 #endif
 
 /* ---- gemv ---- */
 
 template <class F> constexpr int lb_gemv_depth() {
-    return (81920 - F::TABLE_BYTES) / (LB_WARPS * F::UNIT_BYTES) > 8 ? 8 : (81920 - F::TABLE_BYTES) / (LB_WARPS * F::UNIT_BYTES);
+    return (81920 - F::TABLE_BYTES) / (LB_WARPS * F::UNIT_BYTES) > 8 ? 8 : (81920 - F::TABLE_BYTES) / (LB_WARPS *
+            F::UNIT_BYTES);
 }
 constexpr int LB_GEMV_MOST = 8; /* rows of x */
 template <class F> static inline size_t lb_gemv_smem(int64_t m, int64_t k) {
@@ -88,7 +93,8 @@ lb_gemv16(const uint8_t *w, const float *x, float *out, int m, int64_t n, int64_
     uint8_t *xs = (uint8_t *)(sums + 2 * LB_WARPS * LB_ROWS * m);
     const uint64_t policy = lb_policy_once();
 
-    /* This warp's units, in order: of panel blockIdx, + gridDim, ...: warp, warp + 8, ... `next_*` is what is asked for next. */
+    /* This warp's units, in order: of panel blockIdx, + gridDim, ...: warp, warp + 8, ... `next_*` is what is
+     * asked for next. */
     int64_t next_panel = blockIdx.x;
     const uint8_t *next = w + next_panel * panel_bytes + warp * F::UNIT_BYTES;
     int next_unit = warp, next_slot = 0;
@@ -117,7 +123,8 @@ lb_gemv16(const uint8_t *w, const float *x, float *out, int m, int64_t n, int64_
             lb_copy_wait<DEPTH - 2>();
             __syncwarp(); /* the others' pieces are here, and all are done with the slot that is filled next */
             ask();
-            lb_unit_products<F, 1, 1, false>(ctx, ring + slot * F::UNIT_BYTES, 0, xs + u * F::UNIT_K * 2, lb_x_stride(kp), m,
+            lb_unit_products<F, 1, 1, false>(ctx, ring + slot * F::UNIT_BYTES, 0, xs + u * F::UNIT_K * 2,
+                                             lb_x_stride(kp), m,
                                              nullptr, acc);
             slot = slot + 1 == DEPTH ? 0 : slot + 1;
         }
@@ -137,11 +144,12 @@ lb_gemv16(const uint8_t *w, const float *x, float *out, int m, int64_t n, int64_
 
 /* ---- gemm, phase 0: x ---- */
 
-/* One thread for four columns. xp [mp][kp] bf16, sums [kp / GROUP][mp]; rows from m on and columns from k on are zeros. */
+/* One thread for four columns. xp [mp][kp] bf16, sums [kp / GROUP][mp]; rows from m on and columns from k on are
+ * zeros. */
 template <int GROUP> __global__ void __launch_bounds__(LB_THREADS)
 lb_gemm16_prepare(const float *x, int m, int64_t k, int mp, int kp, uint8_t *xp, float *sums) {
     lb_let_next_launch_begin();
-    int at = ((int)blockIdx.x * LB_THREADS + (int)threadIdx.x) * 4, row = (int)blockIdx.y;
+    int at = ((int)blockIdx.y * LB_THREADS + (int)threadIdx.x) * 4, row = (int)blockIdx.x;
     if (at >= kp) return; /* whole warps: kp is a multiple of 128 */
     const float *from = x + row * k + at;
     float v[4] = { 0, 0, 0, 0 };
@@ -185,12 +193,14 @@ struct lb_gemm16_args {
 /* Fragment (mt, nt) of a tile: 4 results, rows row, row + 8, columns column, column + 1. */
 LB_DEVICE void lb_gemm16_store(const lb_gemm16_args &a, int64_t row, int column, const float c[4]) {
     LB_UNROLL for (int i = 0; i < 4; i++)
-        if (row + i / 2 * 8 < a.n && column + i % 2 < a.m) a.out[(int64_t)(column + i % 2) * a.n + row + i / 2 * 8] = c[i];
+        if (row + i / 2 * 8 < a.n && column + i % 2 < a.m) a.out[(int64_t)(column + i % 2) * a.n + row + i / 2 * 8] =
+            c[i];
 }
 /* The row scales of formats that have one a row: 1 elsewhere. */
 template <class F> LB_DEVICE float lb_row_scale(const lb_gemm16_args &a, int64_t row) {
     if (F::GROUP != 0 || row >= a.n) return 1.0f;
-    return ((const float *)(const void *)(a.w + row / LB_ROWS * a.panel_bytes + (int64_t)a.units * F::UNIT_BYTES))[row % LB_ROWS];
+    return ((const float *)(const void *)(a.w + row / LB_ROWS * a.panel_bytes + (int64_t)a.units *
+                                          F::UNIT_BYTES))[row % LB_ROWS];
 }
 
 template <class F, int MT, int NT> __global__ void __launch_bounds__(LB_THREADS, NT > 2 ? 1 : 2)
@@ -198,28 +208,34 @@ lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
     typedef lb_gemm16_shape<F, MT, NT> S;
     LB_CUDA_SHARED(smem);
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const int tile = (int)blockIdx.x / a.splits, split = (int)blockIdx.x % a.splits, column0 = (int)blockIdx.y * S::COLUMNS;
-    const int begin = (int)((int64_t)a.units * split / a.splits), end = (int)((int64_t)a.units * (split + 1) / a.splits);
+    const int tile = (int)blockIdx.x / a.splits, split = (int)blockIdx.x % a.splits, column0 = (int)blockIdx.y *
+        S::COLUMNS;
+    const int begin = (int)((int64_t)a.units * split / a.splits), end = (int)((int64_t)a.units * (split +
+            1) / a.splits);
     const int64_t panels = (a.n + LB_ROWS - 1) / LB_ROWS, panel = ((int64_t)tile * LB_WARPS + warp) * MT;
     const uint64_t policy = lb_policy_once();
     uint8_t *ring = smem + F::TABLE_BYTES;
 
-    /* What is asked for next, in units of 16 bytes (32 bits spare registers): of each panel; behind the last one its weights again,
-     * whose results are not stored. */
+    /* What is asked for next, in units of 16 bytes (32 bits spare registers): of each panel; behind the last one
+     * its weights again, whose results are not stored. */
     uint32_t from[MT];
     LB_UNROLL for (int mt = 0; mt < MT; mt++)
-        from[mt] = (uint32_t)(((panel + mt < panels ? panel + mt : panels - 1) * a.panel_bytes + (int64_t)begin * F::UNIT_BYTES) / 16);
+        from[mt] = (uint32_t)(((panel + mt < panels ? panel + mt : panels - 1) * a.panel_bytes + (int64_t)begin *
+                               F::UNIT_BYTES) / 16);
     auto ask_weights = [&](uint8_t *stage) {
         LB_UNROLL for (int mt = 0; mt < MT; mt++) {
             lb_copy_unit<F::UNIT_BYTES>(stage + (warp * MT + mt) * F::UNIT_BYTES, a.w + (size_t)from[mt] * 16, policy);
             from[mt] += F::UNIT_BYTES / 16;
         }
     };
-    /* EACH threads copy a row of x, then the next of its 256 / EACH apart; the sums of minima take one piece a thread. */
+    /* EACH threads copy a row of x, then the next of its 256 / EACH apart; the sums of minima take one piece a
+     * thread. */
     constexpr int EACH = F::UNIT_K / 8, SUM_PIECES = S::GROUPS * S::COLUMNS / 4;
     const int tid = (int)threadIdx.x;
-    uint32_t from_x = (uint32_t)(((column0 + tid / EACH) * (int64_t)a.kp + (int64_t)begin * F::UNIT_K) / 8) + tid % EACH;
-    uint32_t from_sums = (uint32_t)((((int64_t)begin * S::GROUPS + tid * 4 / S::COLUMNS) * a.mp + column0 + tid * 4 % S::COLUMNS) / 4);
+    uint32_t from_x = (uint32_t)(((column0 + tid / EACH) * (int64_t)a.kp + (int64_t)begin * F::UNIT_K) / 8) +
+        tid % EACH;
+    uint32_t from_sums = (uint32_t)((((int64_t)begin * S::GROUPS + tid * 4 / S::COLUMNS) * a.mp + column0 + tid *
+                                     4 % S::COLUMNS) / 4);
     static_assert(SUM_PIECES <= LB_THREADS, "one piece a thread");
     auto ask_x = [&](uint8_t *stage) {
         uint8_t *to = stage + S::W_BYTES + tid / EACH * S::X_STRIDE + tid % EACH * 16;
@@ -227,7 +243,8 @@ lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
             if ((i + 1) * LB_THREADS <= S::COLUMNS * EACH || tid < S::COLUMNS * EACH - i * LB_THREADS)
                 lb_copy_async_16(to + i * (LB_THREADS / EACH) * S::X_STRIDE,
                                  a.xp + (size_t)(from_x + (uint32_t)(i * (LB_THREADS / EACH) * (a.kp / 8))) * 16);
-        if (tid < SUM_PIECES) lb_copy_async_16(stage + S::W_BYTES + S::X_BYTES + tid * 16, a.sums + (size_t)from_sums * 4);
+        if (tid < SUM_PIECES) lb_copy_async_16(stage + S::W_BYTES + S::X_BYTES + tid * 16, a.sums +
+                                               (size_t)from_sums * 4);
         from_x += F::UNIT_K / 8, from_sums += S::GROUPS * (uint32_t)a.mp / 4;
     };
     for (int i = 0; i < S::STAGES - 1 && begin + i < end; i++) ask_weights(ring + i * S::STAGE);
@@ -250,12 +267,15 @@ lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
         }
         lb_copy_commit();
         const uint8_t *stage = ring + at * S::STAGE;
-        lb_unit_products<F, MT, NT, true>(ctx, stage + warp * MT * F::UNIT_BYTES, F::UNIT_BYTES, stage + S::W_BYTES, S::X_STRIDE,
-                                          S::COLUMNS, (const float *)(const void *)(stage + S::W_BYTES + S::X_BYTES), acc);
+        lb_unit_products<F, MT, NT, true>(ctx, stage + warp * MT * F::UNIT_BYTES, F::UNIT_BYTES, stage + S::W_BYTES,
+                                          S::X_STRIDE,
+                                          S::COLUMNS, (const float *)(const void *)(stage + S::W_BYTES + S::X_BYTES),
+                                              acc);
         at = at + 1 == S::STAGES ? 0 : at + 1, ask = ask + 1 == S::STAGES ? 0 : ask + 1;
     }
 
-    float4 *share = (float4 *)(void *)a.shares + (((int64_t)blockIdx.y * (gridDim.x / a.splits) + tile) * a.splits + split) *
+    float4 *share = (float4 *)(void *)a.shares + (((int64_t)blockIdx.y * (gridDim.x / a.splits) + tile) * a.splits +
+                                                  split) *
                                                   (MT * NT * LB_THREADS) + threadIdx.x;
     LB_UNROLL for (int mt = 0; mt < MT; mt++) {
         int64_t row = (panel + mt) * LB_ROWS + g;
@@ -275,7 +295,8 @@ lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
 /* Block (x, y, z): fragment z of tile (x, y). */
 template <class F, int MT, int NT> __global__ void __launch_bounds__(LB_THREADS)
 lb_gemm16_add(const __grid_constant__ lb_gemm16_args a) {
-    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, mt = (int)blockIdx.z / NT, nt = (int)blockIdx.z % NT;
+    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, mt = (int)blockIdx.z / NT, nt =
+        (int)blockIdx.z % NT;
     lb_wait_for_launch_before();
     const float4 *share = (const float4 *)(const void *)a.shares +
                           ((int64_t)blockIdx.y * gridDim.x + blockIdx.x) * a.splits * (MT * NT * LB_THREADS) +
@@ -295,21 +316,29 @@ template <class F> struct lb_gemm16_format {
     typedef F format;
     static constexpr int MT = F::UNIT_BYTES <= 1300 ? 2 : 1, FEW = 2, MANY = 8;
 
+    /* Shared memory that a block can have; without a device, what the smallest has. */
+    static int64_t smem_most(void) {
+        int64_t most = lb_cuda_info_now()->smem_per_block;
+        return most ? most : 99 << 10;
+    }
     /* One row, or x small beside the weights: every block reads all of it. */
     static bool gemv(const lb_args *a) {
         const lb_cuda_info *d = lb_cuda_info_now();
-        int64_t m = lb_arg(a, LB_GEMM_X)->dims[0], k = lb_arg(a, LB_GEMM_X)->dims[1], n = lb_arg(a, LB_GEMM_OUT)->dims[1];
-        int64_t most = d->smem_per_block ? d->smem_per_block : 99 << 10;
-        if (m > LB_GEMV_MOST || (int64_t)lb_gemv_smem<F>(m, k) > most) return false;
+        int64_t m = lb_arg(a, LB_GEMM_X)->dims[0], k = lb_arg(a, LB_GEMM_X)->dims[1], n = lb_arg(a,
+                LB_GEMM_OUT)->dims[1];
+        if (m > LB_GEMV_MOST || (int64_t)lb_gemv_smem<F>(m, k) > smem_most()) return false;
         int64_t blocks = (n + LB_ROWS - 1) / LB_ROWS < 2 * d->sm_count ? (n + LB_ROWS - 1) / LB_ROWS : 2 * d->sm_count;
         return m == 1 || 4 * m * k * 4 * blocks <= (int64_t)lb_mma16_bytes<F>(nullptr, n, k);
     }
-    static int columns(int64_t m) { return 8 * (m > 8 * FEW ? MANY : FEW); }
+    static int columns(int64_t m) {
+        return 8 * (m > 8 * FEW && (int64_t)lb_gemm16_shape<F, MT, MANY>::SMEM <= smem_most() ? MANY : FEW);
+    }
     static int tiles_n(int64_t n) { return (int)((n + LB_WARPS * MT * LB_ROWS - 1) / (LB_WARPS * MT * LB_ROWS)); }
     static int tiles_m(int64_t m) { return (int)((m + columns(m) - 1) / columns(m)); }
     /* Shares of K: as many as there are blocks at a time, of two units or more. */
     static int splits(int64_t m, int64_t n, int64_t k) {
-        int64_t room = lb_cuda_info_now()->sm_count * (columns(m) == 8 * MANY ? 1 : 2) / ((int64_t)tiles_n(n) * tiles_m(m));
+        int64_t room = lb_cuda_info_now()->sm_count * (columns(m) == 8 * MANY ? 1 : 2) / ((int64_t)tiles_n(n) *
+                tiles_m(m));
         int64_t most = lb_units<F>(k) / 2;
         room = room < most ? room : most;
         return (int)(room < 1 ? 1 : room > 32 ? 32 : room);
@@ -321,31 +350,38 @@ template <class F> struct lb_gemm16_format {
         s.sums = (mp * kp * 2 + 255) / 256 * 256;
         s.shares = s.sums + (F::MINIMA ? (kp / (F::GROUP ? F::GROUP : 1) * mp * 4 + 255) / 256 * 256 : 0);
         int shares = splits(m, n, k);
-        s.end = s.shares + (shares > 1 ? (size_t)tiles_n(n) * tiles_m(m) * shares * MT * columns(m) / 8 * LB_THREADS * 16 : 0);
+        s.end = s.shares + (shares > 1 ? (size_t)tiles_n(n) * tiles_m(m) * shares * MT * columns(m) / 8 * LB_THREADS *
+                            16 : 0);
         return s;
     }
     static bool nothing(const lb_args *a) { return lb_tensor_numel(lb_arg(a, LB_GEMM_OUT)) == 0; }
     static size_t workspace(const lb_args *a) {
         if (nothing(a) || gemv(a)) return 0;
-        return spaces(lb_arg(a, LB_GEMM_X)->dims[0], lb_arg(a, LB_GEMM_OUT)->dims[1], lb_arg(a, LB_GEMM_X)->dims[1]).end;
+        return spaces(lb_arg(a, LB_GEMM_X)->dims[0], lb_arg(a, LB_GEMM_OUT)->dims[1], lb_arg(a,
+                LB_GEMM_X)->dims[1]).end;
     }
     static int phases(const lb_args *a) {
         if (nothing(a) || gemv(a)) return 1;
-        return splits(lb_arg(a, LB_GEMM_X)->dims[0], lb_arg(a, LB_GEMM_OUT)->dims[1], lb_arg(a, LB_GEMM_X)->dims[1]) > 1 ? 3 : 2;
+        return splits(lb_arg(a, LB_GEMM_X)->dims[0], lb_arg(a, LB_GEMM_OUT)->dims[1], lb_arg(a,
+                LB_GEMM_X)->dims[1]) > 1 ? 3 : 2;
     }
-    template <int NT> static void run(const lb_gemm16_args &p, int phase, int rows, int64_t k, const float *x, cudaStream_t stream) {
+    template <int NT> static void run(const lb_gemm16_args &p, int phase, int rows, int64_t k, const float *x,
+                                      cudaStream_t stream) {
         typedef lb_gemm16_shape<F, MT, NT> S;
         int tn = tiles_n(p.n), tm = p.mp / S::COLUMNS;
         if (phase == 0) {
             LB_CUDA_LAUNCH((lb_gemm16_prepare<F::MINIMA ? (int)F::GROUP : 0>),
-                           dim3((unsigned)((p.kp / 4 + LB_THREADS - 1) / LB_THREADS), (unsigned)p.mp), LB_THREADS, 0, stream, x,
+                           dim3((unsigned)p.mp, (unsigned)((p.kp / 4 + LB_THREADS - 1) / LB_THREADS)), LB_THREADS, 0,
+                               stream, x,
                            rows, k, p.mp, p.kp, (uint8_t *)p.xp, (float *)p.sums);
         } else if (phase == 1) {
             lb_cuda_smem(lb_gemm16<F, MT, NT>, S::SMEM);
-            LB_LAUNCH_OVERLAPPING((lb_gemm16<F, MT, NT>), dim3((unsigned)(tn * p.splits), (unsigned)tm), LB_THREADS, S::SMEM,
+            LB_LAUNCH_OVERLAPPING((lb_gemm16<F, MT, NT>), dim3((unsigned)(tn * p.splits), (unsigned)tm), LB_THREADS,
+                                  S::SMEM,
                                   stream, p);
         } else {
-            LB_LAUNCH_OVERLAPPING((lb_gemm16_add<F, MT, NT>), dim3((unsigned)tn, (unsigned)tm, MT * NT), LB_THREADS, 0, stream, p);
+            LB_LAUNCH_OVERLAPPING((lb_gemm16_add<F, MT, NT>), dim3((unsigned)tn, (unsigned)tm, MT * NT), LB_THREADS,
+                                  0, stream, p);
         }
     }
     static void launch(const lb_args *a, const lb_launch *l) {
@@ -356,18 +392,23 @@ template <class F> struct lb_gemm16_format {
         if (gemv(a)) {
             size_t smem = lb_gemv_smem<F>(m, k);
             const lb_cuda_info *d = lb_cuda_info_now();
-            int64_t panels = (n + LB_ROWS - 1) / LB_ROWS, at_once = 2 * d->sm_count;
+            int64_t panels = (n + LB_ROWS - 1) / LB_ROWS;
+            int64_t at_once = d->sm_count * (2 * ((int64_t)smem + 1024) > d->smem_per_sm ? 1 : 2);
             lb_cuda_smem(lb_gemv16<F>, smem);
-            LB_CUDA_LAUNCH(lb_gemv16<F>, (unsigned)(panels < at_once ? panels : at_once), LB_THREADS, smem, lb_cuda_stream(l), bytes,
+            LB_CUDA_LAUNCH(lb_gemv16<F>, (unsigned)(panels < at_once ? panels : at_once), LB_THREADS, smem,
+                           lb_cuda_stream(l), bytes,
                            lb_tensor_f32(x), (float *)lb_tensor_data(out), (int)m, n, k);
             return;
         }
         space s = spaces(m, n, k);
         uint8_t *ws = (uint8_t *)l->workspace;
         lb_gemm16_args p = {};
-        p.w = bytes, p.xp = ws, p.sums = (const float *)(void *)(ws + s.sums), p.shares = (float *)(void *)(ws + s.shares);
-        p.out = (float *)lb_tensor_data(out), p.m = (int)m, p.mp = tiles_m(m) * columns(m), p.units = (int)lb_units<F>(k);
-        p.kp = p.units * F::UNIT_K, p.splits = splits(m, n, k), p.n = n, p.panel_bytes = (int64_t)lb_panel16_bytes<F>(k);
+        p.w = bytes, p.xp = ws, p.sums = (const float *)(void *)(ws + s.sums), p.shares = (float *)(void *)(ws +
+                s.shares);
+        p.out = (float *)lb_tensor_data(out), p.m = (int)m, p.mp = tiles_m(m) * columns(m), p.units =
+            (int)lb_units<F>(k);
+        p.kp = p.units * F::UNIT_K, p.splits = splits(m, n, k), p.n = n, p.panel_bytes =
+            (int64_t)lb_panel16_bytes<F>(k);
         if (columns(m) == 8 * FEW) run<FEW>(p, l->phase, (int)m, k, lb_tensor_f32(x), lb_cuda_stream(l));
         else run<MANY>(p, l->phase, (int)m, k, lb_tensor_f32(x), lb_cuda_stream(l));
     }
@@ -376,15 +417,17 @@ template <class F> struct lb_gemm16_format {
 /* ---- what a format's file says ---- */
 
 /* The fields of a descriptor. panel: fused kernels find weights in this layout by it; it has no inner loop to call. */
-#define LB_GEMM16_FIELDS(NAME, FORMAT, ABOUT)                                                                           \
-    .name = NAME, .op = "gemm", .device = "cuda", .about = ABOUT,                                                       \
-    .source = "luabench; the idea of weights in the order of mma's fragments is Marlin's", .isa = LB_ISA_SM80, .format = FORMAT,        \
-    .layout = &layout, .act = LB_ACT_BF16, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-9,            \
-    .tolerance_why = "codes and bf16 activations are exact, scales f32, sums f32 in tensor cores: 1e-12 to 1e-10 where minima " \
-                     "are taken off 128 + q",                                                                          \
+#define LB_GEMM16_FIELDS(NAME, FORMAT, ABOUT)                                                                        \
+    .name = NAME, .op = "gemm", .device = "cuda", .about = ABOUT,                                                    \
+    .source = "luabench; weights in the order of mma's fragments are Marlin's idea", .isa = LB_ISA_SM80,             \
+    .format = FORMAT, .layout = &layout, .act = LB_ACT_BF16, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16,          \
+    .tolerance = 1e-9,                                                                                               \
+    .tolerance_why = "codes and bf16 activations are exact, scales f32, sums f32 in tensor cores: 1e-12, and "       \
+                     "1e-10 where minima are taken off 128 + q",                                                     \
     .priority = 20, .panel = &panel
 
-/* LB_GEMM16(lb_format_q4_0), or all structs of a family: the calls of a descriptor. A list's weights are all of one struct. */
+/* LB_GEMM16(lb_format_q4_0), or all structs of a family: the calls of a descriptor. A list's weights are all of
+ * one struct. */
 template <class... F> struct lb_gemm16_family {
     static const lb_quantizer *of(const lb_args *a) { return lb_arg(a, LB_GEMM_W)->quantizer; }
     /* call(format<F>) of the struct that is the recipe's; a value for none. */
@@ -396,7 +439,8 @@ template <class... F> struct lb_gemm16_family {
     static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
         return with(q, (size_t)0, [&](auto f) { return lb_mma16_bytes<typename decltype(f)::format>(q, n, k); });
     }
-    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                       void *dst) {
         with(q, 0, [&](auto f) {
             lb_mma16_repack<typename decltype(f)::format>(q, native, n, k, row0, row1, dst);
             return 0;
@@ -424,9 +468,10 @@ template <class... F> struct lb_gemm16_family {
         with(of(a), 0, [&](auto f) { return f.launch(a, l), 0; });
     }
 };
-#define LB_GEMM16(...)                                                                                                 \
-    typedef lb_gemm16_family<__VA_ARGS__> family;                                                                      \
-    static const lb_layout layout = { "mma16", family::size_bytes, family::repack, LB_ROWS };                          \
+#define LB_GEMM16(...)                                                                                               \
+    typedef lb_gemm16_family<__VA_ARGS__> family;                                                                    \
+    static const lb_layout layout = { "mma16", family::size_bytes, family::repack, LB_ROWS };                        \
     static const lb_panel panel = { LB_ROWS, 64, nullptr, family::panel_bytes, nullptr, nullptr, "bf16" };
-#define LB_GEMM16_CALLS                                                                                                \
-    .supports = family::supports, .phases = family::phases, .workspace_bytes = family::workspace_bytes, .launch = family::launch
+#define LB_GEMM16_CALLS                                                                                              \
+    .supports = family::supports, .phases = family::phases, .workspace_bytes = family::workspace_bytes,              \
+    .launch = family::launch

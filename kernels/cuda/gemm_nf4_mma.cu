@@ -5,6 +5,7 @@
 LB_GEMM16(lb_format_nf4)
 
 LB_CUDA_KERNEL(gemm_nf4_mma) = {
-    LB_GEMM16_FIELDS("gemm.nf4.mma", "nf4", "mma.sync over weights in the order of its fragments; levels by a table in shared memory"),
+    LB_GEMM16_FIELDS("gemm.nf4.mma", "nf4",
+                     "mma.sync over weights in the order of its fragments; levels by a table in shared memory"),
     LB_GEMM16_CALLS,
 };

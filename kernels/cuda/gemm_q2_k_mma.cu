@@ -5,6 +5,7 @@
 LB_GEMM16(lb_format_q2_k)
 
 LB_CUDA_KERNEL(gemm_q2_k_mma) = {
-    LB_GEMM16_FIELDS("gemm.q2_k.mma", "q2_k", "mma.sync over weights in the order of its fragments; 2 bits, minima with the sums of x"),
+    LB_GEMM16_FIELDS("gemm.q2_k.mma", "q2_k",
+                     "mma.sync over weights in the order of its fragments; 2 bits, minima with the sums of x"),
     LB_GEMM16_CALLS,
 };

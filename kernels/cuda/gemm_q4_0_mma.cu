@@ -5,6 +5,7 @@
 LB_GEMM16(lb_format_q4_0)
 
 LB_CUDA_KERNEL(gemm_q4_0_mma) = {
-    LB_GEMM16_FIELDS("gemm.q4_0.mma", "q4_0", "mma.sync over weights in the order of its fragments; 4 bits, a scale for each 32"),
+    LB_GEMM16_FIELDS("gemm.q4_0.mma", "q4_0",
+                     "mma.sync over weights in the order of its fragments; 4 bits, a scale for each 32"),
     LB_GEMM16_CALLS,
 };

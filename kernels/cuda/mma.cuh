@@ -1,13 +1,14 @@
 /* mma.cuh: the instructions of a GPU that CUDA C++ has no names for: matrix products of a warp, ldmatrix, asynchronous
- * copies to shared memory, loads and stores with cache hints, flags between blocks. On the CPU's emulator the same names
- * are functions of tests/gpu/emulator/cuda_mma.h, which check what the hardware leaves undefined.
+ * copies to shared memory, loads and stores with cache hints, flags between blocks. On the CPU's emulator the same
+ * names are functions of tests/gpu/emulator/cuda_mma.h, which check what the hardware leaves undefined.
  *
  * Fragments of mma.m16n8k16 (16-bit operands), lane = 4 g + t, g = 0..7, t = 0..3; a register holds two neighbours, the
  * lower index in its low half:
  *   a[0] row g, k 2t, 2t+1     a[1] row g+8, the same k     a[2] row g, k 2t+8, 2t+9     a[3] row g+8, k 2t+8, 2t+9
  *   b0   k 2t, 2t+1, column g  b1   k 2t+8, 2t+9, column g
  *   c[0] row g, column 2t      c[1] row g, column 2t+1      c[2], c[3] the same of row g+8
- * Of mma.m16n8k32 (bytes): a[0] row g, k 4t..4t+3; a[1] row g+8; a[2], a[3] k + 16; b0 k 4t..4t+3; b1 k + 16; c as above. */
+ * Of mma.m16n8k32 (bytes): a[0] row g, k 4t..4t+3; a[1] row g+8; a[2], a[3] k + 16; b0 k 4t..4t+3; b1 k + 16; c as
+ * above. */
 #pragma once
 #include <cstdint>
 
@@ -22,29 +23,32 @@ LB_DEVICE uint32_t lb_shared_address(const void *p) { return (uint32_t)__cvta_ge
 /* ---- products of a warp: c += a b ---- */
 
 LB_DEVICE void lb_mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 /* c = a b */
 LB_DEVICE void lb_mma_bf16_first(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%10,%10,%10};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%10,%10,%10,%10};"
                  : "=f"(c[0]), "=f"(c[1]), "=f"(c[2]), "=f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(0.0f));
 }
 LB_DEVICE void lb_mma_f16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 LB_DEVICE void lb_mma_s8(int32_t c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-/* ---- ldmatrix: four (two) 8 x 8 matrices of 16-bit elements; lane i gives the address of row i % 8 of matrix i / 8, 16-byte
- * aligned, in shared memory. Lane 4 g + t gets elements 2t, 2t+1 of row g of each; _trans: of column g. ---- */
+/* ---- ldmatrix: four (two) 8 x 8 matrices of 16-bit elements; lane i gives the address of row i % 8 of matrix i / 8,
+ * 16-byte aligned, in shared memory. Lane 4 g + t gets elements 2t, 2t+1 of row g of each; _trans: of column g. ---- */
 
 LB_DEVICE void lb_ldmatrix_x4(uint32_t r[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -86,7 +90,9 @@ LB_DEVICE void lb_copy_async_4(void *shared, const void *global, int bytes = 4) 
 }
 LB_DEVICE void lb_copy_commit(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
 /* Until at most LEFT of this thread's committed groups are under way. Other threads see the data after a barrier. */
-template <int LEFT> LB_DEVICE void lb_copy_wait(void) { asm volatile("cp.async.wait_group %0;" :: "n"(LEFT) : "memory"); }
+template <int LEFT> LB_DEVICE void lb_copy_wait(void) {
+    asm volatile("cp.async.wait_group %0;" :: "n"(LEFT) : "memory");
+}
 
 /* ---- device memory ---- */
 

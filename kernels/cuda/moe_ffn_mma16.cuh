@@ -1,20 +1,21 @@
-/* moe_ffn_mma16.cuh: the experts of one class, or of all, in one persistent launch: gate, up, SwiGLU, down, from weights in mma16
- * (tile16.cuh) of whatever formats a list names.
+/* moe_ffn_mma16.cuh: the experts of one class, or of all, in one persistent launch: gate, up, SwiGLU, down, from
+ * weights in mma16 (tile16.cuh) of whatever formats a list names.
  *
- * Work is items, handed out by a ticket: first all of gate and up, then all of down. An item is an expert, up to 8 NT of its rows,
- * and some groups of weight rows: two panels of gate and the same two of up (32 rows of h), or four panels of down (64 rows of y).
- * The eight warps are two for each of the four panels, which share its K by turns of 256 columns; their sums meet in shared
- * memory, in order, whatever the batch: a row has the same bits alone and among others.
+ * Work is items, handed out by a ticket: first all of gate and up, then all of down. An item is an expert, up to 8
+ * NT of its rows, and some groups of weight rows: two panels of gate and the same two of up (32 rows of h), or
+ * four panels of down (64 rows of y). The eight warps are two for each of the four panels, which share its K by
+ * turns of 256 columns; their sums meet in shared memory, in order, whatever the batch: a row has the same bits
+ * alone and among others.
  *
- * Each warp streams its weights through a ring of its own that runs ahead into the next item, so that the memory is busy while
- * rows of x are fetched, sums are added, and an item of down waits until all of its expert's h is there (a counter for each
- * expert, added to with release and read with acquire). An item waits only for items with lower tickets, which somebody is
- * working on: there is always progress, whatever the number of blocks. x and h are turned into bf16 on the way into shared
- * memory. The last block to leave puts the counters back to 0.
+ * Each warp streams its weights through a ring of its own that runs ahead into the next item, so that the memory
+ * is busy while rows of x are fetched, sums are added, and an item of down waits until all of its expert's h is
+ * there (a counter for each expert, added to with release and read with acquire). An item waits only for items
+ * with lower tickets, which somebody is working on: there is always progress, whatever the number of blocks. x and
+ * h are turned into bf16 on the way into shared memory. The last block to leave puts the counters back to 0.
  *
- * Bytes: each expert's weights once from memory, x and h from L2: rows * 4 K for each item. GLM-4.7-Flash (2048, 1536, 4 of 64)
- * at about 4.5 bits: one token 21 MB, 4.4 us at an H200's 4.8 TB/s; 256 tokens 339 MB, 71 us. Expected above that for one
- * token: the launch, reading the routing and the two fills of the rings, 3 to 4 us. */
+ * Bytes: each expert's weights once from memory, x and h from L2: rows * 4 K for each item. GLM-4.7-Flash (2048,
+ * 1536, 4 of 64) at about 4.5 bits: one token 21 MB, 4.4 us at an H200's 4.8 TB/s; 256 tokens 339 MB, 71 us.
+ * Expected above that for one token: the launch, reading the routing and the two fills of the rings, 3 to 4 us. */
 #pragma once
 #include "tile16.cuh"
 
@@ -29,14 +30,16 @@ struct lb_moe_args {
     float *h, *y;
     const int32_t *offsets, *rows, *cls;
     unsigned *tickets;
+    const float *bias[3];      /* [experts][rows of weights], or null */
+    float alpha, limit;        /* limit > 0: gpt-oss's gate */
     int top, hidden, inner, experts, only, chunk /* columns of x in shared memory */, slot_bytes /* of a ring's step */;
     lb_moe_weights w[3 * LB_MOE_EXPERTS]; /* gate, up, down of each */
 };
 struct lb_moe_expert { int id, first, rows, item[2]; };   /* its first items of gate and up, and of down */
 struct lb_moe_item { int down, id, first, rows /* 0: there is no item */, group, end, needed; };
 
-/* A warp's way through the steps of its panel in each group of the items: what it asks for next. It stands in shared memory between
- * the steps, where it costs no registers. */
+/* A warp's way through the steps of its panel in each group of the items: what it asks for next. It stands in
+ * shared memory between the steps, where it costs no registers. */
 struct lb_moe_stream {
     const uint8_t *at;   /* the next step */
     int turn, group, end, step, steps, units, units_per_step, unit_bytes;
@@ -137,9 +140,10 @@ LB_DEVICE int lb_moe_units_of(int units, int units_per_step, int step) {
     return left < units_per_step ? left : units_per_step;
 }
 
-/* `rows` rows of x (of the token of each slot) or of h, columns [k0, k0 + columns), to shared memory as bf16. Past L1, which
- * may hold what h was. Zeros behind k. */
-LB_DEVICE void lb_moe_rows(const lb_moe_args &a, const lb_moe_item &item, int k0, int columns, uint8_t *to, int stride) {
+/* `rows` rows of x (of the token of each slot) or of h, columns [k0, k0 + columns), to shared memory as bf16. Past
+ * L1, which may hold what h was. Zeros behind k. */
+LB_DEVICE void lb_moe_rows(const lb_moe_args &a, const lb_moe_item &item, int k0, int columns, uint8_t *to,
+                           int stride) {
     const int k = item.down ? a.inner : a.hidden;
     const bool vectors = k % 4 == 0 && (((uintptr_t)a.x | (uintptr_t)a.h) & 15) == 0;
     for (int i = (int)threadIdx.x; i < item.rows * (columns / 4); i += LB_THREADS) {
@@ -153,12 +157,22 @@ LB_DEVICE void lb_moe_rows(const lb_moe_args &a, const lb_moe_item &item, int k0
             LB_UNROLL for (int j = 0; j < 4; j++)
                 if (k0 + c + j < k) v[j] = __ldcg(from + j);
         }
-        *(uint2 *)(void *)(to + row * stride + lb_x_place(c)) = make_uint2(lb_pack_bf16x2(v[0], v[1]), lb_pack_bf16x2(v[2], v[3]));
+        *(uint2 *)(void *)(to + row * stride + lb_x_place(c)) = make_uint2(lb_pack_bf16x2(v[0], v[1]),
+                                                                           lb_pack_bf16x2(v[2], v[3]));
     }
 }
 
+LB_DEVICE float lb_moe_gated(const lb_moe_args &a, float gate, float up) {
+    if (a.limit > 0) {
+        gate = gate > a.limit ? a.limit : gate; /* NaN stays */
+        up = up > a.limit ? a.limit : up < -a.limit ? -a.limit : up;
+        return (up + 1.0f) * (gate / (1.0f + expf(-a.alpha * gate)));
+    }
+    return gate / (1.0f + expf(-gate)) * up;
+}
 /* sums[warp][row][8 NT] -> h or y of one group. */
-template <int NT> LB_DEVICE void lb_moe_finish(const lb_moe_args &a, const lb_moe_item &item, int group, const float *sums) {
+template <int NT> LB_DEVICE void lb_moe_finish(const lb_moe_args &a, const lb_moe_item &item, int group,
+                                               const float *sums) {
     constexpr int PANEL = LB_ROWS * 8 * NT; /* sums of a warp */
     const int weight_rows = item.down ? 4 * LB_ROWS : 2 * LB_ROWS, n = item.down ? a.hidden : a.inner;
     for (int i = (int)threadIdx.x; i < item.rows * weight_rows; i += LB_THREADS) {
@@ -167,22 +181,26 @@ template <int NT> LB_DEVICE void lb_moe_finish(const lb_moe_args &a, const lb_mo
         const float *s = sums + r / LB_ROWS * 2 * PANEL + r % LB_ROWS * 8 * NT + column;
         float v = s[0] + s[PANEL];
         int64_t slot = a.rows[item.first + column];
+        const int64_t at = (int64_t)item.id * n + row;
         if (item.down) {
-            a.y[slot * n + row] = v;
+            a.y[slot * n + row] = a.bias[2] ? v + a.bias[2][at] : v;
         } else {
             float up = s[4 * PANEL] + s[5 * PANEL];
-            a.h[slot * n + row] = v / (1.0f + expf(-v)) * up;
+            if (a.bias[0]) v += a.bias[0][at];
+            if (a.bias[1]) up += a.bias[1][at];
+            a.h[slot * n + row] = lb_moe_gated(a, v, up);
         }
     }
 }
 
-/* The formats that one launch can mix. A step is one choice by a number that all lanes share; the products behind it are the
- * format's own. */
+/* The formats that one launch can mix. A step is one choice by a number that all lanes share; the products behind
+ * it are the format's own. */
 template <class... F> struct lb_moe_formats {
     static constexpr int NONE = 255;
     template <class X> static bool take(const lb_quantizer *q, int number, lb_moe_weights *w) {
         if (!lb_format_is<X>(q)) return false;
-        w->unit_bytes = (uint16_t)X::UNIT_BYTES, w->format = (uint8_t)number, w->units_per_step = (uint8_t)(256 / X::UNIT_K);
+        w->unit_bytes = (uint16_t)X::UNIT_BYTES, w->format = (uint8_t)number, w->units_per_step =
+            (uint8_t)(256 / X::UNIT_K);
         return true;
     }
     static lb_moe_weights describe(const lb_quantizer *q) {
@@ -192,14 +210,17 @@ template <class... F> struct lb_moe_formats {
         (void)(take<F>(q, number++, &w) || ...);
         return w;
     }
-    template <class X, int NT> static __device__ __forceinline__ bool step(const uint8_t *unit, int units, const uint8_t *x, int stride,
+    template <class X, int NT> static __device__ __forceinline__ bool step(const uint8_t *unit, int units,
+                                                                           const uint8_t *x, int stride,
                                                                            int rows, float (&acc)[1][NT][4]) {
         const typename X::context none = {};
         _Pragma("unroll 1") for (int u = 0; u < units; u++)
-            lb_unit_products<X, 1, NT, false>(none, unit + u * X::UNIT_BYTES, 0, x + u * X::UNIT_K * 2, stride, rows, nullptr, acc);
+            lb_unit_products<X, 1, NT, false>(none, unit + u * X::UNIT_BYTES, 0, x + u * X::UNIT_K * 2, stride, rows,
+                                              nullptr, acc);
         return true;
     }
-    template <int NT> static __device__ __forceinline__ void products(int format, const uint8_t *unit, int units, const uint8_t *x,
+    template <int NT> static __device__ __forceinline__ void products(int format, const uint8_t *unit, int units,
+                                                                      const uint8_t *x,
                                                                       int stride, int rows, float (&acc)[1][NT][4]) {
         int number = 0;
         (void)((format == number++ && step<F, NT>(unit, units, x, stride, rows, acc)) || ...);
@@ -209,7 +230,8 @@ template <class... F> struct lb_moe_formats {
 template <class FORMATS, int NT> __global__ void __launch_bounds__(LB_THREADS, NT > 1 ? 1 : 2)
 lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
     LB_CUDA_SHARED(smem);
-    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4, stride = lb_x_stride(a.chunk);
+    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4, stride =
+        lb_x_stride(a.chunk);
     lb_moe_table *table = (lb_moe_table *)(void *)smem;
     float *sums = (float *)(void *)(smem + (sizeof(lb_moe_table) + 127) / 128 * 128);
     uint8_t *xs = (uint8_t *)(sums + LB_WARPS * LB_ROWS * 8 * NT);
@@ -232,7 +254,8 @@ lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
             }
             int bytes = lb_moe_units_of(s.units, s.units_per_step, s.step) * s.unit_bytes;
             uint8_t *slot = ring + asked % LB_MOE_DEPTH * a.slot_bytes;
-            _Pragma("unroll 1") for (int i = lane * 16; i < bytes; i += 512) lb_copy_async_once_16(slot + i, s.at + i, policy);
+            _Pragma("unroll 1") for (int i = lane * 16; i < bytes; i += 512) lb_copy_async_once_16(slot + i, s.at + i,
+                    policy);
             lb_copy_commit();
             asked++;
             s.step += 2, s.at += 2 * s.units_per_step * s.unit_bytes;
@@ -279,7 +302,8 @@ lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
                     __syncwarp();
                     ask(turn + 1); /* into the slot of the step before, which all lanes have left */
                     FORMATS::template products<NT>(format, ring + used % LB_MOE_DEPTH * a.slot_bytes,
-                                                   lb_moe_units_of(units, units_per_step, step), xs + (step * 256 - k0) * 2, stride,
+                                                   lb_moe_units_of(units, units_per_step, step), xs + (step * 256 -
+                                                           k0) * 2, stride,
                                                    item->rows, acc);
                     used++;
                 }
@@ -311,7 +335,17 @@ lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
 /* ---- what launches it ---- */
 
 template <class FORMATS> struct lb_moe_ffn16_format {
+    template <int NT> static size_t smem(int chunk, int slot_bytes) {
+        return (sizeof(lb_moe_table) + 127) / 128 * 128 + (size_t)LB_WARPS * LB_ROWS * 8 * NT * 4 +
+               (size_t)8 * NT * lb_x_stride(chunk) + (size_t)LB_WARPS * LB_MOE_DEPTH * slot_bytes;
+    }
+    /* Shared memory that a block can have; without a device, what the largest has. */
+    static size_t smem_most(void) {
+        int64_t most = lb_cuda_info_now()->smem_per_block;
+        return most ? (size_t)most : 227 << 10;
+    }
     static bool supports(const lb_args *a, const char **why) {
+        int slot_bytes = 0;
         if (a->t[LB_FFN_GATE].count > LB_MOE_EXPERTS) {
             *why = "more than 256 experts";
             return false;
@@ -319,26 +353,29 @@ template <class FORMATS> struct lb_moe_ffn16_format {
         for (int slot = LB_FFN_GATE; slot <= LB_FFN_DOWN; slot++)
             for (int32_t e = 0; e < a->t[slot].count; e++) {
                 const lb_tensor *w = a->t[slot].items[e];
-                if (w->dtype == LB_QUANT && FORMATS::describe(w->quantizer).format != FORMATS::NONE) continue;
-                *why = "an expert's weights have a format that this kernel does not mix";
-                return false;
+                lb_moe_weights d = {};
+                d.format = FORMATS::NONE;
+                if (w->dtype == LB_QUANT) d = FORMATS::describe(w->quantizer);
+                if (d.format == FORMATS::NONE) {
+                    *why = "an expert's weights have a format that this kernel does not mix";
+                    return false;
+                }
+                if (d.unit_bytes * d.units_per_step > slot_bytes) slot_bytes = d.unit_bytes * d.units_per_step;
             }
-        return true;
+        if (smem<2>(512, slot_bytes) <= smem_most()) return true;
+        *why = "the rings of these formats do not fit into this device's shared memory";
+        return false;
     }
-    template <int NT> static void run(lb_moe_args &p, int tokens, cudaStream_t stream) {
+    template <int NT> static void run(lb_moe_args &p, cudaStream_t stream) {
         const lb_cuda_info *d = lb_cuda_info_now();
-        size_t most = d->smem_per_block ? (size_t)d->smem_per_block : 99 << 10, bytes = 0;
         int longest = p.hidden > p.inner ? p.hidden : p.inner;
-        /* x of two items' length, or less where shared memory ends */
-        for (p.chunk = longest < 2048 ? (longest + 511) / 512 * 512 : 2048;; p.chunk -= 512) {
-            bytes = (sizeof(lb_moe_table) + 127) / 128 * 128 + (size_t)LB_WARPS * LB_ROWS * 8 * NT * 4 +
-                    (size_t)8 * NT * lb_x_stride(p.chunk) + (size_t)LB_WARPS * LB_MOE_DEPTH * p.slot_bytes;
-            if (bytes <= most || p.chunk <= 512) break;
-        }
-        int per_sm = d->smem_per_sm && 2 * (bytes + 1024) > (size_t)d->smem_per_sm ? 1 : NT > 1 ? 1 : 2;
+        /* x as far as shared memory goes, whole items of it if it can be */
+        p.chunk = longest < 2048 ? (longest + 511) / 512 * 512 : 2048;
+        while (p.chunk > 512 && smem<NT>(p.chunk, p.slot_bytes) > smem_most()) p.chunk -= 512;
+        size_t bytes = smem<NT>(p.chunk, p.slot_bytes);
+        int per_sm = NT > 1 || 2 * ((int64_t)bytes + 1024) > d->smem_per_sm ? 1 : 2;
         lb_cuda_smem(lb_moe_ffn16<FORMATS, NT>, bytes);
         LB_CUDA_LAUNCH((lb_moe_ffn16<FORMATS, NT>), (unsigned)(d->sm_count * per_sm), LB_THREADS, bytes, stream, p);
-        (void)tokens;
     }
     static void launch(const lb_args *a, const lb_launch *l) {
         static thread_local lb_moe_args p;
@@ -347,8 +384,14 @@ template <class FORMATS> struct lb_moe_ffn16_format {
         if (slots == 0) return;
         p.x = lb_tensor_f32(x), p.h = (float *)lb_tensor_data(h), p.y = (float *)lb_tensor_data(lb_arg(a, LB_FFN_Y));
         p.offsets = (const int32_t *)lb_tensor_data(lb_arg(a, LB_FFN_OFFSETS));
-        p.rows = (const int32_t *)lb_tensor_data(rows), p.cls = (const int32_t *)lb_tensor_data(lb_arg(a, LB_FFN_CLASS));
+        p.rows = (const int32_t *)lb_tensor_data(rows), p.cls = (const int32_t *)lb_tensor_data(lb_arg(a,
+                LB_FFN_CLASS));
         p.tickets = lb_cuda_tickets(l), p.top = slots / tokens, p.hidden = (int)x->dims[1], p.inner = (int)h->dims[1];
+        for (int j = 0; j < 3; j++) {
+            const lb_tensor *bias = lb_arg(a, LB_FFN_GATE_BIAS + j);
+            p.bias[j] = bias ? lb_tensor_f32(bias) : nullptr;
+        }
+        p.alpha = (float)a->p[LB_FFN_P_ALPHA], p.limit = (float)a->p[LB_FFN_P_LIMIT];
         p.experts = a->t[LB_FFN_GATE].count, p.only = (int)a->p[LB_FFN_P_CLASS], p.slot_bytes = 0;
         for (int e = 0; e < p.experts; e++)
             for (int j = 0; j < 3; j++) {
@@ -359,12 +402,12 @@ template <class FORMATS> struct lb_moe_ffn16_format {
                 if (step > p.slot_bytes) p.slot_bytes = step;
             }
         /* An expert never has more rows than there are tokens. */
-        if (tokens <= 8) run<1>(p, tokens, lb_cuda_stream(l));
-        else run<2>(p, tokens, lb_cuda_stream(l));
+        if (tokens <= 8) run<1>(p, lb_cuda_stream(l));
+        else run<2>(p, lb_cuda_stream(l));
     }
 };
 
-#define LB_MOE_FFN16_FIELDS(NAME, ABOUT)                                                                               \
-    .name = NAME, .op = "moe_ffn", .device = "cuda", .about = ABOUT, .source = "luabench", .isa = LB_ISA_SM80, .format = "any", \
-    .act = LB_ACT_BF16, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-9,                              \
+#define LB_MOE_FFN16_FIELDS(NAME, ABOUT)                                                                             \
+    .name = NAME, .op = "moe_ffn", .device = "cuda", .about = ABOUT, .source = "luabench", .isa = LB_ISA_SM80,       \
+    .format = "any", .act = LB_ACT_BF16, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-9,           \
     .tolerance_why = "codes and bf16 activations are exact, scales and sums f32; silu by expf in f32", .priority = 20

@@ -1,23 +1,25 @@
 /* tile16.cuh: weights in the layout "mma16", and what a warp does with them.
  *
- * Why. The products of a few rows of x with quantized weights are bound by reading the weights. At 4.5 bits and the read
- * bandwidth of an H200 (4.8 TB/s by the data sheet, on 132 SMs at 1.75 GHz) an SM gets 37 weights a clock, for which it can
- * issue 128 thread instructions, 64 of them on integers: 3.5 a weight, 1.7 on integers, are all that expanding and multiplying
- * may cost. mma.sync does the products at an eighth of an instruction a weight and 8 rows of x, even when there is one row
- * only; so the weights are its operand A (16 rows of weights), x its B (8 rows of x), and the weights lie in memory so that
- * a thread's 16 bytes are the fragments of four products: no shuffles, no ldmatrix, loads of 512 bytes a warp in a row.
+ * Why. The products of a few rows of x with quantized weights are bound by reading the weights. At 4.5 bits and
+ * the read bandwidth of an H200 (4.8 TB/s by the data sheet, on 132 SMs at 1.75 GHz) an SM gets 37 weights a
+ * clock, for which it can issue 128 thread instructions, 64 of them on integers: 3.5 a weight, 1.7 on integers,
+ * are all that expanding and multiplying may cost. mma.sync does the products at an eighth of an instruction a
+ * weight and 8 rows of x, even when there is one row only; so the weights are its operand A (16 rows of weights),
+ * x its B (8 rows of x), and the weights lie in memory so that a thread's 16 bytes are the fragments of four
+ * products: no shuffles, no ldmatrix, loads of 512 bytes a warp in a row.
  *
- * Codes become bf16 exactly: 0x4300 | q is 128 + q for q < 128, one lop3 for two weights (and a shift for three of four).
- * The scale is not multiplied into the weight, which would round it: each group's products go to sums of their own, and
- * these times the group's f32 scale to the total: 4 fma for 16 x 8 x 32 products. Where the format has minima, 128 is
- * taken off together with them, times the group's sum of x. So every kernel here multiplies exactly the weights that the format
- * stores with x rounded to bf16, and sums in f32.
+ * Codes become bf16 exactly: 0x4300 | q is 128 + q for q < 128, one lop3 for two weights (and a shift for three of
+ * four). The scale is not multiplied into the weight, which would round it: each group's products go to sums of
+ * their own, and these times the group's f32 scale to the total: 4 fma for 16 x 8 x 32 products. Where the format
+ * has minima, 128 is taken off together with them, times the group's sum of x. So every kernel here multiplies
+ * exactly the weights that the format stores with x rounded to bf16, and sums in f32.
  *
- * A panel is 16 rows; its units follow one another along K; a unit has UNIT_K columns: tiles of 16 x 64 codes, then its
- * scales by row. K is filled up to whole units (scales and codes of 0), N to whole panels; formats with one scale a row
- * have them behind the panel's last unit. A unit is as large as the native bytes of 16 x UNIT_K weights.
- * In a tile, code (r, k) belongs to lane (r % 8) * 4 + k % 16 / 4, product (step) k / 16, register k % 4 / 2 * 2 + r / 8, half
- * k % 2; x lies in shared memory so that a lane finds the matching 8 values of 32 columns in 16 bytes (lb_x_place). */
+ * A panel is 16 rows; its units follow one another along K; a unit has UNIT_K columns: tiles of 16 x 64 codes,
+ * then its scales by row. K is filled up to whole units (scales and codes of 0), N to whole panels; formats with
+ * one scale a row have them behind the panel's last unit. A unit is as large as the native bytes of 16 x UNIT_K
+ * weights. In a tile, code (r, k) belongs to lane (r % 8) * 4 + k % 16 / 4, product (step) k / 16, register k % 4
+ * / 2 * 2 + r / 8, half k % 2; x lies in shared memory so that a lane finds the matching 8 values of 32 columns in
+ * 16 bytes (lb_x_place). */
 #pragma once
 #include "../../engine/kernel_cuda.h"
 #include <cuda_fp16.h>
@@ -70,7 +72,8 @@ template <class F> static size_t lb_mma16_bytes(const lb_quantizer *q, int64_t n
     (void)q;
     return (size_t)((n + LB_ROWS - 1) / LB_ROWS) * lb_panel16_bytes<F>(k);
 }
-template <class F> static void lb_mma16_repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0,
+template <class F> static void lb_mma16_repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k,
+                                               int64_t row0,
                                                int64_t row1, void *dst) {
     size_t bytes = lb_panel16_bytes<F>(k);
     for (int64_t row = row0; row < row1; row += LB_ROWS) {
@@ -107,8 +110,8 @@ struct lb_no_table {
     static __device__ __forceinline__ context prepare(uint8_t *) { return {}; }
 };
 
-/* Codes of BITS bits: fragments are 128 + code - CENTER' where CENTER' = 128 + CENTER if CENTER >= 0, else 0. Of 8 bits (signed):
- * the code. */
+/* Codes of BITS bits: fragments are 128 + code - CENTER' where CENTER' = 128 + CENTER if CENTER >= 0, else 0. Of 8
+ * bits (signed): the code. */
 template <int BITS, int CENTER> struct lb_codes : lb_no_table {
     static constexpr int TILE_BYTES = 128 * BITS;
     static __device__ __forceinline__ void read(const uint8_t *tile, int lane, lb_raw &w) {
@@ -154,15 +157,16 @@ LB_DEVICE float lb_signed_byte_of(uint32_t w, int i) { return (float)(int8_t)(w 
 
 /* ---- a warp's products with one unit ---- */
 
-/* Where x[row][k .. k+3] (k % 4 == 0) lies in a row of x in shared memory, in bytes: in each 32 columns, lane t's values of the
- * two products stand together. */
+/* Where x[row][k .. k+3] (k % 4 == 0) lies in a row of x in shared memory, in bytes: in each 32 columns, lane t's
+ * values of the two products stand together. */
 LB_DEVICE int lb_x_place(int k) { return (k / 32 * 32 + k % 16 / 4 * 8 + k % 32 / 16 * 4) * 2; }
-/* Bytes from row to row: 64 more than a multiple of 128, so that the 8 lanes of a quarter of a 16-byte read touch all banks. */
+/* Bytes from row to row: 64 more than a multiple of 128, so that the 8 lanes of a quarter of a 16-byte read touch
+ * all banks. */
 constexpr int lb_x_stride(int k) { return k * 2 + (k % 64 ? 0 : 64); }
 
-/* acc += unit (MT panels, `apart` bytes between theirs) * x. x: this unit's first column of row 0. Where rows < 8 NT, rows
- * from there on count as zeros and are not read. Minima need the sums of x of each group: SUMS: they stand at
- * sums[group * 8 NT + row]; else a product with ones makes them. */
+/* acc += unit (MT panels, `apart` bytes between theirs) * x. x: this unit's first column of row 0. Where rows < 8
+ * NT, rows from there on count as zeros and are not read. Minima need the sums of x of each group: SUMS: they
+ * stand at sums[group * 8 NT + row]; else a product with ones makes them. */
 template <class F, int MT, int NT, bool SUMS>
 static __device__ __forceinline__ void lb_unit_products(const typename F::context &ctx, const uint8_t *unit, int apart,
                                                         const uint8_t *x, int stride, int rows, const float *sums,

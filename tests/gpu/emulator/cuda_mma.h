@@ -1,5 +1,5 @@
-/* cuda_mma.h: kernels/cuda/mma.cuh on the CPU. A product is done when the last lane of the warp has come; the sums of one are
- * exact, rounded to f32 once. Fragments lie as mma.cuh says. */
+/* cuda_mma.h: kernels/cuda/mma.cuh on the CPU. A product is done when the last lane of the warp has come; the sums of
+ * one are exact, rounded to f32 once. Fragments lie as mma.cuh says. */
 #pragma once
 #include "cuda_bf16.h"
 
@@ -20,7 +20,8 @@ static inline void lb_emu_mma_16(void **lanes, unsigned, void *kind) {
     for (int l = 0; l < 32; l++) {
         const lb_emu_mma *m = (const lb_emu_mma *)lanes[l];
         int g = l / 4, t = l % 4;
-        for (int i = 0; i < 8; i++) a[g + i / 2 % 2 * 8][2 * t + i / 4 * 8 + i % 2] = lb_emu_part(m->a[i / 2], i % 2, bf16);
+        for (int i = 0; i < 8; i++)
+            a[g + i / 2 % 2 * 8][2 * t + i / 4 * 8 + i % 2] = lb_emu_part(m->a[i / 2], i % 2, bf16);
         for (int i = 0; i < 4; i++) b[2 * t + i / 2 * 8 + i % 2][g] = lb_emu_part(m->b[i / 2], i % 2, bf16);
     }
     for (int l = 0; l < 32; l++) {
@@ -104,7 +105,9 @@ LB_DEVICE void lb_copy_async_16(void *shared, const void *global, int bytes = 16
     lb_emu_copy_async(shared, global, 16, (size_t)bytes);
 }
 LB_DEVICE uint64_t lb_policy_once(void) { return 0; }
-LB_DEVICE void lb_copy_async_once_16(void *shared, const void *global, uint64_t) { lb_emu_copy_async(shared, global, 16, 16); }
+LB_DEVICE void lb_copy_async_once_16(void *shared, const void *global, uint64_t) {
+    lb_emu_copy_async(shared, global, 16, 16);
+}
 LB_DEVICE void lb_copy_async_4(void *shared, const void *global, int bytes = 4) {
     lb_emu_copy_async(shared, global, 4, (size_t)bytes);
 }
