@@ -282,7 +282,8 @@ lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
         const int k = item->down ? a.inner : a.hidden;
         const lb_moe_weights &w = a.w[3 * item->id + (item->down ? 2 : warp / 4)];
         const int format = w.format, units_per_step = w.units_per_step, units = lb_ceil(k, 256 / units_per_step);
-        _Pragma("unroll 1") for (int group = item->group; group < item->end; group++) {
+        const int end = item->end; /* behind the last group's barrier thread 0 may write the item after the next over it */
+        _Pragma("unroll 1") for (int group = item->group; group < end; group++) {
             const int panel = item->down ? 4 * group + warp / 2 : 2 * group + warp / 2 % 2;
             const int steps = panel * LB_ROWS < (item->down ? a.hidden : a.inner) ? lb_ceil(k, 256) : 0;
             float acc[1][NT][4] = {};
