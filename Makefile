@@ -113,6 +113,13 @@ $(BUILD)/tests/emulated.so: $(EMULATED_OBJ)
 	@mkdir -p $(@D)
 	$(call say,link $@)
 	$(Q)$(CXX) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lm
+$(BUILD)/tests/emulator_faults.so: $(patsubst %,$(BUILD)/emulated/%.o,tests/gpu/emulator/emulator.cpp tests/gpu/faults/faults.cpp)
+	@mkdir -p $(@D)
+	$(call say,link $@)
+	$(Q)$(CXX) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lm
+$(BUILD)/tests/test_emulator: $(BUILD)/obj/tests/gpu/test_emulator.o $(BUILD)/tests/emulator_faults.so
+	$(call say,link $@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $< -ldl -lcmocka
 $(EMULATED_BIN): $(BUILD)/tests/%: $(BUILD)/obj/tests/gpu/%.o $(CORE_OBJ) | $(BUILD)/tests/emulated.so
 	$(call say,link $@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) -lcmocka
@@ -159,7 +166,7 @@ test: setup
 	@$(MAKE) --no-print-directory -j$(JOBS) sanitized
 	@BUILD=$(BUILD) bash tests/run.sh
 
-test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so $(BUILD)/tests/emulated.so $(EMULATED_BIN)
+test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so $(BUILD)/tests/emulated.so $(EMULATED_BIN) $(BUILD)/tests/test_emulator
 
 # Kernels made wrong on purpose, for tests/faults/faults.lua.
 $(BUILD)/tests/faulty_kernels.so: tests/faults/faulty_kernels.c $(wildcard engine/*.h engine/ops/*.h) $(BUILD)/flags

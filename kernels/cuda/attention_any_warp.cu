@@ -13,7 +13,7 @@ struct partial { float most, sum; };
 /* One warp: 32 positions at a time, a running softmax. */
 template <int COLUMNS>
 __device__ static partial walk(const lb_attention &j, const float *q, int64_t b, int64_t g, int64_t lo, int64_t hi,
-                               float acc[COLUMNS]) {
+                               float *weights, float acc[COLUMNS]) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     partial p = { -INFINITY, 0 };
     for (int64_t at = lo + warp * 32; at < hi; at += WARPS * 32) {
@@ -30,8 +30,11 @@ __device__ static partial walk(const lb_attention &j, const float *q, int64_t b,
         p.most = most;
 #pragma unroll
         for (int c = 0; c < COLUMNS; c++) acc[c] *= keep;
+        __syncwarp(); /* the weights before these have been used */
+        weights[lane] = e;
+        __syncwarp();
         for (int i = 0; i < 32 && at + i < hi; i++) {
-            float weight = __shfl_sync(LB_FULL, e, i);
+            float weight = weights[i];
             const char *row = lb_kv_row(&j.v, b, g, at + i);
 #pragma unroll
             for (int c = 0; c < COLUMNS; c++)
@@ -46,6 +49,7 @@ __device__ static partial walk(const lb_attention &j, const float *q, int64_t b,
 template <int COLUMNS> __global__ void __launch_bounds__(WARPS * 32) attention_any_kernel(lb_attention j) {
     LB_CUDA_SHARED(shared);
     __shared__ partial parts[WARPS];
+    __shared__ float weights[WARPS][32];
     float *values = (float *)shared; /* [WARPS][values] */
     int64_t t = blockIdx.x, h = blockIdx.y, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     int64_t b = lb_owner(j.batch, t), lo = 0, hi = 0, begin, end, raw;
@@ -55,7 +59,7 @@ template <int COLUMNS> __global__ void __launch_bounds__(WARPS * 32) attention_a
         lb_attention_row(j, t, end, raw, length, &lo, &hi);
     }
     float acc[COLUMNS] = {};
-    partial p = walk<COLUMNS>(j, lb_row(j.q, t * j.heads + h), b, h / j.group, lo, hi, acc);
+    partial p = walk<COLUMNS>(j, lb_row(j.q, t * j.heads + h), b, h / j.group, lo, hi, weights[warp], acc);
     if (lane == 0) parts[warp] = p;
 #pragma unroll
     for (int c = 0; c < COLUMNS; c++)

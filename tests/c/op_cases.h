@@ -434,6 +434,8 @@ static const attention_shape attention_shapes[] = {
     { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 1, 1 }, 1, 100, 1 },  /* decode with a window */
     { 2, 2, 576, 0, 66, { 66, 64, 65 }, { 20, 1, 3 }, 1, 0, 0 },       /* MLA of GLM and DeepSeek: 512 of 576 */
     { 16, 16, 128, 128, 700, { 700, 513, 600 }, { 1, 1, 1 }, 1, 0, 0 }, /* a wide group, long enough to be split */
+    { 4, 4, 128, 128, 90, { 90, 40, 17 }, { 40, 9, 3 }, 1, 0, 0 },     /* prefill of a wide group, ragged */
+    { 8, 4, 64, 64, 150, { 150, 0, 129 }, { 70, 0, 33 }, 0, 40, 1 },   /* not causal, window on both sides, sinks */
 };
 enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 

@@ -24,7 +24,7 @@ static const struct { const char *name, *text; } faults[] = {
     { "fault_no_wait", NULL },
     { "fault_divergent", "32 threads have ended" },
     { "fault_two_barriers", "different barriers" },
-    { "fault_half_a_warp", "lane" },
+    { "fault_half_a_warp", "__shfl_xor_sync" },
     { "fault_not_in_mask", "in which its lane" },
     { "fault_two_operations", "its warp is in" },
     { "fault_past_shared", "past the dynamic shared memory" },

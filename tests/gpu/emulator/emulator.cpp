@@ -78,7 +78,7 @@ struct block {
 thread *pool[MAX_THREADS];
 block now;
 lb_fiber scheduler;
-bool scheduler_known;
+[[maybe_unused]] bool scheduler_known;
 int current = -1;
 bool aborted;
 char error_text[1024];
