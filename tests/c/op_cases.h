@@ -14,6 +14,7 @@
 
 #include "engine/kernel.h"
 #include "engine/ops/kv.h"
+#include "engine/ops/recipes.h"
 
 static lb_device *device;
 
@@ -213,6 +214,19 @@ static bool case_convert(int i, lb_args *a) {
     lb_dtype from = types[i / ROW_CASES / 4];
     i %= ROW_CASES;
     set(a, "x", converted(floats(KIND, DIMS(ROWS, COLS)), from));
+    return true;
+}
+static bool case_quantize(int i, lb_args *a) {
+    static const int64_t shapes[][2] = { { 3, 256 }, { 1, 512 }, { 0, 256 }, { 37, 768 }, { 5, 8192 } };
+    if (i >= LB_QUANTIZE_COUNT * FILL_KINDS * 5) return false;
+    const int64_t *d = shapes[i / LB_QUANTIZE_COUNT / FILL_KINDS];
+    lb_tensor *x = floats((fill_kind)(i / LB_QUANTIZE_COUNT % FILL_KINDS), DIMS(d[0], d[1]));
+    for (int64_t j = 0; j < d[0] * d[1]; j += 7) ((float *)lb_tensor_data(x))[j] *= j % 3 ? 0.01f : -1.0f;
+    if (d[0] == 3) /* ties: halves, and equal sizes of both signs */
+        for (int64_t j = 0; j < 3 * d[1]; j++)
+            ((float *)lb_tensor_data(x))[j] = rintf(((float *)lb_tensor_data(x))[j] * 8) / 8;
+    set(a, "x", x);
+    param(a, "to", i % LB_QUANTIZE_COUNT);
     return true;
 }
 static bool case_read_strided(int i, lb_args *a) {
@@ -500,6 +514,7 @@ static const op_case op_cases[] = {
     { "kv_write", case_kv_write },
     { "layer_norm", case_layer_norm },
     { "linear", case_linear },
+    { "quantize", case_quantize },
     { "read_reuse", case_read_reuse },
     { "read_strided", case_read_strided },
     { "residual", case_residual },
