@@ -33,7 +33,7 @@ __device__ static void load(lb_dtype type, int packed, const char *row, int64_t 
 
 __global__ void __launch_bounds__(WARPS * 32) head_gemm_kernel(lb_rows x, const char *w, lb_dtype type, int packed,
                                                                int64_t row_bytes, int64_t n, int64_t k, int64_t tokens,
-                                                               int64_t heads, float *out, bool aligned, bool x_by_4) {
+                                                               int64_t heads, lb_rows out, bool aligned, bool x_by_4) {
     int64_t r = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, h = blockIdx.y;
     int lane = threadIdx.x % 32;
     if (r >= n) return;
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(WARPS * 32) head_gemm_kernel(lb_rows x, const 
         for (int t = 0; t < TOKENS; t++) {
             float s = sum[t];
             for (int o = 16; o; o >>= 1) s += __shfl_xor_sync(0xffffffffu, s, o);
-            if (lane == 0 && first + t < tokens) out[((first + t) * heads + h) * n + r] = s;
+            if (lane == 0 && first + t < tokens) lb_row(out, (first + t) * heads + h)[r] = s;
         }
     }
 }
@@ -93,7 +93,7 @@ static void launch(const lb_args *a, const lb_launch *l) {
     dim3 grid((unsigned)((n + WARPS - 1) / WARPS), (unsigned)heads, (unsigned)(groups < 65535 ? groups : 65535));
     lb_rows rows = lb_rows_of(x);
     LB_CUDA_LAUNCH(head_gemm_kernel, grid, WARPS * 32, 0, lb_cuda_stream(l), rows, (const char *)lb_tensor_data(w),
-                   w->dtype, packed, row_bytes, n, k, tokens, heads, (float *)lb_tensor_data(lb_arg(a, LB_HEAD_GEMM_OUT)),
+                   w->dtype, packed, row_bytes, n, k, tokens, heads, lb_rows_of(lb_arg(a, LB_HEAD_GEMM_OUT)),
                    row_bytes % 16 == 0 && (uintptr_t)lb_tensor_data(w) % 16 == 0, lb_rows_by_4(rows));
 }
 

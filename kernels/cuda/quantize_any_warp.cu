@@ -58,13 +58,13 @@ template <int RECIPE> __global__ void __launch_bounds__(WARPS * 32) blocks_kerne
 
 /* The first code of a byte is its high nibble; E codes of this lane, neighbours. */
 template <int E> __device__ void put_codes(const uint32_t q[E], uint8_t *codes, int lane) {
-    if (E == 1) {
+    if constexpr (E == 1) {
         uint32_t next = __shfl_down_sync(LB_FULL, q[0], 1);
         if (lane % 2 == 0) codes[lane / 2] = (uint8_t)(q[0] << 4 | next);
-        return;
-    }
+    } else {
 #pragma unroll
-    for (int i = 0; i < E / 2; i++) codes[lane * (E / 2) + i] = (uint8_t)(q[2 * i] << 4 | q[2 * i + 1]);
+        for (int i = 0; i < E / 2; i++) codes[lane * (E / 2) + i] = (uint8_t)(q[2 * i] << 4 | q[2 * i + 1]);
+    }
 }
 
 __device__ float to_bf16(float v) { return lb_bf16_value(lb_bf16_of(v)); }
