@@ -195,6 +195,7 @@ template <int NT> LB_DEVICE void lb_moe_finish(const lb_moe_args &a, const lb_mo
 
 /* The formats that one launch can mix. A step is one choice by a number that all lanes share; the products behind
  * it are the format's own. */
+template <int NT> struct lb_moe_sums { float c[1][NT][4]; };
 template <class... F> struct lb_moe_formats {
     static constexpr int NONE = 255;
     template <class X> static bool take(const lb_quantizer *q, int number, lb_moe_weights *w) {
@@ -210,20 +211,23 @@ template <class... F> struct lb_moe_formats {
         (void)(take<F>(q, number++, &w) || ...);
         return w;
     }
-    template <class X, int NT> static __device__ __forceinline__ bool step(const uint8_t *unit, int units,
-                                                                           const uint8_t *x, int stride,
-                                                                           int rows, float (&acc)[1][NT][4]) {
+    /* A function to call, not to inline: beside its callers' registers the formats' code would not find enough, and
+     * they would be spilled. Places in shared memory are given as offsets, so that reads are known to be of it. */
+    template <class X, int NT>
+    static __device__ __noinline__ lb_moe_sums<NT> step(int unit, int units, int x, int stride, int rows,
+                                                        lb_moe_sums<NT> sums) {
+        LB_CUDA_SHARED(smem);
         const typename X::context none = {};
         _Pragma("unroll 1") for (int u = 0; u < units; u++)
-            lb_unit_products<X, 1, NT, false>(none, unit + u * X::UNIT_BYTES, 0, x + u * X::UNIT_K * 2, stride, rows,
-                                              nullptr, acc);
-        return true;
+            lb_unit_products<X, 1, NT, false>(none, smem + unit + u * X::UNIT_BYTES, 0, smem + x + u * X::UNIT_K * 2,
+                                              stride, rows, nullptr, sums.c);
+        return sums;
     }
-    template <int NT> static __device__ __forceinline__ void products(int format, const uint8_t *unit, int units,
-                                                                      const uint8_t *x,
-                                                                      int stride, int rows, float (&acc)[1][NT][4]) {
+    template <int NT>
+    static __device__ __forceinline__ void products(int format, int unit, int units, int x, int stride, int rows,
+                                                    lb_moe_sums<NT> &sums) {
         int number = 0;
-        (void)((format == number++ && step<F, NT>(unit, units, x, stride, rows, acc)) || ...);
+        (void)((format == number++ && (sums = step<F, NT>(unit, units, x, stride, rows, sums), true)) || ...);
     }
 };
 
@@ -234,8 +238,8 @@ lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
         lb_x_stride(a.chunk);
     lb_moe_table *table = (lb_moe_table *)(void *)smem;
     float *sums = (float *)(void *)(smem + (sizeof(lb_moe_table) + 127) / 128 * 128);
-    uint8_t *xs = (uint8_t *)(sums + LB_WARPS * LB_ROWS * 8 * NT);
-    uint8_t *ring = xs + 8 * NT * stride + warp * LB_MOE_DEPTH * a.slot_bytes;
+    const int xs_at = (int)(sizeof(lb_moe_table) + 127) / 128 * 128 + LB_WARPS * LB_ROWS * 8 * NT * 4;
+    const int ring_at = xs_at + 8 * NT * stride + warp * LB_MOE_DEPTH * a.slot_bytes;
     if (warp == 0) lb_moe_plan<NT>(a, table);
     __syncwarp();
     if (threadIdx.x == 0) lb_moe_find<NT>(a, table, (int)atomicAdd(a.tickets + LB_MOE_NEXT, 1u), &table->item[0]);
@@ -253,7 +257,7 @@ lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
                 continue;
             }
             int bytes = lb_moe_units_of(s.units, s.units_per_step, s.step) * s.unit_bytes;
-            uint8_t *slot = ring + asked % LB_MOE_DEPTH * a.slot_bytes;
+            uint8_t *slot = smem + ring_at + asked % LB_MOE_DEPTH * a.slot_bytes;
             _Pragma("unroll 1") for (int i = lane * 16; i < bytes; i += 512) lb_copy_async_once_16(slot + i, s.at + i,
                     policy);
             lb_copy_commit();
@@ -282,15 +286,15 @@ lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
         const int k = item->down ? a.inner : a.hidden;
         const lb_moe_weights &w = a.w[3 * item->id + (item->down ? 2 : warp / 4)];
         const int format = w.format, units_per_step = w.units_per_step, units = lb_ceil(k, 256 / units_per_step);
-        const int end = item->end; /* behind the last group's barrier thread 0 may write the item after the next over it */
+        const int end = item->end; /* behind the last group's barrier another item may be written over this */
         _Pragma("unroll 1") for (int group = item->group; group < end; group++) {
             const int panel = item->down ? 4 * group + warp / 2 : 2 * group + warp / 2 % 2;
             const int steps = panel * LB_ROWS < (item->down ? a.hidden : a.inner) ? lb_ceil(k, 256) : 0;
-            float acc[1][NT][4] = {};
+            lb_moe_sums<NT> acc = {};
             _Pragma("unroll 1") for (int k0 = 0; k0 < k; k0 += a.chunk) {
                 if (group == item->group || k > a.chunk) {
                     int columns = lb_ceil(k - k0 < a.chunk ? k - k0 : a.chunk, 256) * 256;
-                    lb_moe_rows(a, *item, k0, columns, xs, stride);
+                    lb_moe_rows(a, *item, k0, columns, smem + xs_at, stride);
                     __syncthreads();
                 }
                 int last = (k0 + a.chunk) / 256 < steps ? (k0 + a.chunk) / 256 : steps;
@@ -302,17 +306,16 @@ lb_moe_ffn16(const __grid_constant__ lb_moe_args a) {
                     else lb_copy_wait<3>();
                     __syncwarp();
                     ask(turn + 1); /* into the slot of the step before, which all lanes have left */
-                    FORMATS::template products<NT>(format, ring + used % LB_MOE_DEPTH * a.slot_bytes,
-                                                   lb_moe_units_of(units, units_per_step, step), xs + (step * 256 -
-                                                           k0) * 2, stride,
-                                                   item->rows, acc);
+                    const int unit = ring_at + used % LB_MOE_DEPTH * a.slot_bytes;
+                    FORMATS::template products<NT>(format, unit, lb_moe_units_of(units, units_per_step, step),
+                                                   xs_at + (step * 256 - k0) * 2, stride, item->rows, acc);
                     used++;
                 }
                 if (k0 + a.chunk < k) __syncthreads();
             }
             LB_UNROLL for (int nt = 0; nt < NT; nt++)
                 LB_UNROLL for (int i = 0; i < 4; i++)
-                    sums[(warp * LB_ROWS + g + i / 2 * 8) * 8 * NT + 8 * nt + 2 * t + i % 2] = acc[0][nt][i];
+                    sums[(warp * LB_ROWS + g + i / 2 * 8) * 8 * NT + 8 * nt + 2 * t + i % 2] = acc.c[0][nt][i];
             __syncthreads();
             lb_moe_finish<NT>(a, *item, group, sums);
             __threadfence();
