@@ -9,8 +9,8 @@
 /* From here up it is worth asking. */
 #define LB_HUGE_LEAST ((size_t)32 << 10)
 
-/* `bytes` > 0, undefined contents, aligned to 4 KiB (to 2 MiB from 16 MiB up). Any thread. Where the system refuses huge
- * pages they are small: slower, not wrong. */
+/* `bytes` > 0, undefined contents, aligned to 4 KiB (to 2 MiB from 16 MiB up). Any thread. Where the system refuses
+ * huge pages they are small: slower, not wrong. */
 lb_status lb_huge_alloc(size_t bytes, void **out);
 /* `bytes` as they were asked for. */
 void lb_huge_free(void *p, size_t bytes);

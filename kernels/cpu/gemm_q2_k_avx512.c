@@ -1,4 +1,4 @@
-/* gemm_q2_k_avx512.c: gemm over q2_k weights in panels of two times 16 rows: w = d * sc * q - dmin * m, 2-bit q, 4-bit sc and m,
+/* gemm_q2_k_avx512.c: gemm over q2_k weights in panels of 32 rows: w = d * sc * q - dmin * m, 2-bit q, 4-bit sc and m,
  * sub-blocks of 16.
  *
  * A block of 16 x 256 (1344 bytes, as native): 16 vectors of codes, bits 2j of vector 4t + i holding group i of
@@ -94,7 +94,7 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 const lb_kernel lb_kernel_gemm_q2_k_avx512 = {
     .name = "gemm.q2_k.avx512",
     .format = "q2_k",
-    .about = "panels of 32 rows; vpdpbusd; scales applied in int32, from 6 columns on folded into byte codes; minima by "
-             "vpdpwssd with sums of activations; f32 once per 256",
+    .about = "panels of 32 rows; vpdpbusd; scales applied in int32, from 6 columns on folded into byte codes; minima "
+             "by vpdpwssd with sums of activations; f32 once per 256",
     ROWS16_KERNEL,
 };

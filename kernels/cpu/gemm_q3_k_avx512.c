@@ -1,4 +1,4 @@
-/* gemm_q3_k_avx512.c: gemm over q3_k weights in panels of two times 16 rows: w = d * (sc - 32) * (q - 4), 3-bit q, 6-bit sc,
+/* gemm_q3_k_avx512.c: gemm over q3_k weights in panels of 32 rows: w = d * (sc - 32) * (q - 4), 3-bit q, 6-bit sc,
  * sub-blocks of 16.
  *
  * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (1728 bytes; with its d as large as native): 16 vectors
@@ -131,7 +131,7 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 const lb_kernel lb_kernel_gemm_q3_k_avx512 = {
     .name = "gemm.q3_k.avx512",
     .format = "q3_k",
-    .about = "panels of 32 rows; vpdpbusd; scales applied in int32, from 6 columns on folded into byte codes; f32 once per "
-             "256",
+    .about = "panels of 32 rows; vpdpbusd; scales applied in int32, from 6 columns on folded into byte codes; f32 once "
+             "per 256",
     ROWS16_KERNEL,
 };

@@ -1,4 +1,5 @@
-/* gemm_q4_k_avx512.c: gemm over q4_k weights in panels of two times 16 rows: w = d * sc * q - dmin * m, 4-bit q, sub-blocks of 32.
+/* gemm_q4_k_avx512.c: gemm over q4_k weights in panels of 32 rows: w = d * sc * q - dmin * m, 4-bit q, sub-blocks
+ * of 32.
  *
  * A block of 16 x 256 (2304 bytes, as native): 32 vectors of codes, vector 4s + j holding groups 8s + j (low nibble)
  * and 8s + 4 + j (high) of sub-block s; 3 vectors of 6-bit scales and minima; d and dmin, 16 f16 each. */
@@ -63,7 +64,7 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 const lb_kernel lb_kernel_gemm_q4_k_avx512 = {
     .name = "gemm.q4_k.avx512",
     .format = "q4_k",
-    .about = "panels of 32 rows; vpdpbusd per sub-block of 32, its 6-bit scale applied in int32, minima by vpdpwssd with "
-             "sums of activations, f32 once per 256",
+    .about = "panels of 32 rows; vpdpbusd per sub-block of 32, its 6-bit scale applied in int32, minima by vpdpwssd "
+             "with sums of activations, f32 once per 256",
     ROWS16_KERNEL,
 };

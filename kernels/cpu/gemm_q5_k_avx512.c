@@ -1,4 +1,5 @@
-/* gemm_q5_k_avx512.c: gemm over q5_k weights in panels of two times 16 rows: w = d * sc * q - dmin * m, 5-bit q, sub-blocks of 32.
+/* gemm_q5_k_avx512.c: gemm over q5_k weights in panels of 32 rows: w = d * sc * q - dmin * m, 5-bit q, sub-blocks
+ * of 32.
  *
  * A block of 16 x 256 (2816 bytes, as native): 32 vectors of low bits, vector 4s + j holding groups 8s + j (low
  * nibble) and 8s + 4 + j (high) of sub-block s; 8 vectors of fifth bits, bit b of vector s for group 8s + b; 3 vectors
@@ -72,7 +73,7 @@ static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head
 const lb_kernel lb_kernel_gemm_q5_k_avx512 = {
     .name = "gemm.q5_k.avx512",
     .format = "q5_k",
-    .about = "panels of 32 rows; vpdpbusd per sub-block of 32, its 6-bit scale applied in int32, minima by vpdpwssd with "
-             "sums of activations, f32 once per 256",
+    .about = "panels of 32 rows; vpdpbusd per sub-block of 32, its 6-bit scale applied in int32, minima by vpdpwssd "
+             "with sums of activations, f32 once per 256",
     ROWS16_KERNEL,
 };

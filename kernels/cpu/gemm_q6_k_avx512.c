@@ -1,4 +1,4 @@
-/* gemm_q6_k_avx512.c: gemm over q6_k weights in panels of two times 16 rows: w = d * sc * (q - 32), 6-bit q, int8 sc, sub-blocks
+/* gemm_q6_k_avx512.c: gemm over q6_k weights in panels of 32 rows: w = d * sc * (q - 32), 6-bit q, int8 sc, sub-blocks
  * of 16.
  *
  * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (3328 bytes; with its d as large as native): 3 vectors a

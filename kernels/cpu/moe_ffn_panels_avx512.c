@@ -102,8 +102,8 @@ static const int32_t *i32_of(const lb_args *a, int slot) { return lb_tensor_data
 
 static bool alone(shape s) { return s.slots <= ALONE_SLOTS; }
 
-/* Workspace: a plan per part; place and expert of each slot; prepared rows of x, then of h. Where each part works alone,
- * the rest too is per part. */
+/* Workspace: a plan per part; place and expert of each slot; prepared rows of x, then of h. Where each part works
+ * alone, the rest too is per part. */
 typedef struct space { plan *mine; int32_t *place, *owner; char *x; } space;
 
 static size_t slots_bytes(shape s) { return ((size_t)s.slots * sizeof(int32_t) + 63) / 64 * 64; }
@@ -332,9 +332,9 @@ static void finish_unit(shape s, const gating *how, const int32_t *slots, int64_
         }
 }
 
-/* Units [u0, u1) of one expert's gate and up, all its rows; `then` is read after them. With few rows the gates of several
- * units come first, so that both projections are read in long runs; with many, a unit's two at a time, which stay in
- * registers and L1. */
+/* Units [u0, u1) of one expert's gate and up, all its rows; `then` is read after them. With few rows the gates of
+ * several units come first, so that both projections are read in long runs; with many, a unit's two at a time, which
+ * stay in registers and L1. */
 static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1,
                     const uint8_t *then) {
     float gate[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
