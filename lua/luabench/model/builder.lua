@@ -45,11 +45,11 @@ function Builder:zeros(n) return buffer(self, "zeros " .. n, { n }, "f32") end
 
 -- ---- steps ----
 
--- Records one operation; returns its `out`.
+-- Records one operation; returns its `out`, or its operands where it has several.
 function Builder:emit(op, args)
   if self.model.native then args.native = true end
   self.record(op, args)
-  return args.out
+  return args.out or args
 end
 
 local function shaped(t, dim)
@@ -94,9 +94,26 @@ local function one_wide(b, x, ws, biases, name, dim)
   return views
 end
 
+-- Are products of these weights fused with one another?
+function Builder:fuses(ws) return self.fused and all_quantized(ws) end
+
+-- Has this machine kernels that fuse a whole FFN of them: are they repacked?
+function Builder:fuses_ffn(ws) return self:fuses(ws) and self.model.repack_bytes > 0 end
+
+-- What moe_group gives for one expert that all rows go to: offsets { 0, T }, rows 0 to T - 1. Made once a plan.
+function Builder:every_row()
+  if not self.all then
+    local list = {}
+    for i = 1, self.rows do list[i] = i - 1 end
+    local opts = { dtype = "i32", device = self.device }
+    self.all = { core.tensor({ 0, self.rows }, opts), core.tensor(list, opts) }
+  end
+  return self.all[1], self.all[2]
+end
+
 -- w x + bias for each of the matrices; a list of [T, N], or [T, N / dim, dim] if `dim` is given.
 function Builder:project(x, ws, biases, name, dim)
-  if self.fused and all_quantized(ws) then return one_wide(self, x, ws, biases, name, dim) end
+  if self:fuses(ws) then return one_wide(self, x, ws, biases, name, dim) end
   local outs = {}
   for i, w in ipairs(ws) do
     local part = #ws > 1 and name .. " " .. i or name

@@ -18,7 +18,16 @@ function M.swiglu.roles(s)
   }
 end
 
+-- All of it in one dispatch: as the only expert of a layer, to which every row goes.
+local function as_one_expert(b, x, gate, up, down, name)
+  local offsets, rows = b:every_row()
+  return b:emit("moe_ffn", { x = x, gate = gate, up = up, down = down, offsets = offsets, rows = rows,
+    class = b:i32("class of one", { 1 }), h = b:f32(name .. "gated", { b.rows, gate.shape[1] }),
+    y = b:f32(name .. "ffn out", { b.rows, down.shape[1] }), label = name .. "ffn" }).y
+end
+
 local function gated(b, x, gate, up, down, name)
+  if up and b:fuses_ffn { gate, up, down } then return as_one_expert(b, x, gate, up, down, name) end
   local g, u = unpack(b:project(x, up and { gate, up } or { gate }, {}, name .. "gate up"))
   if not up then                                                     -- one matrix, gate above up
     local n = g.shape[2] / 2
