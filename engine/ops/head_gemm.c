@@ -42,6 +42,13 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     w->bytes = t > 0 ? lb_op_bytes(lb_arg(a, LB_HEAD_GEMM_W)) + 4.0 * (double)lb_tensor_numel(x) + lb_op_bytes(o) : 0;
 }
 
+/* A kernel that is built from panels sees the activations as the format's panel does. */
+static lb_act act_for(const lb_oracle_in *in, const lb_tensor *w) {
+    const lb_kernel *panel = NULL;
+    if (in->kernel->panel_weights && w->quantizer) panel = lb_kernel_panel_for(w->buffer->device, w->quantizer);
+    return panel ? panel->act : in->kernel->act;
+}
+
 static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     const lb_args *a = in->args;
     const lb_tensor *x = lb_arg(a, LB_HEAD_GEMM_X), *w = lb_arg(a, LB_HEAD_GEMM_W);
@@ -53,7 +60,7 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     for (int64_t h = 0; h < heads && !s; h++) {
         s = lb_tensor_read_f64(w, h * n * k, n * k, row);
         for (int64_t t = 0; t < tokens && !s; t++) {
-            lb_oracle_activation_row(in->kernel->act, lb_row_f32(x, t * heads + h), k, xs);
+            lb_oracle_activation_row(act_for(in, w), lb_row_f32(x, t * heads + h), k, xs);
             for (int64_t i = 0; i < n; i++) {
                 double sum = 0;
                 for (int64_t j = 0; j < k; j++) sum += row[i * k + j] * xs[j];

@@ -88,15 +88,23 @@ function M.mla.roles(s)
   return roles
 end
 
+-- What was quantized along other rows is quantized again: q8_0, which adds little to any format's error; f16 where its
+-- blocks do not fit.
+local function stored_again(t)
+  return t.shape[3] % 32 == 0 and t:quantize "q8_0" or t:to "f16"
+end
+
 -- k_b [H, kv_rank, nope] and v_b [H, v, kv_rank] from kv_b [H * (nope + v), kv_rank].
 function M.mla.prepare(l, s)
   if l.k_b and l.v_b then return end
   if not l.kv_b then error("neither kv_b nor k_b and v_b are there", 0) end
   local m, all = s.mla, l.kv_b
-  if all.quantizer then all = all:dequantize() end
+  local quantized = all.quantizer ~= nil
+  if quantized then all = all:dequantize() end
   all = all:reshape { s.heads, m.nope + m.v, m.kv_rank }
   l.k_b = all:slice(2, 1, m.nope):transpose(2, 3):clone()
   l.v_b = all:slice(2, m.nope + 1, m.nope + m.v):clone()
+  if quantized then l.k_b, l.v_b = stored_again(l.k_b), stored_again(l.v_b) end
 end
 
 function M.mla.cache(s) return { heads = 1, dim = s.mla.kv_rank + s.mla.rope, value_dim = 0 } end

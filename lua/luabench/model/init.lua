@@ -170,7 +170,7 @@ local function repack(m, progress)
   local function add(t)
     if type(t) == "table" then
       for _, one in ipairs(t) do add(one) end
-    elseif type(t) == "userdata" and t.quantizer and t.rank == 2 and not seen[t] then
+    elseif type(t) == "userdata" and t.quantizer and not seen[t] then
       seen[t] = true
       local n, b = t:pack()
       ns, bytes = ns + n, bytes + b

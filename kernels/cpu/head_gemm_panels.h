@@ -1,0 +1,98 @@
+/* head_gemm_panels.h: the head_gemm kernels built from the panel of the weights' format: each head's rows of x are
+ * prepared once, then runs of its panels meet them. */
+#include "gemm_panel.h"
+#include "engine/ops/kv.h"
+#include "vec.h"
+
+enum { CHUNK_ROWS = 64, CHUNK_COLUMNS = LB_PANEL_MAX_COLS };
+
+typedef struct problem {
+    const lb_panel *panel;
+    const lb_quantizer *q;
+    const lb_tensor *x, *w, *out;
+    int64_t tokens, heads, n, k, across, down;    /* blocks of tokens, and of rows, of one head */
+    size_t panel_bytes, matrix_bytes, stride;     /* of one panel, one head, one prepared row */
+} problem;
+
+static const lb_panel *panel_of(const lb_tensor *w) {
+    const lb_kernel *k = w->quantizer ? lb_kernel_panel_for(w->buffer->device, w->quantizer) : NULL;
+    return k ? k->panel : NULL;
+}
+
+static problem problem_of(const lb_args *a) {
+    problem p = { .x = lb_arg(a, LB_HEAD_GEMM_X), .w = lb_arg(a, LB_HEAD_GEMM_W), .out = lb_arg(a, LB_HEAD_GEMM_OUT) };
+    p.panel = panel_of(p.w);
+    p.q = p.w->quantizer;
+    p.tokens = p.x->dims[0], p.heads = p.x->dims[1], p.k = p.x->dims[2], p.n = p.w->dims[1];
+    p.across = (p.tokens + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
+    p.down = (p.n + CHUNK_ROWS - 1) / CHUNK_ROWS;
+    p.panel_bytes = p.panel->panel_bytes(p.q, p.k);
+    p.matrix_bytes = p.panel_bytes * (size_t)((p.n + p.panel->rows - 1) / p.panel->rows);
+    p.stride = lb_panel_act_stride(p.panel->act_bytes(p.q, p.k));
+    return p;
+}
+
+/* Few tokens: every part prepares the rows of the heads that it works on, cheaper than a barrier. */
+static bool few(const lb_args *a) { return lb_arg(a, LB_HEAD_GEMM_X)->dims[0] <= LB_GEMM_PANEL_GEMV_ROWS; }
+static int phases(const lb_args *a) { return few(a) ? 1 : 2; }
+
+static size_t workspace_bytes(const lb_args *a, int parts) {
+    problem p = problem_of(a);
+    return p.stride * (size_t)p.tokens * (size_t)(few(a) ? parts : p.heads);
+}
+
+static void prepare(const problem *p, int64_t head, int64_t begin, int64_t end, char *to) {
+    for (int64_t t = begin; t < end; t++)
+        p->panel->act_prepare(p->q, lb_row_f32(p->x, t * p->heads + head), p->k, to + (size_t)t * p->stride);
+}
+
+/* Item i: a run of one head's rows for a run of tokens, whose prepared rows begin at `act`. */
+static void run_item(const problem *p, int64_t i, const char *act) {
+    int64_t c0 = i % p->across * CHUNK_COLUMNS, r0 = i / p->across % p->down * CHUNK_ROWS;
+    int64_t head = i / (p->across * p->down), rows = p->panel->rows;
+    int64_t c1 = c0 + CHUNK_COLUMNS < p->tokens ? c0 + CHUNK_COLUMNS : p->tokens;
+    int64_t r1 = r0 + CHUNK_ROWS < p->n ? r0 + CHUNK_ROWS : p->n;
+    const char *matrix = (const char *)lb_tensor_data(p->w) + (size_t)head * p->matrix_bytes;
+    for (int64_t r = r0; r < r1; r += rows)
+        lb_panel_run_any(p->panel, p->q, matrix + (size_t)(r / rows) * p->panel_bytes, act + (size_t)c0 * p->stride,
+                         p->stride, p->k, c1 - c0, (int)(r1 - r < rows ? r1 - r : rows),
+                         lb_row_f32(p->out, c0 * p->heads + head) + r, p->out->strides[0]);
+}
+
+static void launch(const lb_args *a, const lb_launch *l) {
+    int64_t begin, end;
+    if (lb_tensor_numel(lb_arg(a, LB_HEAD_GEMM_OUT)) == 0) return;
+    problem p = problem_of(a);
+    int64_t items = p.heads * p.down * p.across;
+    size_t head_bytes = p.stride * (size_t)p.tokens;
+    if (few(a)) {
+        char *mine = (char *)l->workspace + head_bytes * (size_t)l->part;
+        int64_t ready = -1;
+        my_rows(l, items, &begin, &end);
+        for (int64_t i = begin; i < end; i++) {
+            int64_t head = i / (p.across * p.down);
+            if (head != ready) prepare(&p, head, 0, p.tokens, mine);
+            ready = head;
+            run_item(&p, i, mine);
+        }
+    } else if (l->phase == 0) {
+        my_rows(l, p.tokens, &begin, &end);
+        for (int64_t h = 0; h < p.heads; h++) prepare(&p, h, begin, end, (char *)l->workspace + head_bytes * (size_t)h);
+    } else {
+        for (;;) {
+            int64_t i = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed);
+            if (i >= items) return;
+            run_item(&p, i, (const char *)l->workspace + head_bytes * (size_t)(i / (p.across * p.down)));
+        }
+    }
+}
+
+const lb_kernel KERNEL_SYMBOL(head_gemm_panels) = {
+    .name = "head_gemm.panels." ISA_TEXT, .op = "head_gemm", .device = "cpu",
+    .about = "built from the panel of the weights' format; each head's rows of x prepared once, runs of its panels "
+             "handed out by ticket",
+    .source = "luabench", .isa = ISA_BITS, .format = "any", .act = LB_ACT_F32, .acc = LB_ACC_I32_F32,
+    .compute = LB_COMPUTE_INT8, .tolerance = 1e-9, .tolerance_why = "what the panels' own kernels allow",
+    .priority = ISA_PRIORITY + 10, .panel_weights = true, .phases = phases, .workspace_bytes = workspace_bytes,
+    .launch = launch,
+};
