@@ -365,6 +365,39 @@ function T.test_what_does_not_fit()
   raises("a path or a configuration expected", lb.model.load, 3)
 end
 
+-- Whatever is handed over: an error that says what was expected, none of Lua's own.
+function T.test_wrong_arguments()
+  local m = lb.model.load(folder "llama")
+  local bad = { true, -1, 0 / 0, 1e300, 0.5, "x", {}, { {} }, function() end, lb.zeros { 2 }, lb.plan() }
+  local function try(what, f, ...)
+    local ok, why = pcall(f, ...)
+    if not ok then lu.assertFalse(type(why) ~= "string" or why:find "attempt to" ~= nil, what .. ": " .. tostring(why)) end
+  end
+  local methods = { "generate", "logits", "perplexity", "forward", "session", "tensor", "names", "tokenizer",
+    "begin_token" }
+  for i, a in ipairs(bad) do
+    for _, name in ipairs(methods) do
+      try(name .. " self " .. i, m[name], a)
+      try(name .. " " .. i, m[name], m, a)
+      for j, b in ipairs(bad) do try(("%s %d %d"):format(name, i, j), m[name], m, a, b) end
+    end
+    try("load " .. i, lb.model.load, a)
+    for _, key in ipairs { "device", "dtype", "quantize", "repack", "random_weights", "seed", "type", "progress" } do
+      try(("load %s %d"):format(key, i), lb.model.load, folder "llama", { [key] = a })
+    end
+    for _, key in ipairs { "max_new_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop", "on_token", "mode",
+      "cache", "layout", "prompt_rows", "context", "session" } do
+      try(("generate %s %d"):format(key, i), m.generate, m, { 1, 2 }, { max_new_tokens = 2, [key] = a })
+    end
+    for _, key in ipairs { "tokens", "batch", "past", "cache", "layout", "fused", "layer", "logits", "seed" } do
+      try(("forward %s %d"):format(key, i), m.forward, m, lb.plan(), { [key] = a })
+    end
+    for _, key in ipairs { "batch", "capacity", "cache", "layout", "mode", "prompt_rows" } do
+      try(("session %s %d"):format(key, i), m.session, m, { capacity = 8, [key] = a })
+    end
+  end
+end
+
 -- What a pack() of a mapped tensor gives back comes from the file again; what was written to it stays.
 function T.test_pages_given_back()
   lb.save(top .. "/a.gguf", { w = lb.randn({ 512, 4096 }, { seed = 1 }):quantize "q8_0" })

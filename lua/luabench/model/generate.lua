@@ -1,27 +1,12 @@
 -- generate.lua: what is done with a model's sessions: text that goes on, logits, perplexity, plans to be timed.
+local arguments = require "luabench.model.arguments"
 local builder = require "luabench.model.builder"
 local core = require "luabench.core"
 local kv = require "luabench.kv"
 local session = require "luabench.model.session"
-local suggest = require "luabench.suggest"
 
 local M = {}
-
-local function check(o, allowed, what)
-  if o ~= nil and type(o) ~= "table" then error(what .. ": a table of options expected, got " .. type(o), 0) end
-  suggest.check_keys(o or {}, allowed, what, 0)
-  return o or {}
-end
-
-local function number(o, name, default, lo, hi, whole)
-  local v = o[name]
-  if v == nil then return default end
-  if type(v) ~= "number" or not (v >= lo and v <= hi) or (whole and v % 1 ~= 0) then
-    error(("%s: a %s from %g to %g expected, got %s"):format(name, whole and "whole number" or "number", lo, hi,
-      tostring(v)), 0)
-  end
-  return v
-end
+local check, number = arguments.table, arguments.number
 
 -- Text or token numbers as token numbers; text with the tokens that stand around one.
 local function tokens_of(model, prompt)
@@ -42,7 +27,7 @@ function M.logits(model, prompt, o)
   if #tokens == 0 then error("no tokens to give logits of", 0) end
   local s = session.new(model, { batch = 1, capacity = #tokens, cache = o.cache or "f32", mode = o.mode,
     prompt_rows = o.prompt_rows })
-  if o.each then return s:all_logits(tokens, o.each) end
+  if arguments.of_type(o, "each", "function") then return s:all_logits(tokens, o.each) end
   local all = core.zeros({ #tokens, model.spec.vocab }, { dtype = "f32", device = model.device })
   s:all_logits(tokens, function(first, part) all:slice(1, first, first + part.shape[1] - 1):copy(part) end)
   return all
@@ -125,7 +110,8 @@ local function session_for(model, prompts, o, budget)
   local longest, lengths = 0, {}
   for b = 1, #prompts do lengths[b], longest = #prompts[b], math.max(longest, #prompts[b]) end
   local s = o.session
-  if s then
+  if s ~= nil then
+    if not session.is(s) then error("session: what model:session gives expected, got " .. type(s), 0) end
     if s.batch ~= #prompts then error(("the session has %d sequences, got %d prompts"):format(s.batch, #prompts), 0) end
     s:reset()
   else
@@ -155,6 +141,7 @@ end
 -- model:generate(prompt or prompts[, opts]); lua/README.md says what comes back.
 function M.generate(model, given, o)
   o = check(o, GENERATE, "model:generate")
+  arguments.of_type(o, "on_token", "function")
   local prompts, many = prompts_of(model, given)
   local how = { temperature = number(o, "temperature", 0, 0, 1e6), top_k = number(o, "top_k", 0, 0, 2 ^ 31, true),
     top_p = number(o, "top_p", 1, 0, 1), min_p = number(o, "min_p", 0, 0, 1),

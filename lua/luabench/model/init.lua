@@ -1,6 +1,7 @@
 -- init.lua: lb.model: whole models. Loading, generating, logits, and plans of their parts.
 --
 -- lua/README.md has the contract; session.lua what runs, builder.lua the steps, lua/models/ the architectures.
+local arguments = require "luabench.model.arguments"
 local config_of = require "luabench.model.config"
 local core = require "luabench.core"
 local feed_forward = require "luabench.model.feed_forward"
@@ -75,6 +76,9 @@ local function options_of(opts)
   if opts.dtype ~= nil and not dtypes[opts.dtype] then
     error(("dtype %s is not known; there are f32, f16, bf16"):format(tostring(opts.dtype)), 0)
   end
+  arguments.of_type(opts, "progress", "function")
+  arguments.number(opts, "seed", 1, 0, 2 ^ 32, true)
+  arguments.of_type(opts, "type", "string")
   if opts.repack ~= nil and type(opts.repack) ~= "boolean" then error("repack: true or false expected", 0) end
   return { dtype = dtypes[opts.dtype], recipe = recipe_of(opts.quantize), progress = opts.progress,
     device = opts.device,
@@ -274,8 +278,9 @@ Model.tensor = method(function(self, name)
 end)
 
 -- model:session(opts): sequences under way: :prompt, :first, :next, :logits, :reset; see session.lua.
+local SESSION = { batch = true, capacity = true, cache = true, layout = true, mode = true, prompt_rows = true }
 Model.session = method(function(self, o)
-  o = o or {}
+  o = arguments.table(o, SESSION, "model:session")
   local capacity = o.capacity or math.min(self.spec.context, 4096)
   return session.new(self, { batch = o.batch, capacity = capacity, cache = o.cache, layout = o.layout, mode = o.mode,
     prompt_rows = o.prompt_rows })

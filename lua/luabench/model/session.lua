@@ -3,6 +3,7 @@
 -- What changes from token to token (numbers, positions, lengths) is in tensors, so that the plan of a token is
 -- replayed: it moves the lengths on, runs the layers, samples, and the token it drew is the next one's input. Lua only
 -- reads it.
+local arguments = require "luabench.model.arguments"
 local builder = require "luabench.model.builder"
 local core = require "luabench.core"
 local kv = require "luabench.kv"
@@ -20,7 +21,7 @@ function M.new(model, o)
   local s = model.spec
   local shape = model.architecture.attention.cache(s)
   local self = setmetatable({ model = model, batch = o.batch or 1, capacity = o.capacity, mode = o.mode or "fused",
-    prompt_rows = o.prompt_rows or 512, pool = {}, plans = {}, record_ns = 0,
+    prompt_rows = arguments.number(o, "prompt_rows", 512, 1, 2 ^ 20, true), pool = {}, plans = {}, record_ns = 0,
     timer = core.timer(model.device) }, Session)
   if not MODES[self.mode] then
     error(("mode %q is not known; there are eager, plan, fused"):format(tostring(self.mode)), 0)
@@ -36,6 +37,8 @@ function M.new(model, o)
   for b = 1, self.batch do self.used[b] = 0 end
   return self
 end
+
+function M.is(s) return type(s) == "table" and getmetatable(s) == Session end
 
 -- ---- recording ----
 
