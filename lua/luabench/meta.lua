@@ -81,7 +81,9 @@ M.classes = {
     methods = { close = { "d:close()", "drops this reference" } },
     fields = { name = "\"cpu\", \"cuda:0\"", model = "the processor's name", threads = "threads of its pool",
       isa = "instruction sets in use", caps = "a table of all that is known: caches, memory, threads_max",
-      pinning = "{ pinned, cpus }: the CPU of each thread; nil where it has none" },
+      pinning = "{ pinned, cpus }: the CPU of each thread; nil where it has none",
+      live = "what it is doing now: utilization, memory, clocks, watts, celsius; without what is unknown",
+      lost = "true after a fault that made it unusable for this process" },
   },
   tensor = {
     about = "dtype + shape + strides over a buffer; indexes and dims count from 1, negative from the end; arithmetic with"
