@@ -61,7 +61,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/c/%.o $(CORE_OBJ)
 
 ifneq ($(CUDA_SO),)
 CUDA_DIR := $(abspath $(dir $(realpath $(NVCC)))..)
-CUDA_SRC := $(wildcard engine/cuda/*.c engine/cuda/*.cu kernels/cuda/*.c kernels/cuda/*.cu)
+CUDA_SRC := $(wildcard engine/cuda/*.c engine/cuda/*.cu kernels/cuda/*.c kernels/cuda/*.cu kernels/cuda/*/*.cu)
 CUDA_OBJ := $(patsubst %,$(BUILD)/cuda/%.o,$(CUDA_SRC))
 CUDA_GEN := $(foreach a,$(CUDA_ARCH),-gencode=arch=compute_$(a),code=sm_$(a)) \
             $(foreach a,$(CUDA_PTX),-gencode=arch=compute_$(a),code=compute_$(a))
@@ -125,6 +125,19 @@ $(EMULATED_BIN): $(BUILD)/tests/%: $(BUILD)/obj/tests/gpu/%.o $(CORE_OBJ) | $(BU
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) -lcmocka
 -include $(EMULATED_OBJ:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard tests/gpu/test_emulated_*.c))
 
+# engine/cuda/ once more, over a device that is played on the CPU (tests/gpu/fake/): needs neither nvcc nor a GPU.
+FAKE_SRC := $(wildcard engine/cuda/*.c tests/gpu/fake/*.c)
+FAKE_OBJ := $(FAKE_SRC:%.c=$(BUILD)/fake/%.o)
+$(BUILD)/fake/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,cc   $< (fake))
+	$(Q)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -I. -Iengine -Itests/gpu/fake -fPIC -fvisibility=hidden $(CFLAGS) \
+	  -DLB_CUDA_ARCHITECTURES='"none"' -MMD -MP -c $< -o $@
+$(BUILD)/tests/fake_cuda.so: $(FAKE_OBJ)
+	$(call say,link $@)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lpthread -ldl
+-include $(FAKE_OBJ:.o=.d)
+
 # Rewritten only when their content changes, so that nothing is rebuilt without a reason.
 define keep_if_same
 	@mkdir -p $(@D); if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
@@ -166,7 +179,22 @@ test: setup
 	@$(MAKE) --no-print-directory -j$(JOBS) sanitized
 	@BUILD=$(BUILD) bash tests/run.sh
 
-test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so $(BUILD)/tests/emulated.so $(EMULATED_BIN) $(BUILD)/tests/test_emulator
+# The tests that need a GPU: make gpu-check, gpu-bench; their result files go to $$OUT or the current folder.
+GPU_BIN := $(patsubst tests/gpu/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/gpu_*.c))
+$(GPU_BIN): $(BUILD)/tests/%: $(BUILD)/obj/tests/gpu/%.o $(CORE_OBJ)
+	@mkdir -p $(@D)
+	$(call say,link $@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) -lcmocka
+-include $(GPU_BIN:$(BUILD)/tests/%=$(BUILD)/obj/tests/gpu/%.d)
+gpu-check: all $(GPU_BIN)
+	@BUILD=$(BUILD) bash tests/gpu/check.sh
+gpu-bench: all
+	@BUILD=$(BUILD) bash tests/gpu/bench.sh
+gpu-limits: all
+	@BUILD=$(BUILD) bash tests/gpu/test_ptxas.sh record
+
+test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so $(BUILD)/tests/fake_cuda.so $(BUILD)/tests/emulated.so \
+               $(EMULATED_BIN) $(BUILD)/tests/test_emulator $(if $(CUDA_SO),$(GPU_BIN))
 
 # Kernels made wrong on purpose, for tests/faults/faults.lua.
 $(BUILD)/tests/faulty_kernels.so: tests/faults/faulty_kernels.c $(wildcard engine/*.h engine/ops/*.h) $(BUILD)/flags
@@ -210,11 +238,12 @@ HEADERS := $(addprefix engine/,kernel.h op.h quantizer.h activation.h tensor.h d
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DATA) $(DESTDIR)$(PREFIX)/include/luabench/ops
 	install -m 755 $(BUILD)/luabench $(DESTDIR)$(PREFIX)/bin/luabench
+	$(if $(CUDA_SO),install -d $(DESTDIR)$(PREFIX)/lib/luabench && install -m 755 $(CUDA_SO) $(DESTDIR)$(PREFIX)/lib/luabench/)
 	rm -rf $(DATA)/lua $(DATA)/scenarios
 	cp -R lua scenarios $(DATA)/
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/luabench
 	install -m 644 engine/ops/slots.h engine/ops/kv.h engine/ops/recipes.h $(DESTDIR)$(PREFIX)/include/luabench/ops
-dist: all
+dist: all $(if $(CUDA_SO),$(GPU_BIN))
 	@CC='$(CC)' BUILD='$(BUILD)' bash vendor/dist.sh '$(VERSION)' '$(ARCH)' '$(CFLAGS) $(LDFLAGS)' '$(LIBS)' $(OBJ)
 
 clean:
@@ -227,10 +256,11 @@ help:
 	@echo 'make bench    what the engine itself costs'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make dist     $(BUILD)/luabench-$(VERSION)-$(ARCH).tar.gz, which runs on a machine without the packages'
+	@echo 'make gpu-check  every CUDA kernel on the GPU at hand against f64; make gpu-bench: what they reach'
 	@echo 'make layers   check which part includes which'
 	@echo 'make setup    only install what is missing; make clean removes $(BUILD)'
 
 FORCE:
-.PHONY: all setup run test test-programs fuzz-programs sanitized tsan-programs fuzz bench layers install dist clean help FORCE
+.PHONY: all gpu-check gpu-bench gpu-limits setup run test test-programs fuzz-programs sanitized tsan-programs fuzz bench layers install dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -56,7 +56,7 @@ lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *o
     double sizes[LB_CURVE_MOST];
     lb_ceiling_lock();
     lb_status s = lb_ceiling_buffer(d, lb_ceiling_bytes_for(d, (double)lb_device_caps_of(d)->llc_bytes));
-    int n = s == LB_OK ? sizes_of(d, (double)lb_ceiling_buffer_bytes(), sizes) : 0;
+    int n = s == LB_OK ? sizes_of(d, (double)lb_ceiling_buffer_bytes(d), sizes) : 0;
     for (int i = 0; i < n && s == LB_OK; i++) {
         double best, median;
         s = rate_of(d, (size_t)sizes[i], seconds / n, &best, &median);

@@ -1,25 +1,51 @@
 /* ceiling_buffer.c: the memory that ceilings are measured on, and plans of one step over it. */
+#include <math.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include "ceilings_internal.h"
+#include "device_backend.h"
 #include "memory.h"
+#include "mirror.h"
 #include "ops/slots.h"
+#include "tensor_ops.h"
 #include "pool.h"
 
 #define MIB ((size_t)1 << 20)
 #define UNIT (LB_CEILING_SLICES * 2 * MIB)
 
 static struct { void *data; size_t bytes; } cached;
+static lb_buffer *on_device;      /* of a device with a memory of its own: the last that was measured */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void lb_ceiling_lock(void) { pthread_mutex_lock(&lock); }
 void lb_ceiling_unlock(void) { pthread_mutex_unlock(&lock); }
-size_t lb_ceiling_buffer_bytes(void) { return cached.bytes; }
+size_t lb_ceiling_buffer_bytes(const lb_device *d) {
+    return d->backend->memory ? on_device ? on_device->size_bytes : 0 : cached.bytes;
+}
+
+/* At least a GiB and eight times the L2, random, so that nothing is compressed. The device stays open with it. */
+static lb_status device_buffer(lb_device *d, size_t bytes) {
+    if (on_device && on_device->device == d && on_device->size_bytes >= bytes) return LB_OK;
+    lb_tensor *t = NULL;
+    int64_t n = (int64_t)(bytes / 4);
+    lb_buffer_release(on_device);
+    on_device = NULL;
+    lb_status s = lb_tensor_new(d, LB_F32, NULL, 1, &n, &t);
+    if (s == LB_OK) s = lb_tensor_fill_uniform(t, 1, -1, 1);
+    if (s == LB_OK) s = lb_buffer_push(t->buffer, true);
+    if (s == LB_OK) on_device = lb_buffer_retain(t->buffer);
+    if (s == LB_OK) lb_memory_add(-(int64_t)bytes);      /* no part of what cases are charged with */
+    lb_tensor_release(t);
+    return s;
+}
 
 size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes) {
+    if (d->backend->memory) {
+        double most = (double)d->backend->memory->available(d) / 4, want = fmax(8 * cache_bytes, 1024.0 * MIB);
+        return ((size_t)fmin(want, fmax(most, 2 * cache_bytes)) + UNIT - 1) / UNIT * UNIT;
+    }
     double bytes = 4 * cache_bytes, room = (double)lb_memory_room_get().available / 4;
-    (void)d;
     if (bytes < 256.0 * MIB) bytes = 256.0 * MIB;
     if (room > 0 && bytes > room) bytes = room;
     /* what is cached in part gives a ceiling that memory cannot reach */
@@ -39,6 +65,7 @@ static void touch(void *ctx, int part, int parts) {
 }
 
 lb_status lb_ceiling_buffer(lb_device *d, size_t bytes) {
+    if (d->backend->memory) return device_buffer(d, bytes);
     if (cached.bytes >= bytes) return LB_OK;
     lb_pool *pool = lb_device_pool(d);
     if (!pool)
@@ -62,8 +89,8 @@ lb_status lb_ceiling_buffer(lb_device *d, size_t bytes) {
 static void keep_mapped(lb_buffer *b) { (void)b; }
 
 static lb_status operand(lb_device *d, size_t offset, size_t bytes, lb_tensor **out) {
-    lb_buffer *b = NULL;
-    lb_status s = lb_buffer_wrap(d, cached.data, cached.bytes, keep_mapped, NULL, &b);
+    lb_buffer *b = d->backend->memory ? lb_buffer_retain(on_device) : NULL;
+    lb_status s = b ? LB_OK : lb_buffer_wrap(d, cached.data, cached.bytes, keep_mapped, NULL, &b);
     if (s != LB_OK) return s;
     int64_t n = (int64_t)(bytes / 4);
     s = lb_tensor_wrap(b, offset, LB_F32, NULL, 1, &n, out);

@@ -11,7 +11,7 @@ void lb_ceiling_unlock(void);
 /* Makes the buffer at least `bytes` long, touched by the device's threads. Kept for the life of the process, because
  * first touching it costs more than measuring; no part of the memory that cases are charged with. */
 lb_status lb_ceiling_buffer(lb_device *d, size_t bytes);
-size_t lb_ceiling_buffer_bytes(void);
+size_t lb_ceiling_buffer_bytes(const lb_device *d);
 /* At least four times what the caches hold, 256 MiB or more, as far as a quarter of the free memory allows; but never
  * less than twice what they hold. */
 size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes);

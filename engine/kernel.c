@@ -16,7 +16,7 @@ static atomic_int loaded_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 const char *lb_compute_name(lb_compute c) {
-    static const char *const names[LB_COMPUTE_COUNT] = { "none", "f32", "f64", "bf16", "int8", "f16", "fp8" };
+    static const char *const names[LB_COMPUTE_COUNT] = { "none", "f32", "f64", "bf16", "int8", "f16", "fp8", "tf32" };
     return (unsigned)c < LB_COMPUTE_COUNT ? names[c] : "unknown";
 }
 

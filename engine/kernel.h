@@ -39,7 +39,7 @@ typedef enum lb_acc { LB_ACC_F32, LB_ACC_F64, LB_ACC_I32_F32, LB_ACC_NONE } lb_a
 
 /* The type whose peak rate bounds a kernel's arithmetic; see ceilings. */
 typedef enum lb_compute { LB_COMPUTE_NONE, LB_COMPUTE_F32, LB_COMPUTE_F64, LB_COMPUTE_BF16, LB_COMPUTE_INT8,
-                          LB_COMPUTE_F16, LB_COMPUTE_FP8, LB_COMPUTE_COUNT } lb_compute;
+                          LB_COMPUTE_F16, LB_COMPUTE_FP8, LB_COMPUTE_TF32, LB_COMPUTE_COUNT } lb_compute;
 const char *lb_compute_name(lb_compute c);
 
 /* Optional: a matrix kernel's inner panel, so that fused kernels (MoE) can be built from any format's. */

@@ -43,6 +43,8 @@ typedef struct sampler {
     lb_energy energy;
     double joules, energy_runs;     /* of the samples so far */
     int64_t steal_from;             /* the first sample since steal was last read */
+    int64_t clocks_from;            /* the same for a GPU's reasons to clock lower */
+    uint64_t clocks_read_ns;
     int64_t capacity;
     double extra;                   /* runs that are done beyond those counted, as a share of them */
     double run_ns;                  /* of a run, as sizing and warm-up saw it */
@@ -79,8 +81,9 @@ static lb_status epoch(const sampler *m, int64_t runs, double *ns, uint64_t *lau
     uint64_t elapsed = 0, count = 0;
     *ns = 0;
     if (lb_interrupted) return interrupted();
-    lb_status s = m->o->eager ? lb_plan_replay_eager(m->plan, runs, &elapsed, &count)
-                              : lb_plan_replay(m->plan, runs, &elapsed, &count);
+    lb_status s = m->o->isolated ? lb_plan_replay_isolated(m->plan, runs, &elapsed, &count)
+                  : m->o->eager  ? lb_plan_replay_eager(m->plan, runs, &elapsed, &count)
+                                 : lb_plan_replay(m->plan, runs, &elapsed, &count);
     *ns = (double)elapsed;
     if (launches) *launches += count;
     return s;
@@ -181,6 +184,17 @@ static void mark_stolen(sampler *m) {
     m->steal_from = m->s.n;
 }
 
+/* Asking a GPU's driver takes its time: every 20 ms, for all samples since. */
+static void mark_throttled(sampler *m) {
+    lb_device_live live;
+    uint64_t now = lb_now_ns();
+    if (now - m->clocks_read_ns < 20000000u || !lb_device_live_read(lb_plan_device(m->plan), &live)) return;
+    m->clocks_read_ns = now;
+    bool low = live.reasons_known && (live.reasons & LB_REASONS_THROTTLED);
+    for (int64_t i = m->clocks_from; i < m->s.n && low; i++) m->s.marks[i] |= LB_MARK_THROTTLED;
+    m->clocks_from = m->s.n;
+}
+
 static lb_status take_sample(sampler *m, int64_t runs) {
     lb_snapshot before, after;
     double ns;
@@ -198,6 +212,7 @@ static lb_status take_sample(sampler *m, int64_t runs) {
     m->ghz[m->s.n] = lb_device_frequency_ghz(lb_plan_device(m->plan));
     m->s.n++;
     mark_stolen(m);
+    mark_throttled(m);
     return LB_OK;
 }
 

@@ -15,6 +15,7 @@ typedef struct lb_measure_opts {
     double warmup_min_s, warmup_max_s;  /* 0.3 and 3: at least, at most */
     lb_cache cache;
     bool eager;                /* one pool submission a step */
+    bool isolated;             /* GPUs: each run alone with a cold L2 (lb_plan_replay_isolated) */
     uint64_t seed;             /* of the jitter and of the order of interleaved plans */
     /* Fault injection for the self-test: plan i of an interleaved measurement (lb_measure: plan 0) does this share more
      * runs than are counted, as real work in the timed loop. NULL = none; 0 = none for that plan. Shares such as 0.01,

@@ -8,6 +8,7 @@
 #define LB_KERNEL_X86(name)
 #endif
 #define LB_KERNEL_CUDA(name) /* registry_cuda.c */
+#define LB_KERNEL_CUDA_LIBRARY(name)
 
 #define LB_QUANTIZER(name) extern const lb_quantizer_family lb_quantizer_##name;
 #define LB_KERNEL(name) extern const lb_kernel lb_kernel_##name;

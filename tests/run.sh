@@ -86,7 +86,7 @@ for kind in '' asan/ tsan/; do
         fi
     done
 done
-for folder in lua cli abuse fuzz parity faults; do
+for folder in lua cli abuse fuzz parity faults gpu; do
     for file in tests/$folder/test_*; do
         name=$folder/$(basename "$file")
         case $file in

@@ -52,6 +52,23 @@ while read -r so path; do
     fi
 done < "$work/libraries"
 
+# ---- the CUDA part and the tests that need a GPU -------------------------------------------------------------------
+if [ -f "$BUILD/lib/luabench_cuda.so" ]; then
+    install -m 755 "$BUILD/lib/luabench_cuda.so" "$stage/lib/"
+    strip --strip-debug "$stage/lib/luabench_cuda.so"
+    gpu=$stage/share/luabench/gpu
+    mkdir -p "$gpu"
+    for program in gpu_ops gpu_matrix_kernels gpu_small_kernels; do
+        [ -x "$BUILD/tests/$program" ] || fail "$program was not built"
+        install -m 755 "$BUILD/tests/$program" "$gpu/"
+        strip --strip-debug "$gpu/$program"
+    done
+    cp tests/gpu/check.sh tests/gpu/bench.sh tests/gpu/bench.lua tests/gpu/bench_torch.py tests/gpu/device_cases.lua "$gpu/"
+    path=$(find_so libcmocka.so.0)
+    [ -n "$path" ] || fail "libcmocka.so.0 is not installed"
+    install -m 644 "$(realpath "$path")" "$stage/lib/libcmocka.so.0"
+fi
+
 # ---- the files ----------------------------------------------------------------------------------------------------
 cp -R lua scenarios "$stage/share/luabench/"
 argparse=''
@@ -66,7 +83,7 @@ fi
 cp README.md "$stage/"
 mkdir -p "$stage/share/luabench/kernels" "$stage/include/luabench/ops"
 cp kernels/README.md "$stage/share/luabench/kernels/README.md"
-for h in kernel op quantizer activation tensor dtype status device; do cp "engine/$h.h" "$stage/include/luabench/"; done
+for h in kernel kernel_cuda op quantizer activation tensor dtype status device; do cp "engine/$h.h" "$stage/include/luabench/"; done
 cp engine/ops/slots.h "$stage/include/luabench/ops/"
 
 when=$(git log -1 --format=%ct 2>/dev/null || date +%s)

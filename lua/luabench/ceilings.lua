@@ -41,7 +41,8 @@ end
 local function machine_part() return "machine " .. M.fingerprint(sys.machine()) end
 
 local function key_of(device)
-  return ("%s | %s | %d threads | method 3 | %s"):format(sys.machine().cpu or "unknown cpu", device.name,
+  local name = device.caps.uuid and device.caps.uuid ~= "" and device.model .. " " .. device.caps.uuid or device.name
+  return ("%s | %s | %d threads | method 3 | %s"):format(sys.machine().cpu or "unknown cpu", name,
     device.threads, machine_part())
 end
 M.key_of = key_of

@@ -151,7 +151,10 @@ function Coordinator:call(request, timeout)
   while true do
     local event = read_reply(self)
     read_stderr(self)
-    if event then return reply_of(self, event) end
+    if event then
+      if event.lost then self:stop() end
+      return reply_of(self, event)
+    end
     if sys.eof(self.process) then
       sys.wait(self.process, 2)
       return crash_reply(self)

@@ -15,7 +15,7 @@ M.functions = {
   kernel_load = { "lb.kernel_load(path)", "adds the kernels of a shared object; how many" },
   plan = { "lb.plan([device])", "a new, empty plan; record with a method per operation" },
   timer = { "lb.timer([device])", "a clock: now, resolution, cost; start and stop; measure" },
-  measure = { "lb.measure(plan[, { precision =, max_time_s =, samples =, warmup =, cache =, mode =, seed = }])",
+  measure = { "lb.measure(plan[, { precision =, max_time_s =, samples =, warmup =, cache =, mode =, seed =, isolated = }])",
     "samples of a plan's time, taken in C, with their statistics" },
   tensor = { "lb.tensor({ { 1, 2 }, { 3, 4 } }[, { dtype =, device = }]) or lb.tensor(2, 3)",
     "a tensor from nested tables of values, or zeros of the given dims" },
@@ -82,8 +82,9 @@ M.classes = {
     fields = { name = "\"cpu\", \"cuda:0\"", model = "the processor's name", threads = "threads of its pool",
       isa = "instruction sets in use", caps = "a table of all that is known: caches, memory, threads_max",
       pinning = "{ pinned, cpus }: the CPU of each thread; nil where it has none",
-      live = "what it is doing now: utilization, memory, clocks, watts, celsius; without what is unknown",
-      lost = "true after a fault that made it unusable for this process" },
+      live = "what a GPU does now, by its driver: utilization, memory_used_bytes, sm_ghz, watts, joules, throttled, ...; "
+       .. "what is unknown is absent",
+      lost = "true once a fault has made a GPU unusable for this process" },
   },
   tensor = {
     about = "dtype + shape + strides over a buffer; indexes and dims count from 1, negative from the end; arithmetic with"

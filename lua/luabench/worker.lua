@@ -216,6 +216,13 @@ function commands.finish(request)
   return { lines = lines, metrics = json.array(metrics) }
 end
 
+-- A GPU whose context a fault has destroyed is of no more use in this process: the reply says so, and another is started.
+local function device_lost()
+  local d = require("luabench.prepared").device
+  local ok, lost = pcall(function() return d and d.lost end)
+  return ok and lost or nil
+end
+
 -- Runs one request. Returns the reply; emit gets events on the way.
 function M.handle(request, emit)
   local command = commands[request.cmd]
@@ -223,7 +230,7 @@ function M.handle(request, emit)
     if not command then fail("unknown request " .. tostring(request.cmd)) end
     return command(request, emit)
   end, trace)
-  if ok then return { event = "done", value = value } end
+  if ok then return { event = "done", value = value, lost = device_lost() } end
   if sys.interrupted() then return { event = "interrupted" } end
   local message = value.message or tostring(value)
   if message:find("not enough memory", 1, true) then message = "memory exhausted: " .. message end

@@ -1,0 +1,17 @@
+/* peak_bf16_tensor.cu: the peak rate of bf16 matrix products. */
+#include "peak_tensor.cuh"
+
+LB_CUDA_KERNEL(peak_bf16_tensor) = {
+    .name = "peak.bf16.tensor",
+    .op = "peak",
+    .device = "cuda",
+    .about = "wgmma 64 x 256 from shared memory on sm_90a, mma.sync in eight chains elsewhere; random data",
+    .source = "luabench",
+    .isa = LB_ISA_SM80,
+    .acc = LB_ACC_F32,
+    .compute = LB_COMPUTE_BF16,
+    .tolerance = 0,
+    .tolerance_why = "only that a finite value was written is asked",
+    .priority = 1,
+    .launch = peak_launch<peak_bf16>,
+};

@@ -1,0 +1,10 @@
+/* fake.h: a device that is played on the CPU, to test what the engine does with one. Its memory is closed to the host
+ * except while the device works, so that an address of one side used on the other is a fault; its stream does nothing
+ * until somebody waits for it, so that what is not waited for is seen to be stale. */
+#pragma once
+#include "cuda_runtime_api.h"
+
+/* Enqueues fn(bytes of arg); a fault's cudaError_t, or 0. `arg` is copied. Records into a graph while capturing. */
+void fake_enqueue(cudaStream_t s, int (*fn)(void *arg), const void *arg, size_t bytes);
+/* The error that the next cudaGetLastError gives. */
+void fake_fail(cudaError_t e);

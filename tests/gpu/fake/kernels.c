@@ -1,0 +1,80 @@
+/* kernels.c: the CPU's portable kernels as kernels of the played device, and some that do wrong. */
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/kernel.h"
+#include "fake.h"
+
+enum { MOST = 512 };
+const lb_kernel *lb_kernels_cuda[MOST + 1];
+static lb_kernel kernels[MOST];
+
+typedef struct call { const lb_kernel *k; lb_args args; lb_launch l; } call;
+
+/* As a block of a grid would: the launch's operands at the time when the device gets to it. */
+static int run(void *arg) {
+    call *c = arg;
+    atomic_llong ticket;
+    atomic_init(&ticket, 0);
+    c->l.ticket = &ticket;
+    c->k->launch(&c->args, &c->l);
+    return 0;
+}
+
+/* launch() is not told its kernel: one function for each place in the table. */
+static const lb_kernel *originals[MOST];
+static void launch_at(int i, const lb_args *a, const lb_launch *l) {
+    call c = { originals[i], *a, *l };
+    fake_enqueue(l->stream, run, &c, sizeof c);
+}
+#define L1(n) static void launch_##n(const lb_args *a, const lb_launch *l) { launch_at(0x##n, a, l); }
+#define L16(n) L1(n##0) L1(n##1) L1(n##2) L1(n##3) L1(n##4) L1(n##5) L1(n##6) L1(n##7) L1(n##8) L1(n##9) L1(n##a) \
+               L1(n##b) L1(n##c) L1(n##d) L1(n##e) L1(n##f)
+L16(0) L16(1) L16(2) L16(3)
+#define N1(n) launch_##n,
+#define N16(n) N1(n##0) N1(n##1) N1(n##2) N1(n##3) N1(n##4) N1(n##5) N1(n##6) N1(n##7) N1(n##8) N1(n##9) N1(n##a) \
+               N1(n##b) N1(n##c) N1(n##d) N1(n##e) N1(n##f)
+static void (*const launches[])(const lb_args *, const lb_launch *) = { N16(0) N16(1) N16(2) N16(3) };
+enum { LAUNCHES = sizeof launches / sizeof *launches };
+
+/* ---- kernels that do wrong, chosen by name ---- */
+
+static int fault(void *arg) { return (void)arg, (int)cudaErrorIllegalAddress; }
+static void launch_fault(const lb_args *a, const lb_launch *l) { fake_enqueue(l->stream, fault, a, sizeof *a); }
+static void launch_refused(const lb_args *a, const lb_launch *l) {
+    (void)a, (void)l;
+    fake_fail(cudaErrorInvalidValue);
+}
+static int leave_ticket(void *arg) { return (*(unsigned **)arg)[7] = 3, 0; }
+static void launch_ticket(const lb_args *a, const lb_launch *l) {
+    (void)a;
+    fake_enqueue(l->stream, leave_ticket, &l->cuda_tickets, sizeof l->cuda_tickets);
+}
+
+#define WRONG(what, fn) { .name = "fill.f32.fake_" what, .op = "fill", .device = "cuda", .about = what, .source = "tests", \
+                          .tolerance_why = "-", .priority = 0, .launch = fn }
+static const lb_kernel wrong[] = { WRONG("fault", launch_fault), WRONG("refused", launch_refused), WRONG("ticket", launch_ticket) };
+
+__attribute__((constructor)) static void fill_table(void) {
+    const lb_kernel *const *builtin = dlsym(RTLD_DEFAULT, "lb_kernels_builtin");
+    int n = 0;
+    for (int i = 0; builtin && builtin[i] && n < LAUNCHES; i++) {
+        const lb_kernel *k = builtin[i];
+        const char *dot = strrchr(k->name, '.');
+        if (strcmp(dot, ".portable") != 0 || k->layout || k->panel_weights) continue;
+        originals[n] = k;
+        kernels[n] = *k;
+        char *name = malloc(strlen(k->name) + 1);
+        sprintf(name, "%.*s.fake", (int)(dot - k->name), k->name);
+        kernels[n].name = name;
+        kernels[n].device = "cuda";
+        kernels[n].isa = LB_ISA_SM80;
+        kernels[n].launch = launches[n];
+        lb_kernels_cuda[n] = &kernels[n];
+        n++;
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) lb_kernels_cuda[n++] = &wrong[i];
+}

@@ -1,0 +1,326 @@
+/* runtime.c: the CUDA runtime of a device played on the CPU; see fake.h.
+ *
+ * LUABENCH_FAKE=devices=N,memory=MiB,driver=V,cc=90: what there is; driver below 13000 is too old. */
+#include "fake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+enum { ARENA = 1 << 30, LINE = 256, SMS = 3 };
+
+typedef struct op {
+    struct op *next;
+    int (*fn)(void *);
+    cudaEvent_t event;           /* to be recorded, or NULL */
+    size_t bytes;
+    _Alignas(16) char arg[];
+} op;
+
+struct fake_event { double ns; int done; };
+struct fake_graph { op *first, **end; int uses; };
+struct fake_stream { op *first, **end; struct fake_graph *capturing; };
+
+static cudaError_t last, sticky;
+static char *arena;
+static size_t used, most;
+static int current_device;
+
+static double now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+static long setting(const char *key, long value) {
+    const char *text = getenv("LUABENCH_FAKE"), *at = text ? strstr(text, key) : NULL;
+    return at ? strtol(at + strlen(key), NULL, 10) : value;
+}
+
+static cudaError_t result(cudaError_t e) {
+    if (sticky) e = sticky;
+    if (e) last = e;
+    return e;
+}
+void fake_fail(cudaError_t e) { result(e); }
+
+static void open_memory(int open) {
+    if (arena) mprotect(arena, ARENA, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+/* ---- stream ---- */
+
+static op *new_op(int (*fn)(void *), cudaEvent_t event, const void *arg, size_t bytes) {
+    op *o = calloc(1, sizeof *o + bytes);
+    if (!o) abort();
+    o->fn = fn;
+    o->event = event;
+    o->bytes = bytes;
+    if (bytes) memcpy(o->arg, arg, bytes);
+    return o;
+}
+
+static void append(cudaStream_t s, op *o) {
+    op ***end = s->capturing ? &s->capturing->end : &s->end;
+    **end = o;
+    *end = &o->next;
+}
+
+void fake_enqueue(cudaStream_t s, int (*fn)(void *), const void *arg, size_t bytes) { append(s, new_op(fn, NULL, arg, bytes)); }
+
+static cudaError_t drain(cudaStream_t s) {
+    if (s->capturing) return result(cudaErrorStreamCaptureUnsupported);
+    open_memory(1);
+    for (op *o = s->first, *next; o; o = next) {
+        next = o->next;
+        if (o->event) o->event->ns = now_ns(), o->event->done = 1;
+        else if (!sticky) sticky = (cudaError_t)o->fn(o->arg);
+        free(o);
+    }
+    s->first = NULL;
+    s->end = &s->first;
+    open_memory(0);
+    return result(cudaSuccess);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags) {
+    (void)flags;
+    *s = calloc(1, sizeof **s);
+    (*s)->end = &(*s)->first;
+    return result(cudaSuccess);
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t s) { return drain(s); }
+cudaError_t cudaStreamDestroy(cudaStream_t s) {
+    drain(s);
+    free(s);
+    return cudaSuccess;
+}
+
+/* ---- graphs ---- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mode) {
+    (void)mode;
+    if (s->capturing) return result(cudaErrorStreamCaptureUnsupported);
+    s->capturing = calloc(1, sizeof *s->capturing);
+    s->capturing->end = &s->capturing->first;
+    s->capturing->uses = 1;
+    return result(cudaSuccess);
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g) {
+    *g = s->capturing;
+    s->capturing = NULL;
+    return result(*g ? cudaSuccess : cudaErrorInvalidValue);
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned long long flags) {
+    (void)flags;
+    g->uses++;
+    *e = g;
+    return result(cudaSuccess);
+}
+cudaError_t cudaGraphUpload(cudaGraphExec_t e, cudaStream_t s) { return (void)e, (void)s, result(cudaSuccess); }
+cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
+    for (op *o = e->first; o; o = o->next) append(s, new_op(o->fn, o->event, o->arg, o->bytes));
+    return result(cudaSuccess);
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t g) {
+    if (--g->uses > 0) return cudaSuccess;
+    for (op *o = g->first, *next; o; o = next) {
+        next = o->next;
+        free(o);
+    }
+    free(g);
+    return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) { return cudaGraphDestroy(e); }
+
+/* ---- events ---- */
+
+cudaError_t cudaEventCreate(cudaEvent_t *e) { return *e = calloc(1, sizeof **e), result(cudaSuccess); }
+cudaError_t cudaEventDestroy(cudaEvent_t e) { return free(e), cudaSuccess; }
+static cudaStream_t event_stream;
+cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
+    e->done = 0;
+    event_stream = s;
+    append(s, new_op(NULL, e, NULL, 0));
+    return result(cudaSuccess);
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t e) { return e->done ? result(cudaSuccess) : drain(event_stream); }
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t a, cudaEvent_t b) {
+    if (!a->done || !b->done) return result(cudaErrorInvalidValue);
+    *ms = (float)((b->ns - a->ns) * 1e-6);
+    return result(cudaSuccess);
+}
+
+/* ---- memory: a first-fit list over one range of addresses ---- */
+
+typedef struct piece { struct piece *next; size_t at, bytes; } piece;
+static piece *pieces;            /* those in use, by address */
+
+static size_t round_line(size_t n) { return (n + LINE - 1) / LINE * LINE; }
+
+cudaError_t cudaMalloc(void **p, size_t bytes) {
+    if (sticky) return result(sticky);
+    if (!arena) {
+        arena = mmap(NULL, ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        most = (size_t)setting("memory=", 512) << 20;
+    }
+    size_t at = 0;
+    piece **where = &pieces;
+    bytes = round_line(bytes);
+    while (*where && (*where)->at - at < bytes) at = (*where)->at + (*where)->bytes, where = &(*where)->next;
+    if (at + bytes > ARENA || used + bytes > most) return result(cudaErrorMemoryAllocation);
+    piece *n = malloc(sizeof *n);
+    *n = (piece){ *where, at, bytes };
+    *where = n;
+    used += bytes;
+    *p = arena + at;
+    open_memory(1);
+    memset(*p, 0xcb, bytes);
+    open_memory(0);
+    return result(cudaSuccess);
+}
+
+cudaError_t cudaFree(void *p) {
+    for (piece **w = &pieces; p && *w; w = &(*w)->next) {
+        piece *gone = *w;
+        if (arena + gone->at != p) continue;
+        used -= gone->bytes;
+        *w = gone->next;
+        free(gone);
+        return result(cudaSuccess);
+    }
+    return result(p ? cudaErrorInvalidValue : cudaSuccess);
+}
+
+cudaError_t cudaMemGetInfo(size_t *room, size_t *all) {
+    if (!most) most = (size_t)setting("memory=", 512) << 20;
+    *all = most;
+    *room = most - used;
+    return result(cudaSuccess);
+}
+cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags) { return (void)flags, *p = calloc(1, bytes), result(cudaSuccess); }
+cudaError_t cudaHostGetDevicePointer(void **d, void *host, unsigned flags) { return (void)flags, *d = host, result(cudaSuccess); }
+cudaError_t cudaFreeHost(void *p) { return free(p), cudaSuccess; }
+
+typedef struct move { void *to; const void *from; size_t bytes; int byte; } move;
+static int in_arena(const void *p) { return arena && (const char *)p >= arena && (const char *)p < arena + ARENA; }
+static int do_copy(void *arg) {
+    const move *m = arg;
+    memmove(m->to, m->from, m->bytes);
+    return 0;
+}
+static int do_set(void *arg) {
+    const move *m = arg;
+    memset(m->to, m->byte, m->bytes);
+    return 0;
+}
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t s) {
+    int want_to = kind != cudaMemcpyDeviceToHost, want_from = kind != cudaMemcpyHostToDevice;
+    if (in_arena(to) != want_to || in_arena(from) != want_from) return result(cudaErrorInvalidValue);
+    move m = { to, from, bytes, 0 };
+    fake_enqueue(s, do_copy, &m, sizeof m);
+    return result(cudaSuccess);
+}
+cudaError_t cudaMemsetAsync(void *p, int byte, size_t bytes, cudaStream_t s) {
+    move m = { p, NULL, bytes, byte };
+    if (!in_arena(p)) return result(cudaErrorInvalidValue);
+    fake_enqueue(s, do_set, &m, sizeof m);
+    return result(cudaSuccess);
+}
+
+/* ---- the device ---- */
+
+cudaError_t cudaDriverGetVersion(int *v) { return *v = (int)setting("driver=", 13000), cudaSuccess; }
+cudaError_t cudaRuntimeGetVersion(int *v) { return *v = CUDART_VERSION, cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int *n) {
+    *n = (int)setting("devices=", 2);
+    if (setting("driver=", 13000) < 13000) return result(cudaErrorInsufficientDriver);
+    return result(*n ? cudaSuccess : cudaErrorNoDevice);
+}
+cudaError_t cudaGetDevice(int *d) { return *d = current_device, result(cudaSuccess); }
+cudaError_t cudaSetDevice(int d) {
+    if (d < 0 || d >= setting("devices=", 2)) return result(cudaErrorInvalidDevice);
+    return current_device = d, result(cudaSuccess);
+}
+cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer) { return *can = device != peer, result(cudaSuccess); }
+
+cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr what, int device) {
+    int cc = (int)setting("cc=", 90);
+    (void)device;
+    switch (what) {
+    case cudaDevAttrMultiProcessorCount: *value = SMS; break;
+    case cudaDevAttrL2CacheSize: *value = 1 << 20; break;
+    case cudaDevAttrComputeCapabilityMajor: *value = cc / 10; break;
+    case cudaDevAttrComputeCapabilityMinor: *value = cc % 10; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 227 << 10; break;
+    case cudaDevAttrMaxThreadsPerMultiProcessor: *value = 2048; break;
+    default: *value = 0;
+    }
+    return result(cudaSuccess);
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device) {
+    int cc = (int)setting("cc=", 90);
+    memset(p, 0, sizeof *p);
+    snprintf(p->name, sizeof p->name, "played on the CPU");
+    p->major = cc / 10, p->minor = cc % 10;
+    p->multiProcessorCount = SMS;
+    p->l2CacheSize = 1 << 20;
+    p->pciBusID = device + 1;
+    return result(cudaSuccess);
+}
+
+cudaError_t cudaGetLastError(void) {
+    cudaError_t e = sticky ? sticky : last;
+    last = cudaSuccess;
+    return e;
+}
+const char *cudaGetErrorName(cudaError_t e) {
+    return e == cudaErrorIllegalAddress ? "cudaErrorIllegalAddress" : e == cudaErrorInvalidValue ? "cudaErrorInvalidValue"
+         : e == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaError";
+}
+const char *cudaGetErrorString(cudaError_t e) {
+    return e == cudaErrorIllegalAddress ? "an illegal memory access was encountered"
+         : e == cudaErrorInvalidValue ? "invalid argument" : "an error";
+}
+cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **f, unsigned version, unsigned long long flags,
+                                             enum cudaDriverEntryPointQueryResult *got) {
+    (void)name, (void)version, (void)flags, (void)got;
+    *f = NULL;
+    return result(cudaErrorInvalidValue);
+}
+
+/* ---- what time.cu has ---- */
+
+typedef struct gate { volatile unsigned *at; unsigned turn; } gate;
+/* A stream that is waited for while its gate is shut would wait for ever: so a wait finds the gate open, or it is an
+ * error. */
+static int do_gate(void *arg) {
+    const gate *g = arg;
+    return g->at[0] == g->turn ? 0 : (int)cudaErrorLaunchTimeout;
+}
+cudaError_t lb_cuda_gate_launch(cudaStream_t s, unsigned *at, unsigned turn);
+cudaError_t lb_cuda_gate_launch(cudaStream_t s, unsigned *at, unsigned turn) {
+    gate g = { at, turn };
+    fake_enqueue(s, do_gate, &g, sizeof g);
+    return result(cudaSuccess);
+}
+cudaError_t lb_cuda_flush_launch(cudaStream_t s, void *at, size_t bytes, unsigned word, int sms);
+cudaError_t lb_cuda_flush_launch(cudaStream_t s, void *at, size_t bytes, unsigned word, int sms) {
+    (void)sms;
+    return cudaMemsetAsync(at, (int)word & 255, bytes, s);
+}
+static int do_clocks(void *arg) {
+    const move *m = arg;
+    unsigned long long *out = m->to;
+    for (int i = 0; i < SMS; i++) out[2 * i + 1] = (unsigned long long)now_ns(), out[2 * i] = 2 * out[2 * i + 1];
+    return 0;
+}
+cudaError_t lb_cuda_clock_launch(cudaStream_t s, unsigned long *out, int sms);
+cudaError_t lb_cuda_clock_launch(cudaStream_t s, unsigned long *out, int sms) {
+    move m = { out, NULL, 0, sms };
+    fake_enqueue(s, do_clocks, &m, sizeof m);
+    return result(cudaSuccess);
+}

@@ -1,0 +1,11 @@
+/* gpu_small_kernels.c: tests/c/test_small_kernels.c with the CUDA kernels, on a GPU; make gpu-check runs it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "on_gpu.h"
+
+#include "../c/test_small_kernels.c"

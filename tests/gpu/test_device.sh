@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# test_device.sh: the engine's CUDA device on one that is played on the CPU: device_cases.lua, and what is missing is said.
+set -u
+cd "$(dirname "$0")/../.."
+BUILD=${BUILD:-build}
+program=${LUABENCH:-$PWD/$BUILD/luabench}
+passed=0 failed=0
+fake=$PWD/$BUILD/tests/fake_cuda.so
+export LUABENCH_FAKE=memory=256
+out=$(LUABENCH_CUDA=$fake "$program" -e 'dofile "tests/gpu/device_cases.lua"' 2>&1)
+echo "$out"
+read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
+passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
+
+# says WHAT PATTERN ENVIRONMENT... -- CODE
+says() {
+    local what=$1 pattern=$2 got
+    shift 2
+    got=$(env "$@" "$program" -e 'print(select(2, pcall(lb.device, "cuda:0")))' 2>&1)
+    if [[ $got =~ $pattern ]]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "$what: got: $got"; fi
+}
+says "no CUDA part" 'this build has no CUDA part .*/nowhere.so' LUABENCH_CUDA=/nowhere.so
+says "a driver too old" 'driver is too old: it knows CUDA 12.4' "LUABENCH_CUDA=$fake" LUABENCH_FAKE=driver=12040
+says "no device" 'shows no device' "LUABENCH_CUDA=$fake" LUABENCH_FAKE=devices=0
+says "an old device" 'compute capability 7.5; the kernels need 8.0' "LUABENCH_CUDA=$fake" LUABENCH_FAKE=cc=75
+if [ ! -e /dev/nvidiactl ] && [ -r "$PWD/$BUILD/lib/luabench_cuda.so" ]; then
+    says "no driver" 'no NVIDIA driver' LUABENCH_CUDA=
+fi
+# A fault costs one case: it is named, and the next begins in another worker.
+work=$(mktemp -d)
+got=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=memory=2000 "$program" tests/gpu/fault_scenario.lua --device cuda:0 --quick --max-time 0.1 \
+    --output-dir "$work" 2>&1)
+rm -rf "$work"
+if [[ $got == *"fill by fill.f32.fake_fault"*"illegal memory access"*"1 ok, 1 failed"* ]]; then passed=$((passed + 1))
+else failed=$((failed + 1)); echo "a faulting case: got: $got"; fi
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
