@@ -37,6 +37,7 @@ static lb_status no_devices(cudaError_t e) {
     int driver = 0;
     cudaDriverGetVersion(&driver);
     cudaGetLastError();
+    if (driver == 0) return lb_fail(LB_EDEVICE, "cuda: no NVIDIA driver is installed here");
     if (e == cudaErrorInsufficientDriver)
         return lb_fail(LB_EDEVICE, "cuda: the driver is too old: it knows CUDA %d.%d, this build needs %d.%d", driver / 1000,
                        driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
