@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Panels handed out together in a GEMM: 64 weight rows or so stay in L2 while the columns pass. */
-enum { ROWS_PER_CHUNK = 64, COLS_PER_CHUNK = 256, CHUNKS_PER_PART = 8, START_BYTES = 16384 };
+enum { ROWS_PER_CHUNK = 64, COLS_PER_CHUNK = 256, CHUNKS_PER_PART = 8 };
 
 static int64_t columns(const lb_args *a) { return lb_arg(a, LB_GEMM_X)->dims[0]; }
 
@@ -75,9 +75,6 @@ static void launch_gemv(const problem *p, const lb_launch *l) {
     int64_t begin, end;
     lb_split(p->panels, 1, l->part, l->parts, &begin, &end);
     if (begin == end) return;
-    /* the first weights are on their way while x is prepared */
-    const char *w = (const char *)p->w + (size_t)begin * p->panel_bytes;
-    for (int i = 0; i < START_BYTES; i += 64) __builtin_prefetch(w + i, 0, 2);
     for (int64_t i = 0; i < p->m; i++)
         p->panel->act_prepare(p->q, p->x + i * p->k, p->k, act + (size_t)i * p->act_stride);
     run_block(p, act, begin, end, 0, p->m);

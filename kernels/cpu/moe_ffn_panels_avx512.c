@@ -22,7 +22,7 @@
 
 enum { MAX_KINDS = 8, GATE = 0, UP = 1, DOWN = 2 };
 /* Items a thread gets of a stage. Experts with few rows are bound by memory: there items are long, because each run of
- * panels begins with a cold stream and prefetches 4 KiB past its end. Else they are short, for the balance. */
+ * panels begins with a cold stream and prefetches KiB past its end. Else they are short, for the balance. */
 enum { FEW_ROWS = 4, LONG_ITEMS = 6, SHORT_ITEMS = 32, LONG_UNITS = 16 };
 /* Up to ALONE_SLOTS rows every part prepares all of them. START_BYTES of a part's next weights are prefetched while it
  * has nothing else to read. */
@@ -302,17 +302,6 @@ static void run_unit(const projection *p, const char *act, size_t stride, int64_
                       unit);
 }
 
-/* Has the start of a stream of weights brought to L2: it is read next, and until then nothing else would fetch it. */
-static void fetch(const uint8_t *from) {
-    if (!from) return;
-    for (int i = 0; i < START_BYTES; i += 64) _mm_prefetch((const char *)from + i, _MM_HINT_T1);
-}
-
-/* Where rows from row0 on begin. */
-static const uint8_t *weights_at(const projection *p, int64_t row0) {
-    return p->bytes + (size_t)(row0 / p->panel->rows) * p->panel_bytes;
-}
-
 static int min_cols(int a, int b) {
     int m = a < b ? a : b;
     return m < LB_PANEL_MAX_COLS ? m : LB_PANEL_MAX_COLS;
@@ -332,11 +321,9 @@ static void finish_unit(shape s, const gating *how, const int32_t *slots, int64_
         }
 }
 
-/* Units [u0, u1) of one expert's gate and up, all its rows; `then` is read after them. With few rows the gates of
- * several units come first, so that both projections are read in long runs; with many, a unit's two at a time, which
- * stay in registers and L1. */
-static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1,
-                    const uint8_t *then) {
+/* Units [u0, u1) of one expert's gate and up, all its rows. With few rows the gates of several units come first, so
+ * that both projections are read in long runs; with many, a unit's two at a time, which stay in registers and L1. */
+static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1) {
     float gate[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
     float up[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
     _Static_assert(FEW_ROWS * LONG_UNITS <= LB_PANEL_MAX_COLS, "the gates of a long run fit the buffer");
@@ -354,12 +341,9 @@ static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, 
         const char *ag = w->x + x->at[pg->kind] + at * gs, *au = w->x + x->at[pu->kind] + at * us;
         for (int64_t u = u0; u < u1; u += together) {
             int64_t last = u + together < u1 ? u + together : u1;
-            for (int64_t v = u; v < last; v++) {
-                if (together > 1 && v == last - 1) fetch(weights_at(pu, u * unit));
+            for (int64_t v = u; v < last; v++)
                 run_unit(pg, ag, gs, s.hidden, s.inner, v * unit, unit, cols, gate + (v - u) * unit * cols);
-            }
             for (int64_t v = u; v < last; v++) {
-                if (together > 1 && v == last - 1) fetch(last < u1 ? weights_at(pg, last * unit) : then);
                 run_unit(pu, au, us, s.hidden, s.inner, v * unit, unit, cols, up);
                 finish_unit(s, &how, slots + c, v * unit, unit, cols, gate + (v - u) * unit * cols, up, h);
             }
@@ -389,8 +373,7 @@ static void prepare_h(const lb_args *a, const lb_launch *l, shape s, const space
 }
 
 /* Units [u0, u1) of one expert's down, all its rows. */
-static void down(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1,
-                 const uint8_t *then) {
+static void down(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1) {
     float out[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
     const projection *p = &e->p[DOWN];
     const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
@@ -403,7 +386,6 @@ static void down(const lb_args *a, shape s, const space *w, const expert *e, int
         int cols = e->rows - c < step ? e->rows - c : step;
         for (int64_t u = u0; u < u1; u++) {
             int64_t unit = e->unit[1], row0 = u * unit;
-            if (e->rows <= FEW_ROWS && u == u1 - 1) fetch(then);
             run_unit(p, act + (size_t)c * stride, stride, s.inner, s.hidden, row0, unit, cols, out);
             for (int i = 0; i < cols; i++)
                 for (int64_t r = 0; r < unit && row0 + r < s.hidden; r += 16) {
@@ -429,31 +411,24 @@ static item item_of(const plan *p, int stage, int64_t i, int *at) {
     return (item){ e, units * j / n, units * (j + 1) / n };
 }
 
-static const uint8_t *start_of(const item *x, int stage) {
-    return weights_at(&x->e->p[stage ? DOWN : GATE], x->u0 * x->e->unit[stage]);
-}
-
 /* Has the first weights of the part's first item of a stage brought to L2. */
 static void fetch_start(const lb_launch *l, const plan *p, int stage) {
     int at = 0;
     if (l->part >= p->items[stage]) return;
     item x = item_of(p, stage, l->part, &at);
-    fetch(start_of(&x, stage));
+    const projection *w = &x.e->p[stage ? DOWN : GATE];
+    const uint8_t *from = w->bytes + (size_t)(x.u0 * x.e->unit[stage] / w->panel->rows) * w->panel_bytes;
+    for (int i = 0; i < START_BYTES; i += 64) _mm_prefetch((const char *)from + i, _MM_HINT_T1);
 }
 
-/* Works on a stage's items until there are none: first the part's own, then what the ticket gives. The next one is
- * taken before the last is worked on, so that its first weights can be fetched meanwhile. */
+/* Works on a stage's items until there are none: first the part's own, then what the ticket gives. */
 static void work_off(const lb_args *a, const lb_launch *l, shape s, const space *w, int stage) {
     const plan *p = w->mine;
     int at = 0; /* item numbers only grow, so the search goes on from the last expert */
-    if (l->part >= p->items[stage]) return;
-    item x = item_of(p, stage, l->part, &at);
-    for (bool more = true; more;) {
-        int64_t i = l->parts + atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed);
-        more = i < p->items[stage];
-        item next = more ? item_of(p, stage, i, &at) : x;
-        (stage ? down : gate_up)(a, s, w, x.e, x.u0, x.u1, more ? start_of(&next, stage) : NULL);
-        x = next;
+    for (int64_t i = l->part; i < p->items[stage];
+         i = l->parts + atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed)) {
+        item x = item_of(p, stage, i, &at);
+        (stage ? down : gate_up)(a, s, w, x.e, x.u0, x.u1);
     }
 }
 

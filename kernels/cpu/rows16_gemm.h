@@ -45,12 +45,6 @@ LB_INLINE void ahead(const uint8_t *later, int i, int steps) {
         _mm_prefetch((const char *)later + 64 * l, _MM_HINT_T0);
 }
 
-/* The same of a head, all at once. */
-LB_INLINE void ahead_head(const uint8_t *later, int64_t k) {
-    for (size_t i = 0; i < lb_rows16_head_bytes(SHAPE, k); i += 64)
-        _mm_prefetch((const char *)later + i, _MM_HINT_T0);
-}
-
 /* acc + da * (d * sum - dmin * minsum), each step rounded once. */
 LB_INLINE __m512 add_block(__m512 acc, __m512i sum, __m512i minsum, __m512 d, __m512 dmin, float da) {
     if (JOINT) sum = _mm512_sub_epi32(sum, minsum);
@@ -134,7 +128,6 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
     for (int h = 0; h < HALVES; h++) {
         const uint8_t *block = panel + lb_rows32_block_at(SHAPE, k, 0, h);
         const uint8_t *head = panel + lb_rows32_head_at(SHAPE, k, 0, h);
-        ahead_head(head + AHEAD_BYTES, k);
         __m512 acc[FEW_MOST];
         EACH_FEW acc[c] = _mm512_setzero_ps();
         for (int64_t b = 0; b < k / 256; b++, block += SHAPE.block_bytes, head += 32) {
@@ -323,8 +316,6 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
     memset(acc, 0, (size_t)cols * PANEL_ROWS * sizeof(float));
     int count = (cols + TILE_COLS - 1) / TILE_COLS, share = ((int)(SHAPE.block_bytes / 64) + count - 1) / count;
     if (k == 0) write_out(acc, 0, cols, out, out_stride);
-    for (int h = 0; h < HALVES; h++)
-        ahead_head(panel + lb_rows32_panel_bytes(SHAPE, k) + lb_rows32_head_at(SHAPE, k, 0, h), k);
     for (int64_t b = 0; b < k / 256; b++) {
         expanded e;
         for (int h = 0; h < HALVES; h++)
