@@ -9,8 +9,8 @@ JOBS    := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 
 # Linked libraries. OpenBLAS and libedit are loaded when first needed (vendor/README.md).
 PKGS      = luajit yaml-0.1 zlib libcjson libpcre2-8 libutf8proc
-PKG_CFLAGS := $(shell pkg-config --cflags luajit yaml-0.1 zlib libcjson libpcre2-8 libutf8proc 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs luajit yaml-0.1 zlib libcjson libpcre2-8 libutf8proc 2>/dev/null)
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 LIBS       = $(PKG_LIBS) -lpthread -ldl -lm
 
 WARN      := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wvla -Werror
