@@ -1,33 +1,8 @@
 #!/usr/bin/env bash
 # test_model.sh: luabench model as a user sees it: two models side by side, results, statuses, Ctrl-C and kills.
 set -u
-: "${LUABENCH:?the program to test}"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache NO_COLOR=1 TMPDIR=$work/tmp
-mkdir "$TMPDIR"
-passed=0 failed=0 skipped=0
-
-holds() {
-    local name=$1
-    shift
-    if "$@" > "$work/all" 2>&1; then passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name"
-        sed 's/^/    /' "$work/all" | head -n 30
-    fi
-}
-# says STATUS PATTERN ARGUMENTS...
-says() {
-    local status=$1 pattern=$2
-    shift 2
-    "$LUABENCH" model "$@" > "$work/said" 2>&1
-    local got=$?
-    echo "status $got"
-    cat "$work/said"
-    [ $got = "$status" ] && grep -q -- "$pattern" "$work/said"
-}
+command=model
+. "$(dirname "$0")/common.sh"
 
 "$LUABENCH" -e "local tiny = dofile 'tests/lua/tiny_models.lua'
 for _, kind in ipairs { 'wide', 'qwen2', 'glm4_moe_lite' } do tiny.make('$work/' .. kind, kind) end" || exit 1

@@ -3,32 +3,8 @@
 # on the way leaves a part under the final name, or costs an earlier result. Read back with gguf and safetensors of PyPI
 # where they are installed.
 set -u
-: "${LUABENCH:?the program to test}"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache NO_COLOR=1 TMPDIR=$work/tmp
-mkdir "$TMPDIR"
-passed=0 failed=0 skipped=0
-
-holds() {
-    local name=$1
-    shift
-    if "$@" > "$work/all" 2>&1; then passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name"
-        sed 's/^/    /' "$work/all" | head -n 30
-    fi
-}
-# says STATUS PATTERN ARGUMENTS...
-says() {
-    local status=$1 pattern=$2
-    shift 2
-    "$LUABENCH" quantize "$@" > "$work/said" 2>&1
-    local got=$?
-    cat "$work/said"
-    [ $got = "$status" ] && grep -q -- "$pattern" "$work/said"
-}
+command=quantize
+. "$(dirname "$0")/common.sh"
 
 "$LUABENCH" -e "local tiny = dofile 'tests/lua/tiny_models.lua'
 for _, kind in ipairs { 'wide', 'mixtral' } do tiny.make('$work/' .. kind, kind) end" || exit 1
