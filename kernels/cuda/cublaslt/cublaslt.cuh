@@ -163,3 +163,13 @@ template <class T> static void lt_half_launch(const lb_args *a, const lb_launch 
     lt_run(l, p, lb_tensor_data(w), l->workspace, lb_tensor_data(lb_arg(a, LB_GEMM_OUT)),
            (char *)l->workspace + lt_aligned((size_t)n * sizeof(T)));
 }
+
+static inline size_t lt_f32_workspace(const lb_args *a, int parts) { return (void)a, (void)parts, LT_WORKSPACE; }
+
+/* f32 operands as they are; `how` their products are made. */
+static inline void lt_f32_launch(const lb_args *a, const lb_launch *l, cublasComputeType_t how) {
+    const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
+    lt_product p = { x->dims[0], w->dims[0], w->dims[1], how, CUDA_R_32F, CUDA_R_32F };
+    p.device = lb_cuda_info_now()->device;
+    lt_run(l, p, lb_tensor_data(w), lb_tensor_data(x), lb_tensor_data(lb_arg(a, LB_GEMM_OUT)), l->workspace);
+}

@@ -2,14 +2,7 @@
 #include "cublaslt.cuh"
 
 static bool supports(const lb_args *a, const char **why) { return lt_supports(a, 4, why); }
-static size_t workspace(const lb_args *a, int parts) { return (void)a, (void)parts, LT_WORKSPACE; }
-
-static void launch(const lb_args *a, const lb_launch *l) {
-    const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
-    lt_product p = { x->dims[0], w->dims[0], w->dims[1], CUBLAS_COMPUTE_32F, CUDA_R_32F, CUDA_R_32F };
-    p.device = lb_cuda_info_now()->device;
-    lt_run(l, p, lb_tensor_data(w), lb_tensor_data(x), lb_tensor_data(lb_arg(a, LB_GEMM_OUT)), l->workspace);
-}
+static void launch(const lb_args *a, const lb_launch *l) { lt_f32_launch(a, l, CUBLAS_COMPUTE_32F); }
 
 LB_CUDA_KERNEL(gemm_f32_cublaslt_f32) = {
     .name = "gemm.f32.cublaslt_f32",
@@ -26,6 +19,6 @@ LB_CUDA_KERNEL(gemm_f32_cublaslt_f32) = {
     .tolerance_why = "f32 sums over K",
     .priority = 8,
     .supports = supports,
-    .workspace_bytes = workspace,
+    .workspace_bytes = lt_f32_workspace,
     .launch = launch,
 };
