@@ -45,9 +45,10 @@ local PERPLEXITY = { context = true, mode = true, cache = true, chunks = true, p
 function M.perplexity(model, text, o)
   o = check(o, PERPLEXITY, "model:perplexity")
   local tokens = tokens_of(model, text)
-  local n = math.min(number(o, "context", 512, 2, 2 ^ 24, true), #tokens)
+  local context = number(o, "context", 512, 2, 2 ^ 24, true)
+  local n = math.min(context, #tokens)
   if n < 2 then error("perplexity needs at least two tokens", 0) end
-  local whole = #tokens < number(o, "context", 512, 2, 2 ^ 24, true)
+  local whole = #tokens < context
   local chunks = math.min(math.floor(#tokens / n), number(o, "chunks", 2 ^ 31, 1, 2 ^ 31, true))
   local first = whole and 1 or math.floor(n / 2) + 1                 -- the first row that is scored
   local begin = type(text) == "string" and model:begin_token() or nil
@@ -82,7 +83,7 @@ end
 
 local GENERATE = { max_new_tokens = true, temperature = true, top_k = true, top_p = true, min_p = true, seed = true,
   stop = true, on_token = true, mode = true, cache = true, layout = true, prompt_rows = true, context = true,
-    session = true }
+  session = true }
 
 local function stops_of(model, o)
   local set, list = {}, o.stop
@@ -116,8 +117,7 @@ local function session_for(model, prompts, o, budget)
     s:reset()
   else
     s = session.new(model, { batch = #prompts, capacity = o.context or longest + budget, cache = o.cache,
-      layout = o.layout,
-      mode = o.mode, prompt_rows = o.prompt_rows })
+      layout = o.layout, mode = o.mode, prompt_rows = o.prompt_rows })
   end
   return s, lengths
 end
@@ -147,8 +147,7 @@ function M.generate(model, given, o)
     top_p = number(o, "top_p", 1, 0, 1), min_p = number(o, "min_p", 0, 0, 1),
     seed = number(o, "seed", 1, 0, 2 ^ 53, true) }
   local run = { budget = number(o, "max_new_tokens", 128, 1, 2 ^ 24, true), stops = stops_of(model, o),
-    on_token = o.on_token,
-    sequences = {} }
+    on_token = o.on_token, sequences = {} }
   local s, lengths = session_for(model, prompts, o, run.budget)
   local text = type(given) == "string" or type(given) == "table" and type(given[1]) == "string"
   for b = 1, #prompts do
@@ -228,8 +227,7 @@ function M.forward(model, plan, o)
   local io = { ids = ids, lengths = cache.lengths,
     positions = core.zeros({ rows }, { dtype = "i32", device = model.device }) }
   local b = builder.new { model = model, rows = rows, sequences = batch, cache = cache, io = io,
-    fused = o.fused ~= false,
-    pool = before.pool or {}, record = function(op, args) plan[op](plan, args) end }
+    fused = o.fused ~= false, pool = before.pool or {}, record = function(op, args) plan[op](plan, args) end }
   plan:advance { lengths = io.lengths, positions = io.positions, step = tokens }
   if o.layer then
     local layer = number(o, "layer", 1, 1, s.layers, true)
