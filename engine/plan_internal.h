@@ -5,7 +5,9 @@
  *         (its `when` is 0) the barrier is not lost but put off to the next step that runs.
  *   hard  before a step whose `when` was written since the last hard barrier: it is always executed, because all
  *         threads must read the same value to decide alike.
- * Serial steps all run on thread 0, in order, so that they never need a barrier between one another. */
+ * Serial steps all run on thread 0, in order, so that they never need a barrier between one another.
+ * Steps with no barrier between them are independent, so their kernels' phases run side by side: all first phases, a
+ * barrier, all second ones. Ten small steps of two phases then wait twice and not ten times. */
 #pragma once
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -84,6 +86,9 @@ typedef struct lb_step {
 enum { LB_EXEC_BARRIER = 1, LB_EXEC_HARD = 2, LB_EXEC_SERIAL = 4, LB_EXEC_WHEN = 8, LB_EXEC_PICK = 16,
        LB_EXEC_PHASES = 32 };
 
+/* Steps of an interval that say by op->apart which others' outputs they leave alone. */
+enum { LB_MAX_APART = 64 };
+
 typedef struct lb_ticket { _Alignas(64) atomic_llong value; } lb_ticket;
 
 typedef struct lb_exec_when { const int32_t *at[LB_MAX_WHENS]; } lb_exec_when;
@@ -111,6 +116,7 @@ typedef struct lb_flow {
     lb_ranges reads[2], writes[2];
     lb_ranges hard_writes;           /* since the last hard barrier */
     lb_ranges ever_written;
+    int apart[LB_MAX_APART], apart_count;   /* steps of this interval whose LB_PARTIAL writes are not in `writes` */
     uint32_t interval, hard_interval;
     size_t workspace_used;
     int tickets_used;

@@ -3,6 +3,16 @@
 #include "clock.h"
 #include <string.h>
 
+/* The kernel of a step, which for a picked one depends on the item. */
+typedef struct action {
+    void (*launch)(const lb_args *, const lb_launch *);
+    int32_t phases;
+    bool serial;
+} action;
+
+typedef struct begun { const lb_exec *e; const lb_args *args; action a; int32_t pick; } begun;
+enum { MOST_BEGUN = 8 };
+
 /* One thread's walk through a plan. `log` is only looked at where `traced` is true: a constant of every call, so that
  * the timed loops are compiled without it. */
 typedef struct runner {
@@ -10,6 +20,8 @@ typedef struct runner {
     lb_launch l;
     lb_ticket *first, *last;     /* tickets handed out since the last barrier: [first, last] */
     bool any;
+    int begun_count;             /* launches whose first phase ran, and whose others are due before the next barrier */
+    begun begun[MOST_BEGUN];
     int64_t launches;
     lb_span_log *log;
 } runner;
@@ -53,13 +65,6 @@ static inline bool read_pick(lb_plan *p, const lb_exec *e, int part, int32_t *pi
     }
     return false;
 }
-
-/* The kernel of a step, which for a picked one depends on the item. */
-typedef struct action {
-    void (*launch)(const lb_args *, const lb_launch *);
-    int32_t phases;
-    bool serial;
-} action;
 
 static inline action action_of(const lb_exec *e, int32_t pick) {
     if (!(e->flags & LB_EXEC_PICK)) return (action){ e->launch, e->phases, (e->flags & LB_EXEC_SERIAL) != 0 };
@@ -108,27 +113,54 @@ INLINE void run_single(runner *r, const lb_args *args, bool traced) {
     r->launches += launches;
 }
 
-INLINE void launch_parallel(runner *r, const lb_exec *e, const action *a, const lb_args *args, bool traced) {
+/* One phase, in which the step's ticket is used. */
+INLINE void launch_phase(runner *r, const begun *b, int32_t phase, bool traced) {
+    const lb_exec *e = b->e;
     if (!r->any) r->first = r->last = e->ticket;
     if (e->ticket > r->last) r->last = e->ticket;
     if (e->ticket < r->first) r->first = e->ticket;
     r->any = true;
-    for (int32_t ph = 0; ph < a->phases; ph++) {
-        if (ph) {
-            barrier(r, e, traced);
-            r->first = r->last = e->ticket;
-            r->any = true;
-        }
-        r->l.phase = ph;
-        launch_one(r, e, a, args, traced);
-    }
+    r->l.workspace = e->workspace;
+    r->l.ticket = &e->ticket->value;
+    r->l.pick = b->pick;
+    r->l.phase = phase;
+    launch_one(r, e, &b->a, b->args, traced);
     r->l.phase = 0;
+}
+
+/* The phases that are due, those of the same number together. */
+static void finish_begun(runner *r, bool traced) {
+    int32_t phases = 1;
+    for (int i = 0; i < r->begun_count; i++)
+        if (r->begun[i].a.phases > phases) phases = r->begun[i].a.phases;
+    for (int32_t ph = 1; ph < phases; ph++) {
+        barrier(r, r->begun[0].e, traced);
+        for (int i = 0; i < r->begun_count; i++)
+            if (ph < r->begun[i].a.phases) launch_phase(r, &r->begun[i], ph, traced);
+    }
+    r->begun_count = 0;
+}
+
+/* A barrier between steps. */
+INLINE void barrier_between(runner *r, const lb_exec *before, bool traced) {
+    if (r->begun_count) finish_begun(r, traced);
+    barrier(r, before, traced);
+}
+
+INLINE void launch_parallel(runner *r, const lb_exec *e, const action *a, const lb_args *args, bool traced) {
+    begun b = { e, args, *a, r->l.pick };
+    launch_phase(r, &b, 0, traced);
+    if (a->phases == 1) return;
+    r->begun[r->begun_count++] = b;
+    if (r->begun_count == MOST_BEGUN) finish_begun(r, traced);
 }
 
 INLINE void launch_serial(runner *r, const lb_exec *e, const action *a, const lb_args *args, bool traced) {
     if (r->l.part != 0) return;
     int parts = r->l.parts;
     r->l.parts = 1;
+    r->l.workspace = e->workspace;
+    r->l.ticket = &e->ticket->value;
     launch_alone(r, e, a, args, traced);
     r->l.parts = parts;
     atomic_store_explicit(r->l.ticket, 0, memory_order_relaxed);
@@ -142,26 +174,24 @@ INLINE void run_parallel(runner *r, const lb_args *args, bool traced) {
     for (const lb_exec *e = p->exec; e < end; e++, args++) {
         uint32_t flags = e->flags;
         if (flags & LB_EXEC_HARD) {
-            barrier(r, e, traced);
+            barrier_between(r, e, traced);
             pending = false;
         }
         if (flags & LB_EXEC_BARRIER) pending = true;
         if ((flags & LB_EXEC_WHEN) && !wanted(e)) continue;
         if (pending) {
-            barrier(r, e, traced);
+            barrier_between(r, e, traced);
             pending = false;
         }
         r->l.pick = 0;
         if ((flags & LB_EXEC_PICK) && !read_pick(p, e, r->l.part, &r->l.pick)) continue;
-        r->l.workspace = e->workspace;
-        r->l.ticket = &e->ticket->value;
         action a = action_of(e, r->l.pick);
         if (a.serial) launch_serial(r, e, &a, args, traced);
         else launch_parallel(r, e, &a, args, traced);
         launches++;
     }
     r->l.pick = 0;
-    barrier(r, end, traced);
+    barrier_between(r, end, traced);
     r->launches += launches;
 }
 
@@ -273,10 +303,11 @@ static void one_step_part(void *ctx, int part, int parts) {
         r.log = &o->logs[part];
         if (parts == 1) launch_alone(&r, o->e, &o->a, o->args, true);
         else launch_parallel(&r, o->e, &o->a, o->args, true);
-        return;
+    } else {
+        if (parts == 1) launch_alone(&r, o->e, &o->a, o->args, false);
+        else launch_parallel(&r, o->e, &o->a, o->args, false);
     }
-    if (parts == 1) launch_alone(&r, o->e, &o->a, o->args, false);
-    else launch_parallel(&r, o->e, &o->a, o->args, false);
+    finish_begun(&r, o->logs != NULL);
 }
 
 static void run_one(lb_plan *p, const lb_exec *e, const lb_args *args, int32_t pick, lb_span_log *logs) {

@@ -3,7 +3,8 @@
 #
 #   tests/run.sh [FILTER ...]     only the tests whose name has one of the FILTERs in it
 #   BUILD=build                   where the built programs are
-#   TEST_TIMEOUT=300              seconds that one test file may take
+#   TEST_TIMEOUT=600              seconds that one test file may take
+#   TEST_JOBS=2                   test files at a time; without it, the number of processors, at most 4
 #
 # c/*.c, gpu/*.c  built with cmocka as $BUILD/tests/*, and again with sanitizers in $BUILD/asan and $BUILD/tsan
 # */*.lua         files that return a table of functions test_*; run by lua/run.lua in build/luabench
@@ -13,7 +14,8 @@
 set -u
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
-limit=${TEST_TIMEOUT:-300}
+limit=${TEST_TIMEOUT:-600}
+jobs=${TEST_JOBS:-$(n=$(nproc 2> /dev/null || echo 2); echo $((n > 4 ? 4 : n)))}
 logs=$BUILD/test-logs
 export LUABENCH=$PWD/$BUILD/luabench
 case $BUILD in /*) LUABENCH=$BUILD/luabench ;; esac
@@ -43,36 +45,71 @@ counts() {
         }' "$1"
 }
 
-# one NAME COMMAND...
-one() {
-    local name=$1 log=$logs/${1//\//-}.log start end status p f s state
+# run NAME COMMAND...: runs it, says how it went, and leaves "passed failed skipped" beside its log. Each test has a
+# folder for temporary files to itself: tests that look at what is left there must not meet another's.
+run() {
+    local name=$1 log=$logs/${1//\//-}.log start end status p f s state line
     shift
-    wanted "$name" || return 0
     start=$(date +%s%N)
+    TMPDIR=$(mktemp -d) || exit
+    export TMPDIR
     timeout -k 10 "$limit" "$@" > "$log" 2>&1 < /dev/null
     status=$?
     end=$(date +%s%N)
+    rm -rf "$TMPDIR"
     read -r p f s <<< "$(counts "$log")"
     if [ $status = 77 ]; then p=0 f=0 s=1
     elif [ -z "${p:-}" ]; then p=$((status == 0)) f=$((status != 0)) s=0
     elif [ $status != 0 ] && [ "$f" = 0 ]; then f=1       # it crashed after its last test, or a sanitizer spoke up
     elif [ $((p + f + s)) = 0 ]; then f=1                 # a test file without tests tests nothing
     fi
-    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    echo "$p $f $s" > "${log%.log}.counts"
     state=ok
     [ "$f" != 0 ] && state=FAILED
     [ $status = 124 ] && state="FAILED (over ${limit} s)"
     [ "$p$f" = 00 ] && state=skipped
-    printf '%-44s %5d passed %3d failed %3d skipped %8.2f s  %s\n' "$name" "$p" "$f" "$s" \
-        "$(((end - start) / 1000000))e-3" "$state"
+    line=$(printf '%-44s %5d passed %3d failed %3d skipped %8.2f s  %s' "$name" "$p" "$f" "$s" \
+        "$(((end - start) / 1000000))e-3" "$state")
     if [ "$f" != 0 ]; then
-        failures+=("$name")
-        echo "---- the end of $log (exit status $status)"
-        tail -n 40 "$log" | sed 's/^/    /'
+        line+=$'\n'"---- the end of $log (exit status $status)"$'\n'$(tail -n 40 "$log" | sed 's/^/    /')
     fi
+    echo "$line"    # whole: other lanes write too
+}
+
+# one NAME COMMAND...: notes a test, if it is wanted, and runs it as soon as one of the lanes is free.
+names=() running=0
+one() {
+    wanted "$1" || return 0
+    names+=("$1")
+    rm -f "$logs/${1//\//-}.counts"
+    while [ $running -ge "$lanes" ]; do
+        wait -n
+        running=$((running - 1))
+    done
+    run "$@" &
+    running=$((running + 1))
+}
+
+# Those before are over; what follows runs with so many at a time.
+lanes() {
+    wait
+    running=0
+    lanes=$1
+}
+
+# What was noted has counts, or it failed: a lane that died says nothing itself.
+add_up() {
+    local name p f s
+    for name in "${names[@]}"; do
+        p=0 f=1 s=0
+        [ -e "$logs/${name//\//-}.counts" ] && read -r p f s < "$logs/${name//\//-}.counts"
+        passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+        [ "$f" != 0 ] && failures+=("$name")
+    done
 }
 
 filters=("$@")
+lanes "$jobs"
 one layers bash tests/layers.sh
 for kind in '' asan/ tsan/; do
     for source in tests/c/test_*.c tests/gpu/test_*.c; do
@@ -97,6 +134,8 @@ for folder in lua cli abuse fuzz parity faults gpu; do
     done
 done
 
+lanes 0
+add_up
 if [ ${#failures[@]} != 0 ]; then
     echo
     echo "failed: ${failures[*]}"

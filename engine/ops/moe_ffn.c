@@ -75,6 +75,14 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     w->items = rows;
 }
 
+/* Each expert has one class, and each slot one expert: dispatches of two classes work on different rows of h and y. */
+static bool apart(const lb_args *a, const lb_args *b) {
+    for (int slot = LB_FFN_OFFSETS; slot <= LB_FFN_CLASS; slot++)
+        if (lb_arg(a, slot) != lb_arg(b, slot)) return false;
+    double one = a->p[LB_FFN_P_CLASS], other = b->p[LB_FFN_P_CLASS];
+    return one >= 0 && other >= 0 && (int)one != (int)other;
+}
+
 static void touch(const lb_args *a, int32_t pick, lb_touch_fn fn, void *ctx) {
     (void)pick;
     for (int32_t e = 0; e < a->t[LB_FFN_GATE].count; e++)
@@ -211,5 +219,6 @@ const lb_op lb_op_moe_ffn = {
     .check = check,
     .work = work,
     .touch = touch,
+    .apart = apart,
     .oracle = oracle,
 };

@@ -21,9 +21,10 @@
 #include "gemm_panel.h"
 
 enum { MAX_KINDS = 8, GATE = 0, UP = 1, DOWN = 2 };
-/* Items a thread gets of a stage. Experts with few rows are bound by memory: there items are long, because each run of
- * panels begins with a cold stream and prefetches KiB past its end. Else they are short, for the balance. */
-enum { FEW_ROWS = 4, LONG_ITEMS = 6, SHORT_ITEMS = 32, LONG_UNITS = 16 };
+/* Experts with few rows are bound by memory, and each run of panels begins with a cold stream: an item is a thread's
+ * whole share of the expert, but for the last expert's, of which a quarter is left to hand out in TAIL_ITEMS a thread,
+ * for the balance. With many rows a thread gets SHORT_ITEMS of a stage. */
+enum { FEW_ROWS = 4, TAIL_ITEMS = 2, SHORT_ITEMS = 32 };
 /* Up to ALONE_SLOTS rows every part prepares all of them. START_BYTES of a part's next weights are prefetched while it
  * has nothing else to read. */
 enum { ALONE_SLOTS = 8, START_BYTES = 16384 };
@@ -75,6 +76,7 @@ typedef struct expert {
     int32_t number;
     int64_t unit[2], units[2];     /* rows of weights per step, and steps, of gate + up [0] and down [1] */
     int64_t items[2], item0[2];    /* items that these are split into, and items before */
+    bool tail[2];                  /* the first items are three quarters of it, one a part */
     double cost[2];
     projection p[3];
 } expert;
@@ -203,8 +205,10 @@ static void make_plan(const lb_args *a, shape s, int parts, plan *p) {
     for (int i = 0; i < p->count; i++)
         for (int st = 0; st < 2; st++) {
             expert *x = &p->e[i];
-            int per_part = x->rows <= FEW_ROWS ? LONG_ITEMS : SHORT_ITEMS;
-            x->items[st] = 1 + (int64_t)(x->cost[st] / total[st] * parts * per_part);
+            x->tail[st] = x->rows <= FEW_ROWS && i + 1 == p->count && parts > 1 && x->units[st] >= 8 * parts;
+            if (x->tail[st]) x->items[st] = parts * (1 + TAIL_ITEMS);
+            else if (x->rows <= FEW_ROWS) x->items[st] = parts;
+            else x->items[st] = 1 + (int64_t)(x->cost[st] / total[st] * parts * SHORT_ITEMS);
             if (x->items[st] > x->units[st]) x->items[st] = x->units[st];
             x->item0[st] = p->items[st];
             p->items[st] += x->items[st];
@@ -326,7 +330,6 @@ static void finish_unit(shape s, const gating *how, const int32_t *slots, int64_
 static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1) {
     float gate[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
     float up[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
-    _Static_assert(FEW_ROWS * LONG_UNITS <= LB_PANEL_MAX_COLS, "the gates of a long run fit the buffer");
     const projection *pg = &e->p[GATE], *pu = &e->p[UP];
     const kinds *x = &w->mine->x;
     const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
@@ -334,7 +337,7 @@ static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, 
     gating how = { bias_of(a, LB_FFN_GATE_BIAS, e), bias_of(a, LB_FFN_UP_BIAS, e), (float)a->p[LB_FFN_P_ALPHA],
                    (float)a->p[LB_FFN_P_LIMIT] };
     int step = min_cols(pg->panel->max_cols, pu->panel->max_cols);
-    int64_t unit = e->unit[0], together = e->rows <= FEW_ROWS ? LONG_UNITS : 1;
+    int64_t unit = e->unit[0], together = e->rows <= FEW_ROWS ? LB_PANEL_MAX_COLS / FEW_ROWS : 1;
     for (int32_t c = 0; c < e->rows; c += step) {
         int cols = e->rows - c < step ? e->rows - c : step;
         size_t gs = x->stride[pg->kind], us = x->stride[pu->kind], at = (size_t)(e->first + c);
@@ -403,12 +406,19 @@ static void down(const lb_args *a, shape s, const space *w, const expert *e, int
 
 typedef struct item { const expert *e; int64_t u0, u1; } item;
 
+/* The unit that item j of an expert's stage begins with. */
+static int64_t item_begin(const expert *e, int stage, int64_t j) {
+    int64_t n = e->items[stage], units = e->units[stage], firsts = n / (1 + TAIL_ITEMS), most = units * 3 / 4;
+    if (!e->tail[stage]) return units * j / n;
+    return j <= firsts ? most * j / firsts : most + (units - most) * (j - firsts) / (n - firsts);
+}
+
 /* Item i of a stage (0: gate and up, 1: down); *at is where to look for its expert from, and is left there. */
 static item item_of(const plan *p, int stage, int64_t i, int *at) {
     while (i >= p->e[*at].item0[stage] + p->e[*at].items[stage]) ++*at;
     const expert *e = &p->e[*at];
-    int64_t j = i - e->item0[stage], n = e->items[stage], units = e->units[stage];
-    return (item){ e, units * j / n, units * (j + 1) / n };
+    int64_t j = i - e->item0[stage];
+    return (item){ e, item_begin(e, stage, j), item_begin(e, stage, j + 1) };
 }
 
 /* Has the first weights of the part's first item of a stage brought to L2. */

@@ -197,79 +197,6 @@ static void test_threads_agree(void **state) {
     }
 }
 
-static void delay(void) {
-    for (uint64_t end = lb_now_ns() + 300000; lb_now_ns() < end;) continue;
-}
-
-static void slow_flag_launch(const lb_args *a, const lb_launch *l) {
-    if (l->part) return;
-    delay();
-    flag_launch(a, l);
-}
-static const lb_kernel slow_flags[] = {
-    { .name = "flag.i32.slow", .op = "flag", .device = "cpu", .launch = slow_flag_launch },
-    { .name = "flag.i32.slow_serial", .op = "flag", .device = "cpu", .launch = slow_flag_launch, .serial = true },
-};
-
-/* A thread that has nothing to do must not read a condition before the thread that writes it has. */
-static void test_condition_is_awaited(void **state) {
-    (void)state;
-    lb_tensor *x = fake_f32(many, 64), *y = fake_f32(many, 64), *z = fake_f32(many, 64), *f = fake_i32(many, 2, 0);
-    lb_tensor *t[2] = { x, f };
-    f32s(x)[0] = lb_f32_from_bits(1u << 12);
-    for (int i = 0; i < 2; i++) {
-        lb_plan *p = plan_on(many);
-        OK(record(p, &flag_op, &slow_flags[i], t, 2, 0, NULL));
-        OK(record_mix(p, MIX_SPLIT, x, y, 1, &(lb_step_opts){ .when = { f, 0 } }));
-        OK(record_mix(p, MIX_SPLIT, x, z, 1, &(lb_step_opts){ .when = { f, 1 } }));
-        assert_true(has_barrier(p, 1));
-        assert_false(has_barrier(p, 2));   /* one wait settles both */
-        for (int round = 0; round < 10; round++) {
-            i32s(f)[0] = 0, i32s(f)[1] = 1;   /* what the last step left is the opposite */
-            memset(f32s(y), 0, 256), memset(f32s(z), 0, 256);
-            OK(lb_plan_run(p));
-            for (int j = 0; j < 64; j++) assert_true(f32s(y)[j] == (j == 63 ? 0.5f * f32s(x)[0] + 1 : 1) && f32s(z)[j] == 0);
-        }
-        lb_plan_release(p);
-    }
-    lb_tensor_release(x), lb_tensor_release(y), lb_tensor_release(z), lb_tensor_release(f);
-}
-
-static void slow_phased_launch(const lb_args *a, const lb_launch *l) {
-    float *ws = l->workspace, *out = f32s(lb_arg(a, 1));
-    int64_t n = lb_arg(a, 0)->dims[0], b, e;
-    lb_split(n, 16, l->part, l->parts, &b, &e);
-    if (l->phase == 1 && l->part == 0) delay();
-    for (int64_t i = b; i < e; i++) {
-        if (l->phase == 0) ws[i] = f32s(lb_arg(a, 0))[i];
-        else out[i] = ws[n - 1 - i];
-    }
-}
-static const lb_kernel slow_phased = { .name = "mix.f32.slow_phased", .op = "mix", .device = "cpu",
-                                       .launch = slow_phased_launch, .phases = mix_phases,
-                                       .workspace_bytes = mix_workspace };
-
-/* Independent steps run past each other, so that their workspaces must be separate; after a barrier they may not be. */
-static void test_workspaces(void **state) {
-    (void)state;
-    lb_tensor *x[3], *y[3];
-    lb_plan *p = plan_on(many);
-    for (int i = 0; i < 3; i++) {
-        x[i] = fake_f32(many, 256), y[i] = fake_f32(many, 256);
-        for (int j = 0; j < 256; j++) f32s(x[i])[j] = (float)(i * 1000 + j);
-        lb_tensor *t[2] = { x[i], y[i] };
-        OK(record(p, &mix_op, &slow_phased, t, 2, 0, NULL));
-        assert_false(has_barrier(p, i));
-    }
-    for (int round = 0; round < 5; round++) {
-        OK(lb_plan_run(p));
-        for (int i = 0; i < 3; i++)
-            for (int j = 0; j < 256; j++) assert_true(f32s(y[i])[j] == (float)(i * 1000 + 255 - j));
-    }
-    for (int i = 0; i < 3; i++) lb_tensor_release(x[i]), lb_tensor_release(y[i]);
-    lb_plan_release(p);
-}
-
 /* ---- when, pick, append ---- */
 
 static void test_pick(void **state) {
@@ -603,8 +530,7 @@ static void test_cost(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outputs_are_made), cmocka_unit_test(test_recording_refuses),
-        cmocka_unit_test(test_barriers), cmocka_unit_test(test_threads_agree),
-        cmocka_unit_test(test_condition_is_awaited), cmocka_unit_test(test_workspaces), cmocka_unit_test(test_pick),
+        cmocka_unit_test(test_barriers), cmocka_unit_test(test_threads_agree), cmocka_unit_test(test_pick),
         cmocka_unit_test(test_append), cmocka_unit_test(test_account), cmocka_unit_test(test_account_reuse_distance),
         cmocka_unit_test(test_rotation), cmocka_unit_test(test_cache_names),
         cmocka_unit_test(test_updates_are_restored), cmocka_unit_test(test_layouts), cmocka_unit_test(test_cost),

@@ -51,15 +51,24 @@ function M.row_buffers(job)
            y = f32(job, 1, m.hidden) }
 end
 
---- One routed slot on its own: gate, up, activation, down, with the expert that ids[slot] names (slot from 1).
--- `out` [1, H] gets the expert's output. `when` = {tensor, index} makes all of it conditional.
-function M.sequence(plan, job, weights, buf, slot, out, when)
+--- Gate and up of one routed slot on its own, with the expert that ids[slot] names (slot from 1).
+function M.sequence_begin(plan, job, weights, buf, slot, when)
   local x = job.x_rows[math.floor((slot - 1) / job.layer.model.top_k) + 1]
   local pick = { job.ids, slot }
   plan:gemm { x = x, w = weights.gate, pick = pick, when = when, out = buf.gate, label = "expert gate" }
   plan:gemm { x = x, w = weights.up, pick = pick, when = when, out = buf.up, label = "expert up" }
+end
+
+--- The activation and down after it. `out` [1, H] gets the expert's output.
+function M.sequence_end(plan, job, weights, buf, slot, out, when)
   plan:swiglu { gate = buf.gate, up = buf.up, out = buf.h, when = when, label = "expert" }
-  plan:gemm { x = buf.h, w = weights.down, pick = pick, when = when, out = out, label = "expert down" }
+  plan:gemm { x = buf.h, w = weights.down, pick = { job.ids, slot }, when = when, out = out, label = "expert down" }
+end
+
+--- Both: gate, up, activation, down. `when` = {tensor, index} makes all of it conditional.
+function M.sequence(plan, job, weights, buf, slot, out, when)
+  M.sequence_begin(plan, job, weights, buf, slot, when)
+  M.sequence_end(plan, job, weights, buf, slot, out, when)
 end
 
 --- The grouping that auto has recorded already (job.group), as `weights` need it; nil if theirs differs.
