@@ -135,7 +135,8 @@ $(BUILD)/fake/%.o: %.c $(BUILD)/flags
 	  -DLB_CUDA_ARCHITECTURES='"none"' -MMD -MP -c $< -o $@
 $(BUILD)/tests/fake_cuda.so: $(FAKE_OBJ)
 	$(call say,link $@)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lpthread -ldl
+	$(Q)mkdir -p $(@D)/fake_cuda && $(CC) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lpthread -ldl
+	$(Q)ln -sf ../fake_cuda.so $(@D)/fake_cuda/libnvrtc.so.13
 -include $(FAKE_OBJ:.o=.d)
 
 # Rewritten only when their content changes, so that nothing is rebuilt without a reason.

@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include "names.h"
+#include "registry.h"
+#include "selection.h"
 
 enum { LOADED_MAX = 1024, PANEL_SLOTS = 256 };
 
-static const lb_kernel *loaded[LOADED_MAX]; /* from plug-ins; published by loaded_count */
-static atomic_int loaded_count;
+static _Atomic(const lb_kernel *) loaded[LOADED_MAX]; /* from plug-ins; published by loaded_count */
+static bool own[LOADED_MAX];                          /* is it of this program's own parts? */
+static atomic_int loaded_count, generation;           /* generation: counts every change of what is registered */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 const char *lb_compute_name(lb_compute c) {
@@ -36,7 +39,15 @@ int lb_kernel_count(void) {
 const lb_kernel *lb_kernel_at(int i) {
     int n = builtin_count();
     if (i < 0 || i >= lb_kernel_count()) return NULL;
-    return i < n ? lb_kernels_builtin[i] : loaded[i - n];
+    return i < n ? lb_kernels_builtin[i] : atomic_load_explicit(&loaded[i - n], memory_order_acquire);
+}
+
+bool lb_kernel_is_builtin(const lb_kernel *k) {
+    for (int i = 0, n = builtin_count(); i < n; i++)
+        if (lb_kernels_builtin[i] == k) return true;
+    for (int i = 0, n = atomic_load(&loaded_count); i < n; i++)
+        if (atomic_load(&loaded[i]) == k) return own[i];
+    return false;
 }
 
 static const lb_kernel *lookup(const char *name) {
@@ -136,24 +147,28 @@ static lb_status none_fits(const lb_device *d, const lb_args *a, bool avoid_layo
     return lb_fail(LB_EUNSUPPORTED, "%s: no kernel on %s%s: %s", a->op->name, lb_device_name(d), what, text);
 }
 
-static _Atomic(const lb_kernel *) preferred;
-
-void lb_kernel_prefer(const lb_kernel *k) { atomic_store(&preferred, k); }
-
-lb_status lb_kernel_select(const lb_device *d, const lb_args *a, bool avoid_layouts, const lb_kernel **out) {
-    const lb_kernel *best = NULL, *first = atomic_load(&preferred);
-    if (first && !(avoid_layouts && (first->layout || first->panel_weights)) && lb_kernel_fits(first, d, a, NULL)) {
-        *out = first;
-        return LB_OK;
-    }
+lb_status lb_kernel_select_why(const lb_device *d, const lb_args *a, bool avoid_layouts, const lb_kernel **out,
+                               lb_why *why) {
+    const lb_kernel *best = lb_selection_preferred(d, a, avoid_layouts), *fastest = NULL;
+    *why = LB_WHY_PREFERRED;
+    if ((*out = best)) return LB_OK;
     for (int i = 0, n = lb_kernel_count(); i < n; i++) {
         const lb_kernel *k = lb_kernel_at(i);
         if (avoid_layouts && (k->layout || k->panel_weights)) continue;
         if (best && k->priority <= best->priority) continue;
         if (lb_kernel_fits(k, d, a, NULL)) best = k;
     }
-    *out = best;
+    fastest = lb_selection_fastest(d, a, avoid_layouts, best);
+    *why = fastest ? LB_WHY_MEASURED : LB_WHY_PRIORITY;
+    *out = fastest ? fastest : best;
     return best ? LB_OK : none_fits(d, a, avoid_layouts);
+}
+
+void lb_kernel_prefer(const lb_kernel *k) { lb_selection_prefer(k ? &k->name : NULL, k != NULL); }
+
+lb_status lb_kernel_select(const lb_device *d, const lb_args *a, bool avoid_layouts, const lb_kernel **out) {
+    lb_why why;
+    return lb_kernel_select_why(d, a, avoid_layouts, out, &why);
 }
 
 /* ---- panels: asked for at every launch of a fused kernel, so remembered ---- */
@@ -161,7 +176,7 @@ lb_status lb_kernel_select(const lb_device *d, const lb_args *a, bool avoid_layo
 typedef struct panel_entry { /* immutable; a few dozen in a process's life, never freed */
     const lb_quantizer *q;
     uint32_t isa;
-    int kernels;             /* lb_kernel_count() when it was found: a plug-in outdates it */
+    int generation;          /* of the registry when it was found: a plug-in outdates it */
     char device[16];
     const lb_kernel *kernel;
 } panel_entry;
@@ -183,19 +198,19 @@ const lb_kernel *lb_kernel_panel_for(const lb_device *d, const lb_quantizer *q) 
     if (!q) return NULL;
     uint32_t isa = lb_device_caps_of(d)->isa;
     const char *name = lb_device_name(d);
-    int kernels = lb_kernel_count();
+    int now = atomic_load_explicit(&generation, memory_order_acquire);
     size_t length = strcspn(name, ":"), slot = ((uintptr_t)q >> 4) * 0x9e3779b97f4a7c15u >> 56;
     slot = (slot ^ isa) % PANEL_SLOTS;
     const panel_entry *e = atomic_load_explicit(&panels[slot], memory_order_acquire);
-    if (e && e->q == q && e->isa == isa && e->kernels == kernels && strncmp(e->device, name, length) == 0 &&
+    if (e && e->q == q && e->isa == isa && e->generation == now && strncmp(e->device, name, length) == 0 &&
         e->device[length] == 0)
         return e->kernel;
     const lb_kernel *found = find_panel(d, q);
     /* A slot belongs to the first that takes it, until a plug-in outdates it; the others search each time. */
-    if ((e && e->kernels == kernels) || length >= sizeof e->device) return found;
+    if ((e && e->generation == now) || length >= sizeof e->device) return found;
     panel_entry *fresh = calloc(1, sizeof *fresh);
     if (!fresh) return found;
-    *fresh = (panel_entry){ .q = q, .isa = isa, .kernels = kernels, .kernel = found };
+    *fresh = (panel_entry){ .q = q, .isa = isa, .generation = now, .kernel = found };
     memcpy(fresh->device, name, length);
     if (!atomic_compare_exchange_strong(&panels[slot], &e, fresh)) free(fresh);
     return found;
@@ -203,18 +218,24 @@ const lb_kernel *lb_kernel_panel_for(const lb_device *d, const lb_quantizer *q) 
 
 /* ---- plug-ins ---- */
 
-static lb_status check_plugin(const char *path, const lb_kernel *const *kernels, int *count) {
+/* Where a loaded kernel of this name stands; -1 = nowhere. */
+static int loaded_at(const char *name) {
+    for (int i = 0, n = atomic_load(&loaded_count); i < n; i++)
+        if (strcmp(atomic_load(&loaded[i])->name, name) == 0) return i;
+    return -1;
+}
+
+static lb_status check_plugin(const char *path, const lb_kernel *const *kernels, bool replace, int *count) {
     const lb_op *op;
     for (*count = 0; kernels[*count]; ++*count) {
         const lb_kernel *k = kernels[*count];
         if (!k->name || !k->op || !k->device || !k->launch || !k->about || !k->source)
-            return lb_fail(LB_EINVAL, "plug-in %s: kernel %d lacks one of name, op, device, about, source, launch",
-                           path,
+            return lb_fail(LB_EINVAL, "plug-in %s: kernel %d lacks one of name, op, device, about, source, launch", path,
                            *count + 1);
         if (lb_op_find(k->op, &op)) return lb_fail_in(LB_EINVAL, "plug-in %s: kernel '%s'", path, k->name);
         if (!(k->tolerance >= 0) || !k->tolerance_why)
             return lb_fail(LB_EINVAL, "plug-in %s: kernel '%s' states no tolerance, or not why", path, k->name);
-        bool again = lookup(k->name) != NULL;
+        bool again = lookup(k->name) && !(replace && loaded_at(k->name) >= 0);
         for (int i = 0; i < *count; i++) again |= strcmp(kernels[i]->name, k->name) == 0;
         if (again) return lb_fail(LB_EINVAL, "plug-in %s: there is a kernel '%s' already", path, k->name);
     }
@@ -223,21 +244,26 @@ static lb_status check_plugin(const char *path, const lb_kernel *const *kernels,
     return LB_OK;
 }
 
-lb_status lb_kernel_add(const lb_kernel *const *kernels, const char *from) {
+static lb_status add(const lb_kernel *const *kernels, const char *from, bool replace, bool mine) {
     int count = 0;
     pthread_mutex_lock(&lock);
-    lb_status s = check_plugin(from, kernels, &count);
-    int at = atomic_load(&loaded_count);
-    for (int i = 0; i < count && !s; i++) loaded[at + i] = kernels[i];
-    if (!s) atomic_store_explicit(&loaded_count, at + count, memory_order_release);
+    lb_status s = check_plugin(from, kernels, replace, &count);
+    for (int i = 0; i < count && !s; i++) {
+        int at = loaded_at(kernels[i]->name), end = atomic_load(&loaded_count);
+        own[at < 0 ? end : at] = mine;
+        atomic_store_explicit(&loaded[at < 0 ? end : at], kernels[i], memory_order_release);
+        if (at < 0) atomic_store_explicit(&loaded_count, end + 1, memory_order_release);
+    }
+    atomic_fetch_add(&generation, 1);
     pthread_mutex_unlock(&lock);
     return s;
 }
 
-lb_status lb_kernel_load(const char *path, int *added) {
+lb_status lb_kernel_add(const lb_kernel *const *kernels, const char *from) { return add(kernels, from, false, true); }
+lb_status lb_kernel_replace(const lb_kernel *const *kernels, const char *from) { return add(kernels, from, true, false); }
+
+static lb_status load(const char *path, bool replace, const lb_kernel *const **out) {
     lb_status s;
-    int count = 0;
-    if (added) *added = 0;
     if (!path || !*path) return lb_fail(LB_EINVAL, "plug-in: expected the path of a shared object, got nothing");
     void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!so) return lb_fail(LB_EIO, "plug-in: %s", dlerror());
@@ -248,16 +274,28 @@ lb_status lb_kernel_load(const char *path, int *added) {
         goto fail;
     }
     if (*abi != LB_KERNEL_ABI) {
-        s = lb_fail(LB_EINVAL, "plug-in %s was built for kernel ABI %d, this program has %d; build it again", path,
-                    *abi,
+        s = lb_fail(LB_EINVAL, "plug-in %s was built for kernel ABI %d, this program has %d; build it again", path, *abi,
                     LB_KERNEL_ABI);
         goto fail;
     }
-    while (kernels[count]) count++;
-    if ((s = lb_kernel_add(kernels, path))) goto fail;
-    if (added) *added = count;
+    if ((s = add(kernels, path, replace, false))) goto fail;
+    *out = kernels;
     return LB_OK; /* the object stays loaded for ever: plans point into it */
 fail:
     dlclose(so);
     return s;
+}
+
+lb_status lb_kernel_load(const char *path, int *added) {
+    const lb_kernel *const *kernels = NULL;
+    lb_status s = load(path, false, &kernels);
+    int count = 0;
+    while (!s && kernels[count]) count++;
+    if (added) *added = count;
+    return s;
+}
+
+lb_status lb_kernel_reload(const char *path, const lb_kernel *const **out) {
+    *out = NULL;
+    return load(path, true, out);
 }

@@ -168,8 +168,12 @@ lb_status lb_plan_step(const lb_plan *p, int i, lb_step_info *out) {
     const lb_kernel *k = s->choice->items[0].kernel;
     for (int32_t j = 1; k && j < s->choice->count; j++)
         if (s->choice->items[j].kernel != k) k = NULL;
+    const char *why = lb_why_name(s->choice->items[0].why);
+    for (int32_t j = 1; why && j < s->choice->count; j++)
+        if (s->choice->items[j].why != s->choice->items[0].why) why = NULL;
     *out = (lb_step_info){ .op = s->op->name, .kernel = k ? k->name : NULL, .label = s->label, .args = &s->native,
-                           .barrier_before = s->barrier || s->hard };
+                           .barrier_before = s->barrier || s->hard, .why = why, .native = s->asked_native,
+                           .items = s->pick.tensor ? s->choice->count : 0 };
     return LB_OK;
 }
 

@@ -43,8 +43,14 @@ typedef struct lb_step_info {
     const char *op, *kernel, *label;   /* kernel: NULL if it differs by item */
     const lb_args *args;
     bool barrier_before;
+    const char *why;                   /* that kernel: lb_why_name; NULL if it differs by item */
+    bool native;                       /* only kernels that read native layouts were looked at */
+    int32_t items;                     /* that the step picks among; 0 = it picks none */
 } lb_step_info;
 lb_status lb_plan_step(const lb_plan *p, int i, lb_step_info *out);
+
+/* The operands with which item `item` of a step that picks is launched; their lists are of one. */
+lb_args lb_plan_item_view(const lb_args *a, int32_t item);
 
 /* Runs every step once, in order. */
 lb_status lb_plan_run(lb_plan *p);
@@ -64,7 +70,12 @@ lb_status lb_plan_submit(lb_plan *p);
  * 2^(i / LB_REUSE_PER_OCTAVE) bytes. */
 enum { LB_REUSE_PER_OCTAVE = 8, LB_REUSE_BUCKETS = 48 * LB_REUSE_PER_OCTAVE };
 
-typedef struct lb_path_entry { const char *op, *kernel; int64_t launches; double weight_bytes; } lb_path_entry;
+typedef struct lb_path_entry {
+    const char *op, *kernel;
+    const char *why;                        /* it was chosen, where it was launched first: lb_why_name */
+    int64_t launches;
+    double weight_bytes;
+} lb_path_entry;
 typedef struct lb_account {
     lb_path_entry *path; int path_count;    /* in order of first launch; freed by lb_account_done */
     int64_t launches;

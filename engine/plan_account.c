@@ -244,6 +244,7 @@ static lb_status count_step(void *ctx, lb_plan *p, int i, int32_t pick) {
     note_acts(c, s, pick, w.bytes - c->launch_weight_bytes);
     lb_path_entry *e = path_entry(c, s->op->name, k->name);
     if (!e || c->no_memory) return lb_fail(LB_ENOMEM, "plan: no memory to account step %d", i + 1);
+    if (!e->launches) e->why = lb_why_name(s->choice->items[s->choice->count > 1 ? pick : 0].why);
     e->launches++;
     e->weight_bytes += c->launch_weight_bytes;
     c->out->launches++;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "cuda_source.h"
 #include "device_cuda.h"
 #include "mirror.h"
 #include "plan_internal.h"
@@ -264,7 +265,8 @@ static lb_status launch(lb_plan *p, int i, int set, int32_t pick) {
     lb_launch l = { .stream = API(p)->stream(DEV(p)), .parts = 1, .pick = pick, .workspace = p->exec[i].workspace,
                     .cuda_tickets = CUDA(p)->tickets };
     for (l.phase = 0; l.phase < it->phases; l.phase++) it->launch(&p->gpu->args[set][i], &l);
-    lb_status st = API(p)->launched(DEV(p));
+    lb_status st = lb_cuda_source_launched();
+    if (!st) st = API(p)->launched(DEV(p));
     if (p->gpu->changes_refs[i]) p->gpu->refs_read = false;
     return st ? in_step(p, i, pick, st) : LB_OK;
 }

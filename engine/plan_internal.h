@@ -17,6 +17,7 @@
 #include "op.h"
 #include "plan.h"
 #include "pool.h"
+#include "selection.h"
 #include "trace.h"
 
 #define LB_MAX_WHENS 4
@@ -55,6 +56,7 @@ typedef struct lb_choice_item {
     const lb_kernel *kernel;
     int32_t phases;
     bool serial;
+    lb_why why;
 } lb_choice_item;
 
 /* The kernel of each item that a step can pick (one for steps without `pick`); shared by steps that are alike. */

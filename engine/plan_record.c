@@ -122,7 +122,7 @@ static lb_status pick_count(const lb_op *op, const lb_args *a, int32_t *out) {
     return LB_OK;
 }
 
-static lb_args item_view(const lb_args *a, int32_t item) {
+lb_args lb_plan_item_view(const lb_args *a, int32_t item) {
     lb_args v = *a;
     for (int i = 0; i < LB_MAX_OPERANDS; i++)
         if (v.t[i].count > 1) v.t[i] = (lb_operand){ &v.t[i].items[item], 1 };
@@ -131,9 +131,9 @@ static lb_args item_view(const lb_args *a, int32_t item) {
 
 /* ---- kernels and layouts ---- */
 
-static lb_status choose_kernel(const lb_plan *p, const lb_args *a, const lb_step *s, const lb_kernel **out) {
+static lb_status choose_kernel(const lb_plan *p, const lb_args *a, const lb_step *s, lb_choice_item *out) {
     const char *why = NULL;
-    if (!s->asked) return lb_kernel_select(p->device, a, s->asked_native, out);
+    if (!s->asked) return lb_kernel_select_why(p->device, a, s->asked_native, &out->kernel, &out->why);
     if (strcmp(s->asked->op, s->op->name) != 0)
         return lb_fail(LB_EINVAL, "%s: kernel %s is one for %s", s->op->name, s->asked->name, s->asked->op);
     if (s->asked_native && (s->asked->layout || s->asked->panel_weights))
@@ -142,7 +142,8 @@ static lb_status choose_kernel(const lb_plan *p, const lb_args *a, const lb_step
     if (!lb_kernel_fits(s->asked, p->device, a, &why))
         return lb_fail(LB_EUNSUPPORTED, "%s: kernel %s does not fit: %s", s->op->name, s->asked->name,
                        why ? why : "no reason given");
-    *out = s->asked;
+    out->kernel = s->asked;
+    out->why = LB_WHY_ASKED;
     return LB_OK;
 }
 
@@ -207,8 +208,8 @@ static lb_status choose_all(lb_plan *p, lb_step *s, int32_t count, bool by_item)
     c->count = count;
     s->choice = c;
     for (int32_t i = 0; i < count; i++) {
-        lb_args v = by_item ? item_view(&s->native, i) : s->native;
-        lb_status st = choose_kernel(p, &v, s, &c->items[i].kernel);
+        lb_args v = by_item ? lb_plan_item_view(&s->native, i) : s->native;
+        lb_status st = choose_kernel(p, &v, s, &c->items[i]);
         if (st) return count > 1 ? lb_fail_in(st, "item %d", (int)i) : st;
     }
     return LB_OK;
@@ -221,7 +222,7 @@ static lb_status size_up(const lb_plan *p, lb_step *s, bool by_item) {
     for (int32_t i = 0; i < c->count; i++) {
         lb_choice_item *it = &c->items[i];
         const lb_kernel *k = it->kernel;
-        lb_args v = by_item ? item_view(&s->launch, i) : s->launch;
+        lb_args v = by_item ? lb_plan_item_view(&s->launch, i) : s->launch;
         it->launch = k->launch;
         it->serial = k->serial;
         it->phases = k->phases ? k->phases(&v) : 1;

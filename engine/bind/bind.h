@@ -147,6 +147,7 @@ void bind_open_tensor(lua_State *L);
 void bind_open_tensor_make(lua_State *L);
 void bind_open_originals(lua_State *L);
 void bind_open_registry(lua_State *L);
+void bind_open_source(lua_State *L);
 void bind_open_plan(lua_State *L);
 void bind_open_eager(lua_State *L);
 void bind_open_oracle(lua_State *L);

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../registry.h"
+#include "../selection.h"
 #include "bind_plan.h"
 
 static lb_plan *check_plan(lua_State *L, int arg) { return bind_check(L, arg, &bind_plan); }
@@ -31,7 +33,8 @@ static void push_param(lua_State *L, const lb_args *a, int i) {
     else bind_set_number(L, a->op->params[i].name, a->p[i]);
 }
 
-/* plan:steps(): { { op, kernel, label, barrier, operands = {...}, params = {...} }, ... } */
+/* plan:steps(): { { op, kernel, label, why, items, barrier, operands = {...}, params = {...} }, ... }; why: the kernel was
+ * chosen; items: how many the step picks among, absent where it picks none. */
 static int steps(lua_State *L) {
     const lb_plan *p = check_plan(L, 1);
     int n = lb_plan_steps(p);
@@ -43,6 +46,8 @@ static int steps(lua_State *L) {
         bind_set_string(L, "op", info.op);
         set_optional(L, "kernel", info.kernel);
         set_optional(L, "label", info.label);
+        set_optional(L, "why", info.why);
+        if (info.items) bind_set_number(L, "items", info.items);
         bind_set_boolean(L, "barrier", info.barrier_before);
         push_operands(L, info.args);
         lua_setfield(L, -2, "operands");
@@ -55,7 +60,8 @@ static int steps(lua_State *L) {
     return 1;
 }
 
-/* plan:candidates(step): every kernel of the step's operation: { { kernel, priority, fits, why }, ... }. */
+/* plan:candidates(step[, item]): every kernel of the step's operation, for the item that it picks: { { kernel, priority,
+ * fits, why }, ... }; and the form of the operands (selection.h). */
 static int candidates(lua_State *L) {
     const lb_plan *p = check_plan(L, 1);
     lb_step_info info;
@@ -63,20 +69,28 @@ static int candidates(lua_State *L) {
     if (steps_there == 0) return luaL_error(L, "plan:candidates: the plan has no steps");
     int step = (int)bind_integer(L, 2, "step", 1, steps_there);
     BIND_TRY(L, lb_plan_step(p, step - 1, &info));
+    int item = lua_isnoneornil(L, 3) ? 1 : (int)bind_integer(L, 3, "item", 1, info.items > 1 ? info.items : 1);
+    lb_args a = info.items > 1 ? lb_plan_item_view(info.args, item - 1) : *info.args;
     lua_newtable(L);
     for (int i = 0, n = 0; i < lb_kernel_count(); i++) {
         const lb_kernel *k = lb_kernel_at(i);
         const char *why = NULL;
         if (strcmp(k->op, info.op) != 0) continue;
-        bool fits = lb_kernel_fits(k, lb_plan_device(p), info.args, &why);
+        bool fits = lb_kernel_fits(k, lb_plan_device(p), &a, &why);
+        if (fits && info.native && (k->layout || k->panel_weights))
+            fits = false, why = "reads repacked weights, and native ones were asked for";
         lua_newtable(L);
         bind_set_string(L, "kernel", k->name);
         bind_set_number(L, "priority", k->priority);
         bind_set_boolean(L, "fits", fits);
+        bind_set_boolean(L, "loaded", !lb_kernel_is_builtin(k));
         if (!fits) set_optional(L, "why", why);
         lua_rawseti(L, -2, ++n);
     }
-    return 1;
+    char form[LB_FORM_BYTES];
+    lb_selection_form(&a, info.native, form);
+    lua_pushstring(L, form);
+    return 2;
 }
 
 /* { { least distance, bytes }, ... }, ascending. */
@@ -102,6 +116,7 @@ static void push_account(lua_State *L, const lb_account *a) {
         lua_newtable(L);
         bind_set_string(L, "op", a->path[i].op);
         set_optional(L, "kernel", a->path[i].kernel);
+        set_optional(L, "why", a->path[i].why);
         bind_set_number(L, "launches", (double)a->path[i].launches);
         bind_set_number(L, "weight_bytes", a->path[i].weight_bytes);
         lua_rawseti(L, -2, i + 1);

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../registry.h"
+#include "../selection.h"
 #include "bind.h"
 
 static void keep(void *object) { (void)object; }   /* interned: never freed */
@@ -134,6 +136,7 @@ static void k_tolerance(lua_State *L, void *o) { lua_pushnumber(L, KERNEL(o)->to
 static void k_tolerance_why(lua_State *L, void *o) { optional(L, KERNEL(o)->tolerance_why); }
 static void k_priority(lua_State *L, void *o) { lua_pushinteger(L, KERNEL(o)->priority); }
 static void k_serial(lua_State *L, void *o) { lua_pushboolean(L, KERNEL(o)->serial); }
+static void k_builtin(lua_State *L, void *o) { lua_pushboolean(L, lb_kernel_is_builtin(o)); }
 static void k_panel(lua_State *L, void *o) {
     if (KERNEL(o)->panel) lua_pushinteger(L, KERNEL(o)->panel->rows);
     else lua_pushnil(L);
@@ -163,7 +166,8 @@ static const bind_field k_fields[] = {
     { "format", k_format }, { "isa", k_isa }, { "layout", k_layout }, { "activation", k_activation },
     { "accumulator", k_accumulator }, { "compute", k_compute }, { "tolerance", k_tolerance },
     { "tolerance_why", k_tolerance_why }, { "priority", k_priority }, { "serial", k_serial },
-    { "panel_rows", k_panel }, { "usable", k_usable }, { NULL, NULL } };
+    { "panel_rows", k_panel }, { "usable", k_usable }, { "builtin", k_builtin },
+    { NULL, NULL } };
 const bind_class bind_kernel = { "kernel", keep, k_methods, k_meta, k_fields };
 
 void bind_push_kernel(lua_State *L, const lb_kernel *k) {
@@ -201,12 +205,40 @@ static int kernels(lua_State *L) {
     return 1;
 }
 
-/* core.kernel_prefer([name]): recording takes this kernel wherever it fits; nil: none again. */
+/* core.kernel_prefer([name or { names }]): recording takes the first of these that fits; nil: none again. Names of kernels
+ * that are not there yet are fine. */
 static int kernel_prefer(lua_State *L) {
-    const lb_kernel *k = NULL;
-    if (!lua_isnoneornil(L, 1)) BIND_TRY(L, lb_kernel_find(bind_string(L, 1, "name"), &k));
-    lb_kernel_prefer(k);
+    const char *names[LB_PREFER_MOST];
+    int n = 0;
+    if (lua_istable(L, 1)) {
+        size_t count = lua_objlen(L, 1);
+        if (count > LB_PREFER_MOST) return luaL_error(L, "at most %d kernels can be preferred", LB_PREFER_MOST);
+        for (size_t i = 0; i < count; i++) {
+            lua_rawgeti(L, 1, (int)i + 1);
+            if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "names[%d]: a string expected", (int)i + 1);
+            names[n++] = lua_tostring(L, -1);            /* held by the table */
+            lua_pop(L, 1);
+        }
+    } else if (!lua_isnoneornil(L, 1)) {
+        names[n++] = bind_string(L, 1, "name");
+    }
+    BIND_TRY(L, lb_selection_prefer(names, n));
+    bind_eager_clear();
     return 0;
+}
+
+/* core.kernel_measured(device[, form[, kernel, against]]): what measurements chose for a form; without a kernel the form is
+ * forgotten, without a form all of the device. Returns how many forms are known. */
+static int kernel_measured(lua_State *L) {
+    lb_device *d = bind_device_at(L, 1);
+    const char *form = lua_isnoneornil(L, 2) ? NULL : bind_string(L, 2, "form");
+    const char *kernel = lua_isnoneornil(L, 3) ? NULL : bind_string(L, 3, "kernel");
+    const char *against = lua_isnoneornil(L, 4) ? NULL : bind_string(L, 4, "against");
+    if (!kernel != !against) return luaL_error(L, "kernel and against are given together");
+    BIND_TRY(L, lb_selection_measured(d, form, kernel, against));
+    bind_eager_clear();
+    lua_pushinteger(L, lb_selection_count(d));
+    return 1;
 }
 
 /* lb.kernel_load(path): adds the kernels of a shared object; returns how many. */
@@ -215,6 +247,19 @@ static int kernel_load(lua_State *L) {
     int added = 0;
     BIND_TRY(L, lb_kernel_load(path, &added));
     lua_pushinteger(L, added);
+    return 1;
+}
+
+/* core.kernel_reload(path): as kernel_load, but kernels loaded before under the same names give way; their names. */
+static int kernel_reload(lua_State *L) {
+    const char *path = bind_path(L, 1, "path");
+    const lb_kernel *const *kernels = NULL;
+    BIND_TRY(L, lb_kernel_reload(path, &kernels));
+    lua_newtable(L);
+    for (int i = 0; kernels[i]; i++) {
+        lua_pushstring(L, kernels[i]->name);
+        lua_rawseti(L, -2, i + 1);
+    }
     return 1;
 }
 
@@ -276,8 +321,9 @@ static int ops(lua_State *L) {
 void bind_open_registry(lua_State *L) {
     static const luaL_Reg functions[] = { { "quantizer", quantizer }, { "quantizers", quantizers },
                                           { "kernel", kernel }, { "kernels", kernels },
-                                          { "kernel_load", kernel_load },
-                                          { "kernel_prefer", kernel_prefer }, { "ops", ops }, { NULL, NULL } };
+                                          { "kernel_load", kernel_load }, { "kernel_reload", kernel_reload },
+                                          { "kernel_prefer", kernel_prefer },
+                                          { "kernel_measured", kernel_measured }, { "ops", ops }, { NULL, NULL } };
     bind_class_register(L, &bind_quantizer);
     bind_class_register(L, &bind_kernel);
     for (const luaL_Reg *f = functions; f->name; f++) {

@@ -104,6 +104,7 @@ int luaopen_luabench_core(lua_State *L) {
     bind_open_tensor_make(L);
     bind_open_originals(L);
     bind_open_registry(L);
+    bind_open_source(L);
     bind_open_plan(L);
     bind_open_eager(L);
     bind_open_oracle(L);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What is used of NVRTC and of the driver, declared here so that neither is needed to build. */
 typedef struct nvrtc {
@@ -92,6 +93,24 @@ static lb_status load(void) {
     return why_not[0] ? lb_fail(LB_EUNSUPPORTED, "compiling: %s", why_not) : LB_OK;
 }
 
+/* Where CUDA's headers (cuda_fp16.h) lie beside the NVRTC that was found, as an option for it; false: nowhere. */
+static bool include_option(char *out, size_t bytes) {
+    static const char *const places[] = { "../include", "../../cuda_runtime/include" };
+    char path[700];
+    Dl_info info;
+    void *f;
+    memcpy(&f, &rt.version, sizeof f);
+    if (!dladdr(f, &info) || !info.dli_fname || !strrchr(info.dli_fname, '/')) return false;
+    int folder = (int)(strrchr(info.dli_fname, '/') - info.dli_fname);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        snprintf(path, sizeof path, "%.*s/%s/cuda_fp16.h", folder, info.dli_fname, places[i]);
+        if (access(path, R_OK) != 0) continue;
+        snprintf(out, bytes, "--include-path=%.*s/%s", folder, info.dli_fname, places[i]);
+        return true;
+    }
+    return false;
+}
+
 /* "compiling 'name': what: reason" */
 static lb_status driver_result(lb_cuda_dev *d, int e, const char *name, const char *what) {
     const char *text = NULL;
@@ -127,8 +146,8 @@ static lb_status build(const char *name, const char *source, const char *const *
 lb_status lb_cuda_compile(lb_cuda_dev *d, const char *name, const char *source, const char *const *options, int count,
                           lb_cuda_module **out, char **log) {
     enum { OPTIONS_MOST = 64 };
-    const char *all[OPTIONS_MOST + 2];
-    char arch[40], *image = NULL, *words = NULL;
+    const char *all[OPTIONS_MOST + 3];
+    char arch[40], include[760], *image = NULL, *words = NULL;
     *out = NULL;
     lb_status s = load();
     if (s) return s;
@@ -138,7 +157,9 @@ lb_status lb_cuda_compile(lb_cuda_dev *d, const char *name, const char *source, 
     snprintf(arch, sizeof arch, "--gpu-architecture=sm_%d%s", cc, cc == 90 ? "a" : "");
     all[0] = arch;
     for (int i = 0; i < count; i++) all[i + 1] = options[i];
-    s = build(name, source, all, count + 1, &image, &words);
+    int n = count + 1;
+    if (include_option(include, sizeof include)) all[n++] = include;
+    s = build(name, source, all, n, &image, &words);
     lb_cuda_module *m = s ? NULL : calloc(1, sizeof *m);
     if (!s && !m) s = lb_fail(LB_ENOMEM, "compiling '%s': no memory", name);
     if (!s) s = lb_cuda_result(d, cudaSetDevice(d->device), "choosing it");

@@ -8,6 +8,19 @@ local M = { usage = "info [--json] [--fresh]", about = "machine, devices, measur
 
 local QUICK_S, FRESH_S = 1.2, 5
 
+-- What is kept from run to run, and where.
+local function kept(device)
+  local ceilings, choices = require "luabench.ceilings", require "luabench.choices"
+  local forms, stale = choices.known(device)
+  local n, objects = 0, 0
+  for _ in pairs(forms) do n = n + 1 end
+  local directory = require("luabench.own.objects").directory()
+  local ok, names = pcall(sys.list_directory, directory)
+  for _, name in ipairs(ok and names or {}) do objects = objects + (name:find "%.so$" and 1 or 0) end
+  return { ceilings = ceilings.path(), choices = choices.path(), choices_forms = n, choices_stale = stale,
+    kernels = directory, kernels_compiled = objects }
+end
+
 -- The ceilings as kept for this machine and number of threads; measured where nothing is, or with --fresh.
 local function measure(fresh, threads)
   local ceilings = require "luabench.ceilings"
@@ -21,6 +34,7 @@ local function measure(fresh, threads)
     now.ops_per_s[c.compute] = math.max(now.ops_per_s[c.compute] or 0, c.best)
   end
   now.pinning = device.pinning
+  now.kept = kept(device)
   return now
 end
 
@@ -115,6 +129,14 @@ local function cpu_list(cpus)
   return table.concat(runs, ", ")
 end
 
+local function kept_lines(out, k)
+  out[#out + 1] = "kept from run to run:"
+  row(out, "ceilings", k.ceilings)
+  row(out, "choices", ("%s: %d form%s measured by `luabench tune` on this machine and build%s"):format(k.choices, k.choices_forms,
+    k.choices_forms == 1 and "" or "s", k.choices_stale > 0 and ("; %d of another build do not count"):format(k.choices_stale) or ""))
+  row(out, "own kernels", ("%s: %d compiled"):format(k.kernels, k.kernels_compiled))
+end
+
 local function text(block, now)
   local out, cores, caches = { "machine:" }, block.cores, block.caches
   row(out, "cpu", block.cpu)
@@ -144,6 +166,7 @@ local function text(block, now)
     row(out, d.name, ("%s, %s threads"):format(d.model or "?", tostring(d.threads or d.threads_max or "?")))
   end
   ceiling_lines(out, now)
+  kept_lines(out, now.kept)
   roofline_lines(out, now)
   out[#out + 1] = #block.warnings > 0 and "warnings:" or "no warnings"
   for _, w in ipairs(block.warnings) do wrapped(out, "  " .. w, screen(), "    ") end

@@ -24,13 +24,38 @@ function KINDS.scenarios()
   return list
 end
 
+-- Of each kernel the forms that it was timed for on this machine (luabench tune): { kernel = { { form, chosen, ns, default } } }.
+local function measured_forms()
+  local choices, by_kernel = require "luabench.choices", {}
+  if not sys.exists(choices.path()) then return by_kernel end
+  local ok, forms = pcall(function() return (choices.known(require("luabench.core").device())) end)
+  for _, form in ipairs(ok and suggest.keys(forms) or {}) do
+    local e = forms[form]
+    for kernel, ns in pairs(e.ns) do
+      by_kernel[kernel] = by_kernel[kernel] or {}
+      table.insert(by_kernel[kernel], { form = form, chosen = e.kernel == kernel, default = e.default == kernel, ns = ns })
+    end
+  end
+  return by_kernel
+end
+
+-- "(chosen for 2 of 3 measured forms)"
+local function measured_text(list)
+  if not list then return "" end
+  local chosen = 0
+  for _, m in ipairs(list) do chosen = chosen + (m.chosen and 1 or 0) end
+  return (" (chosen for %d of %d measured form%s)"):format(chosen, #list, #list == 1 and "" or "s")
+end
+
 function KINDS.kernels()
   local core, list = require "luabench.core", {}
+  local measured = measured_forms()
   for _, name in ipairs(core.kernels()) do
     local k = core.kernel(name)
     list[#list + 1] = { name = name, about = (k.about or ""):gsub("%s+", " "), op = k.op, format = k.format,
       device = k.device, isa = k.isa, layout = k.layout, compute = k.compute, tolerance = k.tolerance,
-      usable = k.usable, source = k.source }
+      usable = k.usable, source = k.source, priority = k.priority,
+      measured = measured[name] and json.array(measured[name]) or nil }
   end
   return list
 end
@@ -84,6 +109,7 @@ local function show(kind, list)
   if #list == 0 then io.stdout:write("  none\n") end
   for _, e in ipairs(list) do
     local note = e.usable == false and " (not on this machine)" or ""
+    if kind == "kernels" then note = measured_text(e.measured) .. note end
     local text = e.error and "broken: " .. e.error or e.about or ""
     if e.endings then text = ("%s (.%s)"):format(text, table.concat(e.endings, " .")) end
     io.stdout:write(("  %-" .. width .. "s  %s%s"):format(e.name, text, note):gsub("%s+$", "") .. "\n")

@@ -31,6 +31,25 @@ local function kernel_lines(add, name, core)
   if k.serial then add "             runs on one thread: too small to split" end
 end
 
+-- Measured, by priority, or because somebody said so; and the figures where there are any.
+local function choice_lines(add, plan, i, step)
+  local _, form = plan:candidates(i)
+  local entry = require("luabench.choices").entry(plan.device, form)
+  if step.why == "asked for" then add "     chosen  because the script names it"
+  elseif step.why == "preferred" then add "     chosen  because it is preferred (--kernels, luabench ab), whatever its priority"
+  elseif step.why == "measured" then
+    add("     chosen  by measurement, %s: %s", entry and entry.when or "?", entry and entry.ratio
+      and ("%.3f of the time of %s, which has the highest priority"):format(entry.ratio, entry.default)
+      or "as fast as any other that fits")
+  else
+    add("     chosen  by priority%s", entry and "; what was measured does not apply"
+      or "; nothing was measured for this form (lb.tune(plan), luabench tune)")
+  end
+  if entry then
+    add("     timed   %s%s", require("luabench.tuning").times_text(entry.ns), entry.noisy and " (noisy)" or "")
+  end
+end
+
 -- Why that kernel: the others of the operation and what keeps them out, the ones that fit first.
 local function candidate_lines(add, plan, i, chosen)
   local list, priority = plan:candidates(i), nil
@@ -80,6 +99,7 @@ local function step_lines(add, plan, steps, core)
         add("     kernel  %s, as in step %d", step.kernel or "one for each item", seen[key])
       elseif step.kernel then
         kernel_lines(add, step.kernel, core)
+        choice_lines(add, plan, i, step)
         candidate_lines(add, plan, i, step.kernel)
       else
         add "     kernel  one for each item, by the item's format"

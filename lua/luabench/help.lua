@@ -104,7 +104,7 @@ end
 local FACTS = {
   quantizer = { "name", "family", "bits", "group", "k_multiple", "about", "source" },
   kernel = { "op", "device", "about", "source", "format", "isa", "layout", "activation", "accumulator", "compute",
-    "tolerance", "tolerance_why", "priority", "usable" },
+    "tolerance", "tolerance_why", "priority", "usable", "builtin" },
   device = { "name", "model", "threads", "isa" },
 }
 

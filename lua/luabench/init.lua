@@ -4,16 +4,31 @@ local core = require "luabench.core"
 local M = { core = core }
 
 -- Straight from the engine.
-local ENGINE = { "device", "devices", "quantizer", "quantizers", "kernel", "kernels", "kernel_load", "plan", "timer",
+local ENGINE = { "device", "devices", "quantizer", "quantizers", "kernels", "kernel_load", "timer",
   "measure", "tensor", "zeros", "full", "randn", "uniform", "arange", "cat", "stack", "oracle" }
 for _, name in ipairs(ENGINE) do M[name] = core[name] end
 for name, f in pairs(core.eager) do M[name] = f end
+
+-- What was measured of the choice of kernels is known before the first plan is recorded. An error of the device is
+-- core.plan's to raise, with the script's place.
+local function prepare(device)
+  if type(device) ~= "userdata" then device = core.device(device) end
+  require("luabench.choices").prepare(device)
+end
+function M.plan(device)
+  pcall(prepare, device)
+  return core.plan(device)
+end
+
+-- lb.kernel(name), lb.kernel.compile{ ... }
+M.kernel = setmetatable({ compile = function(spec) return (require("luabench.own.compile").compile(spec)) end },
+  { __call = function(_, name) return core.kernel(name) end, __tostring = function() return "lb.kernel" end })
 
 -- name -> { module, field of it }; a field of false is the module itself.
 local LAZY = {
   scenario = { "luabench.scenario", "scenario" }, skip = { "luabench.scenario", "skip" },
   grid = { "luabench.grid", "grid" }, range = { "luabench.grid", "range" }, pow2 = { "luabench.grid", "pow2" },
-  compare = { "luabench.compare", "compare" }, prepared = { "luabench.prepared", "prepared" },
+  compare = { "luabench.compare", "compare" }, tune = { "luabench.tuning", "tune" }, prepared = { "luabench.prepared", "prepared" },
   strategies = { "luabench.loader", "strategies" }, strategy = { "luabench.loader", "strategy" },
   models = { "luabench.loader", "models" }, model_table = { "luabench.loader", "model_table" },
   load = { "luabench.files", "load" }, save = { "luabench.files", "save" },

@@ -36,6 +36,7 @@ local function case_options(ctx, axes)
   opt.device_name = opt.device
   opt.device = sys.device(opt.device_name, opt.threads)
   ceilings.prepare(opt.device)
+  require("luabench.force").apply(opt)
   require("luabench.prepared").device = opt.device
   opt.threads = opt.device.threads
   return opt
@@ -120,8 +121,16 @@ local function mode_of(opt, account)
   return opt.mode == "plan" and fused and "fused" or opt.mode
 end
 
+-- Of a kernel of one's own the record says what it was made of.
+local function path_of(account)
+  for _, entry in ipairs(account.path) do
+    if entry.kernel and not sys.kernel_is_builtin(entry.kernel) then entry.source = sys.kernel_source(entry.kernel) end
+  end
+  return account.path
+end
+
 local function fill_work(rec, case, account)
-  rec.path = account.path
+  rec.path = path_of(account)
   local own = case.work or {}
   suggest.check_keys(own, { flops = true, bytes = true }, "case.work", 0)
   rec.work = { flops = own.flops or account.flops, bytes = own.bytes or account.bytes_min, items = case.items,
@@ -239,15 +248,38 @@ local function trace(ctx, case, rec, device, types)
   rec.trace = { reason = tostring(e) }
 end
 
+-- What case() gives: a case with a plan. Kept, so that it is closed.
+local function recorded(ctx, axes, opt, keep)
+  local case = scenario.normalize(loss.recording(ctx.scenario.case, axes, opt))
+  if scenario.is_skip(case) then fail(case.reason, "skipped") end
+  keep.case = case
+  if not sys.is_plan(case.plan) then fail("case() should give a plan, got " .. type(case.plan)) end
+  return case
+end
+
+-- --tune: the choices that this case needs are measured first; where one changes, the case is recorded anew.
+local function tuned(ctx, case, axes, opt, keep)
+  ctx.phase "tune"
+  local r = require("luabench.tuning").tune(case.plan, { seed = opt.seed, cache = case.cache or opt.cache,
+    progress = function(done, total, form) ctx.phase(("tune %d of %d: %s"):format(done + 1, total, form:sub(1, 60))) end })
+  for _, q in ipairs(r) do
+    if q.kernel ~= q.chosen and q.why ~= "asked for" and q.why ~= "preferred" then
+      if case.close then case.close() end
+      keep.case = nil
+      ctx.phase "prepare"
+      return recorded(ctx, axes, opt, keep)
+    end
+  end
+  return case
+end
+
 local function live(ctx, axes, rec, keep)
   sys.memory_peak_reset()
   ctx.phase "prepare"
   local opt = case_options(ctx, axes)
   rec.device, rec.threads, rec.mode, rec.cache = opt.device.name, opt.threads, opt.mode, opt.cache
-  local case = scenario.normalize(loss.recording(ctx.scenario.case, axes, opt))
-  if scenario.is_skip(case) then fail(case.reason, "skipped") end
-  keep.case = case
-  if not sys.is_plan(case.plan) then fail("case() should give a plan, got " .. type(case.plan)) end
+  local case = recorded(ctx, axes, opt, keep)
+  if opt.tune then case = tuned(ctx, case, axes, opt, keep) end
   keep.lost = case.quantization_error == nil and loss.before(case.plan) or nil
   loss.stop()
   rec.cache, rec.note = case.cache or opt.cache, case.note
@@ -259,6 +291,8 @@ local function live(ctx, axes, rec, keep)
   ctx.phase "account"
   local account = sys.account(case.plan)
   rec.mode = mode_of(opt, account)
+  local missing = require("luabench.force").missing(opt, account, case.plan)
+  if missing then fail(missing, "skipped") end
   fill_work(rec, case, account)
   ctx.phase "ceiling before"
   local types = compute_types(account)

@@ -10,7 +10,6 @@ M.functions = {
   devices = { "lb.devices()", "names of the devices that can be opened here" },
   quantizer = { "lb.quantizer(recipe)", "a weight format: \"q4_k\", \"int4wo-128\", \"uniform-3\"" },
   quantizers = { "lb.quantizers()", "names of the registered formats" },
-  kernel = { "lb.kernel(name)", "a kernel's descriptor: operation, formats, tolerance, source" },
   kernels = { "lb.kernels([op])", "names of the registered kernels, of one operation if it is given" },
   kernel_load = { "lb.kernel_load(path)", "adds the kernels of a shared object; how many" },
   plan = { "lb.plan([device])", "a new, empty plan; record with a method per operation" },
@@ -47,6 +46,9 @@ M.functions = {
   pow2 = { "lb.pow2(first, last)", "first, 2 first, 4 first, ... up to last" },
   compare = { "lb.compare{ a = plan, b = plan[, epsilon = 0.01, rounds =, precision =, max_time =, cache =, seed = ...] }",
     "plans against the first of them, interleaved in C with equal runs: faster, slower, same or inconclusive" },
+  tune = { "lb.tune(plan[, { keep = true, again = false, max_time = 0.3, cache =, progress = }])",
+    "the kernels that could do each step against one another; the fastest is kept as the choice for such operands;"
+      .. " regret: what the choice in force costs over the best" },
   trace = { "lb.trace(plan[, { cache =, mode =, runs =, max_time_s = }])",
     "one run in detail: time by operation, waits; :save(\"x.json\") for Perfetto" },
   kv_cache = { "lb.kv_cache{ batch =, heads =, capacity =, dim =, [value_dim =, layers =, type =, layout =, page =, device =] }",
@@ -65,6 +67,9 @@ M.functions = {
 }
 
 M.tables = {
+  kernel = "lb.kernel(name): a kernel's descriptor: operation, formats, tolerance, source. kernel.compile{ op =, source = or"
+    .. " file =, name =, split =, device =, grid =, block =, ... } or kernel.compile(\"file.c\"): one of your own, from C or CUDA"
+    .. " C++: checked, timed and compared as the built-in ones (scenarios/own_kernel.lua)",
   core = "the engine's own functions, for the machinery around scenarios",
   oracle = "f64 references: oracle.matmul(x, w), oracle.forget()",
   json = "json.encode(value[, { indent = true, order = {} }]), json.decode(text), json.array(t), json.null",
@@ -138,7 +143,8 @@ M.classes = {
       layout = "memory layout of its weights", activation = "what it turns activations into", accumulator = "what it adds in",
       compute = "the type whose peak rate bounds it", tolerance = "NMSE allowed against the oracle",
       tolerance_why = "the reason for it", priority = "the highest that fits is chosen", serial = "too small to split",
-      panel_rows = "panel height, if fused kernels can use it", usable = "can this machine run it" },
+      panel_rows = "panel height, if fused kernels can use it", usable = "can this machine run it",
+      builtin = "comes with this program, not from a script or a plug-in" },
   },
   timer = {
     about = "a clock; times in ns",
@@ -162,7 +168,8 @@ M.classes = {
       last = { "p:last([name])", "a tensor that the last step writes" },
       operands = { "p:operands([step])", "tensors of a step by name, the last step's by default" },
       steps = { "p:steps()", "a list of { op, kernel, label, operands, params }" },
-      candidates = { "p:candidates(step)", "kernels of a step's operation: { kernel, priority, fits, why }" },
+      candidates = { "p:candidates(step[, item])",
+        "kernels of a step's operation, for an item that it picks: { kernel, priority, fits, why, loaded }; the operands' form" },
       account = { "p:account()", "runs once and counts launches by kernel, flops, bytes" },
       check = { "p:check()", "every step against f64 on the operands that it saw: { passed, nmse, tolerance, reason }" },
       snapshot = { "p:snapshot([\"updates\" or \"outputs\"])", "keeps in-place operands constant; copies outputs for verify" },

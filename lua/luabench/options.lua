@@ -22,6 +22,11 @@ M.common = {
     help = "type of activations and unquantized weights, where the script takes it" },
   { name = "mode", type = "string", default = "plan", choices = { "eager", "plan", "fused" }, case = true,
     help = "how operations are launched: one by one, recorded, or only cases with fused kernels; a result says which ran" },
+  { name = "kernels", type = "string", default = "measured", metavar = "RULE", case = true,
+    help = "which kernels run where several fit: measured (what `luabench tune` found, else by priority), priority, or names "
+      .. "separated by commas, which are taken wherever they fit" },
+  { name = "tune", type = "boolean", default = false, case = true,
+    help = "measure, before a case, what was not measured yet for operands of its form, and keep it (see luabench tune)" },
   { name = "cache", type = "string", default = "weights-cold", choices = { "weights-cold", "hot", "all-cold" },
     case = true, help = "what is in the caches when a run starts" },
   { name = "quick", type = "boolean", default = false, help = "precision 5 %, at most 0.5 s a case, short warm-up" },

@@ -49,7 +49,7 @@ function M.flag_interrupts() core.interrupt "flag" end
 
 -- A message without the place in these files of ours that passed it on; a script's place is kept.
 function M.clean(message)
-  return (tostring(message):gsub("[^%s]*/luabench/[%w_]+%.lua:%d+: ", ""))
+  return (tostring(message):gsub("[^%s]*/luabench/[%w_/]+%.lua:%d+: ", ""))
 end
 
 -- ---- files ----
@@ -296,6 +296,8 @@ function M.measure(plan, o) return core.measure(plan, core_opts(o)) end
 function M.measure_interleaved(plans, o) return core.measure_interleaved(plans, core_opts(o)) end
 function M.sampler(plan, o) return core.sampler(plan, core_opts(o)) end
 function M.kernel_prefer(name) core.kernel_prefer(name) end
+function M.kernel_source(name) return core.kernel(name).source end
+function M.kernel_is_builtin(name) return core.kernel(name).builtin end
 function M.stats(numbers) return core.stats(numbers) end
 function M.contrast(logs, o) return core.contrast(logs, o) end
 -- Are n values with an interval of this half-width enough? `stop_at` is nil at first, then what the last call gave.

@@ -202,6 +202,24 @@ function commands.turn(request, emit)
     phase = function(name) emit { event = "phase", phase = name } end }, request)
 end
 
+-- Which kernels are the fastest for a case (luabench tune): { forms = what tuning.lua found } or { skipped = reason }.
+function commands.tune(request, emit)
+  local prepared, scenario = require "luabench.prepared", require "luabench.scenario"
+  local l = load_scenario(request.script, request.argv)
+  prepared.directory = request.prepared
+  prepared.report = function(text, fraction) emit { event = "progress", text = text, fraction = fraction } end
+  local opt = require("luabench.life").parts.case_options({ scenario = l.scenario, job = l.job }, request.axes)
+  local case = scenario.normalize(l.scenario.case(request.axes, opt))
+  if scenario.is_skip(case) then return { skipped = case.reason, forms = json.array {} } end
+  local forms = require("luabench.tuning").tune(case.plan, { again = request.again, max_time = request.kernel_time,
+    cache = case.cache or opt.cache, seed = opt.seed,
+    progress = function(done, total, form) emit { event = "progress", text = ("%d of %d: %s"):format(done + 1, total, form) } end })
+  if case.close then case.close() end
+  local list = {}
+  for i, q in ipairs(forms) do list[i] = q end
+  return { forms = json.array(list) }
+end
+
 -- One model in this process, step by step (see model_bench/session.lua).
 function commands.model(request, emit)
   return require("luabench.model_bench.session").handle(request, emit)

@@ -127,7 +127,7 @@ local function run(target)
   local objects, dead = fresh(), closed()
   local list = arguments(objects, dead)
   local class, kind, name = target:match "^([%l_]+)([:.?])(.+)$"
-  local prefix = { lb = lb, core = core, json = lb.json, yaml = lb.yaml, oracle = lb.oracle }
+  local prefix = { lb = lb, kernel = lb.kernel, core = core, json = lb.json, yaml = lb.yaml, oracle = lb.oracle }
   if kind == "." and prefix[class] then
     local ok, f = pcall(function() return prefix[class][name] end)
     if ok and type(f) == "function" then combinations(target, f, nil, list) end

@@ -20,6 +20,7 @@ local function targets()
   end
   functions("lb.", lb)
   for _, name in ipairs(lb.lazy_names()) do list[#list + 1] = "lb." .. name end
+  functions("kernel.", lb.kernel)
   functions("core.", core)
   functions("json.", lb.json)
   functions("yaml.", lb.yaml)

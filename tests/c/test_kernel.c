@@ -10,6 +10,7 @@
 
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
+#include "engine/selection.h"
 #include "engine/tensor_ops.h"
 
 static lb_device *cpu;
@@ -111,16 +112,72 @@ static void test_preferred(void **state) {
     assert_int_equal(lb_kernel_select(cpu, &g.args, false, &best), LB_OK);
     assert_int_equal(lb_kernel_find("gemm.any.portable", &slow), LB_OK);
     assert_true(slow != best);
-    lb_kernel_prefer(slow);
+    const char *names[] = { "gemm.no.such", "gemm.any.portable" };
+    lb_why why;
+    assert_int_equal(lb_selection_prefer(names, 2), LB_OK);
     assert_int_equal(lb_kernel_select(cpu, &g.args, false, &k), LB_OK);
     assert_ptr_equal(k, slow);
-    assert_int_equal(lb_kernel_find("fill.f32.portable", &k), LB_OK);
-    lb_kernel_prefer(k);                    /* of another operation */
+    assert_int_equal(lb_kernel_select_why(cpu, &g.args, false, &k, &why), LB_OK);
+    assert_int_equal(why, LB_WHY_PREFERRED);
+    names[0] = "fill.f32.portable";         /* of another operation */
+    assert_int_equal(lb_selection_prefer(names, 1), LB_OK);
     assert_int_equal(lb_kernel_select(cpu, &g.args, false, &k), LB_OK);
     assert_ptr_equal(k, best);
-    lb_kernel_prefer(NULL);
+    assert_int_equal(lb_selection_prefer(NULL, 0), LB_OK);
+    assert_int_equal(lb_kernel_select_why(cpu, &g.args, false, &k, &why), LB_OK);
+    assert_ptr_equal(k, best);
+    assert_int_equal(why, LB_WHY_PRIORITY);
+    gemm_done(&g);
+}
+
+/* A measured choice counts for its form, while the kernel of highest priority is the one that it was compared with, and
+ * where it fits. */
+static void test_measured(void **state) {
+    (void)state;
+    gemm g;
+    const lb_kernel *best, *k;
+    lb_why why;
+    char form[LB_FORM_BYTES];
+    gemm_init(&g, NULL);
+    lb_selection_form(&g.args, false, form);
+    assert_int_equal(lb_kernel_select(cpu, &g.args, false, &best), LB_OK);
+    assert_int_equal(lb_selection_measured(cpu, form, "gemm.any.portable", best->name), LB_OK);
+    assert_int_equal(lb_selection_measured(cpu, "another form", "gemm.any.portable", best->name), LB_OK);
+    assert_int_equal(lb_selection_count(cpu), 2);
+    assert_int_equal(lb_kernel_select_why(cpu, &g.args, false, &k, &why), LB_OK);
+    assert_string_equal(k->name, "gemm.any.portable");
+    assert_int_equal(why, LB_WHY_MEASURED);
+    assert_int_equal(lb_selection_measured(cpu, form, "gemm.any.portable", "gemm.f32.other"), LB_OK);
+    assert_int_equal(lb_selection_count(cpu), 2);
+    assert_int_equal(lb_kernel_select_why(cpu, &g.args, false, &k, &why), LB_OK);
+    assert_ptr_equal(k, best);
+    assert_int_equal(lb_selection_measured(cpu, form, "fill.f32.portable", best->name), LB_OK);   /* does not fit */
     assert_int_equal(lb_kernel_select(cpu, &g.args, false, &k), LB_OK);
     assert_ptr_equal(k, best);
+    assert_int_equal(lb_selection_measured(cpu, form, NULL, NULL), LB_OK);
+    assert_int_equal(lb_selection_count(cpu), 1);
+    assert_int_equal(lb_selection_measured(cpu, NULL, NULL, NULL), LB_OK);
+    assert_int_equal(lb_selection_count(cpu), 0);
+    gemm_done(&g);
+}
+
+/* One form: as many rows up to a power of two. Another: types, weights, the last dim. */
+static void test_forms(void **state) {
+    (void)state;
+    static const int64_t rows[] = { 5, 6, 8, 9 };
+    char forms[4][LB_FORM_BYTES], other[LB_FORM_BYTES];
+    gemm g;
+    gemm_init(&g, NULL);
+    for (int i = 0; i < 4; i++) {
+        g.x->dims[0] = g.out->dims[0] = rows[i];
+        lb_selection_form(&g.args, false, forms[i]);
+    }
+    assert_string_equal(forms[0], forms[1]);
+    assert_string_equal(forms[0], forms[2]);
+    assert_string_not_equal(forms[0], forms[3]);
+    assert_non_null(strstr(forms[0], "x f32[8, "));
+    lb_selection_form(&g.args, true, other);
+    assert_string_not_equal(other, forms[3]);
     gemm_done(&g);
 }
 
@@ -192,7 +249,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_best_kernel_is_chosen_for_every_format),
         cmocka_unit_test(test_portable_machine),
-        cmocka_unit_test(test_preferred),
+        cmocka_unit_test(test_preferred), cmocka_unit_test(test_measured), cmocka_unit_test(test_forms),
         cmocka_unit_test(test_error_lists_each_candidate),
         cmocka_unit_test(test_panels),
     };

@@ -97,6 +97,76 @@ end)
 case("a device number that does not exist", function()
   expect_error("there is no device 63", function() return lb.device "cuda:63" end)
 end)
+-- ---- kernels of a script's own ----
+local SOURCE = [[
+__global__ void kernel(const float *x, const float *w, float *out, int M, int N, int K) {
+    int n = blockIdx.x * blockDim.x + threadIdx.x, m = blockIdx.y;
+    if (n >= N) return;
+    float sum = 0;
+    for (int k = 0; k < K; k++) sum += x[m * K + k] * w[n * K + k];
+    out[m * N + n] = sum;
+}
+]]
+local function own(name, changes)
+  local spec = { op = "gemm", name = name, device = name and d, source = SOURCE, grid = { "(N + 31) / 32", "M" }, block = 32 }
+  for k, v in pairs(changes or {}) do spec[k] = v end
+  return lb.kernel.compile(spec)
+end
+local nvrtc, missing = pcall(own, "probe")
+if not nvrtc and tostring(missing):find "NVRTC was not found" then
+  print("kernels of a script's own: skipped: " .. tostring(missing))
+else
+  local x, w = lb.randn({ 3, 64 }, { seed = 1, device = d }), lb.randn({ 70, 64 }, { seed = 2, device = d })
+  case("a kernel of CUDA source is checked, timed, and stands beside the others", function()
+    local k = own "mine"
+    assert(k.name == "gemm.f32.mine" and k.device == "cuda" and k.about:find "registers", tostring(k))
+    local p = lb.plan(d):call(k, { x = x, w = w })
+    local c = p:check()
+    assert(c.passed and c.kernel == "gemm.f32.mine", c.reason)
+    local m = lb.measure(p, { samples = 6, warmup = 2 })
+    assert(m.median > 0 and m.launches > 0, "no time")
+    assert(sys.account(p).path[1].kernel == "gemm.f32.mine", "another ran")
+    assert(own "mine" == k, "the same source is the same kernel")
+    local other = lb.plan(d):gemm { x = x, w = w }
+    lb.compare { a = p, b = other, rounds = 6, max_time = 0.1 }
+  end)
+  case("parameters, scalars, workspace and needs", function()
+    local k = lb.kernel.compile { op = "fill", name = "own_fill", device = d, grid = "max(1, out_numel / 4)", block = { 2, 2 },
+      workspace = 256, needs = "out_numel % 4 == 0", source = [[
+        extern "C" __global__ void set(float *out, float value, void *workspace, int64_t out_numel, double out_cols) {
+            long long i = blockIdx.x * 4 + threadIdx.y * 2 + threadIdx.x;
+            if (i < out_numel && out_cols == 6.0 && workspace) out[i] = value;
+        }]] }
+    local c = lb.plan(d):call(k, { out = lb.zeros({ 2, 6 }, { device = d }), value = 2.5 }):check()
+    assert(c.passed, c.reason)
+    expect_error("needs", function() lb.plan(d):call(k, { out = lb.zeros({ 1, 6 }, { device = d }), value = 2.5 }) end)
+  end)
+  case("a wrong kernel of one's own is found, a changed one takes its place", function()
+    local k = own("mine2", { source = (SOURCE:gsub("= sum;", "= n == 7 ? sum + 0.1f : sum;")) })
+    local c = lb.plan(d):call(k, { x = x, w = w }):check()
+    assert(not c.passed and c.kernel == "gemm.f32.mine2", "it passed")
+    k = own "mine2"
+    assert(lb.plan(d):call(k, { x = x, w = w }):check().passed, "the new one is wrong")
+  end)
+  case("what does not compile is said with its line", function()
+    expect_error("source:6: error", function() own("broken", { source = (SOURCE:gsub("sum;", "nothing;")) }) end)
+    expect_error("no function 'other'", function() own("broken", { entry = "other" }) end)
+    expect_error("there is no size \"Q\"", function() own("broken", { grid = "Q" }) end)
+    expect_error("block is missing", function()
+      lb.kernel.compile { op = "gemm", name = "broken", device = d, source = SOURCE, grid = 1 }
+    end)
+  end)
+  case("a launch of one's own that is refused names its step", function()
+    local p = lb.plan(d):call(own("wide", { block = 4096 }), { x = x, w = w })
+    expect_error("step 1, gemm by gemm.f32.wide: launching.*4096 x 1 x 1 threads.*invalid argument", function() p:run() end)
+  end)
+  case("operands that a pointer cannot take are refused", function()
+    expect_error("w is quantized", function() lb.plan(d):call(own("any", { format = "any" }), { x = x, w = w:quantize "q4_0" }) end)
+    expect_error("is for device cuda", function()
+      lb.plan "cpu":call("gemm.f32.mine", { x = lb.zeros { 1, 4 }, w = lb.zeros { 1, 4 } })
+    end)
+  end)
+end
 if fake then
   case("a launch that is refused names its step", function()
     local p = lb.plan(d):call("fill.f32.fake_refused", { out = lb.zeros({ 2, 2 }, { device = d }) })

@@ -6,7 +6,7 @@ BUILD=${BUILD:-build}
 program=${LUABENCH:-$PWD/$BUILD/luabench}
 passed=0 failed=0
 fake=$PWD/$BUILD/tests/fake_cuda.so
-export LUABENCH_FAKE=memory=256
+export LUABENCH_FAKE=memory=256 LUABENCH_CUDA_LIBRARIES=$PWD/$BUILD/tests/fake_cuda
 out=$(LUABENCH_CUDA=$fake "$program" -e 'dofile "tests/gpu/device_cases.lua"' 2>&1)
 echo "$out"
 read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
@@ -26,6 +26,10 @@ says "an old device" 'compute capability 7.5; the kernels need 8.0' "LUABENCH_CU
 if [ ! -e /dev/nvidiactl ] && [ -r "$PWD/$BUILD/lib/luabench_cuda.so" ]; then
     says "no driver" 'no NVIDIA driver' LUABENCH_CUDA=
 fi
+got=$(LUABENCH_CUDA=$fake LUABENCH_CUDA_LIBRARIES=/nowhere "$program" -e 'lb.kernel.compile { op = "fill", name = "mine",
+    device = "cuda:0", grid = 1, block = 1, source = "__global__ void kernel(float *out) { out[0] = 1; }" }' 2>&1)
+if [[ $got == *"NVRTC was not found"*"LUABENCH_CUDA_LIBRARIES"* ]]; then passed=$((passed + 1))
+else failed=$((failed + 1)); echo "no NVRTC: got: $got"; fi
 # A fault costs one case: it is named, and the next begins in another worker.
 work=$(mktemp -d)
 got=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=memory=2000 "$program" tests/gpu/fault_scenario.lua --device cuda:0 --quick --max-time 0.1 \

@@ -8,3 +8,5 @@
 void fake_enqueue(cudaStream_t s, int (*fn)(void *arg), const void *arg, size_t bytes);
 /* The error that the next cudaGetLastError gives. */
 void fake_fail(cudaError_t e);
+/* driver.c: a function of the driver's own interface; NULL = not played. */
+void *fake_driver_function(const char *name);
