@@ -10,7 +10,7 @@ local TIME = { "unit", "median", "ci95", "mean", "std", "min", "max", "p10", "p2
 -- The fields of a case; {name, fields} where the field is an object of its own. Missing ones are written as null.
 M.case_order = {
   "scenario", "case", "axes", "status", "reason", "device", "threads", "mode", "cache",
-  { "path", { "op", "kernel", "launches", "weight_bytes" } },
+  { "path", { "op", "kernel", "launches", "weight_bytes", "why" } },
   { "time", TIME },
   "samples_ns", "marks", "metrics",
   { "processes", { "median_ns", "samples_ns" } },
