@@ -1,7 +1,5 @@
 /* int8_rows.h: int8 with one f32 scale a row, as torchao's version 2: what int8wo and int8dq store. 8 + 32/K bits. */
 #pragma once
-#include <math.h>
-
 #include "kquant.h"
 
 /* Planes: int8 codes [N][K], then from the next multiple of 64 bytes f32 scales [N].
@@ -13,25 +11,31 @@ static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
     return scales_at(n, k) + (size_t)n * sizeof(float);
 }
 
-LB_WIDE static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
-                             void *dst) {
+LB_WIDE static float quantize_row(const float *x, int64_t k, int8_t *codes) {
+    int32_t most = 0; /* as lb_most_magnitude */
+    for (int64_t i = 0; i < k; i++) {
+        int32_t bits = (int32_t)(lb_f32_bits(lb_clean(x[i])) & 0x7fffffffu);
+        most = bits > most ? bits : most;
+    }
+    float amax = lb_f32_from_bits((uint32_t)most);
+    float s = amax / 127.5f > 0x1p-23f ? amax / 127.5f : 0x1p-23f, inverse = 1.0f / s;
+    for (int64_t i = 0; i < k; i++) {
+        float v = lb_clean(x[i]) * inverse;
+        v = v > 127.0f ? 127.0f : v < -128.0f ? -128.0f : v;
+        codes[i] = (int8_t)(int32_t)((v + 12582912.0f) - 12582912.0f); /* nearest even */
+    }
+    return s;
+}
+
+static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                     void *dst) {
     (void)q;
+    const lb_plain_quantizers *plain = lb_plain_quantizers_get();
     float *scales = (float *)(void *)((char *)dst + scales_at(n, k));
     for (int64_t r = row0; r < row1; r++) {
-        const float *x = src + r * k;
         int8_t *codes = (int8_t *)dst + r * k;
-        float amax = 0;
-        for (int64_t i = 0; i < k; i++) {
-            float a = fabsf(lb_clean(x[i]));
-            amax = a > amax ? a : amax;
-        }
-        float s = amax / 127.5f > 0x1p-23f ? amax / 127.5f : 0x1p-23f, inverse = 1.0f / s;
-        for (int64_t i = 0; i < k; i++) {
-            float v = lb_clean(x[i]) * inverse;
-            v = v > 127.0f ? 127.0f : v < -128.0f ? -128.0f : v;
-            codes[i] = (int8_t)(int32_t)((v + 12582912.0f) - 12582912.0f); /* nearest even */
-        }
-        scales[r] = s;
+        if (!plain || !plain->int8_row(src + r * k, k, codes, &scales[r]))
+            scales[r] = quantize_row(src + r * k, k, codes);
     }
 }
 

@@ -11,6 +11,13 @@ const lb_kquant_search *lb_kquant_search_get(void) {
     return &lb_kquant_search_portable;
 }
 
+const lb_plain_quantizers *lb_plain_quantizers_get(void) {
+#ifdef __x86_64__
+    if (lb_kquant_search_get() == &lb_kquant_search_avx512) return &lb_plain_avx512;
+#endif
+    return NULL;
+}
+
 static int rounded(float v, int hi) {
     int i = (int)rintf(v);
     return i < 0 ? 0 : i > hi ? hi : i;

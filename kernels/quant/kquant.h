@@ -29,15 +29,31 @@ LB_INLINE void lb_clean_copy(const float *src, int64_t n, float *dst) {
     for (int64_t i = 0; i < n; i++) dst[i] = lb_clean(src[i]);
 }
 
+/* The largest magnitude, of clean values: as integers, because gcc makes no vectors of a maximum of floats. */
+LB_INLINE float lb_most_magnitude(const float *x, int64_t n) {
+    int32_t most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t bits = (int32_t)(lb_f32_bits(x[i]) & 0x7fffffffu);
+        most = bits > most ? bits : most;
+    }
+    return lb_f32_from_bits((uint32_t)most);
+}
+
 /* n / d; 0 where d is 0, or so small (subnormal) that the quotient is infinite: such weights become zeros. */
 static inline float lb_finite_ratio(float n, float d) {
     float r = d != 0 ? n / d : 0.0f;
     return r - r == 0 ? r : 0.0f;
 }
 
-/* f16, saturated: a block scale is never infinite. */
-static inline uint16_t lb_f16_scale(float v) {
-    return lb_f32_to_f16(v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v);
+/* f16, saturated: a block scale is never infinite. As lb_f32_to_f16 of what is left, without branches or a call. */
+LB_INLINE uint16_t lb_f16_scale(float v) {
+    v = v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v;
+    uint32_t bits = lb_f32_bits(v), a = bits & 0x7fffffffu;
+    uint32_t normal = (a - (112u << 23) + 0xfffu + (a >> 13 & 1u)) >> 13;
+    /* below 2^-14: adding 1/2 leaves multiples of 2^-24, rounded to even, in the low bits */
+    uint32_t small = lb_f32_bits(lb_f32_from_bits(a) + 0.5f) - 0x3f000000u;
+    uint32_t half = a < 0x38800000u ? small : normal;
+    return (uint16_t)((bits >> 16 & 0x8000u) | (a > 0x7f800000u ? 0x7e00u : half));
 }
 static inline void lb_put_f16(uint8_t *at, uint16_t h) { memcpy(at, &h, 2); }
 static inline float lb_get_f16(const uint8_t *at) {
@@ -62,6 +78,16 @@ typedef struct lb_kquant_search {
 /* The variant for this processor; all give the same bits. */
 const lb_kquant_search *lb_kquant_search_get(void);
 extern const lb_kquant_search lb_kquant_search_portable, lb_kquant_search_avx2, lb_kquant_search_avx512;
+
+/* What needs no search. Blocks: how many of them were made; the one after is not clean. Rows: false = not clean. */
+typedef struct lb_plain_quantizers {
+    int64_t (*q8_0)(const float *src, int64_t count, uint8_t *dst);
+    int64_t (*q4_0)(const float *src, int64_t count, uint8_t *dst);
+    bool (*int8_row)(const float *x, int64_t k, int8_t *codes, float *scale);
+} lb_plain_quantizers;
+/* The variant for this processor; NULL = none: gcc's own vectors do. */
+const lb_plain_quantizers *lb_plain_quantizers_get(void);
+extern const lb_plain_quantizers lb_plain_avx512;
 
 /* q4_k and q5_k are alike but for the fifth bit: two super-blocks at a time. */
 void lb_kquant_pair(const float *x, float nmax, float from, int steps, float d[2], float dmin[2], uint8_t sc[16],

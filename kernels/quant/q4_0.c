@@ -6,13 +6,17 @@
 extern const lb_quantizer_family lb_quantizer_q4_0;
 
 /* Block: f16 d, 16 bytes: byte j holds element j (low nibble) and j + 16 (high). d maps the extreme to code 0. */
-LB_WIDE static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
+LB_WIDE static void quantize_any(const float *src, int64_t count, uint8_t *dst) {
     for (int64_t b = 0; b < count; b++, src += 32, dst += 18) {
-        float x[32], amax = 0, extreme = 0;
+        float x[32];
         lb_clean_copy(src, 32, x);
-        for (int i = 0; i < 32; i++)
-            if (fabsf(x[i]) > amax) amax = fabsf(x[i]), extreme = x[i];
-        float d = extreme / -8.0f, inverse = lb_finite_ratio(1.0f, d);
+        float amax = lb_most_magnitude(x, 32);
+        int first = 31; /* of those so large */
+        for (int i = 0; i < 32; i++) {
+            int at = fabsf(x[i]) == amax ? i : 31;
+            first = at < first ? at : first;
+        }
+        float d = (amax == 0 ? 0.0f : x[first]) / -8.0f, inverse = lb_finite_ratio(1.0f, d);
         lb_put_f16(dst, lb_f16_scale(d));
         int32_t q[32];
         for (int i = 0; i < 32; i++) {
@@ -20,6 +24,15 @@ LB_WIDE static void quantize_blocks(const float *src, int64_t count, uint8_t *ds
             q[i] = v > 15 ? 15 : v;
         }
         for (int i = 0; i < 16; i++) dst[2 + i] = (uint8_t)(q[i] | q[i + 16] << 4);
+    }
+}
+
+static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
+    const lb_plain_quantizers *plain = lb_plain_quantizers_get();
+    for (int64_t b = 0; b < count; b++) {
+        if (plain) b += plain->q4_0(src + 32 * b, count - b, dst + 18 * b);
+        if (b < count) quantize_any(src + 32 * b, plain ? 1 : count, dst + 18 * b);
+        if (!plain) return;
     }
 }
 
