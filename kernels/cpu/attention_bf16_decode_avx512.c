@@ -1,21 +1,22 @@
-/* attention_bf16_decode_avx512.c: attention of few rows over caches of bf16, which are read as they lie: nothing is brought
- * into another form, because few rows would not pay for it. The template of flash.h; q and probabilities are rounded to
- * bf16, products are vdpbf16ps.
+/* attention_bf16_decode_avx512.c: attention of few rows over caches of bf16, which are read as they lie: nothing is
+ * brought into another form, because few rows would not pay for it. Those of f8e4m3 become bf16 on the way. The
+ * template of flash.h; q and probabilities are rounded to bf16, products are vdpbf16ps.
  *
- * Scores: registers hold 32 dimensions of a position; 8 positions by 2 rows of q make 16 sums of 16 lanes, which a tree of
- * additions turns into one register of 16 scores. Values: two positions are interleaved in registers. */
+ * Scores: registers hold 32 dimensions of a position; 2 positions by 8 rows of q make 16 sums of 16 lanes, which a
+ * tree of additions turns into one register of 16 scores. Values: two positions are interleaved in registers. */
 #include "vec.h"
 
 #define PAIRS(d) (((int64_t)(d) + 1) / 2)
 #define Q_BYTES(d) ((size_t)(d) * 2)
-/* Where the rows are; behind those of keys, those of values. */
-#define KEY_BYTES(d) (2 * 64 * sizeof(char *) + 0 * (size_t)(d))
+/* Where the rows are; behind those of keys, those of values; then 8 keys as bf16. */
+#define KEY_BYTES(d) (2 * 64 * sizeof(char *) + 8 * (size_t)(d) * 2)
 #define VALUE_BYTES(v) (64 * sizeof(char *) + 0 * (size_t)(v))
 #define P_BYTES(v) ((size_t)64 * 2 + 0 * (size_t)(v))
 #define REACHES(t) 1 /* not used */
 #define ROWS_TOGETHER 8
 #define EXP2_COARSE
 #include "flash.h"
+#include "f8_bf16.h"
 
 enum { RUN = 32 /* values in a register */, TOGETHER = 8 /* positions */, MOST_ROWS = 2 * MR };
 #define UNROLL _Pragma("GCC unroll 16")
@@ -56,60 +57,125 @@ static inline __attribute__((always_inline)) __m512 sum_lanes(__m512 v[16]) {
 }
 static const uint8_t order[16] = { 0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14, 13, 15 };
 
-/* Scores of 8 positions for the rows of q at `a` and `b`. */
-static inline __attribute__((always_inline)) __m512 score_tile(const uint16_t *a, const uint16_t *b,
-                                                               const char *const *row, int64_t dim,
-                                                               soon next) {
+/* Scores of positions a and b for 8 rows of q, `each` bytes apart: those of a, then those of b. Keys pass by in the
+ * order of addresses: what was asked for in vain is then found by the processor's own prefetching. */
+static inline __attribute__((always_inline)) __m512 score_tile(const char *q, size_t each, const char *a, const char *b,
+                                                               int64_t dim, soon next) {
     __m512 acc[16];
     UNROLL for (int i = 0; i < 16; i++) acc[i] = _mm512_setzero_ps();
     for (int64_t d = 0; d < dim; d += RUN) {
-        __m512i x = _mm512_loadu_si512(a + d), y = _mm512_loadu_si512(b + d);
+        __m512i x = _mm512_loadu_si512(a + d * 2), y = _mm512_loadu_si512(b + d * 2);
         ask(&next);
-        UNROLL for (int i = 0; i < TOGETHER; i++) {
-            __m512i k = _mm512_loadu_si512(row[i] + d * 2);
-            acc[order[i]] = dp(acc[order[i]], k, x);
-            acc[order[i + 8]] = dp(acc[order[i + 8]], k, y);
+        UNROLL for (int r = 0; r < MR; r++) {
+            __m512i v = _mm512_loadu_si512(q + (size_t)r * each + (size_t)d * 2);
+            acc[order[r]] = dp(acc[order[r]], v, x);
+            acc[order[r + 8]] = dp(acc[order[r + 8]], v, y);
         }
     }
     return sum_lanes(acc);
 }
 
-static void scores(const task *t, const char *q, const char *kc, int rows, float *s, ahead *h) {
-    const char *const *row = (const void *)kc;
-    size_t each = Q_BYTES(t->dim);
-    int pairs = (rows + 1) / 2;
-    const char *const *values = h ? row + BLOCK : NULL; /* then the next block's keys: what waits stays in L1 */
-    for (int i = 0; i < BLOCK; i += TOGETHER)
-        for (int r = 0; r < rows; r += 2) {
-            int second = r + 1 < rows ? r + 1 : r;
-            const uint16_t *a = (const void *)(q + (size_t)r * each), *b = (const void *)(q + (size_t)second * each);
-            soon next = soon_of(values, 2 * t->values, i / TOGETHER * pairs + r / 2, BLOCK / TOGETHER * pairs, t->dim / RUN);
-            __m512 both = score_tile(a, b, row + i, t->dim, next);
-            _mm256_store_ps(s + r * BLOCK + i, _mm512_castps512_ps256(both));
-            _mm256_store_ps(s + second * BLOCK + i, _mm512_extractf32x8_ps(both, 1));
+/* Two registers of words of bf16 from their bytes: lanes 0 to 31, 32 to 63. */
+static inline __attribute__((always_inline)) void words_of(__m512i high, __m512i low, const uint8_t from[2][64],
+                                                           __m512i *to) {
+    to[0] = _mm512_permutex2var_epi8(low, _mm512_load_si512(from[0]), high);
+    to[1] = _mm512_permutex2var_epi8(low, _mm512_load_si512(from[1]), high);
+}
+/* Which bytes of (low, high) make words: in order; and those of two runs of 32, by turns. */
+static uint8_t in_order[2][64] __attribute__((aligned(64))), by_turns[2][64] __attribute__((aligned(64)));
+static __attribute__((constructor)) void fill_orders(void) {
+    for (int i = 0; i < 64; i++) {
+        int half = i / 32, at = i % 32, turn = half * 16 + at / 2 + at % 2 * 32;
+        in_order[half][2 * at] = (uint8_t)i, in_order[half][2 * at + 1] = (uint8_t)(64 + i);
+        by_turns[half][2 * at] = (uint8_t)turn, by_turns[half][2 * at + 1] = (uint8_t)(64 + turn);
+    }
+}
+
+/* 8 rows of f8e4m3 as bf16, to `to`; where those are. */
+static void widen_rows(const char *const *row, int64_t dim, char *to, const char **at) {
+    tables tab = tables_of();
+    for (int i = 0; i < TOGETHER; i++, to += 2 * dim) {
+        at[i] = to;
+        for (int64_t d = 0; d < dim; d += 64) {
+            __m512i high, low, w[2];
+            f8_bytes(_mm512_loadu_si512(row[i] + d), &tab, &high, &low);
+            words_of(high, low, in_order, w);
+            _mm512_store_si512(to + 2 * d, w[0]);
+            _mm512_store_si512(to + 2 * d + 64, w[1]);
         }
+    }
+}
+
+/* 8 registers of 2 positions by 8 rows: 8 of 16 positions, a row each, to s. */
+static inline __attribute__((always_inline)) void rows_apart(__m512 *v, int rows, float *s) {
+    const __m512i even = _mm512_setr_epi32(0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(4));
+    __m512 t[8];
+    UNROLL for (int i = 0; i < 4; i++) { /* a row's 4 positions in each quarter: rows 0 to 3, 4 to 7 */
+        t[i] = _mm512_permutex2var_ps(v[2 * i], even, v[2 * i + 1]);
+        t[i + 4] = _mm512_permutex2var_ps(v[2 * i], odd, v[2 * i + 1]);
+    }
+    UNROLL for (int h = 0; h < 2; h++) { /* quarters into rows */
+        __m512 *u = t + 4 * h, a = _mm512_shuffle_f32x4(u[0], u[1], 0x44), b = _mm512_shuffle_f32x4(u[0], u[1], 0xee);
+        __m512 c = _mm512_shuffle_f32x4(u[2], u[3], 0x44), d = _mm512_shuffle_f32x4(u[2], u[3], 0xee);
+        __m512 w[4] = { _mm512_shuffle_f32x4(a, c, 0x88), _mm512_shuffle_f32x4(a, c, 0xdd),
+                        _mm512_shuffle_f32x4(b, d, 0x88), _mm512_shuffle_f32x4(b, d, 0xdd) };
+        UNROLL for (int i = 0; i < 4; i++) if (4 * h + i < rows) _mm512_store_ps(s + (4 * h + i) * BLOCK, w[i]);
+    }
+}
+
+static void scores(const task *t, const char *q, const char *kc, int rows, float *s, ahead *h) {
+    const char *const *row = (const void *)kc, *widened[TOGETHER];
+    const char *const *values = h ? row + BLOCK : NULL; /* then the next block's keys: what waits stays in L1 */
+    int64_t bytes = t->values * (int64_t)lb_dtype_size(t->v.dtype);
+    for (int i = 0; i < BLOCK; i += 16) {
+        __m512 v[8];
+        for (int j = 0; j < 8; j++) {
+            const char *const *at = row + i + 2 * j;
+            if (t->k.dtype == LB_F8E4M3) {
+                if (j % 4 == 0) widen_rows(at, t->dim, (char *)(uintptr_t)kc + sizeof(block), widened);
+                at = widened + 2 * j % TOGETHER;
+            }
+            soon next = soon_of(values, bytes, i / 2 + j, BLOCK / 2, t->dim / RUN);
+            v[j] = score_tile(q, Q_BYTES(t->dim), at[0], at[1], t->dim, next);
+        }
+        rows_apart(v, rows, s + i);
+    }
+}
+
+/* Two positions' 32 values, by turns: a register for the first 16, one for the others. */
+static inline __attribute__((always_inline)) void value_pairs(lb_dtype type, const tables *tab, const char *a,
+                                                              const char *b, __m512i *to) {
+    if (type == LB_F8E4M3) {
+        __m512i high, low, x = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)a));
+        f8_bytes(_mm512_inserti64x4(x, _mm256_loadu_si256((const void *)b), 1), tab, &high, &low);
+        words_of(high, low, by_turns, to);
+        return;
+    }
+    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
+                                           36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
+    to[0] = _mm512_permutex2var_epi16(x, first, y);
+    to[1] = _mm512_permutex2var_epi16(x, _mm512_add_epi16(first, _mm512_set1_epi16(16)), y);
 }
 
 /* out[row][32 values] = out * factor + sum over positions of p * v. */
-static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const char *const *row, int64_t at,
-                                                             int64_t vpad, int rows, const float *factor, float *out,
-                                                             soon next) {
-    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
-                                           36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-    const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
+static inline __attribute__((always_inline)) void value_tile(lb_dtype type, const uint32_t *p, const char *const *row,
+                                                             int64_t at, int64_t vpad, int rows, const float *factor,
+                                                             float *out, soon next) {
+    tables tab = tables_of();
     __m512 acc[MR][2];
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int j = 0; j < 2; j++)
             acc[r][j] = _mm512_mul_ps(_mm512_load_ps(out + r * vpad + j * 16), _mm512_set1_ps(factor[r]));
     for (int s = 0; s < BLOCK / 2; s++) {
-        __m512i a = _mm512_loadu_si512(row[2 * s] + at), b = _mm512_loadu_si512(row[2 * s + 1] + at);
-        __m512i low = _mm512_permutex2var_epi16(a, first, b), high = _mm512_permutex2var_epi16(a, second, b);
+        __m512i v[2];
+        value_pairs(type, &tab, row[2 * s] + at, row[2 * s + 1] + at, v);
         ask(&next);
         UNROLL for (int r = 0; r < rows; r++) {
             __m512i x;
             __asm__("vpbroadcastd %1, %0" : "=v"(x) : "m"(p[r * BLOCK / 2 + s]));
-            acc[r][0] = dp(acc[r][0], low, x);
-            acc[r][1] = dp(acc[r][1], high, x);
+            UNROLL for (int j = 0; j < 2; j++) acc[r][j] = dp(acc[r][j], v[j], x);
         }
     }
     UNROLL for (int r = 0; r < rows; r++)
@@ -120,13 +186,19 @@ static void weigh(const task *t, const float *p, const char *vc, char *scratch, 
                   ahead *h) {
     const char *const *row = (const void *)vc;
     const uint32_t *w = (const void *)scratch;
+    int64_t asked = t->dim * (int64_t)lb_dtype_size(t->k.dtype);
+    const char *const *keys = h ? (const char *const *)h->row : NULL;
     for (int j = 0; j < rows * BLOCK; j += 32)
         _mm512_store_si512(scratch + 2 * j,
                            (__m512i)_mm512_cvtne2ps_pbh(_mm512_load_ps(p + j + 16), _mm512_load_ps(p + j)));
     for (int64_t i = 0; i < t->vpad; i += RUN) {
-        soon next = soon_of(h ? (const char *const *)h->row : NULL, 2 * t->dim, i / RUN, t->vpad / RUN, BLOCK / 2);
-#define CALL(n) case n: value_tile(w, row, 2 * i, t->vpad, n, factor, out + i, next); break;
-        switch (rows) { CALL(1) CALL(2) CALL(3) CALL(4) CALL(5) CALL(6) CALL(7) CALL(8) }
+        soon next = soon_of(keys, asked, i / RUN, t->vpad / RUN, BLOCK / 2);
+#define CALL(n) case n: value_tile(LB_BF16, w, row, 2 * i, t->vpad, n, factor, out + i, next); break;
+        if (t->v.dtype == LB_BF16)
+            switch (rows) { CALL(1) CALL(2) CALL(3) CALL(4) CALL(5) CALL(6) CALL(7) CALL(8) }
+#undef CALL
+#define CALL(n) case n: value_tile(LB_F8E4M3, w, row, i, t->vpad, n, factor, out + i, next); break;
+        else switch (rows) { CALL(1) CALL(2) CALL(3) CALL(4) CALL(5) CALL(6) CALL(7) CALL(8) }
 #undef CALL
     }
 }
@@ -136,18 +208,21 @@ static bool supports(const lb_args *a, const char **why) {
     const lb_tensor *starts = lb_arg(a, LB_ATTENTION_STARTS), *pages = lb_arg(a, LB_ATTENTION_PAGES);
     int64_t sequences = pages ? pages->dims[0] : k->dims[0], heads = k->dims[1];
     int64_t rows = sequences > 0 && heads > 0 ? q->dims[0] * q->dims[1] / heads : 0;
-    *why = "takes caches of bf16 whose heads have a multiple of 32 values, and at most 16 rows of q for a cache head";
-    if (k->dtype != LB_BF16 || (v && v->dtype != LB_BF16) || q->dims[2] % RUN || value_dim(a) % RUN) return false;
+    lb_dtype other = v ? v->dtype : k->dtype;
+    *why = "takes caches of bf16 whose heads have a multiple of 32 values, or of f8e4m3, of 64, and at most 16 rows of "
+           "q for a cache head";
+    if ((k->dtype != LB_BF16 && k->dtype != LB_F8E4M3) || (other != LB_BF16 && other != LB_F8E4M3)) return false;
+    if (q->dims[2] % (k->dtype == LB_BF16 ? RUN : 64) || value_dim(a) % RUN) return false;
     if (!starts && sequences > 0) rows /= sequences;
     return rows <= MOST_ROWS * (starts ? sequences : 1) && rows_fit(a, why);
 }
 
 const lb_kernel lb_kernel_attention_bf16_decode_avx512 = {
     .name = "attention.bf16.decode_avx512", .op = "attention", .device = "cpu",
-    .about = "for few rows: keys and values multiplied as they lie (vdpbf16ps), sums of lanes by a tree, a running softmax in "
-             "f32; the positions are split over the parts and added up after",
+    .about = "for few rows: keys and values multiplied as they lie (vdpbf16ps; f8e4m3 by tables), sums of lanes by a "
+             "tree, a running softmax in f32; the positions are split over the parts and added up after",
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
-    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16, .act = LB_ACT_BF16, .acc = LB_ACC_F32,
+    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VBMI, .act = LB_ACT_BF16, .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,
     .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 (2^-18 / 3 = 1.3e-6 in the mean "
                      "square), more where values cancel; the instruction takes subnormals for 0",

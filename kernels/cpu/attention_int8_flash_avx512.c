@@ -4,47 +4,31 @@
  * q becomes int8 in blocks of 32 (LB_ACT_Q8_32). A block of keys gives an exact integer that is scaled by the block's two
  * factors. The factor of a block of values goes into the probabilities that meet it; those of 64 positions become int16,
  * relative to the row's largest probability and the positions' largest factor, and their sums with the codes are exact. */
-#include "vec.h"
 
-enum { SPAN = 32 }; /* values of a block of the formats */
-#define BLOCKS(d) ((d) / SPAN)
-/* Codes, a factor a block, and what the keys' shift to unsigned adds up to. */
+/* Codes, a factor a block, and what the keys' shift to unsigned takes off: minus the sum of the codes. */
 #define Q_BYTES(d) ((size_t)(d) + (size_t)BLOCKS(d) * 8)
 /* Four neighbouring codes of a position are a 32-bit element: [dim / 4][64 positions]; then the factors [block][64]. */
 #define KEY_BYTES(d) ((size_t)((d) + 63) / 64 * 64 * 64 + (size_t)BLOCKS(d) * 64 * 4)
 /* Pairs of positions: [32][vpad]; then the factors, as parts of FULL of the largest [block][64]; the largest [block]. */
 #define VALUE_BYTES(v) ((size_t)(v) * 64 * 2 + (size_t)BLOCKS(v) * 64 * 4 + (size_t)BLOCKS(v) * 4)
-#define P_BYTES(v) ((size_t)BLOCKS(v) * 64 * 2)
-#define REACHES(t) 1 /* not used */
-#define ROWS_TOGETHER 8
-#define EXP2_COARSE
-#include "flash.h"
+#include "attention_int8.h"
 #include "transpose16.h"
 
-enum { NR = 2, DIM_MOST = 4096 };
-static const float FULL = 32767.0f;
-#define UNROLL _Pragma("GCC unroll 16")
+enum { NR = 2 };
+
+/* ---- packing ---- */
 
 static void pack_row(const float *x, int64_t dim, void *out) {
     int8_t *codes = out;
     float *d = (float *)(void *)((char *)out + dim);
-    int32_t *sum = (int32_t *)(void *)(d + BLOCKS(dim));
+    int32_t *less = (int32_t *)(void *)(d + BLOCKS(dim));
     float scales[DIM_MOST / SPAN];
     lb_act_quantize_row(LB_ACT_Q8_32, x, dim, codes, scales);
     memcpy(d, scales, (size_t)BLOCKS(dim) * sizeof *d);
     for (int64_t b = 0; b < BLOCKS(dim); b++) {
-        sum[b] = 0;
-        for (int i = 0; i < SPAN; i++) sum[b] += codes[b * SPAN + i];
+        less[b] = 0;
+        for (int i = 0; i < SPAN; i++) less[b] -= codes[b * SPAN + i];
     }
-}
-
-/* ---- packing ---- */
-
-/* 32 codes as they are: signed (q8_0), or 0 to 15 (q4_0). */
-static inline __attribute__((always_inline)) __m256i load_codes(int packed, const char *block) {
-    if (packed == LB_PACKED_Q8_0) return _mm256_loadu_si256((const void *)(block + 2));
-    __m128i v = _mm_loadu_si128((const void *)(block + 2)), low = _mm_set1_epi8(15);
-    return _mm256_set_m128i(_mm_and_si128(_mm_srli_epi16(v, 4), low), _mm_and_si128(v, low));
 }
 
 /* Factors of all blocks of 64 rows: [block][64]. First all that the rows hold, in the upper half of its place: what was just
@@ -99,17 +83,6 @@ static inline __attribute__((always_inline)) __m512i codes_i16(int packed, const
     return _mm512_cvtepi8_epi16(codes);
 }
 
-static const __m512i *interleave(void) { /* the words of two registers: lanes of the first 16, of the rest */
-    static const uint16_t from[2][32] __attribute__((aligned(64))) = {
-        { 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47 },
-        { 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61,
-          30, 62, 31, 63 } };
-    return (const __m512i *)(const void *)from;
-}
-
-/* Few rows do not pay for bringing values into another form: then only where they lie is kept. */
-static bool in_place(const task *t) { return t->q->dims[0] * t->group <= MR * t->batch.sequences; }
-
 static inline __attribute__((always_inline)) void values_of(int packed, const char *const *row, int64_t vpad,
                                                             uint32_t *v) {
     const __m512i first = interleave()[0], second = interleave()[1];
@@ -125,40 +98,14 @@ static inline __attribute__((always_inline)) void values_of(int packed, const ch
 }
 
 static void pack_values(const task *t, const char *const *row, void *out) {
-    if (in_place(t)) memcpy(out, row, BLOCK * sizeof *row);
-    else if (t->v.packed == LB_PACKED_Q8_0) values_of(LB_PACKED_Q8_0, row, t->vpad, out);
+    if (t->v.packed == LB_PACKED_Q8_0) values_of(LB_PACKED_Q8_0, row, t->vpad, out);
     else values_of(LB_PACKED_Q4_0, row, t->vpad, out);
-    float *f = value_factors(t, out), *most = f + BLOCKS(t->vpad) * BLOCK;
+    float *f = value_factors(t, out);
     pack_factors(t->v.packed, row, BLOCKS(t->vpad), f);
-    for (int64_t b = 0; b < BLOCKS(t->vpad); b++, f += BLOCK) {
-        __m512 m = _mm512_setzero_ps(), sum = m;
-        for (int i = 0; i < BLOCK; i += 16) {
-            m = _mm512_max_ps(m, _mm512_abs_ps(_mm512_loadu_ps(f + i)));
-            sum = _mm512_add_ps(sum, _mm512_loadu_ps(f + i));
-        }
-        float top = _mm512_reduce_max_ps(m);
-        __m512 part = _mm512_set1_ps(top > 0 ? FULL / top : 0);
-        for (int i = 0; i < BLOCK; i += 16) _mm512_storeu_ps(f + i, _mm512_mul_ps(_mm512_loadu_ps(f + i), part));
-        most[b] = top / FULL + 0 * _mm512_reduce_add_ps(sum); /* NaN where one is no number */
-    }
+    relative_factors(f, BLOCKS(t->vpad), f + BLOCKS(t->vpad) * BLOCK);
 }
 
 /* ---- products ---- */
-
-/* In assembly: gcc 12 reorders these and copies sums between registers. */
-static inline __m512i dot4(__m512i acc, __m512i codes_u8, __m512i x) {
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(codes_u8), "v"(x));
-    return acc;
-}
-static inline __m512i dot2(__m512i acc, __m512i codes_s16, __m512i x) {
-    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(codes_s16), "v"(x));
-    return acc;
-}
-static inline __m512i spread(const void *four) {
-    __m512i v;
-    __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*(const int32_t (*)[1])four));
-    return v;
-}
 
 /* Of NR times 16 positions from k, factors and s on. */
 static inline __attribute__((always_inline)) void score_tile(const char *q, const uint32_t *k, const float *factors,
@@ -167,9 +114,9 @@ static inline __attribute__((always_inline)) void score_tile(const char *q, cons
     for (int64_t b = 0; b < BLOCKS(dim); b++) {
         __m512i acc[MR][NR];
         UNROLL for (int r = 0; r < rows; r++) {
-            int32_t sum;
-            memcpy(&sum, q + (size_t)r * row_bytes + (size_t)dim + (size_t)(BLOCKS(dim) + b) * 4, 4);
-            UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_set1_epi32(-shift * sum);
+            int32_t less;
+            memcpy(&less, q + (size_t)r * row_bytes + (size_t)dim + (size_t)(BLOCKS(dim) + b) * 4, 4);
+            UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_set1_epi32(shift * less);
         }
         UNROLL for (int i = 0; i < SPAN / 4; i++) {
             __m512i c[NR];
@@ -193,25 +140,17 @@ static inline __attribute__((always_inline)) void score_tile(const char *q, cons
     }
 }
 
-/* One block of values: v has the pairs of its column block, or, `packed` not 0, row says where the rows of this form lie.
- * p: [row][block][32 pairs]; the sums are in units of `unit`[row]. */
-static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, const char *const *row,
-                                                             int64_t at, int packed, int64_t vpad, int rows,
+/* One block of values: v has the pairs of its column block. p: [row][block][32 pairs]; the sums are in units of
+ * `unit`[row]. */
+static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad, int rows,
                                                              const float *factor, const float *unit, float *out, soon next) {
-    const __m512i first = interleave()[0], second = interleave()[1];
     int64_t stride = BLOCKS(vpad) * BLOCK / 2;
     __m512i acc[MR][NR];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_setzero_si512();
     for (int s = 0; s < BLOCK / 2; s++) {
         __m512i b[NR];
         ask(&next);
-        if (packed) {
-            __m512i x = codes_i16(packed, row[2 * s] + at), y = codes_i16(packed, row[2 * s + 1] + at);
-            b[0] = _mm512_permutex2var_epi16(x, first, y);
-            b[1] = _mm512_permutex2var_epi16(x, second, y);
-        } else {
-            UNROLL for (int j = 0; j < NR; j++) b[j] = _mm512_load_si512(v + s * vpad + j * 16);
-        }
+        UNROLL for (int j = 0; j < NR; j++) b[j] = _mm512_load_si512(v + s * vpad + j * 16);
         UNROLL for (int r = 0; r < rows; r++) {
             __m512i x = spread(p + r * stride + s);
             UNROLL for (int j = 0; j < NR; j++) acc[r][j] = dot2(acc[r][j], b[j], x);
@@ -224,18 +163,6 @@ static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, 
             _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][j]), _mm512_set1_ps(unit[r]), before));
         }
 }
-
-#define BY_ROWS(rows, CALL)                                                                                     \
-    switch (rows) {                                                                                             \
-    case 1: CALL(1); break;                                                                                     \
-    case 2: CALL(2); break;                                                                                     \
-    case 3: CALL(3); break;                                                                                     \
-    case 4: CALL(4); break;                                                                                     \
-    case 5: CALL(5); break;                                                                                     \
-    case 6: CALL(6); break;                                                                                     \
-    case 7: CALL(7); break;                                                                                     \
-    default: CALL(8); break;                                                                                    \
-    }
 
 static void scores(const task *t, const char *q, const char *kc, int rows, float *s, ahead *h) {
     const uint32_t *k = (const void *)kc;
@@ -250,44 +177,21 @@ static void scores(const task *t, const char *q, const char *kc, int rows, float
     }
 }
 
-/* A row's probabilities times the factors as int16, to `to` [block][64]. Returns the largest probability. */
-static float weights_i16(const float *p, const float *f, int64_t blocks, char *to) {
-    __m512 x[BLOCK / 16], most = _mm512_load_ps(p);
-    for (int i = 0; i < BLOCK / 16; i++) most = _mm512_max_ps(most, x[i] = _mm512_load_ps(p + 16 * i));
-    float top = _mm512_reduce_max_ps(most);
-    __m512 part = _mm512_set1_ps(top > 0x1p-100f ? 1 / top : 0);
-    for (int i = 0; i < BLOCK / 16; i++) x[i] = _mm512_mul_ps(x[i], part);
-    for (int64_t b = 0; b < blocks; b++, f += BLOCK, to += 2 * BLOCK)
-        for (int i = 0; i < BLOCK / 16; i++) {
-            __m512i w = _mm512_cvtps_epi32(_mm512_mul_ps(x[i], _mm512_loadu_ps(f + 16 * i)));
-            _mm256_store_si256((void *)(to + 32 * i), _mm512_cvtsepi32_epi16(w));
-        }
-    return top;
-}
-
 static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows,
                   float *out, ahead *h) {
     const uint32_t *v = (const void *)vc, *w = (const void *)scratch;
     int64_t vpad = t->vpad, blocks = BLOCKS(vpad);
     const float *f = value_factors(t, vc), *most = f + blocks * BLOCK;
     float tops[MR], units[MR];
-    for (int r = 0; r < rows; r++) tops[r] = weights_i16(p + r * BLOCK, f, blocks, scratch + r * blocks * BLOCK * 2);
-    const char *const *row = (const void *)vc, *const *asked = h && h->row ? (const char *const *)h->row + BLOCK : NULL;
-    int packed = in_place(t) ? t->v.packed : 0;
+    for (int r = 0; r < rows; r++)
+        tops[r] = weights_i16(p + r * BLOCK, f, blocks, scratch + r * blocks * BLOCK * 2, BLOCK * 2);
+    const char *const *asked = h && h->row ? (const char *const *)h->row + BLOCK : NULL;
     int64_t bytes = lb_packed_bytes(t->v.packed);
     for (int64_t b = 0; b < blocks; b++) {
         soon next = soon_of(asked, bytes * blocks, b, blocks, BLOCK / 2);
         for (int r = 0; r < rows; r++) units[r] = tops[r] * most[b];
-#define CALL_AS(n, packed) \
-    value_tile(w + b * SPAN, v + b * SPAN, row, b * bytes, packed, vpad, n, factor, units, out + b * SPAN, next)
-#define CALL(n) CALL_AS(n, 0)
-        if (packed == 0) BY_ROWS(rows, CALL)
-#undef CALL
-#define CALL(n) CALL_AS(n, LB_PACKED_Q8_0)
-        if (packed == LB_PACKED_Q8_0) BY_ROWS(rows, CALL)
-#undef CALL
-#define CALL(n) CALL_AS(n, LB_PACKED_Q4_0)
-        if (packed == LB_PACKED_Q4_0) BY_ROWS(rows, CALL)
+#define CALL(n) value_tile(w + b * SPAN, v + b * SPAN, vpad, n, factor, units, out + b * SPAN, next)
+        BY_ROWS(rows, CALL)
 #undef CALL
     }
 }
