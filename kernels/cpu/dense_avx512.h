@@ -63,7 +63,8 @@ static const dense_tile_fn dense_tiles[] = { NULL, dense_tile_1, dense_tile_2, d
 
 /* ---- few columns ---- */
 
-enum { DENSE_FEW_ROWS = 4, DENSE_FEW_CHUNK = 1024 /* dwords of x that stay in L1 */ };
+enum { DENSE_FEW_ROWS = 4, DENSE_FEW_CHUNK = 1024 /* dwords of x that stay in L1 */,
+       DENSE_AHEAD = 2048 };
 
 /* The lane sums of four outputs, each by the same tree. */
 DENSE_INLINE __m128 dense_reduce_4(const __m512 *s) {
@@ -74,12 +75,21 @@ DENSE_INLINE __m128 dense_reduce_4(const __m512 *s) {
     return _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
 }
 
+/* Prefetches four lines of each of four rows, DENSE_AHEAD bytes behind byte `from`: behind a row's end comes the row four
+ * further. In bursts, as the other products of one row do. */
+DENSE_INLINE void dense_few_ahead(const dense_problem *p, const char *const *w, size_t from) {
+    size_t later = from + DENSE_AHEAD;
+    if (later >= p->row_bytes) later += (DENSE_FEW_ROWS - 1) * p->row_bytes;
+    DENSE_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++)
+        DENSE_UNROLL for (int l = 0; l < 4; l++) _mm_prefetch(w[r] + later + 64 * l, _MM_HINT_T0);
+}
+
 /* Outputs n .. n + 3 of `cols` rows of x; dwords [at, at + count) are added to them, or begin them. Rows past N read row
  * N - 1 and are not stored. */
 DENSE_INLINE void dense_few_tile(const dense_problem *p, const char *x, int64_t n, int64_t at, int64_t count,
                                  const int cols) {
     const char *w[DENSE_FEW_ROWS];
-    const size_t ahead = DENSE_FEW_ROWS * p->row_bytes, element = p->row_bytes / (size_t)p->k;
+    const size_t element = p->row_bytes / (size_t)p->k;
     DENSE_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++) w[r] = p->w + (size_t)(n + r < p->n ? n + r : p->n - 1) * p->row_bytes;
     __m512 sum[DENSE_FEW][DENSE_FEW_ROWS];
     DENSE_UNROLL for (int c = 0; c < cols; c++)
@@ -87,10 +97,8 @@ DENSE_INLINE void dense_few_tile(const dense_problem *p, const char *x, int64_t 
     for (int64_t i = at; i < at + count; i += 16) {
         __m512i v[DENSE_FEW_ROWS];
         int64_t from = i * DENSE_PER_DWORD;
-        DENSE_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++) {
-            _mm_prefetch(w[r] + ahead + (size_t)from * element, _MM_HINT_T1);
-            v[r] = dense_weights(w[r], from, p->k - from);
-        }
+        if (i / 16 % 4 == 0) dense_few_ahead(p, w, (size_t)from * element);
+        DENSE_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++) v[r] = dense_weights(w[r], from, p->k - from);
         DENSE_UNROLL for (int c = 0; c < cols; c++) {
             __m512i y = _mm512_loadu_si512(x + (size_t)c * p->x_stride + (size_t)i * 4);
             DENSE_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++) sum[c][r] = dense_fma(sum[c][r], v[r], y);

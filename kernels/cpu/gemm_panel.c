@@ -5,6 +5,8 @@
 
 /* Panels handed out together in a GEMM: 64 weight rows or so stay in L2 while the columns pass. */
 enum { ROWS_PER_CHUNK = 64, COLS_PER_CHUNK = 256, CHUNKS_PER_PART = 8 };
+/* In a GEMV one panel of so many is kept back for whoever is done first: parts do not get the same share of the memory. */
+enum { GEMV_TAIL = 8 };
 
 static int64_t columns(const lb_args *a) { return lb_arg(a, LB_GEMM_X)->dims[0]; }
 
@@ -72,12 +74,15 @@ static void run_block(const problem *p, const char *act, int64_t p0, int64_t p1,
 
 static void launch_gemv(const problem *p, const lb_launch *l) {
     char *act = (char *)l->workspace + (size_t)l->part * p->act_stride * (size_t)p->m;
-    int64_t begin, end;
-    lb_split(p->panels, 1, l->part, l->parts, &begin, &end);
+    int64_t begin, end, tail = p->panels / l->parts >= GEMV_TAIL ? p->panels / GEMV_TAIL : 0, whole = p->panels - tail;
+    lb_split(whole, 1, l->part, l->parts, &begin, &end);
     if (begin == end) return;
     for (int64_t i = 0; i < p->m; i++)
         p->panel->act_prepare(p->q, p->x + i * p->k, p->k, act + (size_t)i * p->act_stride);
     run_block(p, act, begin, end, 0, p->m);
+    int64_t step = tail / (4 * l->parts) > 1 ? tail / (4 * l->parts) : 1;
+    while (tail && (begin = whole + step * atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed)) < p->panels)
+        run_block(p, act, begin, begin + step < p->panels ? begin + step : p->panels, 0, p->m);
 }
 
 static void launch_gemm(const problem *p, const lb_launch *l) {

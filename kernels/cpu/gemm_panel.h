@@ -11,7 +11,7 @@
  *         .launch = launch };
  *
  * Few rows of x (M <= LB_GEMM_PANEL_GEMV_ROWS): one phase. Every part turns x into its own copy of the prepared
- * activations (cheaper than a barrier) and streams one contiguous run of panels.
+ * activations (cheaper than a barrier) and streams one contiguous run of panels, and then what is left at the end.
  * More: phase 0 prepares the rows of x, split over the parts; phase 1 hands out blocks of panels by the ticket, so
  * that a disturbed core delays its own block only. Each weight panel meets all columns while it is in the cache.
  * The result does not depend on the split, because lb_panel.run gives a row the same bits in any batch. */

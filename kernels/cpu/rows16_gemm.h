@@ -36,10 +36,10 @@ enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_
        AHEAD_BYTES = 8192, BLOCKS_AHEAD = 2 };
 
 /* Prefetches step i of `steps` of a block that is needed later: in the order of addresses, whatever the order of the
- * loads, and a dozen lines at a time. Bursts keep the hardware's prefetchers running: single lines between the work
+ * loads, and five to a dozen lines at a time. Bursts keep the hardware's prefetchers running: single lines between the work
  * cost 6 to 9 % of the bandwidth, a whole block at once 10 % (measured, as is AHEAD_BYTES). */
 LB_INLINE void ahead(const uint8_t *later, int i, int steps) {
-    const int lines = (int)(SHAPE.block_bytes / 64), burst = lines > 4 * steps ? 2 : 4;
+    const int lines = (int)(SHAPE.block_bytes / 64), burst = steps > 8 ? 4 : 2;
     if (i % burst) return;
     for (int l = lines * i / steps; l < lines * (i + burst) / steps; l++)
         _mm_prefetch((const char *)later + 64 * l, _MM_HINT_T0);
