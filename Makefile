@@ -243,7 +243,8 @@ install: all
 	rm -rf $(DATA)/lua $(DATA)/scenarios
 	cp -R lua scenarios $(DATA)/
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/luabench
-	install -m 644 engine/ops/slots.h engine/ops/kv.h engine/ops/recipes.h $(DESTDIR)$(PREFIX)/include/luabench/ops
+	install -m 644 engine/ops/slots.h engine/ops/kv.h engine/ops/recipes.h engine/ops/topk.h \
+	  $(DESTDIR)$(PREFIX)/include/luabench/ops
 dist: all $(if $(CUDA_SO),$(GPU_BIN))
 	@CC='$(CC)' BUILD='$(BUILD)' bash vendor/dist.sh '$(VERSION)' '$(ARCH)' '$(CFLAGS) $(LDFLAGS)' '$(LIBS)' $(OBJ)
 

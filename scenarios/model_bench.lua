@@ -96,10 +96,17 @@ local function record(model, opt, prompt, gen, depth)
   end
   local full, rest = math.floor(prompt / opt.ubatch), prompt % opt.ubatch
   if rest == 0 and full > 0 then full, rest = full - 1, opt.ubatch end
-  if full > 0 then pass(opt.ubatch, false, full) end
+  if full > 0 then pass(opt.ubatch, "none", full) end
   if rest > 0 then pass(rest, "last", 1) end
   if gen > 0 then pass(1, true, gen) end
   return plan, io
+end
+
+local function note_of(model)
+  local parts = {}
+  if model.random then parts[1] = "random weights" end
+  if model.second_copy then parts[#parts + 1] = "weights held twice: " .. model.second_copy end
+  return #parts > 0 and table.concat(parts, "; ") or nil
 end
 
 local function case(axes, opt)
@@ -112,14 +119,14 @@ local function case(axes, opt)
   local plan, io = record(model, opt, prompt, gen, axes.depth)
   return {
     plan = plan, items = prompt + gen, item = "token", weights_bytes = model.nbytes,
-    note = model.random and "random weights" or nil,
+    note = note_of(model),
     metrics = {
       llama_bench = { model_filename = opt.model, model_type = model_name(model, opt), model_size = model.nbytes,
         model_n_params = model.parameters, n_prompt = prompt, n_gen = gen, n_depth = axes.depth,
         n_batch = math.max(opt.ubatch, prompt), n_ubatch = opt.ubatch, type_k = opt.cache_type,
         type_v = opt.cache_type },
       kv_cache = { unit = "B", median = io.cache.nbytes },
-      load = { unit = "ns", median = model.load_ns },
+      load = { unit = "ns", median = model.load_ns }, repack = { unit = "ns", median = model.repack_ns },
     },
   }
 end

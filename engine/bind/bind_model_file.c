@@ -6,6 +6,7 @@
 #include "../io/gguf.h"
 #include "../io/json.h"
 #include "../io/model_writer.h"
+#include "../io/mxfp4_blocks.h"
 #include "../io/safetensors.h"
 #include "../quantizer.h"
 #include "bind.h"
@@ -479,6 +480,16 @@ static int model_writer(lua_State *L) {
     return 1;
 }
 
+/* core.mxfp4_blocks(blocks, scales, first (from 1), step): mxfp4, of Hugging Face's blocks; see mxfp4_blocks.h. */
+static int mxfp4_blocks(lua_State *L) {
+    const lb_tensor *blocks = bind_check_tensor(L, 1), *scales = bind_check_tensor(L, 2);
+    int64_t first = bind_integer(L, 3, "first", 1, INT32_MAX), step = bind_integer(L, 4, "step", 1, INT32_MAX);
+    void **box = bind_box(L, &bind_tensor);
+    BIND_TRY(L, lb_mxfp4_from_blocks(blocks, scales, first - 1, step, (lb_tensor **)box));
+    bind_pressure(L, lb_tensor_size_bytes(*box));
+    return 1;
+}
+
 /* core.model_types(format): names of the element types that it can store */
 static int model_types(lua_State *L) {
     bool gguf = strcmp(bind_string(L, 1, "format"), "gguf") == 0;
@@ -504,6 +515,7 @@ static int json_check(lua_State *L) {
 void bind_open_model_file(lua_State *L) {
     static const luaL_Reg functions[] = { { "model_file", model_file }, { "model_writer", model_writer },
                                           { "model_types", model_types }, { "json_check", json_check },
+                                          { "mxfp4_blocks", mxfp4_blocks },
                                           { NULL, NULL } };
     bind_class_register(L, &bind_model_file);
     bind_class_register(L, &bind_model_writer);

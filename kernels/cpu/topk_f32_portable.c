@@ -1,12 +1,12 @@
 /* topk_f32_portable.c: the router: the k best experts of each token and their weights. */
 #include "engine/kernel.h"
-#include "engine/ops/slots.h"
+#include "engine/ops/topk.h"
 #include "exp_f32.h"
 
 typedef struct router {
-    int64_t experts, k;
+    int64_t experts, k, groups, top_groups;
     const float *bias;       /* NULL = none */
-    bool sigmoid, renormalize;
+    bool sigmoid, renormalize, two; /* two: a group counts as its best two */
     float scale;
 } router;
 
@@ -20,6 +20,24 @@ static void score_row(const router *r, const float *restrict logits, float *rest
     if (r->bias)
         for (int64_t e = 0; e < n; e++) score[e] += r->bias[e];
     for (int64_t e = 0; e < n; e++) score[e] = score[e] == score[e] ? score[e] : -INFINITY;
+}
+
+/* Experts of groups that are not among the best never win. `group`: a float a group. */
+static void leave_groups(const router *r, float *score, float *group) {
+    int64_t each = r->experts / r->groups;
+    for (int64_t g = 0; g < r->groups; g++) {
+        float first = -INFINITY, second = -INFINITY;
+        for (const float *s = score + g * each; s < score + (g + 1) * each; s++) {
+            if (*s > first) second = first, first = *s;
+            else if (*s > second) second = *s;
+        }
+        group[g] = r->two ? first + second : first;
+    }
+    for (int64_t g = 0; g < r->groups; g++) {
+        int64_t before = 0;
+        for (int64_t o = 0; o < r->groups; o++) before += group[o] > group[g] || (group[o] == group[g] && o < g);
+        for (int64_t e = g * each; e < (g + 1) * each && before >= r->top_groups; e++) score[e] = -INFINITY;
+    }
 }
 
 /* Insertion into a list that is kept sorted: falling scores, and on a tie the earlier expert stays in front. Few
@@ -67,7 +85,7 @@ static void weigh_row(const router *r, const float *logits, const int32_t *ids, 
 }
 
 static size_t scratch_floats(const lb_args *a) {
-    return ((size_t)lb_arg(a, LB_TOPK_LOGITS)->dims[1] + 15) / 16 * 16;
+    return ((size_t)lb_arg(a, LB_TOPK_LOGITS)->dims[1] + (size_t)a->p[LB_TOPK_P_GROUPS] + 15) / 16 * 16;
 }
 
 static size_t workspace_bytes(const lb_args *a, int parts) {
@@ -78,7 +96,9 @@ static void launch(const lb_args *a, const lb_launch *l) {
     const lb_tensor *logits = lb_arg(a, LB_TOPK_LOGITS), *bias = lb_arg(a, LB_TOPK_BIAS);
     const router r = { .experts = logits->dims[1], .k = (int64_t)a->p[LB_TOPK_P_K],
                        .bias = bias ? lb_tensor_f32(bias) : NULL, .sigmoid = a->p[LB_TOPK_P_SIGMOID] != 0,
-                       .renormalize = a->p[LB_TOPK_P_RENORMALIZE] != 0, .scale = (float)a->p[LB_TOPK_P_SCALE] };
+                       .renormalize = a->p[LB_TOPK_P_RENORMALIZE] != 0, .scale = (float)a->p[LB_TOPK_P_SCALE],
+                       .groups = (int64_t)a->p[LB_TOPK_P_GROUPS], .top_groups = (int64_t)a->p[LB_TOPK_P_TOP_GROUPS],
+                       .two = a->p[LB_TOPK_P_GROUP_SUM] > 1 };
     int32_t *ids = lb_tensor_data(lb_arg(a, LB_TOPK_IDS));
     float *weights = lb_tensor_data(lb_arg(a, LB_TOPK_WEIGHTS));
     float *scratch = (float *)l->workspace + scratch_floats(a) * (size_t)l->part;
@@ -87,6 +107,7 @@ static void launch(const lb_args *a, const lb_launch *l) {
     for (int64_t t = begin; t < end; t++) {
         const float *row = lb_tensor_f32(logits) + t * r.experts;
         score_row(&r, row, scratch);
+        if (r.groups > 1 && r.top_groups < r.groups) leave_groups(&r, scratch, scratch + r.experts);
         select_row(&r, scratch, ids + t * r.k);
         weigh_row(&r, row, ids + t * r.k, weights + t * r.k, scratch);
     }

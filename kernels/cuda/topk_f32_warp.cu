@@ -1,6 +1,7 @@
 /* topk_f32_warp.cu: the router: a warp a token, its scores in shared memory; k rounds of the best that is left. 4 E bytes
  * a token; with 64 to 256 experts a round is 2 to 8 comparisons a lane and five shuffles, some 60 ns. */
 #include "engine/kernel_cuda.h"
+#include "engine/ops/topk.h"
 
 namespace {
 
@@ -14,6 +15,8 @@ struct router {
     int experts, k;
     bool sigmoid, renormalize;
     float scale;
+    int groups, top_groups;
+    bool two; /* a group counts as its best two */
 };
 
 __device__ static float sigmoid_(float x) { return 1.0f / (1.0f + expf(-x)); }
@@ -24,6 +27,26 @@ __device__ static float warp_sum(float v) {
 __device__ static float warp_max(float v) {
     for (int o = 16; o; o >>= 1) v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, o));
     return v;
+}
+
+/* Experts of groups that are not among the best never win; a lane a group. `group`: a float a group. */
+__device__ static void leave_groups(const router &r, float *score, float *group, int lane) {
+    int each = r.experts / r.groups;
+    for (int g = lane; g < r.groups; g += 32) {
+        float first = -INFINITY, second = -INFINITY;
+        for (int e = g * each; e < (g + 1) * each; e++) {
+            second = fmaxf(second, fminf(first, score[e]));
+            first = fmaxf(first, score[e]);
+        }
+        group[g] = r.two ? first + second : first;
+    }
+    __syncwarp();
+    for (int g = lane; g < r.groups; g += 32) {
+        int before = 0;
+        for (int o = 0; o < r.groups; o++) before += group[o] > group[g] || (group[o] == group[g] && o < g);
+        for (int e = g * each; e < (g + 1) * each && before >= r.top_groups; e++) score[e] = -INFINITY;
+    }
+    __syncwarp();
 }
 
 /* The k best: falling scores, ties to the lower id. Taken scores become NaN, which nothing else is. */
@@ -73,20 +96,21 @@ __global__ void __launch_bounds__(WARPS * 32) topk_kernel(router r) {
     int64_t t = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32;
     int lane = threadIdx.x % 32;
     if (t >= r.tokens) return;
-    float *score = (float *)shared + (int64_t)(threadIdx.x / 32) * r.experts;
+    float *score = (float *)shared + (int64_t)(threadIdx.x / 32) * (r.experts + r.groups);
     const float *logits = r.logits + t * r.experts;
     for (int e = lane; e < r.experts; e += 32) {
         float v = (r.sigmoid ? sigmoid_(logits[e]) : logits[e]) + (r.bias ? r.bias[e] : 0.0f);
         score[e] = v == v ? v : -INFINITY;
     }
     __syncwarp();
+    if (r.groups > 1 && r.top_groups < r.groups) leave_groups(r, score, score + r.experts, lane);
     select(r, score, r.ids + t * r.k, lane);
     weigh(r, logits, r.ids + t * r.k, r.weights + t * r.k, lane);
 }
 
 static bool supports(const lb_args *a, const char **why) {
-    *why = "more than 12288 experts";
-    return lb_arg(a, LB_TOPK_LOGITS)->dims[1] <= 12288;
+    *why = "more than 12288 experts and groups";
+    return (double)lb_arg(a, LB_TOPK_LOGITS)->dims[1] + a->p[LB_TOPK_P_GROUPS] <= 12288;
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {
@@ -94,8 +118,9 @@ static void launch(const lb_args *a, const lb_launch *l) {
     router r = { (const float *)lb_tensor_data(logits), bias ? (const float *)lb_tensor_data(bias) : nullptr,
                  (int32_t *)lb_tensor_data(lb_arg(a, LB_TOPK_IDS)), (float *)lb_tensor_data(lb_arg(a, LB_TOPK_WEIGHTS)),
                  logits->dims[0], (int)logits->dims[1], (int)a->p[LB_TOPK_P_K], a->p[LB_TOPK_P_SIGMOID] != 0,
-                 a->p[LB_TOPK_P_RENORMALIZE] != 0, (float)a->p[LB_TOPK_P_SCALE] };
-    size_t bytes = (size_t)WARPS * (size_t)r.experts * sizeof(float);
+                 a->p[LB_TOPK_P_RENORMALIZE] != 0, (float)a->p[LB_TOPK_P_SCALE], (int)a->p[LB_TOPK_P_GROUPS],
+                 (int)a->p[LB_TOPK_P_TOP_GROUPS], a->p[LB_TOPK_P_GROUP_SUM] > 1 };
+    size_t bytes = (size_t)WARPS * (size_t)(r.experts + r.groups) * sizeof(float);
     if (r.tokens == 0) return;
     lb_cuda_smem(topk_kernel, bytes);
     LB_CUDA_LAUNCH(topk_kernel, (unsigned)((r.tokens + WARPS - 1) / WARPS), WARPS * 32, bytes, lb_cuda_stream(l), r);

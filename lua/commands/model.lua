@@ -16,10 +16,10 @@ local sys = require "luabench.sys"
 local M = { usage = "model --original X ...",
   about = "a model file: load, prompt, generate, memory, quality; original against quantized" }
 
-local ABOUT = [[Measures a model file: load time, cold start, time to first token, prompt and generation rates, latency
-between tokens, memory, perplexity. With --quantized or --quantize a second model runs on the same
-prompts, each in its own process, and both are shown side by side with differences and ratios, KL
-divergence and how often the likeliest token is the same.
+local ABOUT = [[Measures a model file: load time, cold start, time to first token, prompt and generation rates,
+latency between tokens, memory, perplexity. With --quantized or --quantize a second model runs on
+the same prompts, each in its own process, and both are shown side by side with differences and
+ratios, KL divergence and how often the likeliest token is the same.
 
 A model is a GGUF or safetensors file, the index of its parts, or a Hugging Face folder. With
 --random-weights a config.json or a folder with one is enough.]]
@@ -40,10 +40,12 @@ local OPTIONS = {
   { name = "device", type = "string", default = "cpu", metavar = "NAME", help = "where to run: cpu, cuda:0, ..." },
   { name = "threads", type = "integer", min = 1, max = 1024, metavar = "N",
     help = "threads (default: one per physical core)" },
-  { name = "dtype", type = "string", choices = DTYPES, help = "type of unquantized weights (default: as stored)" },
-  { name = "mode", type = "string", default = "fused", choices = { "eager", "plan", "fused" },
+  { name = "dtype", type = "string", choices = DTYPES, metavar = "TYPE",
+    help = "type of unquantized weights (default: as stored)" },
+  { name = "mode", type = "string", default = "fused", metavar = "MODE", choices = { "eager", "plan", "fused" },
     help = "how operations are launched" },
-  { name = "no_repack", type = "boolean", help = "kernels read the file's own layout, mapped; no copies are made" },
+  { name = "no_repack", type = "boolean",
+    help = "kernels read the file's own layout, mapped; no copies are made (formats: lua/README.md)" },
   { name = "prompts_file", type = "string", metavar = "FILE.json",
     help = "prompts: a list of { name?, category, text } (default: eleven, by length and kind)" },
   { name = "iterations", type = "integer", default = 3, min = 1, max = 10000, metavar = "N",
@@ -62,7 +64,8 @@ local OPTIONS = {
   { name = "ignore_stop", type = "boolean", help = "generate all tokens, also after one that ends a text" },
   { name = "context", type = "integer", min = 2, max = 2 ^ 24, metavar = "N",
     help = "positions that the caches hold (default: what each prompt needs)" },
-  { name = "kv_type", type = "string", default = "f16", choices = { "f32", "f16", "bf16", "f8e4m3", "q8_0", "q4_0" },
+  { name = "kv_type", type = "string", default = "f16", metavar = "TYPE",
+    choices = { "f32", "f16", "bf16", "f8e4m3", "q8_0", "q4_0" },
     help = "type of the caches" },
   { name = "text", type = "string", metavar = "FILE",
     help = "text for perplexity and KL divergence (default: the prompts)" },
@@ -178,7 +181,8 @@ local function new_result(opt)
 end
 
 local MODEL_ORDER = { "name", "path", "type", "format", "parameters", "bits_per_weight", "weight_types",
-  "random_weights", "device", "threads", "load", "cold_start_ns", "performance", "memory", "quality", "categories" }
+  "random_weights", "note", "device", "threads", "load", "cold_start_ns", "performance", "memory", "quality",
+  "categories" }
 local ORDER = { "schema", { "run", record.run_order }, { "machine", record.machine_order }, "settings",
   { "models", { { "original", MODEL_ORDER }, { "quantized", MODEL_ORDER } } }, "comparison", "quantization",
   { "cases", record.case_order } }

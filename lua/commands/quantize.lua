@@ -39,6 +39,10 @@ local OPTIONS = {
   { name = "min_bits", type = "integer", min = 2, max = 8, default = 2, metavar = "N", help = "the rule's least" },
   { name = "max_bits", type = "integer", min = 2, max = 8, default = 8, metavar = "N", help = "the rule's most" },
   { name = "model_type", type = "string", metavar = "NAME", help = "an error unless IN holds a model of this type" },
+  { name = "random_weights", type = "boolean",
+    help = "IN is a config.json, or a folder with one: the model that it describes, of seeded random weights" },
+  { name = "seed", type = "integer", min = 0, max = 2 ^ 31 - 1, default = 1, metavar = "N",
+    help = "of random weights" },
   { name = "no_tokenizer", type = "boolean", help = "GGUF without a tokenizer" },
   { name = "split", type = "string", metavar = "SIZE", help = "parts of at most so many bytes: 500M, 4G" },
   { name = "threads", type = "integer", min = 1, max = 1024, metavar = "N",
@@ -158,7 +162,7 @@ local function show(done, opt, out)
 end
 
 local ORDER = { "schema", { "run", { "started", "argv", "version", "commit", "dirty", "flags" } }, "machine", "input",
-  { "output", { "path", "format", "bytes", "parts" } }, "model_type", "recipe", "rule", "overrides",
+  { "output", { "path", "format", "bytes", "parts" } }, "model_type", "random_weights", "recipe", "rule", "overrides",
   { "tensors", { "name", "role", "type", "asked", "bits", "weights", "bytes", "rel_rmse", "requantized" } },
   { "types", { "type", "tensors", "weights", "bytes", "bits_per_weight", "rel_rmse" } }, "skipped" }
 
@@ -172,7 +176,8 @@ local function file_text(done, opt, started)
     run = { started = started, argv = json.array(sys.argv()), version = v.version, commit = v.commit, dirty = v.dirty,
       flags = v.flags },
     output = { path = done.path, format = done.format, bytes = done.bytes, parts = json.array(done.paths) },
-    model_type = done.type, recipe = opt.type, overrides = json.array(opt.tensor or {}),
+    model_type = done.type, random_weights = opt.random_weights or nil, recipe = opt.type,
+    overrides = json.array(opt.tensor or {}),
     rule = opt.bits_rule and { name = opt.bits_rule, min_bits = opt.min_bits, max_bits = opt.max_bits } or nil,
     tensors = json.array(rows), types = json.array(done.types), skipped = json.array(done.skipped),
     notes = json.array(done.notes) }
@@ -190,7 +195,7 @@ local function run(opt)
   local ok, done = pcall(require("luabench.convert.run").run, { input = opt.input, output = opt.output_file,
     recipe = opt.type, overrides = opt.tensor, rule = opt.bits_rule ~= nil, map = map, min_bits = opt.min_bits,
     max_bits = opt.max_bits, no_tokenizer = opt.no_tokenizer, split_bytes = bytes_of(opt.split),
-    model_type = opt.model_type, report = report })
+    model_type = opt.model_type, random = opt.random_weights, seed = opt.seed, report = report })
   report.close()
   if not ok then error(done, 0) end
   local shown = opt.output == "-" and io.stderr or io.stdout

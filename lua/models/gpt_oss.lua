@@ -1,10 +1,22 @@
 -- gpt_oss.lua: gpt-oss: a sink in each head's softmax, a sliding window on every other layer, biases everywhere, and
 -- experts with a clamped SwiGLU.
 local attention = require "luabench.model.attention"
+local core = require "luabench.core"
 local weights = require "luabench.model.weights"
 
--- Hugging Face's files have the experts as [E, K, N], gate and up in turns along N.
+-- Hugging Face's files have the experts as [E, K, N], gate and up in turns along N; or, as they were published, in
+-- MXFP4 blocks along K, [E, N, K / 32, 16], and scales [E, N, K / 32].
 local FROM = { gate_exps = { "gate_up_proj", 1 }, up_exps = { "gate_up_proj", 2 }, down_exps = { "down_proj" } }
+
+local function read_blocks(r, name, shape, part)
+  for _, ending in ipairs { "_blocks", "_scales" } do
+    if not r:has(name .. ending) then error(("tensor %s is missing"):format(name .. ending), 0) end
+  end
+  local t = core.mxfp4_blocks(r:tensor(name .. "_blocks"), r:tensor(name .. "_scales"), part or 1, part and 2 or 1)
+  local list = weights.matrices(weights.checked(t, shape, name .. "_blocks"))
+  for _, one in ipairs(list) do r.made[one] = true end
+  return list
+end
 
 local function read(r, prefix, role)
   local from = FROM[(role[1]:gsub("_bias$", ""))]
@@ -12,8 +24,8 @@ local function read(r, prefix, role)
   local bias, shape = role[1]:find "_bias$", role[2]
   local name = prefix .. "mlp.experts." .. from[1] .. (bias and "_bias" or "")
   if not r:has(name) then
-    local hint = r:has(name .. "_blocks") and "; its experts are in MXFP4 blocks: use the GGUF file" or ""
-    error(("tensor %s is missing%s"):format(name, hint), 0)
+    if not bias and r:has(name .. "_blocks") then return read_blocks(r, name, shape, from[2]) end
+    error(("tensor %s is missing"):format(name), 0)
   end
   local t = r:tensor(name)
   if from[2] then                                                    -- one of two in turns

@@ -291,11 +291,13 @@ static bool case_linear(int i, lb_args *a) {
     static const char *const formats[][3] = { { "f32", NULL, NULL }, { "q4_0", "q8_0", "q4_0" },
                                               { "bf16", "q8_0", NULL },
                                               { "f16", "f64", "f32" }, { "int8wo", NULL, NULL } };
+    static const char *const blocks[][3] = { { "q4_0", "q4_k", NULL }, { "q5_k", "q8_0", "q6_k" } };
     static const int64_t tokens[] = { 1, 5, 0, 67, 300 };
-    if (i >= 5 * 5 * 3) return false;
-    const char *const *f = formats[i % 5];
-    int64_t k = i % 5 == 0 && i < 25 ? 67 : 96, total = 0;
-    set(a, "x", floats(FILL_PLAIN, DIMS(tokens[i / 5 % 5], k)));
+    if (i >= 5 * 5 * 3 + 4) return false;
+    const char *const *f = i < 75 ? formats[i % 5] : blocks[i % 2];
+    int64_t rows = i < 75 ? tokens[i / 5 % 5] : (int64_t[]){ 1, 5, 67, 300 }[i - 75];
+    int64_t k = i >= 75 ? 2304 + 256 * (i % 3) : i % 5 == 0 && i < 25 ? 67 : 96, total = 0;
+    set(a, "x", floats(FILL_PLAIN, DIMS(rows, k)));
     for (int j = 0; j < 3 && f[j]; j++) {
         int64_t n = j == 0 ? 70 : j == 1 ? 33 : 16;
         lb_dtype t = lb_dtype_parse(f[j]);

@@ -12,6 +12,7 @@
 
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
+#include "engine/ops/topk.h"
 
 #ifndef TEST_LAUNCH /* tests/gpu/ has another */
 #define TEST_LAUNCH(k, a, l) (k)->launch(a, l)
@@ -244,6 +245,25 @@ static int by_score(const void *x, const void *y) {
     return a->id < b->id ? -1 : 1;
 }
 
+/* Experts of groups that are not selected go behind all others. */
+static void leave_groups(const lb_args *a, wanted *w, int64_t experts) {
+    int64_t groups = (int64_t)a->p[LB_TOPK_P_GROUPS], each = groups > 1 ? experts / groups : experts;
+    double sums[64];
+    for (int64_t g = 0; g < groups && groups > 1; g++) {
+        wanted *one = malloc((size_t)each * sizeof *one);
+        memcpy(one, w + g * each, (size_t)each * sizeof *one);
+        qsort(one, (size_t)each, sizeof *one, by_score);
+        sums[g] = one[0].score + (a->p[LB_TOPK_P_GROUP_SUM] > 1 ? one[1].score : 0);
+        free(one);
+    }
+    for (int64_t g = 0; g < groups && groups > 1; g++) {
+        int better = 0;
+        for (int64_t o = 0; o < groups; o++) better += sums[o] > sums[g] || (sums[o] == sums[g] && o < g);
+        for (int64_t e = g * each; e < (g + 1) * each && better >= (int)a->p[LB_TOPK_P_TOP_GROUPS]; e++)
+            w[e].score = -INFINITY;
+    }
+}
+
 static void check_topk(const lb_kernel *k, const lb_args *a) {
     const lb_tensor *logits = lb_arg(a, LB_TOPK_LOGITS);
     int64_t tokens = logits->dims[0], experts = logits->dims[1], top = (int64_t)a->p[LB_TOPK_P_K];
@@ -261,6 +281,7 @@ static void check_topk(const lb_kernel *k, const lb_args *a) {
                 double bias = lb_arg(a, LB_TOPK_BIAS) ? f32(a, LB_TOPK_BIAS)[e] : 0;
                 w[e] = (wanted){ (int32_t)e, (a->p[LB_TOPK_P_SIGMOID] != 0 ? p : x[e]) + bias, p };
             }
+            leave_groups(a, w, experts);
             qsort(w, (size_t)experts, sizeof *w, by_score);
             for (int64_t s = 0; s < top; s++) sum += w[s].p;
             for (int64_t s = 0; s < top; s++) {
@@ -275,9 +296,10 @@ static void check_topk(const lb_kernel *k, const lb_args *a) {
     free(w), free(weights);
 }
 /* Logits are multiples of 1/8, so that many tie exactly, and no two scores are nearer than f32 tells apart. */
-static void topk_case(int64_t tokens, int64_t experts, int64_t k, bool sigmoid, bool renormalize, bool bias,
-                      float shift) {
+static void topk_groups(int64_t tokens, int64_t experts, int64_t k, bool sigmoid, bool renormalize, bool bias,
+                        float shift, int groups, int top_groups, int sum) {
     lb_args a = args_of("topk");
+    a.p[LB_TOPK_P_GROUPS] = groups, a.p[LB_TOPK_P_TOP_GROUPS] = top_groups, a.p[LB_TOPK_P_GROUP_SUM] = sum;
     set(&a, LB_TOPK_LOGITS, tensor(LB_F32, tokens, experts));
     for (int64_t i = 0; i < tokens * experts; i++) f32(&a, LB_TOPK_LOGITS)[i] = rintf(next_value() * 8) / 8 + shift;
     if (bias) set(&a, LB_TOPK_BIAS, tensor(LB_F32, experts, -1));
@@ -292,6 +314,10 @@ static void topk_case(int64_t tokens, int64_t experts, int64_t k, bool sigmoid, 
     assert_true(each(&a, check_topk) >= 1);
     release(&a);
 }
+static void topk_case(int64_t tokens, int64_t experts, int64_t k, bool sigmoid, bool renormalize, bool bias,
+                      float shift) {
+    topk_groups(tokens, experts, k, sigmoid, renormalize, bias, shift, 1, 1, 1);
+}
 static void test_topk(void **unused) {
     (void)unused;
     for (int i = 0; i < 8; i++) topk_case(13, 64, 4, i & 1, i & 2, i & 4, 0);
@@ -300,6 +326,9 @@ static void test_topk(void **unused) {
     topk_case(2, 33, 33, false, false, false, 0); /* all, sorted */
     topk_case(2, 16, 2, true, true, true, -110);  /* sigmoids below f32's range, renormalised */
     topk_case(2, 16, 2, false, true, false, 80);
+    topk_groups(13, 64, 6, false, false, false, 0, 8, 3, 1); /* DeepSeek-V2 */
+    topk_groups(13, 256, 8, true, true, true, 0, 8, 4, 2);   /* DeepSeek-V3 */
+    topk_groups(5, 64, 2, true, true, false, 0, 32, 1, 1);   /* all of a group */
 }
 
 static void check_topk_nan(const lb_kernel *k, const lb_args *a) {

@@ -84,6 +84,38 @@ for _, name in ipairs(ALL) do
   end
 end
 
+-- Fixtures beside those that every architecture has: groups of experts, experts in MXFP4 blocks as gpt-oss was published.
+function T.test_groups_of_experts()
+  local name, path = "deepseek_v2_groups", top .. "/m.gguf"
+  local m = lb.model.load(folder(name), { dtype = "f32" })
+  lu.assertEquals(m.spec.moe.top_groups, 2)
+  for _, mode in ipairs({ "eager", "fused" }) do assert_logits(m, name, { mode = mode }) end
+  m.spec.moe.groups, m.spec.moe.top_groups = nil, nil                -- they do matter
+  local e, want = expected(name)
+  lu.assertTrue(distance(m:logits(e.prompt), want) > 1e-2)
+  write_gguf(name, path)
+  assert_logits(lb.model.load(path, { dtype = "f32", type = "deepseek_v2" }), name)
+end
+
+function T.test_mxfp4_blocks()
+  local name, path = "gpt_oss_mxfp4", top .. "/m.gguf"
+  local m = lb.model.load(folder(name), { dtype = "f32", repack = false })
+  lu.assertEquals(m.layers[2].up_exps[3].quantizer.name, "mxfp4")
+  assert_logits(m, name)
+  -- to GGUF bit for bit, though other matrices change
+  convert.run { input = folder(name), output = path, recipe = "mxfp4", no_tokenizer = true, report = SILENT,
+    overrides = { "attn=f32", "token_embd=f32", "output=f32" } }
+  local g = lb.model.load(path, { dtype = "f32", repack = false })
+  for _, role in ipairs { "gate_exps", "up_exps", "down_exps" } do
+    lu.assertEquals(core.checksum(g.layers[1][role][2]), core.checksum(m.layers[1][role][2]))
+  end
+  assert_logits(g, name)
+  local blocks, scales = lb.zeros({ 2, 6, 1, 16 }, { dtype = "u8" }), lb.zeros({ 2, 6, 1 }, { dtype = "u8" })
+  lu.assertEquals(core.mxfp4_blocks(blocks, scales, 3, 3).shape, { 2, 2, 32 })
+  raises("no whole share of 6 rows", core.mxfp4_blocks, blocks, scales, 1, 4)
+  raises("u8 [.., R, G, 16]", core.mxfp4_blocks, scales, blocks, 1, 1)
+end
+
 -- ---- generation ----
 
 local function lists(list) return table.concat(list, " ") end
@@ -147,6 +179,26 @@ function T.test_quantized_weights_are_their_values()
     local packed = lb.model.load(folder "llama", { dtype = "f32", quantize = recipe })
     local d = distance(packed:logits(e.prompt), want)
     lu.assertTrue(d <= 0.15, ("%s: %.3g"):format(recipe, d))
+  end
+end
+
+-- Repacked or in the file's own layout: where kernels read that, both take activations alike (but for what rounds the
+-- other way after sums in another order); else one expands to f32.
+function T.test_files_own_layout()
+  local path, e = top .. "/t.gguf", expected "tiny-llama"
+  local alike = core.machine().isa:find "avx512_vnni" ~= nil
+  for _, recipe in ipairs { "q4_0", "q8_0", "q4_k", "q5_k", "q6_k" } do
+    convert.run { input = folder "tiny-llama", output = path, recipe = recipe, report = SILENT }
+    local packed, native = lb.model.load(path), lb.model.load(path, { repack = false })
+    lu.assertEquals(native.repack_bytes, 0)
+    local d = distance(native:logits(e.prompt), packed:logits(e.prompt))
+    lu.assertTrue(d <= (alike and 0.02 or 0.1), ("%s: %.3g"):format(recipe, d))
+    local tokens
+    for _, mode in ipairs { "eager", "plan", "fused" } do
+      local r = native:generate(e.prompt, { max_new_tokens = 12, stop = false, mode = mode })
+      tokens = tokens or r.tokens
+      lu.assertEquals(r.tokens, tokens, recipe .. " " .. mode)
+    end
   end
 end
 
@@ -325,6 +377,45 @@ function T.test_random_weights()
   raises("no tokenizer", m.generate, m, "text")
 end
 
+-- Weights that were made here and repacked are held once: what they were made as has gone to a file without a name, whose
+-- pages were given back.
+function T.test_random_weights_are_held_once()
+  local config = { model_type = "llama", num_hidden_layers = 2, hidden_size = 512, intermediate_size = 1024,
+    num_attention_heads = 8, vocab_size = 64, tie_word_embeddings = true }
+  local m = lb.model.load(config, { random_weights = true, quantize = "q8_0" })
+  lu.assertNil(m.second_copy)
+  lu.assertEquals(#m.layer_load_ns, 2)
+  lu.assertEquals(#m.layer_repack_ns, 2)
+  local mapped, resident, current = 0, 0, false
+  for line in io.lines "/proc/self/smaps" do
+    if line:find "^%x+%-%x+ " then current = line:find "luabench%-weights" ~= nil end
+    if current then
+      mapped = mapped + (tonumber(line:match "^Size:%s*(%d+)") or 0)
+      resident = resident + (tonumber(line:match "^Rss:%s*(%d+)") or 0)
+    end
+  end
+  if m.repack_bytes == 0 then return end                             -- no panels on this machine: nothing to give back
+  lu.assertTrue(mapped * 1024 > 0.9 * m.repack_bytes, mapped)
+  lu.assertTrue(resident < 0.1 * mapped, ("%d of %d kB"):format(resident, mapped))
+  lu.assertTrue(#m:generate({ 1, 2 }, { max_new_tokens = 3, stop = false }).tokens == 3)
+end
+
+-- A file of random weights holds what the seed gives without one.
+function T.test_random_weights_as_a_file()
+  for _, name in ipairs { "qwen3", "glm4_moe_lite" } do
+    local path = top .. "/r.gguf"
+    convert.run { input = folder(name), output = path, recipe = "f32", random = true, seed = 7, report = SILENT }
+    local a = lb.model.load(path, { type = name })
+    lu.assertTrue(a.random)
+    local b = lb.model.load(folder(name), { random_weights = true, seed = 7 })
+    lu.assertTrue(distance(a:logits { 3, 4, 5 }, b:logits { 3, 4, 5 }) <= 1e-4)
+  end
+  raises("in a form that is not made here", convert.run, { input = folder "gpt_oss", output = top .. "/o.gguf",
+    recipe = "f32", random = true, report = SILENT })
+  raises("a config.json, or a folder with one", convert.run, { input = folder "llama" .. "/model.safetensors",
+    output = top .. "/o.gguf", recipe = "f32", random = true, report = SILENT })
+end
+
 -- ---- refusals ----
 
 function T.test_what_does_not_fit()
@@ -357,9 +448,9 @@ function T.test_what_does_not_fit()
   raises("num_hidden_layers", lb.model.load, { model_type = "llama" }, { random_weights = true })
   raises("a whole number from 1 expected, got -1", lb.model.load, { model_type = "llama", num_hidden_layers = -1 },
     { random_weights = true })
-  raises("in 8 groups", lb.model.load, { model_type = "deepseek_v2", num_hidden_layers = 1, hidden_size = 64,
+  raises("3 of 8 groups have fewer", lb.model.load, { model_type = "deepseek_v2", num_hidden_layers = 1, hidden_size = 64,
     num_attention_heads = 4, vocab_size = 10, intermediate_size = 32, kv_lora_rank = 32, qk_nope_head_dim = 8,
-    qk_rope_head_dim = 8, v_head_dim = 8, n_routed_experts = 8, num_experts_per_tok = 2, n_group = 8, topk_group = 3 },
+    qk_rope_head_dim = 8, v_head_dim = 8, n_routed_experts = 8, num_experts_per_tok = 4, n_group = 8, topk_group = 3 },
     { random_weights = true })
   raises("takes K in multiples of 256", lb.model.load, folder "llama", { quantize = "q4_k" })
   raises("a path or a configuration expected", lb.model.load, 3)

@@ -124,8 +124,10 @@ local function expert_keys(put, config, kind)
   put("expert_shared_count", number(config, "n_shared_experts") or 0)
   put("expert_weights_scale", number(config, "routed_scaling_factor") or 1, "f32")
   put("expert_weights_norm", config.norm_topk_prob == true, "bool")
-  put("expert_group_count", number(config, "n_group"))
-  put("expert_group_used_count", number(config, "topk_group"))
+  if config.topk_method ~= "greedy" then
+    put("expert_group_count", number(config, "n_group"))
+    put("expert_group_used_count", number(config, "topk_group"))
+  end
   local scoring = first(config, "scoring_func") or kind ~= "deepseek_v2" and "sigmoid" or "softmax"
   local gating = GATING[scoring]
   if not gating then error(('config.json: scoring_func "%s" has no number in GGUF'):format(tostring(scoring)), 0) end

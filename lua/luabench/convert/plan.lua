@@ -8,6 +8,7 @@ local gguf_keys = require "luabench.convert.gguf_keys"
 local names = require "luabench.convert.names"
 local suggest = require "luabench.suggest"
 
+local core = lb.core
 local M = {}
 
 -- Rows of q and k from halves of a head to neighbours: row h D + i of [2, D / 2] becomes h D + 2 (i mod D / 2) + ...
@@ -66,7 +67,29 @@ local function fused_shape(shape, fused, oss)
   return oss and { shape[1], shape[3] / 2, shape[2] } or { shape[1], shape[2] / 2, shape[3] }
 end
 
+-- gpt-oss's experts in MXFP4 blocks, [E, N, K / 32, 16] with scales beside them; gate and up by turns along N.
+local function add_blocks(state, name, to)
+  local fused = to.fused:gsub("_blocks$", "")
+  local scales = name:gsub("_blocks$", "_scales")
+  local shape = state.file:info(name).shape
+  if #shape ~= 4 or shape[4] ~= 16 then
+    error(("%s: tensor %s is [%s]; blocks [experts, rows, K / 32, 16] were expected"):format(state.file.path, name,
+      table.concat(shape, ", ")), 0)
+  end
+  local parts = FUSED[fused]
+  for i, p in ipairs(parts) do
+    local target = ("blk.%d.%s"):format(to.layer, p[1])
+    state.items[#state.items + 1] = { name = target, role = names.role(target), from = { name, scales },
+      shape = { shape[1], shape[2] / #parts, shape[3] * 32 },
+      get = function()
+        return core.mxfp4_blocks(state.file:tensor(name), state.file:tensor(scales), i, #parts)
+      end }
+  end
+end
+
 local function add_fused(state, name, to)
+  if to.fused:find "^[%w_]+_proj_scales$" and state.there[(name:gsub("_scales$", "_blocks"))] then return end
+  if to.fused == "gate_up_proj_blocks" or to.fused == "down_proj_blocks" then return add_blocks(state, name, to) end
   local parts = FUSED[to.fused]
   if not parts then
     error(("%s: tensor %s: experts stored like this have no way into GGUF here; save the model in bf16 first")
@@ -150,6 +173,7 @@ local function to_gguf(file, kind, config)
   local skipped, unknown = {}, {}
   local there = {}
   for _, name in ipairs(file:names()) do there[name] = true end
+  state.there = there
   for _, name in ipairs(file:names()) do
     local to = names.to_gguf(name, arch)
     if to and to.layer and to.layer >= config.num_hidden_layers then

@@ -5,6 +5,7 @@ local gguf_keys = require "luabench.convert.gguf_keys"
 local gguf_tokenizer = require "luabench.convert.gguf_tokenizer"
 local models = require "luabench.model_file"
 local plan_of = require "luabench.convert.plan"
+local random = require "luabench.convert.random"
 local recipes = require "luabench.convert.recipes"
 local sys = require "luabench.sys"
 
@@ -136,6 +137,7 @@ end
 local function converted(item, on_rows)
   local t = item.get()
   local source = t
+  if t.quantizer and t.quantizer.name == item.recipe then return t, nil, t end
   if t.quantizer then source = t:dequantize() end
   local q
   if recipes.PLAIN[item.recipe] or item.recipe == "f64" then q = source:to(item.recipe)
@@ -196,7 +198,8 @@ local function metadata_of(job, target)
   if target.format == "safetensors" then
     if file.format == "safetensors" then
       metadata.format = file:metadata "format" or "pt"
-      return metadata, types, file
+      if job.random then metadata["luabench.random_weights"] = "true" end
+      return metadata, types, not job.random and file or nil
     end
     for key, v in pairs(file:metadata()) do
       if type(v) ~= "table" then metadata["gguf." .. key] = tostring(v) end
@@ -205,8 +208,11 @@ local function metadata_of(job, target)
   end
   if file.format == "safetensors" then
     metadata, types = gguf_keys.of(job.config, job.kind, name_of(job.input))
-    if not job.no_tokenizer then
-      local folder = folder_of(job.input)
+    local folder = folder_of(job.input)
+    if job.random then metadata["luabench.random_weights"] = true end
+    if job.random and not core.stat(folder .. "/tokenizer.json") then
+      metadata["tokenizer.ggml.model"] = "none"                      -- llama.cpp wants to be told
+    elseif not job.no_tokenizer then
       local keys, note = gguf_tokenizer.of(folder, job.kind, job.config, beside(folder))
       if not keys then fail("%s has no tokenizer.json; --no-tokenizer writes a model without one", folder) end
       job.notes[#job.notes + 1] = note
@@ -278,18 +284,26 @@ local function sum(rows)
 end
 
 -- Converts. o = { input =, output =, recipe =, overrides = { texts }, rule = bool, map = "k" or "uniform", min_bits =,
--- max_bits =, no_tokenizer =, split_bytes =, model_type =, report = { item = f(i, n, name), rows = f(done, total) } }.
+-- max_bits =, no_tokenizer =, split_bytes =, model_type =, random = bool (input is a config.json, or a folder with
+-- one), seed =, report = { item = f(i, n, name), rows = f(done, total) } }.
 -- Returns { path =, paths =, format =, type =, tensors = rows, types = sums with the total last, skipped =, notes =,
 -- copied =, bytes = of the files }. Errors are raised (level 0).
 function M.run(o)
   local target = target_of(o.output)
-  local job = { file = models.open(o.input), input = o.input, rule = o.rule, map = o.map, min_bits = o.min_bits or 2,
+  local job = { file = o.random and random.open(o.input, o.seed) or models.open(o.input), input = o.input,
+    random = o.random, rule = o.rule, map = o.map, min_bits = o.min_bits or 2,
     max_bits = o.max_bits or 8, no_tokenizer = o.no_tokenizer, overrides = {}, notes = {} }
   check_apart(job.file, target)
   if o.recipe then job.recipe = recipes.check(o.recipe, target.format) end
   for i, text in ipairs(o.overrides or {}) do job.overrides[i] = recipes.override(text, target.format) end
-  job.kind = models.model_type(job.file, o.model_type).type
-  job.config = models.config(job.file)
+  if job.random then
+    job.kind, job.config = job.file.type, job.file.config
+    if o.model_type and o.model_type ~= job.kind then
+      fail("%s is of a model of type %s, not %s as was asked for", job.file.path, job.kind, o.model_type)
+    end
+  else
+    job.kind, job.config = models.model_type(job.file, o.model_type).type, models.config(job.file)
+  end
   local items, skipped = plan_of.of(job.file, target.format, job.kind, job.config)
   local metadata, types, from = metadata_of(job, target)
   local list = {}

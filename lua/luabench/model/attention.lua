@@ -54,7 +54,8 @@ function M.gqa.record(b, l, x, layer)
   b:emit("attention", { q = q, k = kv.k[layer], v = kv.v[layer], lengths = b.lengths, starts = b.starts,
     pages = kv.pages,
     packed = kv.packed, sinks = l.sinks, window = s.window_of(layer) or 0, out = out })
-  return b:project(out:reshape { b.rows, s.heads * s.head_dim }, { l.o }, { l.o_bias }, "attention out")[1]
+  out = b:leave_rows(out:reshape { b.rows, s.heads * s.head_dim }, layer)
+  return b:project(out, { l.o }, { l.o_bias }, "attention out")[1]
 end
 
 -- ---- latents ----
@@ -152,6 +153,7 @@ function M.mla.record(b, l, x, layer)
   local out = b:f32("latents", { b.rows, s.heads, m.kv_rank })
   b:emit("attention", { q = q, k = kv.k[layer], value_dim = m.kv_rank, scale = s.attention_scale, lengths = b.lengths,
     starts = b.starts, pages = kv.pages, packed = kv.packed, window = s.window_of(layer) or 0, out = out })
+  out = b:leave_rows(out:reshape { b.rows, s.heads * m.kv_rank }, layer):reshape { b.rows, s.heads, m.kv_rank }
   local values = b:f32("attended", { b.rows, s.heads, m.v })
   b:emit("head_gemm", { x = out, w = l.v_b, out = values, label = "v from latent" })
   return b:project(values:reshape { b.rows, s.heads * m.v }, { l.o }, {}, "attention out")[1]

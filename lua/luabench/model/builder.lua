@@ -9,7 +9,8 @@ Builder.__index = Builder
 local M = {}
 
 -- o: model, rows (T), sequences (B), cache (lb.kv_cache), io = { ids [T], positions [T], lengths [B], starts [B+1] or
--- nil }, fused (true or false), pool (table of buffers that builders share), record(op, args).
+-- nil }, fused (true or false), pool (table of buffers that builders share), record(op, args), keep (i32 [B] or nil: the
+-- rows that are wanted at the end; the last layer leaves the others behind its attention).
 function M.new(o)
   local b = setmetatable({}, Builder)
   for k, v in pairs(o) do b[k] = v end
@@ -111,6 +112,11 @@ function Builder:every_row()
   return self.all[1], self.all[2]
 end
 
+-- The operation for the product of one matrix: the kernels that read formats in their files' own layout are `linear`'s.
+function Builder:product(w)
+  return w.quantizer and (self.fused or self.model.native) and "linear" or "gemm"
+end
+
 -- w x + bias for each of the matrices; a list of [T, N], or [T, N / dim, dim] if `dim` is given.
 function Builder:project(x, ws, biases, name, dim)
   if self:fuses(ws) then return one_wide(self, x, ws, biases, name, dim) end
@@ -118,7 +124,7 @@ function Builder:project(x, ws, biases, name, dim)
   for i, w in ipairs(ws) do
     local part = #ws > 1 and name .. " " .. i or name
     local out = self:f32(part, { self.rows, w.shape[1] })
-    self:emit("gemm", { x = x, w = w, out = out, label = name })
+    self:emit(self:product(w), { x = x, w = w, out = out, label = name })
     if biases[i] then
       local sum = self:f32(part .. " biased", out.shape)
       self:emit("add", { a = out, b = biases[i], out = sum, label = name })
@@ -138,6 +144,20 @@ function Builder:rope(x, name)
 end
 
 -- ---- the residual stream: h, and what is still to be added to it ----
+
+-- Of x [T, N] and of the residual stream the rows that are wanted, in the last layer; where all are, x itself.
+function Builder:leave_rows(x, layer)
+  if not self.keep or layer < self.spec.layers then return x end
+  local n = self.keep.shape[1]
+  local function kept(name, rows)
+    return self:emit("gather", { x = rows, ids = self.keep, out = self:f32(name, { n, rows.shape[2] }),
+      label = "last rows" })
+  end
+  self.h = kept("last rows of the stream", self.h)
+  x = kept("last rows attended", x)
+  self.rows, self.all = n, nil
+  return x
+end
 
 function Builder:norm(weight, name)
   local out = self:f32("normed", { self.rows, self.spec.hidden })
@@ -193,7 +213,7 @@ function Builder:head()
   local x = self:norm(w.norm, "final norm")
   local out = self:f32("logits", { self.rows, self.spec.vocab })
   local head = w.head or w.embedding
-  return self:emit(self.fused and head.quantizer and "linear" or "gemm", { x = x, w = head, out = out, label = "head" })
+  return self:emit(self:product(head), { x = x, w = head, out = out, label = "head" })
 end
 
 return M

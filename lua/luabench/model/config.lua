@@ -5,7 +5,8 @@
 -- pairs, ... } (the fields of lb.rope_frequencies, and pairs: neighbours are rotated, not halves), attention_scale
 -- (nil = 1 / sqrt(D)), mla = { q_rank (nil: none), kv_rank, nope, rope, v }, moe = { experts, top_k, intermediate,
 -- shared (size of the shared expert's FFN; 0: none), dense (layers before the first with experts), score, bias,
--- renormalize, scale, clamp }, stop = { tokens that end a text }. Layers count from 1.
+-- renormalize, scale, clamp, groups, top_groups, group_sum (nil: no groups) }, stop = { tokens that
+-- end a text }. Layers count from 1.
 local json = require "luabench.json"
 
 local M = {}
@@ -111,6 +112,18 @@ local function mla_scale(mla, rope)
   return scale
 end
 
+-- Experts in groups, of which the best few are selected first: by their best expert where softmax scores (DeepSeek-V2),
+-- by the sum of their best two where a sigmoid does (V3).
+local function grouped(moe, groups, top)
+  if groups <= 1 or top >= groups then return end
+  if moe.experts % groups ~= 0 then fail("%d groups do not divide %d experts", groups, moe.experts) end
+  if moe.top_k > top * moe.experts / groups then
+    fail("%d experts a token, and %d of %d groups have fewer", moe.top_k, top, groups)
+  end
+  moe.groups, moe.top_groups = groups, top
+  moe.group_sum = moe.score == "sigmoid" and moe.experts / groups > 1 and 2 or 1
+end
+
 local function moe_hf(config, get, arch)
   local moe = {
     experts = count(get, { "num_experts", "num_local_experts", "n_routed_experts" }),
@@ -131,10 +144,7 @@ local function moe_hf(config, get, arch)
       end
     end
   end
-  local groups = count(get, { "n_group" }, 1)
-  if groups > 1 and (count(get, { "topk_group" }, 1) < groups or get "topk_method" == "group_limited_greedy") then
-    fail("experts in %d groups, of which some are chosen first: not supported", groups)
-  end
+  if get "topk_method" ~= "greedy" then grouped(moe, count(get, { "n_group" }, 1), count(get, { "topk_group" }, 1)) end
   if count(get, { "moe_layer_freq", "decoder_sparse_step" }, 1) ~= 1 or #numbers(config.mlp_only_layers) > 0 then
     fail("layers with experts that take turns with dense ones are not supported")
   end
@@ -219,7 +229,7 @@ local function moe_gguf(get, arch, file)
   if moe.scale == 0 then moe.scale = 1 end
   moe.shared = count(get, { "expert_shared_feed_forward_length" },
     count(get, { "expert_shared_count" }, 0, 0) * moe.intermediate, 0)
-  if count(get, { "expert_group_count" }, 1, 0) > 1 then fail("experts in groups are not supported") end
+  grouped(moe, count(get, { "expert_group_count" }, 1, 0), count(get, { "expert_group_used_count" }, 1, 0))
   if arch.moe.clamp then moe.clamp = { alpha = 1.702, limit = 7 } end
   return moe
 end

@@ -95,7 +95,7 @@ local function routed(b, l, x)
   local ids, weights = b:i32("expert ids", { b.rows, m.top_k }), b:f32("expert weights", { b.rows, m.top_k })
   b:emit("topk", { logits = logits, bias = selects, ids = ids, weights = weights, k = m.top_k,
     sigmoid = m.score == "sigmoid" and 1 or 0, renormalize = m.renormalize and 1 or 0, scale = m.scale,
-      label = "router" })
+    groups = m.groups, top_groups = m.top_groups, group_sum = m.group_sum, label = "router" })
   local offsets, rows = b:i32("expert offsets", { m.experts + 1 }), b:i32("expert rows", { slots })
   b:emit("moe_group", { ids = ids, class = l.classes, offsets = offsets, rows = rows,
     class_rows = b:i32("class rows", { 1 }), grouped = b:i32("grouped", { 1 }), rare = b:i32("rare", { slots }),
@@ -118,6 +118,14 @@ function M.moe.record(b, l, x)
   local shared
   if m.shared > 0 then shared = gated(b, x, l.shared_gate, l.shared_up, l.shared_down, "shared ") end
   return b:emit("combine", { y = y, weights = weights, shared = shared, out = b:f32("ffn out", { b.rows, s.hidden }) })
+end
+
+-- The part of each layer: f(layer).
+function M.parts(spec, arch)
+  return function(layer)
+    if spec.moe and layer > spec.moe.dense then return M.moe end
+    return arch.feed_forward or M.swiglu
+  end
 end
 
 return M

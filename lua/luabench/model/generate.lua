@@ -190,23 +190,20 @@ end
 local FORWARD = { tokens = true, batch = true, past = true, cache = true, layout = true, fused = true, layer = true,
   logits = true, seed = true, capacity = true, shares = true }
 
--- Logits of the last row of each sequence.
+-- The last row of each sequence.
 local function last_rows(b, tokens, batch)
-  b:settle()
-  local ids, list = core.zeros({ batch }, { dtype = "i32", device = b.device }), {}
+  local list = {}
   for i = 1, batch do list[i] = i * tokens - 1 end
-  ids:copy(core.tensor(list, { dtype = "i32" }))
-  b.h = b:emit("gather", { x = b.h, ids = ids, out = b:f32("last rows", { batch, b.spec.hidden }) })
-  b.rows = batch
-  return b:head()
+  return core.tensor(list, { dtype = "i32", device = b.device })
 end
 
 -- model:forward(plan[, { tokens = 1, batch = 1, past = 0, layer =, fused = true, logits = true, cache =, seed =,
 -- capacity =, shares = }]): records a pass over `tokens` rows of each of `batch` sequences that have `past` positions
 -- behind them (zeros in the caches), from random token numbers; with `layer` that block alone, from random rows. logits =
--- "last": of each sequence's last row only, as for a prompt. capacity: positions that the caches hold, where plans follow
--- one another; shares: what an earlier forward returned, whose caches and buffers this one goes on with. Returns the
--- tensors: { ids, positions, lengths, cache, h, logits, pool }.
+-- "last": of each sequence's last row only, as for a prompt (behind its attention the last layer works on these rows
+-- alone); "none": the same without logits, as for a part of a prompt; false: no logits, all rows in h. capacity:
+-- positions that the caches hold, where plans follow one another; shares: what an earlier forward returned, whose caches
+-- and buffers this one goes on with. Returns the tensors: { ids, positions, lengths, cache, h, logits, pool }.
 function M.forward(model, plan, o)
   if type(plan) ~= "userdata" or not tostring(plan):find "^plan" then error("model:forward: a plan expected", 0) end
   o = check(o, FORWARD, "model:forward")
@@ -235,10 +232,10 @@ function M.forward(model, plan, o)
     b:block(layer)
     b:settle()
   else
+    local some = o.logits == "last" or o.logits == "none"
+    b.keep = some and tokens > 1 and last_rows(b, tokens, batch) or nil
     b:trunk()
-    if o.logits == "last" then io.logits = last_rows(b, tokens, batch)
-    elseif o.logits ~= false then io.logits = b:head()
-    else b:settle() end
+    if o.logits ~= false and o.logits ~= "none" then io.logits = b:head() else b:settle() end
   end
   io.cache, io.h, io.pool = cache, b.h, b.pool
   return io

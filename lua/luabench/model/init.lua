@@ -81,7 +81,7 @@ local function options_of(opts)
   arguments.of_type(opts, "type", "string")
   if opts.repack ~= nil and type(opts.repack) ~= "boolean" then error("repack: true or false expected", 0) end
   return { dtype = dtypes[opts.dtype], recipe = recipe_of(opts.quantize), progress = opts.progress,
-    device = opts.device,
+    device = opts.device, made = setmetatable({}, { __mode = "k" }),
     repack = opts.repack ~= false, random = opts.random_weights or false, seed = opts.seed or 1, type = opts.type }
 end
 
@@ -123,14 +123,6 @@ local function of_file(path, o)
   return spec, arch, config, file
 end
 
--- The feed-forward part of each layer.
-local function parts_of(spec, arch)
-  return function(layer)
-    if spec.moe and layer > spec.moe.dense then return feed_forward.moe end
-    return arch.feed_forward or feed_forward.swiglu
-  end
-end
-
 -- Rope's frequencies; GGUF stores Llama 3's scaling as factors that divide them.
 local function frequencies(spec, reader, device)
   local r = { device = device }
@@ -168,8 +160,36 @@ local function count_weights(m)
   return bytes, parameters
 end
 
+-- Quantized tensors that were made here go into a file without a name, and are mapped from there: what they take can
+-- then be given back once it is repacked, as that of a model's file. Replaced in `owner`, a layer or the weights.
+local function into_file(owner, made, device)
+  local list, places = {}, {}
+  local function visit(holder)
+    for key, t in pairs(holder) do
+      if type(t) == "table" then visit(t)
+      elseif made[t] then
+        local name = "t" .. #places + 1
+        list[name], places[#places + 1] = t, { holder, key, name }
+      end
+    end
+  end
+  visit(owner)
+  if #places == 0 then return end
+  local folder = core.tempdir "luabench-weights-"
+  local ok, mapped = pcall(function()
+    core.blob_save(folder .. "/weights", list)
+    return core.blob_load(folder .. "/weights", device)
+  end)
+  core.tempdir_remove(folder)
+  if not ok then return tostring(mapped) end
+  for _, p in ipairs(places) do
+    p[1][p[2]]:close()
+    p[1][p[2]] = mapped[p[3]]
+  end
+end
+
 -- Quantized matrices in the kernels' own layouts, each once, the file's pages given back: ns and bytes.
-local function repack(m, progress)
+local function repack(m, o)
   local ns, bytes, seen = 0, 0, {}
   local function add(t)
     if type(t) == "table" then
@@ -181,13 +201,31 @@ local function repack(m, progress)
     end
   end
   for i, l in ipairs(m.layers) do
+    m.second_copy = m.second_copy or into_file(l, o.made, o.device)
     for role, t in pairs(l) do
       if role ~= "kv_b" then add(t) end
     end
-    if progress then progress(i, #m.layers) end
+    if o.progress then o.progress(i, #m.layers) end
   end
+  m.second_copy = m.second_copy or into_file(m.weights, o.made, o.device)
   add(m.weights.head or m.weights.embedding)
   return ns, bytes
+end
+
+-- Did luabench quantize --random-weights make the file?
+local function is_random(file)
+  local said = file and file:metadata "luabench.random_weights"
+  return said == true or said == "true"
+end
+
+-- What reports that one of the layers is done also notes in `list` how long it took.
+local function marking(clock, list, progress)
+  local before = clock:now_ns()
+  return function(done, total)
+    local now = clock:now_ns()
+    list[done], before = now - before, now
+    if progress then progress(done, total) end
+  end
 end
 
 local function load(path, opts)
@@ -208,10 +246,12 @@ local function load(path, opts)
     spec, arch, config, file = of_file(path, o)
   end
   local m = setmetatable({ spec = spec, architecture = arch, type = arch.name, config = config, file = file,
-    path = type(path) == "string" and path or nil, random = o.random and true or false, native = not o.repack,
+    path = type(path) == "string" and path or nil, random = o.random or is_random(file), native = not o.repack,
     device = core.device(o.device), joined = setmetatable({}, { __mode = "k" }), sessions = {} }, Model)
-  m.feed_forward = parts_of(spec, arch)
-  local reader
+  m.feed_forward = feed_forward.parts(spec, arch)
+  m.layer_load_ns, m.layer_repack_ns = {}, {}
+  local progress, reader = o.progress, nil
+  o.progress = marking(clock, m.layer_load_ns, progress)
   if file then
     reader = weights_of.reader(file)
     m.weights, m.layers = weights_of.read(reader, spec, arch, m.feed_forward, o)
@@ -228,7 +268,8 @@ local function load(path, opts)
   m.nbytes, m.parameters = count_weights(m)
   m.load_ns = clock:now_ns() - t0
   m.repack_ns, m.repack_bytes = 0, 0
-  if o.repack then m.repack_ns, m.repack_bytes = repack(m, o.progress) end
+  o.progress = marking(clock, m.layer_repack_ns, progress)
+  if o.repack then m.repack_ns, m.repack_bytes = repack(m, o) end
   return m
 end
 

@@ -74,15 +74,16 @@ local function planned(self, key, record)
   return p
 end
 
--- Rows of a prompt: T rows in all, which `starts` shares among the sequences. The rows named by `to` become rows of
--- self.last; with `all`, logits of every row instead.
+-- Rows of a prompt: T rows in all, which `starts` shares among the sequences. Row io.rows[b] (none: -1) becomes row
+-- io.to[b] of self.last; with `all`, logits of every row instead.
 local function prompt_plan(self, rows, all)
   return planned(self, ("prompt %d %s"):format(rows, all and "all" or ""), function(emit)
     local function i32(n) return core.zeros({ n }, { dtype = "i32", device = self.model.device }) end
     local io = { ids = i32(rows), positions = i32(rows), starts = i32(self.batch + 1), lengths = self.cache.lengths,
-      to = i32(rows) }
+      rows = i32(self.batch), to = i32(self.batch) }
     emit("advance", { starts = io.starts, lengths = io.lengths, positions = io.positions })
     local b = builder_of(self, rows, io, emit)
+    b.keep = not all and io.rows or nil
     b:trunk()
     if all then
       io.logits = b:head()
@@ -148,20 +149,20 @@ local function check_tokens(self, list)
   end
 end
 
--- Shares of each sequence in the next launch: up to prompt_rows rows, in order of sequences.
+-- Shares of each sequence in the next launch: up to prompt_rows rows, in order of sequences. Then, for each sequence,
+-- the row that its prompt ends with, and where that goes; -1 where it does not end here.
 local function next_rows(self, prompts, done)
-  local ids, starts, to, rows = {}, { 0 }, {}, 0
+  local ids, starts, ends, to, rows = {}, { 0 }, {}, {}, 0
   for b = 1, self.batch do
     local list = prompts[b] or {}
     local take = math.min(#list - done[b], self.prompt_rows - rows)
-    for i = 1, take do
-      ids[rows + i] = list[done[b] + i]
-      to[rows + i] = done[b] + i == #list and b - 1 or -1
-    end
+    for i = 1, take do ids[rows + i] = list[done[b] + i] end
     rows, done[b] = rows + take, done[b] + take
     starts[b + 1] = rows
+    local ended = take > 0 and done[b] == #list
+    ends[b], to[b] = ended and rows - 1 or -1, ended and b - 1 or -1
   end
-  return rows, ids, starts, to
+  return rows, ids, starts, ends, to
 end
 
 local function fill(t, list) t:copy(core.tensor(list, { dtype = "i32", device = t.device })) end
@@ -180,11 +181,14 @@ local function feed(self, prompts, all, each)
   for b = 1, self.batch do done[b], total = 0, total + #(prompts[b] or {}) end
   local launched = 0
   while launched < total do
-    local rows, ids, starts, to = next_rows(self, prompts, done)
+    local rows, ids, starts, ends, to = next_rows(self, prompts, done)
     local p = prompt_plan(self, rows, all)
     fill(p.io.ids, ids)
     fill(p.io.starts, starts)
-    if not all then fill(p.io.to, to) end
+    if not all then
+      fill(p.io.rows, ends)
+      fill(p.io.to, to)
+    end
     p.plan:run()
     launched = launched + rows
     if each then each(rows, p, launched) end

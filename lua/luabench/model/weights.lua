@@ -41,7 +41,7 @@ local Reader = {}
 Reader.__index = Reader
 
 function M.reader(file)
-  local r = setmetatable({ file = file, gguf = file.format == "gguf", names = {}, used = {} }, Reader)
+  local r = setmetatable({ file = file, gguf = file.format == "gguf", names = {}, used = {}, made = {} }, Reader)
   for _, name in ipairs(file:names()) do r.names[name] = true end
   return r
 end
@@ -137,7 +137,11 @@ local function formed(t, role, o)
   if vector or t.dtype == "f64" or t.dtype == "f8e4m3" then return t.dtype == "f32" and t or t:to "f32" end
   if not t.dense then t = t:clone() end
   local recipe = o.recipe(role[1], role[2])
-  if recipe then return (t.dtype == "f32" and t or t:to "f32"):quantize(recipe) end
+  if recipe then
+    local q = (t.dtype == "f32" and t or t:to "f32"):quantize(recipe)
+    o.made[q] = true
+    return q
+  end
   local dtype = o.dtype
   if dtype and dtype ~= t.dtype then t = t:to(dtype) end
   return t
@@ -151,8 +155,9 @@ end
 local function prefix_of(r, layer) return (r.gguf and "blk.%d." or "model.layers.%d."):format(layer - 1) end
 
 -- { embedding, norm, head } and a list of layers, of a reader's file. o: dtype (nil: as stored), recipe(role, shape),
--- progress(done, total).
+-- made (a table whose keys become the tensors that were quantized here), progress(done, total).
 function M.read(r, s, arch, feed_forward, o)
+  r.made = o.made
   local function take(prefix, roles, into)
     for _, role in ipairs(roles) do
       into[role[1]] = formed(stored(r, prefix, role, arch, s), role, o)
@@ -190,32 +195,55 @@ end
 
 -- ---- random weights ----
 
--- Normal numbers; matrices scaled so that a row of variance 1 stays one; norms are ones. Every tensor has a stream of
--- its own, so that one seed gives one model.
-function M.random(s, arch, feed_forward, o)
+-- One tensor of random weights in f32: normal numbers, scaled so that a row of variance 1 stays one; norms are ones.
+-- Each has a stream of its own of the seed.
+function M.random_tensor(name, shape, seed, stream, device)
+  if name:find "norm$" then return core.full(shape, 1, { dtype = "f32", device = device }) end
+  local std = name == "embedding" and 1 or name:find "bias$" and 0.02 or name == "sinks" and 1 or shape[#shape] ^ -0.5
+  return core.randn(shape, { seed = seed * 1048576 + stream, dtype = "f32", std = std, device = device })
+end
+
+-- All tensors that a model of random weights has, in the order of their streams: each(layer (0: none), role, shape,
+-- stream, expert (from 1; nil: no expert)).
+function M.each_random(s, arch, feed_forward, each)
   local stream = 0
-  local function one(shape, std)
-    stream = stream + 1
-    return core.randn(shape, { seed = o.seed * 1048576 + stream, dtype = "f32", std = std, device = o.device })
-  end
-  local function make(role)
-    local name, shape = role[1], role[2]
-    if name:find "norm$" then return core.full(shape, 1, { dtype = "f32", device = o.device }) end
-    local std = name == "embedding" and 1 or name:find "bias$" and 0.02 or name == "sinks" and 1 or shape[#shape] ^ -0.5
-    if #shape < 3 or not name:find "_exps$" then return formed(one(shape, std), role, o) end
-    local list = {}
-    for e = 1, shape[1] do list[e] = formed(one({ shape[2], shape[3] }, std), role, o) end
-    return list
-  end
-  local weights, layers = {}, {}
-  for _, role in ipairs(top_roles(s)) do weights[role[1]] = make(role) end
-  for i = 1, s.layers do
-    layers[i] = {}
-    for _, role in ipairs(M.layer_roles(s, arch, feed_forward(i))) do
-      if not role.optional or role[3] then layers[i][role[1]] = make(role) end
+  local function take(layer, role)
+    local shape = role[2]
+    local experts = #shape == 3 and role[1]:find "_exps$" and shape[1]
+    for e = 1, experts or 1 do
+      if not role[1]:find "norm$" then stream = stream + 1 end
+      each(layer, role, experts and { shape[2], shape[3] } or shape, stream, experts and e or nil)
     end
-    if o.progress then o.progress(i, s.layers) end
   end
+  for _, role in ipairs(top_roles(s)) do take(0, role) end
+  for i = 1, s.layers do
+    for _, role in ipairs(M.layer_roles(s, arch, feed_forward(i))) do
+      if not role.optional or role[3] then take(i, role) end
+    end
+  end
+end
+
+-- The weights of a model without a file; one seed gives one model.
+function M.random(s, arch, feed_forward, o)
+  local weights, layers, done = {}, {}, 0
+  M.each_random(s, arch, feed_forward, function(layer, role, shape, stream, expert)
+    local into = weights
+    if layer > 0 then
+      layers[layer] = layers[layer] or {}
+      into = layers[layer]
+      if o.progress and layer > done then
+        done = layer
+        o.progress(layer, s.layers)
+      end
+    end
+    local t = formed(M.random_tensor(role[1], shape, o.seed, stream, o.device), role, o)
+    if expert then
+      into[role[1]] = into[role[1]] or {}
+      into[role[1]][expert] = t
+    else
+      into[role[1]] = t
+    end
+  end)
   return weights, layers
 end
 

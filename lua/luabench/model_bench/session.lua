@@ -64,7 +64,10 @@ function steps.load(request, emit)
   local tokenizer = tokenizer_of(model, request.path)
   local t2 = sys.now_s()
   held = { model = model, tokenizer = tokenizer, options = o, sessions = {}, path = request.path }
-  return { load_ns = (t1 - t0) * 1e9, tokenizer_ns = tokenizer and (t2 - t1) * 1e9 or nil, weights_bytes = model.nbytes,
+  return { load_ns = (t1 - t0) * 1e9 - model.repack_ns, repack_ns = model.repack_ns, repack_bytes = model.repack_bytes,
+    layer_load_ns = model.layer_load_ns, layer_repack_ns = model.layer_repack_ns, note = model.second_copy
+      and "weights are held twice, as made and repacked: " .. model.second_copy or nil,
+    tokenizer_ns = tokenizer and (t2 - t1) * 1e9 or nil, weights_bytes = model.nbytes,
     parameters = model.parameters, type = model.type, types = types_of(model), random_weights = model.random or false,
     vocabulary = model.spec.vocab, context = model.spec.context, format = model.file and model.file.format or nil,
     device = device.name, threads = device.threads, resident_before = before, resident = resident() }

@@ -124,6 +124,7 @@ function M.heads(...)
       lines[#lines + 1] = ("           %s, %s weights: %s; %s, %s %s"):format(s.type, units.count(s.parameters),
         types_text(s), s.device or "?", tostring(s.threads or "?"), s.threads == 1 and "thread" or "threads")
     end
+    if s.note then lines[#lines + 1] = "           " .. s.note end
   end
   return lines
 end

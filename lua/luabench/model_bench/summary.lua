@@ -59,8 +59,9 @@ function M.of_side(side, batch)
   local out = { name = side.name, path = side.path, type = l.type, format = l.format, parameters = l.parameters,
     weight_types = l.types, random_weights = l.random_weights, device = l.device, threads = l.threads,
     bits_per_weight = (l.parameters or 0) > 0 and l.weights_bytes and l.weights_bytes * 8 / l.parameters or nil,
-    load = l.load_ns and { model_ns = l.load_ns, tokenizer_ns = l.tokenizer_ns,
-      total_ns = l.load_ns + (l.tokenizer_ns or 0) } or nil,
+    load = l.load_ns and { model_ns = l.load_ns, repack_ns = l.repack_ns, tokenizer_ns = l.tokenizer_ns,
+      total_ns = l.load_ns + (l.repack_ns or 0) + (l.tokenizer_ns or 0), repack_bytes = l.repack_bytes,
+      layer_load_ns = l.layer_load_ns, layer_repack_ns = l.layer_repack_ns } or nil, note = l.note,
     cold_start_ns = side.cold_start_ns, memory = side.memory, quality = side.quality,
     performance = M.of_records(side.records, batch), categories = {} }
   local by, order = {}, {}
@@ -92,7 +93,8 @@ end
 -- title, unit, path in a model's summary; a line without a path is a heading.
 M.LINES = {
   { "load" },
-  { "model", "ns", "load.model_ns" }, { "tokenizer", "ns", "load.tokenizer_ns" }, { "in all", "ns", "load.total_ns" },
+  { "model", "ns", "load.model_ns" }, { "repacking", "ns", "load.repack_ns" },
+  { "tokenizer", "ns", "load.tokenizer_ns" }, { "in all", "ns", "load.total_ns" },
   { "cold start: first token of the process", "ns", "cold_start_ns" },
   { "prompt" },
   { "time to first token, median", "ns", "performance.time_to_first_token.median" },

@@ -102,7 +102,8 @@ function M.open(path, layer, device, formats)
     about = ("layer %d of %s"):format(layer, path), hidden = s.hidden, intermediate = moe.intermediate,
     experts = moe.experts, shared = moe.shared > 0 and 1 or 0, top_k = moe.top_k,
     shared_intermediate = moe.shared > 0 and moe.shared or nil,
-    router = { score = moe.score, bias = moe.bias == "selects", renormalize = moe.renormalize, scale = moe.scale or 1 },
+    router = { score = moe.score, bias = moe.bias == "selects", renormalize = moe.renormalize, scale = moe.scale or 1,
+      groups = moe.groups, top_groups = moe.top_groups, group_sum = moe.group_sum },
     formats = formats or sizes_fit and "k" or "uniform", bits = bits, exact = true,
     shared_bits = moe.shared > 0 and tuple_of(source, "shared") or nil, source = source,
   }

@@ -15,7 +15,8 @@ function M.router(plan, job)
   plan:topk {
     logits = logits, bias = m.router.bias and job.layer:router_bias() or nil, ids = job.ids, weights = job.weights,
     k = m.top_k, sigmoid = m.router.score == "sigmoid" and 1 or 0, renormalize = m.router.renormalize and 1 or 0,
-    scale = m.router.scale, label = "router",
+    scale = m.router.scale, groups = m.router.groups, top_groups = m.router.top_groups,
+    group_sum = m.router.group_sum, label = "router",
   }
 end
 

@@ -1,0 +1,117 @@
+-- peer.lua: prompt and generation rates beside the llama-bench of ik_llama.cpp or llama.cpp, with the same GGUF file, by
+-- turns. `make bench` runs it where LUABENCH_LLAMA_BENCH names that program, or PATH has it.
+--
+-- MODEL=file.gguf: that model; else a few layers (LAYERS, 4) of Llama-3.2-1B's shapes with random weights, written here,
+-- in the RECIPES (q4_0,q8_0,q4_k). PROMPT, GEN: tokens (512, 32). ROUNDS (3): turns; the best of each side counts.
+-- FLAGS: further flags for llama-bench, "-fa 1" if not set; where it knows -rtr, it runs both without and with it.
+local lb = require "luabench"
+local convert = require "luabench.convert.run"
+local programs = dofile "tests/bench/lib/programs.lua"
+local core = lb.core
+
+local function number(name, default) return tonumber(os.getenv(name)) or default end
+local PROMPT, GEN, ROUNDS, LAYERS = number("PROMPT", 512), number("GEN", 32), number("ROUNDS", 3), number("LAYERS", 4)
+
+local function llama_bench()
+  local named = os.getenv "LUABENCH_LLAMA_BENCH"
+  if named and named ~= "" then
+    if not core.stat(named) then error("LUABENCH_LLAMA_BENCH: there is no " .. named, 0) end
+    return named
+  end
+  for folder in (os.getenv "PATH" or ""):gmatch "[^:]+" do
+    if core.stat(folder .. "/llama-bench") then return folder .. "/llama-bench" end
+  end
+end
+
+local SHAPES = { architectures = { "LlamaForCausalLM" }, model_type = "llama", hidden_size = 2048,
+  intermediate_size = 8192, num_hidden_layers = LAYERS, num_attention_heads = 32, num_key_value_heads = 8,
+  head_dim = 64, vocab_size = 32000, max_position_embeddings = 8192, rms_norm_eps = 1e-5, rope_theta = 500000,
+  tie_word_embeddings = true }
+
+local function write_model(folder, recipe)
+  core.write_file(folder .. "/config.json", require("luabench.json").encode(SHAPES))
+  local path = ("%s/%s.gguf"):format(folder, recipe)
+  convert.run { input = folder .. "/config.json", output = path, recipe = recipe, random = true, seed = 1,
+    report = { item = function() end, rows = function() end } }
+  return path
+end
+
+-- ---- luabench ----
+
+local function plans(model)
+  local how = { tokens = PROMPT, logits = "last", capacity = PROMPT }
+  local prompt = lb.plan()
+  local a = model:forward(prompt, how)
+  local one, gen = lb.plan(), lb.plan()
+  local b = model:forward(one, { tokens = 1, capacity = GEN })
+  for _ = 1, GEN do gen:append(one) end
+  local timer = lb.timer()
+  local function run(plan, lengths)
+    lengths:fill(0)
+    local start = timer:now_ns()
+    plan:run()
+    return (timer:now_ns() - start) * 1e-9
+  end
+  return function() return PROMPT / run(prompt, a.lengths), GEN / run(gen, b.lengths) end
+end
+
+-- ---- llama-bench ----
+
+-- Rates of prompt and generation; nil where these flags are not known, or it failed.
+local function theirs(program, path, threads, more)
+  local argv = { program, "-m", path, "-p", tostring(PROMPT), "-n", tostring(GEN), "-r", "1", "-t", tostring(threads),
+    "-o", "json" }
+  for _, list in ipairs { os.getenv "FLAGS" or "-fa 1", more } do
+    for word in list:gmatch "%S+" do argv[#argv + 1] = word end
+  end
+  local ok, said = programs.run(argv, 600)
+  local list = ok and core.json_decode(said:match "%[.*%]" or "")
+  if type(list) ~= "table" then return nil, said end
+  local p, g
+  for _, r in ipairs(list) do
+    if r.n_prompt > 0 then p = r.avg_ts else g = r.avg_ts end
+  end
+  return p, g
+end
+
+local function compare(program, path)
+  local start = core.now_ns()
+  local model = lb.model.load(path)
+  local load_s = (core.now_ns() - start) * 1e-9
+  local run, best = plans(model), { ours = { 0, 0 }, theirs = { 0, 0 } }
+  local function note(side, p, g)
+    best[side][1], best[side][2] = math.max(best[side][1], p or 0), math.max(best[side][2], g or 0)
+  end
+  run()
+  local threads = model.device.threads
+  for _ = 1, ROUNDS do
+    for _, more in ipairs { "", "-rtr 1" } do
+      local p, g = theirs(program, path, threads, more)
+      if not p and more == "" then error("llama-bench failed: " .. tostring(g), 0) end
+      if p then note("theirs", p, g) end
+      note("ours", run())
+    end
+  end
+  print(("%s, %d threads; loaded in %.2f s, of which %.2f s repacking"):format(path:match "[^/]*$", threads, load_s,
+    model.repack_ns * 1e-9))
+  for i, row in ipairs { { ("pp%d"):format(PROMPT), 1.5 }, { ("tg%d"):format(GEN), 1.3 } } do
+    local ours, peer = best.ours[i], best.theirs[i]
+    print(("  %-6s %9.1f tokens/s   llama-bench %9.1f   ratio %5.2f   should be at least %.1f%s"):format(row[1], ours,
+      peer, ours / peer, row[2], ours / peer < row[2] and "  under" or ""))
+  end
+end
+
+local program = llama_bench()
+if not program then
+  print "llama-bench: none on PATH, and LUABENCH_LLAMA_BENCH names none: nothing to compare with"
+  return
+end
+if os.getenv "MODEL" then return compare(program, os.getenv "MODEL") end
+programs.with_folder(function(folder)
+  for recipe in (os.getenv "RECIPES" or "q4_0,q8_0,q4_k"):gmatch "[^,]+" do
+    local path = write_model(folder, recipe)
+    compare(program, path)
+    os.remove(path)
+    collectgarbage()
+  end
+end)
