@@ -115,10 +115,14 @@ static void launch(const lb_args *a, const lb_launch *l) {
     items *= (m + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
     if (few(a)) {
         char *mine = (char *)l->workspace + s.end * (size_t)l->part;
-        /* one contiguous run of weights for each part */
-        lb_split(items, 1, l->part, l->parts, &begin, &end);
-        if (begin < end) prepare(a, &s, mine, 0, m);
+        /* One contiguous run of weights for each part; the last ones go to who is there first, since memory does not
+         * serve all threads alike. */
+        int64_t shared = l->parts > 1 ? items / 8 : 0;
+        lb_split(items - shared, 1, l->part, l->parts, &begin, &end);
+        prepare(a, &s, mine, 0, m);
         for (int64_t i = begin; i < end; i++) run_item(a, &s, i, mine);
+        for (int64_t i; (i = items - shared + atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed)) < items;)
+            run_item(a, &s, i, mine);
     } else if (l->phase == 0) {
         my_rows(l, m, &begin, &end);
         prepare(a, &s, l->workspace, begin, end);
