@@ -1,16 +1,17 @@
 /* add_rms_norm_f32.h: the add_rms_norm kernels: the sum is stored and squared in one pass, then scaled. */
 #include "vec.h"
 
+/* Squares are summed in row_squares' order, so that the result is that of a residual and an rms_norm, bit for bit. */
 static float add_row(const float *restrict x, float *restrict h, int64_t n) {
-    VF a[2] = { vf_zero(), vf_zero() };
+    VF a[4] = { vf_zero(), vf_zero(), vf_zero(), vf_zero() };
     int64_t i = 0;
-    for (; i + 2 * LANES <= n; i += 2 * LANES)
-        for (int c = 0; c < 2; c++) {
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (int c = 0; c < 4; c++) {
             VF v = vf_load(h + i + c * LANES) + vf_load(x + i + c * LANES);
             vf_store(h + i + c * LANES, v);
             a[c] = vf_fma(v, v, a[c]);
         }
-    float s = vf_sum(a[0] + a[1]);
+    float s = vf_sum((a[0] + a[1]) + (a[2] + a[3]));
     for (; i < n; i++) h[i] += x[i], s += h[i] * h[i];
     return s;
 }

@@ -188,6 +188,7 @@ end
 function M.run(run, name, path, prompts, done)
   local side = new(run, name, path)
   local out = { name = name, path = side.shown, records = {} }
+  local watched = nil
   local ok, why = pcall(function()
     run.bar:start(name .. ": loading")
     local loaded = side:load()
@@ -203,6 +204,8 @@ function M.run(run, name, path, prompts, done)
       out.records[#out.records + 1] = rec
       done(rec)
     end
+    watched = side.watch and side.watch:close()                      -- before what quality takes: that is not the model's
+    side.watch = nil
     if side.loaded and run.quality then
       run.bar:start(name .. ": quality")
       local q, reason = side:call("quality", { text = run.text, context = run.opt.quality_context,
@@ -210,7 +213,7 @@ function M.run(run, name, path, prompts, done)
       out.quality = q or { reason = reason.reason, status = reason.status }
     end
   end)
-  local watched = side.watch and side.watch:close() or {}
+  watched = watched or side.watch and side.watch:close() or {}
   if out.loaded then out.memory = memory_of(side, watched) end
   side.coordinator:close()
   if not ok then
