@@ -292,9 +292,9 @@ local function measure(opt, argv, folder)
   local run, journal = new_run(opt, argv, prompts, folder, bar), journal_of(opt)
   for i, path in ipairs { opt.original, opt.quantized } do
     sides[i] = require("luabench.model_bench.sides").run(run, i == 1 and "original" or "quantized", path, prompts,
-      function(rec)
+      function(rec, again)
         result.cases[#result.cases + 1] = rec
-        bar:finish(rec)
+        if not again then bar:finish(rec) end
         if journal then sys.append_file(journal, json.encode(rec) .. "\n") end
       end)
     if sides[i].interrupted then break end

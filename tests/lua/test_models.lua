@@ -407,6 +407,8 @@ function T.test_random_weights_as_a_file()
     convert.run { input = folder(name), output = path, recipe = "f32", random = true, seed = 7, report = SILENT }
     local a = lb.model.load(path, { type = name })
     lu.assertTrue(a.random)
+    lu.assertFalse(a:has_tokenizer())
+    raises("no tokenizer", a.generate, a, "text")
     local b = lb.model.load(folder(name), { random_weights = true, seed = 7 })
     lu.assertTrue(distance(a:logits { 3, 4, 5 }, b:logits { 3, 4, 5 }) <= 1e-4)
   end

@@ -291,10 +291,17 @@ local function method(f)
   end
 end
 
+-- Does its file say that it has none, as those of random weights do?
+local function without_tokenizer(m)
+  if not m.file then return true end
+  local kind = m.file.format == "gguf" and m.file:metadata "tokenizer.ggml.model"
+  return kind == "none" or kind == "no_vocab"
+end
+
 -- model:tokenizer(): that of its file; an error where there is none.
 Model.tokenizer = method(function(self)
   if not self.tokens then
-    if not self.file then error("a model of random weights has no tokenizer", 0) end
+    if without_tokenizer(self) then error("a model of random weights has no tokenizer", 0) end
     self.tokens = model_file.tokenizer(self.file)
   end
   return self.tokens
@@ -302,7 +309,7 @@ end)
 
 -- The token that texts begin with; nil where they begin with none.
 Model.begin_token = method(function(self)
-  if not self.file then return nil end
+  if without_tokenizer(self) then return nil end
   return self:tokenizer():encode("", { special = true })[1]
 end)
 
@@ -327,6 +334,7 @@ Model.session = method(function(self, o)
     prompt_rows = o.prompt_rows })
 end)
 
+Model.has_tokenizer = method(function(self) return not without_tokenizer(self) end)
 Model.logits = method(generate.logits)
 Model.generate = method(generate.generate)
 Model.perplexity = method(generate.perplexity)

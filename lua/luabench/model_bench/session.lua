@@ -17,16 +17,19 @@ local function status_bytes(field)
   return kib and tonumber(kib) * 1024 or nil
 end
 
--- What this process holds now, and held at most.
-local function resident() return { now = status_bytes "VmRSS", peak = status_bytes "VmHWM" } end
+-- What this process holds now, and held at most; of what it holds now, pages of files that the page cache has too.
+local function resident()
+  return { now = status_bytes "VmRSS", peak = status_bytes "VmHWM", file = status_bytes "RssFile" }
+end
 
 function steps.hello() return { resident = resident(), pid = sys.self_pid() } end
 
 -- ---- loading ----
 
--- tokenizer.json beside a configuration: a model of random weights has no file of its own.
+-- That of the file; or tokenizer.json beside a configuration: a model of random weights has no file of its own.
 local function tokenizer_of(model, path)
-  if model.file then return model:tokenizer() end
+  if model:has_tokenizer() then return model:tokenizer() end
+  if model.file then return nil end
   local folder = sys.is_directory(path) and path or path:match "^(.*)/[^/]*$" or "."
   if sys.exists(folder .. "/tokenizer.json") then return lb.tokenizer(folder) end
 end

@@ -129,12 +129,25 @@ function M.heads(...)
   return lines
 end
 
+-- The reason that all records of a side have, if it is one.
+local function common(records)
+  local first = records[1]
+  for _, r in ipairs(records) do
+    if r.status == "ok" or r.status ~= first.status or r.reason ~= first.reason then return nil end
+  end
+  return #records > 1 and first or nil
+end
+
 -- What was skipped or went wrong, a line each.
 function M.problems(...)
   local lines = {}
   for _, side in ipairs { ... } do
+    local all = common(side.records)
+    if all then
+      lines[#lines + 1] = ("%s, all %d prompts: %s: %s"):format(side.name, #side.records, all.status, all.reason or "?")
+    end
     for _, r in ipairs(side.records) do
-      if r.status ~= "ok" then
+      if r.status ~= "ok" and not all then
         lines[#lines + 1] = ("%s %s: %s: %s"):format(side.name, r.axes.prompt, r.status, r.reason or "?")
       end
     end

@@ -145,8 +145,11 @@ local function check_repeats(rec, value)
 end
 
 function Side:prompt(prompt)
-  local loaded, why = self.loaded, nil
-  if not loaded then loaded, why = self:load() end
+  local loaded, why = self.loaded, self.refused
+  if not loaded and not why then
+    loaded, why = self:load()
+    if not loaded and why.status == "failed" then self.refused = why end -- it would say the same again
+  end
   if not loaded then return self:record(prompt, why.status, "load: " .. why.reason) end
   local value
   value, why = self:call("prompt", { text = prompt.text, timing = self.run.opt.timing })
@@ -162,6 +165,7 @@ function Side:prompt(prompt)
   rec.generated = { text = last.text, tokens = last.tokens, finish = last.finish }
   rec.memory.peak_bytes = value.resident.peak
   self.peak = math.max(self.peak or 0, value.resident.peak or 0)
+  self.file = value.resident.file
   self.kv = math.max(self.kv or 0, last.kv_bytes or 0)
   return rec
 end
@@ -171,7 +175,8 @@ end
 local function memory_of(side, watched)
   local l = side.first_load
   local m = { initial_bytes = side.initial, peak_bytes = side.peak and side.peak > 0 and side.peak or l.resident.peak,
-    weights_bytes = l.weights_bytes, kv_bytes = side.kv, after_load_bytes = l.resident.now }
+    weights_bytes = l.weights_bytes, kv_bytes = side.kv, after_load_bytes = l.resident.now,
+    file_bytes = side.file }
   local r = watched.resident
   if r then m.min_bytes, m.mean_bytes, m.max_bytes, m.samples = r.min, r.mean, r.max, r.samples end
   if m.peak_bytes and m.initial_bytes then
@@ -183,7 +188,8 @@ local function memory_of(side, watched)
   return m
 end
 
--- Loads and asks; done(record) after each prompt. Returns { name, path, loaded =, cold_start_ns =, memory =, quality =,
+-- Loads and asks; done(record, again) after each prompt; again: the model was refused, and the record says so once
+-- more. Returns { name, path, loaded =, cold_start_ns =, memory =, quality =,
 -- records = }; loaded is nil, and records say why, if the model could not be loaded.
 function M.run(run, name, path, prompts, done)
   local side = new(run, name, path)
@@ -200,11 +206,12 @@ function M.run(run, name, path, prompts, done)
     end
     for _, prompt in ipairs(prompts) do
       run.bar:start(name .. ": " .. prompt.name)
+      local known = side.refused
       local rec = side:prompt(prompt)
       out.records[#out.records + 1] = rec
-      done(rec)
+      done(rec, known ~= nil)
     end
-    watched = side.watch and side.watch:close()                      -- before what quality takes: that is not the model's
+    watched = side.watch and side.watch:close()                      -- what quality takes is not the model's
     side.watch = nil
     if side.loaded and run.quality then
       run.bar:start(name .. ": quality")

@@ -120,6 +120,7 @@ M.LINES = {
   { "KV cache", "B", "memory.kv_bytes" }, { "overhead", "B", "memory.overhead_bytes" },
   { "initial", "B", "memory.initial_bytes" }, { "least", "B", "memory.min_bytes" }, 
   { "mean", "B", "memory.mean_bytes" },
+  { "at the end, pages of files", "B", "memory.file_bytes" },
   { "most", "B", "memory.max_bytes" }, { "peak", "B", "memory.peak_bytes" }, 
   { "increase", "B", "memory.increase_bytes" },
   { "GPU utilisation, mean", "%%", "memory.gpu.utilization_percent.mean" },
