@@ -224,7 +224,9 @@ local function describe(spec, scripts)
   k.format = format_of(spec, op, k.bound)
   k.name = full_name(spec, op, k.format)
   k.about = spec.about or ("a kernel of one's own, from %s"):format(at.file == "source" and "a script" or at.file:match "[^/]*$")
-  k.source = ("%s, source %s%s"):format(at.file == "source" and "a script" or ("%s:%d"):format(at.file:match "[^/]*$", at.line),
+  local from = at.file ~= "source" and ("%s:%d"):format(at.file:match "[^/]*$", at.line)
+    or scripts[1] and scripts[1]:match "[^/]*$" or "a script"
+  k.source = ("%s, source %s%s"):format(from,
     require("luabench.record").hash(text), spec.flags and ", " .. spec.flags or "")
   numbers(k, spec)
   return k
