@@ -1,6 +1,7 @@
 -- kernel.lua: single kernels at a shape, against one another: what `luabench ab KERNEL KERNEL` runs.
 --   luabench scenarios/kernel.lua --kernel gemm.q4_k.avx512,gemm.any.portable --m 1 --recipe q4_k
 --   luabench ab gemm.q4_k.avx512 gemm.any.portable --m 8 --recipe q4_k
+--   luabench scenarios/kernel.lua --own mine.c --recipe f32 --m 8       # a file for lb.kernel.compile, and those of gemm
 local lb = require "luabench"
 
 -- The first format of the kernel's family, unless --recipe names one: "int4wo" takes "int4wo-128".
@@ -68,10 +69,18 @@ return lb.scenario {
         local ok, why = pcall(lb.quantizer, v)
         return v == "f32" or ok, ("f32 or a weight format (%s)"):format(tostring(why))
       end },
+    own = { help = "files of C with kernels of your own (lb.kernel.compile), to run beside them", type = "list", default = {} },
     rounds = { help = "rounds of a peak kernel", default = 16, min = 1, max = 1e9 },
   },
-  grid = function(opt) return lb.grid { kernel = opt.kernel } end,
+  grid = function(opt)
+    local names = {}
+    for i, name in ipairs(opt.kernel) do names[i] = name end
+    for _, file in ipairs(opt.own) do names[#names + 1] = lb.kernel.compile(file).name end
+    opt.kernel = names               -- --kernel and --own together are the axis
+    return lb.grid { kernel = names }
+  end,
   case = function(axes, opt)
+    for _, file in ipairs(opt.own) do lb.kernel.compile(file) end
     local kernel = lb.kernel(axes.kernel)
     if not kernel.usable then return lb.skip(("%s cannot run on this machine"):format(axes.kernel)) end
     local make = build[kernel.op]
