@@ -166,7 +166,7 @@ local function run(values, name, rest)
     return 0
   end
   if expanded.value.kind ~= "scenario" then fail("tune: %s is no scenario", script) end
-  local job, all, status, forms, asked = expanded.value.job, {}, 0, 0, 0
+  local job, all, status, forms, asked, kept = expanded.value.job, {}, 0, 0, 0, "kept in " .. choices.path()
   local wanted = job.opt.only and record.matcher(job.opt.only, job.names) or function() return true end
   local prepared = sys.tempdir()
   local started = sys.now_s()
@@ -177,7 +177,11 @@ local function run(values, name, rest)
         if not values.json then tell(("[%d/%d] %s"):format(i, #expanded.value.cases, id)) end
         local reply = one(c, job, axes, values, prepared)
         if reply.kind == "interrupted" then status = 130 break end
-        if reply.kind ~= "done" then status = 1 end
+        if reply.kind ~= "done" or reply.value.problem then status = 1 end
+        if reply.kind == "done" and reply.value.problem then
+          kept = "not kept"
+          tell("luabench: " .. reply.value.problem)
+        end
         case_lines(id, reply, values.json)
         for _, q in ipairs(reply.kind == "done" and reply.value.forms or {}) do
           forms, asked = forms + 1, asked + (q.known and 0 or 1)
@@ -190,8 +194,8 @@ local function run(values, name, rest)
   sys.tempdir_remove(prepared)
   if not ok then error(why, 0) end
   if values.json then io.stdout:write(json.encode({ path = choices.path(), forms = json.array(all) }, { pretty = true }), "\n") end
-  tell(("%d form%s met, %d measured in %s, kept in %s"):format(forms, forms == 1 and "" or "s", asked,
-    units.time((sys.now_s() - started) * 1e9), choices.path()))
+  tell(("%d form%s met, %d measured in %s, %s"):format(forms, forms == 1 and "" or "s", asked,
+    units.time((sys.now_s() - started) * 1e9), kept))
   return status
 end
 

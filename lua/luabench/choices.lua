@@ -92,7 +92,8 @@ end
 --- The entry of a form that the engine knows, or nil.
 function M.entry(device, form) return (prepared[id_of(device)] or {})[form] end
 
---- Keeps entries { form = entry }, from now on and for runs to come.
+--- Keeps entries { form = entry }, from now on and for runs to come. A file that cannot be written is no error: they count
+--- in this process then, and why is returned.
 function M.keep(device, entries)
   M.prepare(device)
   local forms = prepared[id_of(device)]
@@ -112,7 +113,7 @@ function M.keep(device, entries)
       sys.replace_file(M.path(), json.encode({ version = M.VERSION, machines = machines }, { pretty = true }) .. "\n")
     end)
   end)
-  if not ok then error("what was measured counts in this process only: " .. sys.clean(why), 0) end
+  if not ok then return "what was measured counts in this process only: " .. sys.clean(why) end
 end
 
 --- Forgets what was measured of a device; how many forms there were.

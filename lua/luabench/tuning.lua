@@ -200,6 +200,7 @@ end
 ---   { form, op, step, kernel = the fastest, default, chosen = in the plan, why, verdict, ratio, ci95, ns = { kernel = median },
 ---     left = { kernel = why it was not timed }, regret = chosen over the best - 1, best, regret_of_default, noisy,
 ---     known = it was not asked again }
+--- with seconds, asked (forms that were measured) and problem (why they could not be kept).
 function M.tune(plan, o)
   o = o or {}
   check_options(o)
@@ -227,7 +228,7 @@ function M.tune(plan, o)
     q.label = nil
     result[i] = q
   end
-  if o.keep ~= false and next(entries) then choices.keep(plan.device, entries) end
+  if o.keep ~= false and next(entries) then result.problem = choices.keep(plan.device, entries) end
   result.seconds = sys.now_s() - started
   result.asked = 0
   for _ in pairs(entries) do result.asked = result.asked + 1 end
@@ -254,6 +255,7 @@ function Result:__tostring()
       lines[#lines + 1] = ("  the plan's choice, %s (%s), took %s more than the best"):format(q.chosen, q.why, units.percent(q.regret))
     end
   end
+  lines[#lines + 1] = self.problem
   return table.concat(lines, "\n")
 end
 

@@ -217,7 +217,7 @@ function commands.tune(request, emit)
   if case.close then case.close() end
   local list = {}
   for i, q in ipairs(forms) do list[i] = q end
-  return { forms = json.array(list) }
+  return { forms = json.array(list), problem = forms.problem }
 end
 
 -- One model in this process, step by step (see model_bench/session.lua).
