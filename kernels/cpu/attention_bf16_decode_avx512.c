@@ -60,12 +60,13 @@ static const uint8_t order[16] = { 0, 2, 1, 3, 8, 10, 9, 11, 4, 6, 5, 7, 12, 14,
 /* Scores of positions a and b for 8 rows of q, `each` bytes apart: those of a, then those of b. Keys pass by in the
  * order of addresses: what was asked for in vain is then found by the processor's own prefetching. */
 static inline __attribute__((always_inline)) __m512 score_tile(const char *q, size_t each, const char *a, const char *b,
-                                                               int64_t dim, soon next) {
+                                                               int64_t dim, const char *next, int64_t step) {
     __m512 acc[16];
     UNROLL for (int i = 0; i < 16; i++) acc[i] = _mm512_setzero_ps();
     for (int64_t d = 0; d < dim; d += RUN) {
         __m512i x = _mm512_loadu_si512(a + d * 2), y = _mm512_loadu_si512(b + d * 2);
-        ask(&next);
+        for (int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 3);
+        next += step;
         UNROLL for (int r = 0; r < MR; r++) {
             __m512i v = _mm512_loadu_si512(q + (size_t)r * each + (size_t)d * 2);
             acc[order[r]] = dp(acc[order[r]], v, x);
@@ -127,7 +128,8 @@ static inline __attribute__((always_inline)) void rows_apart(__m512 *v, int rows
 static void scores(const task *t, const char *q, const char *kc, int rows, float *s, ahead *h) {
     const char *const *row = (const void *)kc, *widened[TOGETHER];
     const char *const *values = h ? row + BLOCK : NULL; /* then the next block's keys: what waits stays in L1 */
-    int64_t bytes = t->values * (int64_t)lb_dtype_size(t->v.dtype);
+    asked ask = asked_of(values, t->values * (int64_t)lb_dtype_size(t->v.dtype));
+    int64_t share = ask.in_step ? ask.bytes * 2 : 0; /* of a tile */
     for (int i = 0; i < BLOCK; i += 16) {
         __m512 v[8];
         for (int j = 0; j < 8; j++) {
@@ -136,8 +138,12 @@ static void scores(const task *t, const char *q, const char *kc, int rows, float
                 if (j % 4 == 0) widen_rows(at, t->dim, (char *)(uintptr_t)kc + sizeof(block), widened);
                 at = widened + 2 * j % TOGETHER;
             }
-            soon next = soon_of(values, bytes, i / 2 + j, BLOCK / 2, t->dim / RUN);
-            v[j] = score_tile(q, Q_BYTES(t->dim), at[0], at[1], t->dim, next);
+            ask_rows(&ask, i / 2 + j, BLOCK / 2);
+            const char *next = ask_on(&ask, share, true);
+            int64_t step = share * RUN / t->dim;
+            /* the usual one as a constant: otherwise gcc keeps pointers in memory */
+            if (t->dim == 128) v[j] = score_tile(q, Q_BYTES(128), at[0], at[1], 128, next, step);
+            else v[j] = score_tile(q, Q_BYTES(t->dim), at[0], at[1], t->dim, next, step);
         }
         rows_apart(v, rows, s + i);
     }
@@ -162,7 +168,7 @@ static inline __attribute__((always_inline)) void value_pairs(lb_dtype type, con
 /* out[row][32 values] = out * factor + sum over positions of p * v. */
 static inline __attribute__((always_inline)) void value_tile(lb_dtype type, const uint32_t *p, const char *const *row,
                                                              int64_t at, int64_t vpad, int rows, const float *factor,
-                                                             float *out, soon next) {
+                                                             float *out, const char *next, int64_t step) {
     tables tab = tables_of();
     __m512 acc[MR][2];
     UNROLL for (int r = 0; r < rows; r++)
@@ -171,7 +177,8 @@ static inline __attribute__((always_inline)) void value_tile(lb_dtype type, cons
     for (int s = 0; s < BLOCK / 2; s++) {
         __m512i v[2];
         value_pairs(type, &tab, row[2 * s] + at, row[2 * s + 1] + at, v);
-        ask(&next);
+        for (int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 3);
+        next += step;
         UNROLL for (int r = 0; r < rows; r++) {
             __m512i x;
             __asm__("vpbroadcastd %1, %0" : "=v"(x) : "m"(p[r * BLOCK / 2 + s]));
@@ -186,18 +193,19 @@ static void weigh(const task *t, const float *p, const char *vc, char *scratch, 
                   ahead *h) {
     const char *const *row = (const void *)vc;
     const uint32_t *w = (const void *)scratch;
-    int64_t asked = t->dim * (int64_t)lb_dtype_size(t->k.dtype);
-    const char *const *keys = h ? (const char *const *)h->row : NULL;
+    asked ask = asked_of(h ? (const char *const *)h->row : NULL, t->dim * (int64_t)lb_dtype_size(t->k.dtype));
+    int64_t tiles = t->vpad / RUN, share = ask.in_step ? ask.bytes * BLOCK / tiles : 0;
     for (int j = 0; j < rows * BLOCK; j += 32)
         _mm512_store_si512(scratch + 2 * j,
                            (__m512i)_mm512_cvtne2ps_pbh(_mm512_load_ps(p + j + 16), _mm512_load_ps(p + j)));
     for (int64_t i = 0; i < t->vpad; i += RUN) {
-        soon next = soon_of(keys, asked, i / RUN, t->vpad / RUN, BLOCK / 2);
-#define CALL(n) case n: value_tile(LB_BF16, w, row, 2 * i, t->vpad, n, factor, out + i, next); break;
+        ask_rows(&ask, (int)(i / RUN), (int)tiles);
+        const char *next = ask_on(&ask, share, true);
+#define CALL(n) case n: value_tile(LB_BF16, w, row, 2 * i, t->vpad, n, factor, out + i, next, share / (BLOCK / 2)); break;
         if (t->v.dtype == LB_BF16)
             switch (rows) { CALL(1) CALL(2) CALL(3) CALL(4) CALL(5) CALL(6) CALL(7) CALL(8) }
 #undef CALL
-#define CALL(n) case n: value_tile(LB_F8E4M3, w, row, i, t->vpad, n, factor, out + i, next); break;
+#define CALL(n) case n: value_tile(LB_F8E4M3, w, row, i, t->vpad, n, factor, out + i, next, share / (BLOCK / 2)); break;
         else switch (rows) { CALL(1) CALL(2) CALL(3) CALL(4) CALL(5) CALL(6) CALL(7) CALL(8) }
 #undef CALL
     }
