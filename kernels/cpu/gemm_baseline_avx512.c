@@ -1,12 +1,6 @@
 /* gemm_baseline_avx512.c: gemm over baseline (bf16) weights in panels of 32 rows. */
+#include "rows32_baseline.h"
 #include "rows32_float.h"
-
-/* A panel: pairs of vectors (rows 0..15, rows 16..31) of elements 2p and 2p + 1 of each row, K padded with zeros to a
- * multiple of 32. Sums of 256 are taken together, in the order of K. */
-static size_t panel_bytes(const lb_quantizer *q, int64_t k) {
-    (void)q;
-    return (size_t)lb_act_bf16_padded(k) * FLOAT_ROWS * 2;
-}
 
 LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out, int64_t out_stride,
                    const int cols) {
@@ -65,17 +59,6 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
     case 3: few(panel, act, stride, k, out, out_stride, 3); break;
     case 4: few(panel, act, stride, k, out, out_stride, 4); break;
     default: many(panel, act, stride, k, cols, out, out_stride);
-    }
-}
-
-static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
-                   void *dst) {
-    const uint16_t *from = native;
-    for (int64_t row = row0; row < row1; row += FLOAT_ROWS) {
-        uint16_t *panel = (uint16_t *)(void *)((char *)dst + (size_t)(row / FLOAT_ROWS) * panel_bytes(q, k));
-        memset(panel, 0, panel_bytes(q, k));
-        for (int r = 0; r < FLOAT_ROWS && row + r < n; r++)
-            for (int64_t i = 0; i < k; i++) panel[i / 2 * 64 + 2 * r + i % 2] = from[(row + r) * k + i];
     }
 }
 

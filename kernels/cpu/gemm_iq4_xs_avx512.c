@@ -1,15 +1,8 @@
-/* gemm_iq4_xs_avx512.c: gemm over iq4_xs weights in panels of two times 16 rows: w = d * (sc - 32) * T[q], 4-bit q.
- *
- * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (2176 bytes; with its d 32 more than
- * native, whose scales have 6 bits): 32 vectors of codes, vector 4s + j holding groups 8s + j (low nibble) and 8s + 4 + j (high) of sub-block s; 2
- * vectors of 8-bit scales (sc - 32). The levels are multiplied as T + 128; the 128 times the scale is taken off like a
- * minimum, in integers: below 2^31, because 256 * 32 * 255 * 127 is. */
+/* gemm_iq4_xs_avx512.c: gemm over iq4_xs weights in panels of 32 rows (rows16_iq4_xs.h). The levels are
+ * multiplied as T + 128; the 128 times the scale is taken off like a minimum, in integers: below 2^31, because
+ * 256 * 32 * 255 * 127 is. */
 #include "rows16.h"
-
-enum { SCALES = 32 * 64 };
-static const lb_rows16_shape shape = { .native_bytes = 136, .block_bytes = 34 * 64, .head = true };
-/* T + 128 */
-static const uint8_t levels[16] = { 1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241 };
+#include "rows16_iq4_xs.h"
 
 typedef struct block_regs { __m512i scale[4]; __m512 d, dmin; } block_regs;
 
@@ -39,24 +32,6 @@ LB_INLINE __m512i block_sum(__m512i sum) { return sum; }
 LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
     __m512i high = i % 2 ? regs->scale[i / 2] : _mm512_slli_epi16(regs->scale[i / 2], 8);
     return _mm512_srai_epi16(_mm512_and_si512(high, _mm512_set1_epi16((short)0xff00)), 1);
-}
-
-static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head) {
-    uint8_t codes[256], scales[8];
-    uint16_t high;
-    memcpy(&high, native + 2, 2);
-    for (int s = 0; s < 8; s++) {
-        scales[s] = (uint8_t)(((native[4 + s / 2] >> (s % 2 * 4) & 15) | (high >> (2 * s) & 3) << 4) - 32);
-        for (int i = 0; i < 16; i++) {
-            codes[32 * s + i] = native[8 + 16 * s + i] & 15;
-            codes[32 * s + 16 + i] = native[8 + 16 * s + i] >> 4;
-        }
-    }
-    for (int s = 0; s < 8; s++)
-        for (int j = 0; j < 4; j++)
-            *lb_lane(block, 4 * s + j, r) = lb_code4(codes, 8 * s + j) | lb_code4(codes, 8 * s + 4 + j) << 4;
-    for (int i = 0; i < 2; i++) *lb_lane(block + SCALES, i, r) = lb_scale4(scales + 4 * i);
-    memcpy(head + 2 * r, native, 2);
 }
 
 #define SUBS 8

@@ -1,16 +1,9 @@
-/* gemm_q2_k_avx512.c: gemm over q2_k weights in panels of 32 rows: w = d * sc * q - dmin * m, 2-bit q, 4-bit sc and m,
- * sub-blocks of 16.
- *
- * A block of 16 x 256 (1344 bytes, as native): 16 vectors of codes, bits 2j of vector 4t + i holding group i of
- * sub-block 4t + j, so that a sub-block has one place in the byte; 4 vectors of scale bytes (sc low, m high) of
- * sub-blocks 4i..4i+3; d and dmin, 16 f16 each.
+/* gemm_q2_k_avx512.c: gemm over q2_k weights in panels of 32 rows (rows16_q2_k.h).
  *
  * sc * q <= 45 fits a byte: for many columns the codes are looked up as sc * q (vpshufb: 4 rows of 4 products make
  * a table of 16 in each 128-bit lane), so that sub-blocks cost nothing inside. */
 #include "rows16.h"
-
-enum { SCALES = 16 * 64, D = 20 * 64 };
-static const lb_rows16_shape shape = { .native_bytes = 84, .block_bytes = 84 * 16 };
+#include "rows16_q2_k.h"
 
 typedef struct block_regs { __m512i scale[4]; __m512 d, dmin; } block_regs;
 
@@ -69,17 +62,6 @@ LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s,
 LB_INLINE __m512i folded_start(const lb_act_q8_256 *a) {
     (void)a;
     return _mm512_setzero_si512();
-}
-
-static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head) {
-    (void)head;
-    uint8_t codes[256];
-    for (int e = 0; e < 256; e++) codes[e] = (uint8_t)(native[16 + 32 * (e / 128) + e % 32] >> (e % 128 / 32 * 2) & 3);
-    for (int v = 0; v < 16; v++)
-        for (int j = 0; j < 4; j++) *lb_lane(block, v, r) |= lb_code4(codes, 4 * (v / 4 * 4 + j) + v % 4) << (2 * j);
-    for (int i = 0; i < 4; i++) *lb_lane(block + SCALES, i, r) = lb_scale4(native + 4 * i);
-    memcpy(block + D + 2 * r, native + 80, 2);
-    memcpy(block + D + 32 + 2 * r, native + 82, 2);
 }
 
 #define SUBS 16

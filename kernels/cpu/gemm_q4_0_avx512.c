@@ -1,25 +1,2 @@
-/* gemm_q4_0_avx512.c: gemm over q4_0 weights in panels of 32 rows: w = d * (q - 8), 4-bit q. */
-#define H32_SHARED 1
-#include "rows32_g32.h"
-
-#define FORMAT (h32){ .bits = 4, .offset = 8 }
-enum { BLOCK_BYTES = 18 };
-
-/* The scale (f16), then byte j holds elements j (low nibble) and j + 16. */
-static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
-    (void)f, (void)min;
-    memcpy(scale, block, 2);
-    for (int i = 0; i < 16; i++) {
-        codes[i] = block[2 + i] & 15;
-        codes[i + 16] = block[2 + i] >> 4;
-    }
-}
-
-LB_H32_PANEL
-
-const lb_kernel lb_kernel_gemm_q4_0_avx512 = {
-    .name = "gemm.q4_0.avx512",
-    .about = "panels of 32 rows; vpdpbusd over nibbles, whose offset of 8 sums of activations take back, f32 once per 32",
-    .format = "q4_0",
-    LB_H32_KERNEL,
-};
+/* gemm_q4_0_avx512.c: gemm over q4_0 weights in panels of 32 rows. Compiled for avx512. */
+#include "gemm_q4_0.h"

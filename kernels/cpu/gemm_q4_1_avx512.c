@@ -1,27 +1,2 @@
-/* gemm_q4_1_avx512.c: gemm over q4_1 weights in panels of 32 rows: w = d * q + m, 4-bit q. */
-#define H32_MIN
-#define H32_SHARED 1
-#include "rows32_g32.h"
-
-#define FORMAT (h32){ .bits = 4, .min = true }
-enum { BLOCK_BYTES = 20 };
-
-/* Scale and minimum (f16), then byte j holds elements j (low nibble) and j + 16. */
-static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
-    (void)f;
-    memcpy(scale, block, 2);
-    memcpy(min, block + 2, 2);
-    for (int i = 0; i < 16; i++) {
-        codes[i] = block[4 + i] & 15;
-        codes[i + 16] = block[4 + i] >> 4;
-    }
-}
-
-LB_H32_PANEL
-
-const lb_kernel lb_kernel_gemm_q4_1_avx512 = {
-    .name = "gemm.q4_1.avx512",
-    .about = "panels of 32 rows; vpdpbusd over codes, minima times sums of activations, f32 once per 32",
-    .format = "q4_1",
-    LB_H32_KERNEL,
-};
+/* gemm_q4_1_avx512.c: gemm over q4_1 weights in panels of 32 rows. Compiled for avx512. */
+#include "gemm_q4_1.h"

@@ -1,13 +1,6 @@
-/* gemm_q6_k_avx512.c: gemm over q6_k weights in panels of 32 rows: w = d * sc * (q - 32), 6-bit q, int8 sc, sub-blocks
- * of 16.
- *
- * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (3328 bytes; with its d as large as native): 3 vectors a
- * sub-block s, in the order of their use: 2 of low bits, vector j holding groups 4s + j (low nibble) and 4s + 2 + j
- * (high), and one of high bits, bits 2j for group 4s + j; then 4 vectors of scales. */
+/* gemm_q6_k_avx512.c: gemm over q6_k weights in panels of 32 rows (rows16_q6_k.h). */
 #include "rows16.h"
-
-enum { SCALES = 48 * 64 };
-static const lb_rows16_shape shape = { .native_bytes = 210, .block_bytes = 208 * 16, .head = true };
+#include "rows16_q6_k.h"
 
 typedef struct block_regs { __m512i scale[4]; __m512 d, dmin; } block_regs;
 
@@ -31,24 +24,6 @@ LB_INLINE __m512i sub_scale(const block_regs *regs, int s) {
 }
 
 LB_INLINE __m512i block_sum(__m512i sum) { return sum; }
-
-static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head) {
-    uint8_t low[256], high[256];
-    for (int e = 0; e < 256; e++) {
-        int h = e / 128, g = e % 128 / 32, l = e % 32;
-        low[e] = (uint8_t)(native[64 * h + 32 * (g & 1) + l] >> (g / 2 * 4) & 15);
-        high[e] = (uint8_t)(native[128 + 32 * h + l] >> (2 * g) & 3);
-    }
-    for (int s = 0; s < 16; s++) {
-        uint32_t v = 0;
-        for (int j = 0; j < 2; j++)
-            *lb_lane(block, 3 * s + j, r) = lb_code4(low, 4 * s + j) | lb_code4(low, 4 * s + 2 + j) << 4;
-        for (int j = 0; j < 4; j++) v |= lb_code4(high, 4 * s + j) << (2 * j);
-        *lb_lane(block, 3 * s + 2, r) = v;
-    }
-    for (int i = 0; i < 4; i++) *lb_lane(block + SCALES, i, r) = lb_scale4(native + 192 + 4 * i);
-    memcpy(head + 2 * r, native + 208, 2);
-}
 
 #define SUBS 16
 #define PAIRS 0

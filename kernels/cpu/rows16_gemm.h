@@ -27,8 +27,8 @@
  *
  * Every path forms the same exact int32 sums and the same f32 steps per block of 256, in the order of K, so a
  * row's result has the same bits whatever the number of columns. */
-#include "gemm_panel.h"
 #include "rows16.h"
+#include "rows16_panel.h"
 
 enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_ROWS,
        TILE_COLS = FOLDED ? 12 : 6, /* with two vectors of rows: as many sums as the registers hold */
@@ -354,41 +354,7 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
     else many(panel, act, stride, k, cols, out, out_stride);
 }
 
-static size_t panel_bytes(const lb_quantizer *q, int64_t k) {
-    (void)q;
-    return lb_rows32_panel_bytes(SHAPE, k);
-}
-
-static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
-    return (size_t)((n + PANEL_ROWS - 1) / PANEL_ROWS) * panel_bytes(q, k);
-}
-
-static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
-                   void *dst) {
-    (void)q;
-    lb_rows32_repack(SHAPE, pack_row, native, n, k, row0, row1, dst);
-}
-
-static const lb_layout layout = {
-    .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = PANEL_ROWS
-};
-static const lb_panel panel_ops = {
-    .rows = PANEL_ROWS,
-    .max_cols = LB_PANEL_MAX_COLS,
-    .run = run,
-    .panel_bytes = panel_bytes,
-    .act_prepare = lb_act_q8_256_prepare,
-    .act_bytes = lb_act_q8_256_bytes,
-    .act_kind = LB_ACT_KIND_Q8_256,
-};
-LB_GEMM_PANEL(panel_ops)
+ROWS16_PANEL(lb_act_q8_256_prepare, lb_act_q8_256_bytes, LB_ACT_KIND_Q8_256)
 
 /* The descriptor, but for name, format and about. */
-#define ROWS16_KERNEL                                                                                                \
-    .op = "gemm", .device = "cpu", .source = "luabench",                                                             \
-    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI, .layout = &layout, .act = LB_ACT_Q8_256, .acc = LB_ACC_I32_F32,       \
-    .compute = LB_COMPUTE_INT8, .tolerance = 1e-10,                                                                  \
-    .tolerance_why = "sums of 256 are exact in int32; K / 256 f32 steps of three roundings each: about 1e-14, "      \
-                     "more where scales and minima cancel",                                                          \
-    .priority = 20, .panel = &panel_ops, .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes,         \
-    .launch = launch
+#define ROWS16_KERNEL ROWS16_ARITHMETIC, .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI, .priority = 20

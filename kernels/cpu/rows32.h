@@ -1,8 +1,25 @@
 /* rows32.h: what all kernels over panels of 32 rows share with one another: the layout's descriptor and the kernel's. */
 #pragma once
 #include "gemm_panel.h"
+#include "rows16_pack.h"
+#if defined(__AVX512F__)
 #include "rows16.h"
 #include "tile32.h"
+#define LB_ROWS32_ISA avx512
+#define LB_ROWS32_ISA_TEXT "avx512"
+#define LB_ROWS32_ISA_BITS LB_ISA_AVX512
+#define LB_ROWS32_PRIORITY 20
+#else
+#define LB_ROWS32_ISA avx2
+#define LB_ROWS32_ISA_TEXT "avx2"
+#define LB_ROWS32_ISA_BITS LB_ISA_AVX2
+#define LB_ROWS32_PRIORITY 10
+#endif
+
+/* What both instruction sets have is one header, included by a file for each; lb_kernel_gemm_q4_0_avx512 of gemm_q4_0. */
+#define LB_ROWS32_PASTE_(a, b) lb_kernel_##a##_##b
+#define LB_ROWS32_PASTE(a, b) LB_ROWS32_PASTE_(a, b)
+#define LB_ROWS32_SYMBOL(name) LB_ROWS32_PASTE(name, LB_ROWS32_ISA)
 
 #define LB_ROWS32_SIZE                                                                                               \
     static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {                                          \
@@ -24,7 +41,9 @@
                                         .act_kind = kind };                                                          \
     LB_GEMM_PANEL(panel_ops)
 
+#define LB_ROWS32_PANEL_OF(...) LB_ROWS32_PANEL(__VA_ARGS__)
+
 /* The fields of a descriptor that follow from it. */
 #define LB_ROWS32_KERNEL                                                                                             \
-    .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = 20, .panel = &panel_ops,     \
+    .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = LB_ROWS32_PRIORITY, .panel = &panel_ops,     \
     .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes, .launch = launch

@@ -235,6 +235,48 @@ static void test_panels(void **state) {
         }
 }
 
+/* The kernels of one format whose layouts have one name arrange the same bytes: tensors keep what was packed by the name. */
+static void compare_layouts(const lb_kernel *a, const lb_kernel *b, const lb_quantizer *q, lb_tensor *w) {
+    int64_t n = w->dims[0], k = w->dims[1];
+    size_t bytes = a->layout->size_bytes(q, n, k);
+    if (bytes != b->layout->size_bytes(q, n, k) || a->layout->row_multiple != b->layout->row_multiple)
+        fail_msg("%s and %s: layouts of one name, '%s', and of two sizes", a->name, b->name, a->layout->name);
+    uint8_t *one = aligned_alloc(64, (bytes + 63) / 64 * 64), *two = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    a->layout->repack(q, lb_tensor_data(w), n, k, 0, n, one);
+    b->layout->repack(q, lb_tensor_data(w), n, k, 0, n, two);
+    if (memcmp(one, two, bytes))
+        fail_msg("%s and %s: %s in layouts of one name, '%s', and two kinds", a->name, b->name, q->name, a->layout->name);
+    free(one), free(two);
+}
+
+static bool has_layout(const lb_kernel *k, const lb_quantizer *q) {
+    return k->layout && k->format && !strcmp(k->format, q->family->name) && !strcmp(k->device, "cpu") &&
+           (lb_device_caps_of(cpu)->isa & k->isa) == k->isa;
+}
+
+static void test_layouts_have_one_meaning(void **state) {
+    (void)state;
+    for (int f = 0; lb_quantizer_families[f]; f++)
+        for (const char *const *m = lb_quantizer_families[f]->members; *m; m++) {
+            const lb_quantizer *q;
+            lb_tensor *w = NULL, *quantized = NULL;
+            assert_int_equal(lb_quantizer_find(*m, &q), LB_OK);
+            for (int i = 0; i < lb_kernel_count(); i++)
+                for (int j = 0; j < i && has_layout(lb_kernel_at(i), q); j++) {
+                    const lb_kernel *a = lb_kernel_at(j), *b = lb_kernel_at(i);
+                    if (!has_layout(a, q) || strcmp(a->layout->name, b->layout->name)) continue;
+                    if (!w) {
+                        assert_int_equal(lb_tensor_new(cpu, LB_F32, NULL, 2, (int64_t[]){ 40, 512 }, &w), LB_OK);
+                        assert_int_equal(lb_tensor_fill_randn(w, 7, 0, 1), LB_OK);
+                        assert_int_equal(lb_tensor_quantize(w, q, NULL, NULL, &quantized), LB_OK);
+                    }
+                    compare_layouts(a, b, q, quantized);
+                }
+            lb_tensor_release(w);
+            lb_tensor_release(quantized);
+        }
+}
+
 static int open_cpu(void **state) {
     (void)state;
     return lb_device_open("cpu", 0, &cpu);
@@ -252,6 +294,7 @@ int main(void) {
         cmocka_unit_test(test_preferred), cmocka_unit_test(test_measured), cmocka_unit_test(test_forms),
         cmocka_unit_test(test_error_lists_each_candidate),
         cmocka_unit_test(test_panels),
+        cmocka_unit_test(test_layouts_have_one_meaning),
     };
     return cmocka_run_group_tests(tests, open_cpu, close_cpu);
 }

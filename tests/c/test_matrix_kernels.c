@@ -97,9 +97,12 @@ static double *values_of(const lb_tensor *w) {
 }
 
 static double dot(const double *a, const double *b, int64_t k) {
-    double s = 0;
-    for (int64_t i = 0; i < k; i++) s += a[i] * b[i];
-    return s;
+    double s[8] = { 0 }, rest = 0; /* eight chains: most of this test's time is spent here */
+    int64_t i = 0;
+    for (; i + 8 <= k; i += 8)
+        for (int j = 0; j < 8; j++) s[j] += a[i + j] * b[i + j];
+    for (; i < k; i++) rest += a[i] * b[i];
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])) + rest;
 }
 
 /* `n` floats of poison, with a canary behind them. */

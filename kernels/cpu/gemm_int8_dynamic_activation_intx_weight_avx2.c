@@ -1,0 +1,2 @@
+/* gemm_int8_dynamic_activation_intx_weight_avx2.c: gemm over intx weights in panels of 32 rows. Compiled for avx2. */
+#include "gemm_int8_dynamic_activation_intx_weight.h"

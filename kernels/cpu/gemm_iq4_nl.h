@@ -1,0 +1,29 @@
+/* gemm_iq4_nl.h: gemm over iq4_nl weights in panels of 32 rows: w = d * T[q], 4-bit q. */
+#define H32_SHARED 1
+#define H32_WIDE_ACT 1
+#include "rows32_g32_any.h"
+
+/* T + 128 */
+static const uint8_t levels[16] = { 1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241 };
+#define FORMAT (h32){ .bits = 4, .offset = 128, .levels = levels }
+enum { BLOCK_BYTES = 18 };
+
+/* The scale (f16), then byte j holds elements j (low nibble) and j + 16. */
+static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
+    (void)f, (void)min;
+    memcpy(scale, block, 2);
+    for (int i = 0; i < 16; i++) {
+        codes[i] = block[2 + i] & 15;
+        codes[i + 16] = block[2 + i] >> 4;
+    }
+}
+
+LB_H32_PANEL
+
+const lb_kernel LB_ROWS32_SYMBOL(gemm_iq4_nl) = {
+    .name = "gemm.iq4_nl." LB_ROWS32_ISA_TEXT,
+    .about = "panels of 32 rows; levels by vpshufb, " H32_WITH ", their offset of 128 taken back by sums of activations, f32 once "
+             "per 32",
+    .format = "iq4_nl",
+    LB_H32_KERNEL,
+};

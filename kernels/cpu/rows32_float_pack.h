@@ -1,0 +1,66 @@
+/* rows32_float_pack.h: how formats with floating-point codes, and those of native planes, come into panels of 32 rows,
+ * whatever the instructions that read them.
+ *
+ * A panel is its scales, then codes, a run of 32 k after the other, rows 0..15 before rows 16..31. A pair vector is what
+ * vdpbf16ps multiplies: 16 rows, of each elements 2p and 2p + 1 of a run, p = 0..15. In 16 rows of a run
+ *   8 bits: vector i (of 8) has pairs 2i and 2i + 1: of four rows' 16 bytes the first 8 are pair 2i; integers as their
+ *           magnitude and their sign, -128 as -0;
+ *   6 bits: three vectors for 8 pairs; in a row's 48-bit number of words element j of pair p stands at bit 6p, a word for
+ *           each j;
+ *   4 bits: vector i (of 4) has pairs 4i .. 4i + 3 in the nibbles of a row's two words. */
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Where a plane stands behind the `bytes` of the first. */
+static inline size_t float_plane_at(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* Row r's 32 codes of a run to their lanes; `run` is the codes of 16 rows. */
+static inline void float_pack_run(const int bits, const uint8_t codes[32], int r, uint8_t *run) {
+    if (bits == 8) {
+        for (int p = 0; p < 16; p++)
+            for (int j = 0; j < 2; j++) run[p / 2 * 64 + r / 4 * 16 + p % 2 * 8 + r % 4 * 2 + j] = codes[2 * p + j];
+    } else if (bits == 6) {
+        for (int h = 0; h < 2; h++)
+            for (int j = 0; j < 2; j++) {
+                uint64_t word = 0;
+                for (int p = 0; p < 8; p++) word |= (uint64_t)codes[16 * h + 2 * p + j] << (6 * p);
+                for (int v = 0; v < 3; v++) {
+                    uint16_t piece = (uint16_t)(word >> (16 * v));
+                    memcpy(run + (3 * h + v) * 64 + 4 * r + 2 * j, &piece, 2);
+                }
+            }
+    } else {
+        for (int i = 0; i < 4; i++)
+            for (int j = 0; j < 2; j++) {
+                uint16_t word = 0;
+                for (int p = 0; p < 4; p++) word = (uint16_t)(word | codes[8 * i + 2 * p + j] << (4 * p));
+                memcpy(run + i * 64 + 4 * r + 2 * j, &word, 2);
+            }
+    }
+}
+
+/* Four 6-bit codes in three bytes, row after row. */
+static inline void float_unpack_6bit(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
+    const uint8_t *p = (const uint8_t *)native + (row * k + at) / 4 * 3;
+    for (int i = 0; i < 32 && at + i < k; i++) {
+        int bit = 6 * (i % 4);
+        uint32_t v = (uint32_t)p[i / 4 * 3] | (uint32_t)p[i / 4 * 3 + 1] << 8 | (uint32_t)p[i / 4 * 3 + 2] << 16;
+        codes[i] = (uint8_t)(v >> bit & 63);
+    }
+}
+/* A byte each. */
+static inline void float_unpack_8bit(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
+    memcpy(codes, (const uint8_t *)native + row * k + at, (size_t)(k - at < 32 ? k - at : 32));
+}
+/* int8 as rows of integers have it. */
+static inline void float_unpack_int8(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
+    const int8_t *from = (const int8_t *)native + row * k + at;
+    for (int i = 0; i < 32 && at + i < k; i++) codes[i] = (uint8_t)(from[i] < 0 ? 0x80 | (-from[i] & 0x7f) : from[i]);
+}
+/* Two in a byte, the first in the high nibble. */
+static inline void float_unpack_nibbles(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
+    const uint8_t *p = (const uint8_t *)native + (row * k + at) / 2;
+    for (int i = 0; i < 32 && at + i < k; i++) codes[i] = (uint8_t)(i % 2 ? p[i / 2] & 15 : p[i / 2] >> 4);
+}
