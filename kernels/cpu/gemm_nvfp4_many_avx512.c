@@ -51,7 +51,7 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
 
 static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }
 static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
-    float_repack(FORMAT, unpack, put_scales, q, native, n, k, row0, row1, dst);
+    float_repack(FORMAT.bits, FORMAT.head_bytes(q, k), unpack, put_scales, q, native, n, k, row0, row1, dst);
 }
 
 LB_ROWS32_PANEL(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)

@@ -62,7 +62,7 @@ typedef struct float_format {
     __m512 (*scale)(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int half);
 } float_format;
 
-LB_INLINE size_t float_run_bytes(const float_format f) { return (size_t)f.bits * 64; } /* of 16 rows */
+LB_INLINE size_t float_run_bytes(const float_format f) { return float_half_bytes(f.bits); }
 LB_INLINE size_t float_panel_bytes(const float_format f, const lb_quantizer *q, int64_t k) {
     return f.head_bytes(q, k) + (size_t)(lb_act_bf16_padded(k) / 32) * 2 * float_run_bytes(f);
 }
@@ -330,34 +330,6 @@ LB_INLINE __m512 float_e8m0_scale(const lb_quantizer *q, const uint8_t *panel, i
     return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_slli_epi32(e, 23), _mm512_set1_epi32(0x00400000)));
 }
 
-/* ---- packing ---- */
-
-/* Codes [at, at + 32) of a row of a native matrix, a byte each; those behind K are left alone. */
-typedef void (*float_unpack)(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
-                             uint8_t codes[32]);
-/* Its scales to the lanes of row r of the panel's head. */
-typedef void (*float_put_scales)(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
-                                 uint8_t *panel);
-
-/* Missing rows are zero. */
-static inline void float_repack(const float_format f, float_unpack unpack, float_put_scales put_scales,
-                                const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0,
-                                int64_t row1, void *dst) {
-    size_t bytes = float_panel_bytes(f, q, k), head = f.head_bytes(q, k);
-    for (int64_t row = row0; row < row1; row += FLOAT_ROWS) {
-        uint8_t *panel = (uint8_t *)dst + (size_t)(row / FLOAT_ROWS) * bytes;
-        memset(panel, 0, bytes);
-        for (int r = 0; r < FLOAT_ROWS && row + r < n; r++) {
-            put_scales(q, native, n, k, row + r, r, panel);
-            for (int64_t at = 0; at < k; at += 32) {
-                uint8_t codes[32] = { 0 };
-                unpack(q, native, n, k, row + r, at, codes);
-                float_pack_run(f.bits, codes, r % 16, panel + head + (size_t)(at / 32 * 2 + r / 16) * float_run_bytes(f));
-            }
-        }
-    }
-}
-
 /* The functions of a file from FORMAT, TABLE (of q, a pointer), unpack() and put_scales(). */
 #define LB_FLOAT_FUNCTIONS                                                                                           \
     static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
@@ -367,7 +339,7 @@ static inline void float_repack(const float_format f, float_unpack unpack, float
     static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }          \
     static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
                        void *dst) {                                                                                  \
-        float_repack(FORMAT, unpack, put_scales, q, native, n, k, row0, row1, dst);                                  \
+        float_repack(FORMAT.bits, FORMAT.head_bytes(q, k), unpack, put_scales, q, native, n, k, row0, row1, dst);    \
     }
 #define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
     LB_FLOAT_FUNCTIONS                                                                                               \

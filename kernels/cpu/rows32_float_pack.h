@@ -13,8 +13,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "../../engine/kernel.h"
+
 /* Where a plane stands behind the `bytes` of the first. */
 static inline size_t float_plane_at(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* Of the codes of 16 rows of a run. */
+static inline size_t float_half_bytes(int bits) { return (size_t)bits * 64; }
 
 /* Row r's 32 codes of a run to their lanes; `run` is the codes of 16 rows. */
 static inline void float_pack_run(const int bits, const uint8_t codes[32], int r, uint8_t *run) {
@@ -63,4 +68,30 @@ static inline void float_unpack_int8(const void *native, int64_t k, int64_t row,
 static inline void float_unpack_nibbles(const void *native, int64_t k, int64_t row, int64_t at, uint8_t codes[32]) {
     const uint8_t *p = (const uint8_t *)native + (row * k + at) / 2;
     for (int i = 0; i < 32 && at + i < k; i++) codes[i] = (uint8_t)(i % 2 ? p[i / 2] & 15 : p[i / 2] >> 4);
+}
+
+/* Codes [at, at + 32) of a row of a native matrix, a byte each; those behind K are left alone. */
+typedef void (*float_unpack)(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
+                             uint8_t codes[32]);
+/* Its scales to the lanes of row r of the panel's head. */
+typedef void (*float_put_scales)(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
+                                 uint8_t *panel);
+
+/* Missing rows are zero. */
+static inline void float_repack(int bits, size_t head, float_unpack unpack, float_put_scales put_scales,
+                                const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0,
+                                int64_t row1, void *dst) {
+    size_t bytes = head + (size_t)((k + 31) / 32) * 2 * float_half_bytes(bits);
+    for (int64_t row = row0; row < row1; row += 32) {
+        uint8_t *panel = (uint8_t *)dst + (size_t)(row / 32) * bytes;
+        memset(panel, 0, bytes);
+        for (int r = 0; r < 32 && row + r < n; r++) {
+            put_scales(q, native, n, k, row + r, r, panel);
+            for (int64_t at = 0; at < k; at += 32) {
+                uint8_t codes[32] = { 0 };
+                unpack(q, native, n, k, row + r, at, codes);
+                float_pack_run(bits, codes, r % 16, panel + head + (size_t)(at / 32 * 2 + r / 16) * float_half_bytes(bits));
+            }
+        }
+    }
 }
