@@ -15,13 +15,14 @@ local function reader()
 end
 
 -- Tokens a second of a prompt, and of generation; and the share of memory's bandwidth, next to it, that the latter
--- reads weights with (nil: not all of them are read for a token).
+-- reads weights with, only those of the experts that a token has.
 local function runner(model, read)
   local prompt, one, gen = lb.plan(), lb.plan(), lb.plan()
   local a = model:forward(prompt, { tokens = PROMPT, logits = "last", capacity = PROMPT })
   local b = model:forward(one, { tokens = 1, capacity = GEN })
   for _ = 1, GEN do gen:append(one) end
-  local timer = lb.timer()
+  b.lengths:fill(0)
+  local timer, bytes = lb.timer(), GEN * one:account().weight_bytes
   local function run(plan, lengths)
     lengths:fill(0)
     local start = timer:now_ns()
@@ -31,8 +32,7 @@ local function runner(model, read)
   return function()
     local prompt_ns, before = run(prompt, a.lengths), read()
     local gen_ns = run(gen, b.lengths)
-    local share = model.nbytes * GEN / gen_ns / ((before + read()) / 2)
-    return PROMPT / prompt_ns * 1e9, GEN / gen_ns * 1e9, not model.spec.moe and share or nil
+    return PROMPT / prompt_ns * 1e9, GEN / gen_ns * 1e9, bytes / gen_ns / ((before + read()) / 2)
   end
 end
 
