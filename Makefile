@@ -96,7 +96,7 @@ endif
 
 # The CUDA kernels again, as C++ over tests/gpu/emulator/, so that they are tested where no GPU is. nvcc makes one fma of
 # a product and a sum where it can; so does this where the processor has it.
-EMULATED_SRC := $(wildcard kernels/cuda/*.cu tests/gpu/emulator/*.cpp)
+EMULATED_SRC := $(wildcard kernels/cuda/*.cu kernels/cuda/*/*.cu tests/gpu/emulator/*.cpp)
 EMULATED_OBJ := $(patsubst %,$(BUILD)/emulated/%.o,$(EMULATED_SRC) kernels/cuda/registry_cuda.c)
 EMULATED_BIN := $(patsubst tests/gpu/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_emulated_*.c))
 EMULATED_FLAGS := -x c++ -std=gnu++20 -fPIC -fvisibility=hidden -Itests/gpu/emulator -I. -Iengine -Wall \
@@ -112,8 +112,8 @@ $(BUILD)/emulated/%.o: % $(BUILD)/flags
 $(BUILD)/tests/emulated.so: $(EMULATED_OBJ)
 	@mkdir -p $(@D)
 	$(call say,link $@)
-	$(Q)$(CXX) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lm
-$(BUILD)/tests/emulator_faults.so: $(patsubst %,$(BUILD)/emulated/%.o,tests/gpu/emulator/emulator.cpp tests/gpu/faults/faults.cpp)
+	$(Q)$(CXX) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lm -ldl
+$(BUILD)/tests/emulator_faults.so: $(patsubst %,$(BUILD)/emulated/%.o,tests/gpu/emulator/emulator.cpp tests/gpu/emulator/wgmma.cpp tests/gpu/faults/faults.cpp)
 	@mkdir -p $(@D)
 	$(call say,link $@)
 	$(Q)$(CXX) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lm
@@ -126,7 +126,8 @@ $(EMULATED_BIN): $(BUILD)/tests/%: $(BUILD)/obj/tests/gpu/%.o $(CORE_OBJ) | $(BU
 -include $(EMULATED_OBJ:.o=.d) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard tests/gpu/test_emulated_*.c))
 
 # engine/cuda/ once more, over a device that is played on the CPU (tests/gpu/fake/): needs neither nvcc nor a GPU.
-FAKE_SRC := $(wildcard engine/cuda/*.c tests/gpu/fake/*.c)
+FAKE_SRC := $(filter-out %/nvml.c,$(wildcard engine/cuda/*.c tests/gpu/fake/*.c))
+FAKE_NVML := $(BUILD)/tests/fake_nvml/libnvidia-ml.so.1
 FAKE_OBJ := $(FAKE_SRC:%.c=$(BUILD)/fake/%.o)
 $(BUILD)/fake/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -137,6 +138,9 @@ $(BUILD)/tests/fake_cuda.so: $(FAKE_OBJ)
 	$(call say,link $@)
 	$(Q)mkdir -p $(@D)/fake_cuda && $(CC) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lpthread -ldl
 	$(Q)ln -sf ../fake_cuda.so $(@D)/fake_cuda/libnvrtc.so.13
+$(FAKE_NVML): tests/gpu/fake/nvml.c $(BUILD)/flags
+	$(call say,cc   $<)
+	$(Q)mkdir -p $(@D) && $(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE -fvisibility=hidden $(CFLAGS) -shared -fPIC -o $@ $<
 -include $(FAKE_OBJ:.o=.d)
 
 # Rewritten only when their content changes, so that nothing is rebuilt without a reason.
@@ -187,15 +191,21 @@ $(GPU_BIN): $(BUILD)/tests/%: $(BUILD)/obj/tests/gpu/%.o $(CORE_OBJ)
 	$(call say,link $@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS) -lcmocka
 -include $(GPU_BIN:$(BUILD)/tests/%=$(BUILD)/obj/tests/gpu/%.d)
+# cuBLASLt without the engine, as a reference for gpu-bench.
+GPU_BARE := $(if $(CUDA_SO),$(BUILD)/tests/gpu_bare)
+$(BUILD)/tests/gpu_bare: tests/gpu/bare_cublaslt.cpp $(BUILD)/cuda/engine/cuda/library.c.o
+	@mkdir -p $(@D)
+	$(call say,nvcc $<)
+	$(Q)$(NVCC_RUN) -std=c++20 -O2 -I. -Xcompiler -Wall -c $< -o $@.o && $(NVCC) -cudart static -o $@ $@.o $(word 2,$^) -ldl
 gpu-check: all $(GPU_BIN)
 	@BUILD=$(BUILD) bash tests/gpu/check.sh
-gpu-bench: all
+gpu-bench: all $(GPU_BARE)
 	@BUILD=$(BUILD) bash tests/gpu/bench.sh
 gpu-limits: all
 	@BUILD=$(BUILD) bash tests/gpu/test_ptxas.sh record
 
-test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so $(BUILD)/tests/fake_cuda.so $(BUILD)/tests/emulated.so \
-               $(EMULATED_BIN) $(BUILD)/tests/test_emulator $(if $(CUDA_SO),$(GPU_BIN))
+test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so $(BUILD)/tests/fake_cuda.so $(FAKE_NVML) $(BUILD)/tests/emulated.so \
+               $(EMULATED_BIN) $(BUILD)/tests/test_emulator $(if $(CUDA_SO),$(GPU_BIN) $(GPU_BARE))
 
 # Kernels made wrong on purpose, for tests/faults/faults.lua.
 $(BUILD)/tests/faulty_kernels.so: tests/faults/faulty_kernels.c $(wildcard engine/*.h engine/ops/*.h) $(BUILD)/flags
@@ -245,7 +255,7 @@ install: all
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/luabench
 	install -m 644 engine/ops/slots.h engine/ops/kv.h engine/ops/recipes.h engine/ops/topk.h \
 	  $(DESTDIR)$(PREFIX)/include/luabench/ops
-dist: all $(if $(CUDA_SO),$(GPU_BIN))
+dist: all $(if $(CUDA_SO),$(GPU_BIN) $(GPU_BARE))
 	@CC='$(CC)' BUILD='$(BUILD)' bash vendor/dist.sh '$(VERSION)' '$(ARCH)' '$(CFLAGS) $(LDFLAGS)' '$(LIBS)' $(OBJ)
 
 clean:

@@ -31,6 +31,7 @@ volatile int lb_interrupted = 0;
  * that boost wander by 1 % all the time, and the times with them: that is the machine, not a disturbance of it. */
 #define FREQUENCY_SHARE 0.02
 #define NOISY_SHARE 0.05
+#define GPU_ENERGY_LEAST_S 0.5      /* shorter than this, a GPU's energy counter says little */
 #define COUNTED_NS 1e7              /* of runs with performance counters on */
 
 typedef struct sampler {
@@ -41,7 +42,8 @@ typedef struct sampler {
     lb_samples s;
     double *ghz;                    /* clock frequency after each sample */
     lb_energy energy;
-    double joules, energy_runs;     /* of the samples so far */
+    double joules, energy_runs;     /* of the samples so far; a GPU's: of all of sampling */
+    bool on_gpu;
     int64_t steal_from;             /* the first sample since steal was last read */
     int64_t clocks_from;            /* the same for a GPU's reasons to clock lower */
     uint64_t clocks_read_ns;
@@ -230,6 +232,12 @@ static int64_t next_look(int64_t n, int64_t end) {
     return end > n && end < next ? end : next;
 }
 
+/* What a GPU has used since its driver was loaded; NaN: not known. Its counter steps some ten times a second. */
+static double gpu_joules(const sampler *m) {
+    lb_device_live live;
+    return m->on_gpu && lb_device_live_read(lb_plan_device(m->plan), &live) ? live.joules : NAN;
+}
+
 static lb_status sample_until_precise(sampler *m) {
     const lb_measure_opts *o = m->o;
     uint64_t start = lb_now_ns();
@@ -284,7 +292,7 @@ static void judge(sampler *m) {
     s->migrations = m->disturbance.migrations;
     s->run_delay_ns = m->disturbance.run_delay_ns;
     s->throttled_ns = m->disturbance.throttled_ns;
-    s->joules_per_run = m->energy.count && m->energy_runs > 0 ? m->joules / m->energy_runs : NAN;
+    s->joules_per_run = (m->energy.count || m->on_gpu) && m->energy_runs > 0 ? m->joules / m->energy_runs : NAN;
     s->steal_ns = lb_watcher_steal_ns(&m->watcher);
     const uint32_t shape = LB_MARK_OUTLIER_MILD | LB_MARK_OUTLIER_SEVERE;    /* all other marks have a cause */
     for (int64_t i = 0; i < s->n; i++) s->disturbed_samples += (s->marks[i] & ~shape) != 0;
@@ -333,7 +341,9 @@ static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o, 
     lb_device_pool(lb_plan_device(p));          /* its threads are watched */
     lb_watcher_init(&m->watcher, lb_device_threads(lb_plan_device(p)));
     lb_disturbance_init(&m->disturbance);
-    lb_energy_open(&m->energy, NULL);
+    m->on_gpu = strncmp(lb_device_name(lb_plan_device(p)), "cpu", 3) != 0;
+    m->joules = m->on_gpu ? NAN : 0;
+    if (!m->on_gpu) lb_energy_open(&m->energy, NULL);    /* the processor's is not what a GPU used */
     return LB_OK;
 }
 
@@ -374,7 +384,9 @@ lb_status lb_measure(lb_plan *p, const lb_measure_opts *o, lb_samples *out) {
     uint64_t start = lb_now_ns();
     if (s == LB_OK) s = size_epoch(&m, target, &run_ns);
     if (s == LB_OK) s = warm_up(&m, start, target);
+    double joules = gpu_joules(&m);
     if (s == LB_OK) s = sample_until_precise(&m);
+    if (m.on_gpu) m.joules = m.s.elapsed_s >= GPU_ENERGY_LEAST_S ? gpu_joules(&m) - joules : NAN;
     if (s == LB_OK) judge(&m);
     if (s == LB_OK) s = count_events(&m);
     return sampler_done(&m, s, out);

@@ -58,12 +58,12 @@ if [ -f "$BUILD/lib/luabench_cuda.so" ]; then
     strip --strip-debug "$stage/lib/luabench_cuda.so"
     gpu=$stage/share/luabench/gpu
     mkdir -p "$gpu"
-    for program in gpu_ops gpu_matrix_kernels gpu_small_kernels; do
+    for program in gpu_ops gpu_matrix_kernels gpu_small_kernels gpu_bare; do
         [ -x "$BUILD/tests/$program" ] || fail "$program was not built"
         install -m 755 "$BUILD/tests/$program" "$gpu/"
         strip --strip-debug "$gpu/$program"
     done
-    cp tests/gpu/check.sh tests/gpu/bench.sh tests/gpu/bench.lua tests/gpu/bench_torch.py tests/gpu/device_cases.lua "$gpu/"
+    cp tests/gpu/check.sh tests/gpu/bench.sh tests/gpu/bench.lua tests/gpu/bench_torch.py tests/gpu/bench_moe_triton.py tests/gpu/device_cases.lua "$gpu/"
     path=$(find_so libcmocka.so.0)
     [ -n "$path" ] || fail "libcmocka.so.0 is not installed"
     install -m 644 "$(realpath "$path")" "$stage/lib/libcmocka.so.0"

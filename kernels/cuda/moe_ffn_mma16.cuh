@@ -413,5 +413,6 @@ template <class FORMATS> struct lb_moe_ffn16_format {
 
 #define LB_MOE_FFN16_FIELDS(NAME, ABOUT)                                                                             \
     .name = NAME, .op = "moe_ffn", .device = "cuda", .about = ABOUT, .source = "luabench", .isa = LB_ISA_SM80,       \
-    .format = "any", .act = LB_ACT_BF16, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-9,           \
-    .tolerance_why = "codes and bf16 activations are exact, scales and sums f32; silu by expf in f32", .priority = 20
+    .format = "any", .act = LB_ACT_BF16, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-8,           \
+    .tolerance_why = "codes and bf16 activations are exact, scales and sums f32; silu by expf in f32; 1e-9 was seen " \
+                     "where one token's sums cancel", .priority = 20

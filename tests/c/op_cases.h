@@ -465,6 +465,10 @@ static void attention_cache(lb_args *a, const attention_shape *s, int type, int 
     param(a, "packed", packing_of(type));
 }
 static bool case_attention(int i, lb_args *a) {
+#ifdef TEST_THINNED /* each shape with each type, and the layouts by turns, not each with each */
+    if (i >= ATTENTION_SHAPES * CACHE_TYPES) return false;
+    i = (i / CACHE_TYPES * LAYOUTS + (i + i / CACHE_TYPES) % LAYOUTS) * CACHE_TYPES + i % CACHE_TYPES;
+#endif
     if (i >= ATTENTION_SHAPES * CACHE_TYPES * LAYOUTS) return false;
     const attention_shape *s = &attention_shapes[i / LAYOUTS / CACHE_TYPES];
     int64_t rows = s->tokens[0] + s->tokens[1] + s->tokens[2];
@@ -500,6 +504,15 @@ static bool case_sample(int i, lb_args *a) {
     return true;
 }
 
+static bool case_gemm_stored(int i, lb_args *a) {
+    static const char *const formats[] = { "float8dq-tensor", "float8dq-row", "int8dq", "q8_0" };
+    if (i >= 12) return false;
+    int64_t k = i < 8 ? 64 : 160, n = i < 4 ? 37 : 48, m = i < 4 ? 5 : i < 8 ? 1 : 18;
+    set(a, "x", quantized(floats(FILL_PLAIN, DIMS(m, k)), formats[i % 4]));
+    set(a, "w", quantized(floats(FILL_PLAIN, DIMS(n, k)), formats[i % 4 == 3 && i > 4 ? 2 : i % 4]));
+    return true;
+}
+
 typedef struct op_case { const char *op; bool (*make)(int i, lb_args *a); } op_case;
 static const op_case op_cases[] = {
     { "activation", case_activation },
@@ -511,6 +524,7 @@ static const op_case op_cases[] = {
     { "copy", case_copy },
     { "embedding", case_embedding },
     { "gather", case_gather },
+    { "gemm_stored", case_gemm_stored },
     { "head_gemm", case_head_gemm },
     { "kv_read", case_kv_read },
     { "kv_write", case_kv_write },

@@ -17,6 +17,18 @@
 #define TEST_LAUNCH(k, a, l) (k)->launch(a, l)
 #define NOTHING_TESTED fail_msg("no kernel")
 #endif
+#ifndef TEST_SKIPS
+#define TEST_SKIPS(k, m) false
+#endif
+#ifndef TEST_BATCHES
+#define TEST_BATCHES { 1, 3, 9, TOKENS }
+#endif
+#ifndef TEST_TOKEN_STEP
+#define TEST_TOKEN_STEP 7
+#endif
+#ifndef TEST_NOT_RUN /* a GPU may lack the library that a kernel needs */
+#define TEST_NOT_RUN(k, format, why) fail_msg("%s %s: takes none of the shapes: %s", (k)->name, format, why)
+#endif
 #ifndef TEST_ROWS /* the emulator tries fewer */
 #define TEST_ROWS { M_MAX, 33, 17, 16, 13, 8, 5, 3, 2, 1, 0 }
 #define TEST_TOO_SLOW(n, k) false
@@ -146,6 +158,11 @@ static void launch(const lb_kernel *k, const lb_args *a, int parts) {
 /* ---- gemm ---- */
 
 typedef struct gemm_case { const lb_kernel *kernel; const char *format; lb_tensor *w; int64_t n, k; } gemm_case;
+static int launched;
+static const char *refused;      /* why a kernel without a panel was not launched: fused kernels need the others anyhow */
+static bool refuses(const lb_kernel *k, const lb_args *a) {
+    return !k->panel && k->supports && !k->supports(a, &refused);
+}
 
 /* want[m][n] for the first `rows` rows of x. */
 static void expect_gemm(const gemm_case *c, const lb_tensor *x, const double *w, int rows, double *want) {
@@ -174,10 +191,12 @@ static void check_gemm(const gemm_case *c, lb_tensor *packed) {
             a.t[LB_GEMM_X] = borrow(&bx, lb_tensor_data(x), 2, rows[i], c->k);
             a.t[LB_GEMM_W] = (lb_operand){ &packed, 1 };
             a.t[LB_GEMM_OUT] = borrow(&bo, out, 2, rows[i], c->n);
-            if (c->kernel->serial && parts > 1) { /* only ever launched whole */
-                free(out);
+            bool whole = c->kernel->serial && parts > 1; /* only ever launched so */
+            if (whole || TEST_SKIPS(c->kernel, rows[i]) || refuses(c->kernel, &a)) {
+                if (out != first) free(out);
                 continue;
             }
+            launched++;
             launch(c->kernel, &a, parts);
             if (c->kernel->act == LB_ACT_F8_TENSOR) expect_gemm(c, x, w, rows[i], want); /* depends on all rows */
             double error = 0, size = 0;
@@ -203,6 +222,7 @@ static void check_gemm(const gemm_case *c, lb_tensor *packed) {
 
 static void gemm_format(const lb_kernel *kernel, const char *format, lb_dtype dtype, const lb_quantizer *q) {
     static const int64_t ks[] = { 256, 512, 2048, 96, 333 }, ns[] = { 1, 15, 16, 17, 100 };
+    launched = 0;
     for (int i = 0; i < 5; i++)
         for (int j = 0; j < 5; j++) {
             if (q && ks[i] % q->k_multiple) continue;
@@ -213,6 +233,7 @@ static void gemm_format(const lb_kernel *kernel, const char *format, lb_dtype dt
             check_gemm(&c, packed);
             lb_tensor_release(c.w);
         }
+    if (!launched) TEST_NOT_RUN(kernel, format, refused);
 }
 
 /* LUABENCH_TEST_KERNEL=gemm.q4_0 tests only kernels whose names begin so. */
@@ -412,7 +433,7 @@ static void moe_batch(const lb_kernel *k, layer *l, int tokens, int only) {
     assert_memory_equal(h, h3, (size_t)(hn + CANARY) * 4);
     assert_memory_equal(y, y3, (size_t)(yn + CANARY) * 4);
     for (int i = 0; i < CANARY; i++) assert_true(is_poison(h + hn + i) && is_poison(y + yn + i));
-    for (int t = 0; t < tokens; t += 7) {
+    for (int t = 0; t < tokens; t += TEST_TOKEN_STEP) {
         float *h1 = poisoned(TOP * l->inner), *y1 = poisoned(TOP * l->hidden);
         route(&r, choice + TOP * t, 1);
         run_moe(k, l, &r, x + t * l->hidden, 1, only, 2, h1, y1);
@@ -425,15 +446,16 @@ static void moe_batch(const lb_kernel *k, layer *l, int tokens, int only) {
 }
 
 static void moe_layer(const lb_kernel *k, const char *const *formats, int count, int64_t hidden, int64_t inner) {
-    static const int batches[] = { 1, 3, 9, TOKENS };
+    static const int batches[] = TEST_BATCHES;
+    enum { COUNT = sizeof batches / sizeof *batches };
     layer l;
     layer_new(&l, k, formats, count, hidden, inner);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < COUNT; i++) {
         moe_batch(k, &l, batches[i], -1);
         moe_batch(k, &l, batches[i], 2);
     }
     layer_bias(&l);
-    for (int i = 0; i < 3; i++) moe_batch(k, &l, batches[i], -1);
+    for (int i = 0; i < COUNT - 1; i++) moe_batch(k, &l, batches[i], -1);
     layer_free(&l);
 }
 

@@ -29,6 +29,9 @@ static bool writes(lb_role r) { return r == LB_WRITE || r == LB_PARTIAL || r == 
 /* The defaults of the parameters, the case's operands, outputs that it left out; checked as recording does. */
 static bool build(const op_case *c, int i, lb_args *a) {
     memset(a, 0, sizeof *a);
+    state_ = 0x2545f4914f6cdd1du + (uint64_t)i * 2; /* contents that no other case has a say in */
+    for (const char *p = c->op; *p; p++) state_ = (state_ ^ (uint64_t)*p) * 0x100000001b3u;
+    for (int n = 0; n < 8; n++) next_u32();
     a->op = find(c->op);
     for (int p = 0; a->op->params && a->op->params[p].name; p++) a->p[p] = a->op->params[p].value;
     if (!c->make(i, a)) return false;

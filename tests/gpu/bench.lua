@@ -1,140 +1,296 @@
--- bench.lua: make gpu-bench: what the kernels reach on the GPU at hand, against its measured ceilings and, where they are
--- found, cuBLASLt and PyTorch. Prints a table, writes bench-DATE-DEVICE.json. A row that cannot be run says why.
---   luabench -e 'dofile "tests/gpu/bench.lua"'          LUABENCH_GPU=cuda:1, OUT=FOLDER, ONLY=PATTERN
+-- bench.lua: make gpu-bench: what the kernels reach on the GPU at hand, against its measured ceilings, cuBLASLt called bare,
+-- PyTorch and Triton; the last two by bench.sh, which leaves their figures, or why there are none, in $REFERENCES. Prints a
+-- table of every goal, writes bench-DATE-DEVICE.json. A row that cannot be run says why.
+--   luabench -e 'dofile "tests/gpu/bench.lua"'     LUABENCH_GPU=cuda:1, OUT=FOLDER, ONLY=PATTERN
+-- LUABENCH_GPU_BENCH_SCALE=64 divides sizes: tries the script, where nothing is measured (tests/gpu/try_bench.sh).
 local lb = require "luabench"
 local sys = require "luabench.sys"
 local json = require "luabench.json"
 local d = lb.device(os.getenv "LUABENCH_GPU" or "cuda:0")
 local only = os.getenv "ONLY"
-local rows, reference = {}, {}
-local quick = { precision = 0.01, max_time_s = 1.5, warmup_min_s = 0.2, warmup_max_s = 1, cache = "weights-cold" }
+local scale = tonumber(os.getenv "LUABENCH_GPU_BENCH_SCALE") or 1
+local references = os.getenv "REFERENCES"
+local rows = {}
+local trial = scale > 1
+local BIG, K, LONG = math.max(28672 / scale, 512), math.max(8192 / scale, 256), math.max(8192 / scale, 256)
 
 local function opts(more)
-  local o = {}
-  for k, v in pairs(quick) do o[k] = v end
+  local o = { precision = 0.01, max_time_s = 1.5, warmup_min_s = 0.2, warmup_max_s = 1, cache = "weights-cold" }
+  if trial then o.samples, o.warmup = 2, 1 end
   for k, v in pairs(more or {}) do o[k] = v end
   return o
 end
 
-local function kernels_of(plan)
-  local names = {}
-  for _, e in ipairs(sys.account(plan).path or {}) do names[#names + 1] = e.kernel end
-  return table.concat(names, ", ")
-end
+-- ---- other programs' figures ----
 
--- Checked, then timed: { ns, kernel, samples }.
-local function timed(plan, more, unchecked)
-  if not unchecked then
-    local c = sys.check(plan)
-    if not c.passed then error("wrong result: " .. tostring(c.reason), 0) end
+local loaded = {}
+-- Microseconds of a row of NAME.json, or nil and why not.
+local function reference(name, row)
+  if loaded[name] == nil then
+    local path = references and references .. "/" .. name
+    local ok, content = pcall(lb.load, path and path .. ".json" or "")
+    local why = path and io.open(path .. ".why")
+    loaded[name] = ok and content or { why = why and why:read "*l" or "was not run: bench.sh runs it" }
+    if why then why:close() end
   end
-  local m = lb.measure(plan, opts(more))
-  return { ns = m.median, lo = m.ci95[1], hi = m.ci95[2], kernel = kernels_of(plan), ghz = m.disturbance and m.disturbance.frequency_ghz,
-    noisy = m.disturbance and m.disturbance.noisy, sets = m.rotation and m.rotation.sets }
+  local r = loaded[name].rows and loaded[name].rows[row]
+  if r and r.us then return r.us end
+  return nil, r and r.error or loaded[name].why or "has no such row"
 end
 
+-- ---- rows ----
+
+local function checked(plan)
+  local c = sys.check(plan)
+  if not c.passed then error("wrong result: " .. tostring(c.reason), 0) end
+end
+
+local function timed(plan, more)
+  local m, names = lb.measure(plan, opts(more)), {}
+  for _, e in ipairs(sys.account(plan).path or {}) do names[#names + 1] = e.kernel end
+  return { us = m.median / 1000, lo = m.ci95[1] / 1000, hi = m.ci95[2] / 1000, kernel = table.concat(names, ", "),
+    ghz = m.disturbance and m.disturbance.frequency_ghz, noisy = m.disturbance and m.disturbance.noisy,
+    sets = m.rotation and m.rotation.sets }
+end
+
+local function us_text(us) return us < 10 and ("%.2f us"):format(us) or ("%.1f us"):format(us) end
+
+-- f gives { us =, shows = TEXT, met = whether the goal is reached, kernel = }, or an error, which is the row's.
 local function row(what, goal, f)
   if only and not what:find(only) then return end
   local r = { what = what, goal = goal }
   local ok, got = pcall(f)
-  if ok then for k, v in pairs(got) do r[k] = v end else r.error = tostring(got) end
+  if ok then for k, v in pairs(got) do r[k] = v end
+  elseif sys.interrupted() then error(got, 0)
+  else r.error = sys.clean(got):gsub("%s+", " ") end
+  if trial then r.met = nil end
   rows[#rows + 1] = r
-  print(("%-44s %-26s %s"):format(what, goal, ok and ("%10.2f us  %s  %s"):format((r.ns or 0) / 1000, r.shows or "",
-    r.kernel or "") or "not run: " .. r.error))
-  io.stdout:flush()
+  io.stderr:write(("%3d  %s: %s\n"):format(#rows, what, r.error and "not run" or us_text(r.us)))
+  return not r.error and r or nil
 end
 
-local ceilings = sys.all_ceilings(d, 3, { "read", "copy", "write" })
-print(("%s: read %.0f GB/s, copy %.0f GB/s, write %.0f GB/s"):format(d.model, ceilings.read_bytes_per_s / 1e9,
-  (ceilings.copy and ceilings.copy.best or 0) / 1e9, (ceilings.write and ceilings.write.best or 0) / 1e9))
+local function reference_row(what, name, key)
+  return row(what, "reference", function()
+    local us, why = reference(name, key or what)
+    if not us then error(why, 0) end
+    return { us = us, shows = "" }
+  end)
+end
+
+local function times(base, r, by)
+  return base and r and ("%.2f x %s"):format(base.us / r.us, by) or "reference missing: " .. by
+end
+
+-- ---- ceilings ----
+
+print(d.model .. (trial and (": a trial with sizes divided by %d; nothing here is a measurement"):format(scale) or ""))
+local ceilings = sys.all_ceilings(d, trial and 0.2 or 3, { "read", "copy", "write" })
+local bandwidth = ceilings.read_bytes_per_s
 local peaks = {}
-for _, c in ipairs(sys.ceiling_classes(d, 3)) do
+print(("  read %.0f GB/s, copy %.0f GB/s, write %.0f GB/s"):format(bandwidth / 1e9,
+  (ceilings.copy and ceilings.copy.best or 0) / 1e9, (ceilings.write and ceilings.write.best or 0) / 1e9))
+for _, c in ipairs(sys.ceiling_classes(d, trial and 0.2 or 3)) do
   peaks[c.compute] = math.max(peaks[c.compute] or 0, c.best)
   print(("  %-6s %8.1f TOP/s  %s"):format(c.compute, c.best / 1e12, c.kernel))
 end
-local bandwidth = ceilings.read_bytes_per_s
 
+local function of_bandwidth(bytes, us) return bytes / (us * 1e-6) / bandwidth end
+local function percent(x, of) return ("%.1f %% of %s"):format(100 * x, of) end
+
+-- ---- products ----
+
+local function dense(recipe) return recipe == "bf16" or recipe == "f16" or recipe == "f32" end
 local function gemm(m, n, k, recipe, kernel, more)
-  local x = lb.randn({ m, k }, { seed = 1, device = d })
-  local w = lb.randn({ n, k }, { seed = 2 })
-  w = (recipe == "bf16" or recipe == "f16") and w:to(recipe):to(d) or recipe == "f32" and w:to(d) or w:quantize(recipe):to(d)
+  local x, w = lb.randn({ m, k }, { seed = 1, device = d }), lb.randn({ n, k }, { seed = 2 })
+  w = (dense(recipe) and w:to(recipe) or w:quantize(recipe)):to(d)
+  if more and more.stored then x = lb.randn({ m, k }, { seed = 1 }):quantize(recipe):to(d) end
   local args, plan = { x = x, w = w, out = lb.zeros({ m, n }, { device = d }) }, lb.plan(d)
-  if kernel then plan:call(kernel, args) else plan:gemm(args) end
-  local r = timed(plan, more)
+  if kernel then plan:call(kernel, args) elseif more and more.stored then plan:gemm_stored(args) else plan:gemm(args) end
+  checked(plan)
+  local r = timed(plan, { cache = more and more.cache })
   r.bytes = w:nbytes()
-  r.shows = ("%4.1f %% of read bandwidth"):format(100 * r.bytes / (r.ns * 1e-9) / bandwidth)
   return r
 end
+local function size(m, n, k) return ("M = %d, %d x %d"):format(m, n, k) end
 
 for _, recipe in ipairs { "int4wo-128", "int8wo", "q4_0", "q8_0", "q4_k", "q6_k", "nf4", "mxfp4" } do
-  row("GEMV " .. recipe .. " 28672 x 8192", ">= 85 % of bandwidth", function() return gemm(1, 28672, 8192, recipe) end)
-end
-
-local function against_bf16(m, goal)
-  local base
-  row(("GEMM bf16 cuBLASLt M = %d 8192 x 8192"):format(m), "reference", function()
-    base = gemm(m, 8192, 8192, "bf16", "gemm.bf16.cublaslt")
-    return base
-  end)
-  for _, recipe in ipairs { "int4wo-128", "q4_k", "q4_0", "q8_0", "int8wo", "nf4", "mxfp4" } do
-    row(("GEMM %s M = %d 8192 x 8192"):format(recipe, m), goal, function()
-      local r = gemm(m, 8192, 8192, recipe)
-      if base then r.shows = ("%.2f times cuBLASLt bf16"):format(base.ns / r.ns) end
-      return r
-    end)
-  end
-end
-against_bf16(16, ">= 3.5 x cuBLASLt bf16")
-against_bf16(256, ">= cuBLASLt bf16")
-
-row("GEMM fp8 cuBLASLt 8192^3", "within 2 % of bare", function()
-  local r = gemm(8192, 8192, 8192, "float8dq-tensor", "gemm.float8dq_tensor.cublaslt", { cache = "hot" })
-  r.shows = ("%.0f TFLOP/s"):format(2 * 8192 ^ 3 / r.ns / 1e3)
-  return r
-end)
-
-local function attention(t, s, heads, groups, dim, batch, what, goal, flops)
-  row(what, goal, function()
-    local q = lb.randn({ t, heads, dim }, { seed = 1, device = d })
-    local function cache(seed) return lb.randn({ batch, groups, s, dim }, { seed = seed, dtype = "bf16" }):to(d) end
-    local lengths = {}
-    for i = 1, batch do lengths[i] = s end
-    local k, v = cache(2), cache(3)
-    local plan = lb.plan(d):attention { q = q, k = k, v = v, lengths = lb.tensor(lengths, { dtype = "i32", device = d }),
-      causal = 1, out = lb.zeros({ t, heads, dim }, { device = d }) }
-    local r = timed(plan, { cache = flops and "hot" or "all-cold" })
-    if flops then r.shows = ("%.1f %% of the bf16 peak"):format(100 * flops / (r.ns * 1e-9) / (peaks.bf16 or 0 / 0))
-    else r.shows = ("%.1f %% of read bandwidth"):format(100 * (k:nbytes() + v:nbytes()) / (r.ns * 1e-9) / bandwidth) end
+  row(("GEMV %s %d x %d"):format(recipe, BIG, K), ">= 85 % of bandwidth", function()
+    local r = gemm(1, BIG, K, recipe)
+    local reached = of_bandwidth(r.bytes, r.us)
+    r.shows, r.met = percent(reached, "bandwidth"), reached >= 0.85
     return r
   end)
 end
-attention(8192, 8192, 8, 8, 128, 1, "flash prefill bf16, head 128, causal, S = 8192", ">= 60 % of bf16 peak",
-  2 * 2 * 8 * 128 * 8192 * 8192 / 2)
-attention(8, 16384, 32, 8, 128, 8, "split-KV decode, 8 x 16384, 32 heads, 8 groups", ">= 85 % of bandwidth")
+reference_row("PyTorch int4 " .. size(1, 28672, 8192), "torch", "int4 M = 1, 28672 x 8192")
+reference_row("PyTorch bf16 " .. size(1, 28672, 8192), "torch", "linear bf16 M = 1, 28672 x 8192")
+reference_row("torch.compile int8 weights " .. size(1, 28672, 8192), "torch", "compiled int8 M = 1, 28672 x 8192")
+
+local function against_bf16(m, least)
+  local base = reference_row("bare cuBLASLt bf16 " .. size(m, 8192, 8192), "bare", ("bf16 M = %d, 8192 x 8192"):format(m))
+  local own = row("GEMM bf16 by cuBLASLt " .. size(m, K, K), "reference", function()
+    local r = gemm(m, K, K, "bf16", "gemm.bf16.cublaslt")
+    r.shows = times(base, r, "bare")
+    return r
+  end)
+  for _, recipe in ipairs { "int4wo-128", "q4_k", "q4_0", "q8_0", "int8wo", "q6_k", "nf4", "mxfp4" } do
+    row(("GEMM %s %s"):format(recipe, size(m, K, K)), (">= %.1f x cuBLASLt bf16"):format(least), function()
+      local r, with = gemm(m, K, K, recipe), own or base
+      r.shows = times(with, r, "cuBLASLt bf16")
+      if with then r.met = with.us / r.us >= least end
+      return r
+    end)
+  end
+  reference_row("PyTorch int4 " .. size(m, 8192, 8192), "torch", ("int4 M = %d, 8192 x 8192"):format(m))
+end
+against_bf16(16, 3.5)
+against_bf16(256, 1)
+
+local bare = reference_row("bare cuBLASLt fp8 8192^3", "bare", "fp8 M = 8192, 8192 x 8192")
+reference_row("PyTorch fp8 8192^3", "torch", "fp8 8192^3")
+row(("GEMM fp8 %d^3, x stored in fp8"):format(K), "within 2 % of bare cuBLASLt", function()
+  local r = gemm(K, K, K, "float8dq-tensor", nil, { stored = true, cache = "hot" })
+  r.shows = ("%.0f TFLOP/s, %s"):format(2 * K ^ 3 / r.us / 1e6, times(bare, r, "bare"))
+  if bare then r.met = r.us <= 1.02 * bare.us end
+  return r
+end)
+for _, recipe in ipairs { "float8dq-tensor", "float8dq-row", "float8dq-block", "int8dq" } do
+  row(("GEMM %s %d^3, x from f32"):format(recipe, K), "no goal", function()
+    local r = gemm(K, K, K, recipe, nil, { cache = "hot" })
+    r.shows = ("%.0f TOP/s"):format(2 * K ^ 3 / r.us / 1e6)
+    return r
+  end)
+end
+
+-- ---- attention ----
+
+local function attention_plan(t, s, heads, groups, dim, batch)
+  local q = lb.randn({ t, heads, dim }, { seed = 1, device = d })
+  local function cache(seed) return lb.randn({ batch, groups, s, dim }, { seed = seed, dtype = "bf16" }):to(d) end
+  local lengths, k, v = {}, cache(2), cache(3)
+  for i = 1, batch do lengths[i] = s end
+  return lb.plan(d):attention { q = q, k = k, v = v, lengths = lb.tensor(lengths, { dtype = "i32", device = d }), causal = 1,
+    out = lb.zeros({ t, heads, dim }, { device = d }) }, k:nbytes() + v:nbytes()
+end
+for _, dim in ipairs { 128, 64 } do
+  row(("flash prefill bf16, head %d, causal, S = %d"):format(dim, LONG), ">= 60 % of the bf16 peak", function()
+    checked((attention_plan(256, 256, 8, 8, dim, 1)))      -- f64 takes minutes at the full size
+    local r = timed(attention_plan(LONG, LONG, 8, 8, dim, 1), { cache = "hot" })
+    local reached = 2 * 2 * 8 * dim * LONG * LONG / 2 / (r.us * 1e-6) / (peaks.bf16 or 0 / 0)
+    r.shows, r.met = percent(reached, "bf16 peak"), reached >= 0.6
+    return r
+  end)
+end
+reference_row("PyTorch attention, head 128, causal, S = 8192", "torch", "attention causal S = 8192")
+row(("split-KV decode, 8 x %d, 32 heads, 8 groups"):format(2 * LONG), ">= 85 % of bandwidth", function()
+  local plan, bytes = attention_plan(8, 2 * LONG, 32, 8, 128, 8)
+  checked(plan)
+  local r = timed(plan, { cache = "all-cold" })
+  local reached = of_bandwidth(bytes, r.us)
+  r.shows, r.met = percent(reached, "bandwidth"), reached >= 0.85
+  return r
+end)
+reference_row("PyTorch decode 8 x 16384", "torch", "attention decode 8 x 16384")
+
+-- ---- launches ----
 
 row("launch, graph replay of 100 empty steps", "<= 1.5 us a step", function()
   local plan = lb.plan(d)
   for _ = 1, 100 do plan:empty {} end
-  local m = lb.measure(plan, opts { cache = "hot" })
-  return { ns = m.median / 100, kernel = "empty.none.grid" }
+  local us = lb.measure(plan, opts { cache = "hot" }).median / 1e5
+  return { us = us, kernel = "empty", shows = "a step", met = us <= 1.5 }
 end)
 row("launch, eager from Lua", "<= 3 us a step", function()
   local x, y = lb.zeros({ 32 }, { device = d }), lb.zeros({ 32 }, { device = d })
-  for _ = 1, 1000 do lb.add { a = x, b = x, out = y } end
+  for _ = 1, trial and 1 or 1000 do lb.add { a = x, b = x, out = y } end
   y:get(1)
   local from = sys.now_s()
-  for _ = 1, 10000 do lb.add { a = x, b = x, out = y } end
+  local n = trial and 10 or 10000
+  for _ = 1, n do lb.add { a = x, b = x, out = y } end
   y:get(1)
-  return { ns = (sys.now_s() - from) / 10000 * 1e9, kernel = "add" }
+  local us = (sys.now_s() - from) / n * 1e6
+  return { us = us, kernel = "add", shows = "a step", met = us <= 3 }
+end)
+local graph = row("one graph of one empty step", "the floor of this mode", function()
+  return { us = lb.measure(lb.plan(d):empty {}, opts { cache = "hot" }).median / 1000, kernel = "empty", shows = "" }
 end)
 row("empty launch, isolated", "the floor of this mode", function()
-  local m = lb.measure(lb.plan(d):empty {}, opts { cache = "hot", isolated = true })
-  return { ns = m.median, kernel = "empty.none.grid" }
+  return { us = lb.measure(lb.plan(d):empty {}, opts { cache = "hot", isolated = true }).median / 1000, kernel = "empty", shows = "" }
 end)
 
-local out = os.getenv "OUT" or "."
-local file = ("%s/bench-%s-%s.json"):format(out, os.date "!%Y-%m-%d", (d.model:gsub("[^%w]+", "-")))
-sys.replace_file(file, json.encode({ when = sys.time_iso(), device = d.model, caps = { uuid = d.caps.uuid,
-  driver = d.caps.driver_version, multiprocessors = d.caps.multiprocessors }, ceilings = ceilings, peaks = peaks, rows = rows,
-  reference = reference }, { pretty = true }) .. "\n")
+-- ---- the MoE layer: moe_mixed.lua's records ----
+
+local function moe_case(tokens)
+  local ok, result = pcall(lb.load, (references or "") .. "/moe.json")
+  if not ok then error("moe_mixed.lua left no result: bench.sh runs it", 0) end
+  for _, c in ipairs(result.cases or {}) do
+    if c.axes.tokens == tokens and c.axes.strategy == "fast_mixed" then
+      if c.status ~= "ok" then error(("%s: %s"):format(c.status, c.reason or "no reason"), 0) end
+      return c
+    end
+  end
+  error("moe_mixed.lua has no such case", 0)
+end
+for _, tokens in ipairs { 1, 16, 64, 256 } do
+  local what = ("MoE layer GLM-4.7-Flash fast_mixed, %d token%s"):format(tokens, tokens > 1 and "s" or "")
+  local triton = reference_row(("Triton fused MoE int4, %d tokens"):format(tokens), "triton")
+  local function measured()
+    local c, names = moe_case(tokens), {}
+    for _, p in ipairs(c.path or {}) do if p.op == "moe_ffn" then names[#names + 1] = p.kernel end end
+    local bytes = c.memory and c.memory.weights_touched_bytes or 0
+    return { us = c.time.median / 1000, kernel = table.concat(names, ", "), bytes = bytes }, c
+  end
+  if tokens == 1 then
+    row(what, "<= 1.5 x (bytes + graph launch)", function()
+      local r = measured()
+      local floor = r.bytes / bandwidth * 1e6 + (graph and graph.us or 0 / 0)
+      r.shows, r.met = ("%.2f x"):format(r.us / floor), r.us <= 1.5 * floor
+      return r
+    end)
+  else
+    row(what, ">= 85 % of bandwidth", function()
+      local r, c = measured()
+      local reached = of_bandwidth(r.bytes, r.us)
+      r.shows = percent(reached, "bandwidth")
+      if c.sol and c.sol.bound == "memory" then r.met = reached >= 0.85 else r.shows = r.shows .. ", not memory-bound" end
+      return r
+    end)
+  end
+  row(what .. ", beside Triton", "ahead of Triton", function()
+    local r = measured()
+    r.shows = times(triton, r, "Triton")
+    if triton then r.met = r.us < triton.us end
+    return r
+  end)
+end
+
+-- ---- the table ----
+
+local function met(r)
+  if r.error or r.met == nil then return "" end
+  return r.met and "yes" or "NO"
+end
+local columns = { { "work", 58 }, { "goal", 32 }, { "time", 12 }, { "reached", 34 }, { "met", 4 }, { "kernel", 0 } }
+local function line(cells)
+  local text = {}
+  for i, c in ipairs(columns) do text[i] = ("%-" .. math.max(c[2], 1) .. "s"):format(cells[i]) end
+  print((table.concat(text, " "):gsub("%s+$", "")))
+end
+print("")
+line { "work", "goal", "time", "reached", "met", "kernel" }
+for _, r in ipairs(rows) do
+  if r.error then print(("%-58s %-32s not run: %s"):format(r.what, r.goal, r.error))
+  else line { r.what, r.goal, us_text(r.us), r.shows or "", met(r), r.kernel or "" } end
+end
+local counts = { met = 0, missed = 0, missing = 0 }
+for _, r in ipairs(rows) do
+  local kind = r.error and "missing" or r.met == true and "met" or r.met == false and "missed"
+  if kind then counts[kind] = counts[kind] + 1 end
+end
+print(("%d goals met, %d missed, %d rows not run"):format(counts.met, counts.missed, counts.missing))
+
+local file = ("%s/bench-%s%s-%s.json"):format(os.getenv "OUT" or ".", trial and "trial-" or "", os.date "!%Y-%m-%d",
+  (d.model:gsub("[^%w]+", "-")))
+sys.replace_file(file, json.encode({ when = sys.time_iso(), device = d.model, trial = trial or nil, caps = { uuid = d.caps.uuid,
+  driver = d.caps.driver_version, multiprocessors = d.caps.multiprocessors }, live = d.live, ceilings = ceilings, peaks = peaks,
+  rows = rows, references = loaded }, { pretty = true }) .. "\n")
 print("written: " .. file)

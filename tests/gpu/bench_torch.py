@@ -5,6 +5,8 @@ import sys
 
 import torch
 
+if not torch.cuda.is_available():
+    sys.exit("PyTorch is here, but sees no GPU")
 device = torch.device("cuda")
 L2 = torch.cuda.get_device_properties(device).L2_cache_size
 
@@ -49,6 +51,20 @@ def int4(m, n, k, group=128):
     return timed(make, n * k // 2)
 
 
+def compiled_int8(m, n, k):
+    """Weights in int8 with a scale a row, as torch.compile fuses the conversion into its own product."""
+    def linear(x, w, scale):
+        return torch.nn.functional.linear(x, w.to(x.dtype)) * scale
+    fast = torch.compile(linear, mode="max-autotune-no-cudagraphs")
+
+    def make(_):
+        x = torch.randn(m, k, device=device, dtype=torch.bfloat16)
+        w = torch.randint(-127, 128, (n, k), device=device, dtype=torch.int8)
+        scale = torch.rand(n, device=device, dtype=torch.bfloat16)
+        return lambda: fast(x, w, scale)
+    return timed(make, n * k)
+
+
 def fp8(n):
     one = torch.tensor(1.0, device=device)
 
@@ -79,6 +95,7 @@ def main():
         "int4 M = 1, 28672 x 8192": lambda: int4(1, 28672, 8192),
         "int4 M = 16, 8192 x 8192": lambda: int4(16, 8192, 8192),
         "int4 M = 256, 8192 x 8192": lambda: int4(256, 8192, 8192),
+        "compiled int8 M = 1, 28672 x 8192": lambda: compiled_int8(1, 28672, 8192),
         "attention causal S = 8192": lambda: attention(1, 8192, 8192, 8, 8, 128, True),
         "attention decode 8 x 16384": lambda: attention(8, 1, 16384, 32, 8, 128, False),
     }

@@ -113,4 +113,6 @@ static void emulated_launch(const lb_kernel *k, const lb_args *a, lb_launch *l) 
 #define TEST_LAUNCH(k, a, l) emulated_launch(k, a, l)
 /* Cases that no CUDA kernel takes (yet) are counted and told. */
 #define TEST_EMULATED 1
+/* The emulator is slow: what is tried with everything else elsewhere is tried with some of it here. */
+#define TEST_THINNED 1
 #define NOTHING_TESTED emulated_none("gemm, moe_ffn")

@@ -132,5 +132,6 @@ static inline int on_gpu_none(const char *op) {
 #define TEST_LAUNCH(k, a, l) on_gpu_launch(k, a, l)
 #define TEST_EMULATED 1
 #define NOTHING_TESTED on_gpu_none("gemm, moe_ffn")
+#define TEST_NOT_RUN(k, format, why) printf("%s %s: not run: %s\n", (k)->name, format, why)
 #define TEST_ROWS { M_MAX, 33, 17, 16, 13, 8, 5, 3, 2, 1, 0 }
 #define TEST_TOO_SLOW(n, k) false

@@ -12,6 +12,15 @@ echo "$out"
 read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
 
+# The management library of the played device: energy, clocks, throttling.
+for settings in memory=256 memory=256,throttled=1; do
+    out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=$settings LD_LIBRARY_PATH=$PWD/$BUILD/tests/fake_nvml${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} \
+        "$program" -e 'dofile "tests/gpu/nvml_cases.lua"' 2>&1)
+    echo "$out"
+    read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
+    passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
+done
+
 # says WHAT PATTERN ENVIRONMENT... -- CODE
 says() {
     local what=$1 pattern=$2 got

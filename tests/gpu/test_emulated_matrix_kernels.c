@@ -8,13 +8,17 @@
 
 #include "emulated.h"
 
-/* A product costs the emulator microseconds: each way that kernels take by their rows, and a long K once. */
+/* A product costs the emulator microseconds: each way that kernels take by their rows, each K with 16 and 17 rows of weights, each
+ * number of these with K = 256; batches of experts with fewer of their tokens alone. */
+#define TEST_TOKEN_STEP 23
 #if defined __SANITIZE_ADDRESS__ /* three times that: where memory goes wrong, it does at the tails */
-#define TEST_ROWS { 17, 1 }
-#define TEST_TOO_SLOW(n, k) ((k) > 1000)
+#define TEST_ROWS { M_MAX, 17, 1 }
+#define TEST_SKIPS(k, m) ((k)->panel && (m) > 17)
+#define TEST_TOO_SLOW(n, k) ((k) > 1000 || ((k) != 256 && (n) != 17 && (n) != 16))
+#define TEST_BATCHES { 1, 9, TOKENS }
 #else
 #define TEST_ROWS { M_MAX, 17, 9, 2, 1, 0 }
-#define TEST_TOO_SLOW(n, k) ((k) > 1000 && (n) != 17)
+#define TEST_TOO_SLOW(n, k) ((k) != 256 && (n) != 17 && ((n) != 16 || (k) > 1000))
 #endif
 
 #include "../c/test_matrix_kernels.c"

@@ -61,7 +61,8 @@ struct lt_product {
     int64_t m, n, k;
     cublasComputeType_t compute;
     cudaDataType_t in, out;
-    const void *scale_w, *scale_x;           /* f32 on the device; NULL = none */
+    int scaled;                              /* with scales of both sides, which mode_w and mode_x say the layout of */
+    int32_t mode_w, mode_x;                  /* cublasLtMatmulMatrixScale_t */
     int device;
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t w, x, d;
@@ -71,7 +72,19 @@ struct lt_product {
 
 static bool lt_same(const lt_product *a, const lt_product *b) {
     return a->m == b->m && a->n == b->n && a->k == b->k && a->compute == b->compute && a->in == b->in && a->out == b->out &&
-           a->scale_w == b->scale_w && a->scale_x == b->scale_x && a->device == b->device;
+           a->scaled == b->scaled && a->mode_w == b->mode_w && a->mode_x == b->mode_x && a->device == b->device;
+}
+
+/* f32 on the device; where they are may differ from call to call. */
+static bool lt_scales(const lt_functions *f, cublasLtMatmulDesc_t desc, const void *w, const void *x) {
+    return f->desc_set(desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &w, sizeof w) == CUBLAS_STATUS_SUCCESS &&
+           f->desc_set(desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &x, sizeof x) == CUBLAS_STATUS_SUCCESS;
+}
+static bool lt_scale_modes(const lt_functions *f, const lt_product *p) {
+    const void *anywhere = (const void *)(uintptr_t)4096; /* nothing is read while an algorithm is chosen */
+    return f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &p->mode_w, sizeof p->mode_w) == CUBLAS_STATUS_SUCCESS &&
+           f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &p->mode_x, sizeof p->mode_x) == CUBLAS_STATUS_SUCCESS &&
+           lt_scales(f, p->desc, anywhere, anywhere);
 }
 
 static bool lt_make(const lt_functions *f, lt_product *p) {
@@ -84,9 +97,7 @@ static bool lt_make(const lt_functions *f, lt_product *p) {
     bool ok = f->desc_create(&p->desc, p->compute, scale) == CUBLAS_STATUS_SUCCESS &&
               f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed) == CUBLAS_STATUS_SUCCESS &&
               f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &plain, sizeof plain) == CUBLAS_STATUS_SUCCESS;
-    if (ok && p->scale_w)
-        ok = f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &p->scale_w, sizeof p->scale_w) == CUBLAS_STATUS_SUCCESS &&
-             f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &p->scale_x, sizeof p->scale_x) == CUBLAS_STATUS_SUCCESS;
+    if (ok && p->scaled) ok = lt_scale_modes(f, p);
     ok = ok && f->layout_create(&p->w, p->in, (uint64_t)p->k, (uint64_t)p->n, p->k) == CUBLAS_STATUS_SUCCESS &&
          f->layout_create(&p->x, p->in, (uint64_t)p->k, (uint64_t)p->m, p->k) == CUBLAS_STATUS_SUCCESS &&
          f->layout_create(&p->d, p->out, (uint64_t)p->n, (uint64_t)p->m, p->n) == CUBLAS_STATUS_SUCCESS &&
@@ -116,9 +127,11 @@ static lt_product *lt_product_of(const lt_functions *f, const lt_product *like) 
 }
 
 /* Enqueues it. What goes wrong is left for the executor as an error of the launch. */
-static void lt_run(const lb_launch *l, const lt_product &like, const void *w, const void *x, void *out, void *workspace) {
+static void lt_run(const lb_launch *l, const lt_product &like, const void *w, const void *x, void *out, void *workspace,
+                   const void *scale_w = nullptr, const void *scale_x = nullptr) {
     const lt_functions *f = lt();
     lt_product *p = f->why ? nullptr : lt_product_of(f, &like);
+    if (p && p->scaled && !lt_scales(f, p->desc, scale_w, scale_x)) p = nullptr;
     float one = 1, zero = 0;
     int32_t ione = 1, izero = 0;
     bool integers = like.compute == CUBLAS_COMPUTE_32I;
@@ -156,8 +169,8 @@ template <class T> static size_t lt_half_workspace(const lb_args *a, int parts) 
 template <class T> static void lt_half_launch(const lb_args *a, const lb_launch *l, cudaDataType_t type) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
     int64_t n = lb_tensor_numel(x), blocks = (n + 1023) / 1024;
-    lt_convert<T><<<(unsigned)(blocks < 4096 ? blocks : 4096), 256, 0, lb_cuda_stream(l)>>>(
-        (const float *)lb_tensor_data(x), (T *)l->workspace, n);
+    LB_CUDA_LAUNCH((lt_convert<T>), (unsigned)(blocks < 4096 ? blocks : 4096), 256, 0, lb_cuda_stream(l),
+                   (const float *)lb_tensor_data(x), (T *)l->workspace, n);
     lt_product p = { x->dims[0], w->dims[0], w->dims[1], CUBLAS_COMPUTE_32F, type, CUDA_R_32F };
     p.device = lb_cuda_info_now()->device;
     lt_run(l, p, lb_tensor_data(w), l->workspace, lb_tensor_data(lb_arg(a, LB_GEMM_OUT)),

@@ -7,6 +7,7 @@ struct __nv_bfloat16 {
     unsigned short bits;
     __nv_bfloat16() = default;
     __nv_bfloat16(__nv_bfloat16_raw r) : bits(r.x) {}
+    explicit inline __nv_bfloat16(float v);
     operator __nv_bfloat16_raw() const { return { bits }; }
 };
 struct alignas(4) __nv_bfloat162 {
@@ -20,6 +21,7 @@ static inline unsigned short lb_emu_bf16_bits(double v) {
     float f = (float)lb_emu_round(v, 7, -126); /* to Inf, where it is too large */
     return (unsigned short)(__float_as_uint(f) >> 16);
 }
+inline __nv_bfloat16::__nv_bfloat16(float v) : bits(lb_emu_bf16_bits(v)) {}
 static inline __nv_bfloat16 __ushort_as_bfloat16(unsigned short u) { return __nv_bfloat16_raw{ u }; }
 static inline unsigned short __bfloat16_as_ushort(__nv_bfloat16 h) { return h.bits; }
 static inline float __bfloat162float(__nv_bfloat16 h) { return __uint_as_float((unsigned)h.bits << 16); }

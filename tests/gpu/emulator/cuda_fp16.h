@@ -8,6 +8,7 @@ struct __half {
     unsigned short bits;
     __half() = default;
     __half(__half_raw r) : bits(r.x) {}
+    explicit inline __half(float v);
     operator __half_raw() const { return { bits }; }
 };
 struct alignas(4) __half2 {
@@ -35,6 +36,7 @@ static inline unsigned short lb_emu_half_bits(double v) {
     int e = ilogb(r);
     return (unsigned short)(sign | ((e + 15) << 10 | ((int)ldexp(r, 10 - e) - 1024)));
 }
+inline __half::__half(float v) : bits(lb_emu_half_bits(v)) {}
 static inline float lb_emu_half_value(unsigned short h) {
     int e = h >> 10 & 31, m = h & 1023;
     float v = e == 31 ? m ? NAN : INFINITY : e ? ldexpf((float)(1024 + m), e - 25) : ldexpf((float)m, -24);

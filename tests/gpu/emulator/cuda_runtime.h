@@ -315,7 +315,11 @@ template <class F> static inline cudaError_t cudaOccupancyMaxActiveBlocksPerMult
     *n = 2;
     return cudaSuccess;
 }
-static inline cudaError_t cudaMemsetAsync(void *p, int v, size_t n, cudaStream_t = 0) { memset(p, v, n); return cudaSuccess; }
+static inline cudaError_t cudaMemsetAsync(void *p, int v, size_t n, cudaStream_t = 0) {
+    if (!p) return 1; /* how a launch says that it was refused: its output stays poison */
+    memset(p, v, n);
+    return cudaSuccess;
+}
 static inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, cudaMemcpyKind, cudaStream_t = 0) {
     memcpy(to, from, n);
     return cudaSuccess;

@@ -86,7 +86,8 @@ bool failed;
 const char *kernel_name;
 void (*thread_main)(const void *);
 const void *thread_arg;
-uint64_t order_seed, random_state = 1, launches;
+uint64_t order_seed, random_state = 1, launches, blocks_begun;
+size_t shared_now;
 thread_local unsigned char tls_marker;
 
 uint64_t next_random() {
@@ -215,6 +216,7 @@ module static_shared() {
 void start_threads(dim3 size, uint3 at, dim3 grid, unsigned char *shared) {
     int n = (int)(size.x * size.y * size.z);
     now = block();
+    blocks_begun++;
     now.threads = now.alive = n;
     for (int i = 0; i < n; i++) {
         thread *t = thread_at(i);
@@ -271,6 +273,8 @@ void run_block() {
     }
     for (const meeting &m : now.meetings)
         if (!aborted) record((std::string("a warp's threads ended while others waited at ") + m.name).c_str());
+    const char *left = aborted ? NULL : lb_emu_wgmma_left();
+    if (left) record(left);
 }
 
 const char *bad_launch(dim3 g, dim3 b, size_t shared) {
@@ -293,6 +297,9 @@ void lb_emu_seed(uint64_t seed) {
 }
 
 uint64_t lb_emu_launches(void) { return launches; }
+int lb_emu_thread(void) { return current; }
+uint64_t lb_emu_blocks(void) { return blocks_begun; }
+size_t lb_emu_shared_bytes(void) { return shared_now; }
 
 const char *lb_emu_error_take(void) {
     if (!failed) return NULL;
@@ -321,6 +328,7 @@ void lb_emu_run(const char *kernel, dim3 grid, dim3 size, size_t shared_bytes, v
     if (!bad && !tls.tls) bad = "the emulator must be in a shared object";
     if (bad) return record(bad);
     launches++;
+    shared_now = shared_bytes;
     size_t room = (shared_bytes + GUARD + 1023) / 1024 * 1024;
     unsigned char *shared = (unsigned char *)aligned_alloc(1024, room);
     if (!shared) return record("no memory for shared memory");
@@ -358,12 +366,10 @@ static void pass(barrier &b, int count, const char *where, bool wait, int id) {
         lb_emu_fail("threads of one block wait at different barriers, %s and %s", b.where, where);
     b.count = wanted, b.where = where;
     if (++b.arrived == wanted) {
-        std::vector<int> go;
-        go.swap(b.waiting);
-        b.arrived = 0;
-        if (order_seed == 1) std::sort(go.begin(), go.end(), [](int l, int r) { return l > r; });
-        else std::sort(go.begin(), go.end());
-        for (int t : go) make_ready(t);
+        std::sort(b.waiting.begin(), b.waiting.end());
+        if (order_seed == 1) std::reverse(b.waiting.begin(), b.waiting.end());
+        for (int t : b.waiting) make_ready(t);
+        b.arrived = 0, b.waiting.clear(); /* nothing of this thread's own: it may not come back */
         if (wait) {
             make_ready(current);
             leave(state::ready, false);

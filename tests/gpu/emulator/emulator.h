@@ -60,6 +60,19 @@ void lb_emu_warp(unsigned mask, const char *name, void *mine, void (*act)(void *
 /* The same for the four warps of the caller's warpgroup: 128 pointers. */
 void lb_emu_warpgroup(const char *name, void *mine, void (*act)(void **threads, void *context), void *context);
 
+/* A warpgroup's product d (first) = or += a b, n columns; a in registers or, where it is NULL, at the descriptor a_tile. */
+void lb_emu_wgmma_product(int n, float *d, const uint32_t *a, uint64_t a_tile, uint64_t b_tile, bool transposed, bool first);
+void lb_emu_wgmma_fence(void);
+void lb_emu_wgmma_commit(void);
+void lb_emu_wgmma_wait(int left);
+/* What the block that ends has not waited for, as an error's text, or NULL. */
+const char *lb_emu_wgmma_left(void);
+
+/* The caller's number in its block; the number of the block among all so far; its bytes of dynamic shared memory. */
+int lb_emu_thread(void);
+uint64_t lb_emu_blocks(void);
+size_t lb_emu_shared_bytes(void);
+
 /* Copies that end later, as cp.async's: until they are waited for the destination holds poison. bytes is what is
  * copied, of `size`; the rest becomes zeros. */
 void lb_emu_copy_async(void *shared, const void *global, size_t size, size_t bytes);

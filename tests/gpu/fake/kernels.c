@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/kernel.h"
+#include "engine/ops/slots.h"
 #include "fake.h"
 
 enum { MOST = 512 };
@@ -28,6 +29,9 @@ static int run(void *arg) {
 static const lb_kernel *originals[MOST];
 static void launch_at(int i, const lb_args *a, const lb_launch *l) {
     call c = { originals[i], *a, *l };
+    /* A GPU's rounds would take a CPU minutes; rates of a played device mean nothing anyhow. */
+    double *rounds = strcmp(originals[i]->op, "peak") ? NULL : &c.args.p[LB_PEAK_P_ROUNDS];
+    if (rounds && *rounds > 16) *rounds = 16;
     fake_enqueue(l->stream, run, &c, sizeof c);
 }
 #define L1(n) static void launch_##n(const lb_args *a, const lb_launch *l) { launch_at(0x##n, a, l); }

@@ -1,4 +1,5 @@
 /* faults.cpp: kernels made wrong on purpose, and one that is right, for test_emulator.c. Each takes 256 floats. */
+#include "cuda_wgmma.h"
 #include "cuda_runtime.h"
 
 enum { N = 256 };
@@ -55,6 +56,21 @@ __global__ void forever(float *) {
     lb_emu_mbarrier_wait(&barrier, 0);
 }
 
+/* One product of a warpgroup, of zeros. */
+enum { NO_WAIT = 1, NO_FENCE = 2, LEFT = 4 };
+template <int WRONG> __global__ void product(float *x) {
+    unsigned char *s = lb_emu_now->shared;
+    float d[32] = { 0 };
+    for (int i = (int)threadIdx.x; i < 16384; i += 128) s[i] = 0;
+    __syncthreads();
+    if (!(WRONG & NO_FENCE)) lb_wgmma_fence();
+    lb_wgmma_sa(d, lb_wgmma_tile(s), lb_wgmma_tile(s + 8192), true);
+    lb_wgmma_commit();
+    if (!(WRONG & (NO_WAIT | LEFT))) lb_wgmma_wait<0>();
+    x[threadIdx.x] = d[0] == 0 ? x[threadIdx.x] : -1.0f; /* as it was, if the sums are there */
+    if (WRONG & NO_WAIT) lb_wgmma_wait<0>();
+}
+
 #define RUN(name, kernel, grid, block, shared)                                                                        \
     extern "C" __attribute__((visibility("default"))) void name(float *x) {                                           \
         lb_emu_launch(#name, kernel, dim3(grid), dim3(block), shared, x);                                             \
@@ -71,6 +87,10 @@ RUN(fault_no_wait, no_wait, 1, N, 0)
 #ifndef __SANITIZE_ADDRESS__ /* which ends the program there */
 RUN(fault_past_shared, past_shared, 1, N, N * 4)
 #endif
+RUN(fault_wgmma_no_wait, product<NO_WAIT>, 1, 128, 16384)
+RUN(fault_wgmma_no_fence, product<NO_FENCE>, 1, 128, 16384)
+RUN(fault_wgmma_left, product<LEFT>, 1, 128, 16384)
+RUN(fault_wgmma_warp, product<0>, 1, 96, 16384)
 RUN(fault_forever, forever, 1, N, 0)
 RUN(fault_empty_grid, turn<true>, 0, N, 0)
 RUN(fault_odd_block, turn<true>, 1, N - 1, 0)

@@ -1,0 +1,150 @@
+/* codes8.cuh: products through cuBLASLt whose activations become codes of 8 bits first: e4m3 with a scale for all of x, for
+ * a row or for 128 of a row, int8 with a scale a row. The codes and scales are those of engine/activation.h, bit for bit.
+ *
+ * What they cost beside the product: x is read once (twice with one scale for all, the second time from L2 where it
+ * fits), a quarter of it written. Where x is stored in codes already, use the operation gemm_stored: that is the
+ * library's product and nothing else. */
+#pragma once
+#include <cuda_fp8.h>
+#include "cublaslt.cuh"
+#include "../rows.cuh"
+
+enum { LT_ROW_THREADS = 256, LT_MAX_BLOCKS = 512, LT_BLOCK = 128 };
+
+/* e4m3 of x / d to nearest even; 0 for NaN, and all of them where d is 0. */
+struct lt_to_f8 {
+    static __device__ __forceinline__ float scale(float amax) { return __fdiv_rn(amax, 448.0f); }
+    static __device__ __forceinline__ uint32_t code(float x, float d) {
+        float v = d > 0 ? __fdiv_rn(x, d) : 0.0f;
+        return v == v ? __nv_cvt_float_to_fp8(v, __NV_SATFINITE, __NV_E4M3) : 0u;
+    }
+};
+/* LB_ACT_I8_TOKEN */
+struct lt_to_i8 {
+    static __device__ __forceinline__ float scale(float amax) { return fmaxf(__fdiv_rn(amax, 127.5f), 0x1p-23f); }
+    static __device__ __forceinline__ uint32_t code(float x, float d) {
+        float r = rintf(__fmul_rn(x, __fdiv_rn(1.0f, d)));
+        r = r == r ? fminf(fmaxf(r, -128.0f), 127.0f) : 0.0f;
+        return (uint32_t)(int)r & 255u;
+    }
+};
+
+__device__ static inline float lt_amax_of(float4 v) {
+    return fmaxf(fmaxf(fabsf(v.x), fabsf(v.y)), fmaxf(fabsf(v.z), fabsf(v.w)));
+}
+template <class C> __device__ static inline uint32_t lt_codes_of(float4 v, float d) {
+    return C::code(v.x, d) | C::code(v.y, d) << 8 | C::code(v.z, d) << 16 | C::code(v.w, d) << 24;
+}
+
+/* A row a block, k a multiple of 4. codes [m][k], scales [m]. */
+template <class C> static __global__ void __launch_bounds__(LT_ROW_THREADS)
+lt_code_rows(const float *x, int64_t k, uint32_t *codes, float *scales) {
+    __shared__ float scratch[LT_ROW_THREADS / 32];
+    const float4 *row = (const float4 *)(x + blockIdx.x * k);
+    float amax = 0;
+    for (int64_t i = threadIdx.x; i < k / 4; i += LT_ROW_THREADS) amax = fmaxf(amax, lt_amax_of(row[i]));
+    float d = C::scale(lb_block_max<LT_ROW_THREADS>(amax, scratch));
+    for (int64_t i = threadIdx.x; i < k / 4; i += LT_ROW_THREADS) codes[blockIdx.x * (k / 4) + i] = lt_codes_of<C>(row[i], d);
+    if (threadIdx.x == 0) scales[blockIdx.x] = d;
+}
+
+/* A warp for 128 of a row. scales [k / 128][m], as cuBLASLt wants them. */
+static __global__ void __launch_bounds__(LT_ROW_THREADS)
+lt_code_blocks(const float *x, int64_t m, int64_t k, uint32_t *codes, float *scales) {
+    int64_t block = blockIdx.x * (LT_ROW_THREADS / 32) + threadIdx.x / 32, blocks = m * (k / LT_BLOCK);
+    int lane = (int)threadIdx.x % 32;
+    if (block >= blocks) return; /* whole warps */
+    float4 v = ((const float4 *)x)[block * 32 + lane];
+    float amax = lt_amax_of(v);
+    for (int o = 16; o; o >>= 1) amax = fmaxf(amax, __shfl_xor_sync(0xffffffffu, amax, o));
+    float d = lt_to_f8::scale(amax);
+    codes[block * 32 + lane] = lt_codes_of<lt_to_f8>(v, d);
+    if (lane == 0) scales[block % (k / LT_BLOCK) * m + block / (k / LT_BLOCK)] = d;
+}
+
+/* The greatest magnitude of all of x: each block's, then (lt_code_all) all blocks' by each block. */
+static __global__ void __launch_bounds__(LT_ROW_THREADS) lt_amax_all(const float4 *x, int64_t n4, float *most) {
+    __shared__ float scratch[LT_ROW_THREADS / 32];
+    float amax = 0;
+    for (int64_t i = (int64_t)blockIdx.x * LT_ROW_THREADS + threadIdx.x; i < n4; i += (int64_t)gridDim.x * LT_ROW_THREADS)
+        amax = fmaxf(amax, lt_amax_of(x[i]));
+    amax = lb_block_max<LT_ROW_THREADS>(amax, scratch);
+    if (threadIdx.x == 0) most[blockIdx.x] = amax;
+}
+static __global__ void __launch_bounds__(LT_ROW_THREADS)
+lt_code_all(const float4 *x, int64_t n4, const float *most, uint32_t *codes, float *scale) {
+    __shared__ float scratch[LT_ROW_THREADS / 32];
+    float amax = 0;
+    for (unsigned i = threadIdx.x; i < gridDim.x; i += LT_ROW_THREADS) amax = fmaxf(amax, most[i]);
+    float d = lt_to_f8::scale(lb_block_max<LT_ROW_THREADS>(amax, scratch));
+    for (int64_t i = (int64_t)blockIdx.x * LT_ROW_THREADS + threadIdx.x; i < n4; i += (int64_t)gridDim.x * LT_ROW_THREADS)
+        codes[i] = lt_codes_of<lt_to_f8>(x[i], d);
+    if (blockIdx.x == 0 && threadIdx.x == 0) scale[0] = d;
+}
+
+/* out[m][n] = sums[m][n] times the token's and the row's scale. Four results a thread. */
+static __global__ void __launch_bounds__(LT_ROW_THREADS)
+lt_scale_sums(const int4 *sums, const float *scale_x, const float *scale_w, int64_t n, float4 *out) {
+    int64_t i = (int64_t)blockIdx.x * LT_ROW_THREADS + threadIdx.x, row = blockIdx.y;
+    if (i >= n / 4) return;
+    int4 s = sums[row * (n / 4) + i];
+    const float4 w = ((const float4 *)scale_w)[i];
+    float d = scale_x[row];
+    out[row * (n / 4) + i] = make_float4((float)s.x * (d * w.x), (float)s.y * (d * w.y), (float)s.z * (d * w.z),
+                                         (float)s.w * (d * w.w));
+}
+
+/* ---- host ---- */
+
+/* Behind the library's own workspace: codes of x, scales of x, one maximum a block, sums of int32. */
+struct lt_places { size_t codes, scales, most, sums, end; };
+static lt_places lt_places_of(const lb_args *a, bool sums) {
+    const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_arg(a, LB_GEMM_W);
+    size_t m = (size_t)x->dims[0], k = (size_t)x->dims[1], n = (size_t)w->dims[0];
+    lt_places p;
+    p.codes = LT_WORKSPACE;
+    p.scales = p.codes + lt_aligned(m * k);
+    p.most = p.scales + lt_aligned(m * (k / LT_BLOCK + 1) * sizeof(float));
+    p.sums = p.most + lt_aligned(LT_MAX_BLOCKS * sizeof(float));
+    p.end = p.sums + (sums ? lt_aligned(m * n * sizeof(int32_t)) : 0);
+    return p;
+}
+static inline size_t lt_f8_workspace(const lb_args *a, int) { return lt_places_of(a, false).end; }
+static inline size_t lt_i8_workspace(const lb_args *a, int) { return lt_places_of(a, true).end; }
+
+static lt_product lt_f8_product(const lb_tensor *x, const lb_tensor *w, int32_t mode_w, int32_t mode_x) {
+    lt_product p = { x->dims[0], w->dims[0], w->dims[1], CUBLAS_COMPUTE_32F, CUDA_R_8F_E4M3, CUDA_R_32F, 1, mode_w, mode_x };
+    p.device = lb_cuda_info_now()->device;
+    return p;
+}
+static const float *lt_scales_behind(const lb_tensor *w) {
+    size_t codes = (size_t)w->dims[0] * (size_t)w->dims[1];
+    return (const float *)(const void *)((const char *)lb_tensor_data(w) + (codes + 63) / 64 * 64);
+}
+
+/* Does the library have it? Asked when a plan is recorded, so that a launch does not fail. */
+static bool lt_has(const lt_product &p, const char **why) {
+    *why = "cuBLASLt has no algorithm for this product on this device";
+    return lt_product_of(lt(), &p) != nullptr;
+}
+static bool lt_f8_supports(const lb_args *a, int32_t mode_w, int32_t mode_x, const char **why) {
+    const lb_tensor *w = lb_arg(a, LB_GEMM_W);
+    if (!lt_supports(a, 16, why)) return false;
+    *why = "needs N in multiples of 16";
+    if (w->dims[0] % 16) return false;
+    *why = "fp8 products need compute capability 8.9";
+    if (lb_cuda_info_now()->cc < 89) return false;
+    *why = "scales other than one a matrix need compute capability 9.0";
+    if (mode_w != CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F && lb_cuda_info_now()->cc != 90) return false;
+    return lt_has(lt_f8_product(lb_arg(a, LB_GEMM_X), w, mode_w, mode_x), why);
+}
+
+/* The fields that these descriptors share. */
+#define LT_F8_FIELDS                                                                                                   \
+    .op = "gemm", .device = "cuda",                                                                                    \
+    .about = "x to e4m3, then cuBLASLt, the algorithm that its heuristic puts first, without fast accumulation",       \
+    .source = "NVIDIA cuBLASLt", .isa = LB_ISA_SM80
+#define LT_F8_TOLERANCE                                                                                                \
+    .acc = LB_ACC_F32, .compute = LB_COMPUTE_FP8, .tolerance = 1e-6,                                                   \
+    .tolerance_why = "products are exact; Hopper's tensor cores keep about 14 bits of a sum of fp8 products before "   \
+                     "it is added in f32: 2^-13 each, less in the mean"

@@ -1,0 +1,37 @@
+/* gemm_float8dq_block_cublaslt.cu: e4m3 weights with a scale per 128 x 128, x with one per 128 of a row, through cuBLASLt. */
+#include "codes8.cuh"
+
+enum : int32_t { MODE_W = CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F, MODE_X = CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F };
+
+static bool supports(const lb_args *a, const char **why) {
+    *why = "cuBLASLt wants the weights' scales in rows of whole fours: K in multiples of 512";
+    if (lb_arg(a, LB_GEMM_W)->rank == 2 && lb_arg(a, LB_GEMM_W)->dims[1] % 512) return false;
+    return lt_f8_supports(a, MODE_W, MODE_X, why);
+}
+
+static void launch(const lb_args *a, const lb_launch *l) {
+    const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
+    lt_places at = lt_places_of(a, false);
+    char *space = (char *)l->workspace;
+    uint32_t *codes = (uint32_t *)(void *)(space + at.codes);
+    float *scales = (float *)(void *)(space + at.scales);
+    const float *from = lb_tensor_f32(x);
+    int64_t m = x->dims[0], k = x->dims[1];
+    int64_t blocks = m * (k / LT_BLOCK), each = LT_ROW_THREADS / 32;
+    LB_CUDA_LAUNCH(lt_code_blocks, (unsigned)((blocks + each - 1) / each), LT_ROW_THREADS, 0, lb_cuda_stream(l), from, m, k,
+                   codes, scales);
+    lt_run(l, lt_f8_product(x, w, MODE_W, MODE_X), lb_tensor_data(w), codes, lb_tensor_data(lb_arg(a, LB_GEMM_OUT)), space,
+           lt_scales_behind(w), scales);
+}
+
+LB_CUDA_KERNEL(gemm_float8dq_block_cublaslt) = {
+    .name = "gemm.float8dq_block.cublaslt",
+    LT_F8_FIELDS,
+    .format = "float8dq-block",
+    .act = LB_ACT_F8_128,
+    LT_F8_TOLERANCE,
+    .priority = 20,
+    .supports = supports,
+    .workspace_bytes = lt_f8_workspace,
+    .launch = launch,
+};

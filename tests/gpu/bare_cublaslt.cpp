@@ -1,0 +1,177 @@
+/* bare_cublaslt.cpp: cuBLASLt called bare, for make gpu-bench to set luabench's figures against: no engine, no oracle, its
+ * heuristic's first algorithm, graph replays, medians of 20.
+ *
+ *   gpu_bare FILE.json DEVICE WHAT M N K ...     WHAT: bf16, fp8 (e4m3, a scale each), f32 results like luabench's
+ *
+ * Weights rotate over copies of four times the L2, as with luabench's weights-cold; 8192^3 is one copy. Status 77: no
+ * device or no cuBLASLt, which is said. */
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "engine/cuda/library.h"
+
+static void need(bool ok, const char *what) {
+    if (ok) return;
+    fprintf(stderr, "bare cuBLASLt: %s: %s\n", what, cudaGetErrorString(cudaGetLastError()));
+    exit(1);
+}
+static void cuda(cudaError_t e, const char *what) { need(e == cudaSuccess, what); }
+static void lt(cublasStatus_t s, const char *what) {
+    if (s == CUBLAS_STATUS_SUCCESS) return;
+    fprintf(stderr, "bare cuBLASLt: %s: status %d\n", what, (int)s);
+    exit(1);
+}
+
+#define FUNCTION(name) decltype(&::name) name
+static struct {
+    FUNCTION(cublasLtCreate);
+    FUNCTION(cublasLtMatmul);
+    FUNCTION(cublasLtMatmulDescCreate);
+    FUNCTION(cublasLtMatmulDescSetAttribute);
+    FUNCTION(cublasLtMatrixLayoutCreate);
+    FUNCTION(cublasLtMatmulPreferenceCreate);
+    FUNCTION(cublasLtMatmulPreferenceSetAttribute);
+    FUNCTION(cublasLtMatmulAlgoGetHeuristic);
+} f;
+
+static void load() {
+    const char *from = "";
+    void *so = lb_cuda_library("cublasLt", &from);
+    if (!so) {
+        printf("%s\n", from);
+        exit(77);
+    }
+#define FIND(name) need((f.name = (decltype(f.name))dlsym(so, #name)) != nullptr, #name)
+    FIND(cublasLtCreate);
+    FIND(cublasLtMatmul);
+    FIND(cublasLtMatmulDescCreate);
+    FIND(cublasLtMatmulDescSetAttribute);
+    FIND(cublasLtMatrixLayoutCreate);
+    FIND(cublasLtMatmulPreferenceCreate);
+    FIND(cublasLtMatmulPreferenceSetAttribute);
+    FIND(cublasLtMatmulAlgoGetHeuristic);
+}
+
+/* Random values of moderate size: zeros run faster than real data. */
+static std::vector<unsigned char> random_bytes(size_t bytes, bool fp8) {
+    std::vector<unsigned char> v(bytes);
+    unsigned long long state = 88172645463325252ull;
+    for (size_t i = 0; i + 8 <= bytes; i += 8) {
+        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+        unsigned long long word = fp8 ? (state & 0x8787878787878787ull) | 0x3030303030303030ull
+                                      : (state & 0x807f807f807f807full) | 0x3f003f003f003f00ull;
+        memcpy(v.data() + i, &word, 8);
+    }
+    return v;
+}
+static void *upload(const std::vector<unsigned char> &v) {
+    void *p = nullptr;
+    cuda(cudaMalloc(&p, v.size()), "memory");
+    cuda(cudaMemcpy(p, v.data(), v.size(), cudaMemcpyHostToDevice), "copying");
+    return p;
+}
+
+static double measure(bool fp8, int64_t m, int64_t n, int64_t k, int l2, cublasLtHandle_t handle) {
+    size_t each = fp8 ? 1 : 2, workspace = (size_t)32 << 20;
+    int64_t bytes = n * k * (int64_t)each;
+    int sets = m >= 1024 ? 1 : (int)std::min<int64_t>(64, 4 * (int64_t)l2 / bytes + 1), count = 0;
+    cudaDataType_t in = fp8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
+    cublasOperation_t transposed = CUBLAS_OP_T;
+    cublasLtMatmulDesc_t desc;
+    cublasLtMatrixLayout_t lw, lx, lo;
+    cublasLtMatmulPreference_t preference;
+    cublasLtMatmulHeuristicResult_t found;
+    float one = 1, zero = 0, *scale = nullptr;
+    void *space = nullptr, *out = nullptr, *x = upload(random_bytes((size_t)(m * k) * each, fp8));
+    std::vector<void *> w;
+    for (int i = 0; i < sets; i++) w.push_back(upload(random_bytes((size_t)bytes, fp8)));
+    cuda(cudaMalloc(&space, workspace), "workspace");
+    cuda(cudaMalloc(&out, (size_t)(m * n) * 4), "results");
+    cuda(cudaMalloc((void **)&scale, 4), "a scale");
+    cuda(cudaMemcpy(scale, &one, 4, cudaMemcpyHostToDevice), "a scale");
+    lt(f.cublasLtMatmulDescCreate(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F), "descriptor");
+    lt(f.cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "descriptor");
+    if (fp8) {
+        lt(f.cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &scale, sizeof scale), "scale");
+        lt(f.cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &scale, sizeof scale), "scale");
+    }
+    lt(f.cublasLtMatrixLayoutCreate(&lw, in, (uint64_t)k, (uint64_t)n, k), "layout");
+    lt(f.cublasLtMatrixLayoutCreate(&lx, in, (uint64_t)k, (uint64_t)m, k), "layout");
+    lt(f.cublasLtMatrixLayoutCreate(&lo, CUDA_R_32F, (uint64_t)n, (uint64_t)m, n), "layout");
+    lt(f.cublasLtMatmulPreferenceCreate(&preference), "preference");
+    lt(f.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace),
+       "preference");
+    lt(f.cublasLtMatmulAlgoGetHeuristic(handle, desc, lw, lx, lo, lo, preference, 1, &found, &count), "heuristic");
+    need(count > 0, "no algorithm");
+    cudaStream_t stream;
+    cudaGraph_t graph;
+    cudaGraphExec_t replay;
+    cudaEvent_t from, to;
+    cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
+    auto run = [&] {
+        for (void *one_w : w)
+            lt(f.cublasLtMatmul(handle, desc, &one, one_w, lw, x, lx, &zero, out, lo, out, lo, &found.algo, space, workspace, stream),
+               "product");
+    };
+    run();
+    cuda(cudaStreamSynchronize(stream), "product");
+    cuda(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture");
+    run();
+    cuda(cudaStreamEndCapture(stream, &graph), "capture");
+    cuda(cudaGraphInstantiate(&replay, graph, 0), "graph");
+    cuda(cudaEventCreate(&from), "event");
+    cuda(cudaEventCreate(&to), "event");
+    std::vector<float> times;
+    for (int i = 0; i < 25; i++) {
+        float ms = 0;
+        cuda(cudaEventRecord(from, stream), "event");
+        cuda(cudaGraphLaunch(replay, stream), "replay");
+        cuda(cudaEventRecord(to, stream), "event");
+        cuda(cudaEventSynchronize(to), "replay");
+        cuda(cudaEventElapsedTime(&ms, from, to), "event");
+        if (i >= 5) times.push_back(1000 * ms / (float)sets);
+    }
+    std::sort(times.begin(), times.end());
+    for (void *p : w) cudaFree(p);
+    cudaFree(x), cudaFree(out), cudaFree(space), cudaFree(scale), cudaGraphExecDestroy(replay), cudaGraphDestroy(graph);
+    return times[times.size() / 2];
+}
+
+int main(int argc, char **argv) {
+    int devices = 0, device = argc > 2 ? atoi(argv[2]) : 0, l2 = 0;
+    cublasLtHandle_t handle;
+    cudaDeviceProp props;
+    if (argc < 7 || (argc - 3) % 4) return fprintf(stderr, "usage: gpu_bare FILE.json DEVICE {bf16|fp8 M N K} ...\n"), 2;
+    if (cudaGetDeviceCount(&devices) != cudaSuccess || device >= devices) {
+        printf("no NVIDIA GPU that the driver shows\n");
+        return 77;
+    }
+    load();
+    cuda(cudaSetDevice(device), "device");
+    cuda(cudaGetDeviceProperties(&props, device), "device");
+    cuda(cudaDeviceGetAttribute(&l2, cudaDevAttrL2CacheSize, device), "device");
+    lt(f.cublasLtCreate(&handle), "handle");
+    std::string text = "{ \"device\": \"" + std::string(props.name) + "\", \"rows\": {";
+    for (int i = 3; i + 3 < argc; i += 4) {
+        int64_t m = atoll(argv[i + 1]), n = atoll(argv[i + 2]), k = atoll(argv[i + 3]);
+        bool fp8 = !strcmp(argv[i], "fp8");
+        char name[128], row[256];
+        snprintf(name, sizeof name, "%s M = %lld, %lld x %lld", argv[i], (long long)m, (long long)n, (long long)k);
+        if (fp8 && props.major * 10 + props.minor < 89)
+            snprintf(row, sizeof row, "\"%s\": { \"error\": \"fp8 needs compute capability 8.9\" }", name);
+        else
+            snprintf(row, sizeof row, "\"%s\": { \"us\": %.4f }", name, measure(fp8, m, n, k, l2, handle));
+        printf("bare cuBLASLt %s\n", row);
+        text += (i > 3 ? ", " : " ") + std::string(row);
+    }
+    FILE *file = fopen(argv[1], "w");
+    need(file && fprintf(file, "%s } }\n", text.c_str()) > 0 && fclose(file) == 0, "writing");
+    return 0;
+}
