@@ -9,11 +9,13 @@
 #define LB_ROWS32_ISA_TEXT "avx512"
 #define LB_ROWS32_ISA_BITS LB_ISA_AVX512
 #define LB_ROWS32_PRIORITY 20
+#define LB_ROWS32_TOLERANCE 1e-10 /* of what is built from panels */
 #else
 #define LB_ROWS32_ISA avx2
 #define LB_ROWS32_ISA_TEXT "avx2"
 #define LB_ROWS32_ISA_BITS LB_ISA_AVX2
 #define LB_ROWS32_PRIORITY 10
+#define LB_ROWS32_TOLERANCE 1e-9
 #endif
 
 /* What both instruction sets have is one header, included by a file for each; lb_kernel_gemm_q4_0_avx512 of gemm_q4_0. */

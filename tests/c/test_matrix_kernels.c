@@ -15,6 +15,7 @@
 
 #ifndef TEST_LAUNCH /* tests/gpu/ has another */
 #define TEST_LAUNCH(k, a, l) (k)->launch(a, l)
+#define TEST_OTHER_ISA
 #define NOTHING_TESTED fail_msg("no kernel")
 #endif
 #ifndef TEST_SKIPS
@@ -479,30 +480,48 @@ static bool takes(const lb_kernel *k, const lb_quantizer *q) {
 }
 
 /* One layer with all formats that the kernel can take at K = 256 n mixed, one with those of any group of 32. */
+static void moe_kernel(const lb_kernel *k) {
+    const char *all[64], *small[64];
+    int alls = 0, smalls = 0;
+    for (int f = 0; lb_quantizer_families[f]; f++)
+        for (const char *const *m = lb_quantizer_families[f]->members; m && *m && alls < 64; m++) {
+            const lb_quantizer *q;
+            if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
+            if (256 % q->k_multiple || !takes(k, q)) continue;
+            all[alls++] = *m;
+            if (32 % q->k_multiple == 0) small[smalls++] = *m;
+        }
+    assert_true(alls > 0);
+    for (int at = 0; at < alls; at += 5) moe_layer(k, all + at, alls - at < 5 ? alls - at : 5, 512, 256);
+    if (smalls) moe_layer(k, small, smalls, 96, 352);
+}
+
 static void test_moe_ffn_kernels(void **unused) {
     (void)unused;
     int tested = 0;
-    for (int i = 0; i < lb_kernel_count(); i++) {
-        const lb_kernel *k = lb_kernel_at(i);
-        if (!runs_here(k, "moe_ffn")) continue;
-        const char *all[64], *small[64];
-        int alls = 0, smalls = 0;
-        for (int f = 0; lb_quantizer_families[f]; f++)
-            for (const char *const *m = lb_quantizer_families[f]->members; m && *m && alls < 64; m++) {
-                const lb_quantizer *q;
-                if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
-                if (256 % q->k_multiple || !takes(k, q)) continue;
-                all[alls++] = *m;
-                if (32 % q->k_multiple == 0) small[smalls++] = *m;
-            }
-        assert_true(alls > 0);
-        tested++;
-        for (int at = 0; at < alls; at += 5)
-            moe_layer(k, all + at, alls - at < 5 ? alls - at : 5, 512, 256);
-        if (smalls) moe_layer(k, small, smalls, 96, 352);
-    }
+    for (int i = 0; i < lb_kernel_count(); i++)
+        if (runs_here(lb_kernel_at(i), "moe_ffn") && ++tested) moe_kernel(lb_kernel_at(i));
     if (!tested && !getenv("LUABENCH_TEST_KERNEL")) NOTHING_TESTED;
 }
+
+#ifdef TEST_OTHER_ISA
+/* The same over the panels that a machine with less has: those above took the best of this one. */
+static void test_moe_ffn_panels_avx2(void **unused) {
+    (void)unused;
+    const lb_kernel *k;
+    lb_device *best = device;
+    if (getenv("LUABENCH_ISA") || !(lb_device_caps_of(device)->isa & LB_ISA_AVX512)) skip(); /* tested above */
+    if (lb_kernel_find("moe_ffn.panels.avx2", &k)) fail_msg("%s", lb_error());
+    if (!runs_here(k, "moe_ffn")) return;
+    setenv("LUABENCH_ISA", "avx2", 1);
+    lb_status s = lb_device_open("cpu", 1, &device);
+    unsetenv("LUABENCH_ISA");
+    if (s) fail_msg("%s", lb_error());
+    moe_kernel(k);
+    lb_device_release(device);
+    device = best;
+}
+#endif
 
 static int open_device(void **unused) {
     (void)unused;
@@ -519,6 +538,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm_kernels),
         cmocka_unit_test(test_moe_ffn_kernels),
+#ifdef TEST_OTHER_ISA
+        cmocka_unit_test(test_moe_ffn_panels_avx2),
+#endif
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
