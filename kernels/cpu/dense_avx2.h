@@ -3,7 +3,7 @@
  *   DENSE_ELEMENT               bytes of an element of a row
  *   dense_8(p)                  8 elements at p as f32
  *
- * Few rows of x: dot products of 4 rows of weights, which are read once, in order. Many: phase 0 copies x padded, phase 1
+ * Up to six rows of x: dot products of 4 rows of weights, which are read once, in order. Many: phase 0 copies x padded, phase 1
  * hands out items of (32 rows, columns); of an item 256 k at a time stand in L1, transposed, as f32. */
 #pragma once
 #include <immintrin.h>
@@ -22,7 +22,7 @@ typedef struct dense_problem {
     size_t row_bytes, x_stride;
 } dense_problem;
 
-enum { DENSE_FEW = 4, DENSE_FEW_ROWS = 4, DENSE_COLS = 516, DENSE_LANES = 8 };
+enum { DENSE_FEW = 6, DENSE_FEW_COLS = 4, DENSE_FEW_ROWS = 4, DENSE_COLS = 516, DENSE_LANES = 8 };
 
 /* 8 elements of a row from `at` on, of which `left` are left; the others are 0. */
 LB_INLINE __m256 dense_some(const char *row, int64_t at, int64_t left) {
@@ -43,7 +43,7 @@ LB_INLINE float dense_sum(__m256 v) {
 
 /* Outputs n .. n + 3 of `cols` rows of x; rows past N read row N - 1 and are not stored. */
 LB_INLINE void dense_few_rows(const dense_problem *p, const char *x, int64_t n, const int cols) {
-    __m256 sum[DENSE_FEW][DENSE_FEW_ROWS];
+    __m256 sum[DENSE_FEW_COLS][DENSE_FEW_ROWS];
     const char *w[DENSE_FEW_ROWS];
     const size_t ahead = DENSE_FEW_ROWS * p->row_bytes;
     LB_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++) {
@@ -70,13 +70,19 @@ LB_INLINE void dense_few_rows(const dense_problem *p, const char *x, int64_t n, 
     }
 }
 
+/* More than DENSE_FEW_COLS rows of x go in two turns, the second of which finds the weights in L1. */
 static void dense_few(const dense_problem *p, const char *x, int64_t n0, int64_t n1) {
     for (int64_t n = n0; n < n1; n += DENSE_FEW_ROWS)
-        switch (p->m) {
-        case 1: dense_few_rows(p, x, n, 1); break;
-        case 2: dense_few_rows(p, x, n, 2); break;
-        case 3: dense_few_rows(p, x, n, 3); break;
-        default: dense_few_rows(p, x, n, 4);
+        for (int64_t c = 0; c < p->m; c += DENSE_FEW_COLS) {
+            dense_problem some = *p;
+            some.out += c * p->n;
+            const char *from = x + (size_t)c * p->x_stride;
+            switch (p->m - c) {
+            case 1: dense_few_rows(&some, from, n, 1); break;
+            case 2: dense_few_rows(&some, from, n, 2); break;
+            case 3: dense_few_rows(&some, from, n, 3); break;
+            default: dense_few_rows(&some, from, n, 4);
+            }
         }
 }
 
@@ -190,6 +196,6 @@ static void launch(const lb_args *a, const lb_launch *l) {
     .op = "gemm", .device = "cpu", .source = "luabench", .isa = LB_ISA_AVX2, .priority = 10, .act = LB_ACT_F32,      \
     .acc = LB_ACC_F32, .compute = LB_COMPUTE_F32, .tolerance = 1e-10,                                                \
     .tolerance_why = "f32 sums of K / 8 terms in each lane, or of 256 terms at a time: NMSE of about 1e-13",         \
-    .about = "weights to f32 (exact); up to four rows of x: dot products of 8 lanes, the weights streamed once; more: 32 " \
+    .about = "weights to f32 (exact); up to six rows of x: dot products of 8 lanes, the weights streamed once; more: 32 " \
              "rows of weights transposed into L1, tiles of 16 x 6 multiply-adds",                                    \
     .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch
