@@ -16,7 +16,7 @@ local BIG, K, LONG = math.max(28672 / scale, 512), math.max(8192 / scale, 256), 
 
 local function opts(more)
   local o = { precision = 0.01, max_time_s = 1.5, warmup_min_s = 0.2, warmup_max_s = 1, cache = "weights-cold" }
-  if trial then o.samples, o.warmup = 2, 1 end
+  if trial then o.samples, o.warmup = 3, 1 end
   for k, v in pairs(more or {}) do o[k] = v end
   return o
 end
@@ -48,7 +48,7 @@ end
 local function timed(plan, more)
   local m, names = lb.measure(plan, opts(more)), {}
   for _, e in ipairs(sys.account(plan).path or {}) do names[#names + 1] = e.kernel end
-  return { us = m.median / 1000, lo = m.ci95[1] / 1000, hi = m.ci95[2] / 1000, kernel = table.concat(names, ", "),
+  return { us = m.median / 1000, ci95_ns = m.ci95, kernel = table.concat(names, ", "),
     ghz = m.disturbance and m.disturbance.frequency_ghz, noisy = m.disturbance and m.disturbance.noisy,
     sets = m.rotation and m.rotation.sets }
 end

@@ -164,6 +164,7 @@ cudaError_t cudaMalloc(void **p, size_t bytes) {
     if (sticky) return result(sticky);
     if (!arena) {
         arena = mmap(NULL, ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        madvise(arena, ARENA, MADV_HUGEPAGE); /* opening and closing it is a matter of its pages */
         most = (size_t)setting("memory=", 512) << 20;
     }
     size_t at = 0;
