@@ -2,7 +2,7 @@
 -- PyTorch and Triton; the last two by bench.sh, which leaves their figures, or why there are none, in $REFERENCES. Prints a
 -- table of every goal, writes bench-DATE-DEVICE.json. A row that cannot be run says why.
 --   luabench -e 'dofile "tests/gpu/bench.lua"'     LUABENCH_GPU=cuda:1, OUT=FOLDER, ONLY=PATTERN
--- LUABENCH_GPU_BENCH_SCALE=64 divides sizes: tries the script, where nothing is measured (tests/gpu/try_bench.sh).
+-- LUABENCH_GPU_BENCH_SCALE=64 divides sizes: tries the script, where nothing is measured (tests/gpu/test_bench.sh).
 local lb = require "luabench"
 local sys = require "luabench.sys"
 local json = require "luabench.json"

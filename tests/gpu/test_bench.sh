@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# try_bench.sh: bench.sh and check.sh run to their ends without a GPU, on the device played on the CPU (fake/), with sizes
+# test_bench.sh: bench.sh runs to its end without a GPU, on the device played on the CPU (fake/), with sizes
 # that mean nothing: every row of the table is there, each with a time or the reason why not, and the files are written.
 set -u
 cd "$(dirname "$0")/../.."
