@@ -216,7 +216,7 @@ $(BUILD)/tests/faulty_kernels.so: tests/faults/faulty_kernels.c $(wildcard engin
 # The C tests once more under the address, undefined-behaviour and (threads) thread sanitizers. Without warnings: the
 # instrumented code makes the compiler see things that are not there; the plain build is the one that has to be clean.
 ASAN_CFLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-SANITIZE = $(MAKE) --no-print-directory -s WARN= LDFLAGS=
+SANITIZE = $(MAKE) --no-print-directory -s WARN=-w LDFLAGS=
 sanitized:
 	+@$(SANITIZE) BUILD=$(BUILD)/asan test-programs fuzz-programs \
 	  CFLAGS='$(ASAN_CFLAGS)'

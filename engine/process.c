@@ -18,7 +18,9 @@
 #include <sys/prctl.h>
 #endif
 #include "clock.h"
+#include "device.h"
 #include "measure.h"
+#include "topology.h"
 
 extern char **environ;
 
@@ -195,6 +197,7 @@ static _Noreturn void become(const child_plan *c) {
     int error = 0;
     setpgid(0, 0);
     reset_signals();
+    lb_affinity_restore();          /* this thread may be pinned to a core of its own; a child has all of ours */
 #ifdef __linux__
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != c->parent) _exit(127);     /* the parent ended before prctl */
@@ -297,6 +300,7 @@ static void watch(lb_process *p, pid_t pid) {
 
 lb_status lb_process_spawn(const lb_process_opts *o, lb_process **out) {
     if (!o->argv || !o->argv[0] || !o->argv[0][0]) return lb_fail(LB_EINVAL, "cannot start a program: it has no name");
+    lb_topology_get();              /* read before the fork: the child must not be the first to do so */
     int report = -1, error = 0;
     child_plan c = { .opts = o, .in = -1, .out = -1, .err = -1, .report = -1, .parent = getpid() };
     lb_process *p = calloc(1, sizeof *p);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "clock.h"
+#include "device.h"
 #include "measure.h"
 #include "os.h"
 #include "process.h"
@@ -76,6 +77,24 @@ static void test_lines(void **state) {
     assert_true(e.max_rss_bytes > 0);
     assert_true(e.user_s >= 0 && e.system_s >= 0);
     lb_process_free(p);
+}
+
+/* A thread of a device is pinned; what it starts may use all CPUs that were this process's. */
+static void test_affinity(void **state) {
+    (void)state;
+    char before[256];
+    lb_device *d = NULL;
+    for (int round = 0; round < 2; round++) {
+        lb_process *p = shell("grep Cpus_allowed_list /proc/self/status || echo none");
+        const char *line = next_line(p, 1);
+        assert_non_null(line);
+        if (round) assert_string_equal(line, before);
+        snprintf(before, sizeof before, "%s", line);
+        ended(p);
+        lb_process_free(p);
+        if (!round) assert_int_equal(lb_device_open("cpu", 0, &d), LB_OK);
+    }
+    lb_device_release(d);
 }
 
 static void test_conversation(void **state) {
@@ -468,6 +487,7 @@ static void test_time(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_affinity),
         cmocka_unit_test(test_lines),        cmocka_unit_test(test_conversation),
         cmocka_unit_test(test_much_output),  cmocka_unit_test(test_signals),
         cmocka_unit_test(test_timeout_and_kill), cmocka_unit_test(test_left_behind),
