@@ -13,11 +13,13 @@ static double value(int64_t i) { return sin((double)i * 0.731) * cos((double)i *
 static void compare_plain(const lb_tensor *w, int64_t n, int64_t k, int64_t m, const char *what) {
     double *x = malloc((size_t)(m * k) * 8), *out = malloc((size_t)(m * n) * 8), *row = malloc((size_t)k * 8);
     double err = 0, all = 0;
+    lb_tensor *dense = NULL;     /* an element of packed weights costs its whole row */
+    if (w->quantizer) OK(lb_tensor_dequantize(w, &dense));
     for (int64_t i = 0; i < m * k; i++) x[i] = value(i + 17);
     for (int64_t i = 0; i < m * n; i++) out[i] = NAN;
     OK(lb_oracle_matmul(x, m, w, n, k, out));
     for (int64_t r = 0; r < n; r++) {
-        for (int64_t j = 0; j < k; j++) row[j] = lb_tensor_at(w, (int64_t[]){ r, j });
+        for (int64_t j = 0; j < k; j++) row[j] = lb_tensor_at(dense ? dense : w, (int64_t[]){ r, j });
         for (int64_t i = 0; i < m; i++) {
             double sum = 0;
             for (int64_t j = 0; j < k; j++) sum += x[i * k + j] * row[j];
@@ -26,6 +28,7 @@ static void compare_plain(const lb_tensor *w, int64_t n, int64_t k, int64_t m, c
     }
     if (!(err <= 1e-28 * all)) fail_msg("%s, m = %lld: NMSE %g", what, (long long)m, err / all);
     free(x), free(out), free(row);
+    if (dense) lb_tensor_release(dense);
 }
 
 static lb_tensor *weights(int64_t n, int64_t k) {
