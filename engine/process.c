@@ -197,7 +197,7 @@ static _Noreturn void become(const child_plan *c) {
     int error = 0;
     setpgid(0, 0);
     reset_signals();
-    lb_affinity_restore();          /* this thread may be pinned to a core of its own; a child has all of ours */
+    if (!o->pinned) lb_affinity_restore();      /* this thread may be pinned to a core of its own */
 #ifdef __linux__
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != c->parent) _exit(127);     /* the parent ended before prctl */

@@ -26,6 +26,7 @@ typedef struct lb_process_opts {
     lb_io in, out, err;
     int64_t memory_limit_bytes;    /* RLIMIT_AS; 0 = none */
     int64_t cpu_limit_s;           /* RLIMIT_CPU; 0 = none */
+    bool pinned;                   /* stays on the CPUs of the thread that starts it; else it has all of the process */
 } lb_process_opts;
 
 typedef struct lb_exit {

@@ -41,10 +41,11 @@ static lb_io read_io(lua_State *L, const char *name, bool merge) {
     return LB_IO_INHERIT;
 }
 
-/* core.spawn{ argv = {...}, env = { "A=b" }, cwd =, stdin =, stdout =, stderr =, memory_limit_bytes =, cpu_limit_s = } */
+/* core.spawn{ argv = {...}, env = { "A=b" }, cwd =, stdin =, stdout =, stderr =, memory_limit_bytes =, cpu_limit_s =,
+ * pinned = true to stay on the CPUs of this thread } */
 static int spawn(lua_State *L) {
     static const char *const keys[] = { "argv", "env", "cwd", "stdin", "stdout", "stderr", "memory_limit_bytes",
-                                        "cpu_limit_s", NULL };
+                                        "cpu_limit_s", "pinned", NULL };
     lua_settop(L, 1);
     luaL_checktype(L, 1, LUA_TTABLE);
     bind_check_keys(L, 1, "spawn", keys);
@@ -61,6 +62,8 @@ static int spawn(lua_State *L) {
     o.err = read_io(L, "stderr", true);
     o.memory_limit_bytes = bind_opt_integer(L, 1, "memory_limit_bytes", 0, 0, BIND_INT_MAX);
     o.cpu_limit_s = bind_opt_integer(L, 1, "cpu_limit_s", 0, 0, BIND_INT_MAX);
+    lua_getfield(L, 1, "pinned");
+    o.pinned = lua_toboolean(L, -1);
     void **box = bind_box(L, &bind_process);
     BIND_TRY(L, lb_process_spawn(&o, (lb_process **)box));
     return 1;

@@ -70,13 +70,6 @@ static void keep_own(lua_State *L) {
     moved = true;
 }
 
-/* core.selftest.free(): gives the calling thread all CPUs of the process, until back(): children inherit them. */
-static int free_thread(lua_State *L) {
-    keep_own(L);
-    lb_affinity_restore();
-    return 0;
-}
-
 /* core.selftest.move(): puts the calling thread on another CPU than it is on, until back(). false = there is none. */
 static int move(lua_State *L) {
     const lb_topology *t = lb_topology_get();
@@ -91,15 +84,14 @@ static int move(lua_State *L) {
     return 1;
 }
 
-/* core.selftest.pin(): keeps the calling thread where it is now, until back(): a child that it starts is pinned there
- * too. */
+/* core.selftest.pin(): keeps the calling thread where it is now, until back(). */
 static int pin_here(lua_State *L) {
     keep_own(L);
     lua_pushboolean(L, pin(sched_getcpu()));
     return 1;
 }
 
-/* core.selftest.back(): undoes move(), pin() and free(). */
+/* core.selftest.back(): undoes move() and pin(). */
 static int back(lua_State *L) {
     if (moved && sched_setaffinity(0, sizeof own, &own) != 0)
         return luaL_error(L, "the CPUs of this thread cannot be set: %s", strerror(errno));
@@ -132,8 +124,7 @@ static int evict(lua_State *L) {
 
 void bind_open_selftest(lua_State *L) {
     static const luaL_Reg functions[] = { { "watch", watch }, { "move", move }, { "pin", pin_here }, { "back", back },
-                                          { "flip", flip },   { "evict", evict }, { "free", free_thread },
-                                          { NULL, NULL } };
+                                          { "flip", flip },   { "evict", evict }, { NULL, NULL } };
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);

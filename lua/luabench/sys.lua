@@ -163,7 +163,9 @@ end
 -- ---- processes ----
 function M.self_command() return { core.exe_path() } end
 function M.self_pid() return core.pid() end
-function M.spawn(argv) return core.spawn { argv = argv, stdin = "pipe", stdout = "pipe", stderr = "pipe" } end
+function M.spawn(argv, pinned)     -- pinned: to the CPUs of this thread
+  return core.spawn { argv = argv, stdin = "pipe", stdout = "pipe", stderr = "pipe", pinned = pinned }
+end
 -- For a command that is timed: it reads nothing, its output is nobody's, its complaints are kept.
 function M.spawn_quiet(argv) return core.spawn { argv = argv, stdin = "null", stdout = "null", stderr = "pipe" } end
 function M.write(p, text, timeout_s) return (pcall(p.write, p, text, timeout_s)) end

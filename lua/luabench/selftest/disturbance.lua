@@ -20,15 +20,15 @@ local function measured(t, seconds)
   return t.tools.measure(tiny(t), { cache = "hot", samples = math.floor(seconds * 1e3 / 1.2), warmup = 5 })
 end
 
--- As many processes that never sleep as there are CPUs to run on.
-local function with_burners(count, f)
+-- With so many processes that never sleep, anywhere or (pinned) on the CPU of this thread.
+local function with_burners(count, pinned, f)
   local list = {}
   local ok, e = pcall(function()
     for i = 1, count do
       local command = sys.self_command()
       command[#command + 1] = "-e"
       command[#command + 1] = "print('on') io.stdout:flush() while true do end"
-      list[i] = sys.spawn(command)
+      list[i] = sys.spawn(command, pinned)
     end
     for _, p in ipairs(list) do                                -- each says that it runs
       local until_s = sys.now_s() + 5
@@ -55,13 +55,7 @@ local function burners(t)
   t:say "burners on every CPU"
   local s
   local cpus = sys.machine().cores_usable or t.device.threads
-  t.tools.selftest.free()          -- a child inherits the CPUs of the thread that starts it
-  local ok, e = pcall(with_burners, cpus, function()
-    t.tools.selftest.back()
-    s = measured(t, BURN_S)
-  end)
-  t.tools.selftest.back()
-  if not ok then error(e, 0) end
+  with_burners(cpus, false, function() s = measured(t, BURN_S) end)
   local d = s.disturbance
   t:check { name = "a busy neighbour on the same cores", passed = d.noisy and ((d.involuntary_switches or 0) > 0
     or (d.run_delay_ns or 0) > 0), text = ("%d of %d samples marked, %s switches, %s of waiting for a CPU"):format(
@@ -74,7 +68,7 @@ end
 local function same_cpu(t)
   local hook, got = t.tools.selftest, nil
   if not hook.pin() then return t:check { name = "switches", text = "this thread cannot be pinned here" } end
-  local ok, e = pcall(with_burners, 1, function() got = t.tools.watch(spin(0.1)) end)
+  local ok, e = pcall(with_burners, 1, true, function() got = t.tools.watch(spin(0.1)) end)
   hook.back()
   if not ok then error(e, 0) end
   local m = got.marks

@@ -60,7 +60,7 @@ local function injected(t, share, amount, least_power)
   for _, c in ipairs(checks) do t:check(c) end
 end
 
-local function all(t)
+function M.run(t)
   if t.quick then
     identical(t, { 6, 12, 20 })
     return injected(t, 0.05, { 5, 8, 15 }, POWER)
@@ -68,13 +68,6 @@ local function all(t)
   identical(t, { 30, 400, 300 })
   injected(t, 0.02, { 15, 60, 100 }, POWER)
   injected(t, 0.05, { 15, 60, 80 }, POWER)
-end
-
-function M.run(t)
-  t.tools.selftest.free()          -- a child inherits the CPUs of the thread that starts it
-  local ok, e = pcall(all, t)
-  t.tools.selftest.back()
-  if not ok then error(e, 0) end
 end
 
 return M
