@@ -240,7 +240,7 @@ endif
 
 # ---- the rest ---------------------------------------------------------------------------------------------------
 bench: all
-	@for f in tests/bench/*.lua; do echo "== $$f"; $(BUILD)/luabench $$f || exit 1; done
+	@for f in tests/bench/*.lua; do echo "== $$f"; $(BUILD)/luabench $$f --timeout 3600 || exit 1; done
 layers:
 	@bash tests/layers.sh
 
