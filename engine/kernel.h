@@ -74,7 +74,7 @@ typedef struct lb_kernel {
     lb_compute compute;
     double tolerance;        /* NMSE allowed against the oracle on the same operands */
     const char *tolerance_why;
-    int priority;            /* among the kernels that support the arguments the highest wins; 0 = reference */
+    int priority;            /* where nothing was named or measured the highest that fits wins; 0 = reference */
     bool serial;             /* only part 0 of 1 is ever launched: too small to split */
     const lb_panel *panel;   /* NULL = none */
     bool panel_weights;      /* reads each weight in the layout of lb_kernel_panel_for(its format), layout == NULL */

@@ -74,7 +74,8 @@ static void run_block(const problem *p, const char *act, int64_t p0, int64_t p1,
 
 static void launch_gemv(const problem *p, const lb_launch *l) {
     char *act = (char *)l->workspace + (size_t)l->part * p->act_stride * (size_t)p->m;
-    int64_t begin, end, tail = p->panels / l->parts >= GEMV_TAIL ? p->panels / GEMV_TAIL : 0, whole = p->panels - tail;
+    int64_t tail = l->parts > 1 && p->panels / l->parts >= GEMV_TAIL ? p->panels / GEMV_TAIL : 0;
+    int64_t begin, end, whole = p->panels - tail;
     lb_split(whole, 1, l->part, l->parts, &begin, &end);
     if (begin == end) return;
     for (int64_t i = 0; i < p->m; i++)
