@@ -122,6 +122,22 @@ static const float *lt_scales_behind(const lb_tensor *w) {
     return (const float *)(const void *)((const char *)lb_tensor_data(w) + (codes + 63) / 64 * 64);
 }
 
+/* A launch's x [m][k], and where in its workspace the codes, scales and maxima go. */
+struct lt_coding { const float *x; int64_t m, k; uint32_t *codes; float *scales, *most; };
+static inline lt_coding lt_coding_of(const lb_args *a, const lb_launch *l) {
+    const lb_tensor *x = lb_arg(a, LB_GEMM_X);
+    lt_places at = lt_places_of(a, false);
+    char *space = (char *)l->workspace;
+    return { lb_tensor_f32(x), x->dims[0], x->dims[1], (uint32_t *)(void *)(space + at.codes),
+             (float *)(void *)(space + at.scales), (float *)(void *)(space + at.most) };
+}
+/* The product behind it. */
+static inline void lt_run_f8(const lb_args *a, const lb_launch *l, const lt_coding &c, int32_t mode_w, int32_t mode_x) {
+    const lb_tensor *w = lb_weight(a, l, LB_GEMM_W);
+    lt_run(l, lt_f8_product(lb_arg(a, LB_GEMM_X), w, mode_w, mode_x), lb_tensor_data(w), c.codes,
+           lb_tensor_data(lb_arg(a, LB_GEMM_OUT)), (char *)l->workspace, lt_scales_behind(w), c.scales);
+}
+
 /* Does the library have it? Asked when a plan is recorded, so that a launch does not fail. */
 static bool lt_has(const lt_product &p, const char **why) {
     *why = "cuBLASLt has no algorithm for this product on this device";
@@ -137,6 +153,18 @@ static bool lt_f8_supports(const lb_args *a, int32_t mode_w, int32_t mode_x, con
     *why = "scales other than one a matrix need compute capability 9.0";
     if (mode_w != CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F && lb_cuda_info_now()->cc != 90) return false;
     return lt_has(lt_f8_product(lb_arg(a, LB_GEMM_X), w, mode_w, mode_x), why);
+}
+
+/* gemm_stored: both operands as they are stored, in the same format. */
+static inline bool lt_stored_supports(const lb_args *a, int32_t mode, const char **why) {
+    *why = "x is stored in another format than w";
+    return lb_arg(a, LB_GEMM_X)->quantizer == lb_arg(a, LB_GEMM_W)->quantizer && lt_f8_supports(a, mode, mode, why);
+}
+static inline size_t lt_stored_workspace(const lb_args *a, int parts) { return (void)a, (void)parts, LT_WORKSPACE; }
+static inline void lt_run_stored(const lb_args *a, const lb_launch *l, int32_t mode) {
+    const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_arg(a, LB_GEMM_W);
+    lt_run(l, lt_f8_product(x, w, mode, mode), lb_tensor_data(w), lb_tensor_data(x), lb_tensor_data(lb_arg(a, LB_GEMM_OUT)),
+           l->workspace, lt_scales_behind(w), lt_scales_behind(x));
 }
 
 /* The fields that these descriptors share. */
