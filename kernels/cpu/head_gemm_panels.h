@@ -1,7 +1,7 @@
 /* head_gemm_panels.h: the head_gemm kernels built from the panel of the weights' format: each head's rows of x are
  * prepared once, then runs of its panels meet them. */
-#include "gemm_panel.h"
 #include "engine/ops/kv.h"
+#include "panels_of.h"
 #include "vec.h"
 
 enum { CHUNK_ROWS = 64, CHUNK_COLUMNS = LB_PANEL_MAX_COLS };
@@ -11,23 +11,19 @@ typedef struct problem {
     const lb_quantizer *q;
     const lb_tensor *x, *w, *out;
     int64_t tokens, heads, n, k, across, down;    /* blocks of tokens, and of rows, of one head */
-    size_t panel_bytes, matrix_bytes, stride;     /* of one panel, one head, one prepared row */
+    size_t matrix_bytes, stride;                  /* of one head, one prepared row */
 } problem;
-
-static const lb_panel *panel_of(const lb_tensor *w) {
-    const lb_kernel *k = w->quantizer ? lb_kernel_panel_for(w->buffer->device, w->quantizer) : NULL;
-    return k ? k->panel : NULL;
-}
 
 static problem problem_of(const lb_args *a) {
     problem p = { .x = lb_arg(a, LB_HEAD_GEMM_X), .w = lb_arg(a, LB_HEAD_GEMM_W), .out = lb_arg(a, LB_HEAD_GEMM_OUT) };
-    p.panel = panel_of(p.w);
+    const char *why;
+    p.panel = panel_of(p.w, &why);
     p.q = p.w->quantizer;
     p.tokens = p.x->dims[0], p.heads = p.x->dims[1], p.k = p.x->dims[2], p.n = p.w->dims[1];
     p.across = (p.tokens + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
     p.down = (p.n + CHUNK_ROWS - 1) / CHUNK_ROWS;
-    p.panel_bytes = p.panel->panel_bytes(p.q, p.k);
-    p.matrix_bytes = p.panel_bytes * (size_t)((p.n + p.panel->rows - 1) / p.panel->rows);
+    p.matrix_bytes = PANELS_REPACKED ? p.panel->panel_bytes(p.q, p.k) * (size_t)((p.n + p.panel->rows - 1) / p.panel->rows)
+                                     : p.q->size_bytes(p.q, p.n, p.k);
     p.stride = lb_panel_act_stride(p.panel->act_bytes(p.q, p.k));
     return p;
 }
@@ -54,9 +50,8 @@ static void run_item(const problem *p, int64_t i, const char *act) {
     int64_t r1 = r0 + CHUNK_ROWS < p->n ? r0 + CHUNK_ROWS : p->n;
     const char *matrix = (const char *)lb_tensor_data(p->w) + (size_t)head * p->matrix_bytes;
     for (int64_t r = r0; r < r1; r += rows)
-        lb_panel_run_any(p->panel, p->q, matrix + (size_t)(r / rows) * p->panel_bytes, act + (size_t)c0 * p->stride,
-                         p->stride, p->k, c1 - c0, (int)(r1 - r < rows ? r1 - r : rows),
-                         lb_row_f32(p->out, c0 * p->heads + head) + r, p->out->strides[0]);
+        panel_rows(p->panel, p->q, matrix, r, (int)(r1 - r < rows ? r1 - r : rows), act + (size_t)c0 * p->stride, p->stride,
+                   p->k, c1 - c0, lb_row_f32(p->out, c0 * p->heads + head) + r, p->out->strides[0]);
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {
@@ -87,12 +82,22 @@ static void launch(const lb_args *a, const lb_launch *l) {
     }
 }
 
+#if defined(LB_NATIVE)
+static bool supports(const lb_args *a, const char **why) { return panel_of(lb_arg(a, LB_HEAD_GEMM_W), why) != NULL; }
+
+const lb_kernel KERNEL_SYMBOL(head_gemm_native) = {
+    .name = "head_gemm.native." ISA_TEXT, .supports = supports,
+    .about = "weights of GGUF's formats in their files' own layout, decoded in registers; each head's rows of x prepared once",
+    .tolerance_why = "exact int32 sums of blocks, or of 32 weights, and f32 between them",
+#else
 const lb_kernel KERNEL_SYMBOL(head_gemm_panels) = {
-    .name = "head_gemm.panels." ISA_TEXT, .op = "head_gemm", .device = "cpu",
+    .name = "head_gemm.panels." ISA_TEXT,
     .about = "built from the panel of the weights' format; each head's rows of x prepared once, runs of its panels "
              "handed out by ticket",
-    .source = "luabench", .isa = ISA_BITS, .format = "any", .act = LB_ACT_F32, .acc = LB_ACC_I32_F32,
-    .compute = LB_COMPUTE_INT8, .tolerance = 1e-9, .tolerance_why = "what the panels' own kernels allow",
-    .priority = ISA_PRIORITY + 10, .panel_weights = true, .phases = phases, .workspace_bytes = workspace_bytes,
-    .launch = launch,
+    .tolerance_why = "what the panels' own kernels allow",
+#endif
+    .op = "head_gemm", .device = "cpu", .source = "luabench", .isa = PANELS_ISA(ISA_BITS), .format = "any",
+    .act = PANELS_ACT(LB_ACT_F32), .acc = LB_ACC_I32_F32, .compute = LB_COMPUTE_INT8, .tolerance = 1e-9,
+    .priority = ISA_PRIORITY + 10 + PANELS_PRIORITY, .panel_weights = PANELS_REPACKED, .phases = phases,
+    .workspace_bytes = workspace_bytes, .launch = launch,
 };

@@ -1,15 +1,9 @@
 /* linear_panels.h: the linear kernels built from the panels of whatever formats the weights have: x is prepared once
- * for
- * each form that the panels read, and all matrices are one supply of work. */
+ * for each form that the panels read, and all matrices are one supply of work. */
 #include "activate.h"
-#include "gemm_panel.h"
+#include "panels_of.h"
 
 enum { MAX_KINDS = 8, CHUNK_ROWS = 64, CHUNK_COLUMNS = 256, CHUNKS_PER_PART = 8 };
-
-static const lb_panel *panel_of(const lb_tensor *w) {
-    const lb_kernel *k = w->quantizer ? lb_kernel_panel_for(w->buffer->device, w->quantizer) : NULL;
-    return k ? k->panel : NULL;
-}
 
 /* Forms of the rows of x, in the order of first use, and where each begins in a workspace. */
 typedef struct kinds {
@@ -28,26 +22,26 @@ static int kind_of(kinds *s, const lb_panel *panel, const lb_quantizer *q, int64
     s->q[i] = q;
     s->stride[i] = lb_panel_act_stride(panel->act_bytes(q, k));
     s->at[i] = s->end;
-    s->end += s->stride[i] * (size_t)rows;
+    s->end += (s->stride[i] * (size_t)rows + 63) / 64 * 64;
     return i;
 }
 
-static bool kinds_of(const lb_args *a, kinds *s) {
+static bool kinds_of(const lb_args *a, kinds *s, const char **why) {
     const lb_tensor *x = lb_arg(a, LB_LINEAR_X);
     *s = (kinds){ 0 };
     for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++) {
         const lb_tensor *w = a->t[LB_LINEAR_W].items[i];
-        const lb_panel *p = panel_of(w);
-        if (!p || kind_of(s, p, w->quantizer, x->dims[1], x->dims[0]) < 0) return false;
+        const lb_panel *p = panel_of(w, why);
+        if (!p) return false;
+        *why = "there are more than 8 forms of activations";
+        if (kind_of(s, p, w->quantizer, x->dims[1], x->dims[0]) < 0) return false;
     }
     return true;
 }
 
 static bool supports(const lb_args *a, const char **why) {
     kinds s;
-    if (kinds_of(a, &s)) return true;
-    *why = "a weight's format has no panel here, or there are more than 8 forms of activations";
-    return false;
+    return kinds_of(a, &s, why);
 }
 
 /* Few rows: every part prepares its own copy, cheaper than a barrier. */
@@ -55,7 +49,8 @@ static bool few(const lb_args *a) { return lb_arg(a, LB_LINEAR_X)->dims[0] <= LB
 static int phases(const lb_args *a) { return few(a) ? 1 : 2; }
 static size_t workspace_bytes(const lb_args *a, int parts) {
     kinds s;
-    return kinds_of(a, &s) ? s.end * (size_t)(few(a) ? parts : 1) : 0;
+    const char *why;
+    return kinds_of(a, &s, &why) ? s.end * (size_t)(few(a) ? parts : 1) : 0;
 }
 
 static void prepare(const lb_args *a, const kinds *s, char *to, int64_t begin, int64_t end) {
@@ -70,16 +65,15 @@ static void prepare(const lb_args *a, const kinds *s, char *to, int64_t begin, i
 static void run_block(const lb_args *a, kinds *s, const lb_tensor *w, int64_t at, int64_t r0, int64_t r1, int64_t c0,
                       int64_t c1, const char *prepared) {
     const lb_tensor *o = lb_arg(a, LB_LINEAR_OUT), *b = lb_arg(a, LB_LINEAR_BIAS);
-    const lb_panel *p = panel_of(w);
+    const char *why;
+    const lb_panel *p = panel_of(w, &why);
     int64_t n = o->dims[1], k = w->dims[1];
     int kind = kind_of(s, p, w->quantizer, k, 0);
-    size_t bytes = p->panel_bytes(w->quantizer, k);
     float *out = (float *)lb_tensor_data(o) + at, sums[CHUNK_ROWS];
     const char *act = prepared + s->at[kind];
     for (int64_t r = r0; r < r1; r += p->rows)
-        lb_panel_run_any(p, w->quantizer, (const char *)lb_tensor_data(w) + (size_t)(r / p->rows) * bytes,
-                         act + (size_t)c0 * s->stride[kind], s->stride[kind], k, c1 - c0,
-                         (int)(r1 - r < p->rows ? r1 - r : p->rows), out + c0 * n + r, n);
+        panel_rows(p, w->quantizer, lb_tensor_data(w), r, (int)(r1 - r < p->rows ? r1 - r : p->rows),
+                   act + (size_t)c0 * s->stride[kind], s->stride[kind], k, c1 - c0, out + c0 * n + r, n);
     if (!b && a->p[LB_LINEAR_P_ACTIVATION] == LB_ACTIVATION_NONE) return;
     for (int64_t c = c0; c < c1; c++) {
         float *to = out + c * n + r0;
@@ -110,7 +104,8 @@ static void run_item(const lb_args *a, kinds *s, int64_t item, const char *prepa
 static void launch(const lb_args *a, const lb_launch *l) {
     int64_t m = lb_arg(a, LB_LINEAR_X)->dims[0], items = 0, begin, end;
     kinds s;
-    if (m == 0 || !kinds_of(a, &s)) return;
+    const char *why;
+    if (m == 0 || !kinds_of(a, &s, &why)) return;
     for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++) items += chunks_of(a->t[LB_LINEAR_W].items[i]);
     items *= (m + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
     if (few(a)) {
@@ -135,13 +130,21 @@ static void launch(const lb_args *a, const lb_launch *l) {
     }
 }
 
+#if defined(LB_NATIVE)
+const lb_kernel KERNEL_SYMBOL(linear_native) = {
+    .name = "linear.native." ISA_TEXT,
+    .about = "weights of GGUF's formats in their files' own layout, decoded in registers; x prepared once, all matrices one "
+             "supply of work; bias and activation on each block while it is in L1",
+    .tolerance_why = "exact int32 sums of blocks, or of 32 weights, and f32 between them; an activation within 2e-7",
+#else
 const lb_kernel KERNEL_SYMBOL(linear_panels) = {
-    .name = "linear.panels." ISA_TEXT, .op = "linear", .device = "cpu",
-    .about = "built from the panels of the weights' formats; x prepared once for each form, all matrices one"
-             " supply of work;"
-             " bias and activation on each block while it is in L1",
-    .source = "luabench", .isa = ISA_BITS, .format = "any", .act = LB_ACT_F32, .acc = LB_ACC_I32_F32,
-    .compute = LB_COMPUTE_INT8, .tolerance = 1e-9,
-    .tolerance_why = "what the panels' own kernels allow, and an activation within 2e-7", .priority = ISA_PRIORITY + 10,
-    .panel_weights = true, .supports = supports, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
+    .name = "linear.panels." ISA_TEXT,
+    .about = "built from the panels of the weights' formats; x prepared once for each form, all matrices one supply of work; "
+             "bias and activation on each block while it is in L1",
+    .tolerance_why = "what the panels' own kernels allow, and an activation within 2e-7",
+#endif
+    .op = "linear", .device = "cpu", .source = "luabench", .isa = PANELS_ISA(ISA_BITS), .format = "any",
+    .act = PANELS_ACT(LB_ACT_F32), .acc = LB_ACC_I32_F32, .compute = LB_COMPUTE_INT8, .tolerance = 1e-9,
+    .priority = ISA_PRIORITY + 10 + PANELS_PRIORITY, .panel_weights = PANELS_REPACKED, .supports = supports,
+    .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
 };

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "gate.h"
+#include "panels_of.h"
 #include "rows32.h"
 
 enum { MAX_KINDS = 8, GATE = 0, UP = 1, DOWN = 2 };
@@ -31,12 +32,6 @@ enum { FEW_ROWS = 4, TAIL_ITEMS = 2, SHORT_ITEMS = 32 };
 enum { ALONE_SLOTS = 8, START_BYTES = 16384 };
 
 /* ---- panels of formats ---- */
-
-/* The panel that the executor packed these weights for; NULL = none. */
-static const lb_panel *panel_for(const lb_tensor *w) {
-    const lb_kernel *k = w->quantizer ? lb_kernel_panel_for(w->buffer->device, w->quantizer) : NULL;
-    return k ? k->panel : NULL;
-}
 
 /* Activation kinds in the order of first use, with the place of each one's rows in the workspace. */
 typedef struct kinds {
@@ -57,7 +52,7 @@ static int kind_of(kinds *s, const lb_panel *panel, const lb_quantizer *q, int64
     s->q[i] = q;
     s->stride[i] = lb_panel_act_stride(panel->act_bytes(q, k));
     s->at[i] = s->end;
-    s->end += s->stride[i] * (size_t)slots;
+    s->end += (s->stride[i] * (size_t)slots + 63) / 64 * 64;
     return i;
 }
 
@@ -133,9 +128,10 @@ static bool all_kinds(const lb_args *a, shape s, kinds *x, kinds *h, const char 
     for (int slot = LB_FFN_GATE; slot <= LB_FFN_DOWN; slot++)
         for (int32_t e = 0; e < a->t[slot].count; e++) {
             const lb_tensor *w = a->t[slot].items[e];
-            const lb_panel *p = panel_for(w);
-            if (!p) {
-                *why = "an expert's weights have a format without a panel kernel on this device";
+            const lb_panel *p = panel_of(w, why);
+            if (!p) return false;
+            if (!PANELS_REPACKED && w->dims[0] % p->rows) {
+                *why = "wants multiples of 32 rows of weights where they are not repacked";
                 return false;
             }
             bool down = slot == LB_FFN_DOWN;
@@ -162,7 +158,8 @@ static size_t workspace_bytes(const lb_args *a, int parts) {
 }
 
 static projection project(const lb_tensor *w, int64_t k, int64_t slots, kinds *s) {
-    projection p = { .panel = panel_for(w), .q = w->quantizer, .bytes = lb_tensor_data(w) };
+    const char *why;
+    projection p = { .panel = panel_of(w, &why), .q = w->quantizer, .bytes = lb_tensor_data(w) };
     p.panel_bytes = p.panel->panel_bytes(p.q, k);
     p.kind = kind_of(s, p.panel, p.q, k, slots);
     return p;
@@ -438,14 +435,20 @@ static void launch(const lb_args *a, const lb_launch *l) {
     if (alone(s) && l->phase == 0) fetch_start(l, w.mine, 1);
 }
 
+#if defined(LB_NATIVE)
+const lb_kernel LB_ROWS32_SYMBOL(moe_ffn_native) = {
+    .name = "moe_ffn.native." LB_ROWS32_ISA_TEXT,
+    .about = "as moe_ffn.panels, over experts in GGUF's formats in their files' own layout, decoded in registers",
+#else
 const lb_kernel LB_ROWS32_SYMBOL(moe_ffn_panels) = {
     .name = "moe_ffn.panels." LB_ROWS32_ISA_TEXT,
-    .op = "moe_ffn",
-    .device = "cpu",
     .about = "experts of any formats with panel kernels, mixed freely; activations prepared once, gate and up fused "
              "with SwiGLU; (expert, run of panels) handed out by ticket, costliest first",
+#endif
+    .op = "moe_ffn",
+    .device = "cpu",
     .source = "luabench",
-    .isa = LB_ROWS32_ISA_BITS,
+    .isa = PANELS_ISA(LB_ROWS32_ISA_BITS),
     .format = "any",
     .act = LB_ACT_Q8_256,
     .acc = LB_ACC_I32_F32,
@@ -454,8 +457,8 @@ const lb_kernel LB_ROWS32_SYMBOL(moe_ffn_panels) = {
     .tolerance_why = "the panels' own error (exact int32 blocks, f32 between them, about 1e-14; with avx2 some "
                      "multiply in f32 before zeros are taken off: 1.3e-10 was seen) and an exponential "
                      "within 2e-7; h is checked before y, and y on the h that was made",
-    .priority = LB_ROWS32_PRIORITY,
-    .panel_weights = true,
+    .priority = LB_ROWS32_PRIORITY + PANELS_PRIORITY,
+    .panel_weights = PANELS_REPACKED,
     .supports = supports,
     .phases = phases,
     .workspace_bytes = workspace_bytes,

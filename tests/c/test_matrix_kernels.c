@@ -465,17 +465,17 @@ static void moe_layer(const lb_kernel *k, const char *const *formats, int count,
 }
 
 /* Can the kernel mix experts of this format with others? */
-static bool takes(const lb_kernel *k, const lb_quantizer *q) {
+static bool takes(const lb_kernel *k, const lb_quantizer *q, int64_t size) {
     if (k->panel_weights && !lb_kernel_panel_for(device, q)) return false;
     if (!k->supports) return true;
-    lb_tensor *w = weights(LB_QUANT, q, 256, 256, false);
+    lb_tensor *w = weights(LB_QUANT, q, size, size, false);
     float row[256] = { 0 };
     int32_t slot = 0;
     const char *why = "";
     borrowed bx, bh, br;
     lb_args a = { 0 };
-    a.t[LB_FFN_X] = borrow(&bx, row, 2, 1, 256);
-    a.t[LB_FFN_H] = borrow(&bh, row, 2, 1, 256);
+    a.t[LB_FFN_X] = borrow(&bx, row, 2, 1, size);
+    a.t[LB_FFN_H] = borrow(&bh, row, 2, 1, size);
     a.t[LB_FFN_ROWS] = borrow(&br, &slot, 1, 1, 0);
     for (int p = 0; p < 3; p++) a.t[LB_FFN_GATE + p] = (lb_operand){ &w, 1 };
     bool yes = k->supports(&a, &why);
@@ -491,9 +491,9 @@ static void moe_kernel(const lb_kernel *k) {
         for (const char *const *m = lb_quantizer_families[f]->members; m && *m && alls < 64; m++) {
             const lb_quantizer *q;
             if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
-            if (256 % q->k_multiple || !takes(k, q)) continue;
+            if (256 % q->k_multiple || !takes(k, q, 256)) continue;
             all[alls++] = *m;
-            if (32 % q->k_multiple == 0) small[smalls++] = *m;
+            if (32 % q->k_multiple == 0 && takes(k, q, 96)) small[smalls++] = *m;
         }
     assert_true(alls > 0);
     for (int at = 0; at < alls; at += 5) moe_layer(k, all + at, alls - at < 5 ? alls - at : 5, 512, 256);

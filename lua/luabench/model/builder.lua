@@ -112,10 +112,9 @@ function Builder:every_row()
   return self.all[1], self.all[2]
 end
 
--- The operation for the product of one matrix: the kernels that read formats in their files' own layout are `linear`'s.
-function Builder:product(w)
-  return w.quantizer and (self.fused or self.model.native) and "linear" or "gemm"
-end
+-- The operation for the product of one matrix: of quantized ones `linear` in every mode, so that all have the same bits
+-- also where a format's `gemm` sums in another order.
+function Builder:product(w) return w.quantizer and "linear" or "gemm" end
 
 -- w x + bias for each of the matrices; a list of [T, N], or [T, N / dim, dim] if `dim` is given.
 function Builder:project(x, ws, biases, name, dim)

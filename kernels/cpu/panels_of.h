@@ -1,0 +1,47 @@
+/* panels_of.h: the panels that linear, moe_ffn and head_gemm are built from: those of repacked weights, or, where
+ * LB_NATIVE is defined, those that read weights as files have them. */
+#pragma once
+#include <string.h>
+
+#include "gemm_panel.h"
+#if defined(LB_NATIVE)
+#include "native_avx512.h"
+#define PANELS_ACT(other) LB_ACT_Q8_256
+#define PANELS_ISA(bits) ((bits) | LB_ISA_AVX512_VNNI)
+enum { PANELS_REPACKED = false, PANELS_PRIORITY = -5 };
+#else
+#define PANELS_ACT(other) other
+#define PANELS_ISA(bits) bits
+enum { PANELS_REPACKED = true, PANELS_PRIORITY = 0 };
+#endif
+
+/* NULL = none; *why then says why. */
+static const lb_panel *panel_of(const lb_tensor *w, const char **why) {
+#if defined(LB_NATIVE)
+    return lb_native_panel_of(w, why);
+#else
+    const lb_kernel *k = w->quantizer ? lb_kernel_panel_for(w->buffer->device, w->quantizer) : NULL;
+    *why = "a weight's format has no panel here";
+    return k ? k->panel : NULL;
+#endif
+}
+
+/* Rows [r, r + rows) of the matrix at `matrix`, times `cols` prepared rows (LB_PANEL_MAX_COLS at most): out[c * out_stride + i].
+ * r is a multiple of p->rows; rows is p->rows, or less at the end of the matrix. */
+static __attribute__((unused)) void panel_rows(const lb_panel *p, const lb_quantizer *q, const char *matrix, int64_t r, int rows, const void *act,
+                              size_t stride, int64_t k, int64_t cols, float *out, int64_t out_stride) {
+    size_t bytes = p->panel_bytes(q, k);
+#if defined(LB_NATIVE)
+    /* Nothing stands behind the matrix: its last rows are the end of a panel that begins before them. */
+    if (rows < p->rows) {
+        float all[LB_NATIVE_ROWS * LB_PANEL_MAX_COLS];
+        int before = p->rows - rows;
+        lb_panel_run_any(p, q, matrix + (size_t)(r - before) * (bytes / LB_NATIVE_ROWS), act, stride, k, cols, p->rows, all,
+                         p->rows);
+        for (int64_t c = 0; c < cols; c++)
+            memcpy(out + c * out_stride, all + c * p->rows + before, (size_t)rows * sizeof *out);
+        return;
+    }
+#endif
+    lb_panel_run_any(p, q, matrix + (size_t)(r / p->rows) * bytes, act, stride, k, cols, rows, out, out_stride);
+}
