@@ -295,7 +295,10 @@ static void judge(sampler *m) {
     s->joules_per_run = (m->energy.count || m->on_gpu) && m->energy_runs > 0 ? m->joules / m->energy_runs : NAN;
     s->steal_ns = lb_watcher_steal_ns(&m->watcher);
     const uint32_t shape = LB_MARK_OUTLIER_MILD | LB_MARK_OUTLIER_SEVERE;    /* all other marks have a cause */
-    for (int64_t i = 0; i < s->n; i++) s->disturbed_samples += (s->marks[i] & ~shape) != 0;
+    for (int64_t i = 0; i < s->n; i++) {
+        s->disturbed_samples += (s->marks[i] & ~shape) != 0;
+        s->contended_samples += (s->marks[i] & ~(shape | LB_MARK_FREQUENCY)) != 0;
+    }
     s->noisy = (double)s->disturbed_samples > NOISY_SHARE * (double)s->n;
 }
 

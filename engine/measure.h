@@ -41,6 +41,7 @@ typedef struct lb_samples {
     int64_t involuntary_switches, major_faults, migrations;   /* -1 = unknown */
     double steal_ns, run_delay_ns, throttled_ns, frequency_ghz;   /* NaN = unknown */
     int64_t disturbed_samples; bool noisy;                    /* noisy: over 5 % disturbed by an independent cause */
+    int64_t contended_samples;                                /* of them: by another one than the clock's frequency */
     double joules_per_run;                                    /* of the timed runs, whole packages; NaN = unknown */
     lb_counts counts;          /* of runs after the timed ones; interleaved measurements have none */
     lb_stats stats;

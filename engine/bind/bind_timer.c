@@ -138,6 +138,7 @@ static void push_disturbance(lua_State *L, const lb_samples *s) {
     bind_set_known(L, "throttled_ns", s->throttled_ns);
     bind_set_known(L, "frequency_ghz", s->frequency_ghz);
     set_count(L, "disturbed_samples", s->disturbed_samples);
+    set_count(L, "contended_samples", s->contended_samples);
     bind_set_boolean(L, "noisy", s->noisy);
 }
 

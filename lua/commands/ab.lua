@@ -2,7 +2,8 @@
 --
 -- The result file (-o X.json, "luabench-ab/1") is { schema, run, machine, kind, a, b, what, options, pairs, stopped,
 -- failed, seconds, cases = { { case, status, reason, verdict, noisy, ratio, ci95, epsilon, p_difference, p_same, p_flip,
--- detectable, family, p_difference_holm, p_same_holm, a, b = { median_ns, medians_ns, path, disturbed }, orders } } }.
+-- detectable, family, p_difference_holm, p_same_holm, a, b = { median_ns, medians_ns, path, disturbed, contended }, orders }
+-- } }.
 local cli = require "luabench.cli"
 local json = require "luabench.json"
 local options = require "luabench.options"
@@ -30,7 +31,7 @@ luabench ab A B [options] [options of the scenario]
   inconclusive. It ends when the interval is narrow enough, never because a difference has become significant.
   Where over 5 % of a side's samples were disturbed by other work (context switches, waiting for a CPU, ...), the verdict
   is inconclusive whatever the interval (unless --allow-noisy); of commands, where for so long others took a CPU that
-  somebody waited for.
+  somebody waited for. A clock that wanders is only remarked on: it meets both sides alike.
 
 ]]
 
@@ -51,9 +52,9 @@ local OPTIONS = {
     help = ("pairs at most (default %d)"):format(pairs_of.MOST) },
   { name = "max_time", type = "number", min = 0, max = 864000, default = pairs_of.MAX_TIME, metavar = "SECONDS",
     help = "no new pair after so long, once there are enough" },
-  { name = "epsilon", type = "number", min = 0.0001, max = 0.5, default = 0.01, metavar = "FRACTION",
+  { name = "epsilon", type = "number", share = true, min = 0.0001, max = 0.5, default = 0.01, metavar = "FRACTION",
     help = "what counts as a difference" },
-  { name = "precision", type = "number", min = 0.0001, max = 0.5, metavar = "FRACTION",
+  { name = "precision", type = "number", share = true, min = 0.0001, max = 0.5, metavar = "FRACTION",
     help = "half-width of the interval that is narrow enough (default: half of epsilon, or a tenth of the effect)" },
   { name = "process_time", type = "number", min = 0.001, max = 3600, default = pairs_of.PROCESS_TIME, metavar = "SECONDS",
     help = "sampling in each process (kernels and scenarios)" },
@@ -62,7 +63,7 @@ local OPTIONS = {
     help = "a process, or one answer of it, may take this long" },
   { name = "output", short = "o", type = "string", metavar = "FILE.json",
     help = "write the result; .json.gz compresses, - is the standard output" },
-  { name = "extra_work", type = "number", min = 0, max = 1, metavar = "SHARE",
+  { name = "extra_work", type = "number", share = true, min = 0, max = 1, metavar = "SHARE",
     help = "B does so much more work than is counted: to see that ab finds it (kernels and scenarios)" },
   { name = "allow_noisy", type = "boolean", help = "give verdicts of disturbed samples too" },
   { name = "quiet", type = "boolean", help = "no table, no progress" },
@@ -233,6 +234,9 @@ local function text_of(sides, result, epsilon)
   for _, c in ipairs(result.cases) do
     if c.result and c.result.reason then
       out[#out + 1] = ("%s%s, so nothing is claimed"):format(c.key ~= "" and c.key .. ": " or "", c.result.reason)
+    elseif c.result and c.result.wandered then
+      out[#out + 1] = ("%sthe clock was over 2 %% off its median after %.0f %% of the samples; both sides met that, and the "
+        .. "interval has it"):format(c.key ~= "" and c.key .. ": " or "", c.result.wandered * 100)
     end
   end
   return table.concat(out, "\n") .. "\n"
@@ -243,9 +247,10 @@ end
 local function side_block(c, side)
   local about = c.about and c.about[side] or {}
   local detail = c.details[1] and c.details[1][side] or {}
+  local disturbed, contended = pairs_of.disturbed_share(c, side)
   return { median_ns = median(c[side .. "_ns"]), medians_ns = json.array(c[side .. "_ns"]), path = about.path,
     device = about.device, threads = about.threads, mode = about.mode, cache = about.cache,
-    iterations = detail.iterations, disturbed = pairs_of.disturbed_share(c, side) }
+    iterations = detail.iterations, disturbed = disturbed, contended = contended }
 end
 
 local CASE_ORDER = { "case", "status", "reason", "verdict", "noisy", "ratio", "ci95", "epsilon", "p_difference", "p_same",

@@ -3,13 +3,13 @@
 -- A scenario declares  options = { name = {"help", default} }  or
 --   { name = { help =, default =, choices =, type = "integer|number|string|boolean|list", check = f, min =, max = } }.
 -- The type follows from the default. A list's elements follow from its first one ("1,4,16" -> {1, 4, 16}).
--- check(value) returns true, or false and what was expected. snake_case names become --kebab-case.
+-- check(value) returns true, or false and what was expected. share = true: "2%" is 0.02 too. snake_case names become --kebab-case.
 local suggest = require "luabench.suggest"
 
 local M = {}
 
 local DECLARED = { help = true, default = true, choices = true, type = true, check = true, min = true, max = true,
-  metavar = true, short = true }
+  metavar = true, share = true, short = true }
 local TYPES = { integer = true, number = true, string = true, boolean = true, list = true }
 
 -- The options of every run, in the order of --help. `case`: part of what a result depends on (see --resume).
@@ -39,7 +39,8 @@ M.common = {
     help = "exactly N warm-up samples (default: until the time is stable)" },
   { name = "measurement_iterations", type = "integer", min = 1, max = 1e6, metavar = "N", case = true,
     help = "exactly N samples (default: until --precision is reached)" },
-  { name = "precision", type = "number", default = 0.01, min = 0.0001, max = 0.5, metavar = "FRACTION", case = true,
+  { name = "precision", type = "number", share = true, default = 0.01, min = 0.0001, max = 0.5, metavar = "FRACTION",
+    case = true,
     help = "stop when the median's 95 % interval is within this fraction; 0.01 is 1 %" },
   { name = "max_time", type = "number", default = 5, min = 0.001, max = 86400, metavar = "SECONDS", case = true,
     help = "most seconds of sampling a case" },
@@ -142,7 +143,8 @@ local function convert_scalar(o, kind, text)
     if text == "false" or text == "no" or text == "0" then return false end
     return nil, "yes or no"
   end
-  local n = tonumber(text)
+  local plain = o.share and text:match "^(.-)%s*%%$"
+  local n = plain and tonumber(plain) and tonumber(plain) / 100 or tonumber(text)
   local integer = kind == "integer"
   local want = range_text(o, integer and "a whole number" or "a number")
   if not n or n ~= n or math.abs(n) == math.huge or not text:find("^[-+%d.]") then return nil, want end

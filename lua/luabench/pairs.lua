@@ -88,27 +88,36 @@ end
 -- A comparison is noisy beyond this share (engine/measure.h).
 M.NOISY = 0.05
 
--- Which share of a side's samples was disturbed; of commands, of its time. nil = unknown.
+-- Which share of a side's samples was disturbed; of commands, of its time. nil = unknown. And the share that others
+-- took a hand in: without the samples whose only mark is the clock's frequency.
 function M.disturbed_share(c, side)
-  local disturbed, all = 0, 0
+  local disturbed, contended, all = 0, 0, 0
   for _, d in ipairs(c.details) do
     local s = d[side]
     if s and s.contended_ns then
-      disturbed, all = disturbed + s.contended_ns, all + s.wall_ns
+      disturbed, contended, all = disturbed + s.contended_ns, contended + s.contended_ns, all + s.wall_ns
     elseif s and s.disturbance and s.samples_ns then
-      disturbed, all = disturbed + (s.disturbance.disturbed_samples or 0), all + #s.samples_ns
+      local marked = s.disturbance.disturbed_samples or 0
+      disturbed, all = disturbed + marked, all + #s.samples_ns
+      contended = contended + (s.disturbance.contended_samples or marked)   -- other builds may not tell them apart
     else return nil end
   end
-  return all > 0 and disturbed / all or nil
+  if all > 0 then return disturbed / all, contended / all end
 end
 
 -- For gates: whatever the numbers say, of a noisy case nothing is claimed. Sets result.noisy, reason and the verdict.
+-- A clock that wanders is no reason, only a remark (result.wandered, a share of samples): the sides take turns, so it
+-- meets both alike, and the interval over pairs has the scatter that it makes. Other work may come with one side.
 function M.refuse_noisy(cases)
   for _, c in ipairs(cases) do
     local said = {}
     for _, side in ipairs { "a", "b" } do
-      local share = c.result and M.disturbed_share(c, side)
-      if share and share > M.NOISY then said[#said + 1] = ("%.0f %% of %s's"):format(share * 100, side:upper()) end
+      local disturbed, contended = nil, nil
+      if c.result then disturbed, contended = M.disturbed_share(c, side) end
+      if contended and contended > M.NOISY then said[#said + 1] = ("%.0f %% of %s's"):format(contended * 100, side:upper()) end
+      if disturbed and disturbed - contended > M.NOISY then
+        c.result.wandered = math.max(c.result.wandered or 0, disturbed - contended)
+      end
     end
     if #said > 0 then
       c.result.noisy, c.result.verdict = true, "inconclusive"

@@ -147,7 +147,7 @@ local function merge_disturbance(records, middle)
   local d = {}
   for k, v in pairs(middle.disturbance or {}) do d[k] = v end
   for _, name in ipairs { "involuntary_switches", "major_faults", "migrations", "steal_ns", "run_delay_ns",
-      "disturbed_samples" } do
+      "disturbed_samples", "contended_samples" } do
     local sum = 0
     for _, r in ipairs(records) do sum = sum and (r.disturbance or {})[name] and sum + r.disturbance[name] or nil end
     d[name] = sum
