@@ -3,6 +3,7 @@
 #include <time.h>
 #include <pthread.h>
 
+#include "io/mapping.h"
 #include "kernel.h"
 #include "measure.h"
 #include "pool.h"
@@ -213,12 +214,17 @@ typedef struct repack_job {
     const lb_tensor *from;
     lb_tensor *to;
     int64_t n, k, panels_per_matrix;
+    int64_t first;                      /* the panel that a range's numbers count from */
     size_t native_bytes, packed_bytes;  /* of one matrix */
 } repack_job;
+
+/* Of a mapped file no more than this stays in memory beside what is made of it. */
+enum { FORGET_BYTES = 16 << 20 };
 
 static void repack_range(void *ctx, int64_t begin, int64_t end) {
     repack_job *j = ctx;
     int64_t step = j->layout->row_multiple;
+    begin += j->first, end += j->first;
     while (begin < end) {
         int64_t matrix = begin / j->panels_per_matrix, first = begin % j->panels_per_matrix;
         int64_t last = first + (end - begin) < j->panels_per_matrix ? first + (end - begin) : j->panels_per_matrix;
@@ -228,6 +234,28 @@ static void repack_range(void *ctx, int64_t begin, int64_t end) {
         j->layout->repack(j->from->quantizer, src, j->n, j->k, first * step, row1, dst);
         begin += last - first;
     }
+}
+
+/* Where panel i begins in the native bytes. */
+static size_t native_at(const repack_job *j, int64_t i) {
+    int64_t row = i % j->panels_per_matrix * j->layout->row_multiple;
+    return (size_t)(i / j->panels_per_matrix) * j->native_bytes + j->native_bytes / (size_t)j->n * (size_t)row;
+}
+
+static lb_status repack_all(repack_job *j, int64_t panels) {
+    const lb_tensor *t = j->from;
+    int64_t rows = j->layout->row_multiple, grain = CHUNK_ELEMENTS / (rows * (j->k > 0 ? j->k : 1));
+    if (panels == 0) return LB_OK;
+    size_t panel_bytes = j->native_bytes / (size_t)j->panels_per_matrix + 1;
+    int64_t step = (int64_t)(FORGET_BYTES / panel_bytes) + 1;
+    for (j->first = 0; j->first < panels; j->first += step) {
+        int64_t count = panels - j->first < step ? panels - j->first : step;
+        lb_status s = lb_convert_for(t->buffer->device, count, grain < 1 ? 1 : grain, repack_range, j);
+        if (s) return s;
+        size_t from = native_at(j, j->first), to = native_at(j, j->first + count);
+        lb_map_forget(t->buffer, t->offset_bytes + from, to - from);
+    }
+    return LB_OK;
 }
 
 /* What `k` wants of `t`: NULL for its native form. */
@@ -266,8 +294,7 @@ static lb_status repack(const lb_tensor *t, const lb_layout *layout, lb_tensor *
         goto fail;
     }
     j.panels_per_matrix = (n + layout->row_multiple - 1) / layout->row_multiple;
-    int64_t grain = CHUNK_ELEMENTS / (layout->row_multiple * (k > 0 ? k : 1));
-    s = lb_convert_for(t->buffer->device, matrices * j.panels_per_matrix, grain < 1 ? 1 : grain, repack_range, &j);
+    s = repack_all(&j, matrices * j.panels_per_matrix);
     if (s) goto fail;
     *out = r;
     return LB_OK;

@@ -53,9 +53,9 @@ INLINE __mmask64 bits(__m512i v, int low, int high) {
 
 /* ---- formats whose runs of 32 or 16 have integers for scales ---- */
 
-/* 256 weights: d * scale * code + dm * min. scale[i]: 16 bits for each two codes; min: for each run of 16, or of 32 and
+/* 256 weights: d * scale * code - dm * min. scale[i]: 16 bits for each two codes; min: for each run of 16, or of 32 and
  * then 0. */
-typedef struct scaled { __m512i code[4], scale[4]; __m256i min; float d, dm; } scaled;
+typedef struct scaled { __m512i code[4], scale[4]; __m256i min; __m512 d, dm; } scaled;
 
 /* Eight scales of runs of 32, 16 bits each. */
 INLINE void spread8(__m128i v, scaled *w) {
@@ -81,8 +81,15 @@ INLINE __m512 dot_scaled(const scaled *w, const lb_act_q8_256 *x, const bool wid
     __m256i s = wide ? _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)x->sum32))
                      : _mm256_loadu_si256((const __m256i *)x->sum16);
     __m512 m = _mm512_zextps256_ps512(_mm256_cvtepi32_ps(_mm256_madd_epi16(w->min, s)));
-    __m512 t = _mm512_fmadd_ps(m, _mm512_set1_ps(w->dm), _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(w->d)));
+    __m512 t = _mm512_fnmadd_ps(m, w->dm, _mm512_mul_ps(_mm512_cvtepi32_ps(sum), w->d));
     return _mm512_fmadd_ps(t, _mm512_set1_ps(x->d), acc);
+}
+
+/* d and dmin, two f16 at p. */
+INLINE void open_d(const uint8_t *p, scaled *w) {
+    __m128 v = _mm_cvtph_ps(_mm_cvtsi32_si128((int)u32_at(p)));
+    w->d = _mm512_broadcastss_ps(v);
+    w->dm = _mm512_broadcastss_ps(_mm_movehdup_ps(v));
 }
 
 /* q4_k's and q5_k's head: d, dmin, eight scales and minima of 6 bits. */
@@ -91,8 +98,8 @@ INLINE void open_scales12(const uint8_t *b, scaled *w) {
     __m128i sc = pair64(v0 & 0x3f3f3f3f, (v2 & 0x0f0f0f0f) | (v0 >> 6 & 0x03030303) << 4);
     __m128i m = pair64(v1 & 0x3f3f3f3f, (v2 >> 4 & 0x0f0f0f0f) | (v1 >> 6 & 0x03030303) << 4);
     spread8(_mm_cvtepu8_epi16(sc), w);
-    w->min = _mm256_zextsi128_si256(_mm_cvtepu8_epi16(m));
-    w->d = f16_at(b), w->dm = -f16_at(b + 2);
+    w->min = _mm256_cvtepu8_epi16(m);
+    open_d(b, w);
 }
 
 INLINE void open_q4_k(const uint8_t *b, scaled *w) {
@@ -125,7 +132,8 @@ INLINE void open_q6_k(const uint8_t *b, scaled *w) {
     }
     w->min = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(b + 192)));
     spread16(w->min, w);
-    w->d = f16_at(b + 208), w->dm = -32.0f * w->d;
+    w->d = _mm512_set1_ps(f16_at(b + 208));
+    w->dm = _mm512_mul_ps(w->d, _mm512_set1_ps(32.0f));
 }
 
 INLINE void open_q2_k(const uint8_t *b, scaled *w) {
@@ -134,7 +142,7 @@ INLINE void open_q2_k(const uint8_t *b, scaled *w) {
     __m256i v = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)b));
     w->min = _mm256_srli_epi16(v, 4);
     spread16(_mm256_and_si256(v, _mm256_set1_epi16(15)), w);
-    w->d = f16_at(b + 80), w->dm = -f16_at(b + 82);
+    open_d(b + 80, w);
 }
 
 INLINE void open_q3_k(const uint8_t *b, scaled *w) {
@@ -148,7 +156,8 @@ INLINE void open_q3_k(const uint8_t *b, scaled *w) {
     __m128i up = pair64((v0 >> 4 & f) | (v2 >> 4 & t) << 4, (v1 >> 4 & f) | (v2 >> 6 & t) << 4);
     w->min = _mm256_sub_epi16(_mm256_cvtepu8_epi16(_mm_unpacklo_epi64(low, up)), _mm256_set1_epi16(32));
     spread16(w->min, w);
-    w->d = f16_at(b + 108), w->dm = -4.0f * w->d;
+    w->d = _mm512_set1_ps(f16_at(b + 108));
+    w->dm = _mm512_mul_ps(w->d, _mm512_set1_ps(4.0f));
 }
 
 /* ---- formats whose runs of 32 have floats for scales ---- */
@@ -198,8 +207,20 @@ INLINE __m256 f16_every18(const uint8_t *b) {
     return _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutex2var_epi16(load64(b), at, load64(b + 64))));
 }
 
+/* 64 codes from blocks 2 i and 2 i + 1 of eight of 18 bytes, where 16 of nibbles follow a scale. What is loaded ends with
+ * the eighth block. */
+INLINE __m512i nibbles18(const uint8_t *b, const int i) {
+    const __m512i by = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004,
+                                        0x0004000400040004, 0, 0);
+    const __m512i word = _mm512_set_epi64(0x00110010000f000e, 0x000d000c000b000a, 0x00110010000f000e, 0x000d000c000b000a,
+                                          0x0008000700060005, 0x0004000300020001, 0x0008000700060005, 0x0004000300020001);
+    const __m512i at = _mm512_add_epi16(word, _mm512_set1_epi16(i == 3 ? 14 : 0));
+    __m512i v = _mm512_permutexvar_epi16(at, load64(b + (i == 3 ? 80 : 36 * i)));
+    return _mm512_and_si512(_mm512_srlv_epi16(v, by), bytes(15));
+}
+
 INLINE void open_q4_0(const uint8_t *b, floats *w) {
-    UNROLL for (int i = 0; i < 4; i++) w->code[i] = nibbles16(b + 36 * i + 2, 18);
+    UNROLL for (int i = 0; i < 4; i++) w->code[i] = nibbles18(b, i);
     __m256 d = f16_every18(b);
     spread_floats(d, _mm256_mul_ps(d, _mm256_set1_ps(-8.0f)), w);
 }
@@ -248,7 +269,7 @@ INLINE __m512i levels(__m512i codes) {
 }
 
 INLINE void open_iq4_nl(const uint8_t *b, floats *w) {
-    UNROLL for (int i = 0; i < 4; i++) w->code[i] = levels(nibbles16(b + 36 * i + 2, 18));
+    UNROLL for (int i = 0; i < 4; i++) w->code[i] = levels(nibbles18(b, i));
     __m256 d = f16_every18(b);
     spread_floats(d, _mm256_mul_ps(d, _mm256_set1_ps(-128.0f)), w);
 }

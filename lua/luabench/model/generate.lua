@@ -7,6 +7,7 @@ local session = require "luabench.model.session"
 
 local M = {}
 local check, number = arguments.table, arguments.number
+local GIVE_BACK_EVERY = 16          -- tokens: see Session:give_back
 
 -- Text or token numbers as token numbers; text with the tokens that stand around one.
 local function tokens_of(model, prompt)
@@ -162,6 +163,7 @@ function M.generate(model, given, o)
   local t1 = clock:now_ns()
   local alive, steps, before = take(run, ids, t1 - t0), {}, t1
   while alive > 0 do
+    if #steps % GIVE_BACK_EVERY == 0 then s:give_back() end
     before = clock:now_ns()
     s:next(how)
     local ns = clock:now_ns() - before

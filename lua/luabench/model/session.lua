@@ -191,6 +191,7 @@ local function feed(self, prompts, all, each)
     end
     p.plan:run()
     launched = launched + rows
+    if launched < total then self:give_back() end
     if each then each(rows, p, launched) end
   end
   for b = 1, self.batch do self.used[b] = self.used[b] + #(prompts[b] or {}) end
@@ -242,6 +243,15 @@ function Session:next(how)
   end
   token_plan(self, how).plan:run()
   return self.token.ids
+end
+
+-- A tied embedding is read where the file has it, beside its repacked form: a few pages a row, or a MiB where the page
+-- cache holds the file in large pieces. Gives them back; a fraction of a ms, so not for every token.
+function Session:give_back()
+  local m = self.model
+  if m.file and m.repack_bytes > 0 and not m.weights.head and m.weights.embedding.quantizer then
+    m.weights.embedding:pack()
+  end
 end
 
 -- Forgets all sequences; plans and caches stay.

@@ -97,14 +97,20 @@ local function tokens_of(text)
   return list, (sys.now_s() - t0) * 1e9
 end
 
+-- A prompt is taken in launches of so many rows: as fast as 512 within a few per cent, in half of the memory.
+local PROMPT_ROWS = 256
+
 -- Plans and caches for prompts of this size are kept: a server has them too.
 local function session_for(batch, room)
   local o = held.options
   local capacity = o.context or room
   local s = held.session
   if not s or held.batch ~= batch or held.capacity < capacity then
-    held.session = nil
-    s = held.model:session { batch = batch, capacity = capacity, cache = o.cache, mode = o.mode }
+    held.session, s = nil, nil
+    collectgarbage()                                                 -- caches and buffers of the smaller one
+    collectgarbage()
+    s = held.model:session { batch = batch, capacity = capacity, cache = o.cache, mode = o.mode,
+      prompt_rows = PROMPT_ROWS }
     held.session, held.batch, held.capacity = s, batch, capacity
   end
   return s
