@@ -3,7 +3,7 @@
 
 #include "sparse.h"
 
-extern const lb_quantizer_family lb_quantizer_block_sparse;
+extern const lb_quantizer_family lb_quantizer_block_sparse, lb_quantizer_block_sparse_int8dq, lb_quantizer_block_sparse_float8dq;
 
 /* Planes, each at a multiple of 64 bytes: the values of the kept blocks, row by row of W: [N][kept][64], kept = half of
  * K / 64, rounded up; i32 columns of the kept blocks, in order, [ceil(N/64)][kept]; and f32 scales [N] where values are
@@ -115,22 +115,50 @@ static void row_span(const lb_quantizer *q, int64_t n, int64_t k, int64_t row, s
     *offset = (size_t)row * *length;
 }
 
-static bool parse(const char *name, lb_quantizer *out, char why[64]) {
-    int kind = lb_sparse_parse(name, "block-sparse", why);
-    if (kind < 0) return false;
+static bool make(const lb_quantizer_family *family, int kind, const char *name, lb_quantizer *out, char why[64]) {
+    if (!lb_sparse_named(name, "block-sparse", kind, why)) return false;
     *out = (lb_quantizer){ .k_multiple = BLOCK, .group = BLOCK, .bits = kind == LB_SPARSE_BF16 ? 8 : 4, .param = { kind },
-                           .family = &lb_quantizer_block_sparse, .size_bytes = size_bytes, .quantize = quantize,
+                           .family = family, .size_bytes = size_bytes, .quantize = quantize,
                            .survey = survey, .settle = settle, .dequantize = dequantize, .row_span = row_span };
     snprintf(out->name, sizeof out->name, "block-sparse%s", lb_sparse_suffix[kind]);
     return true;
 }
 
-static const char *const members[] = { "block-sparse", "block-sparse-int8dq", "block-sparse-float8dq", NULL };
+static bool parse(const char *name, lb_quantizer *out, char why[64]) {
+    return make(&lb_quantizer_block_sparse, LB_SPARSE_BF16, name, out, why);
+}
+static bool parse_int8dq(const char *name, lb_quantizer *out, char why[64]) {
+    return make(&lb_quantizer_block_sparse_int8dq, LB_SPARSE_INT8, name, out, why);
+}
+static bool parse_float8dq(const char *name, lb_quantizer *out, char why[64]) {
+    return make(&lb_quantizer_block_sparse_float8dq, LB_SPARSE_FLOAT8, name, out, why);
+}
+
+static const char *const members[] = { "block-sparse", NULL };
+static const char *const int8dq_members[] = { "block-sparse-int8dq", NULL };
+static const char *const float8dq_members[] = { "block-sparse-float8dq", NULL };
+
 const lb_quantizer_family lb_quantizer_block_sparse = {
     .name = "block-sparse",
-    .about = "Of the 64 x 64 blocks of every 64 rows the half of largest sum of squares; as bf16, or by the rule of int8dq "
-             "or float8dq-row, a scale a row.",
+    .about = "Of the 64 x 64 blocks of every 64 rows the half of largest sum of squares; "
+             "as bf16. Activations stay as they are.",
     .source = "torchao block sparsity (BSR, blocks of 64); the half kept is ours",
     .members = members,
     .parse = parse,
+};
+const lb_quantizer_family lb_quantizer_block_sparse_int8dq = {
+    .name = "block-sparse-int8dq",
+    .about = "Of the 64 x 64 blocks of every 64 rows the half of largest sum of squares; "
+             "by the rule of int8dq, a scale a row. Activations int8 with a scale a row, made at run time.",
+    .source = "torchao block sparsity (BSR, blocks of 64); the half kept is ours",
+    .members = int8dq_members,
+    .parse = parse_int8dq,
+};
+const lb_quantizer_family lb_quantizer_block_sparse_float8dq = {
+    .name = "block-sparse-float8dq",
+    .about = "Of the 64 x 64 blocks of every 64 rows the half of largest sum of squares; "
+             "by the rule of float8dq-row, a scale a row. Activations e4m3 with a scale a row, made at run time.",
+    .source = "torchao block sparsity (BSR, blocks of 64); the half kept is ours",
+    .members = float8dq_members,
+    .parse = parse_float8dq,
 };

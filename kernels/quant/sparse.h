@@ -34,13 +34,13 @@ LB_INLINE float lb_sparse_get(int kind, const uint8_t *at, float scale) {
     return kind == LB_SPARSE_INT8 ? (float)(int8_t)*at * scale : lb_mini_decode(LB_E4M3, *at) * scale;
 }
 
-/* The kind that the suffix behind `stem` names; -1 = none of them. */
-static inline int lb_sparse_parse(const char *name, const char *stem, char why[64]) {
+/* Is `name` the stem with this kind's suffix? Where the kind has none, what is wrong with other suffixes is said. */
+static inline bool lb_sparse_named(const char *name, const char *stem, int kind, char why[64]) {
     size_t length = strlen(stem);
     why[0] = 0;
-    if (strncmp(name, stem, length) || (name[length] && name[length] != '-')) return -1;
+    if (strncmp(name, stem, length) || (name[length] && name[length] != '-')) return false;
     for (int i = 0; i < LB_SPARSE_KINDS; i++)
-        if (!strcmp(name + length, lb_sparse_suffix[i])) return i;
-    snprintf(why, 64, "behind %s comes nothing, -int8dq or -float8dq", stem);
-    return -1;
+        if (!strcmp(name + length, lb_sparse_suffix[i])) return i == kind;
+    if (kind == LB_SPARSE_BF16) snprintf(why, 64, "behind %s comes nothing, -int8dq or -float8dq", stem);
+    return false;
 }

@@ -3,7 +3,7 @@
 
 #include "sparse.h"
 
-extern const lb_quantizer_family lb_quantizer_sparse24;
+extern const lb_quantizer_family lb_quantizer_sparse24, lb_quantizer_sparse24_int8dq, lb_quantizer_sparse24_float8dq;
 
 /* Planes, each at a multiple of 64 bytes: the kept values [N][K/2] in order; indices [N][K/8] bytes, two bits a kept value
  * (its place in its four), the first in the lowest bits; and f32 scales [N] where values are int8 or e4m3. The two
@@ -77,22 +77,50 @@ static void row_span(const lb_quantizer *q, int64_t n, int64_t k, int64_t row, s
     *offset = (size_t)row * *length;
 }
 
-static bool parse(const char *name, lb_quantizer *out, char why[64]) {
-    int kind = lb_sparse_parse(name, "sparse24", why);
-    if (kind < 0) return false;
+static bool make(const lb_quantizer_family *family, int kind, const char *name, lb_quantizer *out, char why[64]) {
+    if (!lb_sparse_named(name, "sparse24", kind, why)) return false;
     *out = (lb_quantizer){ .k_multiple = 8, .group = 0, .bits = kind == LB_SPARSE_BF16 ? 9 : 5, .param = { kind },
-                           .family = &lb_quantizer_sparse24, .size_bytes = size_bytes, .quantize = quantize,
+                           .family = family, .size_bytes = size_bytes, .quantize = quantize,
                            .dequantize = dequantize, .row_span = row_span };
     snprintf(out->name, sizeof out->name, "sparse24%s", lb_sparse_suffix[kind]);
     return true;
 }
 
-static const char *const members[] = { "sparse24", "sparse24-int8dq", "sparse24-float8dq", NULL };
+static bool parse(const char *name, lb_quantizer *out, char why[64]) {
+    return make(&lb_quantizer_sparse24, LB_SPARSE_BF16, name, out, why);
+}
+static bool parse_int8dq(const char *name, lb_quantizer *out, char why[64]) {
+    return make(&lb_quantizer_sparse24_int8dq, LB_SPARSE_INT8, name, out, why);
+}
+static bool parse_float8dq(const char *name, lb_quantizer *out, char why[64]) {
+    return make(&lb_quantizer_sparse24_float8dq, LB_SPARSE_FLOAT8, name, out, why);
+}
+
+static const char *const members[] = { "sparse24", NULL };
+static const char *const int8dq_members[] = { "sparse24-int8dq", NULL };
+static const char *const float8dq_members[] = { "sparse24-float8dq", NULL };
+
 const lb_quantizer_family lb_quantizer_sparse24 = {
     .name = "sparse24",
-    .about = "Of every four weights along K the two of largest magnitude, and two bits each that say where; as bf16, or by "
-             "the rule of int8dq or float8dq-row, a scale a row.",
+    .about = "Of every four weights along K the two of largest magnitude, and two bits each that say where; "
+             "as bf16. Activations stay as they are.",
     .source = "torchao semi-structured sparsity (NVIDIA 2:4)",
     .members = members,
     .parse = parse,
+};
+const lb_quantizer_family lb_quantizer_sparse24_int8dq = {
+    .name = "sparse24-int8dq",
+    .about = "Of every four weights along K the two of largest magnitude, and two bits each that say where; "
+             "by the rule of int8dq, a scale a row. Activations int8 with a scale a row, made at run time.",
+    .source = "torchao semi-structured sparsity (NVIDIA 2:4)",
+    .members = int8dq_members,
+    .parse = parse_int8dq,
+};
+const lb_quantizer_family lb_quantizer_sparse24_float8dq = {
+    .name = "sparse24-float8dq",
+    .about = "Of every four weights along K the two of largest magnitude, and two bits each that say where; "
+             "by the rule of float8dq-row, a scale a row. Activations e4m3 with a scale a row, made at run time.",
+    .source = "torchao semi-structured sparsity (NVIDIA 2:4)",
+    .members = float8dq_members,
+    .parse = parse_float8dq,
 };

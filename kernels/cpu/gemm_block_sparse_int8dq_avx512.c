@@ -1,0 +1,74 @@
+/* gemm_block_sparse_int8dq_avx512.c: gemm over block-sparse-int8dq weights in panels of 32 rows: int8 blocks of 64 columns
+ * times int8, scales of row and token last. Sums are exact in int32. */
+#include "rows32_blocks.h"
+
+/* -128 times the sum of the activations that the panel's blocks meet. */
+LB_INLINE __m512i start_of(const int32_t *columns, int64_t kept, const int8_t *q) {
+    __m512i sum = _mm512_setzero_si512();
+    for (int64_t b = 0; b < kept; b++)
+        sum = lb_dot4_regs(sum, lb_bytes(1), _mm512_loadu_si512(q + BLOCK_K * (int64_t)columns[b]));
+    return _mm512_set1_epi32(-128 * _mm512_reduce_add_epi32(sum));
+}
+
+LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out, int64_t out_stride,
+                   const int cols) {
+    const int32_t *columns = blocks_columns(panel);
+    const uint8_t *w = panel + blocks_head(k);
+    __m512i sum[I8_GEMV_COLS][2][2];
+    LB_UNROLL for (int c = 0; c < cols; c++) {
+        __m512i start = start_of(columns, blocks_kept(k), i8_act(act, stride, c)->q);
+        LB_UNROLL for (int h = 0; h < 2; h++) sum[c][0][h] = start, sum[c][1][h] = _mm512_setzero_si512();
+    }
+    for (int64_t b = 0; b < blocks_kept(k); b++) {
+        const int8_t *a = i8_act(act, stride, 0)->q + BLOCK_K * (int64_t)columns[b];
+        for (int i = 0; i < BLOCK_K; i += 8, w += 256) i8_few_step((i8_format){ .bits = 8 }, w, a + i, stride, sum, cols);
+    }
+    LB_UNROLL for (int c = 0; c < cols; c++)
+        i8_finish(panel, i8_act(act, stride, c), _mm512_add_epi32(sum[c][0][0], sum[c][1][0]),
+                  _mm512_add_epi32(sum[c][0][1], sum[c][1][1]), out + c * out_stride);
+}
+
+static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
+    const int32_t *columns = blocks_columns(panel);
+    int32_t acc[I8_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
+    for (int c = 0; c < cols; c++) {
+        __m512i start = start_of(columns, blocks_kept(k), i8_act(act, stride, c)->q);
+        _mm512_store_si512(acc + 32 * c, start);
+        _mm512_store_si512(acc + 32 * c + 16, start);
+    }
+    for (int64_t b = 0; b < blocks_kept(k); b++) {
+        const uint8_t *w = panel + blocks_head(k) + (size_t)b * block_bytes(1);
+        for (int t = 0; t < count; t++) {
+            int c0 = cols * t / count, c1 = cols * (t + 1) / count;
+            i8_tiles[c1 - c0](w, i8_act(act, stride, c0)->q + BLOCK_K * (int64_t)columns[b], stride, BLOCK_K / 16,
+                              acc + 32 * c0);
+        }
+    }
+    for (int c = 0; c < cols; c++)
+        i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c), _mm512_load_si512(acc + 32 * c + 16),
+                  out + c * out_stride);
+}
+
+static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
+                float *out, int64_t out_stride) {
+    (void)q;
+    switch (cols) {
+    case 1: few(panel, act, stride, k, out, out_stride, 1); break;
+    case 2: few(panel, act, stride, k, out, out_stride, 2); break;
+    case 3: few(panel, act, stride, k, out, out_stride, 3); break;
+    case 4: few(panel, act, stride, k, out, out_stride, 4); break;
+    default: many(panel, act, stride, k, cols, out, out_stride);
+    }
+}
+
+LB_BLOCKS_LAYOUT(1, true)
+LB_ROWS32_I8_PANEL(I8_ACT_8)
+
+const lb_kernel lb_kernel_gemm_block_sparse_int8dq_avx512 = {
+    .name = "gemm.block-sparse-int8dq.avx512",
+    .about = "panels of 32 rows; kept blocks of 64 columns one after the other, vpdpbusd; scales of token and row at the end",
+    .format = "block-sparse-int8dq",
+    .supports = i8_supports,
+    LB_ROWS32_I8_KERNEL,
+};

@@ -1,0 +1,99 @@
+/* gemm_sparse24_int8dq_avx512.c: gemm over sparse24-int8dq weights in panels of 32 rows: two int8 of every four, times int8,
+ * scales of row and token last. Sums are exact in int32. */
+#include "rows32_sparse24.h"
+
+/* Few columns: activations + 128 are the unsigned side, so that what a row picks needs no sum of its own: 128 times the sum
+ * of its codes is taken off. */
+LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out, int64_t out_stride,
+                   const int cols) {
+    const uint8_t *run = panel + S24_HEAD;
+    __m512i sum[I8_GEMV_COLS][2];
+    LB_UNROLL for (int h = 0; h < 2; h++) {
+        __m512i start = _mm512_mullo_epi32(_mm512_load_si512(panel + S24_SCALES + 64 * h), _mm512_set1_epi32(-128));
+        LB_UNROLL for (int c = 0; c < cols; c++) sum[c][h] = start;
+    }
+    for (int64_t at = 0; at < k; at += 32, run += s24_run_bytes(1)) {
+        __m512i places[2];
+        LB_UNROLL for (int h = 0; h < 2; h++) places[h] = lb_load_ahead(run + 64 * h);
+        LB_UNROLL for (int s = 0; s < 4; s++) {
+            __m512i x[I8_GEMV_COLS];
+            LB_UNROLL for (int c = 0; c < cols; c++)
+                x[c] = _mm512_xor_si512(s24_spread(i8_act(act, stride, c)->q + at + 8 * s), lb_bytes(0x80));
+            LB_UNROLL for (int h = 0; h < 2; h++) {
+                __m512i w = lb_load_ahead(run + S24_PLACES + 128 * s + 64 * h), pick = s24_pick_four(places[h], s);
+                LB_UNROLL for (int c = 0; c < cols; c++)
+                    sum[c][h] = lb_dot4_regs(sum[c][h], _mm512_shuffle_epi8(x[c], pick), w);
+            }
+        }
+    }
+    LB_UNROLL for (int c = 0; c < cols; c++)
+        i8_finish(panel, i8_act(act, stride, c), sum[c][0], sum[c][1], out + c * out_stride);
+}
+
+/* 32 k of 32 rows as i8_tiles read them, codes + 128. */
+LB_INLINE void expand(const uint8_t *run, const s24_table tables[2], uint8_t *to) {
+    __m512i low = _mm512_loadu_si512(tables[0].of), high = _mm512_loadu_si512(tables[1].of);
+    LB_UNROLL for (int h = 0; h < 2; h++) {
+        __m512i places = _mm512_load_si512(run + 64 * h);
+        LB_UNROLL for (int s = 0; s < 4; s++) {
+            __m512i w = _mm512_load_si512(run + S24_PLACES + 128 * s + 64 * h);
+            __m512i first = s24_spread_out(w, _mm512_srli_epi32(places, (unsigned)(8 * s)), low);
+            __m512i second = s24_spread_out(w, _mm512_srli_epi32(places, (unsigned)(8 * s + 4)), high);
+            _mm512_store_si512(to + 256 * s + 64 * h, _mm512_xor_si512(first, lb_bytes(0x80)));
+            _mm512_store_si512(to + 256 * s + 128 + 64 * h, _mm512_xor_si512(second, lb_bytes(0x80)));
+        }
+    }
+}
+
+static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
+    enum { CHUNK = 512 };
+    const s24_table tables[2] = { s24_table_of(1, 0, 0), s24_table_of(1, 0, 2) };
+    uint8_t bytes[I8_ROWS * CHUNK] __attribute__((aligned(64)));
+    int32_t acc[I8_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    int64_t padded = lb_act_bf16_padded(k);
+    int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
+    for (int c = 0; c < cols; c++) {
+        __m512i start = _mm512_set1_epi32(-128 * i8_act(act, stride, c)->sum);
+        _mm512_store_si512(acc + 32 * c, start);
+        _mm512_store_si512(acc + 32 * c + 16, start);
+    }
+    for (int64_t at = 0; at < padded; at += CHUNK) {
+        int64_t some = padded - at < CHUNK ? padded - at : CHUNK;
+        for (int64_t i = 0; i < some; i += 32)
+            expand(panel + S24_HEAD + (size_t)((at + i) / 32) * s24_run_bytes(1), tables, bytes + I8_ROWS * i);
+        for (int t = 0; t < count; t++) {
+            int c0 = cols * t / count, c1 = cols * (t + 1) / count;
+            i8_tiles[c1 - c0](bytes, i8_act(act, stride, c0)->q + at, stride, some / 16, acc + 32 * c0);
+        }
+    }
+    for (int c = 0; c < cols; c++)
+        i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c), _mm512_load_si512(acc + 32 * c + 16),
+                  out + c * out_stride);
+}
+
+static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
+                float *out, int64_t out_stride) {
+    (void)q;
+    switch (cols) {
+    case 1: few(panel, act, stride, k, out, out_stride, 1); break;
+    case 2: few(panel, act, stride, k, out, out_stride, 2); break;
+    case 3: few(panel, act, stride, k, out, out_stride, 3); break;
+    case 4: few(panel, act, stride, k, out, out_stride, 4); break;
+    default: many(panel, act, stride, k, cols, out, out_stride);
+    }
+}
+
+#undef I8_ISA
+#define I8_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AVX512_VBMI)
+
+LB_S24_LAYOUT(1, true)
+LB_ROWS32_I8_PANEL(I8_ACT_8)
+
+const lb_kernel lb_kernel_gemm_sparse24_int8dq_avx512 = {
+    .name = "gemm.sparse24-int8dq.avx512",
+    .about = "panels of 32 rows; up to four columns: rows pick their activations by vpshufb, vpdpbusd over what is kept; more: "
+             "spread out in L1; scales of token and row at the end",
+    .format = "sparse24-int8dq",
+    .supports = i8_supports,
+    LB_ROWS32_I8_KERNEL,
+};

@@ -1,0 +1,172 @@
+/* rows32_blocks.h: gemm over block-sparse weights in panels of 32 rows, which keep the same blocks of 64 columns: what is
+ * multiplied is dense, and blocks that are not there are not visited.
+ *
+ * A panel is 32 f32 scales, the i32 columns of its kept blocks up to a multiple of 64 bytes, then the blocks: pair vectors
+ * (bf16: pairs of vectors for rows 0..15 and 16..31; e4m3: runs of rows32_float_pack.h) or for int8 codes + 128 as in
+ * rows32_i8_pack.h. */
+#pragma once
+#include "rows32_float.h"
+#include "rows32_i8.h"
+
+enum { BLOCK_K = 64, BLOCK_SCALES = FLOAT_ROWS * 4 };
+
+LB_INLINE int64_t blocks_kept(int64_t k) { return (k / BLOCK_K + 1) / 2; }
+LB_INLINE size_t blocks_head(int64_t k) { return BLOCK_SCALES + float_plane_at((size_t)blocks_kept(k) * 4); }
+LB_INLINE size_t block_bytes(const int bytes) { return (size_t)(FLOAT_ROWS * BLOCK_K * bytes); }
+LB_INLINE size_t blocks_panel_bytes(const int bytes, int64_t k) {
+    return blocks_head(k) + (size_t)blocks_kept(k) * block_bytes(bytes);
+}
+LB_INLINE const int32_t *blocks_columns(const uint8_t *panel) {
+    return (const int32_t *)(const void *)(panel + BLOCK_SCALES);
+}
+
+static inline void blocks_put_row(const int bytes, bool integer, const uint8_t *from, int r, uint8_t *block) {
+    for (int i = 0; i < BLOCK_K; i++) {
+        if (integer) block[i / 4 * 128 + 4 * r + i % 4] = from[i] ^ 0x80;
+        else if (bytes == 2) memcpy(block + i / 2 * 128 + 4 * r + i % 2 * 2, from + 2 * i, 2);
+    }
+    for (int i = 0; i < BLOCK_K && bytes == 1 && !integer; i += 32)
+        float_pack_run(8, from + i, r % 16, block + (size_t)(i / 32 * 2 + r / 16) * float_half_bytes(8));
+}
+
+/* Native: values [N][kept][64], i32 columns [ceil(N/64)][kept], then (one byte a value) f32 scales [N]; each at a multiple
+ * of 64. */
+static inline void blocks_repack(const int bytes, bool integer, const void *native, int64_t n, int64_t k, int64_t row0,
+                                 int64_t row1, void *dst) {
+    int64_t kept = blocks_kept(k);
+    const uint8_t *values = native, *columns = values + float_plane_at((size_t)(n * kept * BLOCK_K * bytes));
+    const uint8_t *scales = columns + float_plane_at((size_t)((n + BLOCK_K - 1) / BLOCK_K * kept) * 4);
+    for (int64_t row = row0; row < row1; row += FLOAT_ROWS) {
+        uint8_t *panel = (uint8_t *)dst + (size_t)(row / FLOAT_ROWS) * blocks_panel_bytes(bytes, k);
+        memset(panel, 0, blocks_head(k));
+        memset(panel + blocks_head(k), integer ? 0x80 : 0, (size_t)kept * block_bytes(bytes));
+        memcpy(panel + BLOCK_SCALES, columns + row / BLOCK_K * kept * 4, (size_t)kept * 4);
+        for (int r = 0; r < FLOAT_ROWS && row + r < n; r++) {
+            float one = 1.0f;
+            memcpy(panel + 4 * r, bytes == 1 ? (const void *)(scales + 4 * (row + r)) : &one, 4);
+            for (int64_t b = 0; b < kept; b++)
+                blocks_put_row(bytes, integer, values + ((row + r) * kept + b) * BLOCK_K * bytes, r,
+                               panel + blocks_head(k) + (size_t)b * block_bytes(bytes));
+        }
+    }
+}
+
+/* ---- floats ---- */
+
+/* The row's scale, and the token's if activations have one. */
+LB_INLINE __m512 blocks_scaled(const float_format f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int c,
+                               int h, __m512 total) {
+    total = _mm512_mul_ps(total, _mm512_load_ps((const float *)(const void *)panel + 16 * h));
+    return f.act == FLOAT_ACT_ROW ? _mm512_mul_ps(total, float_act_scale(f, act, stride, k, c)) : total;
+}
+
+/* sum += a block's products; k is where its activations stand. */
+LB_INLINE void blocks_few_one(const float_format f, const float_regs *t, const uint8_t *block, const void *act, size_t stride,
+                              int64_t k, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
+    for (int64_t i = 0; i < BLOCK_K; i += 32) {
+        if (f.bits == 8) {
+            float_few_pairs(f, t, block + (size_t)(i / 32) * 2 * float_half_bytes(8), act, stride, k + i, 16, sum, cols);
+            continue;
+        }
+        LB_UNROLL for (int j = 0; j < 16; j++)
+            LB_UNROLL for (int h = 0; h < 2; h++) {
+                __m512i w = lb_load_ahead(block + 64 * i + 128 * j + 64 * h);
+                LB_UNROLL for (int c = 0; c < cols; c++)
+                    sum[h][c] = float_dot2(sum[h][c], w, float_act(act, stride, k + i + 2 * j, c));
+            }
+    }
+}
+
+LB_INLINE void blocks_few(const float_format f, const float_table *table, const uint8_t *panel, const void *act,
+                          size_t stride, int64_t k, float *out, int64_t out_stride, const int cols) {
+    const float_regs t = float_open(f, table);
+    const int32_t *column = blocks_columns(panel);
+    const uint8_t *block = panel + blocks_head(k);
+    __m512 total[2][FLOAT_GEMV_COLS];
+    LB_UNROLL for (int h = 0; h < 2; h++)
+        LB_UNROLL for (int c = 0; c < cols; c++) total[h][c] = _mm512_setzero_ps();
+    for (int64_t b = 0; b < blocks_kept(k); b++, block += block_bytes(f.bits / 8)) {
+        __m512 sum[2][FLOAT_GEMV_COLS];
+        LB_UNROLL for (int h = 0; h < 2; h++)
+            LB_UNROLL for (int c = 0; c < cols; c++) sum[h][c] = _mm512_setzero_ps();
+        blocks_few_one(f, &t, block, act, stride, BLOCK_K * (int64_t)column[b], sum, cols);
+        LB_UNROLL for (int h = 0; h < 2; h++)
+            LB_UNROLL for (int c = 0; c < cols; c++) total[h][c] = _mm512_add_ps(total[h][c], sum[h][c]);
+    }
+    LB_UNROLL for (int h = 0; h < 2; h++)
+        LB_UNROLL for (int c = 0; c < cols; c++)
+            _mm512_storeu_ps(out + c * out_stride + 16 * h, blocks_scaled(f, panel, act, stride, k, c, h, total[h][c]));
+}
+
+/* A block as the tiles read it: where it lies (bf16), or through the tables. */
+LB_INLINE const void *blocks_expanded(const float_format f, const float_regs *t, const uint8_t *block,
+                                      __m512i e[BLOCK_K / 2][2]) {
+    if (f.bits == 16) return block;
+    for (int run = 0; run < 2; run++)
+        LB_UNROLL for (int h = 0; h < 2; h++)
+            LB_UNROLL for (int i = 0; i < 16; i += 2, block += 64) {
+                __m512i w[8];
+                float_decode(f, t, block, w, false);
+                LB_UNROLL for (int j = 0; j < 2; j++) e[16 * run + i + j][h] = w[j];
+            }
+    return e;
+}
+
+LB_INLINE void blocks_many(const float_format f, const float_table *table, const uint8_t *panel, const void *act,
+                           size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
+    static const float ones[FLOAT_ROWS] __attribute__((aligned(64))) = {
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+    };
+    const float_regs regs = float_open(f, table);
+    const int lines = (int)(block_bytes(f.bits / 8) / 64);
+    float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    __m512i e[BLOCK_K / 2][2];
+    memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
+    int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
+    for (int64_t b = 0; b < blocks_kept(k); b++) {
+        const uint8_t *block = panel + blocks_head(k) + (size_t)b * block_bytes(f.bits / 8);
+        const void *w = blocks_expanded(f, &regs, block, e);
+        int64_t at = BLOCK_K * (int64_t)blocks_columns(panel)[b];
+        for (int i = 0; i < count; i++) { /* the next block comes between the tiles */
+            int c0 = cols * i / count, c1 = cols * (i + 1) / count;
+            for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
+                _mm_prefetch((const char *)block + 64 * (lines + l), _MM_HINT_T0);
+            float_tiles[c1 - c0](w, float_act(act, stride, at, c0), stride, 1, BLOCK_K / 8, ones, acc + FLOAT_ROWS * c0);
+        }
+    }
+    for (int c = 0; c < cols; c++)
+        LB_UNROLL for (int h = 0; h < 2; h++)
+            _mm512_storeu_ps(out + c * out_stride + 16 * h,
+                             blocks_scaled(f, panel, act, stride, k, c, h, _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h)));
+}
+
+LB_INLINE void blocks_run(const float_format f, const float_table *table, const void *panel, const void *act, size_t stride,
+                          int64_t k, int cols, float *out, int64_t out_stride) {
+    switch (cols) {
+    case 1: blocks_few(f, table, panel, act, stride, k, out, out_stride, 1); break;
+    case 2: blocks_few(f, table, panel, act, stride, k, out, out_stride, 2); break;
+    case 3: blocks_few(f, table, panel, act, stride, k, out, out_stride, 3); break;
+    case 4: blocks_few(f, table, panel, act, stride, k, out, out_stride, 4); break;
+    default: blocks_many(f, table, panel, act, stride, k, cols, out, out_stride);
+    }
+}
+
+/* The functions of a file; of floats from FORMAT and TABLE. */
+#define LB_BLOCKS_LAYOUT(bytes, integer)                                                                             \
+    static size_t panel_bytes(const lb_quantizer *q, int64_t k) {                                                    \
+        (void)q;                                                                                                     \
+        return blocks_panel_bytes(bytes, k);                                                                         \
+    }                                                                                                                \
+    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
+                       void *dst) {                                                                                  \
+        (void)q;                                                                                                     \
+        blocks_repack(bytes, integer, native, n, k, row0, row1, dst);                                                \
+    }
+#define LB_BLOCKS_FLOAT(prepare, bytes, kind)                                                                        \
+    static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
+                    float *out, int64_t out_stride) {                                                                \
+        (void)q;                                                                                                     \
+        blocks_run(FORMAT, TABLE, panel, act, stride, k, cols, out, out_stride);                                     \
+    }                                                                                                                \
+    LB_BLOCKS_LAYOUT(FORMAT.bits / 8, false)                                                                         \
+    LB_ROWS32_PANEL(prepare, bytes, kind)

@@ -1,0 +1,243 @@
+/* rows32_sparse24.h: gemm over 2:4 sparse weights in panels of 32 rows: kept values and where they stand.
+ *
+ * A panel is 32 f32 scales and 32 sums of the rows' codes (int8; else unused), then for every 32 k the places of rows 0..15
+ * and 16..31, two bits a kept value, a dword a row, and the values: pair vectors of rows32_float_pack.h over the kept (16 of
+ * 32), or for int8 vectors whose dword is four kept values, 8 k, of a row, in pairs for rows 0..15 and 16..31.
+ *
+ * Values are spread out, zeros between, by vpshufb, whose bytes a table has for the four bits of two places: in registers
+ * for few columns, 32 rows by 256 k in L1 for many, so that sums have the same bits. Sums of int8 are exact in any order: of
+ * few columns each row picks the activations that its values meet. */
+#pragma once
+#include "rows32_float.h"
+#include "rows32_i8.h"
+
+enum { S24_SCALES = FLOAT_ROWS * 4, S24_HEAD = 2 * S24_SCALES, S24_PLACES = 128 };
+
+/* Bytes of 32 k: the places, and 16 kept values of each row. */
+LB_INLINE size_t s24_run_bytes(const int bytes) { return S24_PLACES + (size_t)(16 * FLOAT_ROWS * bytes); }
+LB_INLINE size_t s24_panel_bytes(const int bytes, int64_t k) { return S24_HEAD + (size_t)((k + 31) / 32) * s24_run_bytes(bytes); }
+
+/* ---- repacking; `integer`: int8 dwords instead of pair vectors ---- */
+
+static inline void s24_put_run(const int bytes, bool integer, const uint8_t *kept, const uint8_t *places, int r, uint8_t *run) {
+    memcpy(run + 4 * r, places, 4);
+    uint8_t *values = run + S24_PLACES;
+    for (int i = 0; i < 16; i++) {
+        if (integer) values[i / 4 * 128 + 4 * r + i % 4] = kept[i];
+        else if (bytes == 2) memcpy(values + i / 2 * 128 + 4 * r + i % 2 * 2, kept + 2 * i, 2);
+    }
+    if (bytes == 1 && !integer) /* of 16 rows each 8 pairs */
+        for (int p = 0; p < 8; p++)
+            for (int j = 0; j < 2; j++)
+                values[r / 16 * 256 + p / 2 * 64 + r % 16 / 4 * 16 + p % 2 * 8 + r % 4 * 2 + j] = kept[2 * p + j];
+}
+
+/* Native: values [N][K/2], places [N][K/8], then (one byte a value) f32 scales [N]; each at a multiple of 64. */
+static inline void s24_repack(const int bytes, bool integer, const void *native, int64_t n, int64_t k, int64_t row0,
+                              int64_t row1, void *dst) {
+    const uint8_t *values = native, *places = values + float_plane_at((size_t)(n * (k / 2) * bytes));
+    const uint8_t *scales = places + float_plane_at((size_t)(n * (k / 8)));
+    for (int64_t row = row0; row < row1; row += FLOAT_ROWS) {
+        uint8_t *panel = (uint8_t *)dst + (size_t)(row / FLOAT_ROWS) * s24_panel_bytes(bytes, k);
+        memset(panel, 0, s24_panel_bytes(bytes, k));
+        for (int r = 0; r < FLOAT_ROWS && row + r < n; r++) {
+            const uint8_t *from = values + (row + r) * (k / 2) * bytes;
+            float one = 1.0f;
+            int32_t sum = 0;
+            memcpy(panel + 4 * r, bytes == 1 ? (const void *)(scales + 4 * (row + r)) : &one, 4);
+            for (int64_t at = 0; at < k; at += 32) {
+                size_t some = (size_t)(k - at < 32 ? k - at : 32);
+                uint8_t kept[32] = { 0 }, place[4] = { 0 };
+                memcpy(kept, from + at / 2 * bytes, some / 2 * (size_t)bytes);
+                memcpy(place, places + (row + r) * (k / 8) + at / 8, some / 8);
+                for (size_t i = 0; integer && i < some / 2; i++) sum += (int8_t)kept[i];
+                s24_put_run(bytes, integer, kept, place, r, panel + S24_HEAD + (size_t)(at / 32) * s24_run_bytes(bytes));
+            }
+            memcpy(panel + S24_SCALES + 4 * r, &sum, 4);
+        }
+    }
+}
+
+/* ---- where kept values stand ---- */
+
+/* Eight bytes at `p` in every qword. */
+LB_INLINE __m512i s24_spread(const void *p) {
+    typedef int64_t any __attribute__((may_alias, aligned(2)));
+    __m512i v;
+    __asm__("vpaddq %2%{1to8%}, %1, %0" : "=v"(v) : "v"(_mm512_setzero_si512()), "m"(*(const any *)p));
+    return v;
+}
+
+/* The bytes of eight codes that the four kept values of step s (of 4) meet. */
+LB_INLINE __m512i s24_pick_four(__m512i places, int s) {
+    uint64_t low = 8 * (uint64_t)s, control = 0;
+    for (int j = 0; j < 8; j++) control |= (low + 2 * (uint64_t)(j % 4) + (j < 4 ? 0 : 32)) << (8 * j);
+    __m512i v = _mm512_multishift_epi64_epi8(_mm512_set1_epi64((long long)control), places);
+    return _mm512_ternarylogic_epi32(v, lb_bytes(3), _mm512_set1_epi32(0x04040000), 0xea);
+}
+
+/* Shuffles by the four bits that say where two values stand: which byte (counted from `first`) goes to each byte of a dword,
+ * 0x80 = none. Of `width` 2 the dword is elements 2 * half and 2 * half + 1, of width 1 all four. */
+typedef struct s24_table { int32_t of[16]; } s24_table;
+static inline s24_table s24_table_of(const int width, int half, int first) {
+    s24_table t;
+    for (int code = 0; code < 16; code++) {
+        uint32_t dword = 0;
+        for (int byte = 0; byte < 4; byte++) {
+            int element = width == 2 ? 2 * half + byte / 2 : byte;
+            uint32_t from = 0x80;
+            for (int v = 0; v < 2; v++)
+                if ((code >> (2 * v) & 3) == element) from = (uint32_t)(first + v * width + byte % width);
+            dword |= from << (8 * byte);
+        }
+        t.of[code] = (int32_t)dword;
+    }
+    return t;
+}
+
+/* Kept values of 16 rows spread out; `places` has their code in its lowest bits. */
+LB_INLINE __m512i s24_spread_out(__m512i values, __m512i places, __m512i table) {
+    const __m512i lane = _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0);
+    __m512i order = _mm512_or_si512(_mm512_permutexvar_epi32(places, table), lane);
+    return _mm512_shuffle_epi8(values, order);
+}
+
+/* ---- floats: bf16 kept values, or e4m3 through f's tables ---- */
+
+LB_INLINE int s24_bytes(const float_format f) { return f.bits == 8 ? 1 : 2; }
+
+/* Shuffles that bring kept pairs to elements 0 and 1 of four, and to 2 and 3. */
+typedef struct s24_regs { float_regs t; __m512i low, high; } s24_regs;
+
+LB_INLINE s24_regs s24_open(const float_format f, const float_table *table) {
+    const s24_table low = s24_table_of(2, 0, 0), high = s24_table_of(2, 1, 0);
+    return (s24_regs){ float_open(f, table), _mm512_loadu_si512(low.of), _mm512_loadu_si512(high.of) };
+}
+
+/* 8 k of half h, steps s and s + 1 (of 8), as four pair vectors. */
+LB_INLINE void s24_dense(const float_format f, const s24_regs *r, const uint8_t *run, __m512i places, int s, int h,
+                         __m512i w[4], const bool ahead) {
+    __m512i kept[2];
+    if (f.bits == 8) float_decode(f, &r->t, run + S24_PLACES + 256 * h + 32 * s, kept, ahead);
+    LB_UNROLL for (int i = 0; i < 2; i++) {
+        if (f.bits != 8) kept[i] = float_load(run + S24_PLACES + 128 * (s + i) + 64 * h, ahead);
+        __m512i code = s + i ? _mm512_srli_epi32(places, (unsigned)(4 * (s + i))) : places;
+        w[2 * i] = s24_spread_out(kept[i], code, r->low);
+        w[2 * i + 1] = s24_spread_out(kept[i], code, r->high);
+    }
+}
+
+/* Dense again, so that sums have the bits that many columns give. */
+LB_INLINE void s24_few_run(const float_format f, const s24_regs *r, const uint8_t *run, const void *act, size_t stride,
+                           int64_t k, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
+    LB_UNROLL for (int h = 0; h < 2; h++) {
+        __m512i places = lb_load_ahead(run + 64 * h);
+        LB_UNROLL for (int s = 0; s < 8; s += 2) {
+            __m512i w[4];
+            s24_dense(f, r, run, places, s, h, w, true);
+            LB_UNROLL for (int i = 0; i < 4; i++)
+                LB_UNROLL for (int c = 0; c < cols; c++)
+                    sum[h][c] = float_dot2(sum[h][c], w[i], float_act(act, stride, k + 4 * s + 2 * i, c));
+        }
+    }
+}
+
+/* The row's scale, and the token's if activations have one. */
+LB_INLINE __m512 s24_scaled(const float_format f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int c,
+                            int h, __m512 total) {
+    total = _mm512_mul_ps(total, _mm512_load_ps((const float *)(const void *)panel + 16 * h));
+    return f.act == FLOAT_ACT_ROW ? _mm512_mul_ps(total, float_act_scale(f, act, stride, lb_act_bf16_padded(k), c)) : total;
+}
+
+LB_INLINE void s24_few(const float_format f, const float_table *table, const uint8_t *panel, const void *act, size_t stride,
+                       int64_t k, float *out, int64_t out_stride, const int cols) {
+    const s24_regs r = s24_open(f, table);
+    const uint8_t *run = panel + S24_HEAD;
+    __m512 total[2][FLOAT_GEMV_COLS];
+    LB_UNROLL for (int h = 0; h < 2; h++)
+        LB_UNROLL for (int c = 0; c < cols; c++) total[h][c] = _mm512_setzero_ps();
+    for (int64_t at = 0; at < k; at += FLOAT_CHUNK) {
+        int64_t end = k - at < FLOAT_CHUNK ? k : at + FLOAT_CHUNK;
+        __m512 sum[2][FLOAT_GEMV_COLS];
+        LB_UNROLL for (int h = 0; h < 2; h++)
+            LB_UNROLL for (int c = 0; c < cols; c++) sum[h][c] = _mm512_setzero_ps();
+        for (int64_t i = at; i < end; i += 32, run += s24_run_bytes(s24_bytes(f)))
+            s24_few_run(f, &r, run, act, stride, i, sum, cols);
+        LB_UNROLL for (int h = 0; h < 2; h++)
+            LB_UNROLL for (int c = 0; c < cols; c++) total[h][c] = _mm512_add_ps(total[h][c], sum[h][c]);
+    }
+    LB_UNROLL for (int h = 0; h < 2; h++)
+        LB_UNROLL for (int c = 0; c < cols; c++)
+            _mm512_storeu_ps(out + c * out_stride + 16 * h, s24_scaled(f, panel, act, stride, k, c, h, total[h][c]));
+}
+
+LB_INLINE void s24_expand(const float_format f, const s24_regs *r, const uint8_t *run, int64_t some, float_expanded *e) {
+    for (int64_t i = 0; i < some / 32; i++, run += s24_run_bytes(s24_bytes(f)))
+        LB_UNROLL for (int h = 0; h < 2; h++) {
+            __m512i places = _mm512_load_si512(run + 64 * h);
+            LB_UNROLL for (int s = 0; s < 8; s += 2) {
+                __m512i w[4];
+                s24_dense(f, r, run, places, s, h, w, false);
+                LB_UNROLL for (int j = 0; j < 4; j++) e->w[16 * i + 2 * s + j][h] = w[j];
+            }
+        }
+}
+
+LB_INLINE void s24_many(const float_format f, const float_table *table, const uint8_t *panel, const void *act, size_t stride,
+                        int64_t k, int cols, float *out, int64_t out_stride) {
+    const s24_regs r = s24_open(f, table);
+    const int lines = (int)(FLOAT_CHUNK / 32 * s24_run_bytes(s24_bytes(f)) / 64);
+    int64_t padded = lb_act_bf16_padded(k);
+    float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float_expanded e;
+    memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
+    for (int i = 0; i < FLOAT_CHUNK / 16; i++) e.scale[i][0] = e.scale[i][1] = _mm512_set1_ps(1.0f);
+    int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
+    for (int64_t at = 0; at < padded; at += FLOAT_CHUNK) {
+        int64_t some = padded - at < FLOAT_CHUNK ? padded - at : FLOAT_CHUNK;
+        const uint8_t *run = panel + S24_HEAD + (size_t)(at / 32) * s24_run_bytes(s24_bytes(f));
+        s24_expand(f, &r, run, some, &e);
+        for (int i = 0; i < count; i++) { /* what is spread out next comes between the tiles */
+            int c0 = cols * i / count, c1 = cols * (i + 1) / count;
+            for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
+                _mm_prefetch((const char *)run + 64 * (lines + l), _MM_HINT_T0);
+            float_meet(FLOAT_CHUNK, &e, (const char *)act + (size_t)c0 * stride, stride, at, some, c1 - c0,
+                       acc + FLOAT_ROWS * c0);
+        }
+    }
+    for (int c = 0; c < cols; c++)
+        LB_UNROLL for (int h = 0; h < 2; h++)
+            _mm512_storeu_ps(out + c * out_stride + 16 * h,
+                             s24_scaled(f, panel, act, stride, k, c, h, _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h)));
+}
+
+LB_INLINE void s24_run(const float_format f, const float_table *table, const void *panel, const void *act, size_t stride,
+                       int64_t k, int cols, float *out, int64_t out_stride) {
+    switch (cols) {
+    case 1: s24_few(f, table, panel, act, stride, k, out, out_stride, 1); break;
+    case 2: s24_few(f, table, panel, act, stride, k, out, out_stride, 2); break;
+    case 3: s24_few(f, table, panel, act, stride, k, out, out_stride, 3); break;
+    case 4: s24_few(f, table, panel, act, stride, k, out, out_stride, 4); break;
+    default: s24_many(f, table, panel, act, stride, k, cols, out, out_stride);
+    }
+}
+
+/* The functions of a file from FORMAT, TABLE and INTEGER. */
+#define LB_S24_LAYOUT(bytes, integer)                                                                                \
+    static size_t panel_bytes(const lb_quantizer *q, int64_t k) {                                                    \
+        (void)q;                                                                                                     \
+        return s24_panel_bytes(bytes, k);                                                                            \
+    }                                                                                                                \
+    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
+                       void *dst) {                                                                                  \
+        (void)q;                                                                                                     \
+        s24_repack(bytes, integer, native, n, k, row0, row1, dst);                                                   \
+    }
+#define LB_S24_FLOAT(prepare, bytes, kind)                                                                           \
+    static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
+                    float *out, int64_t out_stride) {                                                                \
+        (void)q;                                                                                                     \
+        s24_run(FORMAT, TABLE, panel, act, stride, k, cols, out, out_stride);                                        \
+    }                                                                                                                \
+    LB_S24_LAYOUT(s24_bytes(FORMAT), false)                                                                          \
+    LB_ROWS32_PANEL(prepare, bytes, kind)
