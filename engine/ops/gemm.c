@@ -36,8 +36,8 @@ static lb_status check(const lb_args *a) {
 
 static void work(const lb_args *a, int32_t pick, lb_work *w) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *weights = lb_op_item(a, LB_GEMM_W, pick);
-    double m = (double)x->dims[0], k = (double)x->dims[1], n = (double)weights->dims[0];
-    w->flops = 2.0 * m * n * k;
+    double m = (double)x->dims[0];
+    w->flops = 2.0 * m * lb_op_products(weights);
     w->bytes = m > 0 ? lb_op_bytes(x) + lb_op_bytes(weights) + lb_op_bytes(lb_arg(a, LB_GEMM_OUT)) : 0;
     w->items = m;
     w->item = "row";

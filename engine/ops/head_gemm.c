@@ -38,7 +38,7 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     (void)pick;
     const lb_tensor *x = lb_arg(a, LB_HEAD_GEMM_X), *o = lb_arg(a, LB_HEAD_GEMM_OUT);
     double t = (double)x->dims[0];
-    *w = (lb_work){ .flops = 2.0 * (double)lb_tensor_numel(x) * (double)o->dims[2], .items = t, .item = "token" };
+    *w = (lb_work){ .flops = 2.0 * t * lb_op_products(lb_arg(a, LB_HEAD_GEMM_W)), .items = t, .item = "token" };
     w->bytes = t > 0 ? lb_op_bytes(lb_arg(a, LB_HEAD_GEMM_W)) + 4.0 * (double)lb_tensor_numel(x) + lb_op_bytes(o) : 0;
 }
 

@@ -62,15 +62,18 @@ static bool takes(const lb_args *a, int64_t e) {
 static void work(const lb_args *a, int32_t pick, lb_work *w) {
     (void)pick;
     const int32_t *offsets = lb_op_i32(a, LB_FFN_OFFSETS);
-    double inner = (double)lb_arg(a, LB_FFN_GATE)->dims[0], hidden = (double)lb_arg(a, LB_FFN_X)->dims[1], rows = 0;
+    double hidden = (double)lb_arg(a, LB_FFN_X)->dims[1], rows = 0;
     *w = (lb_work){ .item = "row" };
     for (int32_t e = 0; e < a->t[LB_FFN_GATE].count; e++) {
         if (!takes(a, e)) continue;
-        rows += offsets[e + 1] - offsets[e];
-        for (int slot = LB_FFN_GATE; slot <= LB_FFN_DOWN; slot++) w->bytes += lb_op_bytes(a->t[slot].items[e]);
+        double own = offsets[e + 1] - offsets[e];
+        rows += own;
+        for (int slot = LB_FFN_GATE; slot <= LB_FFN_DOWN; slot++) {
+            w->bytes += lb_op_bytes(a->t[slot].items[e]);
+            w->flops += 2.0 * own * lb_op_products(a->t[slot].items[e]);
+        }
     }
     double slots = (double)lb_arg(a, LB_FFN_ROWS)->dims[0];
-    w->flops = 6.0 * rows * inner * hidden;
     w->bytes += rows * 4.0 * hidden + lb_op_bytes(lb_arg(a, LB_FFN_X)) * rows / (slots > 0 ? slots : 1);
     w->items = rows;
 }

@@ -1,5 +1,6 @@
 /* op_common.c: shape and dtype checks that the operations share. */
 #include <stdio.h>
+#include <string.h>
 
 #include "op_common.h"
 
@@ -54,6 +55,13 @@ lb_status lb_op_want_integer(const lb_args *a, int i, int64_t lo, int64_t hi) {
     if (v >= (double)lo && v <= (double)hi && v == (double)(int64_t)v) return LB_OK;
     return lb_fail(LB_EINVAL, "%s: parameter '%s': expected a whole number from %lld to %lld, got %g", a->op->name,
                    a->op->params[i].name, (long long)lo, (long long)hi, v);
+}
+
+double lb_op_products(const lb_tensor *w) {
+    double all = (double)lb_tensor_numel(w);
+    if (!w->quantizer || strncmp(w->quantizer->family->name, "block-sparse", 12) || all == 0) return all;
+    int64_t blocks = w->dims[w->rank - 1] / w->quantizer->group;
+    return all * (double)((blocks + 1) / 2) / (double)blocks;
 }
 
 double lb_op_bytes(const lb_tensor *t) { return t ? (double)lb_tensor_size_bytes(t) : 0.0; }

@@ -37,6 +37,10 @@ lb_status lb_op_want_cache(const lb_args *a, int slot, int pages, int packed);
 /* n values of a cache's row in f64. */
 lb_status lb_op_cache_row(const lb_tensor *cache, int packed, const void *row, int64_t n, double *out);
 
+/* Products that one row of x takes with weights [N, K]: N K, less those of blocks that a format leaves out as wholes
+ * (block-sparse; scattered zeros count: that kernels may skip them is not the rule). */
+double lb_op_products(const lb_tensor *w);
+
 /* Bytes of a tensor as stored; 0 for NULL. */
 double lb_op_bytes(const lb_tensor *t);
 

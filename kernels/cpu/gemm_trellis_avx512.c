@@ -2,10 +2,11 @@
  * and symmetric, so that activations take it instead, once: what is multiplied are the hashes of the states.
  *
  * A panel is 32 f32 scales, then for every tile of 256 k its cyclic streams, 64 bits of each row at a time, most significant
- * bit first: four vectors of 8 rows. vpmultishiftqb takes the 16 bits that end at any place out of 64, for two weights of
- * each row at once; those that begin in the 64 before come from the halves of both. vpmulld is the hash; its bytes' sum
- * (without 510) is an integer up to 510, too long for int8 and for bf16: activations are int16 with a scale for each 128,
- * over which int32 holds every sum. Sums are exact, so that a row has the same bits in every batch. */
+ * bit first: four vectors of 8 rows. vpmultishiftqb takes the 16 bits that end at any place out of 64, for four weights of
+ * each row at once; those that begin in the 64 before come from the halves of both. The hash is made of products of 16 bits:
+ * one of 32 takes two turns of a multiplier on Zen 5. Its bytes' sum less 510 is an integer up to 510, too long for int8 and
+ * for bf16: activations are int16 with a scale for each 128, over which int32 holds every sum. Sums are exact, so that a row
+ * has the same bits in every batch. */
 #include <immintrin.h>
 #include <math.h>
 
@@ -14,7 +15,7 @@
 #include "rows32.h"
 #include "tile32.h"
 
-enum { HEAD = 32 * 4, BLOCK = LB_TRELLIS_HADAMARD, PAIRS = BLOCK / 2, GROUPS = 4 /* of 8 rows */, PIECE = 64 * GROUPS,
+enum { HEAD = 32 * 4, BLOCK = LB_TRELLIS_HADAMARD, GROUPS = 4 /* of 8 rows */, PIECE = 64 * GROUPS,
        FEW = 4, CENTRE = 510 };
 
 static size_t panel_bytes(const lb_quantizer *q, int64_t k) {
@@ -113,30 +114,37 @@ static void act_prepare(const lb_quantizer *q, const float *x, int64_t k, void *
 
 /* ---- states and hashes ---- */
 
-/* Pairs of weights after which the places of states in the pieces repeat, and pieces till then. */
-LB_INLINE int period_pairs(const int bits) { return bits == 3 ? 32 : 32 / bits; }
+/* Four weights at a time: after how many such the places of states in the pieces repeat, and pieces till then. */
+LB_INLINE int period_fours(const int bits) { return bits == 3 ? 16 : 16 / bits; }
 LB_INLINE int period_pieces(const int bits) { return bits == 3 ? 3 : 1; }
-/* The piece in which pair p ends; whether it begins in the one before; the first pair that ends in piece i. */
-LB_INLINE int piece_of(const int bits, int p) { return ((2 * p + 2) * bits - 1) / 64; }
-LB_INLINE int straddles(const int bits, int p) { return (2 * p + 1) * bits - 16 < 64 * piece_of(bits, p); }
-LB_INLINE int first_pair(const int bits, int i) { return 64 * i / (2 * bits); }
+/* The piece in which four number p ends; whether it begins in the one before; the first that ends in piece i. */
+LB_INLINE int piece_of(const int bits, int p) { return ((4 * p + 4) * bits - 1) / 64; }
+LB_INLINE int straddles(const int bits, int p) { return (4 * p + 1) * bits - 16 < 64 * piece_of(bits, p); }
+LB_INLINE int first_four(const int bits, int i) { return 64 * i / (4 * bits); }
 
-typedef struct controls { __m512i at[32], mask; } controls;
+typedef struct controls { __m512i at[16], mask; } controls;
 
-/* For each pair of a period from which bits its states come. */
+/* For each four of a period from which bits their states come. */
 LB_INLINE void open_controls(const lb_quantizer *q, const int bits, controls *c) {
-    for (int p = 0; p < period_pairs(bits); p++) {
+    for (int p = 0; p < period_fours(bits); p++) {
         int end = 64 * (piece_of(bits, p) + 1) - (straddles(bits, p) ? 32 : 0);
-        uint64_t first = (uint64_t)(end - (2 * p + 1) * bits), second = first - (uint64_t)bits;
-        c->at[p] = _mm512_set1_epi64((long long)(first | (first + 8) << 8 | second << 32 | (second + 8) << 40));
+        uint64_t from = 0;
+        for (int i = 0; i < 4; i++) {
+            uint64_t first = (uint64_t)(end - (4 * p + 1 + i) * bits);
+            from |= (first | (first + 8) << 8) << (16 * i);
+        }
+        c->at[p] = _mm512_set1_epi64((long long)from);
     }
-    c->mask = _mm512_set1_epi32((1 << q->param[1]) - 1);
+    c->mask = _mm512_set1_epi16((short)((1 << q->param[1]) - 1));
 }
 
-/* The hashes of pair p in the 8 rows whose piece it is: a dword each. */
-LB_INLINE __m512i hashes(const controls *c, int p, __m512i piece) {
+/* The sums of the hashes' bytes: four int16 of each of the 8 rows whose piece it is. */
+LB_INLINE __m512i levels(const controls *c, int p, __m512i piece) {
+    const __m512i low = _mm512_set1_epi16((short)0xD12D), high = _mm512_set1_epi16((short)0x83DC), one = _mm512_set1_epi8(1);
     __m512i state = _mm512_and_si512(_mm512_multishift_epi64_epi8(c->at[p], piece), c->mask);
-    return _mm512_mullo_epi32(state, _mm512_set1_epi32((int)0x83DCD12Du));
+    __m512i upper = _mm512_add_epi16(_mm512_mulhi_epu16(state, low), _mm512_mullo_epi16(state, high));
+    __m512i lower = _mm512_mullo_epi16(state, low);
+    return _mm512_add_epi16(_mm512_maddubs_epi16(lower, one), _mm512_maddubs_epi16(upper, one));
 }
 
 /* The last half of the piece before, and the first of this one; both turned by 32. */
@@ -144,15 +152,17 @@ LB_INLINE __m512i between(__m512i before, __m512i now) { return _mm512_mask_mov_
 
 /* ---- few columns ---- */
 
-/* The activations of a pair, each twice, in every qword. */
-LB_INLINE __m512i twice(const int16_t *a) {
-    const __m512i order = _mm512_set1_epi64(0x0302030201000100);
-    return _mm512_shuffle_epi8(lb_spread((const int32_t *)(const void *)a), order);
+/* Four activations in every qword. */
+LB_INLINE __m512i fours(const char *a) {
+    typedef int64_t any __attribute__((may_alias));
+    __m512i v;
+    __asm__("vpaddq %2%{1to8%}, %1, %0" : "=v"(v) : "v"(_mm512_setzero_si512()), "m"(*(const any *)(const void *)a));
+    return v;
 }
 
 typedef struct few_state { __m512i sum[FEW][GROUPS], before[GROUPS]; } few_state;
 
-/* One piece of each row, number i of the period: its pairs from pair `at` of the block on. */
+/* One piece of each row, number i of the period, whose activations begin at `act`. */
 LB_INLINE void few_piece(const int bits, const controls *c, const uint8_t *w, int i, const char *act, size_t stride,
                          few_state *s, const int cols) {
     __m512i now[GROUPS], mid[GROUPS];
@@ -162,11 +172,11 @@ LB_INLINE void few_piece(const int bits, const controls *c, const uint8_t *w, in
         mid[g] = between(s->before[g], turned);
         s->before[g] = turned;
     }
-    LB_UNROLL for (int p = first_pair(bits, i); p < first_pair(bits, i + 1); p++) {
+    LB_UNROLL for (int p = first_four(bits, i); p < first_four(bits, i + 1); p++) {
         __m512i x[FEW];
-        LB_UNROLL for (int n = 0; n < cols; n++) x[n] = twice((const int16_t *)(const void *)(act + (size_t)n * stride) + 2 * p);
+        LB_UNROLL for (int n = 0; n < cols; n++) x[n] = fours(act + (size_t)n * stride + 8 * p);
         LB_UNROLL for (int g = 0; g < GROUPS; g++) {
-            __m512i v = _mm512_maddubs_epi16(hashes(c, p, straddles(bits, p) ? mid[g] : now[g]), _mm512_set1_epi8(1));
+            __m512i v = levels(c, p, straddles(bits, p) ? mid[g] : now[g]);
             LB_UNROLL for (int n = 0; n < cols; n++) s->sum[n][g] = lb_dot2_regs(s->sum[n][g], v, x[n]);
         }
     }
@@ -206,9 +216,9 @@ LB_INLINE void few(const lb_quantizer *q, const int bits, const uint8_t *panel, 
             uint32_t start = (uint32_t)act_of(b, stride, n)->start;
             LB_UNROLL for (int g = 0; g < GROUPS; g++) s.sum[n][g] = _mm512_set1_epi64((long long)(uint64_t)start);
         }
-        for (int p = 0; p < PAIRS; p += period_pairs(bits))
+        for (int p = 0; p < BLOCK / 4; p += period_fours(bits))
             LB_UNROLL for (int i = 0; i < period_pieces(bits); i++, w += PIECE)
-                few_piece(bits, &c, w, i, (const char *)(b->q + 2 * p), stride, &s, cols);
+                few_piece(bits, &c, w, i, (const char *)(b->q + 4 * p), stride, &s, cols);
         LB_UNROLL for (int n = 0; n < cols; n++) few_close(act_of(b, stride, n), s.sum[n], total[n]);
     }
     const float *scales = (const float *)(const void *)panel;
@@ -227,7 +237,7 @@ LB_INLINE void expand(const int bits, const controls *c, const uint8_t *w, expan
     __m512i before[GROUPS], now[GROUPS], mid[GROUPS];
     LB_UNROLL for (int g = 0; g < GROUPS; g++)
         before[g] = _mm512_ror_epi64(_mm512_load_si512(w + (4 * bits - 1) * PIECE + 64 * g), 32);
-    for (int at = 0; at < LB_TRELLIS_TILE / 2; at += period_pairs(bits))
+    for (int at = 0; at < LB_TRELLIS_TILE / 4; at += period_fours(bits))
         LB_UNROLL for (int i = 0; i < period_pieces(bits); i++, w += PIECE) {
             LB_UNROLL for (int g = 0; g < GROUPS; g++) {
                 now[g] = _mm512_load_si512(w + 64 * g);
@@ -235,13 +245,15 @@ LB_INLINE void expand(const int bits, const controls *c, const uint8_t *w, expan
                 mid[g] = between(before[g], turned);
                 before[g] = turned;
             }
-            LB_UNROLL for (int p = first_pair(bits, i); p < first_pair(bits, i + 1); p++) {
-                __m512i v[GROUPS];
+            LB_UNROLL for (int p = first_four(bits, i); p < first_four(bits, i + 1); p++) {
+                __m512 v[GROUPS];
                 LB_UNROLL for (int g = 0; g < GROUPS; g++)
-                    v[g] = lb_dot4_regs(_mm512_set1_epi32(-CENTRE), hashes(c, p, straddles(bits, p) ? mid[g] : now[g]),
-                                        _mm512_set1_epi8(1));
-                e->w[at + p][0] = _mm512_packs_epi32(v[0], v[1]);
-                e->w[at + p][1] = _mm512_packs_epi32(v[2], v[3]);
+                    v[g] = _mm512_castsi512_ps(_mm512_sub_epi16(levels(c, p, straddles(bits, p) ? mid[g] : now[g]),
+                                                                _mm512_set1_epi16(CENTRE)));
+                LB_UNROLL for (int h = 0; h < 2; h++) {
+                    e->w[2 * (at + p)][h] = _mm512_castps_si512(_mm512_shuffle_ps(v[2 * h], v[2 * h + 1], 0x88));
+                    e->w[2 * (at + p) + 1][h] = _mm512_castps_si512(_mm512_shuffle_ps(v[2 * h], v[2 * h + 1], 0xdd));
+                }
             }
         }
 }
@@ -326,7 +338,7 @@ LB_ROWS32_PANEL(act_prepare, act_bytes, "trellis/i16")
 const lb_kernel lb_kernel_gemm_trellis_avx512 = {
     .name = "gemm.trellis.avx512",
     .about = "panels of 32 rows; activations take the signs and the transform, and are int16 with a scale for each 128; states "
-             "by vpmultishiftqb, hashed by vpmulld; vpdpwssd, which has the rate of vdpbf16ps",
+             "by vpmultishiftqb, hashed by products of 16 bits; vpdpwssd, which has the rate of vdpbf16ps",
     .format = "trellis",
     LB_ROWS32_KERNEL,
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AVX512_VBMI,

@@ -292,11 +292,15 @@ static bool case_linear(int i, lb_args *a) {
                                               { "bf16", "q8_0", NULL },
                                               { "f16", "f64", "f32" }, { "int8wo", NULL, NULL } };
     static const char *const blocks[][3] = { { "q4_0", "q4_k", NULL }, { "q5_k", "q8_0", "q6_k" } };
+    static const char *const dense[][3] = { { "f32", "f32", "f32" }, { "f16", "f16", NULL }, { "bf16", "bf16", "bf16" },
+                                            { "f16", NULL, NULL }, { "bf16", NULL, NULL } };
     static const int64_t tokens[] = { 1, 5, 0, 67, 300 };
-    if (i >= 5 * 5 * 3 + 4) return false;
-    const char *const *f = i < 75 ? formats[i % 5] : blocks[i % 2];
-    int64_t rows = i < 75 ? tokens[i / 5 % 5] : (int64_t[]){ 1, 5, 67, 300 }[i - 75];
-    int64_t k = i >= 75 ? 2304 + 256 * (i % 3) : i % 5 == 0 && i < 25 ? 67 : 96, total = 0;
+    enum { MIXED = 5 * 5 * 3, BLOCKS = MIXED + 4, DENSE = BLOCKS + 5 * 5 };
+    if (i >= DENSE) return false;
+    const char *const *f = i < MIXED ? formats[i % 5] : i < BLOCKS ? blocks[i % 2] : dense[i % 5];
+    int64_t rows = i < MIXED ? tokens[i / 5 % 5] : i < BLOCKS ? (int64_t[]){ 1, 5, 67, 300 }[i - MIXED]
+                 : tokens[(i - BLOCKS) / 5];
+    int64_t k = i >= BLOCKS ? 67 : i >= MIXED ? 2304 + 256 * (i % 3) : i % 5 == 0 && i < 25 ? 67 : 96, total = 0;
     set(a, "x", floats(FILL_PLAIN, DIMS(rows, k)));
     for (int j = 0; j < 3 && f[j]; j++) {
         int64_t n = j == 0 ? 70 : j == 1 ? 33 : 16;
