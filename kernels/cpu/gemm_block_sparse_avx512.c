@@ -9,8 +9,8 @@ LB_BLOCKS_FLOAT(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)
 
 const lb_kernel lb_kernel_gemm_block_sparse_avx512 = {
     .name = "gemm.block-sparse.avx512",
-    .about = "panels of 32 rows; kept blocks of 64 columns one after the other, vdpbf16ps, sums of a block onto the total in "
-             "f32",
+    .about = "panels of 32 rows; kept blocks of 64 columns one after the other, vdpbf16ps, sums of four onto the total "
+             "in f32",
     .format = "block-sparse",
     .act = LB_ACT_BF16,
     LB_FLOAT_KERNEL,

@@ -28,7 +28,12 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
                   _mm512_add_epi32(sum[c][0][1], sum[c][1][1]), out + c * out_stride);
 }
 
+#define BLOCKS_INT_TILE(n) BLOCKS_TILE(blocks_int, n, I8_LOAD, "vpdpbusd", 4, I8_STORE)
+T32_EACH(BLOCKS_INT_TILE)
+BLOCKS_TILES(blocks_int)
+
 static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
+    enum { TOGETHER = 16 }; /* 32 KiB of weights */
     const int32_t *columns = blocks_columns(panel);
     int32_t acc[I8_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
     int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
@@ -37,12 +42,13 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
         _mm512_store_si512(acc + 32 * c, start);
         _mm512_store_si512(acc + 32 * c + 16, start);
     }
-    for (int64_t b = 0; b < blocks_kept(k); b++) {
+    for (int64_t b = 0; b < blocks_kept(k); b += TOGETHER) {
+        int64_t some = blocks_kept(k) - b < TOGETHER ? blocks_kept(k) - b : TOGETHER, hops[TOGETHER];
         const uint8_t *w = panel + blocks_head(k) + (size_t)b * block_bytes(1);
+        blocks_hops(columns + b, some, 1, hops);
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
-            i8_tiles[c1 - c0](w, i8_act(act, stride, c0)->q + BLOCK_K * (int64_t)columns[b], stride, BLOCK_K / 16,
-                              acc + 32 * c0);
+            blocks_int[c1 - c0](w, i8_act(act, stride, c0)->q, stride, hops, some, acc + 32 * c0);
         }
     }
     for (int c = 0; c < cols; c++)

@@ -8,7 +8,7 @@
 #include "rows32_float.h"
 #include "rows32_i8.h"
 
-enum { BLOCK_K = 64, BLOCK_SCALES = FLOAT_ROWS * 4 };
+enum { BLOCK_K = 64, BLOCK_SCALES = FLOAT_ROWS * 4, BLOCKS_SUM = 4 /* that floats are added up over */ };
 
 LB_INLINE int64_t blocks_kept(int64_t k) { return (k / BLOCK_K + 1) / 2; }
 LB_INLINE size_t blocks_head(int64_t k) { return BLOCK_SCALES + float_plane_at((size_t)blocks_kept(k) * 4); }
@@ -85,11 +85,12 @@ LB_INLINE void blocks_few(const float_format f, const float_table *table, const 
     __m512 total[2][FLOAT_GEMV_COLS];
     LB_UNROLL for (int h = 0; h < 2; h++)
         LB_UNROLL for (int c = 0; c < cols; c++) total[h][c] = _mm512_setzero_ps();
-    for (int64_t b = 0; b < blocks_kept(k); b++, block += block_bytes(f.bits / 8)) {
+    for (int64_t b = 0; b < blocks_kept(k); b += BLOCKS_SUM) {
         __m512 sum[2][FLOAT_GEMV_COLS];
         LB_UNROLL for (int h = 0; h < 2; h++)
             LB_UNROLL for (int c = 0; c < cols; c++) sum[h][c] = _mm512_setzero_ps();
-        blocks_few_one(f, &t, block, act, stride, BLOCK_K * (int64_t)column[b], sum, cols);
+        for (int64_t i = b; i < blocks_kept(k) && i < b + BLOCKS_SUM; i++, block += block_bytes(f.bits / 8))
+            blocks_few_one(f, &t, block, act, stride, BLOCK_K * (int64_t)column[i], sum, cols);
         LB_UNROLL for (int h = 0; h < 2; h++)
             LB_UNROLL for (int c = 0; c < cols; c++) total[h][c] = _mm512_add_ps(total[h][c], sum[h][c]);
     }
@@ -98,11 +99,44 @@ LB_INLINE void blocks_few(const float_format f, const float_table *table, const 
             _mm512_storeu_ps(out + c * out_stride + 16 * h, blocks_scaled(f, panel, act, stride, k, c, h, total[h][c]));
 }
 
-/* A block as the tiles read it: where it lies (bf16), or through the tables. */
-LB_INLINE const void *blocks_expanded(const float_format f, const float_regs *t, const uint8_t *block,
-                                      __m512i e[BLOCK_K / 2][2]) {
+/* How far each of some blocks' activations are behind the end of those before, in bytes. */
+LB_INLINE void blocks_hops(const int32_t *columns, int64_t some, int bytes, int64_t *hops) {
+    for (int64_t i = 0; i < some; i++)
+        hops[i] = (int64_t)bytes * BLOCK_K * ((int64_t)columns[i] - (i ? (int64_t)columns[i - 1] + 1 : 0));
+}
+#define BLOCKS_HOP                                                                                                   \
+    "mov (%[hops]), %[i]\n\tadd %[i], %[a]\n\tadd %[i], %[b]\n\tadd %[i], %[c]\n\tadd %[i], %[d]\n\tadd $8, %[hops]\n\t"
+#define BLOCKS_ADD(low, high, temp, other, address, at, ...)                                                         \
+    "vaddps " #at "(%[acc]), %%zmm" #low ", %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"             \
+    "vaddps 64+" #at "(%[acc]), %%zmm" #high ", %%zmm" #high "\n\tvmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
+/* acc[col][32] += the products of `blocks` blocks, each `steps` times FOUR_STEPS. */
+#define BLOCKS_TILE(name, n, open, op, steps, close)                                                                 \
+    static __attribute__((noinline)) void name##_##n(const void *w, const void *act, size_t s, const int64_t *hops,  \
+                                                     int64_t blocks, void *acc) {                                    \
+        const char *a = act, *b = a + 3 * s, *c = a + 6 * s, *d = a + 9 * s;                                         \
+        int64_t i;                                                                                                   \
+        __asm__ volatile(T32_##n(open, ) "2:\n\t" BLOCKS_HOP "mov $" #steps ", %[i]\n\t.p2align 5\n"                \
+                         "1:\n\t" T32_FOUR_STEPS(n, op) "dec %[i]\n\tjnz 1b\n\tdec %[blocks]\n\tjnz 2b\n\t"         \
+                         T32_##n(close, )                                                                            \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [i] "=&r"(i),            \
+                           [blocks] "+r"(blocks), [hops] "+r"(hops)                                                  \
+                         : [s] "r"(s), [acc] "r"(acc)                                                                \
+                         : T32_CLOBBERS);                                                                            \
+    }
+typedef void (*blocks_tile_fn)(const void *, const void *, size_t, const int64_t *, int64_t, void *);
+#define BLOCKS_TILES(name)                                                                                           \
+    static const blocks_tile_fn name[] = { NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6,         \
+                                           name##_7, name##_8, name##_9, name##_10, name##_11, name##_12 };
+
+#define BLOCKS_FLOAT_TILE(n) BLOCKS_TILE(blocks_float, n, T32_ZERO, "vdpbf16ps", 8, BLOCKS_ADD)
+T32_EACH(BLOCKS_FLOAT_TILE)
+BLOCKS_TILES(blocks_float)
+
+/* Some blocks as the tiles read them: where they lie (bf16), or through the tables. */
+LB_INLINE const void *blocks_expanded(const float_format f, const float_regs *t, const uint8_t *block, int64_t some,
+                                      __m512i e[BLOCKS_SUM * BLOCK_K / 2][2]) {
     if (f.bits == 16) return block;
-    for (int run = 0; run < 2; run++)
+    for (int64_t run = 0; run < some * BLOCK_K / 32; run++)
         LB_UNROLL for (int h = 0; h < 2; h++)
             LB_UNROLL for (int i = 0; i < 16; i += 2, block += 64) {
                 __m512i w[8];
@@ -114,24 +148,23 @@ LB_INLINE const void *blocks_expanded(const float_format f, const float_regs *t,
 
 LB_INLINE void blocks_many(const float_format f, const float_table *table, const uint8_t *panel, const void *act,
                            size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
-    static const float ones[FLOAT_ROWS] __attribute__((aligned(64))) = {
-        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
-    };
     const float_regs regs = float_open(f, table);
-    const int lines = (int)(block_bytes(f.bits / 8) / 64);
+    const int lines = (int)(BLOCKS_SUM * block_bytes(f.bits / 8) / 64);
     float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
-    __m512i e[BLOCK_K / 2][2];
+    __m512i e[BLOCKS_SUM * BLOCK_K / 2][2];
+    int64_t hops[BLOCKS_SUM], kept = blocks_kept(k);
     memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
     int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
-    for (int64_t b = 0; b < blocks_kept(k); b++) {
+    for (int64_t b = 0; b < kept; b += BLOCKS_SUM) {
+        int64_t some = kept - b < BLOCKS_SUM ? kept - b : BLOCKS_SUM;
         const uint8_t *block = panel + blocks_head(k) + (size_t)b * block_bytes(f.bits / 8);
-        const void *w = blocks_expanded(f, &regs, block, e);
-        int64_t at = BLOCK_K * (int64_t)blocks_columns(panel)[b];
-        for (int i = 0; i < count; i++) { /* the next block comes between the tiles */
+        const void *w = blocks_expanded(f, &regs, block, some, e);
+        blocks_hops(blocks_columns(panel) + b, some, 2, hops);
+        for (int i = 0; i < count; i++) { /* the next blocks come between the tiles */
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
                 _mm_prefetch((const char *)block + 64 * (lines + l), _MM_HINT_T0);
-            float_tiles[c1 - c0](w, float_act(act, stride, at, c0), stride, 1, BLOCK_K / 8, ones, acc + FLOAT_ROWS * c0);
+            blocks_float[c1 - c0](w, float_act(act, stride, 0, c0), stride, hops, some, acc + FLOAT_ROWS * c0);
         }
     }
     for (int c = 0; c < cols; c++)

@@ -60,12 +60,16 @@ function KINDS.kernels()
   return list
 end
 
+-- Bits per weight of a matrix as large as those of models: what rows or the whole matrix share hardly counts there.
+local MATRIX = 4096
+
 function KINDS.quantizers()
   local core, list = require "luabench.core", {}
   for _, name in ipairs(core.quantizers()) do
     local q = core.quantizer(name)
+    local k = math.ceil(MATRIX / q.k_multiple) * q.k_multiple
     list[#list + 1] = { name = name, about = (q.about or ""):match("^[^\n]*"), family = q.family, bits = q.bits,
-      group = q.group, k_multiple = q.k_multiple, bits_per_weight = q:bits_per_weight(), source = q.source }
+      group = q.group, k_multiple = q.k_multiple, bits_per_weight = q:bits_per_weight(MATRIX, k), source = q.source }
   end
   return list
 end
@@ -111,6 +115,7 @@ local function show(kind, list)
     local note = e.usable == false and " (not on this machine)" or ""
     if kind == "kernels" then note = measured_text(e.measured) .. note end
     local text = e.error and "broken: " .. e.error or e.about or ""
+    if kind == "quantizers" then text = ("%7.4f bits  %s"):format(e.bits_per_weight, text) end
     if e.endings then text = ("%s (.%s)"):format(text, table.concat(e.endings, " .")) end
     io.stdout:write(("  %-" .. width .. "s  %s%s"):format(e.name, text, note):gsub("%s+$", "") .. "\n")
   end

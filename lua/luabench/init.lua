@@ -29,7 +29,7 @@ local LAZY = {
   scenario = { "luabench.scenario", "scenario" }, skip = { "luabench.scenario", "skip" },
   grid = { "luabench.grid", "grid" }, range = { "luabench.grid", "range" }, pow2 = { "luabench.grid", "pow2" },
   compare = { "luabench.compare", "compare" }, tune = { "luabench.tuning", "tune" }, prepared = { "luabench.prepared", "prepared" },
-  strategies = { "luabench.loader", "strategies" }, strategy = { "luabench.loader", "strategy" },
+  awq = { "luabench.awq", "search" }, strategies = { "luabench.loader", "strategies" }, strategy = { "luabench.loader", "strategy" },
   models = { "luabench.loader", "models" }, model_table = { "luabench.loader", "model_table" },
   load = { "luabench.files", "load" }, save = { "luabench.files", "save" },
   model_file = { "luabench.model_file", "open" }, model_type = { "luabench.model_file", "model_type" },

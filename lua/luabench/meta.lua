@@ -57,6 +57,8 @@ M.functions = {
   rope_frequencies = { "lb.rope_frequencies{ dim =, [base = 10000, scaling = \"none\", factor =, original_context =, ...] }",
     "f32[dim / 2] and the factor on cos and sin, for rope; scaling none, linear, llama3, yarn" },
   prepared = { "lb.prepared(key, build[, label])", "tensors that are dear to make, made once a run and shared by its workers" },
+  awq = { "lb.awq(w, x[, recipe = \"awq-4-128\"])", "AWQ's search over sample activations x [M, K]: { weights = w * scales,"
+    .. " quantized, scales = f32[K], by which x is divided, ratio, error, plain_error } (relative RMSE of the output)" },
   strategies = { "lb.strategies()", "names of the MoE strategies" },
   strategy = { "lb.strategy(name)", "a MoE strategy" },
   models = { "lb.models()", "names of the models" },

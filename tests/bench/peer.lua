@@ -1,15 +1,17 @@
 -- peer.lua: prompt and generation rates beside the llama-bench of ik_llama.cpp or llama.cpp, with the same GGUF file,
 -- by turns. `make bench` runs it where LUABENCH_LLAMA_BENCH names that program, or PATH has it.
 --
--- MODEL=file.gguf: that model; else a few layers (LAYERS, 4) of Llama-3.2-1B's shapes with random weights, written
--- here, in the RECIPES (q4_0,q8_0,q4_k). PROMPT, GEN: tokens (512, 32). ROUNDS (3): turns; the best of each side
--- counts. FLAGS: further flags for llama-bench, "-fa 1" if not set; where it knows -rtr, it runs both without and with it.
+-- MODEL=file.gguf: that model; else a few layers with random weights, written here, in the RECIPES (q4_0,q8_0,q4_k; moe
+-- q4_0,q4_k), of the MODELS (dense,moe): dense has Llama-3.2-1B's shapes, 4 layers and a prompt of 512, moe
+-- GLM-4.7-Flash's experts (64, 4 of them a token, 2048 by 1536, fused by both sides) behind attention as Qwen3's, which
+-- both sides know, 2 layers and a prompt of 256. LAYERS, PROMPT: others for all; GEN: tokens (32). ROUNDS (3): turns; the
+-- best of each side counts. FLAGS: further flags for llama-bench, "-fa 1" if not set; where it knows -rtr, it runs both without and with it.
 local programs = dofile "tests/bench/lib/programs.lua"
 local core = require("luabench").core
 local json = require "luabench.json"
 
 local function number(name, default) return tonumber(os.getenv(name)) or default end
-local PROMPT, GEN, ROUNDS, LAYERS = number("PROMPT", 512), number("GEN", 32), number("ROUNDS", 3), number("LAYERS", 4)
+local PROMPT, GEN, ROUNDS = number("PROMPT", 512), number("GEN", 32), number("ROUNDS", 3)
 
 local function llama_bench()
   local named = os.getenv "LUABENCH_LLAMA_BENCH"
@@ -22,14 +24,25 @@ local function llama_bench()
   end
 end
 
-local SHAPES = { architectures = { "LlamaForCausalLM" }, model_type = "llama", hidden_size = 2048,
-  intermediate_size = 8192, num_hidden_layers = LAYERS, num_attention_heads = 32, num_key_value_heads = 8,
-  head_dim = 64, vocab_size = 32000, max_position_embeddings = 8192, rms_norm_eps = 1e-5, rope_theta = 500000,
-  tie_word_embeddings = true }
+local function shapes(more)
+  local c = { hidden_size = 2048, head_dim = 64, num_attention_heads = 32, num_key_value_heads = 8, vocab_size = 32000,
+    max_position_embeddings = 8192, rms_norm_eps = 1e-5, rope_theta = 500000, tie_word_embeddings = true }
+  for k, v in pairs(more) do c[k] = v end
+  return c
+end
 
-local function write_model(folder, recipe)
-  core.write_file(folder .. "/config.json", json.encode(SHAPES))
-  local path = ("%s/%s.gguf"):format(folder, recipe)
+local MODELS = {
+  dense = { prompt = 512, recipes = "q4_0,q8_0,q4_k", config = shapes { architectures = { "LlamaForCausalLM" },
+    model_type = "llama", intermediate_size = 8192, num_hidden_layers = number("LAYERS", 4) } },
+  moe = { prompt = 256, recipes = "q4_0,q4_k", config = shapes { architectures = { "Qwen3MoeForCausalLM" },
+    model_type = "qwen3_moe", intermediate_size = 6144, num_hidden_layers = number("LAYERS", 2), num_experts = 64,
+    num_experts_per_tok = 4, moe_intermediate_size = 1536, norm_topk_prob = true, mlp_only_layers = {},
+    decoder_sparse_step = 1 } },
+}
+
+local function write_model(folder, name, recipe)
+  core.write_file(folder .. "/config.json", json.encode(MODELS[name].config))
+  local path = ("%s/%s-%s.gguf"):format(folder, name, recipe)
   local ok, said = programs.run({ core.exe_path(), "quantize", folder, path, "--type", recipe, "--random-weights",
     "--quiet" }, 600)
   if not ok then error("luabench quantize failed: " .. said, 0) end
@@ -97,10 +110,14 @@ end
 local given = os.getenv "MODEL"
 if given then return compare(program, given) end
 programs.with_folder(function(folder)
-  for recipe in (os.getenv "RECIPES" or "q4_0,q8_0,q4_k"):gmatch "[^,]+" do
-    local path = write_model(folder, recipe)
-    compare(program, path)
-    os.remove(path)
-    collectgarbage()
+  for name in (os.getenv "MODELS" or "dense,moe"):gmatch "[^,]+" do
+    local m = MODELS[name] or error(("MODELS: no '%s'; expected dense, moe"):format(name), 0)
+    PROMPT = number("PROMPT", m.prompt)
+    for recipe in (os.getenv "RECIPES" or m.recipes):gmatch "[^,]+" do
+      local path = write_model(folder, name, recipe)
+      compare(program, path)
+      os.remove(path)
+      collectgarbage()
+    end
   end
 end)

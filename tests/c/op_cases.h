@@ -261,16 +261,16 @@ static bool case_embedding(int i, lb_args *a) {
 }
 static bool case_gather(int i, lb_args *a) {
     static const int64_t k[] = { 1, 67, 128 };
-    if (i >= 6) return false;
-    set(a, "x", floats(FILL_PLAIN, DIMS(5, k[i % 3])));
-    set(a, "ids", i < 3 ? INTS(4, 0, -7, 2, 2, 5) : ints(NULL, 0));
+    if (i >= 6 * FILL_KINDS) return false;
+    set(a, "x", floats((fill_kind)(i / 6), DIMS(5, k[i % 3])));
+    set(a, "ids", i % 6 < 3 ? INTS(4, 0, -7, 2, 2, 5) : ints(NULL, 0));
     return true;
 }
 static bool case_scatter(int i, lb_args *a) {
     static const int64_t k[] = { 1, 67, 128 };
-    if (i >= 6) return false;
-    set(a, "x", floats(FILL_PLAIN, DIMS(i < 3 ? 6 : 0, k[i % 3])));
-    set(a, "ids", i < 3 ? INTS(4, 0, -7, 2, 2, 5) : ints(NULL, 0));
+    if (i >= 6 * FILL_KINDS) return false;
+    set(a, "x", floats((fill_kind)(i / 6), DIMS(i % 6 < 3 ? 6 : 0, k[i % 3])));
+    set(a, "ids", i % 6 < 3 ? INTS(4, 0, -7, 2, 2, 5) : ints(NULL, 0));
     set(a, "out", floats(FILL_PLAIN, DIMS(5, k[i % 3])));
     return true;
 }
@@ -295,13 +295,13 @@ static bool case_linear(int i, lb_args *a) {
     static const char *const dense[][3] = { { "f32", "f32", "f32" }, { "f16", "f16", NULL }, { "bf16", "bf16", "bf16" },
                                             { "f16", NULL, NULL }, { "bf16", NULL, NULL } };
     static const int64_t tokens[] = { 1, 5, 0, 67, 300 };
-    enum { MIXED = 5 * 5 * 3, BLOCKS = MIXED + 4, DENSE = BLOCKS + 5 * 5 };
-    if (i >= DENSE) return false;
-    const char *const *f = i < MIXED ? formats[i % 5] : i < BLOCKS ? blocks[i % 2] : dense[i % 5];
+    enum { MIXED = 5 * 5 * 3, BLOCKS = MIXED + 4, DENSE = BLOCKS + 5 * 5, KINDS = DENSE + 2 * FILL_KINDS };
+    if (i >= KINDS) return false;
+    const char *const *f = i < MIXED ? formats[i % 5] : i < BLOCKS ? blocks[i % 2] : dense[i < DENSE ? i % 5 : i % 2];
     int64_t rows = i < MIXED ? tokens[i / 5 % 5] : i < BLOCKS ? (int64_t[]){ 1, 5, 67, 300 }[i - MIXED]
-                 : tokens[(i - BLOCKS) / 5];
+                 : i < DENSE ? tokens[(i - BLOCKS) / 5] : 5;
     int64_t k = i >= BLOCKS ? 67 : i >= MIXED ? 2304 + 256 * (i % 3) : i % 5 == 0 && i < 25 ? 67 : 96, total = 0;
-    set(a, "x", floats(FILL_PLAIN, DIMS(rows, k)));
+    set(a, "x", floats(i < DENSE ? FILL_PLAIN : (fill_kind)((i - DENSE) / 2), DIMS(rows, k)));
     for (int j = 0; j < 3 && f[j]; j++) {
         int64_t n = j == 0 ? 70 : j == 1 ? 33 : 16;
         lb_dtype t = lb_dtype_parse(f[j]);
@@ -310,15 +310,15 @@ static bool case_linear(int i, lb_args *a) {
         total += n;
     }
     if (i % 2) set(a, "bias", floats(FILL_PLAIN, DIMS(total)));
-    param(a, "activation", i / 5 * 2 % LB_ACTIVATION_COUNT);
+    param(a, "activation", i < DENSE ? i / 5 * 2 % LB_ACTIVATION_COUNT : LB_ACTIVATION_NONE);
     return true;
 }
 
 static bool case_rope(int i, lb_args *a) {
     static const int64_t d[] = { 64, 128, 2, 70, 16, 300 };
-    if (i >= 6 * 8) return false;
+    if (i >= 6 * 8 + FILL_KINDS) return false;
     int64_t dim = d[i % 6], n = i % 4 == 1 ? dim / 4 : dim / 2, tokens = i / 6 == 7 ? 0 : i / 6 == 6 ? 1 : 5;
-    set(a, "x", heads_of(FILL_PLAIN, i % 2, tokens, i / 6 == 6 ? 7 : 3, dim));
+    set(a, "x", heads_of(i < 6 * 8 ? FILL_PLAIN : (fill_kind)(i - 6 * 8), i % 2, tokens, i / 6 == 6 ? 7 : 3, dim));
     set(a, "positions", tokens == 5 ? INTS(0, 1, 4095, 131071, 77) : tokens ? INTS(12345) : ints(NULL, 0));
     lb_tensor *f = floats(FILL_PLAIN, DIMS(n));
     for (int64_t j = 0; j < n; j++) ((float *)lb_tensor_data(f))[j] = (float)pow(10000, -(double)j / (double)n);
@@ -329,12 +329,12 @@ static bool case_rope(int i, lb_args *a) {
 }
 static bool case_head_gemm(int i, lb_args *a) {
     static const char *const formats[] = { "f32", "f16", "bf16", "q4_0", "q8_0", "q4_k" };
-    if (i >= 24) return false;
-    const char *f = formats[i % 6];
+    if (i >= 24 + FILL_KINDS) return false;
+    const char *f = formats[i < 24 ? i % 6 : i % 2];
     lb_dtype t = lb_dtype_parse(f);
     int64_t k = t == LB_DTYPE_COUNT ? 256 : i < 12 ? 67 : 128, n = i < 12 ? 37 : 64, tokens = i / 6 == 3 ? 0
             : i / 6 == 2 ? 1 : 5;
-    set(a, "x", heads_of(FILL_PLAIN, i % 2, tokens, 3, k));
+    set(a, "x", heads_of(i < 24 ? FILL_PLAIN : (fill_kind)(i - 24), i % 2, tokens, 3, k));
     lb_tensor *w = floats(FILL_PLAIN, DIMS(3, n, k));
     set(a, "w", t == LB_DTYPE_COUNT ? quantized(w, f) : converted(w, t));
     if (i % 3 == 0) set(a, "out", heads_of(FILL_PLAIN, true, tokens, 3, n));

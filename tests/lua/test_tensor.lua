@@ -107,6 +107,43 @@ function T.test_in_place()
   lu.assertEquals(t:copy(lb.tensor { 1, 2 }):totable(), { { 1, 2 }, { 1, 2 } })
 end
 
+-- A few input columns with large activations: AWQ's scales must spare their weights.
+function T.test_awq()
+  local w, x = lb.randn({ 24, 256 }, { seed = 1 }), lb.randn({ 40, 256 }, { seed = 2 })
+  for _, column in ipairs { 3, 77, 200 } do
+    local v = x:slice(2, column, column)
+    v:copy(v * 40)
+  end
+  local wanted = x:matmul(w, { transposed = true })
+  local function error_of(q, samples)
+    return samples:matmul(q:dequantize(), { transposed = true }):error(wanted).rel_rmse
+  end
+  for _, recipe in ipairs { "awq-4-128", "awq-4-32", "uintx-3-64" } do
+    local a = lb.awq(w, x, recipe)
+    local plain, learned = error_of(w:quantize(recipe), x), error_of(a.weights, x / a.scales)
+    lu.assertTrue(learned < 0.7 * plain, ("%s: %g, to nearest %g"):format(recipe, learned, plain))
+    lu.assertAlmostEquals(a.error, learned, 1e-12)
+    lu.assertAlmostEquals(a.plain_error, plain, 1e-6 * plain)
+    lu.assertTrue(a.ratio > 0 and a.ratio < 1)
+    lu.assertEquals(a.weights.quantizer.name, recipe)
+    lu.assertEquals(a.scales.shape, { 256 })
+    lu.assertAlmostEquals(a.scales:max() * a.scales:min(), 1, 1e-5)
+  end
+  local even = lb.awq(w, lb.full({ 4, 256 }, 2)) -- nothing to spare: the first of equals is plain rounding
+  lu.assertEquals(even.ratio, 0)
+  lu.assertEquals(even.error, even.plain_error)
+  local silent = lb.zeros { 4, 256 }
+  silent:slice(2, 1, 9):fill(1) -- columns that no sample uses
+  lu.assertTrue(lb.awq(w, silent).error <= lb.awq(w, silent).plain_error)
+  raises("multiple of 128", function() lb.awq(lb.zeros { 2, 96 }, lb.zeros { 2, 96 }) end)
+  raises("expected sample activations [M, 256]", function() lb.awq(w, lb.zeros { 2, 96 }) end)
+  raises("expected weights", function() lb.awq(w:quantize "q8_0", x) end)
+  raises("awq-4-{32,64,128,256}", function() lb.awq(w, x, "awq-4-127") end)
+  raises("finite", function() lb.awq(w, lb.full({ 2, 256 }, 0 / 0)) end)
+  raises("at least one sample", function() lb.awq(w, lb.zeros { 0, 256 }) end)
+  raises("lb.awq", function() w:quantize("awq-4-128", { calibration = x }) end)
+end
+
 function T.test_calibration()
   local w, x = lb.randn({ 16, 64 }, { seed = 1 }), lb.randn({ 32, 64 }, { seed = 2 })
   local plain, learned = w:quantize "gptq-4-32", w:quantize("gptq-4-32", { calibration = x })

@@ -1,0 +1,426 @@
+/* test_large.c: operands of more than 2^31 bytes, whose last elements a 32-bit offset would miss: every CPU kernel of the
+ * operations below. Little of them is memory: pages that nobody wrote are one page of zeros, and outputs are one piece of
+ * memory mapped again and again, but for their end. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "engine/kernel.h"
+#include "engine/ops/kv.h"
+
+static const int64_t LIMIT = (int64_t)1 << 31;
+static lb_device *device;
+
+/* ---- operands ---- */
+
+static void unmap(lb_buffer *b) { munmap(b->data, b->size_bytes); }
+
+#define DIMS(...) (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]){ __VA_ARGS__ }
+
+static size_t bytes_of(lb_dtype t, int rank, const int64_t *dims) {
+    size_t bytes = lb_dtype_size(t);
+    for (int i = 0; i < rank; i++) bytes *= (size_t)dims[i];
+    return bytes;
+}
+
+static lb_tensor *over(void *data, size_t mapped, lb_dtype t, int rank, const int64_t *dims) {
+    lb_buffer *b;
+    lb_tensor *out;
+    if (lb_buffer_wrap(device, data, mapped, unmap, NULL, &b) || lb_tensor_wrap(b, 0, t, NULL, rank, dims, &out))
+        fail_msg("%s", lb_error());
+    lb_buffer_release(b);
+    return out;
+}
+
+/* Zeros that are memory only where somebody writes; NULL where there are not even addresses for them. */
+static lb_tensor *zeros(lb_dtype t, int rank, const int64_t *dims) {
+    size_t bytes = bytes_of(t, rank, dims);
+    void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED) return NULL;
+    return over(data, bytes, t, rank, dims);
+}
+
+/* The same 4 MiB again and again; only what the last piece has is its own. */
+static lb_tensor *echo(lb_dtype t, int rank, const int64_t *dims) {
+    const size_t piece = (size_t)4 << 20, bytes = bytes_of(t, rank, dims), last = bytes / piece * piece;
+    size_t mapped = last + piece;
+    int fd = memfd_create("echo", 0);
+    char *data = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED || fd < 0 || ftruncate(fd, (off_t)piece)) return NULL;
+    for (size_t at = 0; at < last; at += piece)
+        if (mmap(data + at, piece, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) return NULL;
+    close(fd);
+    return over(data, mapped, t, rank, dims);
+}
+
+#define NEED(t)                                                                                                      \
+    if (!(t)) {                                                                                                      \
+        print_message("skipped: this machine gives no addresses for so large a mapping\n");                          \
+        skip();                                                                                                      \
+    }
+
+static lb_tensor *small(lb_dtype t, int rank, const int64_t *dims) {
+    lb_tensor *out;
+    if (lb_tensor_new(device, t, NULL, rank, dims, &out)) fail_msg("%s", lb_error());
+    memset(lb_tensor_data(out), 0, lb_tensor_size_bytes(out));
+    return out;
+}
+
+static lb_tensor *ints(int64_t n, const int32_t *v) {
+    lb_tensor *t = small(LB_I32, 1, &n);
+    memcpy(lb_tensor_data(t), v, (size_t)n * 4);
+    return t;
+}
+#define INTS(...) ints((int64_t)(sizeof((int32_t[]){ __VA_ARGS__ }) / 4), (int32_t[]){ __VA_ARGS__ })
+
+static float *row(const lb_tensor *t, int64_t i) { return (float *)lb_tensor_data(t) + i * t->dims[t->rank - 1]; }
+static uint16_t *row16(const lb_tensor *t, int64_t i) {
+    return (uint16_t *)lb_tensor_data(t) + i * t->dims[t->rank - 1];
+}
+
+/* ---- running ---- */
+
+typedef struct call {
+    lb_args a;
+    lb_tensor *t[LB_MAX_OPERANDS];
+} call;
+
+static void begin(call *c, const char *op) {
+    memset(c, 0, sizeof *c);
+    if (lb_op_find(op, &c->a.op)) fail_msg("%s", lb_error());
+    for (int p = 0; c->a.op->params && c->a.op->params[p].name; p++) c->a.p[p] = c->a.op->params[p].value;
+}
+static void operand(call *c, int slot, lb_tensor *t) {
+    c->t[slot] = t;
+    c->a.t[slot] = (lb_operand){ .items = &c->t[slot], .count = 1 };
+}
+static void end(call *c) {
+    for (int i = 0; i < LB_MAX_OPERANDS; i++) lb_tensor_release(c->t[i]);
+}
+
+static void launch(const lb_kernel *k, const lb_args *a) {
+    int parts = k->serial ? 1 : 2;
+    size_t bytes = k->workspace_bytes ? k->workspace_bytes(a, parts) : 0;
+    void *workspace = bytes ? aligned_alloc(64, (bytes + 63) / 64 * 64) : NULL;
+    for (int phase = 0, phases = k->phases ? k->phases(a) : 1; phase < phases; phase++) {
+        atomic_llong ticket = 0;
+        for (int part = 0; part < parts; part++)
+            k->launch(a, &(lb_launch){ .phase = phase, .part = part, .parts = parts, .workspace = workspace,
+                                       .ticket = &ticket });
+    }
+    free(workspace);
+}
+
+/* Each kernel that takes the call as it is; clear() before and check() after it. */
+static void each_kernel(call *c, void (*clear)(call *), void (*check)(call *, const char *name)) {
+    int tried = 0;
+    if (c->a.op->check(&c->a)) fail_msg("%s: %s", c->a.op->name, lb_error());
+    for (int i = 0; i < lb_kernel_count(); i++) {
+        const lb_kernel *k = lb_kernel_at(i);
+        if (strcmp(k->op, c->a.op->name) || k->layout || !lb_kernel_fits(k, device, &c->a, NULL)) continue;
+        if (clear) clear(c);
+        launch(k, &c->a);
+        check(c, k->name);
+        tried++;
+    }
+    assert_true(tried > 0);
+}
+
+#define EXPECT(name, got, want)                                                                                      \
+    if (!((double)(got) == (double)(want))) fail_msg("%s: %s is %g, expected %g", name, #got, (double)(got), (double)(want))
+
+/* ---- rows by number ---- */
+
+enum { K = 64, ROWS = (1 << 23) + 5 };
+
+static void check_gathered(call *c, const char *name) {
+    const lb_tensor *out = c->t[LB_GATHER_OUT];
+    for (int i = 0; i < K; i++) {
+        EXPECT(name, row(out, 0)[i], i + 1);
+        EXPECT(name, row(out, 1)[i], 0);
+        EXPECT(name, row(out, 2)[i], -i);
+    }
+}
+static void poison(call *c) { memset(lb_tensor_data(c->t[LB_GATHER_OUT]), 0xff, 3 * K * 4); }
+
+static void test_gather(void **unused) {
+    (void)unused;
+    call c;
+    lb_tensor *x = zeros(LB_F32, DIMS(ROWS, K));
+    NEED(x);
+    assert_true((int64_t)lb_tensor_size_bytes(x) > LIMIT);
+    for (int i = 0; i < K; i++) row(x, ROWS - 1)[i] = (float)(i + 1), row(x, ROWS - 3)[i] = (float)-i;
+    begin(&c, "gather");
+    operand(&c, LB_GATHER_X, x);
+    operand(&c, LB_GATHER_IDS, INTS(ROWS - 1, 3, ROWS - 3));
+    operand(&c, LB_GATHER_OUT, small(LB_F32, DIMS(3, K)));
+    each_kernel(&c, poison, check_gathered);
+    end(&c);
+}
+
+static void test_embedding(void **unused) {
+    (void)unused;
+    enum { TABLE = (1 << 24) + 5 };
+    call c;
+    lb_tensor *x = zeros(LB_BF16, DIMS(TABLE, K));
+    NEED(x);
+    assert_true((int64_t)lb_tensor_size_bytes(x) > LIMIT);
+    for (int i = 0; i < K; i++)
+        row16(x, TABLE - 1)[i] = lb_f32_to_bf16((float)(i + 1)), row16(x, TABLE - 3)[i] = lb_f32_to_bf16((float)-i);
+    begin(&c, "embedding");
+    operand(&c, LB_EMBEDDING_TABLE, x);
+    operand(&c, LB_EMBEDDING_IDS, INTS(TABLE - 1, 3, TABLE - 3));
+    operand(&c, LB_EMBEDDING_OUT, small(LB_F32, DIMS(3, K)));
+    _Static_assert((int)LB_EMBEDDING_OUT == (int)LB_GATHER_OUT, "poison() and check_gathered() serve both");
+    each_kernel(&c, poison, check_gathered);
+    end(&c);
+}
+
+static void clear_scattered(call *c) {
+    for (int i = 0; i < 3; i++) memset(row(c->t[LB_SCATTER_OUT], ROWS - 1 - i), 0, K * 4);
+}
+static void check_scattered(call *c, const char *name) {
+    const lb_tensor *out = c->t[LB_SCATTER_OUT];
+    for (int i = 0; i < K; i++) {
+        EXPECT(name, row(out, ROWS - 1)[i], i + 1);
+        EXPECT(name, row(out, ROWS - 2)[i], 0);
+        EXPECT(name, row(out, ROWS - 3)[i], i + 65);
+    }
+}
+
+static void test_scatter(void **unused) {
+    (void)unused;
+    call c;
+    lb_tensor *out = zeros(LB_F32, DIMS(ROWS, K)), *x = small(LB_F32, DIMS(2, K));
+    NEED(out);
+    for (int i = 0; i < 2 * K; i++) row(x, 0)[i] = (float)(i + 1);
+    begin(&c, "scatter");
+    operand(&c, LB_SCATTER_X, x);
+    operand(&c, LB_SCATTER_IDS, INTS(ROWS - 1, ROWS - 3));
+    operand(&c, LB_SCATTER_OUT, out);
+    each_kernel(&c, clear_scattered, check_scattered);
+    end(&c);
+}
+
+/* ---- caches of pages ---- */
+
+enum { PAGE = 16, D = 128, PAGES = (1 << 19) + 3 };
+static const int32_t page_table[] = { 1, PAGES - 1, PAGES - 2, 2 };
+
+static uint16_t *cached(const lb_tensor *cache, int64_t page, int64_t position) {
+    return row16(cache, page * PAGE + position);
+}
+
+static lb_tensor *pages(void) {
+    lb_tensor *t = small(LB_I32, DIMS(2, 2));
+    memcpy(lb_tensor_data(t), page_table, sizeof page_table);
+    return t;
+}
+
+static void check_written(call *c, const char *name) {
+    const lb_tensor *cache = c->t[LB_KV_WRITE_CACHE];
+    for (int i = 0; i < D; i++) {
+        EXPECT(name, lb_bf16_to_f32(cached(cache, PAGES - 1, 0)[i]), i);
+        EXPECT(name, lb_bf16_to_f32(cached(cache, PAGES - 2, 2)[i]), -i);
+    }
+}
+static void clear_cache(call *c) {
+    lb_tensor *cache = c->t[LB_KV_WRITE_CACHE];
+    memset(cached(cache, PAGES - 2, 0), 0, 2 * PAGE * D * 2);
+}
+
+static void test_kv_write(void **unused) {
+    (void)unused;
+    call c;
+    lb_tensor *cache = zeros(LB_BF16, DIMS(PAGES, 1, PAGE, D)), *x = small(LB_F32, DIMS(2, 1, D));
+    NEED(cache);
+    assert_true((int64_t)lb_tensor_size_bytes(cache) > LIMIT);
+    for (int i = 0; i < D; i++) row(x, 0)[i] = (float)i, row(x, 1)[i] = (float)-i;
+    begin(&c, "kv_write");
+    operand(&c, LB_KV_WRITE_X, x);
+    operand(&c, LB_KV_WRITE_LENGTHS, INTS(17, 3)); /* positions 16 and 2 */
+    operand(&c, LB_KV_WRITE_PAGES, pages());
+    operand(&c, LB_KV_WRITE_CACHE, cache);
+    each_kernel(&c, clear_cache, check_written);
+    end(&c);
+}
+
+/* The keys are zeros, so that every position has the same weight: out is the values' mean. */
+static void check_attention(call *c, const char *name) {
+    const lb_tensor *out = c->t[LB_ATTENTION_OUT];
+    for (int i = 0; i < D; i++) {
+        double want = (double)i / 17, got = (double)row(out, 0)[i];
+        if (!(fabs(got - want) <= 0.01 * fabs(want) + 1e-6)) fail_msg("%s: %g, expected %g", name, got, want);
+        want = -(double)i, got = (double)row(out, 1)[i];
+        if (!(fabs(got - want) <= 0.01 * fabs(want) + 1e-6)) fail_msg("%s: %g, expected %g", name, got, want);
+    }
+}
+
+static void test_attention(void **unused) {
+    (void)unused;
+    call c;
+    lb_tensor *k = zeros(LB_BF16, DIMS(PAGES, 1, PAGE, D)), *v = zeros(LB_BF16, DIMS(PAGES, 1, PAGE, D));
+    NEED(k && v);
+    for (int i = 0; i < D; i++) {
+        cached(v, PAGES - 1, 0)[i] = lb_f32_to_bf16((float)i); /* one of 17 positions */
+        for (int s = 0; s < 3; s++) cached(v, PAGES - 2, s)[i] = lb_f32_to_bf16((float)-i); /* all three */
+    }
+    begin(&c, "attention");
+    lb_tensor *q = small(LB_F32, DIMS(2, 1, D));
+    for (int i = 0; i < 2 * D; i++) row(q, 0)[i] = 1;
+    operand(&c, LB_ATTENTION_Q, q);
+    operand(&c, LB_ATTENTION_K, k);
+    operand(&c, LB_ATTENTION_V, v);
+    operand(&c, LB_ATTENTION_LENGTHS, INTS(17, 3));
+    operand(&c, LB_ATTENTION_PAGES, pages());
+    operand(&c, LB_ATTENTION_OUT, small(LB_F32, DIMS(2, 1, D)));
+    each_kernel(&c, NULL, check_attention);
+    end(&c);
+}
+
+/* ---- weights ---- */
+
+enum { GEMM_K = 1 << 14, GEMM_N = (1 << 15) + 7 };
+
+static void check_gemm(call *c, const char *name) {
+    const lb_tensor *out = c->t[LB_GEMM_OUT];
+    EXPECT(name, row(out, 0)[GEMM_N - 1], GEMM_K);
+    EXPECT(name, row(out, 0)[GEMM_N - 2], 0);
+    EXPECT(name, row(out, 0)[GEMM_N - 3], -GEMM_K);
+    EXPECT(name, row(out, 0)[0], 1);
+}
+
+static void test_gemm(void **unused) {
+    (void)unused;
+    call c;
+    lb_tensor *w = zeros(LB_F32, DIMS(GEMM_N, GEMM_K)), *x = small(LB_F32, DIMS(1, GEMM_K));
+    NEED(w);
+    assert_true((int64_t)lb_tensor_size_bytes(w) > LIMIT);
+    madvise(lb_tensor_data(w), lb_tensor_size_bytes(w), MADV_HUGEPAGE); /* zeros of 2 MiB are found in fewer faults */
+    for (int i = 0; i < GEMM_K; i++) row(x, 0)[i] = 1, row(w, GEMM_N - 1)[i] = 1, row(w, GEMM_N - 3)[i] = -1;
+    row(w, 0)[5] = 1;
+    begin(&c, "gemm");
+    operand(&c, LB_GEMM_X, x);
+    operand(&c, LB_GEMM_W, w);
+    operand(&c, LB_GEMM_OUT, small(LB_F32, DIMS(1, GEMM_N)));
+    each_kernel(&c, NULL, check_gemm);
+    end(&c);
+}
+
+/* ---- element by element ---- */
+
+static const int64_t MANY = ((int64_t)1 << 29) + 1027; /* f32 */
+
+static void check_streamed(call *c, const char *name) {
+    const lb_tensor *out = c->t[1];
+    for (int64_t i = MANY - 1027; i < MANY; i++) {
+        int64_t at = i;
+        double got = lb_tensor_at(out, &at);
+        if (got != (double)(i % 2 ? 3 : 1)) fail_msg("%s: element %lld is %g", name, (long long)i, got);
+    }
+}
+static void clear_tail(call *c) {
+    lb_tensor *out = c->t[1];
+    size_t each = lb_dtype_size(out->dtype);
+    memset((char *)lb_tensor_data(out) + (size_t)(MANY - 1027) * each, 0xff, 1027 * each);
+}
+
+static void streamed(const char *op, lb_dtype to, double parameter) {
+    call c;
+    int64_t n = MANY;
+    lb_tensor *x = echo(LB_F32, 1, &n), *out = echo(to, 1, &n);
+    NEED(x && out);
+    for (int64_t i = MANY - 1027; i < MANY; i++) ((float *)lb_tensor_data(x))[i] = i % 2 ? 3 : 1;
+    begin(&c, op);
+    c.a.p[0] = parameter;
+    operand(&c, 0, x);
+    operand(&c, 1, out);
+    each_kernel(&c, clear_tail, check_streamed);
+    end(&c);
+}
+static void test_copy(void **unused) {
+    (void)unused;
+    streamed("copy", LB_F32, 0);
+}
+static void test_convert(void **unused) {
+    (void)unused;
+    const lb_op *op = NULL;
+    int to = 0;
+    assert_int_equal(lb_op_find("convert", &op), LB_OK);
+    const char *const *names = lb_op_choices(op, LB_CONVERT_P_TO);
+    while (names[to] && strcmp(names[to], "bf16")) to++;
+    assert_non_null(names[to]);
+    streamed("convert", LB_BF16, to);
+}
+static void test_activation(void **unused) {
+    (void)unused;
+    streamed("activation", LB_F32, LB_ACTIVATION_RELU);
+}
+
+/* ---- rows far apart ---- */
+
+/* Two rows of 67 that stand more than 2^31 bytes apart give the bits that they give side by side. */
+static void far_apart(const char *name) {
+    static const int64_t step = ((int64_t)1 << 29) + 96;
+    enum { COLS = 67 };
+    lb_tensor *whole = zeros(LB_F32, DIMS(2, step)), *far = NULL;
+    NEED(whole);
+    if (lb_tensor_slice(whole, 1, 0, COLS, &far)) fail_msg("%s", lb_error());
+    lb_tensor_release(whole);
+    lb_tensor *near = small(LB_F32, DIMS(2, COLS));
+    for (int r = 0; r < 2; r++)
+        for (int i = 0; i < COLS; i++)
+            lb_row_f32(far, r)[i] = row(near, r)[i] = sinf((float)(r * 100 + i));
+    call a, b;
+    begin(&a, name), begin(&b, name);
+    operand(&a, 0, far), operand(&b, 0, near);
+    int out = 1;
+    while (strcmp(a.a.op->operands[out].name, "out")) out++;
+    operand(&a, out, small(LB_F32, DIMS(2, COLS))), operand(&b, out, small(LB_F32, DIMS(2, COLS)));
+    if (a.a.op->check(&a.a)) fail_msg("%s: %s", name, lb_error());
+    int tried = 0;
+    for (int i = 0; i < lb_kernel_count(); i++) {
+        const lb_kernel *k = lb_kernel_at(i);
+        if (strcmp(k->op, name) || !lb_kernel_fits(k, device, &a.a, NULL)) continue;
+        launch(k, &a.a), launch(k, &b.a);
+        assert_memory_equal(lb_tensor_data(a.t[out]), lb_tensor_data(b.t[out]), 2 * COLS * 4);
+        assert_true(row(a.t[out], 1)[COLS - 1] != 0);
+        tried++;
+    }
+    assert_true(tried > 0);
+    end(&a), end(&b);
+}
+
+static void test_rows(void **unused) {
+    (void)unused;
+    static const char *const ops[] = { "rms_norm", "layer_norm", "softmax" };
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) far_apart(ops[i]);
+}
+
+static int open_device(void **unused) {
+    (void)unused;
+    return lb_device_open("cpu", 1, &device) ? -1 : 0;
+}
+static int close_device(void **unused) {
+    (void)unused;
+    lb_device_release(device);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gather),     cmocka_unit_test(test_embedding), cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_kv_write),   cmocka_unit_test(test_attention), cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_copy),       cmocka_unit_test(test_convert),   cmocka_unit_test(test_activation),
+        cmocka_unit_test(test_rows),
+    };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
