@@ -78,6 +78,8 @@ $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda/flags
 	$(call say,nvcc $<)
 	$(Q)$(NVCC_RUN) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2> $@.ptxas || { grep -v '^ptxas info' $@.ptxas >&2; exit 1; }
 	@grep -E 'warning|error' $@.ptxas >&2 || true
+# It calls a function of the device runtime: relocatable code, which linking the shared object resolves.
+$(BUILD)/cuda/engine/cuda/decide.cu.o: private NVCC_FLAGS += -rdc=true
 $(BUILD)/cuda/%.c.o: %.c $(BUILD)/cuda/flags
 	@mkdir -p $(@D)
 	$(call say,cc   $<)

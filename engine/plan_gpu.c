@@ -1,41 +1,17 @@
-/* plan_gpu.c: plans on a GPU: what runs is one stream in order, so there are no barriers. Runs of steps without conditions
- * are captured into graphs; steps that hang on a value (`when`, `pick`) are launched from here after it was read. */
+/* plan_gpu.c: plans on a GPU: what runs is one stream in order, so there are no barriers. A plan is captured into a graph;
+ * steps that hang on a value (`when`, `pick`) are parts of it that the device chooses (plan_gpu_decide.c). Where it cannot, and
+ * in mode eager, they are launched from here after the value was read. */
+#include "plan_gpu.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "cuda_source.h"
-#include "device_cuda.h"
 #include "mirror.h"
-#include "plan_internal.h"
 
-#define CHUNK_NODES 256          /* steps in a graph of several runs */
-
-/* A tensor as kernels see it: its data are on the device. */
-typedef struct lb_gpu_view { lb_tensor t; lb_buffer b; } lb_gpu_view;
-
-typedef struct segment { int first, last; bool decided; lb_cuda_graph **graphs; /* [sets] */ } segment;
-typedef struct operand { lb_buffer *buffer; bool written; } operand;
-typedef struct watched { lb_tensor *tensor; int32_t *values; } watched;
-
-typedef struct lb_gpu_plan {
-    lb_args **args;              /* [sets][steps], with views */
-    segment *segments;
-    int segment_count;
-    operand *operands;           /* distinct buffers */
-    int64_t operand_count, operand_capacity;
-    watched *refs;               /* tensors that steps' conditions read */
-    int ref_count;
-    bool *changes_refs;          /* [steps]: it writes one of them */
-    bool refs_read;
-    int chunk_runs, chunk_count; /* graphs of several runs; 0 = none */
-    lb_cuda_graph **chunks;
-} lb_gpu_plan;
-
-#define CUDA(p) lb_cuda_of((p)->device)
-#define API(p) (CUDA(p)->api)
-#define DEV(p) (CUDA(p)->dev)
+#define CHUNK_NODES 256          /* nodes in a graph of several runs */
 
 /* ---- views ----------------------------------------------------------------------------------------------------- */
 
@@ -51,12 +27,12 @@ static lb_tensor **view_items(const lb_plan *p, const lb_list *l, int set) {
 static lb_status add_operand(lb_gpu_plan *g, lb_buffer *b, bool written) {
     if (g->operand_count == g->operand_capacity) {
         int64_t capacity = g->operand_capacity ? 2 * g->operand_capacity : 64;
-        operand *at = realloc(g->operands, (size_t)capacity * sizeof *at);
+        lb_gpu_operand *at = realloc(g->operands, (size_t)capacity * sizeof *at);
         if (!at) return lb_fail(LB_ENOMEM, "plan: no memory for %lld operands", (long long)capacity);
         g->operands = at;
         g->operand_capacity = capacity;
     }
-    g->operands[g->operand_count++] = (operand){ b, written };
+    g->operands[g->operand_count++] = (lb_gpu_operand){ b, written };
     return LB_OK;
 }
 
@@ -86,7 +62,7 @@ static lb_status view_list(lb_plan *p, lb_list *l, bool written) {
 }
 
 static int by_buffer(const void *a, const void *b) {
-    uintptr_t x = (uintptr_t)((const operand *)a)->buffer, y = (uintptr_t)((const operand *)b)->buffer;
+    uintptr_t x = (uintptr_t)((const lb_gpu_operand *)a)->buffer, y = (uintptr_t)((const lb_gpu_operand *)b)->buffer;
     return x < y ? -1 : x > y;
 }
 
@@ -113,7 +89,6 @@ static lb_status make_views(lb_plan *p) {
             if (st) return st;
             last = l;
         }
-    distinct_operands(g);
     g->args = calloc((size_t)p->sets, sizeof *g->args);
     if (!g->args) return lb_fail(LB_ENOMEM, "plan: no memory for %d sets", p->sets);
     for (int s = 0; s < p->sets; s++) {
@@ -131,17 +106,18 @@ static lb_status make_views(lb_plan *p) {
 
 /* ---- preparing ------------------------------------------------------------------------------------------------- */
 
-static bool decided(const lb_step *s) { return s->when_count || s->pick.tensor; }
+/* Does the host read what this step hangs on? */
+static bool decided(const lb_plan *p, int i) { return !p->gpu->decided && lb_gpu_has_condition(&p->steps[i]); }
 
 static lb_status find_segments(lb_plan *p) {
     lb_gpu_plan *g = p->gpu;
     int n = 0;
-    for (int i = 0; i < p->step_count; i++) n += i == 0 || decided(&p->steps[i]) != decided(&p->steps[i - 1]);
+    for (int i = 0; i < p->step_count; i++) n += i == 0 || decided(p, i) != decided(p, i - 1);
     g->segments = calloc((size_t)n + 1, sizeof *g->segments);
     if (!g->segments) return lb_fail(LB_ENOMEM, "plan: no memory for %d graphs", n);
     for (int i = 0; i < p->step_count; i++) {
-        if (i == 0 || decided(&p->steps[i]) != decided(&p->steps[i - 1]))
-            g->segments[g->segment_count++] = (segment){ .first = i, .decided = decided(&p->steps[i]) };
+        if (i == 0 || decided(p, i) != decided(p, i - 1))
+            g->segments[g->segment_count++] = (lb_gpu_segment){ .first = i, .decided = decided(p, i) };
         g->segments[g->segment_count - 1].last = i + 1;
     }
     for (int s = 0; s < g->segment_count; s++) {
@@ -154,13 +130,14 @@ static lb_status find_segments(lb_plan *p) {
 static lb_status add_ref(lb_gpu_plan *g, lb_tensor *t) {
     for (int i = 0; i < g->ref_count; i++)
         if (g->refs[i].tensor == t) return LB_OK;
-    watched *refs = realloc(g->refs, ((size_t)g->ref_count + 1) * sizeof *refs);
+    lb_gpu_watched *refs = realloc(g->refs, ((size_t)g->ref_count + 1) * sizeof *refs);
     if (!refs) return lb_fail(LB_ENOMEM, "plan: no memory for the conditions of steps");
     g->refs = refs;
-    g->refs[g->ref_count] = (watched){ t, malloc(lb_tensor_size_bytes(t) + 1) };
+    g->refs[g->ref_count] = (lb_gpu_watched){ t, malloc(lb_tensor_size_bytes(t) + 1) };
     if (!g->refs[g->ref_count].values) return lb_fail(LB_ENOMEM, "plan: no memory for the conditions of steps");
     g->ref_count++;
-    return LB_OK;
+    lb_status st = add_operand(g, t->buffer, false);
+    return st ? st : lb_buffer_push(t->buffer, false);
 }
 
 static bool writes_ref(const lb_gpu_plan *g, const lb_step *s) {
@@ -188,6 +165,21 @@ static lb_status find_refs(lb_plan *p) {
     return LB_OK;
 }
 
+static void drop_graphs(lb_plan *p, lb_gpu_plan *g) {
+    for (int i = 0; i < g->segment_count; i++) {
+        for (int s = 0; g->segments[i].graphs && s < p->sets; s++)
+            if (g->segments[i].graphs[s]) API(p)->graph_free(DEV(p), g->segments[i].graphs[s]);
+        free(g->segments[i].graphs);
+    }
+    for (int i = 0; g->chunks && i < g->chunk_count; i++)
+        if (g->chunks[i]) API(p)->graph_free(DEV(p), g->chunks[i]);
+    free(g->segments);
+    free(g->chunks);
+    g->segments = NULL;
+    g->chunks = NULL;
+    g->segment_count = g->chunk_runs = g->chunk_count = 0;
+}
+
 void lb_gpu_done(lb_plan *p) {
     lb_gpu_plan *g = p->gpu;
     p->gpu = NULL;
@@ -198,17 +190,11 @@ void lb_gpu_done(lb_plan *p) {
         }
     if (!g) return;
     for (int s = 0; g->args && s < p->sets; s++) free(g->args[s]);
-    for (int i = 0; i < g->segment_count; i++) {
-        for (int s = 0; g->segments[i].graphs && s < p->sets; s++)
-            if (g->segments[i].graphs[s]) API(p)->graph_free(DEV(p), g->segments[i].graphs[s]);
-        free(g->segments[i].graphs);
-    }
-    for (int i = 0; g->chunks && i < g->chunk_count; i++)
-        if (g->chunks[i]) API(p)->graph_free(DEV(p), g->chunks[i]);
+    drop_graphs(p, g);
+    if (g->decided) API(p)->free(DEV(p), g->decided);
     for (int i = 0; i < g->ref_count; i++) free(g->refs[i].values);
     free(g->args);
-    free(g->segments);
-    free(g->chunks);
+    free(g->choices);
     free(g->operands);
     free(g->refs);
     free(g->changes_refs);
@@ -219,7 +205,8 @@ void lb_gpu_done(lb_plan *p) {
  * cover the rotation sets in order. */
 static void plan_chunks(lb_plan *p) {
     lb_gpu_plan *g = p->gpu;
-    int runs = p->step_count ? CHUNK_NODES / p->step_count : 0;
+    int64_t nodes = lb_gpu_nodes(p);
+    int runs = nodes ? (int)(CHUNK_NODES / nodes) : 0;
     if (runs < 2 || g->segment_count != 1 || g->segments[0].decided) return;
     if (p->sets > 1) runs = runs >= p->sets ? p->sets * (runs / p->sets) : runs;
     g->chunk_runs = runs;
@@ -233,8 +220,10 @@ static lb_status gpu_prepare(lb_plan *p) {
     p->gpu = calloc(1, sizeof *p->gpu);
     if (!p->gpu) return lb_fail(LB_ENOMEM, "plan: no memory for a plan");
     lb_status st = make_views(p);
-    if (!st) st = find_segments(p);
     if (!st) st = find_refs(p);
+    if (!st) distinct_operands(p->gpu);
+    if (!st) st = lb_gpu_find_choices(p);
+    if (!st) st = find_segments(p);
     if (st) return lb_gpu_done(p), st;
     plan_chunks(p);
     return LB_OK;
@@ -259,7 +248,7 @@ static lb_status in_step(const lb_plan *p, int i, int32_t pick, lb_status st) {
                       s->label ? " (" : "", s->label ? s->label : "", s->label ? ")" : "");
 }
 
-static lb_status launch(lb_plan *p, int i, int set, int32_t pick) {
+lb_status lb_gpu_launch(lb_plan *p, int i, int set, int32_t pick) {
     const lb_choice *c = p->steps[i].choice;
     const lb_choice_item *it = &c->items[c->count > 1 ? pick : 0];
     lb_launch l = { .stream = API(p)->stream(DEV(p)), .parts = 1, .pick = pick, .workspace = p->exec[i].workspace,
@@ -292,7 +281,7 @@ static lb_status decide(lb_plan *p, int i, bool *run, int32_t *pick) {
     const lb_step *s = &p->steps[i];
     *run = true;
     *pick = 0;
-    if (!decided(s)) return LB_OK;
+    if (!lb_gpu_has_condition(s)) return LB_OK;
     lb_status st = read_refs(p);
     if (st) return in_step(p, i, 0, st);
     for (int w = 0; w < s->when_count && *run; w++) *run = ref_value(p->gpu, &s->whens[w]) != 0;
@@ -308,9 +297,9 @@ static lb_status decide(lb_plan *p, int i, bool *run, int32_t *pick) {
 
 static lb_status capture(lb_plan *p, int first, int last, int set, int runs, lb_cuda_graph **out) {
     lb_status st = API(p)->capture_begin(DEV(p)), ended;
-    for (int r = 0; r < runs && !st; r++)
-        for (int i = first; i < last && !st; i++) st = launch(p, i, (set + r) % p->sets, 0);
+    for (int r = 0; r < runs && !st; r++) st = lb_gpu_capture_steps(p, first, last, (set + r) % p->sets);
     char text[1024];
+    if (st) API(p)->body(DEV(p), -1);
     if (st) strncpy(text, lb_error(), sizeof text - 1), text[sizeof text - 1] = 0;
     ended = API(p)->capture_end(DEV(p), out);
     if (!st) return ended ? in_step(p, first, 0, ended) : LB_OK;
@@ -320,7 +309,7 @@ static lb_status capture(lb_plan *p, int first, int last, int set, int runs, lb_
 }
 
 /* Every graph that replaying from any set can need. */
-static lb_status capture_all(lb_plan *p) {
+static lb_status capture_each(lb_plan *p) {
     lb_gpu_plan *g = p->gpu;
     lb_status st = LB_OK;
     for (int i = 0; i < g->segment_count; i++)
@@ -333,25 +322,43 @@ static lb_status capture_all(lb_plan *p) {
     return st;
 }
 
+/* A device that does not take the choices leaves them to the host. */
+static lb_status capture_all(lb_plan *p) {
+    lb_gpu_plan *g = p->gpu;
+    lb_status st = capture_each(p);
+    if (!st || !g->decided || API(p)->lost(DEV(p))) return st;
+    lb_gpu_decide_on_host(p);
+    drop_graphs(p, g);
+    st = find_segments(p);
+    if (st) return st;
+    plan_chunks(p);
+    return capture_each(p);
+}
+
+lb_status lb_gpu_capture(lb_plan *p) {
+    lb_status st = bring(p);
+    return st ? st : capture_all(p);
+}
+
 static lb_status run_step(lb_plan *p, int i, int set, int64_t *launches) {
     bool run;
     int32_t pick;
     lb_status st = decide(p, i, &run, &pick);
     if (st || !run) return st;
     ++*launches;
-    return launch(p, i, set, pick);
+    return lb_gpu_launch(p, i, set, pick);
 }
 
 static lb_status run_graphs(lb_plan *p, int set, int64_t *launches) {
     lb_status st = LB_OK;
     for (int k = 0; k < p->gpu->segment_count && !st; k++) {
-        const segment *s = &p->gpu->segments[k];
+        const lb_gpu_segment *s = &p->gpu->segments[k];
         if (s->decided) {
             for (int i = s->first; i < s->last && !st; i++) st = run_step(p, i, set, launches);
             continue;
         }
         st = API(p)->graph_launch(DEV(p), s->graphs[set]);
-        *launches += s->last - s->first;
+        *launches += p->gpu->decided ? p->gpu->always : s->last - s->first;
         for (int i = s->first; i < s->last; i++)
             if (p->gpu->changes_refs[i]) p->gpu->refs_read = false;
     }
@@ -373,7 +380,7 @@ static lb_status run_some(lb_plan *p, lb_gpu_mode mode, int64_t left, int set, i
     int c = g->chunk_runs && set % g->chunk_runs == 0 ? set / g->chunk_runs : g->chunk_count;
     if (c >= g->chunk_count || left < g->chunk_runs) return run_graphs(p, set, launches);
     *runs = g->chunk_runs;
-    *launches += *runs * p->step_count;
+    *launches += *runs * (g->decided ? g->always : p->step_count);
     return API(p)->graph_launch(DEV(p), g->chunks[c]);
 }
 
@@ -411,9 +418,12 @@ static lb_status replay(lb_plan *p, lb_gpu_mode mode, int64_t n, int set, double
     return st;
 }
 
+/* A single step needs no graph, unless the device decides whether it runs. */
+static bool as_graphs(const lb_plan *p) { return p->step_count > 1 || p->gpu->decided; }
+
 static lb_status isolated(lb_plan *p, int set, double *ns, int64_t *launches) {
     lb_cuda_state *c = CUDA(p);
-    bool timed_out = false, blocked = !host_decides(p);
+    bool timed_out = false, blocked = !host_decides(p), graphs = as_graphs(p);
     double each = 0;
     lb_status st = c->api->flush(c->dev);
     if (!st) st = c->api->clock(c->dev, 0);
@@ -422,7 +432,7 @@ static lb_status isolated(lb_plan *p, int set, double *ns, int64_t *launches) {
     if (st) return st;
     p->gpu->refs_read = false;
     st = c->api->event(c->dev, 0);
-    if (!st) st = p->step_count == 1 ? run_eager(p, set, launches) : run_graphs(p, set, launches);
+    if (!st) st = !graphs ? run_eager(p, set, launches) : run_graphs(p, set, launches);
     if (!st) st = c->api->event(c->dev, 1);
     if (blocked) c->api->unblock(c->dev, &timed_out);
     if (!st) st = c->api->clock(c->dev, 1);
@@ -440,17 +450,23 @@ lb_status lb_gpu_replay(lb_plan *p, lb_gpu_mode mode, int64_t n, int set, double
     if (!st && mode != LB_GPU_EAGER) st = capture_all(p);
     if (st) return st;
     CUDA(p)->timed_out = false;
+    if (mode != LB_GPU_EAGER) st = lb_gpu_decided_begin(p);
+    if (st) return in_run(p, st);
     if (mode != LB_GPU_ISOLATED) st = replay(p, mode, n, set, ns, launches);
     for (int64_t i = 0; mode == LB_GPU_ISOLATED && i < n && !st; i++)
         st = isolated(p, (int)((set + i) % p->sets), ns, launches);
+    if (!st && mode != LB_GPU_EAGER) st = lb_gpu_decided_end(p, launches);
     return st ? in_run(p, st) : LB_OK;
 }
 
 lb_status lb_gpu_submit(lb_plan *p) {
     int64_t launches = 0;
     lb_status st = bring(p);
-    if (!st && p->step_count > 1) st = capture_all(p);
-    if (!st) st = p->step_count > 1 ? run_graphs(p, p->set, &launches) : run_eager(p, p->set, &launches);
+    bool graphs = !st && as_graphs(p);
+    if (graphs) st = capture_all(p);
+    if (!st) st = lb_gpu_decided_begin(p);
+    if (!st) st = graphs ? run_graphs(p, p->set, &launches) : run_eager(p, p->set, &launches);
+    if (!st && p->gpu->picks) st = lb_gpu_decided_end(p, &launches);      /* or a pick out of range would be nobody's */
     p->set = (p->set + 1) % p->sets;
     return st;
 }
@@ -475,7 +491,7 @@ lb_status lb_gpu_step(lb_plan *p, int i, bool *ran, int32_t *pick) {
     *ran = false;
     if (!st) st = decide(p, i, ran, pick);
     if (st || !*ran) return st;
-    if ((st = launch(p, i, 0, *pick))) return st;
+    if ((st = lb_gpu_launch(p, i, 0, *pick))) return st;
     st = API(p)->sync(DEV(p));
     return st ? in_step(p, i, *pick, st) : tickets_are_back(p, i, *pick);
 }
@@ -498,7 +514,7 @@ lb_status lb_gpu_traced(lb_plan *p, int set, lb_span_log *log, uint64_t *begin_n
         st = decide(p, i, &run, &pick);
         if (st || !run) continue;
         st = c->api->event(c->dev, 1);
-        if (!st) st = launch(p, i, set, pick);
+        if (!st) st = lb_gpu_launch(p, i, set, pick);
         if (!st) st = c->api->event(c->dev, 2);
         if (!st) st = c->api->elapsed(c->dev, 0, 2, &to);
         if (!st) st = c->api->elapsed(c->dev, 0, 1, &from);

@@ -234,7 +234,7 @@ int64_t lb_memory_available(const lb_device *d);
 
 /* plan_gpu.c */
 typedef enum lb_gpu_mode {
-    LB_GPU_GRAPH,      /* captured graphs; steps with `when` or `pick` are launched from C once their values were read */
+    LB_GPU_GRAPH,      /* captured graphs */
     LB_GPU_EAGER,      /* a launch from C for each step */
     LB_GPU_ISOLATED    /* each run alone: cold L2, enqueued behind a kernel that waits for the host, events around it */
 } lb_gpu_mode;
@@ -246,4 +246,6 @@ lb_status lb_gpu_decide(lb_plan *p, int i, bool *run, int32_t *pick);
 lb_status lb_gpu_traced(lb_plan *p, int set, lb_span_log *log, uint64_t *begin_ns, uint64_t *end_ns);
 /* Enqueues one run and does not wait. */
 lb_status lb_gpu_submit(lb_plan *p);
+/* All of its graphs, as replaying needs them. */
+lb_status lb_gpu_capture(lb_plan *p);
 void lb_gpu_done(lb_plan *p);

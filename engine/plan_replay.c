@@ -380,7 +380,9 @@ lb_status lb_plan_replay_isolated(lb_plan *p, int64_t n, uint64_t *elapsed_ns, u
 lb_status lb_plan_submit(lb_plan *p) {
     if (!p->on_gpu) return lb_plan_run(p);
     lb_status st = lb_plan_prepare(p);
-    return st ? st : lb_gpu_submit(p);
+    p->bad_step = -1;
+    if (!st) st = lb_gpu_submit(p);
+    return st ? st : bad_pick(p);
 }
 
 lb_status lb_plan_replay_eager(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches) {

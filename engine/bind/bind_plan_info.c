@@ -140,12 +140,15 @@ static void push_account(lua_State *L, const lb_account *a) {
 
 static void account_done(void *block) { lb_account_done(block); }
 
-/* plan:account(): runs the plan once and counts: launches by kernel, flops, bytes. */
+/* plan:account(): runs the plan once and counts: launches by kernel, flops, bytes; who reads conditions on a GPU. */
 static int account(lua_State *L) {
     lb_plan *p = check_plan(L, 1);
     lb_account *a = bind_guard(L, sizeof *a, account_done);
+    char conditions[400];
     BIND_TRY(L, lb_plan_account(p, a));
+    BIND_TRY(L, lb_plan_conditions(p, conditions, sizeof conditions));
     push_account(L, a);
+    if (*conditions) bind_set_string(L, "conditions", conditions);
     bind_guard_done(L, -2);
     return 1;
 }

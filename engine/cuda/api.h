@@ -8,7 +8,7 @@
 #include "../kernel.h"
 #include "../status.h"
 
-#define LB_CUDA_ABI 1
+#define LB_CUDA_ABI 2
 #define LB_CUDA_SYMBOL "luabench_cuda"      /* const lb_cuda_api luabench_cuda */
 
 typedef struct lb_cuda_dev lb_cuda_dev;         /* a device's context, its stream and events */
@@ -24,7 +24,20 @@ typedef struct lb_cuda_props {
     bool ecc, integrated;
 } lb_cuda_props;
 
-enum { LB_CUDA_EVENTS = 4, LB_CUDA_CLOCKS = 2, LB_CUDA_ARGS = 64 };
+enum { LB_CUDA_EVENTS = 4, LB_CUDA_CLOCKS = 2, LB_CUDA_ARGS = 64, LB_CUDA_WHENS = 4, LB_CUDA_DECISIONS = 32 };
+
+/* What a part of a graph hangs on; the device reads it when it gets there. All addresses are the device's. */
+typedef struct lb_cuda_decision {
+    const int32_t *whens[LB_CUDA_WHENS];        /* it runs only if all of them are nonzero */
+    const int32_t *pick;                        /* which of its bodies runs, from 0; NULL: there is one */
+    int when_count, bodies;
+    int step, steps;                            /* for `bad`; how many steps a body launches */
+} lb_cuda_decision;
+/* On the device: what decisions left behind; to begin with { 0, ~0 }. */
+typedef struct lb_cuda_decided {
+    uint64_t launches;                          /* steps that ran */
+    uint64_t bad;                               /* step << 32 | pick, of the first step whose pick is out of range */
+} lb_cuda_decided;
 
 typedef struct lb_cuda_api {
     int abi;
@@ -52,12 +65,18 @@ typedef struct lb_cuda_api {
     lb_status (*set)(lb_cuda_dev *d, void *device, int byte, size_t bytes);
     lb_status (*sync)(lb_cuda_dev *d);
 
-    void *(*stream)(lb_cuda_dev *d);            /* what kernels are launched on */
+    void *(*stream)(lb_cuda_dev *d);            /* what kernels are launched on now */
     lb_status (*current)(lb_cuda_dev *d);       /* makes it the calling thread's device: before kernels are launched */
     lb_status (*launched)(lb_cuda_dev *d);      /* the error of the launches since the last call; does not wait */
     lb_status (*capture_begin)(lb_cuda_dev *d);
     lb_status (*capture_end)(lb_cuda_dev *d, lb_cuda_graph **out);     /* *out NULL on error; the capture is over */
     lb_status (*graph_launch)(lb_cuda_dev *d, lb_cuda_graph *g);
+    /* Parts of a graph that hang on values, while it is captured: decide() reads the values of `n` of them at this place
+     * (LB_EUNSUPPORTED: this toolkit has no such nodes); choice(k) puts the k-th of them here, and what is launched between
+     * body(i) and body(-1) is its body i. */
+    lb_status (*decide)(lb_cuda_dev *d, const lb_cuda_decision *at, int n, lb_cuda_decided *out);
+    lb_status (*choice)(lb_cuda_dev *d, int k);
+    lb_status (*body)(lb_cuda_dev *d, int i);
     void (*graph_free)(lb_cuda_dev *d, lb_cuda_graph *g);
 
     /* ---- time ---- */

@@ -59,6 +59,7 @@ static void close_device(lb_cuda_dev *d) {
         for (int i = 0; i < LB_CUDA_EVENTS; i++)
             if (d->events[i]) cudaEventDestroy(d->events[i]);
         if (d->stream) cudaStreamDestroy(d->stream);
+        if (d->body_stream) cudaStreamDestroy(d->body_stream);
     }
     free(d);
 }
@@ -72,6 +73,7 @@ static lb_status open_device(int device, lb_cuda_dev **out) {
     lb_status s = enter(d, "opening it");
     if (!s) s = lb_cuda_result(d, cudaFree(NULL), "making a context");
     if (!s) s = lb_cuda_result(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking), "making a stream");
+    if (!s) s = lb_cuda_result(d, cudaStreamCreateWithFlags(&d->body_stream, cudaStreamNonBlocking), "making a stream");
     for (int i = 0; i < LB_CUDA_EVENTS && !s; i++)
         s = lb_cuda_result(d, cudaEventCreate(&d->events[i]), "making an event");
     if (!s) s = lb_cuda_result(d, cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device), "asking");
@@ -180,7 +182,7 @@ static lb_status set(lb_cuda_dev *d, void *device, int byte, size_t bytes) {
 
 /* ---- stream, graphs, events ---- */
 
-static void *stream(lb_cuda_dev *d) { return d->stream; }
+static void *stream(lb_cuda_dev *d) { return d->in_body ? d->body_stream : d->stream; }
 static lb_status current(lb_cuda_dev *d) { return enter(d, "choosing it"); }
 static lb_status launched(lb_cuda_dev *d) { return lb_cuda_result(d, cudaGetLastError(), "launching"); }
 
@@ -233,8 +235,8 @@ __attribute__((visibility("default"))) const lb_cuda_api luabench_cuda = {
     .count = count, .open = open_device, .close = close_device, .props = props, .memory = memory, .peers = peers,
     .lost = lost, .alloc = alloc, .free = free_memory, .put = put, .get = get, .copy = copy, .set = set, .sync = sync,
     .stream = stream, .current = current, .launched = launched, .capture_begin = capture_begin,
-    .capture_end = capture_end, .graph_launch = graph_launch, .graph_free = graph_free, .event = event,
-    .elapsed = elapsed, .block = lb_cuda_block, .unblock = lb_cuda_unblock, .flush = lb_cuda_flush,
+    .capture_end = capture_end, .graph_launch = graph_launch, .graph_free = graph_free, .decide = lb_cuda_decide,
+    .choice = lb_cuda_choice, .body = lb_cuda_body, .event = event, .elapsed = elapsed, .block = lb_cuda_block, .unblock = lb_cuda_unblock, .flush = lb_cuda_flush,
     .clock = lb_cuda_clock, .clock_ghz = lb_cuda_clock_ghz, .compile = lb_cuda_compile,
     .module_free = lb_cuda_module_free, .function = lb_cuda_function, .launch = lb_cuda_launch_function,
 };

@@ -8,7 +8,10 @@
 struct lb_cuda_dev {
     int device;
     bool lost;
-    cudaStream_t stream;
+    cudaStream_t stream, body_stream;   /* the second one captures bodies of decisions */
+    bool in_body;
+    struct { unsigned long long handle; int bodies; bool picks; } choices[LB_CUDA_DECISIONS];
+    cudaGraph_t *bodies;           /* of the last choice; the graph's */
     cudaEvent_t events[LB_CUDA_EVENTS];
     int sm_count;
     size_t l2_bytes;
@@ -29,6 +32,15 @@ lb_status lb_cuda_result(lb_cuda_dev *d, cudaError_t e, const char *what);
 cudaError_t lb_cuda_gate_launch(cudaStream_t s, unsigned *gate, unsigned turn);
 cudaError_t lb_cuda_flush_launch(cudaStream_t s, void *at, size_t bytes, unsigned word, int sm_count);
 cudaError_t lb_cuda_clock_launch(cudaStream_t s, uint64_t *out, int sm_count);
+
+/* decide.cu */
+cudaError_t lb_cuda_decide_launch(cudaStream_t s, const lb_cuda_decision *at, const unsigned long long *handles, int n,
+                                  lb_cuda_decided *out);
+
+/* decide.c */
+lb_status lb_cuda_decide(lb_cuda_dev *d, const lb_cuda_decision *at, int n, lb_cuda_decided *out);
+lb_status lb_cuda_choice(lb_cuda_dev *d, int k);
+lb_status lb_cuda_body(lb_cuda_dev *d, int i);
 
 /* time.c */
 lb_status lb_cuda_block(lb_cuda_dev *d);

@@ -153,6 +153,9 @@ local function account_lines(add, plan)
     add("             %d x %s%s", p.launches, p.kernel or p.op,
       p.weight_bytes > 0 and ", weights " .. units.bytes(p.weight_bytes) or "")
   end
+  if a.conditions then
+    add("     values  that steps hang on are read by the %s", a.conditions == "device" and "device, in the graph" or a.conditions)
+  end
   add("     bytes   weights %s once, %s as streamed; all data %s once, %s as streamed", units.bytes(a.weight_bytes),
     units.bytes(a.weight_bytes_streamed), units.bytes(a.bytes_min), units.bytes(a.bytes_streamed))
   bound_lines(add, plan, a, require("luabench.ceilings").best(plan.device))

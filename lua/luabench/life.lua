@@ -130,7 +130,7 @@ local function path_of(account)
 end
 
 local function fill_work(rec, case, account)
-  rec.path = path_of(account)
+  rec.path, rec.conditions = path_of(account), account.conditions
   local own = case.work or {}
   suggest.check_keys(own, { flops = true, bytes = true }, "case.work", 0)
   rec.work = { flops = own.flops or account.flops, bytes = own.bytes or account.bytes_min, items = case.items,

@@ -33,6 +33,7 @@ local N, S, B = "number", "string", "boolean"
 local CEILINGS = { read_bytes_per_s = N, ops_per_s = "numbers", when = S }
 local CASE = {
   case = S, reason = S, device = S, threads = N, mode = S, cache = S, dtype = S, note = S, reproduce = S,
+  conditions = S,
   axes = { map = "scalar" }, samples_ns = "numbers", marks = "numbers", ceilings = CEILINGS, metrics = { map = "any" },
   time = { median = N, mean = N, std = N, min = N, max = N, p10 = N, p90 = N, p95 = N, p99 = N, samples = N,
     iterations = N, ci95 = "numbers" },

@@ -7,7 +7,9 @@ local fake = (os.getenv "LUABENCH_CUDA" or ""):find "fake" ~= nil
 local d = lb.device(name)
 local passed, failed = 0, 0
 
+local only = os.getenv "CASES"        -- a Lua pattern of what they say
 local function case(what, f)
+  if only and not what:find(only) then return end
   local ok, why = pcall(f)
   if ok then passed = passed + 1 else failed = failed + 1 end
   print(("%-64s %s"):format(what, ok and "ok" or "FAILED: " .. tostring(why)))
@@ -59,7 +61,7 @@ case("a plan gives what the CPU gives, replayed and eager", function()
   local c = sys.check(p)
   assert(c.passed, c.reason)
 end)
-case("conditions and picks are read where steps are reached", function()
+case("conditions: read where steps are reached", function()
   local flags = lb.tensor({ 0, 1 }, { dtype = "i32", device = d })
   local a, out = lb.full({ 2, 8 }, 3, { device = d }), lb.zeros({ 2, 8 }, { device = d })
   local p = lb.plan(d)
@@ -71,6 +73,110 @@ case("conditions and picks are read where steps are reached", function()
   p:run()
   assert(out:get(1, 1) == 6, "a step did not run whose condition is 1")
 end)
+-- Who reads the values of conditions in graphs: the device, unless the played one was told to refuse.
+local refuses = fake and (os.getenv "LUABENCH_FAKE" or ""):find "bodies=1" ~= nil
+local function decides(p) return p:account().conditions end
+case("conditions: parts of the graph, which the device decides", function()
+  local flags = lb.tensor({ 0, 1, 1 }, { dtype = "i32", device = d })
+  local function rows() return lb.zeros({ 2, 8 }, { device = d }) end
+  local a, x, y, out, twice = lb.full({ 2, 8 }, 3, { device = d }), rows(), rows(), rows(), rows()
+  local p = lb.plan(d)
+  p:fill { out = x, value = 1 }
+  p:add { a = a, b = a, out = x, when = { flags, 1 } }
+  p:add { a = x, b = x, out = y, when = { flags, 1 } }              -- of the same condition: one part with two steps
+  p:add { a = x, b = a, out = out, when = { flags, 3 } }
+  p:add { a = out, b = out, out = twice }
+  assert(refuses or decides(p) == "device", tostring(decides(p)))
+  for _, n in ipairs { 1, 70 } do                                    -- as a graph, and in graphs of several runs
+    flags:set(1, 0)
+    p:submit(n)
+    assert(out:get(1, 1) == 4 and twice:get(2, 8) == 8, ("0: %g %g"):format(out:get(1, 1), twice:get(2, 8)))
+    flags:set(1, 5)
+    p:submit(n)
+    assert(out:get(1, 1) == 9 and twice:get(2, 8) == 18 and y:get(1, 1) == 12, ("5: %g %g"):format(out:get(1, 1), y:get(1, 1)))
+  end
+  local m = lb.measure(p, { cache = "hot", samples = 5, warmup = 1 })
+  assert(m.launches > 0 and m.launches % 5 == 0, m.launches .. " launches in runs of 5")
+  flags:set(1, 0)
+  m = lb.measure(p, { cache = "hot", samples = 5, warmup = 1 })
+  assert(m.launches > 0 and m.launches % 3 == 0, m.launches .. " launches in runs of 3")
+  for _, o in ipairs { { isolated = true }, { mode = "eager" } } do
+    o.cache, o.samples, o.warmup = "hot", 4, 1
+    assert(lb.measure(p, o).launches > 0, "nothing ran")
+    assert(out:get(1, 1) == 4, "another result")
+  end
+end)
+case("conditions: one that a step of the plan changes is read after it", function()
+  local flags, positions = lb.tensor({ 0 }, { dtype = "i32", device = d }), lb.zeros({ 1 }, { dtype = "i32", device = d })
+  local before, after = lb.zeros({ 4 }, { device = d }), lb.zeros({ 4 }, { device = d })
+  local p = lb.plan(d)
+  p:fill { out = before, value = 7, when = { flags, 1 } }
+  p:advance { lengths = flags, positions = positions, step = 1 }     -- one more each time
+  p:fill { out = after, value = 9, when = { flags, 1 } }
+  p:run()
+  assert(before:get(1) == 0 and after:get(1) == 9, ("0, then 1: %g %g"):format(before:get(1), after:get(1)))
+  p:run()
+  assert(before:get(1) == 7, "1 from the run before")
+end)
+case("conditions: what is picked runs, nothing where out of range", function()
+  local ids = lb.tensor({ 2, 0 }, { dtype = "i32", device = d })
+  local x, y = lb.randn({ 3, 64 }, { seed = 1, device = d }), lb.zeros({ 3, 32 }, { device = d })
+  local w = {}
+  for i = 1, 3 do w[i] = lb.randn({ 32, 64 }, { seed = 10 + i, device = d }) end
+  w[2] = w[2]:quantize "q8_0"
+  local p = lb.plan(d):gemm { x = x, w = w, pick = { ids, 1 }, out = y }:add { a = y, b = y, out = lb.zeros({ 3, 32 }, { device = d }) }
+  assert(refuses or decides(p) == "device", tostring(decides(p)))
+  for i = 1, 3 do
+    ids:set(1, i - 1)
+    p:run()
+    local got = y:clone()
+    lb.plan(d):gemm { x = x, w = w[i], out = y }:run()
+    same(got, y, 1e-4)
+  end
+  ids:set(1, 3)
+  expect_error("picked item 3, but there are 3", function() p:run() end)
+  expect_error("picked item 3, but there are 3", function() p:submit(1) end)
+  ids:set(1, -1)
+  expect_error("picked item %-1, but there are 3", function() p:run() end)
+  ids:set(1, 0)
+  p:run()
+end)
+case("conditions: more than are read at once, rotating weights", function()
+  local n = 40
+  local ids, x = {}, lb.randn({ 1, 32 }, { seed = 1, device = d })
+  for i = 1, n do ids[i] = i % 2 end
+  ids = lb.tensor(ids, { dtype = "i32", device = d })
+  local w = { lb.randn({ 8, 32 }, { seed = 2, device = d }):quantize "q8_0", lb.randn({ 8, 32 }, { seed = 3, device = d }):quantize "q8_0" }
+  local p, outs = lb.plan(d), {}
+  for i = 1, n do
+    outs[i] = lb.zeros({ 1, 8 }, { device = d })
+    p:gemm { x = x, w = w, pick = { ids, i }, out = outs[i] }
+  end
+  local m = lb.measure(p, { cache = "weights-cold", samples = 3, warmup = 1 })
+  assert(m.launches > 0 and m.launches % n == 0, ("%g launches in runs of %g"):format(m.launches, n))
+  p:run()
+  same(outs[1], outs[3])
+  same(outs[2], outs[40])
+  assert(outs[1]:get(1, 1) ~= outs[2]:get(1, 1), "picks do not matter")
+end)
+if fake then
+  case("conditions: where the host reads them, it is said", function()
+    local flags, out = lb.tensor({ 1 }, { dtype = "i32", device = d }), lb.zeros({ 2, 8 }, { device = d })
+    local ids, x = lb.tensor({ 1 }, { dtype = "i32", device = d }), lb.randn({ 1, 32 }, { seed = 1, device = d })
+    local y, w, many = lb.zeros({ 1, 8 }, { device = d }), { lb.randn({ 8, 32 }, { seed = 2, device = d }), lb.randn({ 8, 32 }, { seed = 3, device = d }) }, lb.plan(d)
+    local p = lb.plan(d):fill { out = out, value = 3, when = { flags, 1 } }:fill { out = lb.zeros({ 4 }, { device = d }), value = 1 }
+    p:gemm { x = x, w = w, pick = { ids, 1 }, out = lb.zeros({ 1, 8 }, { device = d }) }
+    local each = lb.zeros({ 2100 }, { dtype = "i32", device = d })
+    for i = 1, 2100 do many:fill { out = out, value = 5, when = { each, i } }:gemm { x = x, w = w, pick = { each, i }, out = y } end
+    assert(decides(many):find "^host: 6300 bodies", tostring(decides(many)))
+    many:run()
+    assert(decides(p) == (refuses and "host: cuda:0: making a conditional node: invalid argument (cudaErrorInvalidValue)" or "device"),
+      tostring(decides(p)))
+    p:submit(3)
+    assert(out:get(1, 1) == 3, "it did not run")
+    assert(require "luabench.explain".text(p):find(refuses and "read by the host: cuda" or "read by the device"), "explain does not say")
+  end)
+end
 case("measured, rotating, isolated", function()
   local x, w = lb.randn({ 4, 256 }, { seed = 1, device = d }), lb.randn({ 64, 256 }, { seed = 2, device = d })
   local p = lb.plan(d):gemm { x = x, w = w:quantize "q8_0", out = lb.zeros({ 4, 64 }, { device = d }) }

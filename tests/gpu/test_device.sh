@@ -12,6 +12,12 @@ echo "$out"
 read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
 
+# One whose graphs take no choices but the smallest: the host reads what picks name, and it is said.
+out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=memory=256,bodies=1 CASES=^conditions: "$program" -e 'dofile "tests/gpu/device_cases.lua"' 2>&1)
+echo "$out" | grep -v ' ok$'
+read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
+passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
+
 # The management library of the played device: energy, clocks, throttling.
 for settings in memory=256 memory=256,throttled=1; do
     out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=$settings LD_LIBRARY_PATH=$PWD/$BUILD/tests/fake_nvml${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} \

@@ -1,7 +1,10 @@
 /* runtime.c: the CUDA runtime of a device played on the CPU; see fake.h.
  *
- * LUABENCH_FAKE=devices=N,memory=MiB,driver=V,cc=90: what there is; driver below 13000 is too old. */
+ * LUABENCH_FAKE=devices=N,memory=MiB,driver=V,cc=90: what there is; driver below 13000 is too old; bodies=N: the most
+ * that a conditional node may have. */
 #include "fake.h"
+
+#include "engine/cuda/api.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +23,9 @@ typedef struct op {
 } op;
 
 struct fake_event { double ns; int done; };
-struct fake_graph { op *first, **end; int uses; };
+/* values: of conditional nodes, from the last one made back; a graph owns its own. */
+typedef struct value { struct value *next; unsigned is; } value;
+struct fake_graph { op *first, **end; int uses; value *values; };
 struct fake_stream { op *first, **end; struct fake_graph *capturing; };
 
 static cudaError_t last, sticky;
@@ -100,12 +105,18 @@ cudaError_t cudaStreamDestroy(cudaStream_t s) {
 
 /* ---- graphs ---- */
 
+static struct fake_graph *new_graph(void) {
+    struct fake_graph *g = calloc(1, sizeof *g);
+    if (!g) abort();
+    g->end = &g->first;
+    g->uses = 1;
+    return g;
+}
+
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mode) {
     (void)mode;
     if (s->capturing) return result(cudaErrorStreamCaptureUnsupported);
-    s->capturing = calloc(1, sizeof *s->capturing);
-    s->capturing->end = &s->capturing->first;
-    s->capturing->uses = 1;
+    s->capturing = new_graph();
     return result(cudaSuccess);
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g) {
@@ -113,6 +124,70 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g) {
     s->capturing = NULL;
     return result(*g ? cudaSuccess : cudaErrorInvalidValue);
 }
+/* ---- conditional nodes ---- */
+
+typedef struct branch { const value *chosen; int picks; unsigned size; cudaGraph_t *bodies; } branch;
+
+static int do_branch(void *arg) {
+    const branch *b = arg;
+    unsigned i = b->picks ? b->chosen->is : b->chosen->is ? 0 : b->size;
+    int e = 0;
+    if (i >= b->size) return 0;
+    for (op *o = b->bodies[i]->first; o && !e; o = o->next) e = o->fn(o->arg);
+    return e;
+}
+static void free_bodies(const branch *b) {
+    for (unsigned i = 0; i < b->size; i++) cudaGraphDestroy(b->bodies[i]);
+    free(b->bodies);
+}
+
+cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t s, cudaGraph_t g, const cudaGraphNode_t *after,
+                                          const cudaGraphEdgeData *edges, size_t n, enum cudaStreamCaptureMode mode) {
+    (void)after, (void)edges, (void)n, (void)mode;
+    if (s->capturing) return result(cudaErrorStreamCaptureUnsupported);
+    s->capturing = g;
+    return result(cudaSuccess);
+}
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, enum cudaStreamCaptureStatus *status, unsigned long long *id, cudaGraph_t *g,
+                                     const cudaGraphNode_t **after, const cudaGraphEdgeData **edges, size_t *n) {
+    (void)id;
+    *status = s->capturing ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+    *g = s->capturing;
+    *after = NULL, *edges = NULL, *n = 0;
+    return result(cudaSuccess);
+}
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t *nodes, const cudaGraphEdgeData *edges, size_t n,
+                                                unsigned flags) {
+    (void)nodes, (void)edges, (void)n, (void)flags;
+    return result(s->capturing ? cudaSuccess : cudaErrorInvalidValue);
+}
+cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle *out, cudaGraph_t g, unsigned initial, unsigned flags) {
+    value *v = calloc(1, sizeof *v);
+    (void)flags;
+    if (!v) abort();
+    *v = (value){ g->values, initial };
+    g->values = v;
+    *out = (cudaGraphConditionalHandle)(size_t)v;
+    return result(cudaSuccess);
+}
+cudaError_t cudaGraphAddNode(cudaGraphNode_t *out, cudaGraph_t g, const cudaGraphNode_t *after, const cudaGraphEdgeData *edges,
+                             size_t n, struct cudaGraphNodeParams *p) {
+    struct cudaConditionalNodeParams *c = &p->conditional;
+    (void)after, (void)edges, (void)n;
+    *out = NULL;
+    if (p->type != cudaGraphNodeTypeConditional || !c->size || c->size > (unsigned)setting("bodies=", 1 << 20))
+        return result(cudaErrorInvalidValue);
+    branch b = { (const value *)(size_t)c->handle, c->type == cudaGraphCondTypeSwitch, c->size, NULL };
+    b.bodies = calloc(c->size, sizeof *b.bodies);
+    if (!b.bodies) abort();
+    for (unsigned i = 0; i < c->size; i++) b.bodies[i] = new_graph();
+    c->phGraph_out = b.bodies;
+    op *o = new_op(do_branch, NULL, &b, sizeof b);
+    *g->end = o;
+    g->end = &o->next;
+    return result(cudaSuccess);
+}
+
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned long long flags) {
     (void)flags;
     g->uses++;
@@ -128,7 +203,12 @@ cudaError_t cudaGraphDestroy(cudaGraph_t g) {
     if (--g->uses > 0) return cudaSuccess;
     for (op *o = g->first, *next; o; o = next) {
         next = o->next;
+        if (o->fn == do_branch) free_bodies((const branch *)o->arg);
         free(o);
+    }
+    for (value *v = g->values, *next; v; v = next) {
+        next = v->next;
+        free(v);
     }
     free(g);
     return cudaSuccess;
@@ -291,6 +371,43 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **f, unsigne
     (void)version, (void)flags, (void)got;
     *f = fake_driver_function(name);
     return result(*f ? cudaSuccess : cudaErrorInvalidValue);
+}
+
+/* ---- what decide.cu has ---- */
+
+typedef struct decisions {
+    lb_cuda_decision at[LB_CUDA_DECISIONS];
+    unsigned long long handles[LB_CUDA_DECISIONS];
+    int n;
+    lb_cuda_decided *out;
+} decisions;
+static int do_decide(void *arg) {
+    const decisions *d = arg;
+    for (int i = 0; i < d->n; i++) {
+        const lb_cuda_decision *one = &d->at[i];
+        bool run = true;
+        for (int w = 0; w < one->when_count && run; w++) run = *one->whens[w] != 0;
+        int pick = run && one->pick ? *one->pick : 0;
+        if ((unsigned)pick >= (unsigned)one->bodies) {
+            uint64_t bad = (uint64_t)one->step << 32 | (uint32_t)pick;
+            if (bad < d->out->bad) d->out->bad = bad;
+            run = false;
+        }
+        if (run) d->out->launches += (uint64_t)one->steps;
+        value *v = (value *)(size_t)d->handles[i];
+        v->is = one->pick ? (unsigned)(run ? pick : one->bodies) : run;
+    }
+    return 0;
+}
+cudaError_t lb_cuda_decide_launch(cudaStream_t s, const lb_cuda_decision *at, const unsigned long long *handles, int n,
+                                  lb_cuda_decided *out);
+cudaError_t lb_cuda_decide_launch(cudaStream_t s, const lb_cuda_decision *at, const unsigned long long *handles, int n,
+                                  lb_cuda_decided *out) {
+    decisions d = { .n = n, .out = out };
+    memcpy(d.at, at, (size_t)n * sizeof *at);
+    memcpy(d.handles, handles, (size_t)n * sizeof *handles);
+    fake_enqueue(s, do_decide, &d, sizeof d);
+    return result(cudaSuccess);
 }
 
 /* ---- what time.cu has ---- */
