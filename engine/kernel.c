@@ -135,13 +135,21 @@ static lb_status none_fits(const lb_device *d, const lb_args *a, bool avoid_layo
             memcpy(what, " for ", 5);
         }
     text[0] = 0;
+    int elsewhere = 0;
     for (int i = 0, n = lb_kernel_count(); i < n && p < end; i++) {
         const lb_kernel *k = lb_kernel_at(i);
         if (strcmp(k->op, a->op->name) != 0) continue;
+        if (!same_device(k, d)) {
+            elsewhere++;
+            continue;
+        }
         bool fits = lb_kernel_fits(k, d, a, &why);
         if (fits) why = avoid_layouts ? "reads repacked weights, and native ones were asked for" : "fits";
         p += snprintf(p, (size_t)(end - p), "%s%s: %s", p == text ? "" : "; ", k->name, why);
     }
+    if (p == text && elsewhere)
+        return lb_fail(LB_EUNSUPPORTED, "%s: no kernel on %s%s: the %d of this operation are for other devices", a->op->name,
+                       lb_device_name(d), what, elsewhere);
     if (p == text)
         return lb_fail(LB_EUNSUPPORTED, "%s: no kernel is registered for this operation", a->op->name);
     return lb_fail(LB_EUNSUPPORTED, "%s: no kernel on %s%s: %s", a->op->name, lb_device_name(d), what, text);

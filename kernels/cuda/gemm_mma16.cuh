@@ -430,6 +430,8 @@ template <class F> struct lb_gemm16_format {
  * one struct. */
 template <class... F> struct lb_gemm16_family {
     static const lb_quantizer *of(const lb_args *a) { return lb_arg(a, LB_GEMM_W)->quantizer; }
+    /* Of the item that a launch picks: the others of the list may have other recipes, and other kernels. */
+    static const lb_quantizer *of(const lb_args *a, const lb_launch *l) { return lb_weight(a, l, LB_GEMM_W)->quantizer; }
     /* call(format<F>) of the struct that is the recipe's; a value for none. */
     template <class R, class C> static R with(const lb_quantizer *q, R none, C call) {
         R result = none;
@@ -465,7 +467,7 @@ template <class... F> struct lb_gemm16_family {
         return with(of(a), 1, [&](auto f) { return f.phases(a); });
     }
     static void launch(const lb_args *a, const lb_launch *l) {
-        with(of(a), 0, [&](auto f) { return f.launch(a, l), 0; });
+        with(of(a, l), 0, [&](auto f) { return f.launch(a, l), 0; });
     }
 };
 #define LB_GEMM16(...)                                                                                               \

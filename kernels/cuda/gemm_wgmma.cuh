@@ -375,7 +375,7 @@ template <class... F> struct lb_wg_family : lb_gemm16_family<F...> {
         return sized(a, 1, [](auto f, int64_t m, int64_t n, int64_t k) { return f.phases(m, n, k); });
     }
     static void launch(const lb_args *a, const lb_launch *l) {
-        sized(a, 0, [&](auto f, int64_t, int64_t, int64_t) { return f.launch(a, l), 0; });
+        base::with(base::of(a, l), 0, [&](auto f) { return lb_wg_format<typename decltype(f)::format>::launch(a, l), 0; });
     }
 };
 #define LB_WGMMA(...)                                                                                                \

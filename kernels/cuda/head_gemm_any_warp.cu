@@ -1,73 +1,8 @@
-/* head_gemm_any_warp.cu: a product for each head; a warp for one row of weights and eight tokens, so that a launch of up
- * to 8 tokens (decode) reads each weight once: H N K values (bf16: DeepSeek-V3's 128 x 512 x 128 are 16.8 MB, 3.5 us at
- * 4.8 TB/s). x, 4 K bytes a head and token, comes from L1. With more tokens the weights come again from L2 for each
- * eight; what bounds it then is one f32 fma a product. */
-#include "cells.cuh"
-#include "rows.cuh"
+/* head_gemm_any_warp.cu: a product for each head (dot_rows.cuh): for up to 8 tokens, as in decode, H N K values are read
+ * (bf16: DeepSeek-V3's 128 x 512 x 128 are 16.8 MB, 3.5 us at 4.8 TB/s). */
+#include "dot_rows.cuh"
 
 namespace {
-
-enum { WARPS = 8, TOKENS = 8, LOAD = 8 };
-
-/* Eight neighbours as f32; `at` is a multiple of 8 and the row aligned to 16 bytes, or they are read one by one. */
-__device__ static void load(lb_dtype type, int packed, const char *row, int64_t at, int64_t k, bool aligned,
-                            float out[LOAD]) {
-    if (aligned && at + LOAD <= k && (type == LB_BF16 || type == LB_F16)) {
-        uint4 v = __ldcs((const uint4 *)(row + at * 2));
-        uint32_t pair[4] = { v.x, v.y, v.z, v.w };
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            out[2 * i] = type == LB_BF16 ? __uint_as_float(pair[i] << 16) : lb_f16_value((uint16_t)pair[i]);
-            out[2 * i + 1] = type == LB_BF16 ? __uint_as_float(pair[i] & 0xffff0000u) : lb_f16_value((uint16_t)(pair[i] >> 16));
-        }
-        return;
-    }
-    if (aligned && at + LOAD <= k && type == LB_F32) {
-        float4 a = __ldcs((const float4 *)(row + at * 4)), b = __ldcs((const float4 *)(row + at * 4) + 1);
-        out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w, out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < LOAD; i++) out[i] = at + i < k ? lb_cell(type, packed, row, at + i) : 0.0f;
-}
-
-__global__ void __launch_bounds__(WARPS * 32) head_gemm_kernel(lb_rows x, const char *w, lb_dtype type, int packed,
-                                                               int64_t row_bytes, int64_t n, int64_t k, int64_t tokens,
-                                                               int64_t heads, lb_rows out, bool aligned, bool x_by_4) {
-    int64_t r = (int64_t)blockIdx.x * WARPS + threadIdx.x / 32, h = blockIdx.y;
-    int lane = threadIdx.x % 32;
-    if (r >= n) return;
-    const char *row = w + (h * n + r) * row_bytes;
-    for (int64_t first = (int64_t)blockIdx.z * TOKENS; first < tokens; first += (int64_t)gridDim.z * TOKENS) {
-        const float *from[TOKENS];
-        float sum[TOKENS] = {};
-#pragma unroll
-        for (int t = 0; t < TOKENS; t++)
-            from[t] = lb_row(x, (first + t < tokens ? first + t : first) * heads + h);
-        for (int64_t i = lane * LOAD; i < k; i += 32 * LOAD) {
-            float v[LOAD];
-            load(type, packed, row, i, k, aligned, v);
-#pragma unroll
-            for (int t = 0; t < TOKENS; t++) {
-                if (first + t >= tokens) break;
-                if (x_by_4 && i + LOAD <= k) {
-                    float4 a = *(const float4 *)(from[t] + i), b = *(const float4 *)(from[t] + i + 4);
-                    sum[t] = fmaf(v[0], a.x, fmaf(v[1], a.y, fmaf(v[2], a.z, fmaf(v[3], a.w, sum[t]))));
-                    sum[t] = fmaf(v[4], b.x, fmaf(v[5], b.y, fmaf(v[6], b.z, fmaf(v[7], b.w, sum[t]))));
-                } else {
-                    for (int j = 0; j < LOAD; j++)
-                        if (i + j < k) sum[t] = fmaf(v[j], from[t][i + j], sum[t]);
-                }
-            }
-        }
-#pragma unroll
-        for (int t = 0; t < TOKENS; t++) {
-            float s = sum[t];
-            for (int o = 16; o; o >>= 1) s += __shfl_xor_sync(0xffffffffu, s, o);
-            if (lane == 0 && first + t < tokens) lb_row(out, (first + t) * heads + h)[r] = s;
-        }
-    }
-}
 
 static int packing(const lb_tensor *t) {
     if (t->dtype != LB_QUANT) return LB_PACKED_NONE;
@@ -85,16 +20,8 @@ static bool supports(const lb_args *a, const char **why) {
 
 static void launch(const lb_args *a, const lb_launch *l) {
     const lb_tensor *x = lb_arg(a, LB_HEAD_GEMM_X), *w = lb_weight(a, l, LB_HEAD_GEMM_W);
-    int64_t tokens = x->dims[0], heads = x->dims[1], k = x->dims[2], n = w->dims[1];
-    int packed = packing(w);
-    if (tokens == 0 || heads == 0 || n == 0) return;
-    int64_t row_bytes = packed ? k / 32 * lb_packed_bytes(packed) : k * (int64_t)lb_dtype_size(w->dtype);
-    int64_t groups = (tokens + TOKENS - 1) / TOKENS;
-    dim3 grid((unsigned)((n + WARPS - 1) / WARPS), (unsigned)heads, (unsigned)(groups < 65535 ? groups : 65535));
-    lb_rows rows = lb_rows_of(x);
-    LB_CUDA_LAUNCH(head_gemm_kernel, grid, WARPS * 32, 0, lb_cuda_stream(l), rows, (const char *)lb_tensor_data(w),
-                   w->dtype, packed, row_bytes, n, k, tokens, heads, lb_rows_of(lb_arg(a, LB_HEAD_GEMM_OUT)),
-                   row_bytes % 16 == 0 && (uintptr_t)lb_tensor_data(w) % 16 == 0, lb_rows_by_4(rows));
+    dot_rows_launch(l, lb_rows_of(x), lb_tensor_data(w), w->dtype, packing(w), w->dims[1], x->dims[2], x->dims[0], x->dims[1],
+                    lb_rows_of(lb_arg(a, LB_HEAD_GEMM_OUT)));
 }
 
 } // namespace

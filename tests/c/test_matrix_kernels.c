@@ -178,16 +178,16 @@ static void expect_gemm(const gemm_case *c, const lb_tensor *x, const double *w,
     free(xs);
 }
 
-/* All M up to M_MAX by one reference; results must not depend on M or on the parts. */
-static void check_gemm(const gemm_case *c, lb_tensor *packed) {
-    static const int rows[] = TEST_ROWS;
-    lb_tensor *x = floats(M_MAX, c->k);
-    double *w = values_of(c->w), *want = malloc(M_MAX * (size_t)c->n * 8);
-    expect_gemm(c, x, w, M_MAX, want);
+/* All these M, the first of which is the most, by one reference; results must not depend on M or on the parts. */
+static void check_gemm(const gemm_case *c, lb_tensor *packed, const int *rows, size_t count_of_rows) {
+    const int most = rows[0];
+    lb_tensor *x = floats(most, c->k);
+    double *w = values_of(c->w), *want = malloc((size_t)most * (size_t)c->n * 8);
+    expect_gemm(c, x, w, most, want);
     double mean = 0; /* a single output may cancel to nothing: then all rows' are the measure */
-    for (int64_t j = 0; j < M_MAX * c->n; j++) mean += want[j] * want[j] / (double)(M_MAX * c->n);
-    float *first = poisoned(M_MAX * c->n);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    for (int64_t j = 0; j < most * c->n; j++) mean += want[j] * want[j] / (double)(most * c->n);
+    float *first = poisoned(most * c->n);
+    for (size_t i = 0; i < count_of_rows; i++)
         for (int parts = 1; parts <= 3; parts += 2) {
             int64_t count = rows[i] * c->n;
             float *out = i == 0 && parts == 1 ? first : poisoned(count);
@@ -218,7 +218,7 @@ static void check_gemm(const gemm_case *c, lb_tensor *packed) {
                     fail_msg("%s %s: writes behind its output", c->kernel->name, c->format);
             if (c->kernel->panel && c->kernel->panel->run && memcmp(out, first, (size_t)count * 4))
                 fail_msg("%s %s M=%d N=%d K=%d parts=%d: other bits than with M=%d", c->kernel->name, c->format,
-                         rows[i], (int)c->n, (int)c->k, parts, M_MAX);
+                         rows[i], (int)c->n, (int)c->k, parts, most);
             if (out != first) free(out);
         }
     free(first), free(want), free(w);
@@ -227,15 +227,23 @@ static void check_gemm(const gemm_case *c, lb_tensor *packed) {
 
 static void gemm_format(const lb_kernel *kernel, const char *format, lb_dtype dtype, const lb_quantizer *q) {
     static const int64_t ks[] = { 256, 512, 2048, 96, 333 }, ns[] = { 1, 15, 16, 17, 100 };
+    static const int rows[] = TEST_ROWS;
     launched = 0;
     for (int i = 0; i < 5; i++)
         for (int j = 0; j < 5; j++) {
             if (q && ks[i] % q->k_multiple) continue;
             if (TEST_TOO_SLOW(ns[j], ks[i])) continue;
+#ifdef TEST_ANY_ONCE /* what expands weights of any format is tried with each, not each with everything */
+            if (kernel->format && !strcmp(kernel->format, "any") && (ns[j] != 17 || ks[i] != 256)) continue;
+#endif
             gemm_case c = { kernel, format, weights(dtype, q, ns[j], ks[i], j % 2), ns[j], ks[i] };
             lb_tensor *packed = c.w;
             if (kernel->layout && lb_tensor_in_layout(c.w, kernel, &packed, NULL)) fail_msg("%s", lb_error());
-            check_gemm(&c, packed);
+            check_gemm(&c, packed, rows, sizeof rows / sizeof *rows);
+#ifdef TEST_WIDE /* kernels for many rows only: more than one tile of them */
+            static const int wide[] = TEST_WIDE;
+            if (!kernel->panel && ks[i] == 256 && ns[j] == 17) check_gemm(&c, packed, wide, sizeof wide / sizeof *wide);
+#endif
             lb_tensor_release(c.w);
         }
     if (!launched) TEST_NOT_RUN(kernel, format, refused);

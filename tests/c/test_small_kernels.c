@@ -482,6 +482,26 @@ static void test_empty(void **unused) {
     assert_true(each(&a, check_empty) >= 1);
 }
 
+static void check_fill(const lb_kernel *k, const lb_args *a) {
+    EACH_SPLIT(parts) {
+        int64_t n = lb_tensor_numel(lb_arg(a, LB_FILL_OUT));
+        memset(f32(a, LB_FILL_OUT), 0xff, (size_t)n * 4);
+        launch(k, a, (int)parts);
+        for (int64_t i = 0; i < n; i++)
+            if (f32(a, LB_FILL_OUT)[i] != 2.5f) fail_msg("%s: element %d is %g", k->name, (int)i, f32(a, LB_FILL_OUT)[i]);
+    }
+}
+static void test_fill(void **unused) {
+    (void)unused;
+    for (int64_t n = 1; n < 5000; n = 5 * n + 2) {
+        lb_args a = args_of("fill");
+        a.p[LB_FILL_P_VALUE] = 2.5;
+        set(&a, LB_FILL_OUT, tensor(LB_F32, n, -1));
+        assert_true(each(&a, check_fill) >= 1);
+        release(&a);
+    }
+}
+
 /* ---- gemm over float weights ---- */
 
 static void check_gemm(const lb_kernel *k, const lb_args *a) {
@@ -636,7 +656,7 @@ int main(void) {
         cmocka_unit_test(test_choose), cmocka_unit_test(test_topk), cmocka_unit_test(test_topk_nan),
         cmocka_unit_test(test_group), cmocka_unit_test(test_peak), cmocka_unit_test(test_peak_read),
         cmocka_unit_test(test_peak_moves),
-        cmocka_unit_test(test_empty), cmocka_unit_test(test_gemm), cmocka_unit_test(test_gemm_halves),
+        cmocka_unit_test(test_empty), cmocka_unit_test(test_fill), cmocka_unit_test(test_gemm), cmocka_unit_test(test_gemm_halves),
         cmocka_unit_test(test_gemm_odd_k),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,9 @@
 -- bench.lua: make gpu-bench: what the kernels reach on the GPU at hand, against its measured ceilings, cuBLASLt called bare,
 -- PyTorch and Triton; the last two by bench.sh, which leaves their figures, or why there are none, in $REFERENCES. Prints a
--- table of every goal, writes bench-DATE-DEVICE.json. A row that cannot be run says why.
+-- line for every goal and keeps bench-DATE-DEVICE.json, row by row: what ends it early leaves what was measured. A row that
+-- cannot be run says why.
 --   luabench -e 'dofile "tests/gpu/bench.lua"'     LUABENCH_GPU=cuda:1, OUT=FOLDER, ONLY=PATTERN
+--   RESUME=FILE: rows that were measured in FILE are taken from it; LATE=FILE: only references that came after it are added
 -- LUABENCH_GPU_BENCH_SCALE=64 divides sizes: tries the script, where nothing is measured (tests/gpu/test_bench.sh).
 local lb = require "luabench"
 local sys = require "luabench.sys"
@@ -10,9 +12,20 @@ local d = lb.device(os.getenv "LUABENCH_GPU" or "cuda:0")
 local only = os.getenv "ONLY"
 local scale = tonumber(os.getenv "LUABENCH_GPU_BENCH_SCALE") or 1
 local references = os.getenv "REFERENCES"
-local rows = {}
+local rows, earlier = {}, {}
+local late = os.getenv "LATE"
+local report = { when = sys.time_iso(), device = d.model, rows = rows }
 local trial = scale > 1
 local BIG, K, LONG = math.max(28672 / scale, 512), math.max(8192 / scale, 256), math.max(8192 / scale, 256)
+
+local from = late or os.getenv "RESUME"
+if from and from ~= "" then
+  report = lb.load(from)
+  for _, r in ipairs(report.rows) do earlier[r.what] = r end
+  report.rows, report.resumed = rows, true
+end
+local file = ("%s/bench-%s%s-%s.json"):format(os.getenv "OUT" or ".", trial and "trial-" or "", os.date "!%Y-%m-%d",
+  (d.model:gsub("[^%w]+", "-")))
 
 local function opts(more)
   local o = { precision = 0.01, max_time_s = 1.5, warmup_min_s = 0.2, warmup_max_s = 1, cache = "weights-cold" }
@@ -53,19 +66,42 @@ local function timed(plan, more)
     sets = m.rotation and m.rotation.sets }
 end
 
+local columns = { { "work", 58 }, { "goal", 32 }, { "time", 12 }, { "reached", 34 }, { "met", 4 }, { "kernel", 0 } }
+local function line(cells)
+  local text = {}
+  for i, c in ipairs(columns) do text[i] = ("%-" .. math.max(c[2], 1) .. "s"):format(cells[i]) end
+  print((table.concat(text, " "):gsub("%s+$", "")))
+end
+local function met(r)
+  if r.error or r.met == nil then return "" end
+  return r.met and "yes" or "NO"
+end
+local function save() sys.replace_file(file, json.encode(report, { pretty = true }) .. "\n") end
+
 local function us_text(us) return us < 10 and ("%.2f us"):format(us) or ("%.1f us"):format(us) end
 
 -- f gives { us =, shows = TEXT, met = whether the goal is reached, kernel = }, or an error, which is the row's.
 local function row(what, goal, f)
   if only and not what:find(only) then return end
   local r = { what = what, goal = goal }
-  local ok, got = pcall(f)
-  if ok then for k, v in pairs(got) do r[k] = v end
-  elseif sys.interrupted() then error(got, 0)
-  else r.error = sys.clean(got):gsub("%s+", " ") end
-  if trial then r.met = nil end
+  local before = earlier[what]
+  if before and (not before.error or late and goal ~= "reference") then
+    r = before
+  else
+    if late and goal ~= "reference" then return end
+    local ok, got = pcall(f)
+    if ok then for k, v in pairs(got) do r[k] = v end
+    elseif sys.interrupted() then error(got, 0)
+    else r.error = sys.clean(got):gsub("%s+", " ") end
+    if trial then r.met = nil end
+  end
   rows[#rows + 1] = r
-  io.stderr:write(("%3d  %s: %s\n"):format(#rows, what, r.error and "not run" or us_text(r.us)))
+  if not late or r ~= before then
+    if r.error then print(("%-58s %-32s not run: %s"):format(r.what, r.goal, r.error))
+    else line { r.what, r.goal, us_text(r.us), r.shows or "", met(r), r.kernel or "" } end
+    io.stdout:flush()
+  end
+  if not late then save() end
   return not r.error and r or nil
 end
 
@@ -84,14 +120,21 @@ end
 -- ---- ceilings ----
 
 print(d.model .. (trial and (": a trial with sizes divided by %d; nothing here is a measurement"):format(scale) or ""))
-local ceilings = sys.all_ceilings(d, trial and 0.2 or 3, { "read", "copy", "write" })
+local ceilings = late and report.ceilings or sys.all_ceilings(d, trial and 0.2 or 3, { "read", "copy", "write" })
 local bandwidth = ceilings.read_bytes_per_s
-local peaks = {}
-print(("  read %.0f GB/s, copy %.0f GB/s, write %.0f GB/s"):format(bandwidth / 1e9,
-  (ceilings.copy and ceilings.copy.best or 0) / 1e9, (ceilings.write and ceilings.write.best or 0) / 1e9))
-for _, c in ipairs(sys.ceiling_classes(d, trial and 0.2 or 3)) do
+local peaks = late and report.peaks or {}
+if not late then print(("  read %.0f GB/s, copy %.0f GB/s, write %.0f GB/s"):format(bandwidth / 1e9,
+  (ceilings.copy and ceilings.copy.best or 0) / 1e9, (ceilings.write and ceilings.write.best or 0) / 1e9)) end
+for _, c in ipairs(late and {} or sys.ceiling_classes(d, trial and 0.2 or 3)) do
   peaks[c.compute] = math.max(peaks[c.compute] or 0, c.best)
   print(("  %-6s %8.1f TOP/s  %s"):format(c.compute, c.best / 1e12, c.kernel))
+end
+
+report.trial, report.ceilings, report.peaks, report.live = trial or nil, ceilings, peaks, d.live
+report.caps = { uuid = d.caps.uuid, driver = d.caps.driver_version, multiprocessors = d.caps.multiprocessors }
+if not late then
+  print ""
+  line { "work", "goal", "time", "reached", "met", "kernel" }
 end
 
 local function of_bandwidth(bytes, us) return bytes / (us * 1e-6) / bandwidth end
@@ -104,9 +147,17 @@ local function gemm(m, n, k, recipe, kernel, more)
   local x, w = lb.randn({ m, k }, { seed = 1, device = d }), lb.randn({ n, k }, { seed = 2 })
   w = (dense(recipe) and w:to(recipe) or w:quantize(recipe)):to(d)
   if more and more.stored then x = lb.randn({ m, k }, { seed = 1 }):quantize(recipe):to(d) end
-  local args, plan = { x = x, w = w, out = lb.zeros({ m, n }, { device = d }) }, lb.plan(d)
-  if kernel then plan:call(kernel, args) elseif more and more.stored then plan:gemm_stored(args) else plan:gemm(args) end
-  checked(plan)
+  local function record(input, rows_of_x)
+    local args, plan = { x = input, w = w, out = lb.zeros({ rows_of_x, n }, { device = d }) }, lb.plan(d)
+    if kernel then plan:call(kernel, args) elseif more and more.stored then plan:gemm_stored(args) else plan:gemm(args) end
+    return plan
+  end
+  local plan, some = record(x, m), math.min(m, 256)
+  if some == m then checked(plan)
+  else -- f64 takes minutes at the full size
+    local few = lb.randn({ some, k }, { seed = 1 })
+    checked(record((more and more.stored and few:quantize(recipe) or few):to(d), some))
+  end
   local r = timed(plan, { cache = more and more.cache })
   r.bytes = w:nbytes()
   return r
@@ -210,8 +261,22 @@ row("launch, eager from Lua", "<= 3 us a step", function()
   local us = (sys.now_s() - from) / n * 1e6
   return { us = us, kernel = "add", shows = "a step", met = us <= 3 }
 end)
-local graph = row("one graph of one empty step", "the floor of this mode", function()
-  return { us = lb.measure(lb.plan(d):empty {}, opts { cache = "hot" }).median / 1000, kernel = "empty", shows = "" }
+local function empties(n)
+  local plan = lb.plan(d)
+  for _ = 1, n do plan:empty {} end
+  return plan
+end
+-- Plans of few steps are replayed several to a graph, those of more than half as many as fit one by one: the difference
+-- between two of those is the steps', what is left is the graph's.
+local graph = row("one graph launch among others", "what a plan's replay costs", function()
+  local some, twice = lb.measure(empties(150), opts { cache = "hot" }).median, lb.measure(empties(300), opts { cache = "hot" }).median
+  return { us = math.max(0, 2 * some - twice) / 1000, kernel = "empty", shows = ("and %.2f us a step"):format((twice - some) / 150e3) }
+end)
+row("empty launch, several runs in a graph", "the floor of this mode", function()
+  return { us = lb.measure(empties(1), opts { cache = "hot" }).median / 1000, kernel = "empty", shows = "" }
+end)
+row("empty launch, eager from C", "the floor of this mode", function()
+  return { us = lb.measure(empties(1), opts { cache = "hot", mode = "eager" }).median / 1000, kernel = "empty", shows = "" }
 end)
 row("empty launch, isolated", "the floor of this mode", function()
   return { us = lb.measure(lb.plan(d):empty {}, opts { cache = "hot", isolated = true }).median / 1000, kernel = "empty", shows = "" }
@@ -263,34 +328,14 @@ for _, tokens in ipairs { 1, 16, 64, 256 } do
   end)
 end
 
--- ---- the table ----
+-- ---- the end ----
 
-local function met(r)
-  if r.error or r.met == nil then return "" end
-  return r.met and "yes" or "NO"
-end
-local columns = { { "work", 58 }, { "goal", 32 }, { "time", 12 }, { "reached", 34 }, { "met", 4 }, { "kernel", 0 } }
-local function line(cells)
-  local text = {}
-  for i, c in ipairs(columns) do text[i] = ("%-" .. math.max(c[2], 1) .. "s"):format(cells[i]) end
-  print((table.concat(text, " "):gsub("%s+$", "")))
-end
-print("")
-line { "work", "goal", "time", "reached", "met", "kernel" }
-for _, r in ipairs(rows) do
-  if r.error then print(("%-58s %-32s not run: %s"):format(r.what, r.goal, r.error))
-  else line { r.what, r.goal, us_text(r.us), r.shows or "", met(r), r.kernel or "" } end
-end
 local counts = { met = 0, missed = 0, missing = 0 }
 for _, r in ipairs(rows) do
   local kind = r.error and "missing" or r.met == true and "met" or r.met == false and "missed"
   if kind then counts[kind] = counts[kind] + 1 end
 end
-print(("%d goals met, %d missed, %d rows not run"):format(counts.met, counts.missed, counts.missing))
-
-local file = ("%s/bench-%s%s-%s.json"):format(os.getenv "OUT" or ".", trial and "trial-" or "", os.date "!%Y-%m-%d",
-  (d.model:gsub("[^%w]+", "-")))
-sys.replace_file(file, json.encode({ when = sys.time_iso(), device = d.model, trial = trial or nil, caps = { uuid = d.caps.uuid,
-  driver = d.caps.driver_version, multiprocessors = d.caps.multiprocessors }, live = d.live, ceilings = ceilings, peaks = peaks,
-  rows = rows, references = loaded }, { pretty = true }) .. "\n")
+report.references = loaded
+save()
+if not late then print(("%d goals met, %d missed, %d rows not run"):format(counts.met, counts.missed, counts.missing)) end
 print("written: " .. file)

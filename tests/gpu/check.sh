@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # check.sh: make gpu-check: every registered CUDA kernel against the f64 oracles, on the GPU at hand, over the cases of
-# tests/c/ (shapes with tails, ties, odd splits); then plans, graphs and errors on it. Also from the archive of `make dist`:
+# tests/c/ (shapes with tails, ties, odd splits); before them plans, graphs and errors. Also from the archive of `make dist`:
 #   share/luabench/gpu/check.sh
-# Writes RESULTS/check-DATE-DEVICE.txt; RESULTS is the current folder, or $OUT. Status 0: all right; 77: no GPU.
+# A kernel is tested in processes of its own, which end after LIMIT seconds: one that is wrong, faults or hangs costs itself.
+# Each result is in RESULTS/check-DATE-DEVICE.txt as soon as it is known; RESULTS is the current folder, or $OUT.
+#   LIMIT=120 JOBS=4 (at a time)   ONLY=TEXT (kernels with it in their names)   RESUME=FILE (what passed there is not run again)
+# Status 0: all right; 1: something failed; 77: no GPU.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -x "$here/../../../bin/luabench" ]; then
@@ -11,6 +14,37 @@ else
     build=${BUILD:-$here/../../build}
     program=$build/luabench programs=$build/tests lib=
 fi
+parts="gpu_small_kernels gpu_ops gpu_matrix_kernels"
+
+# Tests kernel $2 of operation $3 and appends what is known then to $4.
+if [ "${1:-}" = --one ]; then
+    log=$(mktemp) launches=0 why= from=$(date +%s)
+    for part in $parts; do
+        LUABENCH_GPU_KERNEL=$2 LUABENCH_TEST_OP=$3 LUABENCH_TEST_KERNEL=$2 timeout -k 5 "$LIMIT" "$programs/$part" > "$log.part" 2>&1
+        status=$?
+        n=$(sed -n 's/^launches: //p' "$log.part" | tail -n 1)
+        launches=$((launches + ${n:-0}))
+        [ $status = 0 ] && { grep 'not run:' "$log.part" >> "$log"; continue; }
+        [ $status = 124 ] || [ $status = 137 ] && why="$part: still running after $LIMIT s" || why="$part: status $status"
+        grep -vE '^\[ +(OK|RUN|PASSED) |^\[=+\]|^launches: ' "$log.part" >> "$log"
+        break
+    done
+    took="$(($(date +%s) - from)) s"
+    {
+        flock 9
+        if [ -n "$why" ]; then
+            printf '%-8s %-36s %s, %s\n' FAILED "$2" "$why" "$took"
+            head -n 30 "$log" | sed 's/^/           /'
+        elif [ $launches = 0 ]; then
+            printf '%-8s %-36s %s\n' "not run" "$2" "$(sed -n 's/.*not run: //p' "$log" | sort -u | head -n 1 | grep . || echo "no case is for it")"
+        else
+            printf '%-8s %-36s %s launches, %s\n' passed "$2" "$launches" "$took"
+        fi
+    } 9>> "$4" | tee -a "$4"
+    rm -f "$log" "$log.part"
+    exit
+fi
+
 export LD_LIBRARY_PATH=${lib:+$lib:}${LD_LIBRARY_PATH:-}
 export LUABENCH_CUDA=${LUABENCH_CUDA:-$(dirname "$program")/lib/luabench_cuda.so}
 [ -r "$LUABENCH_CUDA" ] || LUABENCH_CUDA=$(dirname "$program")/../lib/luabench_cuda.so
@@ -20,19 +54,30 @@ if ! device=$("$program" -e 'io.write(lb.device(os.getenv "LUABENCH_GPU" or "cud
     exit 77
 fi
 file=${OUT:-.}/check-$(date -u +%Y-%m-%d)-$(echo "$device" | tr -c 'A-Za-z0-9\n' '-').txt
-failed=0
-{
-    echo "gpu-check, $(date -u +%FT%TZ), $device"
-    "$program" -e 'local c = lb.device(os.getenv "LUABENCH_GPU" or "cuda:0").caps
-        for _, k in ipairs { "compute_capability", "driver_version", "runtime_version", "multiprocessors", "memory_bytes",
-          "l2_bytes", "uuid" } do print(k, c[k]) end'
-    for part in gpu_small_kernels gpu_ops gpu_matrix_kernels; do
-        echo "== $part"
-        "$programs/$part" 2>&1 || failed=1
-    done
-    echo "== device"
-    "$program" -e "dofile '$here/device_cases.lua'" 2>&1 || failed=1
-    [ $failed = 0 ] && echo "gpu-check: all passed" || echo "gpu-check: FAILED"
-} 2>&1 | tee "$file"
+before=$(mktemp)
+trap 'rm -f "$before"' EXIT
+[ -n "${RESUME:-}" ] && grep '^passed ' "$RESUME" > "$before"
+say() { echo "$*" | tee -a "$file"; }
+trap 'say "gpu-check: ended early; what is not above was not tested"; exit 1' TERM INT HUP
+export LIMIT=${LIMIT:-120}
+: > "$file"
+say "gpu-check, $(date -u +%FT%TZ), $device"
+"$program" -e 'local c = lb.device(os.getenv "LUABENCH_GPU" or "cuda:0").caps
+    for _, k in ipairs { "compute_capability", "driver_version", "runtime_version", "multiprocessors", "memory_bytes",
+      "l2_bytes", "uuid" } do print(k, c[k]) end' 2>&1 | tee -a "$file"
+say "== device"
+timeout -k 5 "$LIMIT" "$program" -e "dofile '$here/device_cases.lua'" 2>&1 | tee -a "$file"
+[ "${PIPESTATUS[0]}" = 0 ] || say "FAILED   device_cases.lua"
+say "== kernels"
+LUABENCH_GPU_LIST=1 "$programs/gpu_ops" 2>&1 | sed -n 's/^kernel //p' | while read -r name op more; do
+    if [[ $name != *"${ONLY:-}"* ]]; then continue
+    elif [ -n "$more" ]; then printf '%-8s %-36s %s\n' "not run" "$name" "$more" | tee -a "$file" >&2
+    elif grep -F "passed   $name " "$before" | tee -a "$file" | grep . >&2; then continue
+    else echo "$name $op"; fi
+done | xargs -r -P "${JOBS:-4}" -L 1 bash -c 'exec bash "$0" --one "$2" "$3" "$1"' "$here/check.sh" "$file" &
+wait $!
+count() { grep -c "^$1 " "$file"; }
+say "$(count passed) kernels passed, $(count FAILED) failed, $(count 'not run') not run"
+[ "$(count FAILED)" = 0 ] && [ "$(count passed)" -gt 0 ] && say "gpu-check: all passed" || say "gpu-check: FAILED"
 echo "written: $file"
 grep -q '^gpu-check: all passed' "$file"

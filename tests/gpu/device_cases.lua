@@ -6,6 +6,7 @@ local name = os.getenv "LUABENCH_GPU" or "cuda:0"
 local fake = (os.getenv "LUABENCH_CUDA" or ""):find "fake" ~= nil
 local d = lb.device(name)
 local passed, failed = 0, 0
+io.stdout:setvbuf "line"                -- what is known stays where this is ended from outside
 
 local only = os.getenv "CASES"        -- a Lua pattern of what they say
 local function case(what, f)

@@ -11,6 +11,8 @@
 /* A product costs the emulator microseconds: each way that kernels take by their rows, each K with 16 and 17 rows of weights, each
  * number of these with K = 256; batches of experts with fewer of their tokens alone. */
 #define TEST_TOKEN_STEP 23
+#define TEST_ANY_ONCE
+#define TEST_WIDE { 131 } /* two of wgmma's 128 */
 #if defined __SANITIZE_ADDRESS__ /* three times that: where memory goes wrong, it does at the tails */
 #define TEST_ROWS { M_MAX, 17, 1 }
 #define TEST_SKIPS(k, m) ((k)->panel && (m) > 17)

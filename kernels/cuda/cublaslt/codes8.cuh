@@ -162,7 +162,7 @@ static inline bool lt_stored_supports(const lb_args *a, int32_t mode, const char
 }
 static inline size_t lt_stored_workspace(const lb_args *a, int parts) { return (void)a, (void)parts, LT_WORKSPACE; }
 static inline void lt_run_stored(const lb_args *a, const lb_launch *l, int32_t mode) {
-    const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_arg(a, LB_GEMM_W);
+    const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
     lt_run(l, lt_f8_product(x, w, mode, mode), lb_tensor_data(w), lb_tensor_data(x), lb_tensor_data(lb_arg(a, LB_GEMM_OUT)),
            l->workspace, lt_scales_behind(w), lt_scales_behind(x));
 }

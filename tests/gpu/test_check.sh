@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# test_check.sh: check.sh on the device played on the CPU (fake/): a kernel that faults, hangs, is refused or leaves tickets
+# costs itself, results are kept one by one, and RESUME runs again only what did not pass.
+set -u
+cd "$(dirname "$0")/../.."
+BUILD=${BUILD:-build}
+if [ ! -x "$BUILD/tests/gpu_ops" ]; then
+    echo "no nvcc when this was built: the programs that make gpu-check runs are not there"
+    exit 77
+fi
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+export LUABENCH_CUDA=$PWD/$BUILD/tests/fake_cuda.so LUABENCH_FAKE=memory=256 OUT=$out BUILD CASES=^none JOBS=5
+passed=0 failed=0
+# expect WHAT COMMAND...
+expect() {
+    local what=$1
+    shift
+    if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $what"; fi
+}
+ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
+expect "it fails" [ $? = 1 ]
+file=$(ls "$out"/check-*-played-on-the-CPU.txt)
+expect "the right one passes" grep -qE '^passed   fill.f32.fake +[1-9][0-9]* launches' "$file"
+expect "a fault is found" grep -qE '^FAILED   fill.f32.fake_fault .*status' "$file"
+expect "and said" grep -q 'illegal memory access' "$file"
+expect "a refused launch is found" grep -qE '^FAILED   fill.f32.fake_refused' "$file"
+expect "tickets left behind are found" grep -qE '^FAILED   fill.f32.fake_ticket' "$file"
+expect "in all" grep -q '^1 kernels passed, 3 failed, 0 not run' "$file"
+cp "$file" "$out/before"
+RESUME=$out/before ONLY=fill.f32.fake_ bash tests/gpu/check.sh > "$out/log" 2>&1
+expect "the others again" grep -q '^0 kernels passed, 3 failed' "$file"
+RESUME=$out/before ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
+expect "what passed is kept" grep -qE '^passed   fill.f32.fake +[1-9][0-9]* launches' "$file"
+ONLY=hanging LIMIT=2 bash tests/gpu/check.sh > "$out/log" 2>&1
+expect "what hangs is ended" grep -qE '^FAILED   fill.f32.hanging .*still running after 2 s' "$file"
+[ $failed = 0 ] || cat "$file"
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
