@@ -129,8 +129,10 @@ end
 function M.compare(o)
   local plans, names = check_options(o)
   local epsilon = o.epsilon or verdict.EPSILON
-  if o.check ~= false then check_plans(plans, names) end
-  for _, p in ipairs(plans) do sys.run_plan(p) end
+  if o.check ~= false then check_plans(plans, names)                 -- which ran them, and took back what moves on
+  else
+    for _, p in ipairs(plans) do sys.run_plan(p) end
+  end
   local self = setmetatable({ names = names, times = {}, pairs = {}, outputs = {}, samples = {}, epsilon = epsilon },
     Comparison)
   local first = sys.last_output(plans[1])

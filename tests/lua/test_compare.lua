@@ -60,6 +60,17 @@ function T.test_stops_when_the_interval_is_tight()
   lu.assertTrue(c.pairs.b.verdict == "same" or c.pairs.b.verdict == "inconclusive", c.pairs.b.verdict)
 end
 
+-- A pass moves lengths and caches on: both sides begin each time where they began.
+function T.test_passes_of_a_model()
+  local m, plans = lb.model.load "tests/fixtures/models/tiny-llama", {}
+  for name, fused in pairs { a = false, b = true } do
+    plans[name] = lb.plan()
+    m:forward(plans[name], { tokens = 1, past = 5, fused = fused })
+  end
+  local c = lb.compare { a = plans.a, b = plans.b, rounds = 6, cache = "hot", warmup = 1 }
+  lu.assertTrue(c.outputs.b.same_bits)
+end
+
 function T.test_refusals()
   local p = gemm()
   local function refuses(o, what)
