@@ -22,8 +22,8 @@ static problem problem_of(const lb_args *a) {
     p.tokens = p.x->dims[0], p.heads = p.x->dims[1], p.k = p.x->dims[2], p.n = p.w->dims[1];
     p.across = (p.tokens + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
     p.down = (p.n + CHUNK_ROWS - 1) / CHUNK_ROWS;
-    p.matrix_bytes = PANELS_REPACKED ? p.panel->panel_bytes(p.q, p.k) * (size_t)((p.n + p.panel->rows - 1) / p.panel->rows)
-                                     : p.q->size_bytes(p.q, p.n, p.k);
+    size_t panels = (size_t)((p.n + p.panel->rows - 1) / p.panel->rows);
+    p.matrix_bytes = PANELS_REPACKED ? p.panel->panel_bytes(p.q, p.k) * panels : p.q->size_bytes(p.q, p.n, p.k);
     p.stride = lb_panel_act_stride(p.panel->act_bytes(p.q, p.k));
     return p;
 }
@@ -50,8 +50,8 @@ static void run_item(const problem *p, int64_t i, const char *act) {
     int64_t r1 = r0 + CHUNK_ROWS < p->n ? r0 + CHUNK_ROWS : p->n;
     const char *matrix = (const char *)lb_tensor_data(p->w) + (size_t)head * p->matrix_bytes;
     for (int64_t r = r0; r < r1; r += rows)
-        panel_rows(p->panel, p->q, matrix, r, (int)(r1 - r < rows ? r1 - r : rows), act + (size_t)c0 * p->stride, p->stride,
-                   p->k, c1 - c0, lb_row_f32(p->out, c0 * p->heads + head) + r, p->out->strides[0]);
+        panel_rows(p->panel, p->q, matrix, r, (int)(r1 - r < rows ? r1 - r : rows), act + (size_t)c0 * p->stride,
+                   p->stride, p->k, c1 - c0, lb_row_f32(p->out, c0 * p->heads + head) + r, p->out->strides[0]);
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {
@@ -87,7 +87,8 @@ static bool supports(const lb_args *a, const char **why) { return panel_of(lb_ar
 
 const lb_kernel KERNEL_SYMBOL(head_gemm_native) = {
     .name = "head_gemm.native." ISA_TEXT, .supports = supports,
-    .about = "weights of GGUF's formats in their files' own layout, decoded in registers; each head's rows of x prepared once",
+    .about = "weights of GGUF's formats in their files' own layout, decoded in registers; each head's rows of x prepared "
+             "once",
     .tolerance_why = "exact int32 sums of blocks, or of 32 weights, and f32 between them",
 #else
 const lb_kernel KERNEL_SYMBOL(head_gemm_panels) = {

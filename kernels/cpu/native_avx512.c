@@ -77,7 +77,8 @@ INLINE void spread16(__m256i v, scaled *w) {
 INLINE __m512 dot_scaled(const scaled *w, const lb_act_q8_256 *x, const bool wide, __m512 acc) {
     __m512i sum = _mm512_setzero_si512();
     UNROLL for (int i = 0; i < 4; i++)
-        sum = _mm512_dpwssd_epi32(sum, _mm512_maddubs_epi16(w->code[i], _mm512_loadu_si512(x->q + 64 * i)), w->scale[i]);
+        sum = _mm512_dpwssd_epi32(sum, _mm512_maddubs_epi16(w->code[i], _mm512_loadu_si512(x->q + 64 * i)),
+                                  w->scale[i]);
     __m256i s = wide ? _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)x->sum32))
                      : _mm256_loadu_si256((const __m256i *)x->sum16);
     __m512 m = _mm512_zextps256_ps512(_mm256_cvtepi32_ps(_mm256_madd_epi16(w->min, s)));
@@ -207,13 +208,14 @@ INLINE __m256 f16_every18(const uint8_t *b) {
     return _mm256_cvtph_ps(_mm512_castsi512_si128(_mm512_permutex2var_epi16(load64(b), at, load64(b + 64))));
 }
 
-/* 64 codes from blocks 2 i and 2 i + 1 of eight of 18 bytes, where 16 of nibbles follow a scale. What is loaded ends with
- * the eighth block. */
+/* 64 codes from blocks 2 i and 2 i + 1 of eight of 18 bytes, where 16 of nibbles follow a scale. What is loaded ends
+ * with the eighth block. */
 INLINE __m512i nibbles18(const uint8_t *b, const int i) {
     const __m512i by = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0, 0x0004000400040004,
                                         0x0004000400040004, 0, 0);
-    const __m512i word = _mm512_set_epi64(0x00110010000f000e, 0x000d000c000b000a, 0x00110010000f000e, 0x000d000c000b000a,
-                                          0x0008000700060005, 0x0004000300020001, 0x0008000700060005, 0x0004000300020001);
+    const __m512i word = _mm512_set_epi64(0x00110010000f000e, 0x000d000c000b000a, 0x00110010000f000e,
+                                          0x000d000c000b000a, 0x0008000700060005, 0x0004000300020001,
+                                          0x0008000700060005, 0x0004000300020001);
     const __m512i at = _mm512_add_epi16(word, _mm512_set1_epi16(i == 3 ? 14 : 0));
     __m512i v = _mm512_permutexvar_epi16(at, load64(b + (i == 3 ? 80 : 36 * i)));
     return _mm512_and_si512(_mm512_srlv_epi16(v, by), bytes(15));
@@ -276,7 +278,8 @@ INLINE void open_iq4_nl(const uint8_t *b, floats *w) {
 
 INLINE void open_iq4_xs(const uint8_t *b, floats *w) {
     UNROLL for (int i = 0; i < 4; i++) w->code[i] = levels(nibbles16(b + 8 + 32 * i, 16));
-    const __m256i twice = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14), four = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+    const __m256i twice = _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14);
+    const __m256i four = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
     __m256i low = _mm256_srlv_epi32(_mm256_set1_epi32((int)u32_at(b + 4)), four);
     __m256i high = _mm256_srlv_epi32(_mm256_set1_epi32((int)(u32_at(b) >> 16)), twice);
     low = _mm256_and_si256(low, _mm256_set1_epi32(15));

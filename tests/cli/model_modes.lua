@@ -1,5 +1,6 @@
--- model_modes.lua: eager, plan and fused give the same logits, bit for bit, and the same tokens: models of random weights,
--- of sizes that the kernels of quantized weights take, repacked and in their files' own layout. Called by test_modes.sh.
+-- model_modes.lua: eager, plan and fused give the same logits, bit for bit, and the same tokens: models of random
+-- weights, of sizes that the kernels of quantized weights take, repacked and in their files' own layout. Called by
+-- test_modes.sh.
 local lb = require "luabench"
 
 local BASE = { hidden_size = 256, intermediate_size = 512, num_hidden_layers = 2, num_attention_heads = 4,
@@ -12,8 +13,8 @@ local KINDS = {
   { "Glm4ForCausalLM", "glm4", { partial_rotary_factor = 0.5 } },
   { "Qwen3MoeForCausalLM", "qwen3_moe", { num_experts = 8, num_experts_per_tok = 2, moe_intermediate_size = 256,
     norm_topk_prob = true } },
-  { "Glm4MoeLiteForCausalLM", "glm4_moe_lite", LATENTS, { n_shared_experts = 1, q_lora_rank = 256, qk_nope_head_dim = 192,
-    routed_scaling_factor = 1.8, norm_topk_prob = true, scoring_func = "sigmoid" } },
+  { "Glm4MoeLiteForCausalLM", "glm4_moe_lite", LATENTS, { n_shared_experts = 1, q_lora_rank = 256,
+    qk_nope_head_dim = 192, routed_scaling_factor = 1.8, norm_topk_prob = true, scoring_func = "sigmoid" } },
   { "DeepseekV2ForCausalLM", "deepseek_v2", LATENTS, { n_shared_experts = 2, qk_nope_head_dim = 128,
     routed_scaling_factor = 1, norm_topk_prob = false, scoring_func = "softmax", topk_method = "greedy" } },
 }
@@ -32,8 +33,8 @@ for i = 1, 11 do prompt[i] = i * 37 % 600 + 3 end
 local function compare(m, what)
   local logits, tokens
   for _, mode in ipairs { "eager", "plan", "fused" } do
-    local l, t = m:logits(prompt, { mode = mode }), m:generate(prompt, { mode = mode, max_new_tokens = 8, stop = false }).tokens
-    t = table.concat(t, " ")
+    local l = m:logits(prompt, { mode = mode })
+    local t = table.concat(m:generate(prompt, { mode = mode, max_new_tokens = 8, stop = false }).tokens, " ")
     logits, tokens = logits or l, tokens or t
     if not ((l - logits):abs():max() == 0 and t == tokens) then
       print(("%s, %s: differs from eager by %g"):format(what, mode, (l - logits):abs():max()))
@@ -45,9 +46,10 @@ end
 for _, kind in ipairs(KINDS) do
   for _, recipe in ipairs { "q4_0", "q4_k" } do
     for _, repack in ipairs { true, false } do
-      local m = lb.model.load(config(kind), { random_weights = true, dtype = "f32", repack = repack, quantize = function(role, shape)
-        return role ~= "router" and shape[#shape] % 256 == 0 and recipe or nil
-      end })
+      local m = lb.model.load(config(kind), { random_weights = true, dtype = "f32", repack = repack,
+        quantize = function(role, shape)
+          return role ~= "router" and shape[#shape] % 256 == 0 and recipe or nil
+        end })
       compare(m, ("%s %s %s"):format(kind[2], recipe, repack and "repacked" or "native"))
     end
   end

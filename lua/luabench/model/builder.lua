@@ -1,7 +1,8 @@
 -- builder.lua: a transformer's steps, from token numbers to logits, recorded into a plan or run one by one.
 --
 -- What differs between "plan" and "fused": fused gives products of one input as one `linear`, adds and norms as one
--- add_rms_norm, and a dense FFN of repacked weights as one `moe_ffn`. "eager" takes the steps of "plan" and hands each to the engine on its own, from Lua.
+-- add_rms_norm, and a dense FFN of repacked weights as one `moe_ffn`. "eager" takes the steps of "plan" and hands each
+-- to the engine on its own, from Lua.
 local core = require "luabench.core"
 
 local Builder = {}
