@@ -65,7 +65,7 @@ static inline __attribute__((always_inline)) __m512 score_tile(const char *q, si
     UNROLL for (int i = 0; i < 16; i++) acc[i] = _mm512_setzero_ps();
     for (int64_t d = 0; d < dim; d += RUN) {
         __m512i x = _mm512_loadu_si512(a + d * 2), y = _mm512_loadu_si512(b + d * 2);
-        for (int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 3);
+        for (int64_t i = 0; i < step; i += 64) ask_twice(next + i);
         next += step;
         UNROLL for (int r = 0; r < MR; r++) {
             __m512i v = _mm512_loadu_si512(q + (size_t)r * each + (size_t)d * 2);
@@ -177,7 +177,7 @@ static inline __attribute__((always_inline)) void value_tile(lb_dtype type, cons
     for (int s = 0; s < BLOCK / 2; s++) {
         __m512i v[2];
         value_pairs(type, &tab, row[2 * s] + at, row[2 * s + 1] + at, v);
-        for (int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 3);
+        for (int64_t i = 0; i < step; i += 64) ask_twice(next + i);
         next += step;
         UNROLL for (int r = 0; r < rows; r++) {
             __m512i x;

@@ -210,6 +210,12 @@ static inline const char *ask_on(asked *a, int64_t bytes, bool tile) {
     return from;
 }
 
+/* Asks for a line, and once more for one that was asked for before and may have been forgotten. */
+static inline __attribute__((always_inline)) void ask_twice(const char *p) {
+    __builtin_prefetch(p, 0, 3);
+    __builtin_prefetch((const char *)((uintptr_t)p - 2048), 0, 3);
+}
+
 /* ---- the softmax so far ---- */
 
 /* Scores of a row and a block become probabilities relative to `top`: s[lo .. hi) count, the others give 0. `top` moves

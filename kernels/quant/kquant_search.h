@@ -125,7 +125,7 @@ INLINE void search_min(const float *x, const int sub, float nmax, float from, in
 
 static void SEARCH(min16)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min) {
     for (int l = 0; l < SUB_BLOCKS; l += LANES)
-        search_min(x + 16 * l, 16, nmax, from, steps, true, scale + l, negated_min + l);
+        search_min(x + 16 * l, 16, nmax, from, steps, false, scale + l, negated_min + l);
 }
 static void SEARCH(min32)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min) {
     for (int l = 0; l < SUB_BLOCKS; l += LANES)
@@ -140,7 +140,7 @@ INLINE void search_symmetric6(const float *x, float *scale) {
     for (int step = -9; step <= 9; step++) {
         vf inverse = ratio(splat(-(32.0f + 0.1f * (float)step)), max), xl = splat(0.0f), l2 = splat(0.0f);
         for (int i = 0; i < 16; i++) {
-            vf l = clamp(nearest(inverse * t[i]), -32.0f, 31.0f), wl = t[i] * t[i] * l;
+            vf l = clamp(nearest(inverse * t[i]), -32.0f, 31.0f), wl = l;
             xl += wl * t[i], l2 += wl * l;
         }
         vf gain = ratio(xl * xl, l2);

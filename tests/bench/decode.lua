@@ -1,0 +1,78 @@
+-- decode.lua: attention of one token over caches of 8192 positions, 8 query heads for each cache head, 128 values, by type of
+-- cache: of the read bandwidth in the same seconds, and of its limit. `make bench` runs it.
+--
+-- The limit is the lower of that bandwidth and what the products and forming their operands take by themselves
+-- (decode_limit.c, one core, everything in L1). Each launch is timed by turns with a read of 256 MiB.
+local lb = require "luabench"
+local programs = dofile "tests/bench/lib/programs.lua"
+local core = lb.core
+
+local HEADS, GROUP, POSITIONS, DIM, SECONDS = 8, 8, 8192, 128, 3
+local BYTES = { bf16 = 512, f8e4m3 = 256, q8_0 = 272, q4_0 = 144 }   -- of a position and cache head
+local LEAST = 120 * 2 ^ 20                                           -- of a cache: several times what caches hold
+
+local device = lb.device()
+local read = lb.plan(device):peak_read { x = lb.zeros({ 65536, 1024 }, { device = device }), rounds = 1 }
+
+local function plan_of(type)
+  local batch = math.ceil(LEAST / (HEADS * POSITIONS * BYTES[type]))
+  local c = lb.kv_cache { batch = batch, heads = HEADS, capacity = POSITIONS, dim = DIM, type = type, device = device }
+  c.lengths:fill(POSITIONS)
+  for i, cache in ipairs { c.k[1], c.v[1] } do
+    local x = lb.randn({ batch * POSITIONS, HEADS, DIM }, { seed = i, device = device })
+    lb.plan(device):kv_write { x = x, cache = cache, lengths = c.lengths, packed = c.packed }:run()
+  end
+  local q = lb.randn({ batch, HEADS * GROUP, DIM }, { seed = 3, device = device })
+  return lb.plan(device):attention { q = q, k = c.k[1], v = c.v[1], lengths = c.lengths, packed = c.packed }, batch
+end
+
+--- Medians: ns a launch, the read's bytes/s, and of their ratio bytes / bytes.
+local function by_turns(plan, bytes)
+  plan:submit(2)
+  local times, rates, shares, stop = {}, {}, {}, core.now_ns() + SECONDS * 1e9
+  while core.now_ns() < stop do
+    local rate = 2 ^ 28 / read:submit(1)
+    local ns = plan:submit(1)
+    table.insert(times, ns)
+    table.insert(rates, rate)
+    table.insert(shares, bytes / ns / rate)
+  end
+  return programs.median(times), programs.median(rates), programs.median(shares)
+end
+
+local function limits()
+  local of = {}
+  programs.with_folder(function(folder)
+    local program = folder .. "/decode_limit"
+    local built, why = programs.run { "cc", "-O3", "-march=native", "-mprefer-vector-width=512", "-o", program,
+      "tests/bench/decode_limit.c" }
+    local ok, said = false, why
+    if built then ok, said = programs.run { program } end
+    if not ok then print("limits are left out: " .. said) return end
+    for name, products, formed in said:gmatch "(%S+) (%S+) (%S+)" do
+      of[name] = { products = tonumber(products), formed = tonumber(formed) }
+    end
+  end)
+  return of
+end
+
+local limit = limits()
+print(("one token, %d positions, %d cache heads of %d query heads, %d values; %d threads"):format(POSITIONS, HEADS, GROUP, DIM,
+  device.threads))
+print(("%-8s %10s %12s %10s   %22s %20s %9s   %s"):format("cache", "ns a pos.", "GB/s", "of read", "products alone, ns",
+  "with operands, ns", "of limit", "should be"))
+for _, type in ipairs { "bf16", "q8_0", "f8e4m3", "q4_0" } do
+  local plan, batch = plan_of(type)
+  local bytes = batch * HEADS * POSITIONS * BYTES[type]
+  local ns, rate, share = by_turns(plan, bytes)
+  local position, l = ns * device.threads / (batch * HEADS * POSITIONS), limit[type]
+  local of_limit = l and math.max(l.formed, BYTES[type] * device.threads / rate) / position
+  local wanted = BYTES[type] == 512 or type == "q8_0"
+  local short = wanted and share < 0.85 or not wanted and of_limit and of_limit < 0.8
+  print(("%-8s %10.2f %12.1f %8.0f %%   %22s %20s %9s   %s%s"):format(type, position, bytes / ns, share * 100,
+    l and ("%.2f"):format(l.products) or "unknown", l and ("%.2f"):format(l.formed) or "unknown",
+    of_limit and ("%.0f %%"):format(of_limit * 100) or "unknown",
+    wanted and "85 % of read" or "80 % of limit", short and "  off" or ""))
+  plan:close()
+  collectgarbage()
+end
