@@ -63,58 +63,49 @@ INLINE vf extreme(const vf *t, int sub) {
     return m;
 }
 
-/* Weighted sums over a sub-block of codes l for one candidate. */
+/* Sums over a sub-block of codes l for one candidate. */
 typedef struct sums { vf l, l2, xl; } sums;
 
-INLINE sums candidate(const vf *t, const vf *w, int sub, vf inverse, vf min, float nmax, vf *codes) {
+INLINE sums candidate(const vf *t, int sub, vf inverse, vf min, float nmax, vf *codes) {
     sums s = { 0 };
     for (int i = 0; i < sub; i++) {
         vf l = clamp(nearest(inverse * (t[i] - min)), 0.0f, nmax);
-        vf wl = w[i] * l;
-        s.l += wl, s.l2 += wl * l, s.xl += wl * t[i];
+        s.l += l, s.l2 += l * l, s.xl += l * t[i];
         codes[i] = l;
     }
     return s;
 }
 
-INLINE vf error_of(const vf *t, const vf *w, int sub, vf scale, vf min, const vf *codes, const bool absolute) {
+INLINE vf error_of(const vf *t, int sub, vf scale, vf min, const vf *codes) {
     vf err = splat(0.0f);
     for (int i = 0; i < sub; i++) {
         vf d = scale * codes[i] + min - t[i];
-        err += w[i] * (absolute ? magnitude(d) : d * d);
+        err += d * d;
     }
     return err;
 }
 
 /* scale and min <= 0 with x ~ scale * l + min, 0 <= l <= nmax: a scan of inverse scales (nmax + from + 0.1 i) / range,
  * each counted from the best minimum so far (worth 0.03 to 0.06 dB over counting from the lowest element), refined by
- * weighted least squares, judged by squared or absolute error. Gives scale >= 0 and -min >= 0. */
-INLINE void search_min(const float *x, const int sub, float nmax, float from, int steps, const bool absolute, float *scale,
-                       float *negated_min) {
-    vf t[SUB_MAX], w[SUB_MAX], codes[SUB_MAX], lo = splat(0.0f), hi, square = splat(0.0f), sum_w = splat(0.0f);
-    vf sum_x = splat(0.0f);
+ * least squares, judged by squared error. (llama.cpp weighs by the magnitude, and judges 2 bits by absolute error: 0.05
+ * to 1 dB worse, and on a small trained model further from the original.) Gives scale >= 0 and -min >= 0. */
+INLINE void search_min(const float *x, const int sub, float nmax, float from, int steps, float *scale, float *negated_min) {
+    vf t[SUB_MAX], codes[SUB_MAX], lo = splat(0.0f), hi, sum_x = splat(0.0f), count = splat((float)sub);
     interleave(x, sub, t);
     hi = t[0];
-    for (int i = 0; i < sub; i++) lo = least(lo, t[i]), hi = most(hi, t[i]), square += t[i] * t[i];
-    float rms[LANES];
-    vf mean_square = square * (1.0f / (float)sub);
-    __builtin_memcpy(rms, &mean_square, sizeof rms);
-    for (int l = 0; l < LANES; l++) rms[l] = absolute ? 0.0f : sqrtf(rms[l]);
-    vf base;
-    __builtin_memcpy(&base, rms, sizeof rms);
-    for (int i = 0; i < sub; i++) w[i] = base + magnitude(t[i]), sum_w += w[i], sum_x += w[i] * t[i];
+    for (int i = 0; i < sub; i++) lo = least(lo, t[i]), hi = most(hi, t[i]), sum_x += t[i];
     vf best_scale = (hi - lo) * (1.0f / nmax), best_min = lo;
-    candidate(t, w, sub, ratio(splat(nmax), hi - lo), lo, nmax, codes);
-    vf best = error_of(t, w, sub, best_scale, best_min, codes, absolute);
+    candidate(t, sub, ratio(splat(nmax), hi - lo), lo, nmax, codes);
+    vf best = error_of(t, sub, best_scale, best_min, codes);
     for (int step = 0; step <= steps; step++) {
         vf inverse = ratio(splat(nmax + from + 0.1f * (float)step), hi - best_min);
-        sums s = candidate(t, w, sub, inverse, best_min, nmax, codes);
-        vf det = sum_w * s.l2 - s.l * s.l;
-        vf a = ratio(sum_w * s.xl - sum_x * s.l, det), b = ratio(s.l2 * sum_x - s.l * s.xl, det);
+        sums s = candidate(t, sub, inverse, best_min, nmax, codes);
+        vf det = count * s.l2 - s.l * s.l;
+        vf a = ratio(count * s.xl - sum_x * s.l, det), b = ratio(s.l2 * sum_x - s.l * s.xl, det);
         vi positive = b > 0.0f;
         a = pick(positive, ratio(s.xl, s.l2), a);
         b = pick(positive, splat(0.0f), b);
-        vf err = error_of(t, w, sub, a, b, codes, absolute);
+        vf err = error_of(t, sub, a, b, codes);
         vi better = (det > 0.0f) & (err < best) & (a >= 0.0f);
         best = pick(better, err, best), best_scale = pick(better, a, best_scale), best_min = pick(better, b, best_min);
     }
@@ -124,15 +115,13 @@ INLINE void search_min(const float *x, const int sub, float nmax, float from, in
 }
 
 static void SEARCH(min16)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min) {
-    for (int l = 0; l < SUB_BLOCKS; l += LANES)
-        search_min(x + 16 * l, 16, nmax, from, steps, false, scale + l, negated_min + l);
+    for (int l = 0; l < SUB_BLOCKS; l += LANES) search_min(x + 16 * l, 16, nmax, from, steps, scale + l, negated_min + l);
 }
 static void SEARCH(min32)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min) {
-    for (int l = 0; l < SUB_BLOCKS; l += LANES)
-        search_min(x + 32 * l, 32, nmax, from, steps, false, scale + l, negated_min + l);
+    for (int l = 0; l < SUB_BLOCKS; l += LANES) search_min(x + 32 * l, 32, nmax, from, steps, scale + l, negated_min + l);
 }
 
-/* x ~ scale * l, -32 <= l <= 31, sub-blocks of 16, weights x^2: a scan of 19 scales, each refined by least squares. */
+/* x ~ scale * l, -32 <= l <= 31, sub-blocks of 16: a scan of 19 scales, each refined by least squares. */
 INLINE void search_symmetric6(const float *x, float *scale) {
     vf t[16], best = splat(0.0f), best_scale = splat(0.0f);
     interleave(x, 16, t);
@@ -140,8 +129,8 @@ INLINE void search_symmetric6(const float *x, float *scale) {
     for (int step = -9; step <= 9; step++) {
         vf inverse = ratio(splat(-(32.0f + 0.1f * (float)step)), max), xl = splat(0.0f), l2 = splat(0.0f);
         for (int i = 0; i < 16; i++) {
-            vf l = clamp(nearest(inverse * t[i]), -32.0f, 31.0f), wl = l;
-            xl += wl * t[i], l2 += wl * l;
+            vf l = clamp(nearest(inverse * t[i]), -32.0f, 31.0f);
+            xl += l * t[i], l2 += l * l;
         }
         vf gain = ratio(xl * xl, l2);
         vi better = gain > best;
@@ -150,22 +139,21 @@ INLINE void search_symmetric6(const float *x, float *scale) {
     __builtin_memcpy(scale, &best_scale, sizeof best_scale);
 }
 
-/* x ~ scale * l, -4 <= l <= 3, sub-blocks of 16, weights x^2: rounding first, then up to five passes in which each code
- * moves to where the others' best scale wants it, if that raises (sum w x l)^2 / sum w l^2. */
+/* x ~ scale * l, -4 <= l <= 3, sub-blocks of 16: rounding first, then up to five passes in which each code
+ * moves to where the others' best scale wants it, if that raises (sum x l)^2 / sum l^2. */
 INLINE void search_symmetric3(const float *x, float *scale) {
     vf t[16], codes[16], xl = splat(0.0f), l2 = splat(0.0f);
     interleave(x, 16, t);
     vf inverse = ratio(splat(-4.0f), extreme(t, 16));
     for (int i = 0; i < 16; i++) {
-        vf l = clamp(nearest(inverse * t[i]), -4.0f, 3.0f), wl = t[i] * t[i] * l;
-        codes[i] = l, xl += wl * t[i], l2 += wl * l;
+        vf l = clamp(nearest(inverse * t[i]), -4.0f, 3.0f);
+        codes[i] = l, xl += l * t[i], l2 += l * l;
     }
     for (int pass = 0; pass < 5; pass++)
         for (int i = 0; i < 16; i++) {
-            vf w = t[i] * t[i], wx = w * t[i];
-            vf other_xl = xl - wx * codes[i], other_l2 = l2 - w * codes[i] * codes[i];
+            vf other_xl = xl - t[i] * codes[i], other_l2 = l2 - codes[i] * codes[i];
             vf l = clamp(nearest(clamp(ratio(t[i] * other_l2, other_xl), -8.0f, 8.0f)), -4.0f, 3.0f);
-            vf new_xl = other_xl + wx * l, new_l2 = other_l2 + w * l * l;
+            vf new_xl = other_xl + t[i] * l, new_l2 = other_l2 + l * l;
             vi better = (other_xl > 0.0f) & (new_l2 > 0.0f) & (new_xl * new_xl * l2 > xl * xl * new_l2);
             codes[i] = pick(better, l, codes[i]), xl = pick(better, new_xl, xl), l2 = pick(better, new_l2, l2);
         }

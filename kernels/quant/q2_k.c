@@ -55,5 +55,5 @@ LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *
 
 LB_BLOCK_QUANTIZER(q2_k, 256, 84, 2,
                    "w = d * sc * q - dmin * m; q 2 bits, sc and m 4 bits per 16, d and dmin f16 per 256. Scales by a "
-                   "weighted search for least absolute error.",
+                   "search for least squared error.",
                    "llama.cpp (GGUF type 10)")

@@ -48,5 +48,5 @@ LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *
 
 LB_BLOCK_QUANTIZER(q5_k, 256, 176, 5,
                    "w = d * sc * q - dmin * m; q 5 bits, sc and m 6 bits per 32, d and dmin f16 per 256. Scales by a "
-                   "weighted search for least squared error.",
+                   "search for least squared error.",
                    "llama.cpp (GGUF type 13)")

@@ -52,6 +52,6 @@ LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *
 }
 
 LB_BLOCK_QUANTIZER(q6_k, 256, 210, 6,
-                   "w = d * sc * (q - 32); q 6 bits, sc int8 per 16, d f16 per 256. Scales by a weighted search for "
+                   "w = d * sc * (q - 32); q 6 bits, sc int8 per 16, d f16 per 256. Scales by a search for "
                    "least squared error.",
                    "llama.cpp (GGUF type 14)")
