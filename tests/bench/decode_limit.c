@@ -19,11 +19,11 @@ static uint8_t cache[2][POSITIONS * 256 + 256], q[ROWS * 512], p[64 * 64], table
 static float sums[ROWS * 512] __attribute__((aligned(64)));
 
 static inline __m512i bytes_dot(__m512i acc, __m512i a, __m512i b) {
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+    __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
     return acc;
 }
 static inline __m512i words_dot(__m512i acc, __m512i a, __m512i b) {
-    __asm__("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+    __asm__ volatile("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
     return acc;
 }
 static inline __m512i spread(const uint8_t *four) {
