@@ -130,11 +130,13 @@ LB_INLINE void s24_dense(const float_format f, const s24_regs *r, const uint8_t 
 /* Dense again, so that sums have the bits that many columns give. */
 LB_INLINE void s24_few_run(const float_format f, const s24_regs *r, const uint8_t *run, const void *act, size_t stride,
                            int64_t k, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
+    LB_UNROLL for (int l = 0; l < (int)(s24_run_bytes(s24_bytes(f)) / 64); l++) /* bursts; again nearer: some find no room */
+        for (int again = 0; again < 2; again++) _mm_prefetch((const char *)run + 8192 - 2048 * again + 64 * l, _MM_HINT_T0);
     LB_UNROLL for (int h = 0; h < 2; h++) {
-        __m512i places = lb_load_ahead(run + 64 * h);
+        __m512i places = _mm512_load_si512(run + 64 * h);
         LB_UNROLL for (int s = 0; s < 8; s += 2) {
             __m512i w[4];
-            s24_dense(f, r, run, places, s, h, w, true);
+            s24_dense(f, r, run, places, s, h, w, false);
             LB_UNROLL for (int i = 0; i < 4; i++)
                 LB_UNROLL for (int c = 0; c < cols; c++)
                     sum[h][c] = float_dot2(sum[h][c], w[i], float_act(act, stride, k + 4 * s + 2 * i, c));
