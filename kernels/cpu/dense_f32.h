@@ -11,9 +11,7 @@ DENSE_INLINE __m512 dense_fma(__m512 sum, __m512i w, __m512i x) {
     return _mm512_fmadd_ps(_mm512_castsi512_ps(w), _mm512_castsi512_ps(x), sum);
 }
 
-static size_t dense_x_bytes(int64_t k) { return (size_t)((k + 15) / 16) * 64; }
-
-static void dense_prepare(const float *x, int64_t k, void *to) {
-    memcpy(to, x, (size_t)k * sizeof *x);
-    memset((float *)to + k, 0, dense_x_bytes(k) - (size_t)k * sizeof *x);
+DENSE_INLINE __m512i dense_x(const float *x, int64_t at, int64_t left) {
+    __mmask16 some = (__mmask16)(left >= 16 ? 0xffff : (1u << (left > 0 ? left : 0)) - 1);
+    return _mm512_castps_si512(_mm512_maskz_loadu_ps(some, x + at));
 }

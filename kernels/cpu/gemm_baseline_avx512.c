@@ -43,11 +43,18 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T1);
-            float_tiles[c1 - c0](panel, float_act(act, stride, at, c0), stride, 1, some / 8, ones, acc + FLOAT_ROWS * c0);
+            const uint16_t *a = float_act(act, stride, at, c0);
+            const uint16_t *then = i + 1 < count ? float_act(act, stride, at, c1)
+                                                 : float_act(act, stride, at + FLOAT_CHUNK, 0);
+            if (at + some == padded) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
+            float_tiles[c1 - c0](panel, a, stride, 1, some / 8, ones, acc + FLOAT_ROWS * c0,
+                                 (const char *)then - (const char *)a);
+            for (int c = c0; c < c1 && at + some == padded; c++)
+                memcpy(out + c * out_stride, acc + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
         }
         panel += some * FLOAT_ROWS * 2;
     }
-    for (int c = 0; c < cols; c++) memcpy(out + c * out_stride, acc + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
+    for (int c = 0; c < cols && padded == 0; c++) memset(out + c * out_stride, 0, FLOAT_ROWS * sizeof *out);
 }
 
 static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,

@@ -8,12 +8,7 @@ static const float_table table = FLOAT_TABLE_8(FLOAT_E4M3);
     (float_format){ .bits = 8, .span = 128, .act = FLOAT_ACT_ROW, .head_bytes = float_row_head, .scale = float_row_scale }
 
 /* e4m3 [N][K], then at a multiple of 64 bytes the f32 scales [N]. */
-static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
-                   uint8_t codes[32]) {
-    (void)q, (void)n;
-    float_unpack_8bit(native, k, row, at, codes);
-}
-
+#define unpack float_unpack_bytes
 #define put_scales float_put_row_scale
 LB_FLOAT_PANEL(lb_act_f8_row_prepare, lb_act_f8_row_bytes, LB_ACT_KIND_F8_ROW)
 

@@ -6,18 +6,8 @@ static const float_table table = FLOAT_TABLE_6(FLOAT_E3M2);
 #define FORMAT (float_format){ .bits = 6, .span = 128, .head_bytes = float_row_head, .scale = float_row_scale }
 
 /* e3m2 [N][K], four in three bytes, then at a multiple of 64 bytes the f32 scales [N]. */
-static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
-                   uint8_t codes[32]) {
-    (void)q, (void)n;
-    float_unpack_6bit(native, k, row, at, codes);
-}
-
-static void put_scales(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
-                       uint8_t *panel) {
-    (void)q;
-    memcpy(panel + 4 * r, (const char *)native + float_plane_at((size_t)(n * k / 4 * 3)) + 4 * row, 4);
-}
-
+#define unpack float_unpack_sixes
+#define put_scales float_put_row_scale_6bit
 LB_FLOAT_PANEL(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)
 
 const lb_kernel lb_kernel_gemm_fp6_avx512 = {

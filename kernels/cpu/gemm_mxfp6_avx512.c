@@ -6,19 +6,8 @@ static const float_table tables[] = { FLOAT_TABLE_6(FLOAT_E2M3), FLOAT_TABLE_6(F
 #define FORMAT (float_format){ .bits = 6, .span = 32, .head_bytes = float_e8m0_head, .scale = float_e8m0_scale }
 
 /* Codes [N][K], then at a multiple of 64 bytes the scales [N][K / 32]. */
-static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
-                   uint8_t codes[32]) {
-    (void)q, (void)n;
-    float_unpack_6bit(native, k, row, at, codes);
-}
-
-static void put_scales(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
-                       uint8_t *panel) {
-    (void)q;
-    const uint8_t *scales = (const uint8_t *)native + float_plane_at((size_t)(n * k / 4 * 3)) + row * (k / 32);
-    for (int64_t i = 0; i < k / 32; i++) panel[FLOAT_ROWS * i + r] = scales[i];
-}
-
+#define unpack float_unpack_sixes
+#define put_scales float_put_e8m0_6bit
 LB_FLOAT_PANEL(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)
 
 const lb_kernel lb_kernel_gemm_mxfp6_avx512 = {

@@ -1,15 +1,11 @@
 /* gemm_nf4_avx2.c: gemm over nf4 weights in panels of 32 rows (rows32_nf4.h) with AVX2. */
-#include "rows16_avx2.h"
+#include "levels16_avx2.h"
 #include "rows32_nf4.h"
+
+static const uint32_t nf4_levels[16] __attribute__((aligned(32))) = NF4_LEVELS_F32;
 
 typedef struct nf4_format { int bits; } nf4_format;
 #define FORMAT (nf4_format){ 4 }
-
-#define LEVEL(c) (uint32_t)(NF4_LEVEL(c)) << 16
-static const uint32_t levels[16] __attribute__((aligned(32))) = {
-    LEVEL(0), LEVEL(1), LEVEL(2), LEVEL(3), LEVEL(4), LEVEL(5), LEVEL(6), LEVEL(7),
-    LEVEL(8), LEVEL(9), LEVEL(10), LEVEL(11), LEVEL(12), LEVEL(13), LEVEL(14), LEVEL(15)
-};
 
 LB_INLINE int64_t f32_span(const nf4_format f, const lb_quantizer *q) {
     (void)f, (void)q;
@@ -28,20 +24,9 @@ LB_INLINE const uint8_t *f32_run_at(const nf4_format f, const lb_quantizer *q, c
 
 LB_INLINE int f32_piece(const nf4_format f) { return 32 / f.bits; }
 
-/* Indexes of eight entries are three bits; the fourth, brought to the top of its dword, chooses between two tables. */
-LB_INLINE __m256 level(__m256i v, int at) {
-    __m256i index = at ? _mm256_srli_epi32(v, at) : v;
-    __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps((const float *)(const void *)levels), index);
-    __m256 high = _mm256_permutevar8x32_ps(_mm256_load_ps((const float *)(const void *)levels + 8), index);
-    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(at < 28 ? _mm256_slli_epi32(v, 28 - at) : v));
-}
-
 LB_INLINE void f32_decode(const nf4_format f, const uint8_t *codes, int piece, int part, __m256 *w) {
     __m256i v = x2_load_ahead(codes + (size_t)(part / 2) * float_half_bytes(f.bits) + 64 * piece + 32 * (part % 2));
-    LB_UNROLL for (int i = 0; i < 4; i++) {
-        w[2 * i] = level(v, 4 * i);
-        w[2 * i + 1] = level(v, 16 + 4 * i);
-    }
+    levels16_eight(nf4_levels, v, w);
 }
 
 #define F32_TYPE nf4_format

@@ -41,8 +41,8 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
-            float_meet(FLOAT_CHUNK, &e, (const char *)act + (size_t)c0 * stride, stride, at, some, c1 - c0,
-                       acc + FLOAT_ROWS * c0);
+            if (at + some == padded) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
+            float_meet(FLOAT_CHUNK, &e, act, stride, at, some, c0, c1, cols, acc);
             for (int c = c0; c < c1 && at + some == padded; c++)
                 memcpy(out + c * out_stride, acc + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
         }

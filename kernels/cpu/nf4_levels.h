@@ -7,3 +7,9 @@
                         : ((c) < 6 ? ((c) == 4 ? 0xbe92 : 0xbe3d) : (c) == 6 ? 0xbdbb : 0))                          \
              : ((c) < 12 ? ((c) < 10 ? ((c) == 8 ? 0x3da3 : 0x3e25) : (c) == 10 ? 0x3e7c : 0x3ead)                   \
                          : ((c) < 14 ? ((c) == 12 ? 0x3ee2 : 0x3f10) : (c) == 14 ? 0x3f39 : 0x3f80)))
+
+#define NF4_F32(c) (uint32_t)(NF4_LEVEL(c)) << 16
+/* The bits of f32. */
+#define NF4_LEVELS_F32                                                                                               \
+    { NF4_F32(0), NF4_F32(1), NF4_F32(2), NF4_F32(3), NF4_F32(4), NF4_F32(5), NF4_F32(6), NF4_F32(7), NF4_F32(8),    \
+      NF4_F32(9), NF4_F32(10), NF4_F32(11), NF4_F32(12), NF4_F32(13), NF4_F32(14), NF4_F32(15) }

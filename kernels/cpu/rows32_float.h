@@ -9,7 +9,7 @@
 #include "rows32.h"
 #include "rows32_float_pack.h"
 
-enum { FLOAT_ROWS = 32, FLOAT_CHUNK = 256, FLOAT_GEMV_COLS = 4 };
+enum { FLOAT_CHUNK = 256, FLOAT_GEMV_COLS = 4 };
 
 /* A code as bf16. Eight bits: the seven below the sign, low and high bytes apart; six or four: whole. */
 typedef struct float_table {
@@ -206,20 +206,22 @@ LB_INLINE void float_few(const float_format f, const float_table *table, const l
 #endif
 #define FLOAT_TILE(n)                                                                                                \
     static __attribute__((noinline)) void float_tile_##n(const void *w, const uint16_t *a, size_t s, int64_t spans,  \
-                                                         int64_t steps, const float *scales, float *acc) {           \
+                                                         int64_t steps, const float *scales, float *acc,             \
+                                                         ptrdiff_t far) {                                            \
         const char *b = (const char *)a + 3 * s, *c = (const char *)a + 6 * s, *d = (const char *)a + 9 * s;         \
         int64_t i;                                                                                                   \
         __asm__ volatile("2:\n\t" T32_##n(T32_ZERO, ) "mov %[steps], %[i]\n\t.p2align 5\n"                           \
-                         "1:\n\t" T32_FOUR_STEPS(n, "vdpbf16ps") "dec %[i]\n\tjnz 1b\n\t"                            \
+                         "1:\n\t" T32_ASK_##n T32_FOUR_STEPS(n, "vdpbf16ps") "dec %[i]\n\tjnz 1b\n\t"                \
                          "vmovaps (%[scales]), %%zmm30\n\tvmovaps 64(%[scales]), %%zmm31\n\t" FLOAT_CLOSE(n)         \
                          "add $128, %[scales]\n\tdec %[spans]\n\tjnz 2b\n\t"                                         \
                          : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [i] "=&r"(i),            \
                            [spans] "+r"(spans), [scales] "+r"(scales)                                                \
-                         : [s] "r"(s), [steps] "r"(steps), [acc] "r"(acc)                                            \
+                         : [s] "r"(s), [steps] "rm"(steps), [acc] "r"(acc), [far] "r"(far),                          \
+                           [far1] "r"(far + (ptrdiff_t)s), [far2] "r"(far + 2 * (ptrdiff_t)s)                        \
                          : T32_CLOBBERS);                                                                            \
     }
 T32_EACH(FLOAT_TILE)
-typedef void (*float_tile_fn)(const void *, const uint16_t *, size_t, int64_t, int64_t, const float *, float *);
+typedef void (*float_tile_fn)(const void *, const uint16_t *, size_t, int64_t, int64_t, const float *, float *, ptrdiff_t);
 static const float_tile_fn float_tiles[] = { NULL, float_tile_1, float_tile_2, float_tile_3, float_tile_4, float_tile_5,
                                              float_tile_6, float_tile_7, float_tile_8, float_tile_9, float_tile_10,
                                              float_tile_11, float_tile_12 };
@@ -245,17 +247,21 @@ LB_INLINE void float_expand(const float_format f, const float_regs *t, const lb_
         LB_UNROLL for (int half = 0; half < 2; half++) e->scale[i][half] = f.scale(q, panel, k, at / f.span + i, half);
 }
 
-/* A chunk's products with `cols` columns, the first of which has its activations at `a`; the last span may be short. */
-static inline void float_meet_at(int span, const float_expanded *e, const uint16_t *a, size_t stride, int64_t some, int cols,
-                                 float *acc) {
+/* A chunk's products with `cols` columns, the first of which has its activations at `a`, and the next tile's at `next`; the
+ * last span may be short. */
+static inline void float_meet_at(int span, const float_expanded *e, const uint16_t *a, const uint16_t *next, size_t stride,
+                                 int64_t some, int cols, float *acc) {
     int64_t whole = some / span, rest = some % span;
     const float *scales = (const float *)(const void *)e->scale;
-    if (whole) float_tiles[cols](e->w, a, stride, whole, span / 8, scales, acc);
-    if (rest) float_tiles[cols](e->w[whole * span / 2], a + whole * span, stride, 1, rest / 8, scales + 32 * whole, acc);
+    const ptrdiff_t far = (const char *)next - (const char *)a;
+    if (whole) float_tiles[cols](e->w, a, stride, whole, span / 8, scales, acc, far);
+    if (rest) float_tiles[cols](e->w[whole * span / 2], a + whole * span, stride, 1, rest / 8, scales + 32 * whole, acc, far);
 }
+/* The same of columns [c0, c1) of `cols`, chunks of plain rows at `at`. */
 static inline void float_meet(int span, const float_expanded *e, const void *act, size_t stride, int64_t at, int64_t some,
-                              int cols, float *acc) {
-    float_meet_at(span, e, float_act(act, stride, at, 0), stride, some, cols, acc);
+                              int c0, int c1, int cols, float *acc) {
+    const uint16_t *next = c1 < cols ? float_act(act, stride, at, c1) : float_act(act, stride, at + FLOAT_CHUNK, 0);
+    float_meet_at(span, e, float_act(act, stride, at, c0), next, stride, some, c1 - c0, acc + FLOAT_ROWS * c0);
 }
 
 /* Columns in tiles of equal size, so that none is left with a thin one. What is expanded next is prefetched between the
@@ -276,7 +282,11 @@ LB_INLINE void float_many(const float_format f, const float_table *table, const 
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
-            float_meet_at(f.span, &e, float_act_in(f, act, stride, at, c0), stride, some, c1 - c0, acc + FLOAT_ROWS * c0);
+            const uint16_t *then = i + 1 < count ? float_act_in(f, act, stride, at, c1)
+                                                 : float_act_in(f, act, stride, at + FLOAT_CHUNK, 0);
+            if (at + some == padded) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
+            float_meet_at(f.span, &e, float_act_in(f, act, stride, at, c0), then, stride, some, c1 - c0,
+                          acc + FLOAT_ROWS * c0);
             for (int c = c0; c < c1 && at + some == padded; c++) /* tile by tile: misses hide behind the next one's work */
                 LB_UNROLL for (int half = 0; half < 2; half++) {
                     __m512 t = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * half);
@@ -300,28 +310,12 @@ LB_INLINE void float_run(const float_format f, const float_table *table, const l
 
 /* ---- scales ---- */
 
-/* A row's: 32 f32 at the head. */
-static inline size_t float_row_head(const lb_quantizer *q, int64_t k) {
-    (void)q, (void)k;
-    return FLOAT_ROWS * sizeof(float);
-}
 LB_INLINE __m512 float_row_scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int half) {
     (void)q, (void)k, (void)i;
     return _mm512_load_ps((const float *)(const void *)panel + 16 * half);
 }
 
-/* From the f32 [N] behind a plane of N x K bytes. */
-static inline void float_put_row_scale(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
-                                       uint8_t *panel) {
-    (void)q;
-    memcpy(panel + 4 * r, (const char *)native + float_plane_at((size_t)(n * k)) + 4 * row, 4);
-}
-
-/* Power-of-two scales of spans of 32: 32 bytes a span at the head. 2^-127 is subnormal. */
-static inline size_t float_e8m0_head(const lb_quantizer *q, int64_t k) {
-    (void)q;
-    return ((size_t)(k / 32) * FLOAT_ROWS + 63) / 64 * 64;
-}
+/* Powers of two; 2^-127 is subnormal. */
 LB_INLINE __m512 float_e8m0_scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int half) {
     (void)q, (void)k;
     const uint8_t *p = panel + FLOAT_ROWS * i + 16 * half;

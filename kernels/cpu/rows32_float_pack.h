@@ -15,6 +15,8 @@
 
 #include "../../engine/kernel.h"
 
+enum { FLOAT_ROWS = 32 };
+
 /* Where a plane stands behind the `bytes` of the first. */
 static inline size_t float_plane_at(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -76,6 +78,82 @@ typedef void (*float_unpack)(const lb_quantizer *q, const void *native, int64_t 
 /* Its scales to the lanes of row r of the panel's head. */
 typedef void (*float_put_scales)(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
                                  uint8_t *panel);
+
+/* Unpackers of planes of bytes, and of 6 bits. */
+static inline void float_unpack_bytes(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
+                                      uint8_t codes[32]) {
+    (void)q, (void)n;
+    float_unpack_8bit(native, k, row, at, codes);
+}
+static inline void float_unpack_sixes(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
+                                      uint8_t codes[32]) {
+    (void)q, (void)n;
+    float_unpack_6bit(native, k, row, at, codes);
+}
+
+/* ---- heads ---- */
+
+/* A scale a row: 32 f32. */
+static inline size_t float_row_head(const lb_quantizer *q, int64_t k) {
+    (void)q, (void)k;
+    return FLOAT_ROWS * sizeof(float);
+}
+/* From the f32 [N] behind a plane of N x K codes, of bytes or of 6 bits. */
+static inline void float_put_row_scale(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
+                                       uint8_t *panel) {
+    (void)q;
+    memcpy(panel + 4 * r, (const char *)native + float_plane_at((size_t)(n * k)) + 4 * row, 4);
+}
+static inline void float_put_row_scale_6bit(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row,
+                                            int r, uint8_t *panel) {
+    (void)q;
+    memcpy(panel + 4 * r, (const char *)native + float_plane_at((size_t)(n * k / 4 * 3)) + 4 * row, 4);
+}
+
+/* Power-of-two scales of spans of 32: 32 bytes a span. */
+static inline size_t float_e8m0_head(const lb_quantizer *q, int64_t k) {
+    (void)q;
+    return ((size_t)(k / 32) * FLOAT_ROWS + 63) / 64 * 64;
+}
+/* From the bytes [N][K / 32] behind a plane of N x K codes, of bytes or of 6 bits. */
+static inline void float_put_e8m0_at(const void *native, size_t plane, int64_t k, int64_t row, int r, uint8_t *panel) {
+    const uint8_t *scales = (const uint8_t *)native + float_plane_at(plane) + row * (k / 32);
+    for (int64_t i = 0; i < k / 32; i++) panel[FLOAT_ROWS * i + r] = scales[i];
+}
+static inline void float_put_e8m0(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
+                                  uint8_t *panel) {
+    (void)q;
+    float_put_e8m0_at(native, (size_t)(n * k), k, row, r, panel);
+}
+static inline void float_put_e8m0_6bit(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
+                                       uint8_t *panel) {
+    (void)q;
+    float_put_e8m0_at(native, (size_t)(n * k / 4 * 3), k, row, r, panel);
+}
+
+/* A scale for each 128 x 128: of a panel's 32 rows the same for each 128 of K. */
+static inline size_t float_block_head(const lb_quantizer *q, int64_t k) {
+    (void)q;
+    return ((size_t)(k / 128) * sizeof(float) + 63) / 64 * 64;
+}
+/* From the f32 [ceil(N / 128)][K / 128] behind a plane of N x K bytes. */
+static inline void float_put_block_scales(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
+                                          uint8_t *panel) {
+    (void)q;
+    const char *scales = (const char *)native + float_plane_at((size_t)(n * k));
+    if (r == 0) memcpy(panel, scales + row / 128 * (k / 128) * 4, (size_t)(k / 128) * 4);
+}
+
+/* One scale for all: behind a plane of N x K bytes. */
+static inline size_t float_tensor_head(const lb_quantizer *q, int64_t k) {
+    (void)q, (void)k;
+    return 64;
+}
+static inline void float_put_tensor_scale(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
+                                          uint8_t *panel) {
+    (void)q;
+    if (r == 0 && row % 32 == 0) memcpy(panel, (const char *)native + float_plane_at((size_t)(n * k)), 4);
+}
 
 /* Missing rows are zero. */
 static inline void float_repack(int bits, size_t head, float_unpack unpack, float_put_scales put_scales,

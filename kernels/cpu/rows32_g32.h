@@ -235,6 +235,7 @@ LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const uint8_t *pa
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
             const void *then = i + 1 < count ? h32_act(act, stride, g, c1) : h32_act(act, stride, g + groups, 0);
+            if (g + groups == k / 32) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
             if (groups)
                 tiles[c1 - c0](e.w, h32_act(act, stride, g, c0), stride, groups, (const float *)(const void *)e.scale,
                                acc + 32 * c0, then);

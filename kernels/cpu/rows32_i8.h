@@ -8,7 +8,7 @@
 #include "rows32.h"
 #include "rows32_i8_pack.h"
 
-enum { I8_GEMV_COLS = 4, I8_BLOCK_K = 1024 };
+enum { I8_GEMV_COLS = 4, I8_BLOCK_K = 512 };
 
 LB_INLINE const lb_act_i8_token *i8_act(const void *act, size_t stride, int c) {
     return (const lb_act_i8_token *)(const void *)((const char *)act + (size_t)c * stride);
@@ -67,20 +67,24 @@ LB_INLINE void i8_few(const i8_format f, const uint8_t *panel, const void *act, 
 #define I8_STORE(low, high, temp, other, address, at, ...)                                                           \
     "vmovdqa64 %%zmm" #low ", " #at "(%[acc])\n\tvmovdqa64 %%zmm" #high ", 64+" #at "(%[acc])\n\t"
 
-/* acc[col][32] += the products of `steps` times 16 k; w has 512 bytes for each, a column of a 16. (Prefetching the next
- * weights in this loop took a third of its speed: the processor's own prefetching is left to it.) */
+/* acc[col][32] += the products of `steps` times 16 k; w has 512 bytes for each, a column of a 16. `far` bytes behind a column's
+ * activations are those of the next tile; `piece` bytes from `later` on are asked for with each step. */
 #define I8_TILE(n)                                                                                                   \
     static __attribute__((noinline)) void i8_tile_##n(const uint8_t *w, const int8_t *a, size_t s, int64_t steps,    \
-                                                      int32_t *acc) {                                                \
+                                                      int32_t *acc, ptrdiff_t far, const uint8_t *later,             \
+                                                      size_t piece) {                                                \
         const int8_t *b = a + 3 * s, *c = a + 6 * s, *d = a + 9 * s;                                                 \
         __asm__ volatile(T32_##n(I8_LOAD, ) ".p2align 6\n"                                                           \
-                         "1:\n\t" T32_FOUR_STEPS(n, "vpdpbusd") "dec %[steps]\n\tjnz 1b\n\t" T32_##n(I8_STORE, )   \
-                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [steps] "+r"(steps)      \
-                         : [s] "r"(s), [acc] "r"(acc)                                                                \
+                         "1:\n\t" T32_ASK_##n "prefetcht0 (%[later])\n\tadd %[piece], %[later]\n\t"                  \
+                         T32_FOUR_STEPS(n, "vpdpbusd") "dec %[steps]\n\tjnz 1b\n\t" T32_##n(I8_STORE, )              \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [steps] "+r"(steps),     \
+                           [later] "+r"(later)                                                                       \
+                         : [s] "r"(s), [acc] "r"(acc), [far] "r"(far), [far1] "r"(far + (ptrdiff_t)s),               \
+                           [far2] "r"(far + 2 * (ptrdiff_t)s), [piece] "r"(piece)                                    \
                          : T32_CLOBBERS);                                                                            \
     }
 T32_EACH(I8_TILE)
-typedef void (*i8_tile_fn)(const uint8_t *, const int8_t *, size_t, int64_t, int32_t *);
+typedef void (*i8_tile_fn)(const uint8_t *, const int8_t *, size_t, int64_t, int32_t *, ptrdiff_t, const uint8_t *, size_t);
 static const i8_tile_fn i8_tiles[] = { NULL, i8_tile_1, i8_tile_2, i8_tile_3, i8_tile_4, i8_tile_5, i8_tile_6, i8_tile_7,
                                        i8_tile_8, i8_tile_9, i8_tile_10, i8_tile_11, i8_tile_12 };
 
@@ -105,18 +109,27 @@ LB_INLINE void i8_many(const i8_format f, const uint8_t *panel, const void *act,
         _mm512_store_si512(acc + 32 * c, start);
         _mm512_store_si512(acc + 32 * c + 16, start);
     }
-    for (int64_t at = 0; at < padded; at += I8_BLOCK_K) {
+    for (int64_t at = 0; at == 0 || at < padded; at += I8_BLOCK_K) {
         int64_t some = padded - at < I8_BLOCK_K ? padded - at : I8_BLOCK_K;
-        const uint8_t *w = panel + I8_HEAD + i8_codes_bytes(f, at);
+        const uint8_t *w = panel + I8_HEAD + i8_codes_bytes(f, at), *next = w + i8_codes_bytes(f, some);
+        const bool last = at + some >= padded;
+        /* of the codes that come next each step asks for a line or less, so that many tiles have asked for all */
+        const size_t steps = (size_t)(count * (some / 16));
+        const size_t even = steps ? (i8_codes_bytes(f, I8_BLOCK_K) + steps - 1) / steps : 0;
+        const size_t piece = even < 64 ? even : 64;
         if (f.bits == 4) i8_expand(w, some, bytes);
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
-            i8_tiles[c1 - c0](f.bits == 4 ? bytes : w, i8_act(act, stride, c0)->q + at, stride, some / 16, acc + 32 * c0);
+            ptrdiff_t far = t + 1 < count ? (ptrdiff_t)stride * (c1 - c0) : (ptrdiff_t)I8_BLOCK_K - (ptrdiff_t)stride * c0;
+            if (last) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
+            if (some)
+                i8_tiles[c1 - c0](f.bits == 4 ? bytes : w, i8_act(act, stride, c0)->q + at, stride, some / 16, acc + 32 * c0,
+                                  far, next + (size_t)(t * some / 16) * piece, piece);
+            for (int c = c0; last && c < c1; c++)
+                i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c),
+                          _mm512_load_si512(acc + 32 * c + 16), out + c * out_stride);
         }
     }
-    for (int c = 0; c < cols; c++)
-        i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c), _mm512_load_si512(acc + 32 * c + 16),
-                  out + c * out_stride);
 }
 
 LB_INLINE void i8_run(const i8_format f, const void *panel, const void *act, size_t stride, int64_t k, int cols,

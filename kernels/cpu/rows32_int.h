@@ -191,7 +191,8 @@ LB_INLINE void int_many(const int_format f, const lb_quantizer *q, const uint8_t
             const char *from = (const char *)act + (size_t)c0 * stride;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
                 _mm_prefetch((const char *)panel + 64 * l, _MM_HINT_T0);
-            float_meet((int)q->group, &e, from, stride, at, some, c1 - c0, acc + FLOAT_ROWS * c0);
+            if (at + some == k) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
+            float_meet((int)q->group, &e, act, stride, at, some, c0, c1, cols, acc);
             if (due)
                 int_add_zeros(zeros, due, int_act_sums(from, stride, k, q->group, end - due, 0), stride, c1 - c0,
                               acc + FLOAT_ROWS * c0);

@@ -1,0 +1,60 @@
+/* gemm_float8dq_tensor.h: how the kernels of float8dq-tensor are driven, whatever the instructions: one scale for all weights
+ * and one for all activations.
+ *
+ * A row of x depends on all others here, so this is no lb_panel that fused kernels may take: one more phase finds the
+ * largest of x before the panels' driver prepares rows with it. Included after run(), panel_bytes() and repack(), with
+ * F8_AMAX(x, n), F8_PREPARE(x, k, amax, act), F8_BYTES and F8_KIND defined. */
+/* max|x| of all rows, for the rows that the driver prepares on this thread. */
+static _Thread_local float amax_of_all;
+
+static void prepare(const lb_quantizer *q, const float *x, int64_t k, void *act) {
+    (void)q;
+    F8_PREPARE(x, k, amax_of_all, act);
+}
+
+LB_ROWS32_SIZE
+static const lb_layout layout = { .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = 32 };
+static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run, .panel_bytes = panel_bytes,
+                                    .act_prepare = prepare, .act_bytes = F8_BYTES,
+                                    .act_kind = F8_KIND };
+
+static int phases(const lb_args *a) {
+    int inner = lb_gemm_panel_phases(a);
+    return inner > 1 ? inner + 1 : 1;
+}
+
+/* The driver's, then a line for each part's maximum. */
+static size_t maxima_at(const lb_args *a, int parts) { return (lb_gemm_panel_workspace(&panel_ops, a, parts) + 63) / 64 * 64; }
+static size_t workspace_bytes(const lb_args *a, int parts) { return maxima_at(a, parts) + (size_t)parts * 64; }
+
+static float *maximum(const lb_args *a, const lb_launch *l, int part) {
+    return (float *)(void *)((char *)l->workspace + maxima_at(a, l->parts) + 64 * (size_t)part);
+}
+
+/* Few rows are one phase: every part looks at all. */
+static void launch(const lb_args *a, const lb_launch *l) {
+    const lb_tensor *x = lb_arg(a, LB_GEMM_X);
+    int64_t n = x->dims[0] * x->dims[1], begin, end;
+    if (phases(a) == 1) {
+        amax_of_all = F8_AMAX(lb_tensor_f32(x), n);
+        lb_gemm_panel_launch(&panel_ops, a, l);
+        return;
+    }
+    if (l->phase == 0) {
+        lb_split(n, 16, l->part, l->parts, &begin, &end);
+        *maximum(a, l, l->part) = F8_AMAX(lb_tensor_f32(x) + begin, end - begin);
+        return;
+    }
+    lb_launch inner = *l;
+    inner.phase = l->phase - 1;
+    amax_of_all = 0;
+    for (int i = 0; i < l->parts && inner.phase == 0; i++)
+        if (*maximum(a, l, i) > amax_of_all) amax_of_all = *maximum(a, l, i);
+    lb_gemm_panel_launch(&panel_ops, a, &inner);
+}
+
+/* The descriptor, but for name, about and arithmetic. */
+#define F8_TENSOR_KERNEL                                                                                             \
+    .op = "gemm", .device = "cpu", .source = "luabench", .format = "float8dq-tensor", .layout = &layout,             \
+    .priority = LB_ROWS32_PRIORITY, .act = LB_ACT_F8_TENSOR, .phases = phases, .workspace_bytes = workspace_bytes,   \
+    .launch = launch

@@ -1,0 +1,73 @@
+/* gemm_nvfp4_avx2.c: gemm over nvfp4 weights in panels of 32 rows (rows32_nvfp4_pack.h) with AVX2. A code times its scale, of
+ * two and four bits of significand, is exact, so that weights have them when they meet activations; t comes last. */
+#include "levels16_avx2.h"
+#include "rows32.h"
+#include "rows32_nvfp4_pack.h"
+
+static const float e2m1[16] __attribute__((aligned(32))) = { 0, 0.5f, 1, 1.5f, 2, 3, 4, 6,
+                                                             -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6 };
+
+/* Where the panel at hand has its scales and codes. */
+typedef struct nvfp4_format { const uint8_t *scales, *codes; } nvfp4_format;
+
+LB_INLINE int64_t f32_span(const nvfp4_format f, const lb_quantizer *q) {
+    (void)f, (void)q;
+    return 256;
+}
+
+LB_INLINE void f32_scales(const nvfp4_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at, int part,
+                          __m256 *s, __m256 *z) {
+    (void)f, (void)q, (void)k, (void)at, (void)part, (void)z;
+    *s = _mm256_broadcast_ss((const float *)(const void *)panel);
+}
+
+LB_INLINE const uint8_t *f32_run_at(const nvfp4_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k,
+                                    int64_t at) {
+    (void)q, (void)panel, (void)k;
+    return f.codes + (size_t)(at / 32) * 2 * float_half_bytes(4);
+}
+
+LB_INLINE int f32_piece(const nvfp4_format f) {
+    (void)f;
+    return 8;
+}
+
+/* e4m3's bits stand in f32 with another offset of the exponent, which the product with 2^120 makes up for. */
+LB_INLINE void f32_decode(const nvfp4_format f, const uint8_t *codes, int piece, int part, __m256 *w) {
+    const size_t run = (size_t)(codes - f.codes) / (2 * float_half_bytes(4));
+    const uint8_t *scales = f.scales + FLOAT_ROWS * (2 * run + (size_t)piece / 2) + 8 * part;
+    __m256i bits = _mm256_slli_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)scales)), 20);
+    const __m256 b = _mm256_mul_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(0x1p120f));
+    levels16_eight(e2m1, x2_load_ahead(codes + (size_t)(part / 2) * float_half_bytes(4) + 64 * piece + 32 * (part % 2)), w);
+    LB_UNROLL for (int i = 0; i < 8; i++) w[i] = _mm256_mul_ps(w[i], b);
+}
+
+#define F32_TYPE nvfp4_format
+#define F32_ZEROS 0
+#include "rows32_f32_avx2.h"
+
+static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
+                float *out, int64_t out_stride) {
+    const uint8_t *p = panel;
+    f32_run((nvfp4_format){ p + 64, p + head_bytes(q, k) }, q, panel, act, stride, k, cols, out, out_stride);
+}
+
+static size_t panel_bytes(const lb_quantizer *q, int64_t k) {
+    return head_bytes(q, k) + (size_t)((k + 31) / 32) * 2 * float_half_bytes(4);
+}
+
+static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                   void *dst) {
+    float_repack(4, head_bytes(q, k), unpack, put_scales, q, native, n, k, row0, row1, dst);
+}
+
+LB_ROWS32_PANEL_OF(F32_ACT)
+
+const lb_kernel lb_kernel_gemm_nvfp4_avx2 = {
+    .name = "gemm.nvfp4.avx2",
+    .about = "panels of 32 rows; e2m1 by two vpermps of 8 each, times its scale (exact), multiply-adds in sums of "
+             "256, each times the matrix's scale",
+    .format = "nvfp4",
+    LB_ROWS32_KERNEL,
+    F32_ARITHMETIC,
+};
