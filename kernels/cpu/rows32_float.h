@@ -342,6 +342,8 @@ LB_INLINE __m512 float_e8m0_scale(const lb_quantizer *q, const uint8_t *panel, i
 /* The descriptor, but for name, format, about and activations. */
 #define LB_FLOAT_ARITHMETIC                                                                                          \
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VBMI, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16,   \
+    LB_FLOAT_BOUND
+#define LB_FLOAT_BOUND                                                                                               \
     .tolerance = 1e-10,                                                                                              \
     .tolerance_why = "codes are exact in bf16 and products of bf16 in f32; vdpbf16ps rounds each sum of two products " \
                      "and flushes subnormals: NMSE of about 1e-13, more where sums cancel"

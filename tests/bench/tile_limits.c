@@ -1,0 +1,120 @@
+/* tile_limits.c: what the inner tiles of the gemm kernels reach with everything in L1: 32 rows by as many columns as a tile
+ * has, the same bytes over and over, by turns with chains of the tile's own instruction in registers. What a whole product
+ * lacks to these is expanding, preparing x, results and waiting for memory; what a tile lacks to 100 are its scales.
+ * tile_limits.lua compiles it once a header (-DTILE=1: floats, 2: dense f32, 3: int8 a scale a row, 4: int8 in groups of 32,
+ * 5: with minima) and runs it on one core. */
+#include <immintrin.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#if TILE == 1
+#include "kernels/cpu/rows32_float.h"
+#elif TILE == 2
+#include "kernels/cpu/dense_f32.h"
+DENSE_INLINE __m512i dense_weights(const char *row, int64_t at, int64_t left) {
+    (void)left;
+    return _mm512_loadu_si512(row + 4 * at);
+}
+#elif TILE == 3
+#include "kernels/cpu/rows32_i8.h"
+#else
+#define H32_SHARED 1
+#if TILE == 5
+#define H32_MIN
+#endif
+#include "kernels/cpu/rows32_g32.h"
+#endif
+
+enum { ROUNDS = 31, BYTES = 64 << 10 };
+static char w[BYTES] __attribute__((aligned(4096))), x[BYTES] __attribute__((aligned(4096)));
+static float acc[32 * 64] __attribute__((aligned(64))), scales[4096] __attribute__((aligned(64)));
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#if TILE == 1
+#define OP "vdpbf16ps"
+enum { OPS = 64 };
+#elif TILE == 2
+#define OP "vfmadd231ps"
+enum { OPS = 32 };
+#else
+#define OP "vpdpbusd"
+enum { OPS = 128 };
+#endif
+
+/* Operations a second of 16 chains of it. */
+static double peak(void) {
+    const int64_t n = 400000;
+    double begin = now();
+    for (int64_t i = 0; i < n; i++)
+#define CHAIN(c) OP " %%zmm16, %%zmm17, %%zmm" #c "\n\t"
+        __asm__ volatile(CHAIN(0) CHAIN(1) CHAIN(2) CHAIN(3) CHAIN(4) CHAIN(5) CHAIN(6) CHAIN(7) CHAIN(8) CHAIN(9) CHAIN(10)
+                         CHAIN(11) CHAIN(12) CHAIN(13) CHAIN(14) CHAIN(15) : : : T32_CLOBBERS);
+    return (double)n * 16 * OPS / (now() - begin);
+}
+
+/* Operations a second of a tile of 256 dwords of K (dense: 192) with a scale for each `span` elements. */
+static double tile(int span) {
+    const int64_t n = 4000;
+    double begin = now();
+    int dwords = 0, cols = 12;
+    for (int64_t i = 0; i < n; i++) {
+#if TILE == 1
+        dwords = 128;
+        float_tiles[12](w, (const uint16_t *)(const void *)x, 512 + 96, 256 / span, span / 8, scales, acc, 0);
+#elif TILE == 2
+        dwords = 192;
+        dense_tiles[12](w, x, 192 / 4, acc, w, 0);
+#elif TILE == 3
+        dwords = 128;
+        i8_tiles[12]((const uint8_t *)w, (const int8_t *)x, 512 + 96, 32, (int32_t *)(void *)acc, 0, (const uint8_t *)w, 0);
+#else
+        dwords = 64, cols = 6;
+        h32_tiles[6](w, x, 384 + 96, 8, scales, acc, x);
+#endif
+    }
+    (void)span;
+    return (double)n * dwords * 2 * cols * OPS / (now() - begin);
+}
+
+static int order(const void *a, const void *b) {
+    double p = *(const double *)a, q = *(const double *)b;
+    return p < q ? -1 : p > q;
+}
+
+/* One line: the median of tile over the peaks before and after. */
+static void show(const char *what, int span) {
+    double ratio[ROUNDS], before = peak();
+    for (int i = 0; i < ROUNDS; i++) {
+        double t = tile(span), after = peak();
+        ratio[i] = 2 * t / (before + after);
+        before = after;
+    }
+    qsort(ratio, ROUNDS, sizeof *ratio, order);
+    printf("%-58s %5.1f %%\n", what, 100 * ratio[ROUNDS / 2]);
+}
+
+int main(void) {
+    for (int i = 0; i < 4096; i++) scales[i] = 1e-3f;
+    peak();
+#if TILE == 1
+    show("bf16, 32 x 12, a scale for each 256", 256);
+    show("bf16, 32 x 12, a scale for each 128", 128);
+    show("bf16, 32 x 12, a scale for each 64", 64);
+    show("bf16, 32 x 12, a scale for each 32", 32);
+#elif TILE == 2
+    show("f32, 32 x 12, sums of 192", 0);
+#elif TILE == 3
+    show("int8, 32 x 12, a scale a row, 512 at a time", 0);
+#elif TILE == 4
+    show("int8, 32 x 6, a scale for each 32", 0);
+#else
+    show("int8, 32 x 6, a scale and a minimum for each 32", 0);
+#endif
+    return 0;
+}
