@@ -63,7 +63,8 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
             expand(panel + S24_HEAD + (size_t)((at + i) / 32) * s24_run_bytes(1), tables, bytes + I8_ROWS * i);
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
-            i8_tiles[c1 - c0](bytes, i8_act(act, stride, c0)->q + at, stride, some / 16, acc + 32 * c0);
+            ptrdiff_t far = t + 1 < count ? (ptrdiff_t)stride * (c1 - c0) : (ptrdiff_t)CHUNK - (ptrdiff_t)stride * c0;
+            i8_tiles[c1 - c0](bytes, i8_act(act, stride, c0)->q + at, stride, some / 16, acc + 32 * c0, far, bytes, 0);
         }
     }
     for (int c = 0; c < cols; c++)

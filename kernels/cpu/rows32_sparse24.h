@@ -203,8 +203,7 @@ LB_INLINE void s24_many(const float_format f, const float_table *table, const ui
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
                 _mm_prefetch((const char *)run + 64 * (lines + l), _MM_HINT_T0);
-            float_meet(FLOAT_CHUNK, &e, (const char *)act + (size_t)c0 * stride, stride, at, some, c1 - c0,
-                       acc + FLOAT_ROWS * c0);
+            float_meet(FLOAT_CHUNK, &e, act, stride, at, some, c0, c1, cols, acc);
         }
     }
     for (int c = 0; c < cols; c++)
