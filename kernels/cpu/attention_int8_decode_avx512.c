@@ -38,11 +38,10 @@ static uint16_t *behind(const void *rows, size_t count) {
 /* Factors of rows 2i and 2i + 1, which lie `bytes` apart, from `first` on. In assembly: gcc 12 puts more around it. */
 static inline __attribute__((always_inline)) void fetch_factors(const char *first, int i, int bytes, uint16_t *out) {
     uint32_t a, b;
-    __asm__ volatile("movzwl %c[x](%[first]), %[a]\n\tmovzwl %c[y](%[first]), %[b]\n\tshl $16, %[b]\n\tor %[b], %[a]\n\t"
-                     "mov %[a], %c[i]*4(%[out])"
-                     : [a] "=&r"(a), [b] "=&r"(b)
-                     : [first] "r"(first), [out] "r"(out), [i] "i"(i), [x] "i"(2 * i * bytes), [y] "i"((2 * i + 1) * bytes)
-                     : "memory", "cc");
+    const char(*x)[2] = (const void *)(first + 2 * i * bytes), (*y)[2] = (const void *)(first + (2 * i + 1) * bytes);
+    char(*to)[4] = (void *)(out + 2 * i);
+    __asm__("movzwl %[x], %[a]\n\tmovzwl %[y], %[b]\n\tshl $16, %[b]\n\tor %[b], %[a]\n\tmov %[a], %[to]"
+            : [a] "=&r"(a), [b] "=&r"(b), [to] "=m"(*to) : [x] "m"(*x), [y] "m"(*y) : "cc");
 }
 static void gather_rows(int64_t bytes, const char *const *row, int64_t blocks, int n, uint16_t *out) {
     for (int64_t b = 0; b < blocks; b++, out += 2 * BLOCK)
