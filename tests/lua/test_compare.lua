@@ -48,7 +48,7 @@ function T.test_extra_work_is_found()
 end
 
 function T.test_more_work_is_slower()
-  local c = lb.compare { a = peak(2000), b = peak(4000), rounds = 10, cache = "hot", warmup = 1, check = false }
+  local c = lb.compare { a = peak(2000), b = peak(4000), rounds = 40, cache = "hot", warmup = 1, check = false }
   lu.assertEquals(c.pairs.b.verdict, "slower")
   lu.assertTrue(c.pairs.b.detectable > 0.01)
 end
