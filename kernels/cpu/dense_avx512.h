@@ -307,7 +307,8 @@ static void dense_items(const dense_problem *p, const lb_launch *l, dense_space 
     int64_t panels = (p->n + DENSE_ROWS - 1) / DENSE_ROWS, across = dense_across(p->m), all = dense_padded(p->k);
     int64_t each = panels * across / (8 * l->parts); /* about eight items a part, where N allows */
     each = each < 1 ? 1 : each > DENSE_PANELS ? DENSE_PANELS : each;
-    int64_t large = each > 1 ? (panels - each * l->parts) / each : 0, down = large + (panels - large * each);
+    int64_t large = each > 1 && panels > each * l->parts ? (panels - each * l->parts) / each : 0;
+    int64_t down = large + (panels - large * each);
     for (int64_t i; (i = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed)) < down * across;) {
         int64_t at = i / across, first = at < large ? at * each : large * each + (at - large);
         dense_columns b = dense_block(p, i % across, x);
