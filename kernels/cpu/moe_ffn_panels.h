@@ -27,9 +27,8 @@ enum { MAX_KINDS = 8, GATE = 0, UP = 1, DOWN = 2 };
  * whole share of the expert, but for the last expert's, of which a quarter is left to hand out in TAIL_ITEMS a thread,
  * for the balance. With many rows a thread gets SHORT_ITEMS of a stage. */
 enum { FEW_ROWS = 4, TAIL_ITEMS = 2, SHORT_ITEMS = 32 };
-/* Up to ALONE_SLOTS rows every part prepares all of them. START_BYTES of a part's next weights are prefetched while it
- * has nothing else to read. */
-enum { ALONE_SLOTS = 8, START_BYTES = 16384 };
+/* Up to ALONE_SLOTS rows every part prepares all of them. */
+enum { ALONE_SLOTS = 8 };
 
 /* ---- panels of formats ---- */
 
@@ -390,16 +389,6 @@ static item item_of(const plan *p, int stage, int64_t i, int *at) {
     return (item){ e, item_begin(e, stage, j), item_begin(e, stage, j + 1) };
 }
 
-/* Has the first weights of the part's first item of a stage brought to L2. */
-static void fetch_start(const lb_launch *l, const plan *p, int stage) {
-    int at = 0;
-    if (l->part >= p->items[stage]) return;
-    item x = item_of(p, stage, l->part, &at);
-    const projection *w = &x.e->p[stage ? DOWN : GATE];
-    const uint8_t *from = w->bytes + (size_t)(x.u0 * x.e->unit[stage] / w->panel->rows) * w->panel_bytes;
-    for (int i = 0; i < START_BYTES; i += 64) _mm_prefetch((const char *)from + i, _MM_HINT_T1);
-}
-
 /* Works on a stage's items until there are none: first the part's own, then what the ticket gives. */
 static void work_off(const lb_args *a, const lb_launch *l, shape s, const space *w, int stage) {
     const plan *p = w->mine;
@@ -416,7 +405,6 @@ static int phases(const lb_args *a) { return alone(shape_of(a)) ? 2 : 4; }
 /* Phases 0 and 2 of the four. */
 static void prepare(const lb_args *a, const lb_launch *l, shape s, space *w, int stage) {
     if (stage == 0) make_plan(a, s, l->parts, w->mine);
-    if (alone(s) && stage == 0) fetch_start(l, w->mine, 0);
     w->x = x_rows(l, s, w);
     (stage ? prepare_h : prepare_x)(a, l, s, w);
 }
@@ -432,7 +420,6 @@ static void launch(const lb_args *a, const lb_launch *l) {
     } else {
         work_off(a, l, s, &w, l->phase / 2);
     }
-    if (alone(s) && l->phase == 0) fetch_start(l, w.mine, 1);
 }
 
 #if defined(LB_NATIVE)
