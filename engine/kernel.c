@@ -148,8 +148,8 @@ static lb_status none_fits(const lb_device *d, const lb_args *a, bool avoid_layo
         p += snprintf(p, (size_t)(end - p), "%s%s: %s", p == text ? "" : "; ", k->name, why);
     }
     if (p == text && elsewhere)
-        return lb_fail(LB_EUNSUPPORTED, "%s: no kernel on %s%s: the %d of this operation are for other devices", a->op->name,
-                       lb_device_name(d), what, elsewhere);
+        return lb_fail(LB_EUNSUPPORTED, "%s: no kernel on %s%s: the %d of this operation are for other devices",
+                       a->op->name, lb_device_name(d), what, elsewhere);
     if (p == text)
         return lb_fail(LB_EUNSUPPORTED, "%s: no kernel is registered for this operation", a->op->name);
     return lb_fail(LB_EUNSUPPORTED, "%s: no kernel on %s%s: %s", a->op->name, lb_device_name(d), what, text);

@@ -340,6 +340,8 @@ static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o, 
     if (s == LB_OK) s = lb_plan_rotate(p, o->cache, &m->s.rotation);
     if (s == LB_OK) s = lb_plan_snapshot_updates(p);
     if (s == LB_OK) s = check_copies(p);
+    if (s == LB_OK)                 /* here, since a rotated plan has more bodies, perhaps too many */
+        s = lb_plan_conditions(p, o->eager && !o->isolated, m->s.conditions, sizeof m->s.conditions);
     if (s != LB_OK) return s;
     lb_device_pool(lb_plan_device(p));          /* its threads are watched */
     lb_watcher_init(&m->watcher, lb_device_threads(lb_plan_device(p)));

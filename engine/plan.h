@@ -62,11 +62,12 @@ lb_status lb_plan_replay_eager(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint
 /* GPUs only: each run with a cold L2, alone; *elapsed_ns are the runs' own times, added up. For kernels of 50 us and more:
  * events resolve half a microsecond. */
 lb_status lb_plan_replay_isolated(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches);
-/* GPUs: enqueues a run and comes back; whatever reads its results waits for it. Elsewhere as lb_plan_run. */
+/* GPUs: enqueues a run and comes back; whatever reads its results waits for it. It waits itself where the host reads values
+ * that steps hang on, and where a step has a `pick`: one out of range is its error. Elsewhere as lb_plan_run. */
 lb_status lb_plan_submit(lb_plan *p);
 /* GPUs: who reads the values that steps hang on (`when`, `pick`) when the plan is replayed: "device", as parts of its graph;
- * "host: why"; "" where no step hangs on any. Captures the graphs. */
-lb_status lb_plan_conditions(lb_plan *p, char *text, size_t bytes);
+ * "host: why"; "" where no step hangs on any. Captures the graphs, unless it runs eagerly. */
+lb_status lb_plan_conditions(lb_plan *p, bool eager, char *text, size_t bytes);
 
 /* ---- what a run does ---- */
 /* Bytes by reuse distance: what else was read since their last read, and they themselves. Bucket i begins at

@@ -299,8 +299,8 @@ static lb_status capture(lb_plan *p, int first, int last, int set, int runs, lb_
     lb_status st = API(p)->capture_begin(DEV(p)), ended;
     for (int r = 0; r < runs && !st; r++) st = lb_gpu_capture_steps(p, first, last, (set + r) % p->sets);
     char text[1024];
-    if (st) API(p)->body(DEV(p), -1);
     if (st) strncpy(text, lb_error(), sizeof text - 1), text[sizeof text - 1] = 0;
+    if (st) API(p)->body(DEV(p), -1);
     ended = API(p)->capture_end(DEV(p), out);
     if (!st) return ended ? in_step(p, first, 0, ended) : LB_OK;
     if (!ended) API(p)->graph_free(DEV(p), *out);
@@ -330,7 +330,7 @@ static lb_status capture_all(lb_plan *p) {
     lb_gpu_decide_on_host(p);
     drop_graphs(p, g);
     st = find_segments(p);
-    if (st) return st;
+    if (st) return lb_gpu_done(p), st;
     plan_chunks(p);
     return capture_each(p);
 }

@@ -8,7 +8,7 @@
 
 #include "mirror.h"
 
-enum { BODIES_MOST = 4096 };     /* of all graphs of a plan: each body is a graph of its own to the driver */
+enum { BODIES_MOST = 4096 };     /* of a plan's graphs of one run (those of several runs come on top): each is a graph to the driver */
 
 static bool same_ref(const lb_ref *a, const lb_ref *b) {
     return a->tensor == b->tensor && (!a->tensor || a->index == b->index);
@@ -156,11 +156,12 @@ lb_status lb_gpu_decided_end(lb_plan *p, int64_t *launches) {
 
 /* ---- told ------------------------------------------------------------------------------------------------------ */
 
-lb_status lb_plan_conditions(lb_plan *p, char *text, size_t bytes) {
+lb_status lb_plan_conditions(lb_plan *p, bool eager, char *text, size_t bytes) {
     bool any = false;
     for (int i = 0; i < p->step_count; i++) any |= lb_gpu_has_condition(&p->steps[i]);
     snprintf(text, bytes, "%s", "");
     if (!any || !p->on_gpu) return LB_OK;
+    if (eager) return snprintf(text, bytes, "host: mode eager"), LB_OK;
     lb_status st = lb_gpu_capture(p);
     if (st) return st;
     if (p->gpu->decided) snprintf(text, bytes, "device");

@@ -244,7 +244,7 @@ lb_status lb_gpu_replay(lb_plan *p, lb_gpu_mode mode, int64_t n, int set, double
 lb_status lb_gpu_step(lb_plan *p, int i, bool *ran, int32_t *pick);
 lb_status lb_gpu_decide(lb_plan *p, int i, bool *run, int32_t *pick);
 lb_status lb_gpu_traced(lb_plan *p, int set, lb_span_log *log, uint64_t *begin_ns, uint64_t *end_ns);
-/* Enqueues one run and does not wait. */
+/* Enqueues one run; waits for it where a step has a `pick`, which may be out of range (and where the host reads values). */
 lb_status lb_gpu_submit(lb_plan *p);
 /* All of its graphs, as replaying needs them. */
 lb_status lb_gpu_capture(lb_plan *p);

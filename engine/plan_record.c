@@ -9,13 +9,18 @@
 
 /* ---- operands ---- */
 
+static lb_status check_device(const lb_plan *p, const lb_op *op, const char *what, const lb_tensor *t) {
+    const char *on = lb_device_name(t->buffer->device), *of = lb_device_name(p->device);
+    if (strcmp(on, of) == 0) return LB_OK;
+    return lb_fail(LB_EINVAL, "%s: %s is on %s, but the plan is for %s; hint: move it with :to(\"%s\")", op->name, what, on,
+                   of, of);
+}
+
 static lb_status check_item(const lb_plan *p, const lb_op *op, int slot, int32_t i, const lb_tensor *t) {
     const lb_operand_spec *spec = &op->operands[slot];
     if (!t) return lb_fail(LB_EINVAL, "%s: %s[%d] is missing from its list", op->name, spec->name, (int)i);
-    if (strcmp(lb_device_name(t->buffer->device), lb_device_name(p->device)) != 0)
-        return lb_fail(LB_EINVAL, "%s: %s is on %s, but the plan is for %s; hint: move it with :to(\"%s\")", op->name,
-                       spec->name, lb_device_name(t->buffer->device), lb_device_name(p->device),
-                       lb_device_name(p->device));
+    lb_status st = check_device(p, op, spec->name, t);
+    if (st) return st;
     if (t->layout)
         return lb_fail(LB_EINVAL, "%s: %s has the memory layout %s; plans convert layouts themselves, give the native "
                                   "tensor", op->name, spec->name, t->layout);
@@ -56,7 +61,7 @@ static lb_status check_choices(const lb_op *op, const lb_args *a) {
     return LB_OK;
 }
 
-static lb_status check_ref(const lb_op *op, const char *what, const lb_ref *r) {
+static lb_status check_ref(const lb_plan *p, const lb_op *op, const char *what, const lb_ref *r) {
     const lb_tensor *t = r->tensor;
     if (!t) return LB_OK;
     char text[96];
@@ -65,7 +70,7 @@ static lb_status check_ref(const lb_op *op, const char *what, const lb_ref *r) {
         return lb_fail(LB_EINVAL, "%s: `%s` needs a dense i32 tensor, got %s", op->name, what, text);
     if (r->index < 0 || r->index >= lb_tensor_numel(t))
         return lb_fail(LB_EINVAL, "%s: `%s` asks for element %lld of %s", op->name, what, (long long)r->index, text);
-    return LB_OK;
+    return check_device(p, op, what, t);
 }
 
 /* Outputs that the caller left out. LB_PARTIAL ones start as zeros: a launch leaves some of their elements alone. */
@@ -350,8 +355,8 @@ lb_status lb_plan_add(lb_plan *p, const lb_op *op, lb_args *args, const lb_step_
     a.op = op;
     lb_status st = check_operands(p, op, &a);
     if (!st) st = check_choices(op, &a);
-    if (!st) st = check_ref(op, "when", &o->when);
-    if (!st) st = check_ref(op, "pick", &o->pick);
+    if (!st) st = check_ref(p, op, "when", &o->when);
+    if (!st) st = check_ref(p, op, "pick", &o->pick);
     if (!st) st = make_outputs(p, op, &a, made);
     if (!st && op->check) st = op->check(&a);
     if (!st) st = check_overlap(op, &a);
@@ -430,7 +435,7 @@ lb_status lb_plan_append(lb_plan *p, const lb_plan *other, const lb_ref *when) {
                        lb_device_name(other->device), other->threads, lb_device_name(p->device), p->threads);
     if (when) {
         static const lb_op self = { .name = "append" };
-        lb_status st = check_ref(&self, "when", when);
+        lb_status st = check_ref(p, &self, "when", when);
         if (st) return st;
     }
     p->repack_ns += other->repack_ns;

@@ -142,8 +142,8 @@ static lb_status learn_from(const lb_tensor *t, const lb_quantizer *q, const lb_
     int64_t k = t->rank > 0 ? t->dims[t->rank - 1] : 0;
     lb_tensor_describe(samples, text, sizeof text);
     if (!q->learn)
-        return lb_fail(LB_EINVAL, "calibration: %s has no use for sample activations; gptq has, and lb.awq(w, x) makes scales of them",
-                       q->name);
+        return lb_fail(LB_EINVAL, "calibration: %s has no use for sample activations; gptq has, and lb.awq(w, x) makes "
+                       "scales of them", q->name);
     if (samples->dtype != LB_F32 || samples->rank != 2 || !lb_tensor_is_dense(samples) || samples->dims[1] != k ||
         samples->dims[0] < 1)
         return lb_fail(LB_EINVAL, "calibration: expected dense f32[M, %lld], got %s", (long long)k, text);

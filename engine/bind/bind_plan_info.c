@@ -146,7 +146,7 @@ static int account(lua_State *L) {
     lb_account *a = bind_guard(L, sizeof *a, account_done);
     char conditions[400];
     BIND_TRY(L, lb_plan_account(p, a));
-    BIND_TRY(L, lb_plan_conditions(p, conditions, sizeof conditions));
+    BIND_TRY(L, lb_plan_conditions(p, false, conditions, sizeof conditions));
     push_account(L, a);
     if (*conditions) bind_set_string(L, "conditions", conditions);
     bind_guard_done(L, -2);

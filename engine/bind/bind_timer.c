@@ -205,6 +205,7 @@ void bind_push_samples(lua_State *L, const lb_samples *s) {
     bind_set_number(L, "elapsed_s", s->elapsed_s);
     bind_set_boolean(L, "precise", s->precise);
     bind_set_number(L, "launches", (double)s->launches);
+    if (*s->conditions) bind_set_string(L, "conditions", s->conditions);
     lua_newtable(L);
     bind_set_number(L, "sets", s->rotation.sets);
     bind_set_number(L, "touched_bytes", s->rotation.touched_bytes);

@@ -130,7 +130,7 @@ local function path_of(account)
 end
 
 local function fill_work(rec, case, account)
-  rec.path, rec.conditions = path_of(account), account.conditions
+  rec.path = path_of(account)
   local own = case.work or {}
   suggest.check_keys(own, { flops = true, bytes = true }, "case.work", 0)
   rec.work = { flops = own.flops or account.flops, bytes = own.bytes or account.bytes_min, items = case.items,
@@ -148,6 +148,7 @@ local function fill_time(rec, samples)
   rec.time = {}
   for _, name in ipairs(STATISTICS) do rec.time[name] = samples[name] end
   rec.samples_ns, rec.marks = samples.samples_ns, samples.marks
+  rec.conditions = samples.conditions
   rec.disturbance, rec.rotation, rec.counters = samples.disturbance, samples.rotation, samples.counters
 end
 

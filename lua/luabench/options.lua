@@ -41,7 +41,7 @@ M.common = {
     help = "exactly N samples (default: until --precision is reached)" },
   { name = "precision", type = "number", share = true, default = 0.01, min = 0.0001, max = 0.5, metavar = "FRACTION",
     case = true,
-    help = "stop when the median's 95 % interval is within this fraction; 0.01 is 1 %" },
+    help = "stop when the median's 95 % interval is within this fraction; 0.01 or 1%" },
   { name = "max_time", type = "number", default = 5, min = 0.001, max = 86400, metavar = "SECONDS", case = true,
     help = "most seconds of sampling a case" },
   { name = "timeout", type = "number", default = 120, min = 0.1, max = 864000, metavar = "SECONDS",

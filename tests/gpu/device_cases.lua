@@ -103,7 +103,9 @@ case("conditions: parts of the graph, which the device decides", function()
   assert(m.launches > 0 and m.launches % 3 == 0, m.launches .. " launches in runs of 3")
   for _, o in ipairs { { isolated = true }, { mode = "eager" } } do
     o.cache, o.samples, o.warmup = "hot", 4, 1
-    assert(lb.measure(p, o).launches > 0, "nothing ran")
+    m = lb.measure(p, o)
+    assert(m.launches > 0, "nothing ran")
+    assert(m.conditions == (o.mode and "host: mode eager" or decides(p)), tostring(m.conditions))
     assert(out:get(1, 1) == 4, "another result")
   end
 end)
@@ -160,11 +162,22 @@ case("conditions: more than are read at once, rotating weights", function()
   same(outs[2], outs[40])
   assert(outs[1]:get(1, 1) ~= outs[2]:get(1, 1), "picks do not matter")
 end)
+case("conditions: values on another device are refused", function()
+  local flags, ids = lb.tensor({ 1 }, { dtype = "i32" }), lb.tensor({ 0 }, { dtype = "i32" })
+  local x, out = lb.zeros({ 1, 8 }, { device = d }), lb.zeros({ 1, 8 }, { device = d })
+  local w = { lb.zeros({ 8, 8 }, { device = d }), lb.zeros({ 8, 8 }, { device = d }) }
+  local p, one = lb.plan(d), lb.plan(d):fill { out = out, value = 1 }
+  local said = " is on cpu, but the plan is for " .. name
+  expect_error("when" .. said, function() p:fill { out = out, value = 1, when = { flags, 1 } } end)
+  expect_error("pick" .. said, function() p:gemm { x = x, w = w, pick = { ids, 1 }, out = out } end)
+  expect_error("when" .. said, function() p:append(one, { when = { flags, 1 } }) end)
+end)
 if fake then
   case("conditions: where the host reads them, it is said", function()
     local flags, out = lb.tensor({ 1 }, { dtype = "i32", device = d }), lb.zeros({ 2, 8 }, { device = d })
     local ids, x = lb.tensor({ 1 }, { dtype = "i32", device = d }), lb.randn({ 1, 32 }, { seed = 1, device = d })
-    local y, w, many = lb.zeros({ 1, 8 }, { device = d }), { lb.randn({ 8, 32 }, { seed = 2, device = d }), lb.randn({ 8, 32 }, { seed = 3, device = d }) }, lb.plan(d)
+    local y, many, w = lb.zeros({ 1, 8 }, { device = d }), lb.plan(d), {}
+    for i = 1, 2 do w[i] = lb.randn({ 8, 32 }, { seed = 1 + i, device = d }) end
     local p = lb.plan(d):fill { out = out, value = 3, when = { flags, 1 } }:fill { out = lb.zeros({ 4 }, { device = d }), value = 1 }
     p:gemm { x = x, w = w, pick = { ids, 1 }, out = lb.zeros({ 1, 8 }, { device = d }) }
     local each = lb.zeros({ 2100 }, { dtype = "i32", device = d })
@@ -186,6 +199,19 @@ case("measured, rotating, isolated", function()
     o.samples, o.warmup = 6, 2
     local m = lb.measure(p, o)
     assert(m.median > 0 and m.launches > 0, "no time")
+  end
+end)
+case("a model of quantized weights runs in every mode", function()
+  if fake and not os.getenv "LUABENCH_FAKE_KERNELS" then return end      -- the played device's own have no attention
+  local m = lb.model.load({ architectures = { "LlamaForCausalLM" }, model_type = "llama", hidden_size = 256,
+    intermediate_size = 512, num_hidden_layers = 1, num_attention_heads = 4, num_key_value_heads = 2, head_dim = 64,
+    vocab_size = 512, max_position_embeddings = 64, rms_norm_eps = 1e-5, rope_theta = 10000, tie_word_embeddings = false,
+    eos_token_id = 2 }, { random_weights = true, dtype = "f32", quantize = "q8_0", device = name })
+  local first
+  for _, mode in ipairs { "eager", "plan", "fused" } do
+    local logits = m:logits({ 5, 6, 7 }, { mode = mode }):to "cpu"
+    first = first or logits
+    same(logits, first, 0.05 * first:abs():max())
   end
 end)
 case("cold weights are slower than hot ones, or a sample is a copy", function()

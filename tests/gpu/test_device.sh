@@ -18,6 +18,13 @@ echo "$out" | grep -v ' ok$'
 read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
 
+# A model, by the CUDA kernels: the emulator runs them.
+out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE_KERNELS=$PWD/$BUILD/tests/emulated.so CASES='^a model' "$program" -e \
+    'dofile "tests/gpu/device_cases.lua"' 2>&1)
+echo "$out"
+read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
+passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
+
 # The management library of the played device: energy, clocks, throttling.
 for settings in memory=256 memory=256,throttled=1; do
     out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=$settings LD_LIBRARY_PATH=$PWD/$BUILD/tests/fake_nvml${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} \

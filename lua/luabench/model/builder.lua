@@ -1,8 +1,8 @@
 -- builder.lua: a transformer's steps, from token numbers to logits, recorded into a plan or run one by one.
 --
--- What differs between "plan" and "fused": fused gives products of one input as one `linear`, adds and norms as one
--- add_rms_norm, and a dense FFN of repacked weights as one `moe_ffn`. "eager" takes the steps of "plan" and hands each
--- to the engine on its own, from Lua.
+-- What differs between "plan" and "fused": fused gives products of one input as one `linear` (on the CPU: only there it has
+-- kernels), adds and norms as one add_rms_norm, and a dense FFN of repacked weights as one `moe_ffn`. "eager" takes the
+-- steps of "plan" and hands each to the engine on its own, from Lua.
 local core = require "luabench.core"
 
 local Builder = {}
@@ -16,6 +16,7 @@ function M.new(o)
   local b = setmetatable({}, Builder)
   for k, v in pairs(o) do b[k] = v end
   b.spec, b.device = o.model.spec, o.model.device
+  b.linear = tostring(b.device.name):find "^cpu" ~= nil
   b.lengths, b.starts = o.io.lengths, o.io.starts
   return b
 end
@@ -97,10 +98,11 @@ local function one_wide(b, x, ws, biases, name, dim)
 end
 
 -- Are products of these weights fused with one another?
-function Builder:fuses(ws) return self.fused and all_quantized(ws) end
+-- Only on the CPU: `linear` has no kernels elsewhere, so that there "fused" takes the products of "plan".
+function Builder:fuses(ws) return self.fused and self.linear and all_quantized(ws) end
 
 -- Has this machine kernels that fuse a whole FFN of them: are they repacked?
-function Builder:fuses_ffn(ws) return self:fuses(ws) and self.model.repack_bytes > 0 end
+function Builder:fuses_ffn(ws) return self.fused and all_quantized(ws) and self.model.repack_bytes > 0 end
 
 -- What moe_group gives for one expert that all rows go to: offsets { 0, T }, rows 0 to T - 1. Made once a plan.
 function Builder:every_row()
@@ -114,8 +116,8 @@ function Builder:every_row()
 end
 
 -- The operation for the product of one matrix: of quantized ones `linear` in every mode, so that all have the same bits
--- also where a format's `gemm` sums in another order.
-function Builder:product(w) return w.quantizer and "linear" or "gemm" end
+-- also where a format's `gemm` sums in another order. Devices that have no `linear` take `gemm` in every mode.
+function Builder:product(w) return self.linear and w.quantizer and "linear" or "gemm" end
 
 -- w x + bias for each of the matrices; a list of [T, N], or [T, N / dim, dim] if `dim` is given.
 function Builder:project(x, ws, biases, name, dim)
