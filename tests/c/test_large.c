@@ -253,15 +253,23 @@ static void test_kv_write(void **unused) {
     end(&c);
 }
 
-/* The keys are zeros, so that every position has the same weight: out is the values' mean. */
+/* q is ones and all keys are zeros but one of each row's, in the cache's last two pages: with it that position weighs about as
+ * much as 17 others. */
+static const float KEY = 0.25f;
+
 static void check_attention(call *c, const char *name) {
     const lb_tensor *out = c->t[LB_ATTENTION_OUT];
+    const double weight = exp((double)KEY * D / sqrt(D));
     for (int i = 0; i < D; i++) {
-        double want = (double)i / 17, got = (double)row(out, 0)[i];
+        double want = weight * i / (weight + 16), got = (double)row(out, 0)[i];
         if (!(fabs(got - want) <= 0.01 * fabs(want) + 1e-6)) fail_msg("%s: %g, expected %g", name, got, want);
-        want = -(double)i, got = (double)row(out, 1)[i];
+        want = -(3 * weight + 2) * i / (weight + 2), got = (double)row(out, 1)[i];
         if (!(fabs(got - want) <= 0.01 * fabs(want) + 1e-6)) fail_msg("%s: %g, expected %g", name, got, want);
     }
+}
+static void poison_attention(call *c) {
+    lb_tensor *out = c->t[LB_ATTENTION_OUT];
+    memset(lb_tensor_data(out), 0xff, lb_tensor_size_bytes(out));
 }
 
 static void test_attention(void **unused) {
@@ -270,8 +278,9 @@ static void test_attention(void **unused) {
     lb_tensor *k = zeros(LB_BF16, DIMS(PAGES, 1, PAGE, D)), *v = zeros(LB_BF16, DIMS(PAGES, 1, PAGE, D));
     NEED(k && v);
     for (int i = 0; i < D; i++) {
-        cached(v, PAGES - 1, 0)[i] = lb_f32_to_bf16((float)i); /* one of 17 positions */
-        for (int s = 0; s < 3; s++) cached(v, PAGES - 2, s)[i] = lb_f32_to_bf16((float)-i); /* all three */
+        cached(k, PAGES - 1, 0)[i] = cached(k, PAGES - 2, 1)[i] = lb_f32_to_bf16(KEY);
+        cached(v, PAGES - 1, 0)[i] = lb_f32_to_bf16((float)i); /* the last of 17 positions */
+        for (int s = 0; s < 3; s++) cached(v, PAGES - 2, s)[i] = lb_f32_to_bf16((float)(s == 1 ? -3 * i : -i));
     }
     begin(&c, "attention");
     lb_tensor *q = small(LB_F32, DIMS(2, 1, D));
@@ -282,7 +291,7 @@ static void test_attention(void **unused) {
     operand(&c, LB_ATTENTION_LENGTHS, INTS(17, 3));
     operand(&c, LB_ATTENTION_PAGES, pages());
     operand(&c, LB_ATTENTION_OUT, small(LB_F32, DIMS(2, 1, D)));
-    each_kernel(&c, NULL, check_attention);
+    each_kernel(&c, poison_attention, check_attention);
     end(&c);
 }
 
@@ -290,29 +299,46 @@ static void test_attention(void **unused) {
 
 enum { GEMM_K = 1 << 14, GEMM_N = (1 << 15) + 7 };
 
+/* Row m of x is m + 1 everywhere. */
 static void check_gemm(call *c, const char *name) {
     const lb_tensor *out = c->t[LB_GEMM_OUT];
-    EXPECT(name, row(out, 0)[GEMM_N - 1], GEMM_K);
-    EXPECT(name, row(out, 0)[GEMM_N - 2], 0);
-    EXPECT(name, row(out, 0)[GEMM_N - 3], -GEMM_K);
-    EXPECT(name, row(out, 0)[0], 1);
+    for (int m = 0; m < out->dims[0]; m++) {
+        EXPECT(name, row(out, m)[GEMM_N - 1], (m + 1) * GEMM_K);
+        EXPECT(name, row(out, m)[GEMM_N - 2], 0);
+        EXPECT(name, row(out, m)[GEMM_N - 3], -(m + 1) * GEMM_K);
+        EXPECT(name, row(out, m)[0], m + 1);
+    }
+}
+static void poison_gemm(call *c) {
+    lb_tensor *out = c->t[LB_GEMM_OUT];
+    memset(lb_tensor_data(out), 0xff, lb_tensor_size_bytes(out));
 }
 
-static void test_gemm(void **unused) {
-    (void)unused;
+static void gemm_of(int rows) {
     call c;
-    lb_tensor *w = zeros(LB_F32, DIMS(GEMM_N, GEMM_K)), *x = small(LB_F32, DIMS(1, GEMM_K));
+    lb_tensor *w = zeros(LB_F32, DIMS(GEMM_N, GEMM_K)), *x = small(LB_F32, DIMS(rows, GEMM_K));
     NEED(w);
     assert_true((int64_t)lb_tensor_size_bytes(w) > LIMIT);
     madvise(lb_tensor_data(w), lb_tensor_size_bytes(w), MADV_HUGEPAGE); /* zeros of 2 MiB are found in fewer faults */
-    for (int i = 0; i < GEMM_K; i++) row(x, 0)[i] = 1, row(w, GEMM_N - 1)[i] = 1, row(w, GEMM_N - 3)[i] = -1;
+    for (int i = 0; i < GEMM_K; i++) {
+        row(w, GEMM_N - 1)[i] = 1, row(w, GEMM_N - 3)[i] = -1;
+        for (int m = 0; m < rows; m++) row(x, m)[i] = (float)(m + 1);
+    }
     row(w, 0)[5] = 1;
     begin(&c, "gemm");
     operand(&c, LB_GEMM_X, x);
     operand(&c, LB_GEMM_W, w);
-    operand(&c, LB_GEMM_OUT, small(LB_F32, DIMS(1, GEMM_N)));
-    each_kernel(&c, NULL, check_gemm);
+    operand(&c, LB_GEMM_OUT, small(LB_F32, DIMS(rows, GEMM_N)));
+    each_kernel(&c, poison_gemm, check_gemm);
     end(&c);
+}
+static void test_gemm(void **unused) {
+    (void)unused;
+    gemm_of(1);
+}
+static void test_gemm_rows(void **unused) {
+    (void)unused;
+    gemm_of(5);
 }
 
 /* ---- element by element ---- */
@@ -419,8 +445,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gather),     cmocka_unit_test(test_embedding), cmocka_unit_test(test_scatter),
         cmocka_unit_test(test_kv_write),   cmocka_unit_test(test_attention), cmocka_unit_test(test_gemm),
-        cmocka_unit_test(test_copy),       cmocka_unit_test(test_convert),   cmocka_unit_test(test_activation),
-        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_gemm_rows),  cmocka_unit_test(test_copy),      cmocka_unit_test(test_convert),
+        cmocka_unit_test(test_activation), cmocka_unit_test(test_rows),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
