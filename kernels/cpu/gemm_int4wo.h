@@ -1,4 +1,5 @@
 /* gemm_int4wo.h: gemm over int4wo weights in panels of 32 rows: w = (q - 8) * s + z, groups of 32 to 256. */
+#define INT_CENTRED
 #include "rows32_int_any.h"
 
 #define HEAD INT_BF16

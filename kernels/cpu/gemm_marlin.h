@@ -1,4 +1,5 @@
 /* gemm_marlin.h: gemm over marlin weights in panels of 32 rows: w = (q - 8) * s, groups of 128. */
+#define INT_CENTRED
 #include "rows32_int_any.h"
 
 #define HEAD INT_F16

@@ -253,7 +253,7 @@ static void test_kv_write(void **unused) {
     end(&c);
 }
 
-/* q is ones and all keys are zeros but one of each row's, in the cache's last two pages: with it that position weighs about as
+/* q is ones and all keys are zeros but one of each row, in the last two pages: with it that position weighs about as
  * much as 17 others. */
 static const float KEY = 0.25f;
 
