@@ -1,5 +1,5 @@
-/* plan_gpu_decide.c: steps that hang on a value (`when`, `pick`) as parts of a captured graph: the device reads the values and
- * runs what they name. Where it cannot, the host reads them (plan_gpu.c), and lb_plan_conditions says why. */
+/* plan_gpu_decide.c: steps that hang on a value (`when`, `pick`) as parts of a captured graph: the device reads the values
+ * and runs what they name. Where it cannot, the host reads them (plan_gpu.c), and lb_plan_conditions says why. */
 #include "plan_gpu.h"
 
 #include <stdio.h>
@@ -8,7 +8,8 @@
 
 #include "mirror.h"
 
-enum { BODIES_MOST = 4096 };     /* of a plan's graphs of one run (those of several runs come on top): each is a graph to the driver */
+/* Of a plan's graphs of one run, those of several runs not counted: each body is a graph of its own to the driver. */
+enum { BODIES_MOST = 4096 };
 
 static bool same_ref(const lb_ref *a, const lb_ref *b) {
     return a->tensor == b->tensor && (!a->tensor || a->index == b->index);

@@ -21,6 +21,11 @@ local BIG, K, LONG = math.max(28672 / scale, 512), math.max(8192 / scale, 256), 
 local from = late or os.getenv "RESUME"
 if from and from ~= "" then
   report = lb.load(from)
+  local uuid = (report.caps or {}).uuid
+  if report.device ~= d.model or uuid ~= d.caps.uuid then
+    error(("%s is of another device: %s, uuid %s; here is %s, uuid %s"):format(from, tostring(report.device), tostring(uuid),
+      d.model, tostring(d.caps.uuid)), 0)
+  end
   for _, r in ipairs(report.rows) do earlier[r.what] = r end
   report.rows, report.resumed = rows, true
 end

@@ -19,8 +19,11 @@ parts="gpu_small_kernels gpu_ops gpu_matrix_kernels"
 # Tests kernel $2 of operation $3 and appends what is known then to $4.
 if [ "${1:-}" = --one ]; then
     log=$(mktemp) launches=0 why= from=$(date +%s)
+    trap 'rm -f "$log" "$log.part"' EXIT
     for part in $parts; do
-        LUABENCH_GPU_KERNEL=$2 LUABENCH_TEST_OP=$3 LUABENCH_TEST_KERNEL=$2 timeout -k 5 "$LIMIT" "$programs/$part" > "$log.part" 2>&1
+        # in the foreground: in its process group, which is ended as a whole
+        LUABENCH_GPU_KERNEL=$2 LUABENCH_TEST_OP=$3 LUABENCH_TEST_KERNEL=$2 timeout --foreground -k 5 "$LIMIT" \
+            "$programs/$part" > "$log.part" 2>&1
         status=$?
         n=$(sed -n 's/^launches: //p' "$log.part" | tail -n 1)
         launches=$((launches + ${n:-0}))
@@ -36,12 +39,12 @@ if [ "${1:-}" = --one ]; then
             printf '%-8s %-36s %s, %s\n' FAILED "$2" "$why" "$took"
             head -n 30 "$log" | sed 's/^/           /'
         elif [ $launches = 0 ]; then
-            printf '%-8s %-36s %s\n' "not run" "$2" "$(sed -n 's/.*not run: //p' "$log" | sort -u | head -n 1 | grep . || echo "no case is for it")"
+            why=$(sed -n 's/.*not run: //p' "$log" | sort -u | head -n 1)
+            printf '%-8s %-36s %s\n' "not run" "$2" "${why:-no case is for it}"
         else
             printf '%-8s %-36s %s launches, %s\n' passed "$2" "$launches" "$took"
-        fi
-    } 9>> "$4" | tee -a "$4"
-    rm -f "$log" "$log.part"
+        fi | tee -a "$4"
+    } 9>> "$4"
     exit
 fi
 
@@ -56,26 +59,45 @@ fi
 file=${OUT:-.}/check-$(date -u +%Y-%m-%d)-$(echo "$device" | tr -c 'A-Za-z0-9\n' '-').txt
 before=$(mktemp)
 trap 'rm -f "$before"' EXIT
-[ -n "${RESUME:-}" ] && grep '^passed ' "$RESUME" > "$before"
+facts=$("$program" -e 'local c = lb.device(os.getenv "LUABENCH_GPU" or "cuda:0").caps
+    for _, k in ipairs { "compute_capability", "driver_version", "runtime_version", "multiprocessors", "memory_bytes",
+      "l2_bytes", "uuid" } do print(k, c[k]) end' 2>&1)
+if [ -n "${RESUME:-}" ]; then
+    kept="$(sed -n '1s/^gpu-check, [^,]*, //p' "$RESUME"), $(grep -m 1 '^uuid' "$RESUME")"
+    if [ "$kept" != "$device, $(grep '^uuid' <<< "$facts")" ]; then
+        echo "$RESUME is of another device: $kept; here is $device, $(grep '^uuid' <<< "$facts")"
+        exit 2
+    fi
+    grep '^passed ' "$RESUME" > "$before"
+fi
 say() { echo "$*" | tee -a "$file"; }
-trap 'say "gpu-check: ended early; what is not above was not tested"; exit 1' TERM INT HUP
+group=
+ended() {
+    trap '' TERM INT HUP
+    [ -n "$group" ] && kill -- "-$group" 2> /dev/null && wait
+    say "gpu-check: ended early; what is not above was not tested"
+    exit 1
+}
+trap ended TERM INT HUP
 export LIMIT=${LIMIT:-120}
 : > "$file"
 say "gpu-check, $(date -u +%FT%TZ), $device"
-"$program" -e 'local c = lb.device(os.getenv "LUABENCH_GPU" or "cuda:0").caps
-    for _, k in ipairs { "compute_capability", "driver_version", "runtime_version", "multiprocessors", "memory_bytes",
-      "l2_bytes", "uuid" } do print(k, c[k]) end' 2>&1 | tee -a "$file"
+echo "$facts" | tee -a "$file"
 say "== device"
 timeout -k 5 "$LIMIT" "$program" -e "dofile '$here/device_cases.lua'" 2>&1 | tee -a "$file"
 [ "${PIPESTATUS[0]}" = 0 ] || say "FAILED   device_cases.lua"
 say "== kernels"
+set -m                                  # what follows is a process group of its own
 LUABENCH_GPU_LIST=1 "$programs/gpu_ops" 2>&1 | sed -n 's/^kernel //p' | while read -r name op more; do
     if [[ $name != *"${ONLY:-}"* ]]; then continue
     elif [ -n "$more" ]; then printf '%-8s %-36s %s\n' "not run" "$name" "$more" | tee -a "$file" >&2
     elif grep -F "passed   $name " "$before" | tee -a "$file" | grep . >&2; then continue
     else echo "$name $op"; fi
 done | xargs -r -P "${JOBS:-4}" -L 1 bash -c 'exec bash "$0" --one "$2" "$3" "$1"' "$here/check.sh" "$file" &
-wait $!
+last=$! group=$(jobs -p)
+set +m
+wait $last
+group=
 count() { grep -c "^$1 " "$file"; }
 say "$(count passed) kernels passed, $(count FAILED) failed, $(count 'not run') not run"
 [ "$(count FAILED)" = 0 ] && [ "$(count passed)" -gt 0 ] && say "gpu-check: all passed" || say "gpu-check: FAILED"

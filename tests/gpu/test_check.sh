@@ -32,6 +32,19 @@ RESUME=$out/before ONLY=fill.f32.fake_ bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "the others again" grep -q '^0 kernels passed, 3 failed' "$file"
 RESUME=$out/before ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "what passed is kept" grep -qE '^passed   fill.f32.fake +[1-9][0-9]* launches' "$file"
+sed -E 's/^(uuid[^0-9a-f]*).*/\1another/' "$out/before" > "$out/other"
+RESUME=$out/other ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
+expect "another device's results are refused" [ $? = 2 ]
+expect "and said" grep -q "other is of another device: .*; here is " "$out/log"
+rm "$file"
+ONLY=hanging LIMIT=60 bash tests/gpu/check.sh > "$out/log" 2>&1 &
+check=$!
+for _ in $(seq 150); do grep -qs "^== kernels" "$file" && break; sleep 0.2; done
+sleep 1
+kill $check
+wait $check
+expect "a signal ends it" [ $? = 1 ]
+expect "at once, with a last word" grep -q '^gpu-check: ended early' "$file"
 ONLY=hanging LIMIT=2 bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "what hangs is ended" grep -qE '^FAILED   fill.f32.hanging .*still running after 2 s' "$file"
 [ $failed = 0 ] || cat "$file"
