@@ -1,71 +1,57 @@
 /* attention_int8_decode_avx512.c: attention of few rows over packed caches (q8_0, q4_0): the template of flash.h, and
  * of attention_int8.h.
  *
- * Scores: the keys of 16 positions are turned in registers, so that a lane is a position, and meet q where they are
- * (vpdpbusd); an exact integer for each block is scaled by the block's two factors. Values: the codes of four positions
- * are put side by side, byte by byte, and meet four probabilities (vpdpbusd). These, times the factor of the position's
- * block, are bytes: parts of 255 of the largest of 64 positions. Two bytes each took twice the products. */
+ * Scores: 32 positions of keys are turned, so that a lane is a position, and meet q (vpdpbusd); an exact integer for
+ * each block is scaled by the block's two factors. Values: two positions' codes are widened and interleaved in
+ * registers and meet probabilities as int16 (vpdpwssd). The loops of both are in assembly: gcc 12 keeps a sum in
+ * memory. */
 #include "act_q8_32_avx512.h"
+#include "tile32x6.h"
 
-/* Rows of q as lb_act_q8_32 with a scale for each 256; `half` holds the start for codes that are more by 8, as an integer. */
-#define Q_BYTES(d) ((size_t)BLOCKS(d) * sizeof(lb_act_q8_32))
-/* Where the rows are, behind those of keys those of values; their factors as they are stored, f16 [block][2 * 64]; and codes of
- * 32 positions that were turned. */
-#define KEY_BYTES(d) (2 * 64 * sizeof(char *) + (size_t)BLOCKS(d) * 2 * 64 * 2 + 16 * 64)
-/* Where the rows are; factors likewise, if the keys' blocks are not as many; their magnitudes as parts of PART of the
- * largest [block][64]; the largest [block]; which are negative, a bit a position [block]. */
-#define VALUE_BYTES(v) (64 * sizeof(char *) + (size_t)BLOCKS(v) * (2 * 64 * 2 + 64 * 4 + 4 + 8))
+/* Rows of q as lb_act_q8_32, apart as lb_panel_act_stride has it. */
+#define Q_BYTES(d) ((((size_t)BLOCKS(d) * sizeof(lb_act_q8_32) + 63) / 64 | 1) * 64 + 32)
+/* Where the rows are, behind those of keys those of values; factors of two blocks side by side, f16
+ * [block / 2][64][2]; then of 32 positions the factors [block][32], and codes [block][8][32 positions] of four. */
+#define KEY_BYTES(d) (2 * 64 * sizeof(char *) + (size_t)BLOCKS(d) * (64 * 2 + 32 * 4 + 8 * 32 * 4))
+/* Where the rows are; factors as above; as parts of FULL of the largest [block][64]; the largest [block]. */
+#define VALUE_BYTES(v) (64 * sizeof(char *) + (size_t)BLOCKS(v) * (64 * 2 + 64 * 4 + 4))
 #include "attention_int8.h"
 
-enum { MOST_ROWS = 2 * MR, QUADS = BLOCK / 4, TURN = 32 /* positions that are turned together */ };
-static const float PART = 255.0f;
+enum { MOST_ROWS = 2 * MR, TURN = 32 /* positions that are turned together */ };
 
-static void pack_row(const float *x, int64_t dim, void *out) {
-    lb_act_q8_32 *to = out;
-    lb_act_q8_256_prepare_32(NULL, x, dim, out);
-    for (int64_t b = 0; b < BLOCKS(dim); b++) {
-        int32_t eight = to[b].start / 16;
-        memcpy(&to[b].half, &eight, sizeof eight);
-    }
+static void pack_row(const float *x, int64_t dim, void *out) { lb_act_q8_32_prepare(NULL, x, dim, out); }
+
+static uint32_t *behind(const void *rows, size_t count) {
+    return (uint32_t *)(void *)((char *)(uintptr_t)rows + count * sizeof(char *));
 }
 
-/* ---- factors ---- */
-
-static uint16_t *behind(const void *rows, size_t count) {
-    return (uint16_t *)(void *)((char *)(uintptr_t)rows + count * sizeof(char *));
+/* Factors of 64 rows, by the integer units: masked loads of vectors took more. */
+static inline __attribute__((always_inline)) void gather_factors(int64_t bytes, const char *const *row, int64_t blocks,
+                                                                 uint32_t *out) {
+    for (int64_t b = 0; b < blocks; b += 2, out += BLOCK)
+        UNROLL for (int i = 0; i < BLOCK; i++) {
+            uint16_t first, second;
+            memcpy(&first, row[i] + b * bytes, 2);
+            memcpy(&second, row[i] + (b + 1) * bytes, 2);
+            out[i] = first | (uint32_t)second << 16;
+        }
 }
-
-/* Factors of rows 2i and 2i + 1, which lie `bytes` apart, from `first` on. In assembly: gcc 12 puts more around it. */
-static inline __attribute__((always_inline)) void fetch_factors(const char *first, int i, int bytes, uint16_t *out) {
-    uint32_t a, b;
-    const char(*x)[2] = (const void *)(first + 2 * i * bytes), (*y)[2] = (const void *)(first + (2 * i + 1) * bytes);
-    char(*to)[4] = (void *)(out + 2 * i);
-    __asm__("movzwl %[x], %[a]\n\tmovzwl %[y], %[b]\n\tshl $16, %[b]\n\tor %[b], %[a]\n\tmov %[a], %[to]"
-            : [a] "=&r"(a), [b] "=&r"(b), [to] "=m"(*to) : [x] "m"(*x), [y] "m"(*y) : "cc");
-}
-static void gather_rows(int64_t bytes, const char *const *row, int64_t blocks, int n, uint16_t *out) {
-    for (int64_t b = 0; b < blocks; b++, out += 2 * BLOCK)
-        for (int i = 0; i < n; i++) memcpy(out + i, row[i] + b * bytes, 2);
-}
-
-/* The usual heads, 64 positions one behind the other: factors of keys and of values stand in the keys' part, those of the
- * first 32 keys are fetched at once, the others on the way (score_tile). */
-static bool usual(const task *t, const char *const *row) {
-    int64_t bytes = 4 * lb_packed_bytes(t->k.packed);
-    return t->dim == 128 && t->vpad == 128 && !t->k.pages && t->k.stride_s == bytes && t->v.stride_s == bytes &&
-           row[BLOCK - 1] != zeros;
+/* 16 positions' factors of two blocks: to a, and to b. */
+static inline __attribute__((always_inline)) void spread_factors(const uint32_t *pairs, float *a, float *b) {
+    __m512i v = _mm512_loadu_si512(pairs);
+    _mm512_storeu_ps(a, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)));
+    _mm512_storeu_ps(b, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16))));
 }
 
 static void pack_keys(const task *t, const char *const *row, void *out) {
     memcpy(out, row, sizeof(block));
-    gather_rows(lb_packed_bytes(t->k.packed), row, BLOCKS(t->dim), usual(t, row) ? TURN : BLOCK, behind(out, 2 * BLOCK));
+    if (t->k.packed == LB_PACKED_Q8_0) gather_factors(34, row, BLOCKS(t->dim), behind(out, 2 * BLOCK));
+    else gather_factors(18, row, BLOCKS(t->dim), behind(out, 2 * BLOCK));
 }
-static const char *keys_before(const task *t, const char *values) { return values - round_up(KEY_BYTES(t->dim)); }
-
 static void pack_values(const task *t, const char *const *row, void *out) {
     memcpy(out, row, BLOCK * sizeof *row);
-    if (!usual(t, (const void *)keys_before(t, out)))
-        gather_rows(lb_packed_bytes(t->v.packed), row, BLOCKS(t->vpad), BLOCK, behind(out, BLOCK));
+    if (t->v.packed == LB_PACKED_Q8_0) gather_factors(34, row, BLOCKS(t->vpad), behind(out, BLOCK));
+    else gather_factors(18, row, BLOCKS(t->vpad), behind(out, BLOCK));
 }
 
 /* ---- scores ---- */
@@ -78,7 +64,7 @@ static inline __attribute__((always_inline)) void turn4(__m512i *r) {
     r[2] = _mm512_unpacklo_epi64(b, d), r[3] = _mm512_unpackhi_epi64(b, d);
 }
 
-/* A block's codes, more by 128, of the 16 rows from `row`, its factor at `at`: to[i] has codes 4i to 4i + 3. */
+/* A block's codes, more by 128, of the 16 rows from `row`, its factor at `at`: to[2i] has codes 4i to 4i + 3. */
 static inline __attribute__((always_inline)) void turn_q8_0(const char *const *row, int64_t at, __m512i *to) {
     const __m512i flip = _mm512_set1_epi8((char)0x80);
     __m512i r[8];
@@ -89,13 +75,12 @@ static inline __attribute__((always_inline)) void turn_q8_0(const char *const *r
     }
     turn4(r), turn4(r + 4);
     UNROLL for (int j = 0; j < 4; j++) {
-        to[j] = _mm512_xor_si512(_mm512_shuffle_i32x4(r[j], r[j + 4], 0x88), flip);
-        to[j + 4] = _mm512_xor_si512(_mm512_shuffle_i32x4(r[j], r[j + 4], 0xdd), flip);
+        to[2 * j] = _mm512_xor_si512(_mm512_shuffle_i32x4(r[j], r[j + 4], 0x88), flip);
+        to[2 * j + 8] = _mm512_xor_si512(_mm512_shuffle_i32x4(r[j], r[j + 4], 0xdd), flip);
     }
 }
-/* The same of codes that are more by 8. */
 static inline __attribute__((always_inline)) void turn_q4_0(const char *const *row, int64_t at, __m512i *to) {
-    const __m512i low = _mm512_set1_epi8(15);
+    const __m512i low = _mm512_set1_epi8(15), lift = _mm512_set1_epi8(128 - 8);
     __m512i r[4];
     UNROLL for (int j = 0; j < 4; j++) {
         r[j] = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(row[j] + at + 2)));
@@ -105,90 +90,68 @@ static inline __attribute__((always_inline)) void turn_q4_0(const char *const *r
     }
     turn4(r);
     UNROLL for (int j = 0; j < 4; j++) {
-        to[j] = _mm512_and_si512(r[j], low);
-        to[j + 4] = _mm512_and_si512(_mm512_srli_epi16(r[j], 4), low);
+        to[2 * j] = _mm512_add_epi8(_mm512_and_si512(r[j], low), lift);
+        to[2 * j + 8] = _mm512_add_epi8(_mm512_and_si512(_mm512_srli_epi16(r[j], 4), low), lift);
     }
 }
 
-/* s[row of q][32 positions]; rows of q are `each` bytes apart. On the way lines are asked for, `line` bytes apart; and if
- * usual the factors of `keys` rows from `more` on and 16 or 48 from `values` on fetched. */
-static inline __attribute__((always_inline)) void score_tile(int packed, const char *const *row, const char *q, size_t each,
-                                                             int64_t blocks, const uint16_t *factors, int rows, float *s,
-                                                             __m512i *codes, bool usual, const char *more,
-                                                             uint16_t *to, const char *then, uint16_t *then_to,
-                                                             const char *next, int64_t line) {
-    const int bytes = packed == LB_PACKED_Q8_0 ? 34 : 18;
-    for (int64_t b = 0; b < blocks; b++, q += sizeof(lb_act_q8_32), factors += 2 * BLOCK) {
-        __m512i acc[MR][2];
-        UNROLL for (int h = 0; h < 2; h++) {
-            if (packed == LB_PACKED_Q8_0) turn_q8_0(row + 16 * h, b * 34, codes + 8 * h);
-            else turn_q4_0(row + 16 * h, b * 18, codes + 8 * h);
-        }
-        UNROLL for (int r = 0; r < rows; r++) {
-            const lb_act_q8_32 *a = (const void *)(q + (size_t)r * each);
-            const void *start = packed == LB_PACKED_Q8_0 ? (const void *)&a->start : (const void *)&a->half;
-            acc[r][0] = acc[r][1] = spread(start);
-        }
-        UNROLL for (int j = 0; j < 8; j++) {
-            __m512i c[2] = { _mm512_load_si512(codes + j), _mm512_load_si512(codes + 8 + j) };
-            UNROLL for (int r = 0; r < rows; r++) {
-                const lb_act_q8_32 *a = (const void *)(q + (size_t)r * each);
-                __m512i x = spread(a->q + 4 * j);
-                UNROLL for (int h = 0; h < 2; h++) acc[r][h] = dot4(acc[r][h], c[h], x);
-            }
-            ask_twice(next), next += line; /* with those below 17 lines of q8_0, 9 of q4_0 */
-            if (packed == LB_PACKED_Q8_0) ask_twice(next), next += line;
-            if (!usual) continue;
-            UNROLL for (int i = 0; i < 2; i++) fetch_factors(more, 2 * j + i, 4 * bytes, to);
-            fetch_factors(then, j, 4 * bytes, then_to);
-        }
-        more += bytes, then += bytes, to += 2 * BLOCK, then_to += 2 * BLOCK;
-        ask_twice(next), next += line;
-        __m512 f[2];
-        UNROLL for (int h = 0; h < 2; h++) f[h] = _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(factors + 16 * h)));
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int h = 0; h < 2; h++) {
-                const lb_act_q8_32 *a = (const void *)(q + (size_t)r * each);
-                float *at = s + r * BLOCK + 16 * h;
-                __m512 before = b ? _mm512_load_ps(at) : _mm512_setzero_ps();
-                __m512 by = usual ? f[h] : _mm512_mul_ps(f[h], _mm512_set1_ps(a->d));
-                _mm512_store_ps(at, _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][h]), by, before));
-            }
+/* s[row of q][32] = the scores of 32 positions. On the way four lines a block are asked for, `step` bytes apart. */
+#define ASK_NEXT "prefetcht0 (%[next])\n\tadd %[step], %[next]\n\t"
+#define SCORE_STEPS(n)                                                                                              \
+    T6_STEP(n, "vpdpbusd", 0, 0) ASK_NEXT T6_STEP(n, "vpdpbusd", 128, 4) T6_STEP(n, "vpdpbusd", 256, 8) ASK_NEXT    \
+    T6_STEP(n, "vpdpbusd", 384, 12) "add $512, %[w]\n\t" T6_ON(16)
+#define SCORE_TILE(n)                                                                                               \
+    static __attribute__((noinline)) void score_tile_##n(const void *w, const void *a, size_t s, int64_t blocks,    \
+                                                         const float *scales, float *acc, const char *next,         \
+                                                         int64_t step) {                                            \
+        const char *b = (const char *)a + 3 * s;                                                                    \
+        __asm__ volatile(T6_##n(T6_OPEN_ZERO, ) ".p2align 6\n1:\n\t" T6_##n(T6_START, 36)                           \
+                         SCORE_STEPS(n) SCORE_STEPS(n) T6_##n(T6_TO_FLOAT, ) T6_SCALES                              \
+                         T6_##n(T6_ADD_TIMES, 0) "add $128, %[scales]\n\t" T6_ON(16) "dec %[blocks]\n\tjnz 1b\n\t"  \
+                         T6_##n(T6_KEEP, )                                                                          \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [blocks] "+r"(blocks), [scales] "+r"(scales),     \
+                           [next] "+r"(next)                                                                        \
+                         : [s] "r"(s), [acc] "r"(acc), [step] "r"(step)                                             \
+                         : T6_CLOBBERS);                                                                            \
     }
-    if (!usual) return;
-    UNROLL for (int r = 0; r < rows; r++) { /* of 256 values one */
-        const lb_act_q8_32 *a = (const void *)(q - sizeof *a + (size_t)r * each);
-        UNROLL for (int h = 0; h < 2; h++) {
-            float *at = s + r * BLOCK + 16 * h;
-            _mm512_store_ps(at, _mm512_mul_ps(_mm512_load_ps(at), _mm512_set1_ps(a->d)));
-        }
-    }
-}
+T6_EACH(SCORE_TILE)
+typedef void (*score_tile_fn)(const void *, const void *, size_t, int64_t, const float *, float *, const char *,
+                              int64_t);
+static const score_tile_fn score_tiles[] = { NULL, score_tile_1, score_tile_2, score_tile_3, score_tile_4, score_tile_5,
+                                             score_tile_6 };
 
 static inline __attribute__((always_inline)) void scores_of(const task *t, int packed, const char *q, const char *kc,
                                                             int rows, float *s, const char *const *next) {
     const char *const *row = (const void *)kc;
     int64_t blocks = BLOCKS(t->dim), bytes = packed == LB_PACKED_Q8_0 ? 34 : 18;
-    uint16_t *factors = behind(kc, 2 * BLOCK);
-    __m512i *codes = (__m512i *)(void *)(factors + blocks * 2 * BLOCK);
+    const uint32_t *pairs = behind(kc, 2 * BLOCK);
+    float *factors = (float *)(void *)(uintptr_t)(pairs + blocks * BLOCK / 2);
+    float part[TILE6_COLS * TURN] __attribute__((aligned(64)));
+    __m512i *codes = (__m512i *)(void *)(factors + blocks * TURN);
+    size_t q_bytes = Q_BYTES(t->dim);
+    int groups = (rows + TILE6_COLS - 1) / TILE6_COLS;
     asked ask = asked_of(next, blocks * bytes);
-    int64_t share = ask.in_step ? blocks * bytes * TURN : 0, line = ask.in_step ? 64 : 0;
-    bool is_usual = usual(t, row);
+    /* half of it while keys are turned, half in the products */
+    int64_t share = ask.in_step ? blocks * bytes * BLOCK / 4 : 0;
     for (int i = 0; i < BLOCK; i += TURN) {
-        ask_rows(&ask, i / TURN, BLOCK / TURN);
-        const char *on = ask_on(&ask, share, true);
-        /* on the way the other 32 keys and 16 values, then 48 values */
-        int more = i ? BLOCK + 16 : TURN, then = i ? BLOCK + 48 : BLOCK;
-#define TILE(n, each, blocks, usual)                                                                                \
-    score_tile(packed, row + i, q, each, blocks, factors + i, n, s + i, codes, usual, row[more], factors + more, row[then], \
-               factors + then, on, line)
-#define CALL(n) TILE(n, Q_BYTES(128), 4, true)
-        if (is_usual) BY_ROWS(rows, CALL)
-#undef CALL
-#define CALL(n) TILE(n, Q_BYTES(t->dim), blocks, false)
-        else BY_ROWS(rows, CALL)
-#undef CALL
-#undef TILE
+        for (int64_t b = 0; b < blocks; b++)
+            UNROLL for (int j = 0; j < 2; j++) {
+                ask_on(&ask, share / blocks / 2, false);
+                if (b % 2 == 0)
+                    spread_factors(pairs + b / 2 * BLOCK + i + 16 * j, factors + b * TURN + 16 * j,
+                                   factors + (b + 1) * TURN + 16 * j);
+                if (packed == LB_PACKED_Q8_0) turn_q8_0(row + i + 16 * j, b * bytes, codes + 16 * b + j);
+                else turn_q4_0(row + i + 16 * j, b * bytes, codes + 16 * b + j);
+            }
+        for (int g = 0; g < groups; g++) {
+            int r0 = rows * g / groups, r1 = rows * (g + 1) / groups;
+            ask_rows(&ask, i / TURN * groups + g, 2 * groups);
+            score_tiles[r1 - r0](codes, q + (size_t)r0 * q_bytes, q_bytes, blocks, factors, part,
+                                 ask_on(&ask, share / groups, true), share / groups / blocks / 4);
+            for (int r = r0; r < r1; r++)
+                for (int j = 0; j < TURN; j += 16)
+                    _mm512_store_ps(s + r * BLOCK + i + j, _mm512_load_ps(part + (r - r0) * TURN + j));
+        }
     }
 }
 
@@ -200,208 +163,99 @@ static void scores(const task *t, const char *q, const char *kc, int rows, float
 
 /* ---- values ---- */
 
-/* Bytes of four rows side by side: of two registers with two rows of 32 each, the first 16 and the others; of one with
- * four rows of 16. Which positions of four have negative factors, at every value. Low bytes of two registers' words. */
-static uint8_t by_turns[3][64] __attribute__((aligned(64))), low_bytes[64] __attribute__((aligned(64)));
-static uint64_t negatives[16];
-static __attribute__((constructor)) void fill_tables(void) {
-    for (int i = 0; i < 64; i++) {
-        int value = i / 4, row = i % 4;
-        for (int h = 0; h < 2; h++) by_turns[h][i] = (uint8_t)(row / 2 * 64 + row % 2 * 32 + 16 * h + value);
-        by_turns[2][i] = (uint8_t)(row * 16 + value);
-        low_bytes[i] = (uint8_t)(i % 32 / 16 * 64 + i % 16 * 4);
+/* Two positions' codes of a block, at `at` of their rows, side by side as int16: the first 16 values in zmm 29, the
+ * others in zmm 30. zmm 26 to 28: constants. */
+#define PAIRS_Q8_0                                                                                                  \
+    "vpmovsxbw 2(%[x],%[at]), %%zmm30\n\tvpmovsxbw 2(%[y],%[at]), %%zmm31\n\tvmovdqa64 %%zmm30, %%zmm29\n\t"       \
+    "vpermt2w %%zmm31, %%zmm26, %%zmm29\n\tvpermt2w %%zmm31, %%zmm27, %%zmm30\n\t"
+#define PAIRS_Q4_0                                                                                                  \
+    "vmovdqu32 2(%[x],%[at]), %%xmm31\n\tvinserti32x4 $1, 2(%[y],%[at]), %%ymm31, %%ymm31\n\t"                    \
+    "vpermb %%zmm31, %%zmm26, %%zmm29%{%%k1%}%{z%}\n\tvpsrlw $4, %%zmm29, %%zmm30\n\t"                            \
+    "vpandd %%zmm27, %%zmm29, %%zmm29\n\tvpaddw %%zmm28, %%zmm30, %%zmm30\n\tvpaddw %%zmm28, %%zmm29, %%zmm29\n\t"
+/* Row r of p meets them. */
+#define WEIGH(r, low, high, temp)                                                                                   \
+    "vpbroadcastd 128*" #r "(%[p]), %%zmm" #temp "\n\tvpdpwssd %%zmm" #temp ", %%zmm29, %%zmm" #low "\n\t"          \
+    "vpdpwssd %%zmm" #temp ", %%zmm30, %%zmm" #high "\n\t"
+#define CLEAR(r, low, high, temp)                                                                                   \
+    "vpxord %%zmm" #low ", %%zmm" #low ", %%zmm" #low "\n\tvpxord %%zmm" #high ", %%zmm" #high ", %%zmm" #high "\n\t"
+#define KEEP(r, low, high, temp)                                                                                    \
+    "vmovdqa64 %%zmm" #low ", 128*" #r "(%[acc])\n\tvmovdqa64 %%zmm" #high ", 64+128*" #r "(%[acc])\n\t"
+#define ROWS_1(X) X(0, 0, 8, 24)
+#define ROWS_2(X) ROWS_1(X) X(1, 1, 9, 25)
+#define ROWS_3(X) ROWS_2(X) X(2, 2, 10, 23)
+#define ROWS_4(X) ROWS_3(X) X(3, 3, 11, 22)
+#define ROWS_5(X) ROWS_4(X) X(4, 4, 12, 24)
+#define ROWS_6(X) ROWS_5(X) X(5, 5, 13, 25)
+#define ROWS_7(X) ROWS_6(X) X(6, 6, 14, 23)
+#define ROWS_8(X) ROWS_7(X) X(7, 7, 15, 22)
+/* acc[row][32] = the sums over 64 positions of p[row][position] times their codes of a block. On the way 32 lines are
+ * asked for, `step` bytes apart. */
+#define VALUE_TILE(name, PAIRS, n)                                                                                  \
+    static __attribute__((noinline)) void name##_##n(const void *p, const char *const *row, int64_t at,             \
+                                                     const void *constants, int32_t *acc, const char *next,         \
+                                                     int64_t step) {                                                \
+        int64_t x, y, left = BLOCK / 2;                                                                             \
+        __asm__ volatile("vmovdqa64 (%[c]), %%zmm26\n\tvmovdqa64 64(%[c]), %%zmm27\n\t"                            \
+                         "vmovdqa64 128(%[c]), %%zmm28\n\tkmovq 192(%[c]), %%k1\n\t" ROWS_##n(CLEAR)              \
+                         ".p2align 6\n1:\n\tmov (%[row]), %[x]\n\tmov 8(%[row]), %[y]\n\tprefetcht0 (%[next])\n\t"  \
+                         "add $16, %[row]\n\tadd %[step], %[next]\n\t" PAIRS ROWS_##n(WEIGH)                       \
+                         "add $4, %[p]\n\tdec %[left]\n\tjnz 1b\n\t" ROWS_##n(KEEP)                               \
+                         : [p] "+r"(p), [row] "+r"(row), [next] "+r"(next), [x] "=&r"(x), [y] "=&r"(y),             \
+                           [left] "+r"(left)                                                                        \
+                         : [at] "r"(at), [c] "r"(constants), [acc] "r"(acc), [step] "r"(step)                       \
+                         : T6_CLOBBERS, "k1");                                                                      \
     }
-    for (int i = 0; i < 16; i++) negatives[i] = (uint64_t)i * 0x1111111111111111u;
-}
+#define VALUE_TILE_Q8_0(n) VALUE_TILE(values_q8_0, PAIRS_Q8_0, n)
+#define VALUE_TILE_Q4_0(n) VALUE_TILE(values_q4_0, PAIRS_Q4_0, n)
+T6_EACH(VALUE_TILE_Q8_0) VALUE_TILE_Q8_0(7) VALUE_TILE_Q8_0(8)
+T6_EACH(VALUE_TILE_Q4_0) VALUE_TILE_Q4_0(7) VALUE_TILE_Q4_0(8)
+typedef void (*value_tile_fn)(const void *, const char *const *, int64_t, const void *, int32_t *, const char *,
+                              int64_t);
+#define VALUE_TILES(name) { NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8 }
+static const value_tile_fn value_tiles[][MR + 1] = { VALUE_TILES(values_q8_0), VALUE_TILES(values_q4_0) };
 
-typedef struct factors {
-    float *part, *most;  /* magnitudes as parts of PART of the largest of 64 [block][64], the largest over PART [block] */
-    uint64_t *negative;  /* a bit a position [block] */
-} factors;
-
-/* `stored`: f16, 128 apart from block to block. */
-static factors factors_of(const task *t, const char *vc, const uint16_t **stored) {
-    int64_t blocks = BLOCKS(t->vpad);
-    float *part = (float *)(void *)(behind(vc, BLOCK) + blocks * 2 * BLOCK);
-    const char *keys = keys_before(t, vc);
-    *stored = usual(t, (const void *)keys) ? behind(keys, 2 * BLOCK) + BLOCK : behind(vc, BLOCK);
-    return (factors){ part, part + blocks * (BLOCK + 2), (uint64_t *)(void *)(part + blocks * BLOCK) };
-}
-
-static void prepare_factors(const uint16_t *stored, int64_t blocks, factors f) {
-    for (int64_t b = 0; b < blocks; b++) {
-        __m512 x[BLOCK / 16], m = _mm512_setzero_ps(), sum = m;
-        uint64_t negative = 0;
-        UNROLL for (int i = 0; i < BLOCK / 16; i++) {
-            x[i] = _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(stored + b * 2 * BLOCK + 16 * i)));
-            sum = _mm512_add_ps(sum, x[i]);
-            negative |= (uint64_t)_mm512_movepi32_mask(_mm512_castps_si512(x[i])) << (16 * i);
-            m = _mm512_max_ps(m, x[i] = _mm512_abs_ps(x[i]));
-        }
-        float top = _mm512_reduce_max_ps(m);
-        __m512 part = _mm512_set1_ps(top > 0 ? PART / top : 0);
-        UNROLL for (int i = 0; i < BLOCK / 16; i++) _mm512_storeu_ps(f.part + b * BLOCK + 16 * i, _mm512_mul_ps(x[i], part));
-        f.most[b] = top / PART + 0 * _mm512_reduce_add_ps(sum); /* NaN where one is no number */
-        f.negative[b] = negative;
-    }
-}
-
-/* The largest of each row's 64 probabilities, and what makes it 1. */
-static inline __attribute__((always_inline)) void largest(const float *p, int rows, float *tops, float *parts) {
-    __m512 m[MR];
-    UNROLL for (int r = 0; r < MR; r++) {
-        const float *x = p + (r < rows ? r : 0) * BLOCK;
-        m[r] = _mm512_max_ps(_mm512_max_ps(_mm512_load_ps(x), _mm512_load_ps(x + 16)),
-                             _mm512_max_ps(_mm512_load_ps(x + 32), _mm512_load_ps(x + 48)));
-    }
-    UNROLL for (int r = 0; r < 4; r++)
-        m[r] = _mm512_max_ps(_mm512_unpacklo_ps(m[2 * r], m[2 * r + 1]), _mm512_unpackhi_ps(m[2 * r], m[2 * r + 1]));
-    UNROLL for (int r = 0; r < 2; r++) { /* four rows in each quarter */
-        __m512d a = _mm512_castps_pd(m[2 * r]), b = _mm512_castps_pd(m[2 * r + 1]);
-        m[r] = _mm512_max_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
-    }
-    __m512 all = _mm512_max_ps(_mm512_shuffle_f32x4(m[0], m[1], 0x88), _mm512_shuffle_f32x4(m[0], m[1], 0xdd));
-    all = _mm512_max_ps(all, _mm512_shuffle_f32x4(all, all, 0xb1));
-    __m256 top = _mm512_castps512_ps256(_mm512_shuffle_f32x4(all, all, 0x08));
-    __mmask8 some = _mm256_cmp_ps_mask(top, _mm256_set1_ps(0x1p-100f), _CMP_GT_OQ);
-    _mm256_storeu_ps(tops, top);
-    _mm256_storeu_ps(parts, _mm256_maskz_div_ps(some, _mm256_set1_ps(1), top));
-}
-
-/* A row's probabilities, times `part`, times the factors as bytes, 64 of a block `step` bytes behind the ones before. */
-static inline __attribute__((always_inline)) void weights_u8(const float *p, float part, const float *f, int64_t blocks,
-                                                             uint8_t *to, int64_t step) {
-    const __m512 whole = _mm512_set1_ps(12582912.0f); /* leaves the nearest integer in the low bits */
-    const __m512i bytes = _mm512_load_si512(low_bytes);
-    __m512 x[BLOCK / 16];
-    UNROLL for (int i = 0; i < BLOCK / 16; i++) x[i] = _mm512_mul_ps(_mm512_load_ps(p + 16 * i), _mm512_set1_ps(part));
-    for (int64_t b = 0; b < blocks; b++, f += BLOCK, to += step) {
-        __m512i v[BLOCK / 16];
-        UNROLL for (int i = 0; i < BLOCK / 16; i++)
-            v[i] = _mm512_castps_si512(_mm512_fmadd_ps(x[i], _mm512_loadu_ps(f + 16 * i), whole));
-        __m512i low = _mm512_permutex2var_epi8(v[0], bytes, v[1]), high = _mm512_permutex2var_epi8(v[2], bytes, v[3]);
-        _mm512_store_si512(to, _mm512_inserti64x4(low, _mm512_castsi512_si256(high), 1));
-    }
-}
-
-/* Codes of the 32 values of four positions, four of a value side by side. */
-static inline __attribute__((always_inline)) void quad_q8_0(const char *const *row, int64_t at, __m512i *to) {
-    __m512i x = _mm512_inserti64x4(_mm512_castsi256_si512(load_codes(LB_PACKED_Q8_0, row[0] + at)),
-                                   load_codes(LB_PACKED_Q8_0, row[1] + at), 1);
-    __m512i y = _mm512_inserti64x4(_mm512_castsi256_si512(load_codes(LB_PACKED_Q8_0, row[2] + at)),
-                                   load_codes(LB_PACKED_Q8_0, row[3] + at), 1);
-    to[0] = _mm512_permutex2var_epi8(x, _mm512_load_si512(by_turns[0]), y);
-    to[1] = _mm512_permutex2var_epi8(x, _mm512_load_si512(by_turns[1]), y);
-}
-/* Those whose factors are negative change their sign. */
-static inline __attribute__((always_inline)) void quad_q4_0(const char *const *row, int64_t at, uint64_t negative,
-                                                            __m512i *to) {
-    const __m512i low = _mm512_set1_epi8(15), eight = _mm512_set1_epi8(8);
-    __m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const void *)(row[0] + at + 2)));
-    x = _mm512_inserti32x4(x, _mm_loadu_si128((const void *)(row[1] + at + 2)), 1);
-    x = _mm512_inserti32x4(x, _mm_loadu_si128((const void *)(row[2] + at + 2)), 2);
-    x = _mm512_inserti32x4(x, _mm_loadu_si128((const void *)(row[3] + at + 2)), 3);
-    x = _mm512_permutexvar_epi8(_mm512_load_si512(by_turns[2]), x);
-    __mmask64 turned = negatives[negative & 15];
-    to[0] = _mm512_sub_epi8(_mm512_and_si512(x, low), eight);
-    to[1] = _mm512_sub_epi8(_mm512_and_si512(_mm512_srli_epi16(x, 4), low), eight);
-    UNROLL for (int i = 0; i < 2; i++) to[i] = _mm512_mask_sub_epi8(to[i], turned, _mm512_setzero_si512(), to[i]);
-}
-
-/* out[row][32] += unit[row] * sums over 64 positions of p[row][position] times their codes of a block. */
-static inline __attribute__((always_inline)) void value_tile(int packed, const uint8_t *p, const char *const *row,
-                                                             int64_t at, uint64_t negative, int rows, const float *unit,
-                                                             float *out, int64_t vpad, const char *next, int64_t line) {
-    __m512i acc[MR][2];
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < 2; j++) acc[r][j] = _mm512_setzero_si512();
-    __m512i v[2];
-    if (packed == LB_PACKED_Q8_0) quad_q8_0(row, at, v);
-    else quad_q4_0(row, at, negative, v);
-    for (int i = 0; i < QUADS; i++, p += 4) { /* the next four positions are brought together beside the products */
-        __m512i now[2] = { v[0], v[1] };
-        row += i + 1 < QUADS ? 4 : 0, negative >>= 4;
-        __asm__ volatile("" : "+v"(now[0]), "+v"(now[1]));
-        if (packed == LB_PACKED_Q8_0) quad_q8_0(row, at, v);
-        else quad_q4_0(row, at, negative, v);
-        __asm__ volatile("" : "+v"(v[0]), "+v"(v[1]));
-        ask_twice(next), next += line;
-        if (packed == LB_PACKED_Q8_0) ask_twice(next), next += line;
-        UNROLL for (int r = 0; r < rows; r++) {
-            __m512i x = spread(p + r * BLOCK);
-            UNROLL for (int j = 0; j < 2; j++) acc[r][j] = dot4(acc[r][j], x, now[j]);
-        }
-    }
-    UNROLL for (int r = 0; r < rows; r++) {
-        __m512 u = _mm512_set1_ps(unit[r]);
-        UNROLL for (int j = 0; j < 2; j++) {
-            float *to = out + r * vpad + 16 * j;
-            _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(acc[r][j]), u, _mm512_load_ps(to)));
-        }
-    }
-}
-
-/* A block of q8_0 with negative factors, which no quantizer makes: those positions apart, with negative units. */
-static __attribute__((noinline, cold)) void weigh_apart(const float *p, const float *parts, const float *unit,
-                                                        const float *part, uint64_t negative, const char *const *row,
-                                                        int64_t at, int rows, float *out, int64_t vpad) {
-    uint8_t weights[MR * BLOCK] __attribute__((aligned(64)));
-    float some[BLOCK], units[MR];
-    for (int sign = 0; sign < 2; sign++) {
-        for (int i = 0; i < BLOCK; i++) some[i] = (int)(negative >> i & 1) == sign ? part[i] : 0;
-        for (int r = 0; r < rows; r++) {
-            weights_u8(p + r * BLOCK, parts[r], some, 1, weights + r * BLOCK, 0);
-            units[r] = sign ? -unit[r] : unit[r];
-        }
-#define CALL(n) value_tile(LB_PACKED_Q8_0, weights, row, at, 0, n, units, out, vpad, zeros, 0)
-        BY_ROWS(rows, CALL)
-#undef CALL
-    }
-}
-
-static void scale_rows(float *out, const float *factor, int rows, int64_t vpad) {
-    for (int r = 0; r < rows; r++, out += vpad) {
-        if (factor[r] == 1) continue;
-        for (int64_t i = 0; i < vpad; i += 16)
-            _mm512_store_ps(out + i, _mm512_mul_ps(_mm512_load_ps(out + i), _mm512_set1_ps(factor[r])));
-    }
-}
-
-static inline __attribute__((always_inline)) void weigh_of(const task *t, int packed, const float *p, const char *vc,
-                                                           char *scratch, int rows, float *out, const char *const *next) {
-    const char *const *row = (const void *)vc;
-    int64_t vpad = t->vpad, blocks = BLOCKS(vpad), bytes = packed == LB_PACKED_Q8_0 ? 34 : 18;
-    uint8_t *weights = (uint8_t *)scratch;
-    float tops[MR], parts[MR], unit[MR];
-    const uint16_t *stored;
-    factors f = factors_of(t, vc, &stored);
-    prepare_factors(stored, blocks, f);
-    largest(p, rows, tops, parts);
-    for (int r = 0; r < rows; r++) weights_u8(p + r * BLOCK, parts[r], f.part, blocks, weights + r * BLOCK, MR * BLOCK);
-    asked ask = asked_of(next, blocks * bytes);
-    int64_t share = ask.in_step ? bytes * BLOCK : 0;
-    int64_t line = ask.in_step ? 64 : 0;
-    for (int64_t b = 0; b < blocks; b++, weights += MR * BLOCK) {
-        ask_rows(&ask, (int)b, (int)blocks);
-        const char *on = ask_on(&ask, share, true);
-        _mm256_storeu_ps(unit, _mm256_mul_ps(_mm256_loadu_ps(tops), _mm256_set1_ps(f.most[b])));
-        if (packed == LB_PACKED_Q8_0 && __builtin_expect(f.negative[b] != 0, 0)) {
-            weigh_apart(p, parts, unit, f.part + b * BLOCK, f.negative[b], row, b * bytes, rows, out + b * SPAN, vpad);
-            continue;
-        }
-#define CALL(n) value_tile(packed, weights, row, b * bytes, f.negative[b], n, unit, out + b * SPAN, vpad, on, line)
-        BY_ROWS(rows, CALL)
-#undef CALL
-        for (int64_t at = (packed == LB_PACKED_Q8_0 ? 2 : 1) * 64 * QUADS; at < share; at += 64) ask_twice(on + at);
-    }
+/* zmm 26 to 28 and k1: how words of two registers make pairs; or how bytes do, what the low nibbles are, minus 8. */
+static union {
+    uint16_t words[4][32];
+    uint8_t bytes[4][64];
+    uint64_t mask[4][8];
+} constants[2] __attribute__((aligned(64)));
+static __attribute__((constructor)) void fill_constants(void) {
+    memcpy(constants[0].words[0], interleave(), 2 * sizeof(__m512i));
+    for (int i = 0; i < 64; i++) constants[1].bytes[0][i] = (uint8_t)(i / 4 + i % 4 / 2 * 16);
+    for (int i = 0; i < 32; i++) constants[1].words[1][i] = 15, constants[1].words[2][i] = (uint16_t)-8;
+    constants[1].mask[3][0] = 0x5555555555555555;
 }
 
 static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows,
                   float *out, ahead *h) {
-    const char *const *next = h && h->row ? (const char *const *)h->row + BLOCK : NULL;
-    scale_rows(out, factor, rows, t->vpad);
-    if (t->v.packed == LB_PACKED_Q8_0) weigh_of(t, LB_PACKED_Q8_0, p, vc, scratch, rows, out, next);
-    else weigh_of(t, LB_PACKED_Q4_0, p, vc, scratch, rows, out, next);
+    const char *const *row = (const void *)vc, *const *next = h && h->row ? (const char *const *)h->row + BLOCK : NULL;
+    int64_t vpad = t->vpad, blocks = BLOCKS(vpad), bytes = lb_packed_bytes(t->v.packed);
+    uint32_t *pairs = behind(vc, BLOCK);
+    float *f = (float *)(void *)(pairs + blocks * BLOCK / 2), *most = f + blocks * BLOCK, tops[MR];
+    int32_t sums[MR * SPAN] __attribute__((aligned(64)));
+    for (int64_t b = 0; b < blocks; b += 2)
+        for (int i = 0; i < BLOCK; i += 16)
+            spread_factors(pairs + b / 2 * BLOCK + i, f + b * BLOCK + i, f + (b + 1) * BLOCK + i);
+    relative_factors(f, blocks, most);
+    for (int r = 0; r < rows; r++)
+        tops[r] = weights_i16(p + r * BLOCK, f, blocks, scratch + r * BLOCK * 2, MR * BLOCK * 2);
+    asked ask = asked_of(next, blocks * bytes);
+    int64_t share = ask.in_step ? bytes * BLOCK : 0;
+    for (int64_t b = 0; b < blocks; b++) {
+        ask_rows(&ask, (int)b, (int)blocks);
+        value_tiles[bytes == 18][rows](scratch + b * MR * BLOCK * 2, row, b * bytes, &constants[bytes == 18], sums,
+                                       ask_on(&ask, share, true), share / (BLOCK / 2));
+        for (int r = 0; r < rows; r++)
+            UNROLL for (int j = 0; j < SPAN; j += 16) {
+                float *to = out + r * vpad + b * SPAN + j;
+                __m512 before = _mm512_mul_ps(_mm512_load_ps(to), _mm512_set1_ps(factor[r]));
+                __m512 more = _mm512_cvtepi32_ps(_mm512_load_si512(sums + r * SPAN + j));
+                _mm512_store_ps(to, _mm512_fmadd_ps(more, _mm512_set1_ps(tops[r] * most[b]), before));
+            }
+    }
 }
+
 static bool supports(const lb_args *a, const char **why) {
     const lb_tensor *k = lb_arg(a, LB_ATTENTION_K), *v = lb_arg(a, LB_ATTENTION_V), *q = lb_arg(a, LB_ATTENTION_Q);
     const lb_tensor *starts = lb_arg(a, LB_ATTENTION_STARTS), *pages = lb_arg(a, LB_ATTENTION_PAGES);
@@ -418,13 +272,13 @@ static bool supports(const lb_args *a, const char **why) {
 
 const lb_kernel lb_kernel_attention_int8_decode_avx512 = {
     .name = "attention.int8.decode_avx512", .op = "attention", .device = "cpu",
-    .about = "for few rows: keys' codes turned in registers and multiplied as they are stored, values' codes meet "
-             "probabilities of a byte (vpdpbusd both), a running softmax in f32; the positions are split over the parts and "
-             "added up after",
+    .about = "for few rows: keys' codes turned in registers and multiplied as they are stored (vpdpbusd), values' "
+             "codes meet probabilities of int16 (vpdpwssd), a running softmax in f32; the positions are split over the "
+             "parts and added up after",
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
-    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AVX512_VBMI, .act = LB_ACT_Q8_256, .acc = LB_ACC_I32_F32,
-    .compute = LB_COMPUTE_INT8, .tolerance = 1e-4,
-    .tolerance_why = "each probability times its value's factor is rounded to 1/255 of the largest of 64: up to 8e-5 where "
-                     "one of them stands out, 3e-5 where none does; the exponential to 4e-5",
+    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AVX512_VBMI, .act = LB_ACT_Q8_32, .acc = LB_ACC_I32_F32,
+    .compute = LB_COMPUTE_INT8, .tolerance = 1e-5,
+    .tolerance_why = "each probability times its value's factor is rounded to 2^-16 of the largest of 64, the "
+                     "exponential to 4e-5",
     .priority = 30, .supports = supports, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
 };

@@ -1,69 +1,21 @@
 /* attention_int8_flash_avx512.c: attention by tiles over packed caches (q8_0, q4_0): scores by vpdpbusd on the codes
  * as they are stored, values by vpdpwssd; the template of flash.h.
  *
- * q becomes int8 in blocks of 32 (LB_ACT_Q8_32). A block of keys gives an exact integer that is scaled by the block's two
- * factors. The factor of a block of values goes into the probabilities that meet it; those of 64 positions become int16,
- * relative to the row's largest probability and the positions' largest factor, and their sums with the codes are exact. */
+ * q becomes int8 in blocks of 32 (LB_ACT_Q8_32). A block of keys gives an exact integer that is scaled by the block's
+ * two factors. The factor of a block of values goes into the probabilities that meet it; those of 64 positions become
+ * int16, relative to the row's largest probability and the positions' largest factor, and their sums with the codes are
+ * exact. */
 
 /* Codes, a factor a block, and what the keys' shift to unsigned takes off: minus the sum of the codes. */
 #define Q_BYTES(d) ((size_t)(d) + (size_t)BLOCKS(d) * 8)
 /* Four neighbouring codes of a position are a 32-bit element: [dim / 4][64 positions]; then the factors [block][64]. */
 #define KEY_BYTES(d) ((size_t)((d) + 63) / 64 * 64 * 64 + (size_t)BLOCKS(d) * 64 * 4)
-/* Pairs of positions: [32][vpad]; then the factors, as parts of FULL of the largest [block][64]; the largest [block]. */
+/* Pairs of positions: [32][vpad]; the factors, as parts of FULL of the largest [block][64]; the largest [block]. */
 #define VALUE_BYTES(v) ((size_t)(v) * 64 * 2 + (size_t)BLOCKS(v) * 64 * 4 + (size_t)BLOCKS(v) * 4)
 #include "attention_int8.h"
 #include "transpose16.h"
 
 enum { NR = 2 };
-static const float FULL = 32767.0f;
-
-static const __m512i *interleave(void) { /* the words of two registers: lanes of the first 16, of the rest */
-    static const uint16_t from[2][32] __attribute__((aligned(64))) = {
-        { 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39,
-          8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47 },
-        { 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55,
-          24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63 } };
-    return (const __m512i *)(const void *)from;
-}
-
-/* Factors of values [block][64] become parts of FULL of the largest of their block of 64, which goes to most[block]. */
-static void relative_factors(float *f, int64_t blocks, float *most) {
-    for (int64_t b = 0; b < blocks; b++, f += BLOCK) {
-        __m512 m = _mm512_setzero_ps(), sum = m;
-        for (int i = 0; i < BLOCK; i += 16) {
-            m = _mm512_max_ps(m, _mm512_abs_ps(_mm512_loadu_ps(f + i)));
-            sum = _mm512_add_ps(sum, _mm512_loadu_ps(f + i));
-        }
-        float top = _mm512_reduce_max_ps(m);
-        __m512 part = _mm512_set1_ps(top > 0 ? FULL / top : 0);
-        for (int i = 0; i < BLOCK; i += 16) _mm512_storeu_ps(f + i, _mm512_mul_ps(_mm512_loadu_ps(f + i), part));
-        most[b] = top / FULL + 0 * _mm512_reduce_add_ps(sum); /* NaN where one is no number */
-    }
-}
-
-/* A row's probabilities times the factors as int16, 64 of a block `step` bytes behind the ones before. Returns the
- * largest probability. */
-static float weights_i16(const float *p, const float *f, int64_t blocks, char *to, int64_t step) {
-    __m512 x[BLOCK / 16], most = _mm512_load_ps(p);
-    for (int i = 0; i < BLOCK / 16; i++) most = _mm512_max_ps(most, x[i] = _mm512_load_ps(p + 16 * i));
-    float top = _mm512_reduce_max_ps(most);
-    __m512 part = _mm512_set1_ps(top > 0x1p-100f ? 1 / top : 0);
-    const __m512i low_words = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32,
-                                               30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-    for (int i = 0; i < BLOCK / 16; i++) x[i] = _mm512_mul_ps(x[i], part);
-    for (int64_t b = 0; b < blocks; b++, f += BLOCK, to += step)
-        for (int i = 0; i < BLOCK / 16; i += 2) {
-            __m512i a = _mm512_cvtps_epi32(_mm512_mul_ps(x[i], _mm512_loadu_ps(f + 16 * i)));
-            __m512i b = _mm512_cvtps_epi32(_mm512_mul_ps(x[i + 1], _mm512_loadu_ps(f + 16 * i + 16)));
-            _mm512_store_si512(to + 32 * i, _mm512_permutex2var_epi16(a, low_words, b));
-        }
-    return top;
-}
-
-static inline __m512i dot2(__m512i acc, __m512i codes_s16, __m512i x) {
-    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(codes_s16), "v"(x));
-    return acc;
-}
 
 /* ---- packing ---- */
 
@@ -80,8 +32,8 @@ static void pack_row(const float *x, int64_t dim, void *out) {
     }
 }
 
-/* Factors of all blocks of 64 rows: [block][64]. First all that the rows hold, in the upper half of its place: what was just
- * stored in small pieces cannot be loaded at once. */
+/* Factors of all blocks of 64 rows: [block][64]. First all that the rows hold, in the upper half of its place: what was
+ * just stored in small pieces cannot be loaded at once. */
 static void pack_factors(int packed, const char *const *row, int64_t blocks, float *out) {
     int64_t bytes = lb_packed_bytes(packed), b = 0;
     uint16_t *half = (uint16_t *)(void *)(out + blocks * BLOCK / 2);
@@ -191,8 +143,9 @@ static inline __attribute__((always_inline)) void score_tile(const char *q, cons
 
 /* One block of values: v has the pairs of its column block. p: [row][block][32 pairs]; the sums are in units of
  * `unit`[row]. */
-static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad, int rows,
-                                                             const float *factor, const float *unit, float *out, soon next) {
+static inline __attribute__((always_inline)) void value_tile(const uint32_t *p, const uint32_t *v, int64_t vpad,
+                                                             int rows, const float *factor, const float *unit,
+                                                             float *out, soon next) {
     int64_t stride = BLOCKS(vpad) * BLOCK / 2;
     __m512i acc[MR][NR];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < NR; j++) acc[r][j] = _mm512_setzero_si512();
@@ -256,13 +209,13 @@ static bool supports(const lb_args *a, const char **why) {
 
 const lb_kernel lb_kernel_attention_int8_flash_avx512 = {
     .name = "attention.int8.flash_avx512", .op = "attention", .device = "cpu",
-    .about = "tiles of 64 positions; keys' codes turned and multiplied as they are stored (vpdpbusd), values' codes meet "
-             "probabilities of int16 (vpdpwssd), a running softmax in f32; with few rows the positions are split over the "
-             "parts and added up after",
+    .about = "tiles of 64 positions; keys' codes turned and multiplied as they are stored (vpdpbusd), values' codes "
+             "meet probabilities of int16 (vpdpwssd), a running softmax in f32; with few rows the positions are split "
+             "over the parts and added up after",
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI, .act = LB_ACT_Q8_32, .acc = LB_ACC_I32_F32,
     .compute = LB_COMPUTE_INT8, .tolerance = 1e-5,
-    .tolerance_why = "each probability times its value's factor is rounded to 2^-16 of the largest of 64, the exponential "
-                     "to 4e-5",
+    .tolerance_why = "each probability times its value's factor is rounded to 2^-16 of the largest of 64, the "
+                     "exponential to 4e-5",
     .priority = 20, .supports = supports, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
 };

@@ -1,5 +1,5 @@
--- decode.lua: attention of one token over caches of 8192 positions, 8 query heads for each cache head, 128 values, by type of
--- cache: of the read bandwidth in the same seconds, and of its limit. `make bench` runs it.
+-- decode.lua: attention of one token over caches of 8192 positions, 8 query heads for each cache head, 128 values, by
+-- type of cache: of the read bandwidth in the same seconds, and of its limit. `make bench` runs it.
 --
 -- The limit is the lower of that bandwidth and what the products and forming their operands take by themselves
 -- (decode_limit.c, one core, everything in L1). Each launch is timed by turns with a read of 256 MiB.
@@ -57,8 +57,8 @@ local function limits()
 end
 
 local limit = limits()
-print(("one token, %d positions, %d cache heads of %d query heads, %d values; %d threads"):format(POSITIONS, HEADS, GROUP, DIM,
-  device.threads))
+print(("one token, %d positions, %d cache heads of %d query heads, %d values; %d threads"):format(POSITIONS, HEADS,
+  GROUP, DIM, device.threads))
 print(("%-8s %10s %12s %10s   %22s %20s %9s   %s"):format("cache", "ns a pos.", "GB/s", "of read", "products alone, ns",
   "with operands, ns", "of limit", "should be"))
 for _, type in ipairs { "bf16", "q8_0", "f8e4m3", "q4_0" } do

@@ -1,8 +1,9 @@
 /* decode_limit.c: what the products of decode attention and forming their operands take by themselves, on one core with
- * everything in L1: no factors, no softmax, no sums brought together. decode.lua compiles it. No line of luabench is in it.
+ * everything in L1: no factors, no softmax, no sums brought together. decode.lua compiles it. No line of luabench is in
+ * it.
  *
- * 64 positions of a cache head that 8 rows of q share, 128 values. Prints for each type of cache the nanoseconds a position
- * of the products on operands that are there already, and with operands formed from the cache's bytes. */
+ * 64 positions of a cache head that 8 rows of q share, 128 values. Prints for each type of cache the nanoseconds a
+ * position of the products on operands that are there already, and with operands formed from the cache's bytes. */
 #include <immintrin.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +21,10 @@ static float sums[ROWS * 512] __attribute__((aligned(64)));
 
 static inline __m512i bytes_dot(__m512i acc, __m512i a, __m512i b) {
     __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+    return acc;
+}
+static inline __m512i int16_dot(__m512i acc, __m512i a, __m512i b) {
+    __asm__ volatile("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
     return acc;
 }
 static inline __m512i words_dot(__m512i acc, __m512i a, __m512i b) {
@@ -55,14 +60,17 @@ static inline void widen(__m512i x, __m512i *to) {
     to[0] = _mm512_unpacklo_epi8(low, high), to[1] = _mm512_unpackhi_epi8(low, high);
 }
 
-/* Scores of 16 (bytes) or 2 (words) positions, values of 4 (bytes) or 2 (words): v is what stands for the codes. */
+/* Scores of 16 (bytes) or 2 (words) positions, values of 2, which meet probabilities of two bytes. */
 static inline __attribute__((always_inline)) void byte_keys(type t, int formed, const uint8_t *k, __m512i *total) {
     const long step = row_bytes[t], block = step / BLOCKS;
     for (int b = 0; b < BLOCKS; b++) {
         __m512i c[8], acc[ROWS], r[8];
         const uint8_t *at = k + b * block + 2;
         if (formed && t == Q8_0) {
-            UNROLL for (int j = 0; j < 8; j++) r[j] = pair(at + (j / 4 * 8 + j % 4) * step, at + (j / 4 * 8 + j % 4 + 4) * step);
+            UNROLL for (int j = 0; j < 8; j++) {
+                const uint8_t *row = at + (j / 4 * 8 + j % 4) * step;
+                r[j] = pair(row, row + 4 * step);
+            }
             turn4(r), turn4(r + 4);
             UNROLL for (int j = 0; j < 4; j++) {
                 c[j] = _mm512_xor_si512(_mm512_shuffle_i32x4(r[j], r[j + 4], 0x88), _mm512_set1_epi8((char)0x80));
@@ -79,26 +87,30 @@ static inline __attribute__((always_inline)) void byte_keys(type t, int formed, 
             UNROLL for (int j = 0; j < 8; j++) c[j] = _mm512_load_si512(tables[j]);
         UNROLL for (int i = 0; i < ROWS; i++) acc[i] = _mm512_setzero_si512();
         UNROLL for (int j = 0; j < 8; j++)
-            UNROLL for (int i = 0; i < ROWS; i++) acc[i] = bytes_dot(acc[i], c[j], spread(q + i * 192 + b * 48 + j * 4));
+            UNROLL for (int i = 0; i < ROWS; i++)
+                acc[i] = bytes_dot(acc[i], c[j], spread(q + i * 192 + b * 48 + j * 4));
         UNROLL for (int i = 0; i < ROWS; i++) total[i] = _mm512_add_epi32(total[i], acc[i]);
     }
 }
-static inline __attribute__((always_inline)) void byte_values(type t, int formed, const uint8_t *v, int b, const uint8_t *w,
-                                                              __m512i acc[ROWS][2]) {
+static inline __attribute__((always_inline)) void byte_values(type t, int formed, const uint8_t *v, int b,
+                                                              const uint8_t *w, __m512i acc[ROWS][2]) {
     const long step = row_bytes[t];
     const uint8_t *at = v + b * (step / BLOCKS) + 2;
     __m512i c[2] = { _mm512_load_si512(tables[0]), _mm512_load_si512(tables[1]) };
     if (formed && t == Q8_0) {
-        __m512i x = pair(at, at + step), y = pair(at + 2 * step, at + 3 * step);
-        c[0] = _mm512_permutex2var_epi8(x, c[0], y), c[1] = _mm512_permutex2var_epi8(x, c[1], y);
+        __m512i x = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)at));
+        __m512i y = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const void *)(at + step)));
+        c[0] = _mm512_permutex2var_epi16(x, c[0], y), c[1] = _mm512_permutex2var_epi16(x, c[1], y);
     } else if (formed) {
-        __m512i x = _mm512_permutexvar_epi8(c[0], four(at, step)), low = _mm512_set1_epi8(15), eight = _mm512_set1_epi8(8);
-        c[0] = _mm512_sub_epi8(_mm512_and_si512(x, low), eight);
-        c[1] = _mm512_sub_epi8(_mm512_and_si512(_mm512_srli_epi16(x, 4), low), eight);
+        __m256i two = _mm256_set_m128i(_mm_loadu_si128((const void *)(at + step)), _mm_loadu_si128((const void *)at));
+        __m512i x = _mm512_maskz_permutexvar_epi8(0x5555555555555555, c[0], _mm512_castsi256_si512(two));
+        __m512i low = _mm512_set1_epi16(15), eight = _mm512_set1_epi16(8);
+        c[0] = _mm512_sub_epi16(_mm512_and_si512(x, low), eight);
+        c[1] = _mm512_sub_epi16(_mm512_srli_epi16(x, 4), eight);
     }
     UNROLL for (int i = 0; i < ROWS; i++) {
-        __m512i x = spread(w + i * 64);
-        UNROLL for (int j = 0; j < 2; j++) acc[i][j] = bytes_dot(acc[i][j], x, c[j]);
+        __m512i x = spread(w + i * 128);
+        UNROLL for (int j = 0; j < 2; j++) acc[i][j] = int16_dot(acc[i][j], x, c[j]);
     }
 }
 static inline __attribute__((always_inline)) void bytes(type t, int formed) {
@@ -111,7 +123,8 @@ static inline __attribute__((always_inline)) void bytes(type t, int formed) {
     for (int b = 0; b < BLOCKS; b++) {
         __m512i acc[ROWS][2];
         UNROLL for (int r = 0; r < ROWS; r++) acc[r][0] = acc[r][1] = _mm512_setzero_si512();
-        for (int i = 0; i < POSITIONS; i += 4) byte_values(t, formed, cache[1] + i * row_bytes[t], b, p + b * 512 + i, acc);
+        for (int i = 0; i < POSITIONS; i += 2)
+            byte_values(t, formed, cache[1] + i * row_bytes[t], b, p + b * 1024 + 2 * i, acc);
         UNROLL for (int r = 0; r < ROWS; r++)
             UNROLL for (int j = 0; j < 2; j++) _mm512_store_si512(sums + r * 128 + b * 32 + 16 * j, acc[r][j]);
     }

@@ -358,6 +358,19 @@ enum { CACHE_TYPES = 6 };
 static const lb_dtype cache_dtypes[CACHE_TYPES] = { LB_F32, LB_F16, LB_BF16, LB_F8E4M3, LB_U8, LB_U8 };
 static int packing_of(int type) { return type == 4 ? LB_PACKED_Q8_0 : type == 5 ? LB_PACKED_Q4_0 : LB_PACKED_NONE; }
 
+/* d values as a cache's row. */
+static void put_row(int type, const float *x, int64_t d, char *at) {
+    const lb_quantizer *q = NULL;
+    if (type >= 4 && lb_quantizer_find(type == 4 ? "q8_0" : "q4_0", &q)) fail_msg("%s", lb_error());
+    if (q) q->quantize(q, x, 1, d, 0, 1, at);
+    for (int64_t j = 0; j < d && !q; j++) {
+        if (type == 0) ((float *)(void *)at)[j] = x[j];
+        else if (type == 1) ((uint16_t *)(void *)at)[j] = lb_f32_to_f16(x[j]);
+        else if (type == 2) ((uint16_t *)(void *)at)[j] = lb_f32_to_bf16(x[j]);
+        else ((uint8_t *)at)[j] = lb_f32_to_f8e4m3(x[j]);
+    }
+}
+
 /* A cache of `type` for b sequences of s positions, or p pages of `page`, with contents. */
 static lb_tensor *cache_of(int type, int layout, int64_t b, int64_t h, int64_t s, int64_t d) {
     int packed = packing_of(type);
@@ -382,20 +395,11 @@ static lb_tensor *cache_of(int type, int layout, int64_t b, int64_t h, int64_t s
     }
     lb_tensor_release(t);
     lb_kv c = lb_kv_of(view, NULL, packed);
-    const lb_quantizer *q = NULL;
-    if (packed && lb_quantizer_find(packed == LB_PACKED_Q8_0 ? "q8_0" : "q4_0", &q)) fail_msg("%s", lb_error());
     float *x = malloc((size_t)d * sizeof *x + 1);
     assert_non_null(x);
     for (int64_t i = 0; i < b * h * s; i++) {
-        char *at = lb_kv_row(&c, i / s / h, i / s % h, i % s);
         for (int64_t j = 0; j < d; j++) x[j] = next_value();
-        if (q) q->quantize(q, x, 1, d, 0, 1, at);
-        for (int64_t j = 0; j < d && !q; j++) {
-            if (type == 0) ((float *)(void *)at)[j] = x[j];
-            else if (type == 1) ((uint16_t *)(void *)at)[j] = lb_f32_to_f16(x[j]);
-            else if (type == 2) ((uint16_t *)(void *)at)[j] = lb_f32_to_bf16(x[j]);
-            else ((uint8_t *)at)[j] = lb_f32_to_f8e4m3(x[j]);
-        }
+        put_row(type, x, d, lb_kv_row(&c, i / s / h, i / s % h, i % s));
     }
     free(x);
     return view;
@@ -438,24 +442,29 @@ typedef struct attention_shape {
     int64_t heads, group, d, v, s;          /* group: query heads of a cache head; v 0: values are a part of k's rows */
     int64_t lengths[3], tokens[3];
     int causal, window, sinks;
+    enum { ANY, SINK_KEY, NAN_Q, INF_Q } contents; /* see plant_sink; one element of q */
 } attention_shape;
 static const attention_shape attention_shapes[] = {
-    { 4, 1, 64, 64, 32, { 32, 7, 1 }, { 5, 7, 1 }, 1, 0, 0 },          /* ragged prefill */
-    { 8, 8, 128, 128, 96, { 96, 50, 17 }, { 1, 1, 1 }, 1, 0, 0 },      /* decode, MQA */
-    { 8, 2, 96, 64, 48, { 48, 30, 33 }, { 1, 1, 1 }, 1, 0, 1 },        /* decode, GQA, sinks, other value size */
-    { 4, 2, 32, 32, 160, { 160, 130, 40 }, { 130, 90, 40 }, 1, 33, 1 }, /* window, sinks, blocks of rows */
-    { 2, 1, 64, 128, 80, { 80, 70, 0 }, { 70, 3, 2 }, 0, 0, 0 },       /* not causal; a sequence that sees nothing */
+    { 4, 1, 64, 64, 32, { 32, 7, 1 }, { 5, 7, 1 }, 1, 0, 0, ANY }, /* ragged prefill */
+    { 8, 8, 128, 128, 96, { 96, 50, 17 }, { 1, 1, 1 }, 1, 0, 0, ANY }, /* decode, MQA */
+    { 8, 2, 96, 64, 48, { 48, 30, 33 }, { 1, 1, 1 }, 1, 0, 1, ANY }, /* decode, GQA, sinks, other value size */
+    { 4, 2, 32, 32, 160, { 160, 130, 40 }, { 130, 90, 40 }, 1, 33, 1, ANY }, /* window, sinks, blocks of rows */
+    { 2, 1, 64, 128, 80, { 80, 70, 0 }, { 70, 3, 2 }, 0, 0, 0, ANY }, /* not causal; a sequence that sees nothing */
     /* window on both sides; a sequence without rows */
-    { 2, 1, 32, 32, 70, { 70, 9, 65 }, { 66, 0, 65 }, 0, 5, 0 },
-    { 3, 3, 192, 0, 40, { 40, 38, 3 }, { 1, 1, 1 }, 1, 0, 0 },         /* MLA, absorbed: 128 of 192 */
+    { 2, 1, 32, 32, 70, { 70, 9, 65 }, { 66, 0, 65 }, 0, 5, 0, ANY },
+    { 3, 3, 192, 0, 40, { 40, 38, 3 }, { 1, 1, 1 }, 1, 0, 0, ANY }, /* MLA, absorbed: 128 of 192 */
     /* rows before the first position; past the capacity */
-    { 6, 3, 128, 128, 64, { 3, 64, 200 }, { 6, 9, 5 }, 1, 0, 0 },
-    { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 4, 2 }, 1, 0, 0 },    /* a few rows each */
-    { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 1, 1 }, 1, 100, 1 },  /* decode with a window */
-    { 2, 2, 576, 0, 66, { 66, 64, 65 }, { 20, 1, 3 }, 1, 0, 0 },       /* MLA of GLM and DeepSeek: 512 of 576 */
-    { 16, 16, 128, 128, 700, { 700, 513, 600 }, { 1, 1, 1 }, 1, 0, 0 }, /* a wide group, long enough to be split */
-    { 4, 4, 128, 128, 90, { 90, 40, 17 }, { 40, 9, 3 }, 1, 0, 0 },     /* prefill of a wide group, ragged */
-    { 8, 4, 64, 64, 150, { 150, 0, 129 }, { 70, 0, 33 }, 0, 40, 1 },   /* not causal, window on both sides, sinks */
+    { 6, 3, 128, 128, 64, { 3, 64, 200 }, { 6, 9, 5 }, 1, 0, 0, ANY },
+    { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 4, 2 }, 1, 0, 0, ANY }, /* a few rows each */
+    { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 1, 1 }, 1, 100, 1, ANY },  /* decode with a window */
+    { 2, 2, 576, 0, 66, { 66, 64, 65 }, { 20, 1, 3 }, 1, 0, 0, ANY }, /* MLA of GLM and DeepSeek: 512 of 576 */
+    { 16, 16, 128, 128, 700, { 700, 513, 600 }, { 1, 1, 1 }, 1, 0, 0, ANY }, /* a wide group, long enough to be split */
+    { 4, 4, 128, 128, 90, { 90, 40, 17 }, { 40, 9, 3 }, 1, 0, 0, ANY }, /* prefill of a wide group, ragged */
+    { 8, 4, 64, 64, 150, { 150, 0, 129 }, { 70, 0, 33 }, 0, 40, 1, ANY }, /* not causal, window on both sides, sinks */
+    { 8, 8, 128, 128, 200, { 200, 150, 129 }, { 1, 1, 1 }, 1, 0, 0, SINK_KEY },
+    { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 0, SINK_KEY },
+    { 8, 8, 128, 128, 96, { 96, 50, 17 }, { 1, 1, 1 }, 1, 0, 0, NAN_Q },
+    { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 0, INF_Q },
 };
 enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 
@@ -467,6 +476,27 @@ static void attention_cache(lb_args *a, const attention_shape *s, int type, int 
     else param(a, "value_dim", s->d == 576 ? 512 : 128);
     if (layout == PAGED) set(a, "pages", pages_of(3, m));
     param(a, "packed", packing_of(type));
+}
+/* The first key meets every row of q, so that 0.6 to 0.9 of the probability is its own, as in models that attend to
+ * the first token; its value is a tenth of the others. What rounds all to a part of the largest loses the others. */
+static void plant_sink(lb_args *a, const attention_shape *s, int type) {
+    enum { MOST = 128 };
+    lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *pages = lb_arg(a, LB_ATTENTION_PAGES);
+    lb_kv k = lb_kv_of(lb_arg(a, LB_ATTENTION_K), pages, packing_of(type));
+    lb_kv v = lb_kv_of(lb_arg(a, LB_ATTENTION_V), pages, packing_of(type));
+    int64_t groups = s->heads / s->group, first = 0;
+    for (int64_t b = 0; b < 3; first += s->tokens[b++])
+        for (int64_t g = 0; g < groups; g++) {
+            float key[MOST], value[MOST], by = 7 / sqrtf((float)s->d);
+            for (int64_t j = 0; j < s->d; j++) key[j] = next_value() < 0 ? -1 : 1;
+            for (int64_t j = 0; j < s->v; j++) value[j] = 0.1f * next_value();
+            put_row(type, key, s->d, lb_kv_row(&k, b, g, 0));
+            put_row(type, value, s->v, lb_kv_row(&v, b, g, 0));
+            for (int64_t i = 0; i < s->tokens[b] * s->group; i++) {
+                float *x = lb_row_f32(q, (first + i / s->group) * s->heads + g * s->group + i % s->group);
+                for (int64_t j = 0; j < s->d; j++) x[j] = 0.25f * x[j] + by * key[j];
+            }
+        }
 }
 static bool case_attention(int i, lb_args *a) {
 #ifdef TEST_THINNED /* each shape with each type, and the layouts by turns, not each with each */
@@ -485,7 +515,10 @@ static bool case_attention(int i, lb_args *a) {
     if (s->sinks) set(a, "sinks", floats(FILL_PLAIN, DIMS(s->heads)));
     param(a, "causal", s->causal);
     param(a, "window", (double)s->window);
-    param(a, "scale", i % 3 ? 0 : 0.2);
+    param(a, "scale", i % 3 || s->contents == SINK_KEY ? 0 : 0.2);
+    if (s->contents == SINK_KEY) plant_sink(a, s, i % CACHE_TYPES);
+    else if (s->contents && i % CACHE_TYPES < 4) /* packed caches take q as integers, which have no code for these */
+        lb_row_f32(lb_arg(a, LB_ATTENTION_Q), s->heads + 2)[5] = s->contents == NAN_Q ? NAN : INFINITY;
     return true;
 }
 
