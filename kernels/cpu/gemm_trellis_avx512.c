@@ -1,12 +1,12 @@
-/* gemm_trellis_avx512.c: gemm over trellis-2, -3 and -4 in panels of 32 rows. The transform of the weights is its own inverse
- * and symmetric, so that activations take it instead, once: what is multiplied are the hashes of the states.
+/* gemm_trellis_avx512.c: gemm over trellis-2, -3 and -4 in panels of 32 rows. The transform of the weights is its own
+ * inverse and symmetric, so that activations take it instead, once: what is multiplied are the hashes of the states.
  *
- * A panel is 32 f32 scales, then for every tile of 256 k its cyclic streams, 64 bits of each row at a time, most significant
- * bit first: four vectors of 8 rows. vpmultishiftqb takes the 16 bits that end at any place out of 64, for four weights of
- * each row at once; those that begin in the 64 before come from the halves of both. The hash is made of products of 16 bits:
- * one of 32 takes two turns of a multiplier on Zen 5. Its bytes' sum less 510 is an integer up to 510, too long for int8 and
- * for bf16: activations are int16 with a scale for each 128, over which int32 holds every sum. Sums are exact, so that a row
- * has the same bits in every batch. */
+ * A panel is 32 f32 scales, then for every tile of 256 k its cyclic streams, 64 bits of each row at a time, most
+ * significant bit first: four vectors of 8 rows. vpmultishiftqb takes the 16 bits that end at any place out of 64, for
+ * four weights of each row at once; those that begin in the 64 before come from the halves of both. The hash is made of
+ * products of 16 bits: one of 32 takes two turns of a multiplier on Zen 5. Its bytes' sum less 510 is an integer up to
+ * 510, too long for int8 and for bf16: activations are int16 with a scale for each 128, over which int32 holds every
+ * sum. Sums are exact, so that a row has the same bits in every batch. */
 #include <immintrin.h>
 #include <math.h>
 
@@ -28,7 +28,8 @@ static inline size_t place_of(int r) {
     return (size_t)((r / 16 * 2 + in / 2) * 64 + (2 * lane + in % 2) * 8);
 }
 
-static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                   void *dst) {
     int64_t tiles = k / LB_TRELLIS_TILE, pieces = tiles * 4 * q->bits;
     const char *scales = (const char *)native + lb_up64((size_t)n * (size_t)tiles * (size_t)q->bits * 32);
     for (int64_t row = row0; row < row1; row += 32) {
@@ -91,7 +92,8 @@ static void act_prepare(const lb_quantizer *q, const float *x, int64_t k, void *
         float signs[BLOCK];
         __m512 v[8], most = _mm512_setzero_ps();
         for (int i = 0; i < BLOCK; i++) signs[i] = lb_trellis_sign(at + i);
-        for (int i = 0; i < 8; i++) v[i] = _mm512_mul_ps(_mm512_loadu_ps(x + at + 16 * i), _mm512_loadu_ps(signs + 16 * i));
+        for (int i = 0; i < 8; i++)
+            v[i] = _mm512_mul_ps(_mm512_loadu_ps(x + at + 16 * i), _mm512_loadu_ps(signs + 16 * i));
         transform(v);
         __mmask16 bad = 0;
         for (int i = 0; i < 8; i++) {
@@ -140,7 +142,8 @@ LB_INLINE void open_controls(const lb_quantizer *q, const int bits, controls *c)
 
 /* The sums of the hashes' bytes: four int16 of each of the 8 rows whose piece it is. */
 LB_INLINE __m512i levels(const controls *c, int p, __m512i piece) {
-    const __m512i low = _mm512_set1_epi16((short)0xD12D), high = _mm512_set1_epi16((short)0x83DC), one = _mm512_set1_epi8(1);
+    const __m512i low = _mm512_set1_epi16((short)0xD12D), high = _mm512_set1_epi16((short)0x83DC);
+    const __m512i one = _mm512_set1_epi8(1);
     __m512i state = _mm512_and_si512(_mm512_multishift_epi64_epi8(c->at[p], piece), c->mask);
     __m512i upper = _mm512_add_epi16(_mm512_mulhi_epu16(state, low), _mm512_mullo_epi16(state, high));
     __m512i lower = _mm512_mullo_epi16(state, low);
@@ -200,8 +203,8 @@ LB_INLINE void few_close(const act_block *b, __m512i sum[GROUPS], __m512 total[G
     }
 }
 
-LB_INLINE void few(const lb_quantizer *q, const int bits, const uint8_t *panel, const void *act, size_t stride, int64_t k,
-                   float *out, int64_t out_stride, const int cols) {
+LB_INLINE void few(const lb_quantizer *q, const int bits, const uint8_t *panel, const void *act, size_t stride,
+                   int64_t k, float *out, int64_t out_stride, const int cols) {
     const uint8_t *w = panel + HEAD;
     controls c;
     few_state s = { 0 };
@@ -284,8 +287,8 @@ static const tile_fn tiles[] = { NULL, trellis_tile_1, trellis_tile_2, trellis_t
                                  trellis_tile_6, trellis_tile_7, trellis_tile_8, trellis_tile_9, trellis_tile_10,
                                  trellis_tile_11, trellis_tile_12 };
 
-LB_INLINE void many(const lb_quantizer *q, const int bits, const uint8_t *panel, const void *act, size_t stride, int64_t k,
-                    int cols, float *out, int64_t out_stride) {
+LB_INLINE void many(const lb_quantizer *q, const int bits, const uint8_t *panel, const void *act, size_t stride,
+                    int64_t k, int cols, float *out, int64_t out_stride) {
     const size_t tile_bytes = (size_t)(4 * bits) * 64 * GROUPS;
     const uint8_t *w = panel + HEAD;
     float acc[32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
@@ -328,8 +331,8 @@ TRELLIS_RUN(2)
 TRELLIS_RUN(3)
 TRELLIS_RUN(4)
 
-static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
-                int64_t out_stride) {
+static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
+                float *out, int64_t out_stride) {
     (q->bits == 2 ? run_2 : q->bits == 3 ? run_3 : run_4)(q, panel, act, stride, k, cols, out, out_stride);
 }
 
@@ -337,8 +340,8 @@ LB_ROWS32_PANEL(act_prepare, act_bytes, "trellis/i16")
 
 const lb_kernel lb_kernel_gemm_trellis_avx512 = {
     .name = "gemm.trellis.avx512",
-    .about = "panels of 32 rows; activations take the signs and the transform, and are int16 with a scale for each 128; states "
-             "by vpmultishiftqb, hashed by products of 16 bits; vpdpwssd, which has the rate of vdpbf16ps",
+    .about = "panels of 32 rows; activations take the signs and the transform, and are int16 with a scale for each "
+             "128; states by vpmultishiftqb, hashed by products of 16 bits; vpdpwssd, which has the rate of vdpbf16ps",
     .format = "trellis",
     LB_ROWS32_KERNEL,
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AVX512_VBMI,

@@ -1,8 +1,9 @@
-/* rows32_float.h: what the kernels of formats with floating-point codes share: codes to bf16 (exact) by tables, vdpbf16ps
- * with f32 sums, panels of 32 rows.
+/* rows32_float.h: what the kernels of formats with floating-point codes share: codes to bf16 (exact) by tables,
+ * vdpbf16ps with f32 sums, panels of 32 rows.
  *
- * Sums start at zero for every span (as far as a scale reaches, at most FLOAT_CHUNK) and are then scaled onto the total in
- * f32, in the order of K. No step depends on the number of columns, so a row's result has the same bits in every batch. */
+ * Sums start at zero for every span (as far as a scale reaches, at most FLOAT_CHUNK) and are then scaled onto the total
+ * in f32, in the order of K. No step depends on the number of columns, so a row's result has the same bits in every
+ * batch. */
 #pragma once
 #include "act_bf16_avx512.h"
 #include "act_f8_avx512.h"
@@ -40,9 +41,11 @@ typedef struct float_table {
 #define FLOAT_HIGH(of, c) (of(c)) >> 8
 #define FLOAT_WHOLE(of, c) of(c)
 #define FLOAT_8(X, of, c)                                                                                            \
-    X(of, (c)), X(of, (c) + 1), X(of, (c) + 2), X(of, (c) + 3), X(of, (c) + 4), X(of, (c) + 5), X(of, (c) + 6), X(of, (c) + 7)
+    X(of, (c)), X(of, (c) + 1), X(of, (c) + 2), X(of, (c) + 3), X(of, (c) + 4), X(of, (c) + 5), X(of, (c) + 6),      \
+    X(of, (c) + 7)
 #define FLOAT_16(X, of, c) FLOAT_8(X, of, c), FLOAT_8(X, of, (c) + 8)
-#define FLOAT_64(X, of, c) FLOAT_16(X, of, c), FLOAT_16(X, of, (c) + 16), FLOAT_16(X, of, (c) + 32), FLOAT_16(X, of, (c) + 48)
+#define FLOAT_64(X, of, c)                                                                                           \
+    FLOAT_16(X, of, c), FLOAT_16(X, of, (c) + 16), FLOAT_16(X, of, (c) + 32), FLOAT_16(X, of, (c) + 48)
 #define FLOAT_TABLE_8(of)                                                                                            \
     { .low = { FLOAT_64(FLOAT_LOW, of, 0), FLOAT_64(FLOAT_LOW, of, 64) },                                            \
       .high = { FLOAT_64(FLOAT_HIGH, of, 0), FLOAT_64(FLOAT_HIGH, of, 64) } }
@@ -73,7 +76,8 @@ typedef struct float_regs { __m512i low[2], high[2], whole[2]; } float_regs;
 LB_INLINE float_regs float_open(const float_format f, const float_table *t) {
     float_regs r = { 0 };
     LB_UNROLL for (int i = 0; i < 2; i++) {
-        if (f.bits == 8) r.low[i] = _mm512_loadu_si512(t->low + 64 * i), r.high[i] = _mm512_loadu_si512(t->high + 64 * i);
+        if (f.bits == 8)
+            r.low[i] = _mm512_loadu_si512(t->low + 64 * i), r.high[i] = _mm512_loadu_si512(t->high + 64 * i);
         if (f.bits < 8) r.whole[i] = _mm512_loadu_si512(t->whole + (f.bits == 6 ? 32 * i : 0));
     }
     return r;
@@ -83,7 +87,9 @@ LB_INLINE float_regs float_open(const float_format f, const float_table *t) {
 LB_INLINE int float_piece_pairs(const float_format f) { return f.bits == 8 ? 2 : f.bits == 6 ? 8 : 4; }
 LB_INLINE int float_piece_vectors(const float_format f) { return f.bits == 6 ? 3 : 1; }
 
-LB_INLINE __m512i float_load(const uint8_t *p, const bool ahead) { return ahead ? lb_load_ahead(p) : _mm512_load_si512(p); }
+LB_INLINE __m512i float_load(const uint8_t *p, const bool ahead) {
+    return ahead ? lb_load_ahead(p) : _mm512_load_si512(p);
+}
 
 /* The pair vectors of the piece at `p`. */
 LB_INLINE void float_decode(const float_format f, const float_regs *t, const uint8_t *p, __m512i *w, const bool ahead) {
@@ -157,7 +163,8 @@ LB_INLINE void float_few_span(const float_format f, const float_regs *t, const u
     LB_UNROLL for (int half = 0; half < 2; half++)
         LB_UNROLL for (int c = 0; c < cols; c++) sum[half][c] = _mm512_setzero_ps();
     if (f.span < 32) { /* half a run */
-        const uint8_t *run = codes + (size_t)(k / 32) * 2 * float_run_bytes(f) + (size_t)(k % 32 / 16) * float_run_bytes(f) / 2;
+        const uint8_t *run =
+            codes + (size_t)(k / 32) * 2 * float_run_bytes(f) + (size_t)(k % 32 / 16) * float_run_bytes(f) / 2;
         float_few_pairs(f, t, run, act, stride, k, 8, sum, cols);
         return;
     }
@@ -196,8 +203,8 @@ LB_INLINE void float_few(const float_format f, const float_table *table, const l
 
 /* ---- many columns: 32 x 256 are expanded to bf16 in L1 once and meet all of them ---- */
 
-/* acc[col][32] += for each span its sums times its two vectors of scales (and the activations'); a span is `steps` times
- * 8 k. A file that defines FLOAT_SPAN_SCALES has activations with FLOAT_ACT_128. */
+/* acc[col][32] += for each span its sums times its two vectors of scales (and the activations'); a span is `steps`
+ * times 8 k. A file that defines FLOAT_SPAN_SCALES has activations with FLOAT_ACT_128. */
 #ifdef FLOAT_SPAN_SCALES
 #define FLOAT_CLOSE(n)                                                                                               \
     T32_##n(T32_ADD_TIMES, 0) "add $64, %[a]\n\tadd $64, %[b]\n\tadd $64, %[c]\n\tadd $64, %[d]\n\t"
@@ -221,7 +228,8 @@ LB_INLINE void float_few(const float_format f, const float_table *table, const l
                          : T32_CLOBBERS);                                                                            \
     }
 T32_EACH(FLOAT_TILE)
-typedef void (*float_tile_fn)(const void *, const uint16_t *, size_t, int64_t, int64_t, const float *, float *, ptrdiff_t);
+typedef void (*float_tile_fn)(const void *, const uint16_t *, size_t, int64_t, int64_t, const float *, float *,
+                              ptrdiff_t);
 static const float_tile_fn float_tiles[] = { NULL, float_tile_1, float_tile_2, float_tile_3, float_tile_4, float_tile_5,
                                              float_tile_6, float_tile_7, float_tile_8, float_tile_9, float_tile_10,
                                              float_tile_11, float_tile_12 };
@@ -247,19 +255,20 @@ LB_INLINE void float_expand(const float_format f, const float_regs *t, const lb_
         LB_UNROLL for (int half = 0; half < 2; half++) e->scale[i][half] = f.scale(q, panel, k, at / f.span + i, half);
 }
 
-/* A chunk's products with `cols` columns, the first of which has its activations at `a`, and the next tile's at `next`; the
- * last span may be short. */
-static inline void float_meet_at(int span, const float_expanded *e, const uint16_t *a, const uint16_t *next, size_t stride,
-                                 int64_t some, int cols, float *acc) {
+/* A chunk's products with `cols` columns, the first of which has its activations at `a`, and the next tile's at `next`;
+ * the last span may be short. */
+static inline void float_meet_at(int span, const float_expanded *e, const uint16_t *a, const uint16_t *next,
+                                 size_t stride, int64_t some, int cols, float *acc) {
     int64_t whole = some / span, rest = some % span;
     const float *scales = (const float *)(const void *)e->scale;
     const ptrdiff_t far = (const char *)next - (const char *)a;
     if (whole) float_tiles[cols](e->w, a, stride, whole, span / 8, scales, acc, far);
-    if (rest) float_tiles[cols](e->w[whole * span / 2], a + whole * span, stride, 1, rest / 8, scales + 32 * whole, acc, far);
+    if (rest)
+        float_tiles[cols](e->w[whole * span / 2], a + whole * span, stride, 1, rest / 8, scales + 32 * whole, acc, far);
 }
 /* The same of columns [c0, c1) of `cols`, chunks of plain rows at `at`. */
-static inline void float_meet(int span, const float_expanded *e, const void *act, size_t stride, int64_t at, int64_t some,
-                              int c0, int c1, int cols, float *acc) {
+static inline void float_meet(int span, const float_expanded *e, const void *act, size_t stride, int64_t at,
+                              int64_t some, int c0, int c1, int cols, float *acc) {
     const uint16_t *next = c1 < cols ? float_act(act, stride, at, c1) : float_act(act, stride, at + FLOAT_CHUNK, 0);
     float_meet_at(span, e, float_act(act, stride, at, c0), next, stride, some, c1 - c0, acc + FLOAT_ROWS * c0);
 }
@@ -277,7 +286,8 @@ LB_INLINE void float_many(const float_format f, const float_table *table, const 
     for (int64_t at = 0; at == 0 || at < padded; at += FLOAT_CHUNK) {
         int64_t some = padded - at < FLOAT_CHUNK ? padded - at : FLOAT_CHUNK;
         float_expand(f, &regs, q, panel, k, at, some, &e);
-        const char *next = (const char *)panel + f.head_bytes(q, k) + (size_t)((at + some) / 32) * 2 * float_run_bytes(f);
+        const char *next =
+            (const char *)panel + f.head_bytes(q, k) + (size_t)((at + some) / 32) * 2 * float_run_bytes(f);
         int lines = FLOAT_CHUNK / 32 * 2 * f.bits;
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
@@ -287,7 +297,8 @@ LB_INLINE void float_many(const float_format f, const float_table *table, const 
             if (at + some == padded) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
             float_meet_at(f.span, &e, float_act_in(f, act, stride, at, c0), then, stride, some, c1 - c0,
                           acc + FLOAT_ROWS * c0);
-            for (int c = c0; c < c1 && at + some == padded; c++) /* tile by tile: misses hide behind the next one's work */
+            /* Tile by tile: misses hide behind the next one's work. */
+            for (int c = c0; c < c1 && at + some == padded; c++)
                 LB_UNROLL for (int half = 0; half < 2; half++) {
                     __m512 t = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * half);
                     if (f.act == FLOAT_ACT_ROW) t = _mm512_mul_ps(t, float_act_scale(f, act, stride, padded, c));

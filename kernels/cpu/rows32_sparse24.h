@@ -1,12 +1,13 @@
 /* rows32_sparse24.h: gemm over 2:4 sparse weights in panels of 32 rows: kept values and where they stand.
  *
- * A panel is 32 f32 scales and 32 sums of the rows' codes (int8; else unused), then for every 32 k the places of rows 0..15
- * and 16..31, two bits a kept value, a dword a row, and the values: pair vectors of rows32_float_pack.h over the kept (16 of
- * 32), or for int8 vectors whose dword is four kept values, 8 k, of a row, in pairs for rows 0..15 and 16..31.
+ * A panel is 32 f32 scales and 32 sums of the rows' codes (int8; else unused), then for every 32 k the places of rows
+ * 0..15 and 16..31, two bits a kept value, a dword a row, and the values: pair vectors of rows32_float_pack.h over the
+ * kept (16 of 32), or for int8 vectors whose dword is four kept values, 8 k, of a row, in pairs for rows 0..15 and
+ * 16..31.
  *
- * Values are spread out, zeros between, by vpshufb, whose bytes a table has for the four bits of two places: in registers
- * for few columns, 32 rows by 256 k in L1 for many, so that sums have the same bits. Sums of int8 are exact in any order: of
- * few columns each row picks the activations that its values meet. */
+ * Values are spread out, zeros between, by vpshufb, whose bytes a table has for the four bits of two places: in
+ * registers for few columns, 32 rows by 256 k in L1 for many, so that sums have the same bits. Sums of int8 are exact
+ * in any order: of few columns each row picks the activations that its values meet. */
 #pragma once
 #include "rows32_float.h"
 #include "rows32_i8.h"
@@ -15,11 +16,14 @@ enum { S24_SCALES = FLOAT_ROWS * 4, S24_HEAD = 2 * S24_SCALES, S24_PLACES = 128 
 
 /* Bytes of 32 k: the places, and 16 kept values of each row. */
 LB_INLINE size_t s24_run_bytes(const int bytes) { return S24_PLACES + (size_t)(16 * FLOAT_ROWS * bytes); }
-LB_INLINE size_t s24_panel_bytes(const int bytes, int64_t k) { return S24_HEAD + (size_t)((k + 31) / 32) * s24_run_bytes(bytes); }
+LB_INLINE size_t s24_panel_bytes(const int bytes, int64_t k) {
+    return S24_HEAD + (size_t)((k + 31) / 32) * s24_run_bytes(bytes);
+}
 
 /* ---- repacking; `integer`: int8 dwords instead of pair vectors ---- */
 
-static inline void s24_put_run(const int bytes, bool integer, const uint8_t *kept, const uint8_t *places, int r, uint8_t *run) {
+static inline void s24_put_run(const int bytes, bool integer, const uint8_t *kept, const uint8_t *places, int r,
+                               uint8_t *run) {
     memcpy(run + 4 * r, places, 4);
     uint8_t *values = run + S24_PLACES;
     for (int i = 0; i < 16; i++) {
@@ -51,7 +55,8 @@ static inline void s24_repack(const int bytes, bool integer, const void *native,
                 memcpy(kept, from + at / 2 * bytes, some / 2 * (size_t)bytes);
                 memcpy(place, places + (row + r) * (k / 8) + at / 8, some / 8);
                 for (size_t i = 0; integer && i < some / 2; i++) sum += (int8_t)kept[i];
-                s24_put_run(bytes, integer, kept, place, r, panel + S24_HEAD + (size_t)(at / 32) * s24_run_bytes(bytes));
+                s24_put_run(bytes, integer, kept, place, r,
+                            panel + S24_HEAD + (size_t)(at / 32) * s24_run_bytes(bytes));
             }
             memcpy(panel + S24_SCALES + 4 * r, &sum, 4);
         }
@@ -76,8 +81,8 @@ LB_INLINE __m512i s24_pick_four(__m512i places, int s) {
     return _mm512_ternarylogic_epi32(v, lb_bytes(3), _mm512_set1_epi32(0x04040000), 0xea);
 }
 
-/* Shuffles by the four bits that say where two values stand: which byte (counted from `first`) goes to each byte of a dword,
- * 0x80 = none. Of `width` 2 the dword is elements 2 * half and 2 * half + 1, of width 1 all four. */
+/* Shuffles by the four bits that say where two values stand: which byte (counted from `first`) goes to each byte of a
+ * dword, 0x80 = none. Of `width` 2 the dword is elements 2 * half and 2 * half + 1, of width 1 all four. */
 typedef struct s24_table { int32_t of[16]; } s24_table;
 static inline s24_table s24_table_of(const int width, int half, int first) {
     s24_table t;
@@ -130,8 +135,10 @@ LB_INLINE void s24_dense(const float_format f, const s24_regs *r, const uint8_t 
 /* Dense again, so that sums have the bits that many columns give. */
 LB_INLINE void s24_few_run(const float_format f, const s24_regs *r, const uint8_t *run, const void *act, size_t stride,
                            int64_t k, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
-    LB_UNROLL for (int l = 0; l < (int)(s24_run_bytes(s24_bytes(f)) / 64); l++) /* bursts; again nearer: some find no room */
-        for (int again = 0; again < 2; again++) _mm_prefetch((const char *)run + 8192 - 2048 * again + 64 * l, _MM_HINT_T0);
+    /* Bursts; again nearer: some find no room. */
+    LB_UNROLL for (int l = 0; l < (int)(s24_run_bytes(s24_bytes(f)) / 64); l++)
+        for (int again = 0; again < 2; again++)
+            _mm_prefetch((const char *)run + 8192 - 2048 * again + 64 * l, _MM_HINT_T0);
     LB_UNROLL for (int h = 0; h < 2; h++) {
         __m512i places = _mm512_load_si512(run + 64 * h);
         LB_UNROLL for (int s = 0; s < 8; s += 2) {
@@ -145,14 +152,15 @@ LB_INLINE void s24_few_run(const float_format f, const s24_regs *r, const uint8_
 }
 
 /* The row's scale, and the token's if activations have one. */
-LB_INLINE __m512 s24_scaled(const float_format f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int c,
-                            int h, __m512 total) {
+LB_INLINE __m512 s24_scaled(const float_format f, const uint8_t *panel, const void *act, size_t stride, int64_t k,
+                            int c, int h, __m512 total) {
     total = _mm512_mul_ps(total, _mm512_load_ps((const float *)(const void *)panel + 16 * h));
-    return f.act == FLOAT_ACT_ROW ? _mm512_mul_ps(total, float_act_scale(f, act, stride, lb_act_bf16_padded(k), c)) : total;
+    if (f.act != FLOAT_ACT_ROW) return total;
+    return _mm512_mul_ps(total, float_act_scale(f, act, stride, lb_act_bf16_padded(k), c));
 }
 
-LB_INLINE void s24_few(const float_format f, const float_table *table, const uint8_t *panel, const void *act, size_t stride,
-                       int64_t k, float *out, int64_t out_stride, const int cols) {
+LB_INLINE void s24_few(const float_format f, const float_table *table, const uint8_t *panel, const void *act,
+                       size_t stride, int64_t k, float *out, int64_t out_stride, const int cols) {
     const s24_regs r = s24_open(f, table);
     const uint8_t *run = panel + S24_HEAD;
     __m512 total[2][FLOAT_GEMV_COLS];
@@ -173,7 +181,8 @@ LB_INLINE void s24_few(const float_format f, const float_table *table, const uin
             _mm512_storeu_ps(out + c * out_stride + 16 * h, s24_scaled(f, panel, act, stride, k, c, h, total[h][c]));
 }
 
-LB_INLINE void s24_expand(const float_format f, const s24_regs *r, const uint8_t *run, int64_t some, float_expanded *e) {
+LB_INLINE void s24_expand(const float_format f, const s24_regs *r, const uint8_t *run, int64_t some,
+                          float_expanded *e) {
     for (int64_t i = 0; i < some / 32; i++, run += s24_run_bytes(s24_bytes(f)))
         LB_UNROLL for (int h = 0; h < 2; h++) {
             __m512i places = _mm512_load_si512(run + 64 * h);
@@ -185,8 +194,8 @@ LB_INLINE void s24_expand(const float_format f, const s24_regs *r, const uint8_t
         }
 }
 
-LB_INLINE void s24_many(const float_format f, const float_table *table, const uint8_t *panel, const void *act, size_t stride,
-                        int64_t k, int cols, float *out, int64_t out_stride) {
+LB_INLINE void s24_many(const float_format f, const float_table *table, const uint8_t *panel, const void *act,
+                        size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
     const s24_regs r = s24_open(f, table);
     const int lines = (int)(FLOAT_CHUNK / 32 * s24_run_bytes(s24_bytes(f)) / 64);
     int64_t padded = lb_act_bf16_padded(k);
@@ -212,8 +221,8 @@ LB_INLINE void s24_many(const float_format f, const float_table *table, const ui
                              s24_scaled(f, panel, act, stride, k, c, h, _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h)));
 }
 
-LB_INLINE void s24_run(const float_format f, const float_table *table, const void *panel, const void *act, size_t stride,
-                       int64_t k, int cols, float *out, int64_t out_stride) {
+LB_INLINE void s24_run(const float_format f, const float_table *table, const void *panel, const void *act,
+                       size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
     switch (cols) {
     case 1: s24_few(f, table, panel, act, stride, k, out, out_stride, 1); break;
     case 2: s24_few(f, table, panel, act, stride, k, out, out_stride, 2); break;

@@ -3,12 +3,13 @@
 
 #include "sparse.h"
 
-extern const lb_quantizer_family lb_quantizer_block_sparse, lb_quantizer_block_sparse_int8dq, lb_quantizer_block_sparse_float8dq;
+extern const lb_quantizer_family lb_quantizer_block_sparse, lb_quantizer_block_sparse_int8dq;
+extern const lb_quantizer_family lb_quantizer_block_sparse_float8dq;
 
 /* Planes, each at a multiple of 64 bytes: the values of the kept blocks, row by row of W: [N][kept][64], kept = half of
  * K / 64, rounded up; i32 columns of the kept blocks, in order, [ceil(N/64)][kept]; and f32 scales [N] where values are
- * int8 or e4m3. Of every 64 rows (the last may be fewer) the blocks of largest sum of squares are kept, of equals the first.
- * As each 64 rows keep as many, a row pointer is not needed. */
+ * int8 or e4m3. Of every 64 rows (the last may be fewer) the blocks of largest sum of squares are kept, of equals the
+ * first. As each 64 rows keep as many, a row pointer is not needed. */
 enum { BLOCK = 64 };
 typedef struct planes { size_t columns, scales, end; int64_t blocks, kept; int kind, bytes; } planes;
 
@@ -33,7 +34,8 @@ static int32_t *columns_of(const planes *p, const void *matrix, int64_t row) {
 }
 
 /* A row's sums of squares, one a block, wait for settle() where its values will be. */
-static void survey(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+static void survey(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                   void *dst) {
     planes p = planes_of(q, n, k);
     for (int64_t r = row0; r < row1; r++)
         for (int64_t b = 0; b < p.blocks; b++) {
@@ -102,7 +104,8 @@ static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_
     for (int64_t r = row0; r < row1; r++, dst += k) {
         const int32_t *columns = columns_of(&p, src, r);
         const uint8_t *values = values_of(&p, src, r);
-        float scale = p.kind == LB_SPARSE_BF16 ? 1.0f : ((const float *)(const void *)((const char *)src + p.scales))[r];
+        const float *scales = (const float *)(const void *)((const char *)src + p.scales);
+        float scale = p.kind == LB_SPARSE_BF16 ? 1.0f : scales[r];
         for (int64_t b = 0; b < p.kept; b++)
             for (int64_t i = 0; i < BLOCK; i++, values += p.bytes)
                 dst[columns[b] * BLOCK + i] = lb_sparse_get(p.kind, values, scale);
@@ -117,8 +120,8 @@ static void row_span(const lb_quantizer *q, int64_t n, int64_t k, int64_t row, s
 
 static bool make(const lb_quantizer_family *family, int kind, const char *name, lb_quantizer *out, char why[64]) {
     if (!lb_sparse_named(name, "block-sparse", kind, why)) return false;
-    *out = (lb_quantizer){ .k_multiple = BLOCK, .group = BLOCK, .bits = kind == LB_SPARSE_BF16 ? 8 : 4, .param = { kind },
-                           .family = family, .size_bytes = size_bytes, .quantize = quantize,
+    *out = (lb_quantizer){ .k_multiple = BLOCK, .group = BLOCK, .bits = kind == LB_SPARSE_BF16 ? 8 : 4,
+                           .param = { kind }, .family = family, .size_bytes = size_bytes, .quantize = quantize,
                            .survey = survey, .settle = settle, .dequantize = dequantize, .row_span = row_span };
     snprintf(out->name, sizeof out->name, "block-sparse%s", lb_sparse_suffix[kind]);
     return true;

@@ -4,8 +4,9 @@
 -- MODEL=file.gguf: that model; else a few layers with random weights, written here, in the RECIPES (q4_0,q8_0,q4_k; moe
 -- q4_0,q4_k), of the MODELS (dense,moe): dense has Llama-3.2-1B's shapes, 4 layers and a prompt of 512, moe
 -- GLM-4.7-Flash's experts (64, 4 of them a token, 2048 by 1536, fused by both sides) behind attention as Qwen3's, which
--- both sides know, 2 layers and a prompt of 256. LAYERS, PROMPT: others for all; GEN: tokens (32). ROUNDS (3): turns; the
--- best of each side counts. FLAGS: further flags for llama-bench, "-fa 1" if not set; where it knows -rtr, it runs both without and with it.
+-- both sides know, 2 layers and a prompt of 256. LAYERS, PROMPT: others for all; GEN: tokens (32). ROUNDS (3): turns;
+-- the best of each side counts. FLAGS: further flags for llama-bench, "-fa 1" if not set; where it knows -rtr, it runs
+-- both without and with it.
 local programs = dofile "tests/bench/lib/programs.lua"
 local core = require("luabench").core
 local json = require "luabench.json"

@@ -458,7 +458,8 @@ static void check_peak_write(const lb_kernel *k, const lb_args *a) {
         memset(f32(a, LB_PEAK_WRITE_OUT), 0xff, (size_t)n * 4);
         launch(k, a, (int)parts);
         for (int64_t i = 0; i < n; i++)
-            if (f32(a, LB_PEAK_WRITE_OUT)[i] != 1) fail_msg("%s: element %lld of %lld", k->name, (long long)i, (long long)n);
+            if (f32(a, LB_PEAK_WRITE_OUT)[i] != 1)
+                fail_msg("%s: element %lld of %lld", k->name, (long long)i, (long long)n);
     }
 }
 static void test_peak_moves(void **unused) {
@@ -488,7 +489,8 @@ static void check_fill(const lb_kernel *k, const lb_args *a) {
         memset(f32(a, LB_FILL_OUT), 0xff, (size_t)n * 4);
         launch(k, a, (int)parts);
         for (int64_t i = 0; i < n; i++)
-            if (f32(a, LB_FILL_OUT)[i] != 2.5f) fail_msg("%s: element %d is %g", k->name, (int)i, f32(a, LB_FILL_OUT)[i]);
+            if (f32(a, LB_FILL_OUT)[i] != 2.5f)
+                fail_msg("%s: element %d is %g", k->name, (int)i, f32(a, LB_FILL_OUT)[i]);
     }
 }
 static void test_fill(void **unused) {
@@ -656,8 +658,8 @@ int main(void) {
         cmocka_unit_test(test_choose), cmocka_unit_test(test_topk), cmocka_unit_test(test_topk_nan),
         cmocka_unit_test(test_group), cmocka_unit_test(test_peak), cmocka_unit_test(test_peak_read),
         cmocka_unit_test(test_peak_moves),
-        cmocka_unit_test(test_empty), cmocka_unit_test(test_fill), cmocka_unit_test(test_gemm), cmocka_unit_test(test_gemm_halves),
-        cmocka_unit_test(test_gemm_odd_k),
+        cmocka_unit_test(test_empty), cmocka_unit_test(test_fill), cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_gemm_halves), cmocka_unit_test(test_gemm_odd_k),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     lb_device_release(device);
