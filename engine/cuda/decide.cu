@@ -11,7 +11,8 @@ struct decisions {
 };
 
 /* A thread for each. What is not to run gets the number behind the last body. */
-__global__ void __launch_bounds__(LB_CUDA_DECISIONS) lb_cuda_decide_all(const __grid_constant__ decisions d, lb_cuda_decided *out) {
+__global__ void __launch_bounds__(LB_CUDA_DECISIONS) lb_cuda_decide_all(const __grid_constant__ decisions d,
+                                                                        lb_cuda_decided *out) {
     const lb_cuda_decision &one = d.at[threadIdx.x];
     bool run = true;
     for (int w = 0; w < one.when_count && run; w++) run = *one.whens[w] != 0;
@@ -23,12 +24,14 @@ __global__ void __launch_bounds__(LB_CUDA_DECISIONS) lb_cuda_decide_all(const __
     if (run) atomicAdd((unsigned long long *)&out->launches, (unsigned long long)one.steps);
 #if defined(__CUDA_ARCH__)
     /* of an If, 1 is the body; of a Switch, the body's number */
-    cudaGraphSetConditional(d.handles[threadIdx.x], one.pick ? (run ? (unsigned)pick : (unsigned)one.bodies) : (run ? 1u : 0u));
+    unsigned value = run ? 1u : 0u;
+    if (one.pick) value = run ? (unsigned)pick : (unsigned)one.bodies;
+    cudaGraphSetConditional(d.handles[threadIdx.x], value);
 #endif
 }
 
-extern "C" cudaError_t lb_cuda_decide_launch(cudaStream_t s, const lb_cuda_decision *at, const unsigned long long *handles, int n,
-                                             lb_cuda_decided *out) {
+extern "C" cudaError_t lb_cuda_decide_launch(cudaStream_t s, const lb_cuda_decision *at, const unsigned long long *handles,
+                                             int n, lb_cuda_decided *out) {
     decisions d = {};
     for (int i = 0; i < n; i++) d.at[i] = at[i], d.handles[i] = handles[i];
     LB_CUDA_LAUNCH(lb_cuda_decide_all, 1, (unsigned)n, 0, s, d, out);

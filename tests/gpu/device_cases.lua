@@ -188,6 +188,12 @@ if fake then
       tostring(decides(p)))
     p:submit(3)
     assert(out:get(1, 1) == 3, "it did not run")
+    -- few enough bodies as it is, too many when its weights rotate: what is said is of the plan that was timed
+    local some = lb.plan(d)
+    for i = 1, 1100 do some:gemm { x = x, w = w, pick = { each, i }, out = y } end
+    assert(refuses or decides(some) == "device", tostring(decides(some)))
+    local m = lb.measure(some, { cache = "weights-cold", samples = 6, warmup = 1 })
+    assert(m.rotation.sets > 1 and m.conditions:find "^host: ", m.rotation.sets .. " sets: " .. tostring(m.conditions))
     assert(require "luabench.explain".text(p):find(refuses and "read by the host: cuda" or "read by the device"), "explain does not say")
   end)
 end
