@@ -32,7 +32,7 @@ static lb_status rate_of(lb_device *d, size_t bytes, double seconds, double *bes
     int n = 0;
     int64_t rounds = (int64_t)fmax(1, SAMPLE_BYTES / (double)bytes);
     *best = *median = 0;
-    lb_status s = lb_ceiling_read_plan(d, 0, bytes, rounds, &p);
+    lb_status s = lb_ceiling_read_plan(d, 0, 0, bytes, rounds, &p);
     if (s != LB_OK || !p) return s;
     s = lb_plan_replay(p, 1, &ns, NULL);
     while (s == LB_OK && n < SAMPLES_MOST && (n < PASSES || (double)(lb_now_ns() - start) * 1e-9 < seconds)) {

@@ -98,16 +98,24 @@ static lb_status operand(lb_device *d, size_t offset, size_t bytes, lb_tensor **
     return s;
 }
 
-const lb_kernel *lb_ceiling_kernel(const lb_device *d, const lb_args *a, lb_compute compute) {
-    const lb_kernel *best = NULL;
+static bool measures(const lb_kernel *k, const lb_device *d, const lb_args *a, lb_compute compute) {
     const char *why;
-    for (int i = 0, n = lb_kernel_count(); i < n; i++) {
+    return strcmp(k->op, a->op->name) == 0 && k->compute == compute && lb_kernel_fits(k, d, a, &why);
+}
+
+const lb_kernel *lb_ceiling_kernel(const lb_device *d, const lb_args *a, lb_compute compute, int form) {
+    const lb_kernel *best = NULL;
+    int n = lb_kernel_count();
+    for (int i = 0; i < n; i++) {
         const lb_kernel *k = lb_kernel_at(i);
-        if (strcmp(k->op, a->op->name) != 0 || k->compute != compute) continue;
-        if (best && best->priority >= k->priority) continue;
-        if (lb_kernel_fits(k, d, a, &why)) best = k;
+        if (measures(k, d, a, compute) && (!best || k->priority > best->priority)) best = k;
     }
-    return best;
+    if (form == 0 || !best) return best;
+    for (int i = 0; i < n; i++) {
+        const lb_kernel *k = lb_kernel_at(i);
+        if (k != best && k->isa == best->isa && measures(k, d, a, compute) && --form == 0) return k;
+    }
+    return NULL;
 }
 
 lb_status lb_ceiling_plan(lb_device *d, lb_args *a, const lb_kernel *k, lb_plan **out) {
@@ -123,8 +131,8 @@ lb_status lb_ceiling_plan(lb_device *d, lb_args *a, const lb_kernel *k, lb_plan 
 }
 
 /* A step whose operands are parts of the buffer, all of one size, and a sink where the operation has one. */
-static lb_status memory_plan(lb_device *d, const char *op, const size_t *offsets, int parts, size_t bytes, bool sink,
-                             int64_t rounds, lb_plan **out) {
+static lb_status memory_plan(lb_device *d, const char *op, int form, const size_t *offsets, int parts, size_t bytes,
+                             bool sink, int64_t rounds, lb_plan **out) {
     lb_args a = { .p = { (double)rounds } };
     lb_tensor *t[3] = { NULL };
     int64_t n = 64;
@@ -133,20 +141,20 @@ static lb_status memory_plan(lb_device *d, const char *op, const size_t *offsets
     for (int i = 0; i < parts && s == LB_OK; i++) s = operand(d, offsets[i], bytes, &t[i]);
     if (s == LB_OK && sink) s = lb_tensor_new(d, LB_F32, NULL, 1, &n, &t[parts++]);
     for (int i = 0; i < parts; i++) a.t[i] = (lb_operand){ &t[i], 1 };
-    if (s == LB_OK) s = lb_ceiling_plan(d, &a, lb_ceiling_kernel(d, &a, LB_COMPUTE_NONE), out);
+    if (s == LB_OK) s = lb_ceiling_plan(d, &a, lb_ceiling_kernel(d, &a, LB_COMPUTE_NONE, form), out);
     for (int i = 0; i < 3; i++) lb_tensor_release(t[i]);
     return s;
 }
 
-lb_status lb_ceiling_read_plan(lb_device *d, size_t offset, size_t bytes, int64_t rounds, lb_plan **out) {
-    return memory_plan(d, "peak_read", &offset, 1, bytes, true, rounds, out);
+lb_status lb_ceiling_read_plan(lb_device *d, int form, size_t offset, size_t bytes, int64_t rounds, lb_plan **out) {
+    return memory_plan(d, "peak_read", form, &offset, 1, bytes, true, rounds, out);
 }
 
 lb_status lb_ceiling_copy_plan(lb_device *d, size_t from, size_t to, size_t bytes, lb_plan **out) {
     const size_t offsets[] = { from, to };
-    return memory_plan(d, "peak_copy", offsets, 2, bytes, false, 0, out);
+    return memory_plan(d, "peak_copy", 0, offsets, 2, bytes, false, 0, out);
 }
 
 lb_status lb_ceiling_write_plan(lb_device *d, size_t offset, size_t bytes, lb_plan **out) {
-    return memory_plan(d, "peak_write", &offset, 1, bytes, false, 0, out);
+    return memory_plan(d, "peak_write", 0, &offset, 1, bytes, false, 0, out);
 }

@@ -1,7 +1,9 @@
 /* ceilings.c: what the hardware can do now: bandwidths of memory and the arithmetic rate of each compute type.
  *
  * The kernels that measure it come from the registry like any other: operations `peak_read`, `peak_copy` and
- * `peak_write`, and `peak` with the compute type in its descriptor. All threads of the device take part, as they do in what is compared with it. */
+ * `peak_write`, and `peak` with the compute type in its descriptor. All threads of the device take part, as they do in
+ * what is compared with it. Reads are measured in every form that the registry has for the machine's widest vectors,
+ * and the best counts: which one that is moves with the state of a shared memory. */
 #include <math.h>
 #include <string.h>
 #include "ceilings_internal.h"
@@ -12,6 +14,8 @@
 #define RUNS_LEAST 3
 #define RUNS_MOST 4096
 #define SLICES LB_CEILING_SLICES
+#define FORMS LB_CEILING_FORMS
+#define SAMPLE_NS 1e6
 #define PEAK_ROUNDS_GPU (1 << 20)    /* a millisecond at 1e15 operations a second */
 #define PEAK_ROUNDS 64               /* of 2^20 operations on every part: a fraction of a millisecond */
 
@@ -26,7 +30,7 @@ static lb_status peak_plan(lb_device *d, const lb_kernel *k, lb_compute compute,
         a.t[LB_PEAK_SINK] = (lb_operand){ &sink, 1 };
         double rounds = d->backend->memory ? PEAK_ROUNDS_GPU : PEAK_ROUNDS;
         a.p[LB_PEAK_P_ROUNDS] = rounds;
-        s = lb_ceiling_plan(d, &a, k ? k : lb_ceiling_kernel(d, &a, compute), out);
+        s = lb_ceiling_plan(d, &a, k ? k : lb_ceiling_kernel(d, &a, compute, 0), out);
         *ops = LB_PEAK_OPS_PER_ROUND * rounds * lb_device_threads(d);
     }
     lb_tensor_release(sink);
@@ -36,20 +40,22 @@ static lb_status peak_plan(lb_device *d, const lb_kernel *k, lb_compute compute,
 /* ---- rates ----------------------------------------------------------------------------------------------------- */
 
 /* Plans that are run in turn, each doing `work` (bytes or operations). Arithmetic has one; reading has one for each
- * slice of the buffer, so that a sample is short, and finds its bytes in memory all the same. */
+ * slice of the buffer, so that a sample is short, and finds its bytes in memory all the same. Where the machine has
+ * several forms of a kernel (reading with prefetch and without), each has plans of its own over the same slices. */
 typedef struct turns {
-    lb_plan *plans[SLICES];
-    int count, next;
+    lb_plan *plans[FORMS][SLICES];
+    int forms, count, next;
     double work;
 } turns;
 
-/* `n` runs; *ns is their time without what lies between them. */
-static lb_status run_turns(turns *t, int64_t n, double *ns) {
+/* `n` runs of a form; *ns is their time without what lies between them. The slices follow on from one form's run to
+ * the next one's, so that none finds what another has just read. */
+static lb_status run_turns(turns *t, int form, int64_t n, double *ns) {
     uint64_t elapsed = 0;
     *ns = 0;
     if (lb_interrupted) return lb_fail(LB_EINTERRUPTED, "interrupted while measuring the machine's ceilings");
     for (int64_t i = 0; i < n; i++) {
-        lb_status s = lb_plan_replay(t->plans[t->next], t->count == 1 ? n : 1, &elapsed, NULL);
+        lb_status s = lb_plan_replay(t->plans[form][t->next], t->count == 1 ? n : 1, &elapsed, NULL);
         if (s != LB_OK) return s;
         *ns += (double)elapsed;
         if (t->count == 1) break;
@@ -59,31 +65,42 @@ static lb_status run_turns(turns *t, int64_t n, double *ns) {
 }
 
 static void release(turns *t) {
-    for (int i = 0; i < t->count; i++) lb_plan_release(t->plans[i]);
+    for (int f = 0; f < FORMS; f++)
+        for (int i = 0; i < t->count; i++) lb_plan_release(t->plans[f][i]);
 }
 
-/* Samples of a millisecond or so for about `seconds`; the best rate is the ceiling, the median what can be expected.
- * Releases the plans. Without one the rates stay as they are. */
-static lb_status rates(turns *t, double seconds, lb_rate *out) {
-    double rate[RUNS_MOST], ns = 0;
+/* Samples of a millisecond or so of each form by turns for about `seconds`. The best rate of any form is the ceiling;
+ * the median of the form that has the highest is what can be expected. */
+static lb_status sample_turns(turns *t, double seconds, lb_rate *out) {
+    double rate[FORMS][RUNS_MOST], ns = 0;
+    int64_t n[FORMS];
     uint64_t start = lb_now_ns();
     lb_status s = LB_OK;
     int runs = 0;
-    if (t->count == 0 || !t->plans[0]) goto done;
-    s = run_turns(t, t->count, &ns);      /* wakes the threads, fills the TLBs */
-    double wanted_ns = 1e6, each_ns = fmax(ns / t->count, 100);
-    double n = fmax(1, ceil(wanted_ns / each_ns));
+    for (int f = 0; f < t->forms && s == LB_OK; f++) {
+        s = run_turns(t, f, t->count, &ns);      /* wakes the threads, fills the TLBs */
+        n[f] = (int64_t)fmax(1, ceil(SAMPLE_NS / fmax(ns / t->count, 100)));
+    }
     while (s == LB_OK && runs < RUNS_MOST &&
            (runs < RUNS_LEAST || (double)(lb_now_ns() - start) * 1e-9 < seconds)) {
-        s = run_turns(t, (int64_t)n, &ns);
-        if (s == LB_OK && ns > 0) rate[runs++] = t->work * n / (ns * 1e-9);
+        for (int f = 0; f < t->forms && s == LB_OK; f++) {
+            s = run_turns(t, f, n[f], &ns);
+            rate[f][runs] = ns > 0 ? t->work * (double)n[f] / (ns * 1e-9) : 0;
+        }
+        runs++;
     }
-    if (s == LB_OK) {
+    if (s != LB_OK) return s;
+    for (int f = 0; f < t->forms; f++) {
         lb_stats stats;
-        lb_stats_of(rate, runs, &stats);
-        *out = (lb_rate){ stats.max, stats.median };
+        lb_stats_of(rate[f], runs, &stats);
+        *out = (lb_rate){ fmax(out->best, stats.max), fmax(out->median, stats.median) };
     }
-done:
+    return LB_OK;
+}
+
+/* Releases the plans. Without one the rates stay zero. */
+static lb_status rates(turns *t, double seconds, lb_rate *out) {
+    lb_status s = t->forms > 0 ? sample_turns(t, seconds, out) : LB_OK;
     release(t);
     return s;
 }
@@ -95,28 +112,35 @@ static double known_cache(const lb_device *d) {
 
 /* ---- ceilings -------------------------------------------------------------------------------------------------- */
 
+/* The plan of one form that reads, copies or writes slice `i`; *out stays NULL where there is no such form. */
+static lb_status memory_plan(lb_device *d, uint32_t what, int form, int i, size_t slice, int wanted, lb_plan **out) {
+    size_t at = (size_t)i * slice;
+    if (what == LB_CEILING_READ) return lb_ceiling_read_plan(d, form, at, slice, 1, out);
+    if (form > 0) return LB_OK;
+    if (what == LB_CEILING_WRITE) return lb_ceiling_write_plan(d, at, slice, out);
+    return lb_ceiling_copy_plan(d, at, at + (size_t)wanted * slice, slice, out);
+}
+
 static lb_status measure_memory(lb_device *d, uint32_t what, double seconds, lb_rate *out) {
-    turns t = { .count = 0 };
     lb_status s = lb_ceiling_buffer(d, lb_ceiling_bytes_for(d, known_cache(d)));
     /* a GPU reads a slice in so short a time that launching would be measured: there all bytes are one */
     int slices = d->backend->memory ? what == LB_CEILING_COPY ? 2 : 1 : SLICES;
     size_t slice = lb_ceiling_buffer_bytes(d) / (size_t)slices;
-    int wanted = what == LB_CEILING_COPY ? slices / 2 : slices;
-    for (; t.count < wanted && s == LB_OK; t.count++) {
-        size_t at = (size_t)t.count * slice;
-        lb_plan **p = &t.plans[t.count];
-        if (what == LB_CEILING_READ) s = lb_ceiling_read_plan(d, at, slice, 1, p);
-        else if (what == LB_CEILING_WRITE) s = lb_ceiling_write_plan(d, at, slice, p);
-        else s = lb_ceiling_copy_plan(d, at, at + (size_t)(slices / 2) * slice, slice, p);
-    }
+    turns t = { .count = what == LB_CEILING_COPY ? slices / 2 : slices };
     t.work = (double)slice * (what == LB_CEILING_COPY ? 2 : 1);      /* what is read and what is written */
+    for (bool more = true; more && t.forms < FORMS && s == LB_OK; t.forms += more) {
+        for (int i = 0; i < t.count && s == LB_OK; i++)
+            s = memory_plan(d, what, t.forms, i, slice, t.count, &t.plans[t.forms][i]);
+        more = t.plans[t.forms][0] != NULL;
+    }
     if (s != LB_OK) return release(&t), s;
     return rates(&t, seconds, out);
 }
 
 static lb_status measure_peak(lb_device *d, const lb_kernel *k, lb_compute compute, double seconds, lb_rate *out) {
     turns t = { .count = 1 };
-    lb_status s = peak_plan(d, k, compute, &t.plans[0], &t.work);
+    lb_status s = peak_plan(d, k, compute, &t.plans[0][0], &t.work);
+    t.forms = t.plans[0][0] != NULL;
     return s == LB_OK ? rates(&t, seconds, out) : s;
 }
 

@@ -1,9 +1,17 @@
 /* peak_read.h: the body of the peak_read kernels; a template. The file that includes it defines
  *   VEC_BYTES   bytes of one vector of the instruction set that it is compiled for
  *   CHAINS      independent sums, so that the adds (3 to 4 cycles each) never hold back the loads
+ *   AHEAD       bytes ahead of the loads at which each line is prefetched; 0: the hardware's prefetcher alone. It may
+ *               reach past the end: a prefetch cannot fault
  * Vectors are the compiler's own, so the loop is the same everywhere. */
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
+
+#if AHEAD
+#define PEAK_READ_PREFETCH "each line prefetched 8 KiB ahead"
+#else
+#define PEAK_READ_PREFETCH "hardware prefetch"
+#endif
 
 typedef float vec __attribute__((vector_size(VEC_BYTES), aligned(4), may_alias));
 enum { LANES = VEC_BYTES / 4 };
@@ -13,7 +21,10 @@ static float sum(const float *x, int64_t n) {
     int64_t i = 0;
     for (; i + LANES * CHAINS <= n; i += LANES * CHAINS) {
 #pragma GCC unroll 16
-        for (int c = 0; c < CHAINS; c++) acc[c] += *(const vec *)(x + i + LANES * c);
+        for (int c = 0; c < CHAINS; c++) {
+            if (AHEAD && VEC_BYTES * c % 64 == 0) __builtin_prefetch((const char *)(x + i + LANES * c) + AHEAD);
+            acc[c] += *(const vec *)(x + i + LANES * c);
+        }
     }
     float total = 0;
     for (int c = 1; c < CHAINS; c++) acc[0] += acc[c];
@@ -38,6 +49,7 @@ static void launch(const lb_args *a, const lb_launch *l) {
 /* The descriptor, but for name, isa and priority. */
 #define PEAK_READ_KERNEL                                                                                             \
     .op = "peak_read", .device = "cpu",                                                                              \
-    .about = "one contiguous share a part, read with full vectors into independent sums; hardware prefetch",         \
+    .about = "one contiguous share a part, read with full vectors into independent sums; "                           \
+             PEAK_READ_PREFETCH,                                                                                     \
     .source = "luabench", .format = "f32", .act = LB_ACT_F32, .acc = LB_ACC_F32, .compute = LB_COMPUTE_NONE,         \
     .tolerance = 1e-10, .tolerance_why = "f32 sums of each part's share", .launch = launch

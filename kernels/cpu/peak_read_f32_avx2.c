@@ -1,6 +1,7 @@
 /* peak_read_f32_avx2.c: reads a buffer with vectors of 32 bytes. */
 #define VEC_BYTES 32
 #define CHAINS 12
+#define AHEAD 0
 #include "peak_read.h"
 
 const lb_kernel lb_kernel_peak_read_f32_avx2 = {

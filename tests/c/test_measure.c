@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "ceilings_internal.h"
 #include "clock.h"
 #include "disturbance.h"
 #include "measure.h"
@@ -550,6 +551,34 @@ static void test_ceilings(void **state) {
     lb_interrupted = 0;
 }
 
+/* Reads are measured in every form that needs the instructions of the best one, and in each once. */
+static void test_read_forms(void **state) {
+    (void)state;
+    lb_args a = { 0 };
+    lb_tensor *x = NULL, *sink = NULL;
+    const lb_kernel *forms[LB_CEILING_FORMS + 1], *best = NULL;
+    int64_t n = 1 << 16, parts = 64;
+    int count = 0;
+    if (lb_op_find("peak_read", &a.op) != LB_OK) fail_msg("%s", lb_error());
+    assert_int_equal(lb_tensor_new(device, LB_F32, NULL, 1, &n, &x), LB_OK);
+    assert_int_equal(lb_tensor_new(device, LB_F32, NULL, 1, &parts, &sink), LB_OK);
+    a.t[LB_PEAK_READ_X] = (lb_operand){ &x, 1 };
+    a.t[LB_PEAK_READ_SINK] = (lb_operand){ &sink, 1 };
+    a.p[LB_PEAK_READ_P_ROUNDS] = 1;
+    while (count <= LB_CEILING_FORMS && (forms[count] = lb_ceiling_kernel(device, &a, LB_COMPUTE_NONE, count))) count++;
+    assert_in_range(count, 1, LB_CEILING_FORMS);      /* one more would not be measured */
+    if (lb_kernel_select(device, &a, false, &best) != LB_OK) fail_msg("%s", lb_error());
+    assert_ptr_equal(forms[0], best);
+    for (int i = 0; i < count; i++) {
+        assert_int_equal(forms[i]->isa, best->isa);
+        for (int j = 0; j < i; j++) assert_ptr_not_equal(forms[i], forms[j]);
+    }
+    if (best->isa) assert_int_equal(count, 2);        /* plain and with prefetch, wherever there are vectors for it */
+    assert_null(lb_ceiling_kernel(device, &a, LB_COMPUTE_NONE, count));
+    lb_tensor_release(x);
+    lb_tensor_release(sink);
+}
+
 static int open_device(void **state) {
     (void)state;
     return lb_device_open("cpu", 1, &device) == LB_OK ? 0 : -1;
@@ -569,7 +598,7 @@ int main(void) {
         cmocka_unit_test(test_errors),          cmocka_unit_test(test_interleaved),
         cmocka_unit_test(test_interleaved_extremes), cmocka_unit_test(test_extra_work), cmocka_unit_test(test_in_pieces),
         cmocka_unit_test(test_marks),           cmocka_unit_test(test_watcher),  cmocka_unit_test(test_parsing),
-        cmocka_unit_test(test_ceilings),
+        cmocka_unit_test(test_ceilings), cmocka_unit_test(test_read_forms),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

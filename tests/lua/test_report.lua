@@ -27,9 +27,9 @@ local function result(cases)
   return { run = { id = "r", version = "1", started = "2026-01-01T10:00:00.000Z",
     argv = { "luabench", "s.lua", "<x>" } },
     machine = { cpu = "A & B", cores = { physical = 2 }, caches = { l1d_bytes = 32768 }, warnings = { "busy <now>" },
-      ceilings = { ["A & B | cpu | 2 threads | method 3"] = { read_bytes_per_s = 5e10,
+      ceilings = { ["A & B | cpu | 2 threads | method 4"] = { read_bytes_per_s = 5e10,
         ops_per_s = { int8 = 2e12, f32 = 5e11 } },
-        ["A & B | cpu | 1 threads | method 3"] = { read_bytes_per_s = 3e10, ops_per_s = {} } } },
+        ["A & B | cpu | 1 threads | method 4"] = { read_bytes_per_s = 3e10, ops_per_s = {} } } },
     cases = cases or { case(1, "a", 1e4), case(8, "a", 5e4), case(1, "bb", 2e4), case(8, "bb", 4e4) } }
 end
 
