@@ -110,20 +110,3 @@ LB_INLINE void f32_run(const F32_TYPE f, const lb_quantizer *q, const void *pane
     default: f32_many(f, q, panel, act, stride, k, cols, out, out_stride);
     }
 }
-
-#define F32_ACT lb_act_f32_prepare, lb_act_f32_bytes, LB_ACT_KIND_F32
-/* The fields of a descriptor that follow from it: all, or but for activations that are rounded. */
-#define F32_ARITHMETIC .act = LB_ACT_F32, F32_PRODUCTS
-#if F32_ZEROS
-#define F32_BOUND                                                                                                    \
-    .tolerance = 1e-9,                                                                                               \
-    .tolerance_why = "levels are exact in f32; sums of up to 256 products, then of spans, round once each: NMSE of " \
-                     "about 1e-13; codes with a zero are multiplied before it is taken off, which cancels where "    \
-                     "activations have one sign: up to 1.3e-10 was seen"
-#else
-#define F32_BOUND                                                                                                    \
-    .tolerance = 1e-11,                                                                                              \
-    .tolerance_why = "levels are exact in f32; sums of up to 256 products, then of spans, round once each: NMSE of " \
-                     "about 1e-13, more where sums cancel"
-#endif
-#define F32_PRODUCTS .isa = LB_ISA_AVX2, .acc = LB_ACC_F32, .compute = LB_COMPUTE_F32, F32_BOUND

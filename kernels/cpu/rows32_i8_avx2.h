@@ -107,6 +107,27 @@ LB_INLINE void i8_tile(const i8_format f, const __m256i (*w)[2], const void *act
             _mm256_store_si256((__m256i *)(void *)(acc + I8_ROWS * c + 8 * i), sum[c][i]);
 }
 
+/* The same of 32 rows and up to X2_COLS columns. */
+LB_INLINE void i8_meet(const i8_format f, i8_expanded e, const void *act, size_t stride, int64_t at, int64_t some,
+                       int cols, int32_t *acc) {
+    for (int half = 0; half < 2; half++, acc += 16)
+        switch (cols) {
+        case 1: i8_tile(f, e[half], act, stride, at, some, acc, 1); break;
+        case 2: i8_tile(f, e[half], act, stride, at, some, acc, 2); break;
+        case 3: i8_tile(f, e[half], act, stride, at, some, acc, 3); break;
+        default: i8_tile(f, e[half], act, stride, at, some, acc, 4);
+        }
+}
+
+LB_INLINE void i8_finish_all(const uint8_t *panel, const void *act, size_t stride, const int32_t *acc, int cols,
+                             float *out, int64_t out_stride) {
+    for (int c = 0; c < cols; c++)
+        for (int part = 0; part < I8_PARTS; part++)
+            i8_finish(panel, part, i8_act(act, stride, c),
+                      _mm256_load_si256((const __m256i *)(const void *)(acc + I8_ROWS * c + 8 * part)),
+                      out + c * out_stride + 8 * part);
+}
+
 LB_INLINE void i8_many(const i8_format f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols,
                        float *out, int64_t out_stride) {
     i8_expanded e;
@@ -125,22 +146,10 @@ LB_INLINE void i8_many(const i8_format f, const uint8_t *panel, const void *act,
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
             const char *a = (const char *)act + (size_t)c0 * stride;
             for (int l = lines * t / count; l < lines * (t + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
-            for (int half = 0; half < 2; half++) {
-                int32_t *to = acc + I8_ROWS * c0 + 16 * half;
-                switch (c1 - c0) {
-                case 1: i8_tile(f, e[half], a, stride, at, some, to, 1); break;
-                case 2: i8_tile(f, e[half], a, stride, at, some, to, 2); break;
-                case 3: i8_tile(f, e[half], a, stride, at, some, to, 3); break;
-                default: i8_tile(f, e[half], a, stride, at, some, to, 4);
-                }
-            }
+            i8_meet(f, e, a, stride, at, some, c1 - c0, acc + I8_ROWS * c0);
         }
     }
-    for (int c = 0; c < cols; c++)
-        for (int part = 0; part < I8_PARTS; part++)
-            i8_finish(panel, part, i8_act(act, stride, c),
-                      _mm256_load_si256((const __m256i *)(const void *)(acc + I8_ROWS * c + 8 * part)),
-                      out + c * out_stride + 8 * part);
+    i8_finish_all(panel, act, stride, acc, cols, out, out_stride);
 }
 
 LB_INLINE void i8_run(const i8_format f, const void *panel, const void *act, size_t stride, int64_t k, int cols,

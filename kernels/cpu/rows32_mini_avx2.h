@@ -1,7 +1,7 @@
-/* rows32_mini_avx2.h: formats with small floating-point codes over panels of 32 rows (rows32_float_pack.h) with AVX2: codes to
- * f32 by their bits, whose exponent has another offset, and one product that makes up for it; subnormals come out right. */
+/* rows32_mini_avx2.h: formats with small floating-point codes over panels of 32 rows (rows32_float_pack.h) with AVX2
+ * (mini_avx2.h). */
 #pragma once
-#include "rows16_avx2.h"
+#include "mini_avx2.h"
 #include "rows32.h"
 #include "rows32_float_pack.h"
 
@@ -31,22 +31,6 @@ LB_INLINE const uint8_t *f32_run_at(const mini f, const lb_quantizer *q, const u
 
 LB_INLINE int f32_piece(const mini f) { return f.bits == 8 ? 4 : 16; }
 
-/* Codes at the top of their dwords, whatever stands below, to f32. */
-LB_INLINE __m256 mini_value(const mini f, __m256i top) {
-    const int left = 23 - f.mantissa, exponents = f.bits - 1 - f.mantissa, bias = (1 << (exponents - 1)) - 1;
-    const int code = ((1 << (f.bits - 1)) - 1) << left;
-    const __m256 lift = _mm256_castsi256_ps(_mm256_set1_epi32((254 - bias) << 23)); /* 2^(127 - bias) */
-    __m256i bits = _mm256_srai_epi32(top, 9 - f.bits + f.mantissa);
-    bits = _mm256_and_si256(bits, _mm256_set1_epi32((int)(0x80000000u | (unsigned)code)));
-    __m256 v = _mm256_mul_ps(_mm256_castsi256_ps(bits), lift);
-    if (f.bits != 8) return v;
-    /* e4m3: NaN is the last code; e5m2: Inf is the last exponent, and NaN what is above it */
-    const int least = f.mantissa == 3 ? code : 0x7c << left;
-    __m256i special = _mm256_cmpgt_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(code)), _mm256_set1_epi32(least - 1));
-    special = _mm256_and_si256(special, _mm256_set1_epi32(f.mantissa == 3 ? 0x7fc00000 : 0x7f800000));
-    return _mm256_or_ps(v, _mm256_castsi256_ps(special));
-}
-
 /* Bits [from, from + count) of every dword to bits [to, to + count), zeros elsewhere if they are not all at the top. */
 LB_INLINE __m256i mini_move(__m256i v, int from, int count, int to) {
     __m256i at = to > from ? _mm256_slli_epi32(v, to - from) : _mm256_srli_epi32(v, from - to);
@@ -63,18 +47,12 @@ LB_INLINE __m256i mini_six(const __m256i v[3], int p, int j) {
 
 LB_INLINE void f32_decode(const mini f, const uint8_t *codes, int piece, int part, __m256 *w) {
     const uint8_t *at = codes + (size_t)(part / 2) * float_half_bytes(f.bits) + 32 * (part % 2);
-    if (f.bits == 8) { /* a half of a register has four rows: pair, row, element of the pair */
-        __m256i v = x2_load_ahead(at + 64 * piece);
-        LB_UNROLL for (int i = 0; i < 4; i++) {
-            const int b = 8 * (i / 2) + i % 2;
-            const __m128i to = _mm_setr_epi8(-1, -1, -1, (char)b, -1, -1, -1, (char)(b + 2), -1, -1, -1, (char)(b + 4), -1, -1,
-                                             -1, (char)(b + 6));
-            w[i] = mini_value(f, _mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(to)));
-        }
+    if (f.bits == 8) {
+        mini_four(f.mantissa, at + 64 * piece, w);
     } else {
         __m256i v[3];
         LB_UNROLL for (int i = 0; i < 3; i++) v[i] = x2_load_ahead(at + 192 * piece + 64 * i);
-        LB_UNROLL for (int i = 0; i < 16; i++) w[i] = mini_value(f, mini_six(v, i / 2, i % 2));
+        LB_UNROLL for (int i = 0; i < 16; i++) w[i] = mini_value(f.bits, f.mantissa, mini_six(v, i / 2, i % 2));
     }
 }
 
