@@ -196,7 +196,7 @@ static inline asked asked_of(const char *const *row, int64_t bytes) {
     return (asked){ row, in_step ? row[0] : zeros, bytes, in_step };
 }
 /* Rows that do not lie one behind the other: piece `i` of `n`. */
-static inline void ask_rows(const asked *a, int i, int n) {
+static inline __attribute__((always_inline)) void ask_rows(const asked *a, int i, int n) {
     if (!a->row || a->in_step) return;
     for (int r = BLOCK * i / n; r < BLOCK * (i + 1) / n; r++)
         for (int64_t at = 0; at < a->bytes + 63; at += 64)

@@ -57,17 +57,7 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
     for (int c = 0; c < cols && padded == 0; c++) memset(out + c * out_stride, 0, FLOAT_ROWS * sizeof *out);
 }
 
-static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
-                float *out, int64_t out_stride) {
-    (void)q;
-    switch (cols) {
-    case 1: few(panel, act, stride, k, out, out_stride, 1); break;
-    case 2: few(panel, act, stride, k, out, out_stride, 2); break;
-    case 3: few(panel, act, stride, k, out, out_stride, 3); break;
-    case 4: few(panel, act, stride, k, out, out_stride, 4); break;
-    default: many(panel, act, stride, k, cols, out, out_stride);
-    }
-}
+LB_ROWS32_RUN
 
 LB_ROWS32_PANEL(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)
 

@@ -32,6 +32,21 @@
 #ifndef LB_ROWS32_LAYOUT
 #define LB_ROWS32_LAYOUT "rows32"
 #endif
+
+/* run() of a panel from few(.., cols), inlined for up to four columns, and many(). */
+#define LB_ROWS32_RUN                                                                                                \
+    static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
+                    float *out, int64_t out_stride) {                                                                \
+        (void)q;                                                                                                     \
+        switch (cols) {                                                                                              \
+        case 1: few(panel, act, stride, k, out, out_stride, 1); break;                                               \
+        case 2: few(panel, act, stride, k, out, out_stride, 2); break;                                               \
+        case 3: few(panel, act, stride, k, out, out_stride, 3); break;                                               \
+        case 4: few(panel, act, stride, k, out, out_stride, 4); break;                                               \
+        default: many(panel, act, stride, k, cols, out, out_stride);                                                 \
+        }                                                                                                            \
+    }
+
 /* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(). */
 #define LB_ROWS32_PANEL(prepare, bytes, kind)                                                                        \
     LB_ROWS32_SIZE                                                                                                   \
