@@ -59,11 +59,6 @@ LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s,
     }
 }
 
-LB_INLINE __m512i folded_start(const lb_act_q8_256 *a) {
-    (void)a;
-    return _mm512_setzero_si512();
-}
-
 #define SUBS 16
 #define PAIRS 8
 #define CENTRED 0

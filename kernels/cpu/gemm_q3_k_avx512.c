@@ -71,8 +71,6 @@ LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s,
     }
 }
 
-LB_INLINE __m512i folded_start(const lb_act_q8_256 *a) { return _mm512_set1_epi32(a->neg127); }
-
 #define SUBS 16
 #define PAIRS 0
 #define CENTRED 0

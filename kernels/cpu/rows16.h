@@ -37,13 +37,6 @@ LB_INLINE __m512i lb_dot2_regs(__m512i acc, __m512i pairs_s16, __m512i a) {
     return acc;
 }
 
-/* The dword at `a` in every lane. */
-LB_INLINE __m512i lb_broadcast(const void *a) {
-    __m512i v;
-    __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*(const lb_i32_any *)a));
-    return v;
-}
-
 /* The dword at `a` in every lane: an addition, because vpbroadcastd takes a slot of the multipliers on Zen 5. */
 LB_INLINE __m512i lb_spread(const int32_t *a) {
     __m512i v;

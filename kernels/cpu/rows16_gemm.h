@@ -23,12 +23,14 @@
  *   close_block(sum, other)          from the sums of both to the block's, and to that of the minima
  * and
  *   min_pair(regs, i)                if PAIRS
- *   folded_codes(block, regs, s, w), folded_start(act)    if FOLDED
+ *   folded_codes(block, regs, s, w)  if FOLDED; sums start at neg127 of the activations where there are no minima, else at 0
  *
  * Every path forms the same exact int32 sums and the same f32 steps per block of 256, in the order of K, so a
  * row's result has the same bits whatever the number of columns. */
 #include "rows16.h"
 #include "rows16_panel.h"
+#include "tile32.h"
+#include "tile32x6.h"
 
 enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_ROWS,
        TILE_COLS = FOLDED ? 12 : 6, /* with two vectors of rows: as many sums as the registers hold */
@@ -149,14 +151,14 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
 
 /* ---- many columns: 32 x 256 are expanded to bytes in L1 once and meet all of them ----
  *
- * A tile is two vectors of rows times 6 or 12 columns: an activation is broadcast to a register once for both, which
- * leaves the load ports idle enough for the multipliers to be the limit. */
+ * A tile is two vectors of rows times 6 or 12 columns, in assembly (tile32x6.h, tile32.h): an activation is broadcast to a
+ * register once for both, which leaves the load ports idle enough for the multipliers to be the limit. */
 
 typedef struct expanded {
     __m512i w[64][HALVES];
     __m512i scale[SUBS][HALVES];
     __m512i pair[PAIRS ? PAIRS : 1][HALVES];
-    __m512 d[HALVES], dmin[HALVES];
+    __m512 d[HALVES], dmin[HALVES]; /* the tiles find dmin behind d */
 } expanded;
 
 /* Rows 16 h .. 16 h + 15. */
@@ -180,107 +182,120 @@ LB_INLINE void expand(const uint8_t *block, const uint8_t *head, int h, expanded
     e->dmin[h] = regs.dmin;
 }
 
-#define EACH_COLUMN LB_UNROLL for (int c = 0; c < cols; c++)
+/* What tiles read of a block of activations: sums of 16 or 32 and d, from the end of its codes on. */
+_Static_assert(offsetof(lb_act_q8_256, neg32) == 256 && offsetof(lb_act_q8_256, sum16) == 256 + 64 &&
+               offsetof(lb_act_q8_256, sum32) == 256 + 96 && offsetof(lb_act_q8_256, d) == 256 + 112 &&
+               offsetof(lb_act_q8_256, neg127) == 256 + 116 && sizeof(lb_act_q8_256) == 384, "as the tiles have it");
+#define K_VECTORS(of, i) "vmovdqa64 128*" #i "(%[" #of "]), %%zmm30\n\tvmovdqa64 64+128*" #i "(%[" #of "]), %%zmm31\n\t"
 
-/* Every third column has a pointer of its own; the two behind it are reached with the stride as an index. */
-enum { COLUMN_POINTERS = (TILE_COLS + 2) / 3 };
-LB_INLINE __m512i column(const char *const p[], size_t stride, int c, int offset) {
-    return lb_broadcast(p[c / 3] + (size_t)(c % 3) * stride + offset);
-}
-LB_INLINE void advance(const char *p[], ptrdiff_t bytes, const int cols) {
-    LB_UNROLL for (int i = 0; i < (cols + 2) / 3; i++) p[i] += bytes;
-}
-
-/* sum += `vectors` vectors of weights times 4 activations each, from p on; p moves behind them. */
-LB_INLINE void dot_vectors(const __m512i (*w)[HALVES], int vectors, const char *p[], size_t stride,
-                           __m512i sum[][HALVES], const int cols) {
-    LB_UNROLL for (int j = 0; j < vectors; j++) {
-        __m512i v[HALVES];
-        EACH_HALF v[h] = _mm512_load_si512(&w[j][h]);
-        EACH_COLUMN {
-            __m512i a = column(p, stride, c, 4 * j);
-            EACH_HALF sum[c][h] = lb_dot4_regs(sum[c][h], v[h], a);
-        }
-    }
-    advance(p, 4 * vectors, cols);
-}
-
-/* The integer sums of `cols` columns over one block; p is left at the end of the codes. */
-LB_INLINE void tile_sums(const expanded *e, const lb_act_q8_256 *act, const char *p[], size_t stride,
-                         __m512i sum[][HALVES], const int cols) {
 #if FOLDED
-    EACH_COLUMN EACH_HALF sum[c][h] = folded_start(act_block(act, stride, 0, c));
-    for (int g = 0; g < 64; g += 4) dot_vectors(e->w + g, 4, p, stride, sum, cols);
+/* A tile has twelve columns, whose sums take all registers: those of the minima are formed first and kept in memory. */
+#if PAIRS
+#define K_MIN(n, i) K_VECTORS(pair, i) T32_##n(T32_DOT, "vpdpwssd", 256+64+4*i)
+#define K_MINIMA(n)                                                                                                  \
+    T32_##n(T32_ZERO, ) K_MIN(n, 0) K_MIN(n, 1) K_MIN(n, 2) K_MIN(n, 3) K_MIN(n, 4) K_MIN(n, 5) K_MIN(n, 6) K_MIN(n, 7) \
+    T32_##n(K_STORE, ) T32_##n(T32_ZERO, )
+#define K_LESS_MINIMA(n) K_VECTORS(times, 1) T32_##n(K_LESS, )
+_Static_assert(PAIRS == 8 && !JOINT, "as K_MINIMA has it");
 #else
-    EACH_COLUMN EACH_HALF sum[c][h] = _mm512_setzero_si512();
-    for (int s = 0; s < SUBS; s++) {
-        __m512i sub[TILE_COLS][HALVES];
-        EACH_COLUMN {
-            __m512i start = _mm512_setzero_si512();
-            if (CENTRED) start = lb_broadcast(&act_block(act, stride, 0, c)->neg32[s]);
-            EACH_HALF sub[c][h] = start;
-        }
-        dot_vectors(e->w + s * SUB_VECTORS, SUB_VECTORS, p, stride, sub, cols);
-        EACH_HALF {
-            __m512i scale = e->scale[s][h];
-            EACH_COLUMN sum[c][h] = _mm512_add_epi32(sum[c][h], _mm512_mullo_epi32(sub[c][h], scale));
-        }
-    }
-    EACH_COLUMN EACH_HALF sum[c][h] = block_sum(sum[c][h]);
+#define K_MINIMA(n) T32_##n(K_START, 256+116)
+#define K_LESS_MINIMA(n)
 #endif
-    (void)act;
-}
+#define K_START(low, high, temp, other, address, at, from)                                                           \
+    "vpbroadcastd " #from address ", %%zmm" #low "\n\tvmovdqa64 %%zmm" #low ", %%zmm" #high "\n\t"
+#define K_STORE(low, high, temp, other, address, at, ...)                                                            \
+    "vmovdqa64 %%zmm" #low ", " #at "(%[kept])\n\tvmovdqa64 %%zmm" #high ", 64+" #at "(%[kept])\n\t"
+/* Sums as floats times d (zmm30, zmm31); less those of the minima times dmin; acc += that times the activations' d. */
+#define K_TIMES(low, high, temp, other, address, at, ...)                                                            \
+    "vcvtdq2ps %%zmm" #low ", %%zmm" #low "\n\tvcvtdq2ps %%zmm" #high ", %%zmm" #high "\n\t"                         \
+    "vmulps %%zmm" #low ", %%zmm30, %%zmm" #low "\n\tvmulps %%zmm" #high ", %%zmm31, %%zmm" #high "\n\t"
+#define K_LESS(low, high, temp, other, address, at, ...)                                                             \
+    "vcvtdq2ps " #at "(%[kept]), %%zmm" #temp "\n\tvcvtdq2ps 64+" #at "(%[kept]), %%zmm" #other "\n\t"                \
+    "vfnmadd231ps %%zmm" #temp ", %%zmm30, %%zmm" #low "\n\tvfnmadd231ps %%zmm" #other ", %%zmm31, %%zmm" #high "\n\t"
+#define K_ADD(low, high, temp, other, address, at, from)                                                             \
+    "vbroadcastss " #from address ", %%zmm" #temp "\n\t"                                                             \
+    "vfmadd213ps " #at "(%[acc]), %%zmm" #temp ", %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"       \
+    "vfmadd213ps 64+" #at "(%[acc]), %%zmm" #temp ", %%zmm" #high "\n\tvmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
 
-/* The sums of minima times sums of activations of `cols` columns over one block. */
-LB_INLINE void tile_minsums(const expanded *e, const lb_act_q8_256 *act, size_t stride, __m512i minsum[][HALVES],
-                            const int cols) {
-    const char *p[COLUMN_POINTERS];
-    LB_UNROLL for (int i = 0; i < (cols + 2) / 3; i++)
-        p[i] = (const char *)pair_sums(act, 0) + 3 * (size_t)i * stride;
-    EACH_COLUMN EACH_HALF minsum[c][h] = _mm512_setzero_si512();
-    LB_UNROLL for (int i = 0; i < PAIRS; i++) {
-        __m512i v[HALVES];
-        EACH_HALF v[h] = _mm512_load_si512(&e->pair[i][h]);
-        EACH_COLUMN {
-            __m512i a = column(p, stride, c, 4 * i);
-            EACH_HALF minsum[c][h] = lb_dot2_regs(minsum[c][h], v[h], a);
-        }
+/* Adds one block's products of n columns to acc[c][32]; asks for what is read after it, from `next` on. */
+#define K_TILE(n)                                                                                                    \
+    static __attribute__((noinline)) void tile_##n(const expanded *e, const lb_act_q8_256 *act, size_t s, float *acc, \
+                                                   const void *next) {                                               \
+        const char *a = (const char *)act, *b = a + 3 * s, *c = b + 3 * s, *d = c + 3 * s;                           \
+        const void *w = e->w;                                                                                        \
+        float kept[PAIRS ? PANEL_ROWS * TILE_COLS : 1] __attribute__((aligned(64)));                                 \
+        int64_t fours = 16, far = (const char *)next - a, far1 = far + (int64_t)s, far2 = far1 + (int64_t)s;         \
+        __asm__ volatile(K_MINIMA(n) ".p2align 6\n1:\n\t" T32_ASK_##n T32_FOUR_STEPS(n, "vpdpbusd")                  \
+                         "dec %[fours]\n\tjnz 1b\n\t" T32_ASK_##n                                                    \
+                         "add $64, %[far]\n\tadd $64, %[far1]\n\tadd $64, %[far2]\n\t" T32_ASK_##n                   \
+                         K_VECTORS(times, 0) T32_##n(K_TIMES, ) K_LESS_MINIMA(n) T32_##n(K_ADD, 112)                 \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [fours] "+r"(fours),     \
+                           [far] "+r"(far), [far1] "+r"(far1), [far2] "+r"(far2)                                     \
+                         : [s] "r"(s), [acc] "r"(acc), [kept] "r"(kept), [times] "r"(e->d), [pair] "r"(e->pair)      \
+                         : T32_CLOBBERS);                                                                            \
     }
-}
-
-/* Adds one block's products of `cols` columns to acc[c][32]. */
-LB_INLINE void tile(const expanded *e, const lb_act_q8_256 *act, size_t stride, float *acc, const int cols) {
-    __m512i sum[TILE_COLS][HALVES], minsum[TILE_COLS][HALVES];
-    __m512i kept[TILE_COLS][HALVES]; /* in memory: the sums below need the registers */
-    const char *p[COLUMN_POINTERS];
-    LB_UNROLL for (int i = 0; i < (cols + 2) / 3; i++) p[i] = (const char *)act + 3 * (size_t)i * stride;
-    if (PAIRS) {
-        tile_minsums(e, act, stride, minsum, cols);
-        EACH_COLUMN EACH_HALF _mm512_store_si512(&kept[c][h], minsum[c][h]);
-        __asm__ volatile("" ::: "memory");
-    }
-    tile_sums(e, act, p, stride, sum, cols);
-    EACH_COLUMN {
-        float da = act_block(act, stride, 0, c)->d;
-        EACH_HALF {
-            float *to = acc + PANEL_ROWS * c + 16 * h;
-            __m512i m = PAIRS ? _mm512_load_si512(&kept[c][h]) : _mm512_setzero_si512();
-            _mm512_store_ps(to, add_block(_mm512_load_ps(to), sum[c][h], m, e->d[h], e->dmin[h], da));
-        }
-    }
-}
-
-#define TILE(n)                                                                                                      \
-    static __attribute__((noinline)) void tile_##n(const expanded *e, const lb_act_q8_256 *act, size_t stride,       \
-                                                   float *acc) {                                                     \
-        tile(e, act, stride, acc, n);                                                                                \
-    }
-typedef void (*tile_fn)(const expanded *, const lb_act_q8_256 *, size_t, float *);
-TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
-#if FOLDED
-TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12)
+#define K_EACH T32_EACH
+#else
+/* A tile has six columns, whose totals stay in registers beside the sums of the sub-block in hand. */
+#if SUBS == 8
+#define K_STEPS(n) T6_FOUR_STEPS(n, "vpdpbusd") T6_FOUR_STEPS(n, "vpdpbusd")
+#define K_ASK_ON T6_ASK_ON(48)
+#define K_FAR_ON "sub $32-4, %[far]\n\t"
+#else
+#define K_STEPS(n) T6_FOUR_STEPS(n, "vpdpbusd")
+#define K_ASK_ON T6_ASK_ON(24)
+#define K_FAR_ON "sub $16-4, %[far]\n\t"
+#endif
+/* Sums start at nothing, or at the neg32 of the sub-block, which is `far` from its codes. */
+#if CENTRED
+#define K_START(n)                                                                                                   \
+    "add %[far], %[a]\n\tadd %[far], %[b]\n\t" T6_##n(T6_START, ) "sub %[far], %[a]\n\tsub %[far], %[b]\n\t" K_FAR_ON
+#else
+#define K_START(n) T6_##n(T6_ZERO, )
+#endif
+/* Totals += sums times the scales in zmm30 and zmm31, in integers. */
+#define K_SCALE(low, high, tlow, thigh, temp, other, address, at, ...)                                               \
+    "vpmulld %%zmm" #low ", %%zmm30, %%zmm" #low "\n\tvpmulld %%zmm" #high ", %%zmm31, %%zmm" #high "\n\t"           \
+    "vpaddd %%zmm" #low ", %%zmm" #tlow ", %%zmm" #tlow "\n\tvpaddd %%zmm" #high ", %%zmm" #thigh ", %%zmm" #thigh "\n\t"
+/* Totals as floats times d; less the sums of the minima as floats times dmin, or before that as integers. */
+#define K_TIMES(low, high, tlow, thigh, temp, other, address, at, ...)                                               \
+    "vcvtdq2ps %%zmm" #tlow ", %%zmm" #tlow "\n\tvcvtdq2ps %%zmm" #thigh ", %%zmm" #thigh "\n\t"                     \
+    "vmulps %%zmm" #tlow ", %%zmm30, %%zmm" #tlow "\n\tvmulps %%zmm" #thigh ", %%zmm31, %%zmm" #thigh "\n\t"
+#define K_LESS(low, high, tlow, thigh, temp, other, address, at, ...)                                                \
+    "vcvtdq2ps %%zmm" #low ", %%zmm" #low "\n\tvcvtdq2ps %%zmm" #high ", %%zmm" #high "\n\t"                         \
+    "vfnmadd231ps %%zmm" #low ", %%zmm30, %%zmm" #tlow "\n\tvfnmadd231ps %%zmm" #high ", %%zmm31, %%zmm" #thigh "\n\t"
+#define K_LESS_JOINT(low, high, tlow, thigh, temp, other, address, at, ...)                                          \
+    "vpsubd %%zmm" #low ", %%zmm" #tlow ", %%zmm" #tlow "\n\tvpsubd %%zmm" #high ", %%zmm" #thigh ", %%zmm" #thigh "\n\t"
+#define K_MIN(n, i) K_VECTORS(pair, i) T6_##n(T6_DOT, "vpdpwssd", 96+4*i)
+#define K_MINIMA(n) T6_##n(T6_ZERO, ) K_MIN(n, 0) K_MIN(n, 1) K_MIN(n, 2) K_MIN(n, 3)
+_Static_assert(PAIRS == 0 || PAIRS == 4, "as K_MINIMA has it");
+#if !PAIRS
+#define K_CLOSE(n) K_VECTORS(times, 0) T6_##n(K_TIMES, )
+#elif JOINT
+#define K_CLOSE(n) K_MINIMA(n) T6_##n(K_LESS_JOINT, ) K_VECTORS(times, 0) T6_##n(K_TIMES, )
+#else
+#define K_CLOSE(n) K_MINIMA(n) K_VECTORS(times, 0) T6_##n(K_TIMES, ) K_VECTORS(times, 1) T6_##n(K_LESS, )
 #endif
 
+#define K_TILE(n)                                                                                                    \
+    static __attribute__((noinline)) void tile_##n(const expanded *e, const lb_act_q8_256 *act, size_t s, float *acc, \
+                                                   const void *next) {                                               \
+        const char *a = (const char *)act, *b = a + 3 * s, *after = (const char *)next + 3 * s;                      \
+        const void *w = e->w, *scales = e->scale;                                                                    \
+        int64_t subs = SUBS, far = offsetof(lb_act_q8_256, neg32);                                                   \
+        __asm__ volatile(T6_##n(T6_OPEN_ZERO, ) ".p2align 6\n1:\n\t" K_START(n) T6_ASK_##n K_STEPS(n)                \
+                         T6_SCALES T6_##n(K_SCALE, ) "add $128, %[scales]\n\t" K_ASK_ON "dec %[subs]\n\tjnz 1b\n\t"  \
+                         K_CLOSE(n) T6_##n(T6_KEEP_TIMES, 112)                                                       \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [subs] "+r"(subs), [scales] "+r"(scales),          \
+                           [next] "+r"(next), [after] "+r"(after), [far] "+r"(far)                                   \
+                         : [s] "r"(s), [acc] "r"(acc), [times] "r"(e->d), [pair] "r"(e->pair)                        \
+                         : T6_CLOBBERS);                                                                             \
+    }
+#define K_EACH T6_EACH
+#endif
+
+K_EACH(K_TILE)
+typedef void (*tile_fn)(const expanded *, const lb_act_q8_256 *, size_t, float *, const void *);
 static const tile_fn tiles[TILE_COLS + 1] = { NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6,
 #if FOLDED
                                               tile_7, tile_8, tile_9, tile_10, tile_11, tile_12
@@ -327,7 +342,8 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
             ahead_many(&later, share);
-            tiles[c1 - c0](&e, act_block(act, stride, b, c0), stride, acc + PANEL_ROWS * c0);
+            const void *next = t + 1 < count ? act_block(act, stride, b, c1) : act_block(act, stride, b + 1, 0);
+            tiles[c1 - c0](&e, act_block(act, stride, b, c0), stride, acc + PANEL_ROWS * c0, next);
             if (b == k / 256 - 1) write_out(acc, c0, c1, out, out_stride);
         }
     }
