@@ -204,6 +204,8 @@ template <bool FLOAT> void run_rows(const float *x, int64_t n, int64_t k, uint8_
 }
 
 bool supports(const lb_args *a, const char **why) {
+    *why = "this recipe searches, or is HQQ: quantize.any.search and quantize.any.hqq have those";
+    if ((int)a->p[LB_QUANTIZE_P_TO] > LB_QUANTIZE_FLOAT8WO) return false;
     *why = "x does not begin at an address of 16 bytes, or out at one of 4";
     return (uintptr_t)lb_tensor_data(lb_arg(a, LB_QUANTIZE_X)) % 16 == 0 &&
            (uintptr_t)lb_tensor_data(lb_arg(a, LB_QUANTIZE_OUT)) % 4 == 0;

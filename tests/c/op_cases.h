@@ -216,17 +216,43 @@ static bool case_convert(int i, lb_args *a) {
     set(a, "x", converted(floats(KIND, DIMS(ROWS, COLS)), from));
     return true;
 }
+/* Rows that searches could stumble over: constant, one weight alone, huge, subnormal, equal sizes of both signs, minus
+ * zeros, NaN. */
+static void odd_rows(float *x, int64_t rows, int64_t k) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = 0; j < k; j++) {
+            float *v = x + r * k + j;
+            switch (r % 9) {
+            case 1: *v = -0.37f; break;
+            case 2: *v = j % 32 == 9 ? 3.0f : 0.0f; break;
+            case 3: *v *= 1e30f; break;
+            case 4: *v *= 3e-39f; break;
+            case 5: *v = j % 3 ? 1.5f : -1.5f; break;
+            case 6: *v = j % 5 ? -0.0f : *v; break;
+            case 7: *v = j % 256 < 32 ? NAN : *v; break;
+            case 8: *v *= j % 64 < 32 ? 1e-12f : 1e8f; break;
+            default: break;
+            }
+        }
+}
 static bool case_quantize(int i, lb_args *a) {
     static const int64_t shapes[][2] = { { 3, 256 }, { 1, 512 }, { 0, 256 }, { 37, 768 }, { 5, 8192 } };
     if (i >= LB_QUANTIZE_COUNT * FILL_KINDS * 5) return false;
     const int64_t *d = shapes[i / LB_QUANTIZE_COUNT / FILL_KINDS];
-    lb_tensor *x = floats((fill_kind)(i / LB_QUANTIZE_COUNT % FILL_KINDS), DIMS(d[0], d[1]));
-    for (int64_t j = 0; j < d[0] * d[1]; j += 7) ((float *)lb_tensor_data(x))[j] *= j % 3 ? 0.01f : -1.0f;
+    int to = i % LB_QUANTIZE_COUNT, kind = i / LB_QUANTIZE_COUNT % FILL_KINDS;
+    int64_t rows = d[0], k = d[1];
+    if (to > LB_QUANTIZE_FLOAT8WO && rows > 3) { /* hundreds of operations a weight */
+        rows = k == 768 ? 9 : 1, k = k == 768 ? 512 : 256;
+        if (to >= LB_QUANTIZE_INT4WO_HQQ) k = 256;
+    }
+    lb_tensor *x = floats((fill_kind)kind, DIMS(rows, k));
+    for (int64_t j = 0; j < rows * k; j += 7) ((float *)lb_tensor_data(x))[j] *= j % 3 ? 0.01f : -1.0f;
     if (d[0] == 3) /* ties: halves, and equal sizes of both signs */
-        for (int64_t j = 0; j < 3 * d[1]; j++)
+        for (int64_t j = 0; j < 3 * k; j++)
             ((float *)lb_tensor_data(x))[j] = rintf(((float *)lb_tensor_data(x))[j] * 8) / 8;
+    if (d[0] == 37 && kind == FILL_PLAIN) odd_rows(lb_tensor_data(x), rows, k);
     set(a, "x", x);
-    param(a, "to", i % LB_QUANTIZE_COUNT);
+    param(a, "to", to);
     return true;
 }
 static bool case_read_strided(int i, lb_args *a) {

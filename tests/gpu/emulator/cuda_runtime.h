@@ -111,14 +111,21 @@ static inline unsigned __vsub4(unsigned a, unsigned b) { return lb_emu_bytes(a, 
 
 /* ---- arithmetic: these are never contracted to an fma, other products and sums may be, as nvcc does it ---- */
 
+#ifdef __SSE2__
+template <class T> static __forceinline__ T lb_emu_alone(T v) {
+    __asm__("" : "+x"(v));
+    return v;
+}
+#else
 template <class T> static inline T lb_emu_alone(T v) {
     volatile T alone = v;
     return alone;
 }
-static inline float __fadd_rn(float a, float b) { return lb_emu_alone(a + b); }
-static inline float __fsub_rn(float a, float b) { return lb_emu_alone(a - b); }
-static inline float __fmul_rn(float a, float b) { return lb_emu_alone(a * b); }
-static inline float __fdiv_rn(float a, float b) { return a / b; }
+#endif
+static __forceinline__ float __fadd_rn(float a, float b) { return lb_emu_alone(a + b); }
+static __forceinline__ float __fsub_rn(float a, float b) { return lb_emu_alone(a - b); }
+static __forceinline__ float __fmul_rn(float a, float b) { return lb_emu_alone(a * b); }
+static __forceinline__ float __fdiv_rn(float a, float b) { return a / b; }
 static inline float __fmaf_rn(float a, float b, float c) { return fmaf(a, b, c); }
 static inline float __frcp_rn(float a) { return 1.0f / a; }
 static inline float __fsqrt_rn(float a) { return sqrtf(a); }
