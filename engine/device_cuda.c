@@ -267,8 +267,8 @@ static lb_status open_state(lb_device *d, int index) {
         return lb_fail(LB_EDEVICE, "cuda:%d: %s has compute capability %d.%d; the kernels need 8.0", index, p.model, p.cc / 10,
                        p.cc % 10);
     fill_caps(&d->caps, &p);
-    st = s->api->alloc(s->dev, LB_CUDA_TICKET_BYTES, &tickets);
-    if (!st) st = s->api->set(s->dev, tickets, 0, LB_CUDA_TICKET_BYTES);
+    st = s->api->alloc(s->dev, LB_CUDA_BRANCHES * LB_CUDA_TICKET_BYTES, &tickets);
+    if (!st) st = s->api->set(s->dev, tickets, 0, LB_CUDA_BRANCHES * LB_CUDA_TICKET_BYTES);
     s->tickets = tickets;
     if (!st) st = s->api->peers(s->dev, d->caps.peers, LB_PEERS_MOST, &d->caps.peer_count);
     if (!st) st = lb_device_open("cpu", 0, &s->host);

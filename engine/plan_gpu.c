@@ -1,6 +1,7 @@
-/* plan_gpu.c: plans on a GPU: what runs is one stream in order, so there are no barriers. A plan is captured into a graph;
- * steps that hang on a value (`when`, `pick`) are parts of it that the device chooses (plan_gpu_decide.c). Where it cannot, and
- * in mode eager, they are launched from here after the value was read. */
+/* plan_gpu.c: plans on a GPU. A plan is captured into a graph, steps that do not need one another side by side
+ * (plan_gpu_branch.c); eagerly and step by step it is one stream in order. Steps that hang on a value (`when`, `pick`) are
+ * parts of the graph that the device chooses (plan_gpu_decide.c). Where it cannot, and in mode eager, they are launched from
+ * here after the value was read. */
 #include "plan_gpu.h"
 
 #include <math.h>
@@ -192,6 +193,7 @@ void lb_gpu_done(lb_plan *p) {
     for (int s = 0; g->args && s < p->sets; s++) free(g->args[s]);
     drop_graphs(p, g);
     if (g->decided) API(p)->free(DEV(p), g->decided);
+    lb_gpu_branches_done(p, g);
     for (int i = 0; i < g->ref_count; i++) free(g->refs[i].values);
     free(g->args);
     free(g->choices);
@@ -224,6 +226,7 @@ static lb_status gpu_prepare(lb_plan *p) {
     if (!st) distinct_operands(p->gpu);
     if (!st) st = lb_gpu_find_choices(p);
     if (!st) st = find_segments(p);
+    if (!st) st = lb_gpu_find_branches(p);
     if (st) return lb_gpu_done(p), st;
     plan_chunks(p);
     return LB_OK;
@@ -251,8 +254,10 @@ static lb_status in_step(const lb_plan *p, int i, int32_t pick, lb_status st) {
 lb_status lb_gpu_launch(lb_plan *p, int i, int set, int32_t pick) {
     const lb_choice *c = p->steps[i].choice;
     const lb_choice_item *it = &c->items[c->count > 1 ? pick : 0];
-    lb_launch l = { .stream = API(p)->stream(DEV(p)), .parts = 1, .pick = pick, .workspace = p->exec[i].workspace,
-                    .cuda_tickets = CUDA(p)->tickets };
+    int b = p->gpu->branches[i].stream;
+    lb_launch l = { .stream = API(p)->stream(DEV(p)), .parts = 1, .pick = pick,
+                    .workspace = b ? p->gpu->workspaces[b] : p->exec[i].workspace,
+                    .cuda_tickets = lb_cuda_tickets_of(CUDA(p), b) };
     for (l.phase = 0; l.phase < it->phases; l.phase++) it->launch(&p->gpu->args[set][i], &l);
     lb_status st = lb_cuda_source_launched();
     if (!st) st = API(p)->launched(DEV(p));
@@ -475,12 +480,13 @@ lb_status lb_gpu_submit(lb_plan *p) {
 
 /* A launch that leaves tickets behind would spoil the next one that uses them: found here, and put right. */
 static lb_status tickets_are_back(lb_plan *p, int i, int32_t pick) {
+    unsigned *at = lb_cuda_tickets_of(CUDA(p), p->gpu->branches[i].stream);
     static unsigned words[LB_CUDA_TICKET_BYTES / 4];
-    lb_status st = API(p)->get(DEV(p), words, CUDA(p)->tickets, LB_CUDA_TICKET_BYTES);
+    lb_status st = API(p)->get(DEV(p), words, at, LB_CUDA_TICKET_BYTES);
     for (int k = 0; k < LB_CUDA_TICKET_BYTES / 4 && !st; k++) {
         if (!words[k]) continue;
         unsigned left = words[k];
-        st = API(p)->set(DEV(p), CUDA(p)->tickets, 0, LB_CUDA_TICKET_BYTES);
+        st = API(p)->set(DEV(p), at, 0, LB_CUDA_TICKET_BYTES);
         return st ? st : in_step(p, i, pick, lb_fail(LB_EINTERNAL, "it left ticket %d at %u; all must be 0 again", k, left));
     }
     return st;

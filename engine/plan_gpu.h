@@ -13,6 +13,9 @@ typedef struct lb_gpu_watched { lb_tensor *tensor; int32_t *values; } lb_gpu_wat
  * following ones among them); 0: with one before it. */
 typedef struct lb_gpu_choice { int first, last, bodies, together, place; } lb_gpu_choice;
 
+/* Where a step is captured: see plan_gpu_branch.c. after: steps on other streams that it waits for; awaited: it is such. */
+typedef struct lb_gpu_branch { int stream, after[LB_CUDA_BRANCHES], after_count; bool awaited; } lb_gpu_branch;
+
 typedef struct lb_gpu_plan {
     lb_args **args;              /* [sets][steps], with views */
     lb_gpu_segment *segments;
@@ -29,6 +32,9 @@ typedef struct lb_gpu_plan {
     bool picks;
     lb_cuda_decided *decided;    /* on the device; NULL: the host reads the values, and why is in why_host */
     char why_host[300];
+    lb_gpu_branch *branches;     /* [steps] */
+    void *workspaces[LB_CUDA_BRANCHES];              /* of the streams but the first */
+    size_t workspace_bytes[LB_CUDA_BRANCHES];
     int chunk_runs, chunk_count; /* graphs of several runs; 0 = none */
     lb_cuda_graph **chunks;
 } lb_gpu_plan;
@@ -41,6 +47,12 @@ static inline bool lb_gpu_has_condition(const lb_step *s) { return s->when_count
 
 /* plan_gpu.c */
 lb_status lb_gpu_launch(lb_plan *p, int i, int set, int32_t pick);
+
+/* plan_gpu_branch.c */
+lb_status lb_gpu_find_branches(lb_plan *p);
+void lb_gpu_branches_done(lb_plan *p, lb_gpu_plan *g);
+/* While capturing: steps first .. last - 1, none of them with a condition, side by side where they may. */
+lb_status lb_gpu_capture_stretch(lb_plan *p, int first, int last, int set);
 
 /* plan_gpu_decide.c */
 /* After refs: the choices of steps with conditions, and whether the device can make them. */

@@ -130,7 +130,9 @@ lb_status lb_gpu_capture_steps(lb_plan *p, int first, int last, int set) {
             st = capture_choice(p, &g->choices[c], set);
             i = g->choices[c++].last;
         } else {
-            st = lb_gpu_launch(p, i++, set, 0);
+            int end = c < g->choice_count && g->choices[c].first < last && g->decided ? g->choices[c].first : last;
+            st = lb_gpu_capture_stretch(p, i, end, set);
+            i = end;
         }
     }
     return st;

@@ -8,7 +8,7 @@
 #include "../kernel.h"
 #include "../status.h"
 
-#define LB_CUDA_ABI 2
+#define LB_CUDA_ABI 3
 #define LB_CUDA_SYMBOL "luabench_cuda"      /* const lb_cuda_api luabench_cuda */
 
 typedef struct lb_cuda_dev lb_cuda_dev;         /* a device's context, its stream and events */
@@ -24,7 +24,8 @@ typedef struct lb_cuda_props {
     bool ecc, integrated;
 } lb_cuda_props;
 
-enum { LB_CUDA_EVENTS = 4, LB_CUDA_CLOCKS = 2, LB_CUDA_ARGS = 64, LB_CUDA_WHENS = 4, LB_CUDA_DECISIONS = 32 };
+enum { LB_CUDA_EVENTS = 4, LB_CUDA_CLOCKS = 2, LB_CUDA_ARGS = 64, LB_CUDA_WHENS = 4, LB_CUDA_DECISIONS = 32,
+       LB_CUDA_BRANCHES = 4 };
 
 /* What a part of a graph hangs on; the device reads it when it gets there. All addresses are the device's. */
 typedef struct lb_cuda_decision {
@@ -78,6 +79,12 @@ typedef struct lb_cuda_api {
     lb_status (*choice)(lb_cuda_dev *d, int k);
     lb_status (*body)(lb_cuda_dev *d, int i);
     void (*graph_free)(lb_cuda_dev *d, lb_cuda_graph *g);
+    /* Streams of a graph that run side by side, while it is captured: branch(b) (< LB_CUDA_BRANCHES; 0: the device's own)
+     * takes what is launched from here on; mark(m) keeps the place that it has reached, after(m) has it wait for that. A
+     * branch begins with after(). All must be waited for on branch 0 before the capture ends. Marks are numbers from 0. */
+    lb_status (*branch)(lb_cuda_dev *d, int b);
+    lb_status (*mark)(lb_cuda_dev *d, int m);
+    lb_status (*after)(lb_cuda_dev *d, int m);
 
     /* ---- time ---- */
     lb_status (*event)(lb_cuda_dev *d, int i);                         /* records event i, < LB_CUDA_EVENTS */

@@ -60,7 +60,12 @@ static void close_device(lb_cuda_dev *d) {
             if (d->events[i]) cudaEventDestroy(d->events[i]);
         if (d->stream) cudaStreamDestroy(d->stream);
         if (d->body_stream) cudaStreamDestroy(d->body_stream);
+        for (int i = 1; i < LB_CUDA_BRANCHES; i++)
+            if (d->branches[i]) cudaStreamDestroy(d->branches[i]);
+        for (int i = 0; i < d->mark_count; i++)
+            if (d->marks[i]) cudaEventDestroy(d->marks[i]);
     }
+    free(d->marks);
     free(d);
 }
 
@@ -74,6 +79,8 @@ static lb_status open_device(int device, lb_cuda_dev **out) {
     if (!s) s = lb_cuda_result(d, cudaFree(NULL), "making a context");
     if (!s) s = lb_cuda_result(d, cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking), "making a stream");
     if (!s) s = lb_cuda_result(d, cudaStreamCreateWithFlags(&d->body_stream, cudaStreamNonBlocking), "making a stream");
+    for (int i = 1; i < LB_CUDA_BRANCHES && !s; i++)
+        s = lb_cuda_result(d, cudaStreamCreateWithFlags(&d->branches[i], cudaStreamNonBlocking), "making a stream");
     for (int i = 0; i < LB_CUDA_EVENTS && !s; i++)
         s = lb_cuda_result(d, cudaEventCreate(&d->events[i]), "making an event");
     if (!s) s = lb_cuda_result(d, cudaDeviceGetAttribute(&sms, cudaDevAttrMultiProcessorCount, device), "asking");
@@ -182,12 +189,15 @@ static lb_status set(lb_cuda_dev *d, void *device, int byte, size_t bytes) {
 
 /* ---- stream, graphs, events ---- */
 
-static void *stream(lb_cuda_dev *d) { return d->in_body ? d->body_stream : d->stream; }
+static void *stream(lb_cuda_dev *d) {
+    return d->in_body ? d->body_stream : d->branch ? d->branches[d->branch] : d->stream;
+}
 static lb_status current(lb_cuda_dev *d) { return enter(d, "choosing it"); }
 static lb_status launched(lb_cuda_dev *d) { return lb_cuda_result(d, cudaGetLastError(), "launching"); }
 
 static lb_status capture_begin(lb_cuda_dev *d) {
     lb_status s = enter(d, "capturing");
+    d->branch = 0;
     return s ? s : lb_cuda_result(d, cudaStreamBeginCapture(d->stream, cudaStreamCaptureModeThreadLocal), "capturing");
 }
 
@@ -195,6 +205,7 @@ static lb_status capture_end(lb_cuda_dev *d, lb_cuda_graph **out) {
     cudaGraph_t graph = NULL;
     cudaGraphExec_t exec = NULL;
     *out = NULL;
+    d->branch = 0;
     lb_status s = lb_cuda_result(d, cudaStreamEndCapture(d->stream, &graph), "capturing");
     if (!s) s = lb_cuda_result(d, cudaGraphInstantiate(&exec, graph, 0), "instantiating a graph");
     if (graph) cudaGraphDestroy(graph);
@@ -211,6 +222,27 @@ static lb_status graph_launch(lb_cuda_dev *d, lb_cuda_graph *g) {
 static void graph_free(lb_cuda_dev *d, lb_cuda_graph *g) {
     if (!d->lost && cudaSetDevice(d->device) == cudaSuccess) cudaGraphExecDestroy((cudaGraphExec_t)g);
     cudaGetLastError();
+}
+
+static lb_status branch(lb_cuda_dev *d, int b) { return d->branch = b, LB_OK; }
+
+static lb_status mark(lb_cuda_dev *d, int m) {
+    if (m >= d->mark_count) {
+        int count = m < 64 ? 64 : 2 * m;
+        cudaEvent_t *marks = realloc(d->marks, (size_t)count * sizeof *marks);
+        if (!marks) return lb_fail(LB_ENOMEM, "cuda:%d: no memory for %d marks", d->device, count);
+        for (int i = d->mark_count; i < count; i++) marks[i] = NULL;
+        d->marks = marks;
+        d->mark_count = count;
+    }
+    lb_status s = LB_OK;
+    if (!d->marks[m])
+        s = lb_cuda_result(d, cudaEventCreateWithFlags(&d->marks[m], cudaEventDisableTiming), "making an event");
+    return s ? s : lb_cuda_result(d, cudaEventRecord(d->marks[m], stream(d)), "marking a branch");
+}
+
+static lb_status after(lb_cuda_dev *d, int m) {
+    return lb_cuda_result(d, cudaStreamWaitEvent(stream(d), d->marks[m], 0), "joining branches");
 }
 
 static lb_status event(lb_cuda_dev *d, int i) {
@@ -236,7 +268,7 @@ __attribute__((visibility("default"))) const lb_cuda_api luabench_cuda = {
     .lost = lost, .alloc = alloc, .free = free_memory, .put = put, .get = get, .copy = copy, .set = set, .sync = sync,
     .stream = stream, .current = current, .launched = launched, .capture_begin = capture_begin,
     .capture_end = capture_end, .graph_launch = graph_launch, .graph_free = graph_free, .decide = lb_cuda_decide,
-    .choice = lb_cuda_choice, .body = lb_cuda_body, .event = event, .elapsed = elapsed,
+    .choice = lb_cuda_choice, .body = lb_cuda_body, .branch = branch, .mark = mark, .after = after, .event = event, .elapsed = elapsed,
     .block = lb_cuda_block, .unblock = lb_cuda_unblock, .flush = lb_cuda_flush,
     .clock = lb_cuda_clock, .clock_ghz = lb_cuda_clock_ghz, .compile = lb_cuda_compile,
     .module_free = lb_cuda_module_free, .function = lb_cuda_function, .launch = lb_cuda_launch_function,

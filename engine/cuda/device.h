@@ -10,6 +10,10 @@ struct lb_cuda_dev {
     bool lost;
     cudaStream_t stream, body_stream;   /* the second one captures bodies of decisions */
     bool in_body;
+    cudaStream_t branches[LB_CUDA_BRANCHES];   /* [0] is not used */
+    int branch;
+    cudaEvent_t *marks;            /* NULL where not made yet */
+    int mark_count;
     struct { unsigned long long handle; int bodies; bool picks; } choices[LB_CUDA_DECISIONS];
     cudaGraph_t *bodies;           /* of the last choice; the graph's */
     cudaEvent_t events[LB_CUDA_EVENTS];

@@ -62,8 +62,12 @@ template <class T> static __device__ float peak_work(int64_t units, unsigned see
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     __syncthreads();
     uint64_t da = peak_descriptor(a[group]), db = peak_descriptor(b);
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-    for (int64_t i = 0; i < units; i += 4) {
+    /* A number that the compiler knows all lanes to share, and a fence for each batch: else it takes the products one by
+     * one, waiting for each (ptxas says C7520), and the peak is none. */
+    const int rounds = __shfl_sync(0xffffffffu, (int)(units / 4), 0);
+#pragma unroll 1
+    for (int i = 0; i < rounds; i++) {
+        asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #pragma unroll
         for (int u = 0; u < 4; u++) peak_step(T(), d, da, db);
         asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");

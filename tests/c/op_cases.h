@@ -313,6 +313,21 @@ static lb_tensor *heads_of(fill_kind kind, bool strided, int64_t t, int64_t h, i
     return view;
 }
 
+/* Rows of whole 16 bytes, as libraries want them. */
+static bool whole_linear(int i, lb_args *a) {
+    static const lb_dtype types[] = { LB_F32, LB_F16, LB_BF16, LB_BF16 };
+    static const int64_t n[] = { 36, 8, 20 };
+    int64_t k = i % 4 == 3 ? 128 : 40, total = 0;
+    set(a, "x", floats(FILL_PLAIN, DIMS(i % 2 ? 3 : 17, k)));
+    for (int j = 0; j < (i % 4 == 3 ? 1 : 3); j++) {
+        add_item(a, "w", converted(floats(FILL_PLAIN, DIMS(n[j], k)), types[i % 4]));
+        total += n[j];
+    }
+    if (i / 4 % 3) set(a, "bias", floats(FILL_PLAIN, DIMS(total)));
+    param(a, "activation", i / 4);
+    return true;
+}
+
 static bool case_linear(int i, lb_args *a) {
     static const char *const formats[][3] = { { "f32", NULL, NULL }, { "q4_0", "q8_0", "q4_0" },
                                               { "bf16", "q8_0", NULL },
@@ -321,8 +336,10 @@ static bool case_linear(int i, lb_args *a) {
     static const char *const dense[][3] = { { "f32", "f32", "f32" }, { "f16", "f16", NULL }, { "bf16", "bf16", "bf16" },
                                             { "f16", NULL, NULL }, { "bf16", NULL, NULL } };
     static const int64_t tokens[] = { 1, 5, 0, 67, 300 };
-    enum { MIXED = 5 * 5 * 3, BLOCKS = MIXED + 4, DENSE = BLOCKS + 5 * 5, KINDS = DENSE + 2 * FILL_KINDS };
-    if (i >= KINDS) return false;
+    enum { MIXED = 5 * 5 * 3, BLOCKS = MIXED + 4, DENSE = BLOCKS + 5 * 5, KINDS = DENSE + 2 * FILL_KINDS,
+           WHOLE = KINDS + 4 * LB_ACTIVATION_COUNT };
+    if (i >= WHOLE) return false;
+    if (i >= KINDS) return whole_linear(i - KINDS, a);
     const char *const *f = i < MIXED ? formats[i % 5] : i < BLOCKS ? blocks[i % 2] : dense[i < DENSE ? i % 5 : i % 2];
     int64_t rows = i < MIXED ? tokens[i / 5 % 5] : i < BLOCKS ? (int64_t[]){ 1, 5, 67, 300 }[i - MIXED]
                  : i < DENSE ? tokens[(i - BLOCKS) / 5] : 5;

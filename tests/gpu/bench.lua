@@ -148,22 +148,72 @@ local function percent(x, of) return ("%.1f %% of %s"):format(100 * x, of) end
 -- ---- products ----
 
 local function dense(recipe) return recipe == "bf16" or recipe == "f16" or recipe == "f32" end
+-- Some rows and columns of a product too large for f64, spread over all of its tiles.
+local function spread(n)
+  local at, seed = {}, 12345
+  for i = 1, 16 do
+    seed = (seed * 1103515245 + 12345) % 2147483648
+    at[i] = math.floor((i - 1 + seed / 2147483648) * n / 16) + 1
+  end
+  at[1], at[16] = 1, n
+  return at
+end
+local function rows_of(t, at)
+  local parts = {}
+  t = t:to "cpu"
+  if t.quantizer then t = t:dequantize() end
+  for i, row in ipairs(at) do parts[i] = t:slice(1, row, row) end
+  return lb.cat(parts)
+end
+-- What f64 makes of the sampled rows and columns; x that is quantized on the way is held to what that may cost.
+local function sample_of(x, w, stored)
+  local s = { rows = spread(x.shape[1]), columns = spread(w.shape[1]), most = stored and 1e-4 or 1e-2 }
+  s.want = lb.oracle.matmul(rows_of(x, s.rows), rows_of(w, s.columns))
+  return s
+end
+-- Checks the sample; its values, or an error. `before`: they must be those, bit for bit.
+local function check_sample(s, out, before, when)
+  local got, error2, sum2 = {}, 0, 0
+  local all = out:to "cpu"
+  for i, row in ipairs(s.rows) do
+    for j, column in ipairs(s.columns) do
+      local v, want = all:get(row, column), s.want:get(i, j)
+      got[#got + 1] = v
+      error2, sum2 = error2 + (v - want) ^ 2, sum2 + want ^ 2
+      if before and before[#got] ~= v then error(("[%d, %d] is another value after timing"):format(row, column), 0) end
+    end
+  end
+  if not (error2 <= s.most * sum2) then
+    error(("wrong result at the full size, %s: NMSE of a sample %g, at most %g"):format(when, error2 / sum2, s.most), 0)
+  end
+  return got
+end
+
 local function gemm(m, n, k, recipe, kernel, more)
   local x, w = lb.randn({ m, k }, { seed = 1, device = d }), lb.randn({ n, k }, { seed = 2 })
   w = (dense(recipe) and w:to(recipe) or w:quantize(recipe)):to(d)
   if more and more.stored then x = lb.randn({ m, k }, { seed = 1 }):quantize(recipe):to(d) end
   local function record(input, rows_of_x)
-    local args, plan = { x = input, w = w, out = lb.zeros({ rows_of_x, n }, { device = d }) }, lb.plan(d)
+    local out = lb.zeros({ rows_of_x, n }, { device = d })
+    local args, plan = { x = input, w = w, out = out }, lb.plan(d)
     if kernel then plan:call(kernel, args) elseif more and more.stored then plan:gemm_stored(args) else plan:gemm(args) end
-    return plan
+    return plan, out
   end
-  local plan, some = record(x, m), math.min(m, 256)
+  local plan, out = record(x, m)
+  local some, sample, before = math.min(m, 256), nil, nil
   if some == m then checked(plan)
   else -- f64 takes minutes at the full size
     local few = lb.randn({ some, k }, { seed = 1 })
-    checked(record((more and more.stored and few:quantize(recipe) or few):to(d), some))
+    checked((record((more and more.stored and few:quantize(recipe) or few):to(d), some)))
+  end
+  if m > 256 or trial and more then -- and of the full size, before and after it is timed, what a sample tells
+    sample = sample_of(x, w, more and more.stored)
+    plan:run()
+    before = check_sample(sample, out, nil, "before timing")
+    out:fill(0 / 0)
   end
   local r = timed(plan, { cache = more and more.cache })
+  if sample then check_sample(sample, out, before, "after timing") end
   r.bytes = w:nbytes()
   return r
 end

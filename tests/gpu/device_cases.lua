@@ -197,6 +197,112 @@ if fake then
     assert(require "luabench.explain".text(p):find(refuses and "read by the host: cuda" or "read by the device"), "explain does not say")
   end)
 end
+-- Branches. steps: { a, b, out } of adds over tensors 1 .. n. The edges of the graph that it was captured into, by the played
+-- device's report: before[j][i] = there is a path from step i to step j.
+local function paths(n)
+  local f, last, graph = assert(io.open(os.getenv "LUABENCH_FAKE_GRAPHS")), nil, nil
+  for line in f:lines() do
+    local count = line:match "^graph (%d+)"
+    if count then
+      graph = { count = tonumber(count) }
+      if graph.count == n then last = graph end
+    else
+      local node, after = line:match "^(%d+):(.*)"
+      local seen = {}
+      for i in after:gmatch "%d+" do
+        seen[i + 1] = true
+        for k in pairs(graph[i + 1]) do seen[k] = true end
+      end
+      graph[node + 1] = seen
+    end
+  end
+  f:close()
+  return assert(last, "no graph of so many steps")
+end
+local function needs(x, y)                 -- y after x, which was recorded before it
+  return x[3] == y[1] or x[3] == y[2] or x[3] == y[3] or y[3] == x[1] or y[3] == x[2]
+end
+local function try_branches(steps, n, alone)
+  local plans, tensors = {}, {}
+  for side, where in ipairs { d, lb.device "cpu" } do
+    local t, p = {}, lb.plan(where)
+    for i = 1, n do t[i] = lb.randn({ 3, 8 }, { seed = i, device = where }) end
+    for _, s in ipairs(steps) do p:add { a = t[s[1]], b = t[s[2]], out = t[s[3]] } end
+    for _ = 1, 4 do                                  -- the played device takes another order each time
+      for i = 1, n do t[i]:copy(lb.randn({ 3, 8 }, { seed = i })) end
+      p:submit(1)
+      if side == 2 then break end
+    end
+    plans[side], tensors[side] = p, t
+  end
+  for i = 1, n do same(tensors[1][i], tensors[2][i]) end
+  if not fake then return end
+  local before, direct, free = paths(#steps), {}, 0
+  for j = 1, #steps do
+    direct[j] = {}
+    for i = 1, j - 1 do
+      if needs(steps[i], steps[j]) then
+        direct[j][i] = true
+        for k in pairs(direct[i]) do direct[j][k] = true end
+        if not before[j][i] then error(("step %d does not come after step %d, which it needs"):format(j, i)) end
+      end
+    end
+    for i = 1, j - 1 do
+      if not before[j][i] then free = free + 1 end
+      if alone and before[j][i] and not direct[j][i] then error(("step %d waits for step %d, and needs nothing of it"):format(j, i)) end
+    end
+  end
+  return free
+end
+case("branches: steps that need nothing of one another run side by side", function()
+  if fake and not os.getenv "LUABENCH_FAKE_GRAPHS" then return end
+  -- three chains of two from tensor 1, joined two by two
+  local chains = { { 1, 1, 2 }, { 1, 1, 3 }, { 1, 1, 4 }, { 2, 2, 5 }, { 3, 3, 6 }, { 4, 4, 7 }, { 5, 6, 8 }, { 8, 7, 9 } }
+  try_branches(chains, 9, true)
+  -- one after the other; and reused results: written again only when all who read them are done
+  try_branches({ { 1, 1, 2 }, { 2, 2, 3 }, { 3, 3, 4 } }, 4, true)
+  try_branches({ { 1, 1, 2 }, { 2, 2, 3 }, { 1, 1, 2 }, { 2, 3, 4 } }, 4, true)
+  local empties = lb.plan(d)                           -- which say nothing of what they need: in order
+  for _ = 1, 6 do empties:empty {} end
+  empties:submit(1)
+  local before = fake and paths(6)
+  for j = 2, fake and 6 or 0 do assert(before[j][j - 1], "empty steps side by side") end
+  local random, free = 7, 0
+  local function any(n)
+    random = (random * 1103515245 + 12345) % 2147483648
+    return math.floor(random / 65536) % n + 1
+  end
+  for _ = 1, 12 do
+    local steps = {}
+    for i = 1, 40 do
+      local a, b, out = any(14), any(14), any(14)
+      while out == a or out == b do out = any(14) end
+      steps[i] = { a, b, out }
+    end
+    free = free + (try_branches(steps, 14) or 0)
+  end
+  assert(not fake or free > 500, free .. " pairs of steps are free")
+end)
+case("branches: several runs in a graph, conditions between them, workspaces of their own", function()
+  local flags = lb.tensor({ 1 }, { dtype = "i32", device = d })
+  local function rows() return lb.zeros({ 3, 32 }, { device = d }) end
+  local x, a, b, c, both, sum = lb.randn({ 3, 64 }, { seed = 1, device = d }), rows(), rows(), rows(), rows(), rows()
+  local w = {}
+  for i = 1, 3 do w[i] = lb.randn({ 32, 64 }, { seed = 1 + i, device = d }):quantize "q8_0" end
+  local p = lb.plan(d)
+  p:gemm { x = x, w = w[1], out = a }:gemm { x = x, w = w[2], out = b }:gemm { x = x, w = w[3], out = c }
+  p:add { a = a, b = b, out = both }
+  p:add { a = both, b = both, out = rows(), when = { flags, 1 } }
+  p:add { a = both, b = c, out = sum }:gemm { x = x, w = w[1], out = c }
+  p:run()
+  local once, last = sum:clone(), c:clone()
+  for _, n in ipairs { 1, 2, 70 } do
+    p:submit(n)
+    same(sum, once)
+    same(c, last)
+  end
+  assert(sys.check(p).passed, "check")
+end)
 case("measured, rotating, isolated", function()
   local x, w = lb.randn({ 4, 256 }, { seed = 1, device = d }), lb.randn({ 64, 256 }, { seed = 2, device = d })
   local p = lb.plan(d):gemm { x = x, w = w:quantize "q8_0", out = lb.zeros({ 4, 64 }, { device = d }) }

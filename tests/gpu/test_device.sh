@@ -7,7 +7,9 @@ program=${LUABENCH:-$PWD/$BUILD/luabench}
 passed=0 failed=0
 fake=$PWD/$BUILD/tests/fake_cuda.so
 export LUABENCH_FAKE=memory=256 LUABENCH_CUDA_LIBRARIES=$PWD/$BUILD/tests/fake_cuda
-out=$(LUABENCH_CUDA=$fake "$program" -e 'dofile "tests/gpu/device_cases.lua"' 2>&1)
+graphs=$(mktemp)
+trap 'rm -f "$graphs"' EXIT
+out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE_GRAPHS=$graphs "$program" -e 'dofile "tests/gpu/device_cases.lua"' 2>&1)
 echo "$out"
 read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))

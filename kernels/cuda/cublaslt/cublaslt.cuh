@@ -64,6 +64,9 @@ struct lt_product {
     int scaled;                              /* with scales of both sides, which mode_w and mode_x say the layout of */
     int32_t mode_w, mode_x;                  /* cublasLtMatmulMatrixScale_t */
     int device;
+    int64_t ld;                              /* of out; 0: n */
+    int32_t epilogue;                        /* cublasLtEpilogue_t; 0: none */
+    uint32_t aligned;                        /* what all addresses are multiples of; lt_run fills it in */
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t w, x, d;
     cublasLtMatmulAlgo_t algo;
@@ -72,7 +75,8 @@ struct lt_product {
 
 static bool lt_same(const lt_product *a, const lt_product *b) {
     return a->m == b->m && a->n == b->n && a->k == b->k && a->compute == b->compute && a->in == b->in && a->out == b->out &&
-           a->scaled == b->scaled && a->mode_w == b->mode_w && a->mode_x == b->mode_x && a->device == b->device;
+           a->scaled == b->scaled && a->mode_w == b->mode_w && a->mode_x == b->mode_x && a->device == b->device &&
+           a->ld == b->ld && a->epilogue == b->epilogue && a->aligned == b->aligned;
 }
 
 /* f32 on the device; where they are may differ from call to call. */
@@ -87,6 +91,25 @@ static bool lt_scale_modes(const lt_functions *f, const lt_product *p) {
            lt_scales(f, p->desc, anywhere, anywhere);
 }
 
+static bool lt_bias(const lt_functions *f, cublasLtMatmulDesc_t desc, const void *bias) {
+    return f->desc_set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias) == CUBLAS_STATUS_SUCCESS;
+}
+static bool lt_has_bias(const lt_product *p) {
+    return p->epilogue == CUBLASLT_EPILOGUE_BIAS || p->epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
+}
+static bool lt_epilogue(const lt_functions *f, const lt_product *p) {
+    return f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &p->epilogue, sizeof p->epilogue) == CUBLAS_STATUS_SUCCESS &&
+           (!lt_has_bias(p) || lt_bias(f, p->desc, (const void *)(uintptr_t)4096));
+}
+/* The library takes it that addresses are multiples of 256, unless it is told. */
+static bool lt_alignment(const lt_functions *f, cublasLtMatmulPreference_t preference, uint32_t bytes) {
+    bool ok = true;
+    for (auto what : { CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                       CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES })
+        ok = ok && f->preference_set(preference, what, &bytes, sizeof bytes) == CUBLAS_STATUS_SUCCESS;
+    return ok;
+}
+
 static bool lt_make(const lt_functions *f, lt_product *p) {
     cublasOperation_t transposed = CUBLAS_OP_T, plain = CUBLAS_OP_N;
     cublasLtMatmulPreference_t preference = nullptr;
@@ -98,10 +121,12 @@ static bool lt_make(const lt_functions *f, lt_product *p) {
               f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed) == CUBLAS_STATUS_SUCCESS &&
               f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &plain, sizeof plain) == CUBLAS_STATUS_SUCCESS;
     if (ok && p->scaled) ok = lt_scale_modes(f, p);
+    if (ok && p->epilogue) ok = lt_epilogue(f, p);
     ok = ok && f->layout_create(&p->w, p->in, (uint64_t)p->k, (uint64_t)p->n, p->k) == CUBLAS_STATUS_SUCCESS &&
          f->layout_create(&p->x, p->in, (uint64_t)p->k, (uint64_t)p->m, p->k) == CUBLAS_STATUS_SUCCESS &&
-         f->layout_create(&p->d, p->out, (uint64_t)p->n, (uint64_t)p->m, p->n) == CUBLAS_STATUS_SUCCESS &&
-         f->preference_create(&preference) == CUBLAS_STATUS_SUCCESS &&
+         f->layout_create(&p->d, p->out, (uint64_t)p->n, (uint64_t)p->m, p->ld ? p->ld : p->n) ==
+             CUBLAS_STATUS_SUCCESS &&
+         f->preference_create(&preference) == CUBLAS_STATUS_SUCCESS && lt_alignment(f, preference, p->aligned) &&
          f->preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace) ==
              CUBLAS_STATUS_SUCCESS &&
          f->heuristic(f->handle, p->desc, p->w, p->x, p->d, p->d, preference, 1, &found, &count) == CUBLAS_STATUS_SUCCESS &&
@@ -128,10 +153,13 @@ static lt_product *lt_product_of(const lt_functions *f, const lt_product *like) 
 
 /* Enqueues it. What goes wrong is left for the executor as an error of the launch. */
 static void lt_run(const lb_launch *l, const lt_product &like, const void *w, const void *x, void *out, void *workspace,
-                   const void *scale_w = nullptr, const void *scale_x = nullptr) {
+                   const void *scale_w = nullptr, const void *scale_x = nullptr, const void *bias = nullptr) {
     const lt_functions *f = lt();
-    lt_product *p = f->why ? nullptr : lt_product_of(f, &like);
+    lt_product with = like;
+    with.aligned = ((uintptr_t)w | (uintptr_t)x | (uintptr_t)out) % 256 ? 16 : 256;
+    lt_product *p = f->why ? nullptr : lt_product_of(f, &with);
     if (p && p->scaled && !lt_scales(f, p->desc, scale_w, scale_x)) p = nullptr;
+    if (p && lt_has_bias(p) && !lt_bias(f, p->desc, bias)) p = nullptr;
     float one = 1, zero = 0;
     int32_t ione = 1, izero = 0;
     bool integers = like.compute == CUBLAS_COMPUTE_32I;
@@ -142,6 +170,10 @@ static void lt_run(const lb_launch *l, const lt_product &like, const void *w, co
     cudaMemsetAsync(nullptr, 0, 1, lb_cuda_stream(l));       /* an invalid value: the step is refused by name */
 }
 
+static bool lt_addresses(const lb_tensor *w, const lb_tensor *x, const lb_tensor *out, const char **why) {
+    *why = "needs operands that begin at addresses of 16 bytes";
+    return ((uintptr_t)lb_tensor_data(w) | (uintptr_t)lb_tensor_data(x) | (uintptr_t)lb_tensor_data(out)) % 16 == 0;
+}
 /* Shapes that all of these take: 16-byte rows. */
 static bool lt_supports(const lb_args *a, int64_t multiple, const char **why) {
     const lb_tensor *w = lb_arg(a, LB_GEMM_W);
@@ -150,7 +182,7 @@ static bool lt_supports(const lb_args *a, int64_t multiple, const char **why) {
     if (w->rank != 2) return *why = "takes one matrix", false;
     if (w->dims[0] == 0 || w->dims[1] == 0 || lb_arg(a, LB_GEMM_X)->dims[0] == 0) return *why = "takes no empty operands", false;
     if (w->dims[1] % multiple || w->dims[0] % 4) return *why = "needs rows of whole 16 bytes, and N a multiple of 4", false;
-    return true;
+    return lt_addresses(w, lb_arg(a, LB_GEMM_X), lb_arg(a, LB_GEMM_OUT), why);
 }
 
 static inline size_t lt_aligned(size_t bytes) { return (bytes + 255) & ~(size_t)255; }

@@ -18,9 +18,11 @@ struct lt_emu_desc {
     cublasOperation_t trans[2];
     const void *scales[2];
     int32_t mode[2];
+    int32_t epilogue;
+    const float *bias;
 };
 struct lt_emu_layout { cudaDataType type; int64_t rows, columns, ld; };
-struct lt_emu_preference { size_t workspace; };
+struct lt_emu_preference { size_t workspace; uint32_t aligned[4]; /* of A, B, C, D */ };
 
 /* This object itself, in the place of the library. */
 void *lb_cuda_library(const char *name, const char **from) {
@@ -35,7 +37,7 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
     return *handle = &h, CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeType_t compute, cudaDataType_t scale) {
-    *d = new lt_emu_desc{ compute, scale, { CUBLAS_OP_N, CUBLAS_OP_N }, { NULL, NULL }, { 0, 0 } };
+    *d = new lt_emu_desc{ compute, scale, { CUBLAS_OP_N, CUBLAS_OP_N }, { NULL, NULL }, { 0, 0 }, CUBLASLT_EPILOGUE_DEFAULT, NULL };
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d) { return delete d, CUBLAS_STATUS_SUCCESS; }
@@ -45,8 +47,10 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMa
              : what == CUBLASLT_MATMUL_DESC_A_SCALE_POINTER ? (void *)&d->scales[0]
              : what == CUBLASLT_MATMUL_DESC_B_SCALE_POINTER ? (void *)&d->scales[1]
              : what == CUBLASLT_MATMUL_DESC_A_SCALE_MODE ? (void *)&d->mode[0]
-             : what == CUBLASLT_MATMUL_DESC_B_SCALE_MODE ? (void *)&d->mode[1] : NULL;
-    bool pointer = what == CUBLASLT_MATMUL_DESC_A_SCALE_POINTER || what == CUBLASLT_MATMUL_DESC_B_SCALE_POINTER;
+             : what == CUBLASLT_MATMUL_DESC_B_SCALE_MODE ? (void *)&d->mode[1]
+             : what == CUBLASLT_MATMUL_DESC_EPILOGUE ? (void *)&d->epilogue
+             : what == CUBLASLT_MATMUL_DESC_BIAS_POINTER ? (void *)&d->bias : NULL;
+    bool pointer = what == CUBLASLT_MATMUL_DESC_BIAS_POINTER || what == CUBLASLT_MATMUL_DESC_A_SCALE_POINTER || what == CUBLASLT_MATMUL_DESC_B_SCALE_POINTER;
     if (!to || bytes != (pointer ? sizeof(void *) : 4)) return CUBLAS_STATUS_INVALID_VALUE;
     memcpy(to, value, bytes);
     return CUBLAS_STATUS_SUCCESS;
@@ -58,11 +62,16 @@ cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *l, cudaDataTyp
 }
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t l) { return delete l, CUBLAS_STATUS_SUCCESS; }
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *p) {
-    return *p = new lt_emu_preference{ 0 }, CUBLAS_STATUS_SUCCESS;
+    return *p = new lt_emu_preference{ 0, { 256, 256, 256, 256 } }, CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p) { return delete p, CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t,
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t what,
                                                     const void *value, size_t bytes) {
+    if (what != CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) {
+        if (bytes != 4) return CUBLAS_STATUS_INVALID_VALUE;
+        memcpy(&p->aligned[what - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, bytes);
+        return CUBLAS_STATUS_SUCCESS;
+    }
     if (bytes != sizeof p->workspace) return CUBLAS_STATUS_INVALID_VALUE;
     memcpy(&p->workspace, value, bytes);
     return CUBLAS_STATUS_SUCCESS;
@@ -85,7 +94,7 @@ static bool known(const lt_emu_desc *d, const lt_emu_layout *a, const lt_emu_lay
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a,
                                               cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t out,
-                                              cublasLtMatmulPreference_t, int wanted, cublasLtMatmulHeuristicResult_t *found,
+                                              cublasLtMatmulPreference_t p, int wanted, cublasLtMatmulHeuristicResult_t *found,
                                               int *count) {
     int64_t k = a->rows, n = a->columns, m = b->columns;
     bool rows16 = k * size_of(a->type) % 16 == 0 && a->ld * size_of(a->type) % 16 == 0;
@@ -95,6 +104,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if ((a->type == CUDA_R_8F_E4M3 && n % 16) || (a->type == CUDA_R_8I && n % 4)) return CUBLAS_STATUS_NOT_SUPPORTED;
     memset(found, 0, sizeof *found);
+    for (int i = 0; i < 4; i++) found->algo.data[i] = p->aligned[i];
     *count = 1;
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -136,6 +146,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const vo
                                         : *(const float *)alpha == 1 && *(const float *)beta == 0;
     if (!algo || !plain || c != out || lc != lo || !known(d, la, lb, lo) || ((uintptr_t)a | (uintptr_t)b | (uintptr_t)out) % 16)
         return CUBLAS_STATUS_INVALID_VALUE;
+    if ((uintptr_t)a % algo->data[0] || (uintptr_t)b % algo->data[1] || (uintptr_t)out % algo->data[3])
+        return CUBLAS_STATUS_INVALID_VALUE; /* so much was promised */
+    const bool bias = d->epilogue & 4, relu = d->epilogue & 2;
+    if (bias && !d->bias) return CUBLAS_STATUS_INVALID_VALUE;
     if (workspace) memset(workspace, 0x77, workspace_bytes < 4096 ? workspace_bytes : 4096); /* it is the library's */
     std::vector<double> w = values_of(d, 0, la, a), x = values_of(d, 1, lb, b);
     int64_t k = la->rows;
@@ -143,6 +157,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const vo
         for (int64_t n = 0; n < lo->rows; n++) {
             double sum = 0;
             for (int64_t i = 0; i < k; i++) sum += w[(size_t)(n * k + i)] * x[(size_t)(m * k + i)];
+            if (bias) sum += d->bias[n];
+            if (relu && sum < 0) sum = 0;
             if (lo->type == CUDA_R_32I) ((int32_t *)out)[m * lo->ld + n] = (int32_t)sum;
             else ((float *)out)[m * lo->ld + n] = (float)sum;
         }

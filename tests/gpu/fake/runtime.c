@@ -1,7 +1,11 @@
 /* runtime.c: the CUDA runtime of a device played on the CPU; see fake.h.
  *
  * LUABENCH_FAKE=devices=N,memory=MiB,driver=V,cc=90: what there is; driver below 13000 is too old; bodies=N: the most
- * that a conditional node may have. */
+ * that a conditional node may have.
+ *
+ * A graph is nodes and what each comes after; its launches take them in an order of their own each time, so that what two
+ * branches need of one another, and is not an edge, is missing. LUABENCH_FAKE_GRAPHS=FILE: the edges of each graph that is
+ * instantiated, as lines of "node: those before it". */
 #include "fake.h"
 
 #include "engine/cuda/api.h"
@@ -19,14 +23,23 @@ typedef struct op {
     int (*fn)(void *);
     cudaEvent_t event;           /* to be recorded, or NULL */
     size_t bytes;
+    struct op **after;           /* of a graph's node: what it comes after */
+    size_t after_count, place;   /* place: in the graph */
+    int waits;
     _Alignas(16) char arg[];
 } op;
 
-struct fake_event { double ns; int done; };
+/* Nodes that the next one comes after. */
+typedef struct front { op **at; size_t count; } front;
+
+/* captured: the graph in whose capture it was recorded, and where. */
+struct fake_event { double ns; int done; struct fake_graph *captured; front front; };
 /* values: of conditional nodes, from the last one made back; a graph owns its own. */
 typedef struct value { struct value *next; unsigned is; } value;
-struct fake_graph { op *first, **end; int uses; value *values; };
-struct fake_stream { op *first, **end; struct fake_graph *capturing; };
+struct fake_graph { op *first, **end; int uses; value *values; size_t count; };
+/* joined: it is part of another stream's capture. */
+struct fake_stream { op *first, **end; struct fake_graph *capturing; front front; int joined; struct fake_stream *next; };
+static struct fake_stream *streams;
 
 static cudaError_t last, sticky;
 static char *arena;
@@ -67,10 +80,37 @@ static op *new_op(int (*fn)(void *), cudaEvent_t event, const void *arg, size_t 
     return o;
 }
 
+static void front_set(front *f, op *const *at, size_t n) {
+    op **copy = malloc((n + 1) * sizeof *copy);
+    if (!copy) abort();
+    for (size_t i = 0; i < n; i++) copy[i] = at[i];
+    free(f->at);
+    *f = (front){ copy, n };
+}
+static void front_add(front *f, op *o) {
+    for (size_t i = 0; i < f->count; i++)
+        if (f->at[i] == o) return;
+    f->at = realloc(f->at, (f->count + 1) * sizeof *f->at);
+    if (!f->at) abort();
+    f->at[f->count++] = o;
+}
+
+static void add_node(struct fake_graph *g, op *o, op *const *after, size_t n) {
+    front f = { NULL, 0 };
+    front_set(&f, after, n);
+    o->after = f.at, o->after_count = n, o->place = g->count++;
+    *g->end = o;
+    g->end = &o->next;
+}
+
 static void append(cudaStream_t s, op *o) {
-    op ***end = s->capturing ? &s->capturing->end : &s->end;
-    **end = o;
-    *end = &o->next;
+    if (s->capturing) {
+        add_node(s->capturing, o, s->front.at, s->front.count);
+        front_set(&s->front, &o, 1);
+        return;
+    }
+    *s->end = o;
+    s->end = &o->next;
 }
 
 void fake_enqueue(cudaStream_t s, int (*fn)(void *), const void *arg, size_t bytes) { append(s, new_op(fn, NULL, arg, bytes)); }
@@ -94,11 +134,19 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags) {
     (void)flags;
     *s = calloc(1, sizeof **s);
     (*s)->end = &(*s)->first;
+    (*s)->next = streams;
+    streams = *s;
     return result(cudaSuccess);
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t s) { return drain(s); }
 cudaError_t cudaStreamDestroy(cudaStream_t s) {
     drain(s);
+    for (struct fake_stream **at = &streams; *at; at = &(*at)->next)
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    free(s->front.at);
     free(s);
     return cudaSuccess;
 }
@@ -117,13 +165,46 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mo
     (void)mode;
     if (s->capturing) return result(cudaErrorStreamCaptureUnsupported);
     s->capturing = new_graph();
+    front_set(&s->front, NULL, 0);
     return result(cudaSuccess);
 }
+
+/* seen[place]: the node, or one that comes after it, is in the front. */
+static void see(const front *f, char *seen) {
+    for (size_t i = 0; i < f->count; i++) {
+        if (seen[f->at[i]->place]) continue;
+        seen[f->at[i]->place] = 1;
+        see(&(front){ f->at[i]->after, f->at[i]->after_count }, seen);
+    }
+}
+
+/* Streams that joined the capture: each must have been waited for. */
+static int leave_all(cudaStream_t origin) {
+    char *seen = calloc(origin->capturing->count + 1, 1);
+    int unjoined = 0;
+    if (!seen) abort();
+    see(&origin->front, seen);
+    for (struct fake_stream *s = streams; s; s = s->next) {
+        if (!s->joined || s->capturing != origin->capturing) continue;
+        for (size_t i = 0; i < s->front.count; i++) unjoined |= !seen[s->front.at[i]->place];
+        s->capturing = NULL;
+        s->joined = 0;
+    }
+    free(seen);
+    return unjoined;
+}
+
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g) {
     *g = s->capturing;
+    if (!*g || s->joined) return result(cudaErrorInvalidValue);
+    int unjoined = leave_all(s);
     s->capturing = NULL;
-    return result(*g ? cudaSuccess : cudaErrorInvalidValue);
+    if (!unjoined) return result(cudaSuccess);
+    cudaGraphDestroy(*g);
+    *g = NULL;
+    return result(cudaErrorStreamCaptureUnjoined);
 }
+
 /* ---- conditional nodes ---- */
 
 typedef struct branch { const value *chosen; int picks; unsigned size; cudaGraph_t *bodies; } branch;
@@ -143,9 +224,10 @@ static void free_bodies(const branch *b) {
 
 cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t s, cudaGraph_t g, const cudaGraphNode_t *after,
                                           const cudaGraphEdgeData *edges, size_t n, enum cudaStreamCaptureMode mode) {
-    (void)after, (void)edges, (void)n, (void)mode;
+    (void)edges, (void)mode;
     if (s->capturing) return result(cudaErrorStreamCaptureUnsupported);
     s->capturing = g;
+    front_set(&s->front, (op *const *)after, n);
     return result(cudaSuccess);
 }
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, enum cudaStreamCaptureStatus *status, unsigned long long *id, cudaGraph_t *g,
@@ -153,13 +235,15 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, enum cudaStreamCaptureStatu
     (void)id;
     *status = s->capturing ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
     *g = s->capturing;
-    *after = NULL, *edges = NULL, *n = 0;
+    *after = (const cudaGraphNode_t *)s->front.at, *edges = NULL, *n = s->front.count;
     return result(cudaSuccess);
 }
 cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t *nodes, const cudaGraphEdgeData *edges, size_t n,
                                                 unsigned flags) {
-    (void)nodes, (void)edges, (void)n, (void)flags;
-    return result(s->capturing ? cudaSuccess : cudaErrorInvalidValue);
+    (void)edges, (void)flags;
+    if (!s->capturing) return result(cudaErrorInvalidValue);
+    front_set(&s->front, (op *const *)nodes, n);
+    return result(cudaSuccess);
 }
 cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle *out, cudaGraph_t g, unsigned initial, unsigned flags) {
     value *v = calloc(1, sizeof *v);
@@ -173,7 +257,7 @@ cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle *out, cu
 cudaError_t cudaGraphAddNode(cudaGraphNode_t *out, cudaGraph_t g, const cudaGraphNode_t *after, const cudaGraphEdgeData *edges,
                              size_t n, struct cudaGraphNodeParams *p) {
     struct cudaConditionalNodeParams *c = &p->conditional;
-    (void)after, (void)edges, (void)n;
+    (void)edges;
     *out = NULL;
     if (p->type != cudaGraphNodeTypeConditional || !c->size || c->size > (unsigned)setting("bodies=", 1 << 20))
         return result(cudaErrorInvalidValue);
@@ -183,20 +267,61 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t *out, cudaGraph_t g, const cudaGrap
     for (unsigned i = 0; i < c->size; i++) b.bodies[i] = new_graph();
     c->phGraph_out = b.bodies;
     op *o = new_op(do_branch, NULL, &b, sizeof b);
-    *g->end = o;
-    g->end = &o->next;
+    add_node(g, o, (op *const *)after, n);
+    *out = (cudaGraphNode_t)o;
     return result(cudaSuccess);
+}
+
+static void write_edges(const struct fake_graph *g) {
+    const char *path = getenv("LUABENCH_FAKE_GRAPHS");
+    FILE *f = path && *path ? fopen(path, "a") : NULL;
+    if (!f) return;
+    fprintf(f, "graph %zu\n", g->count);
+    for (const op *o = g->first; o; o = o->next) {
+        fprintf(f, "%zu:", o->place);
+        for (size_t i = 0; i < o->after_count; i++) fprintf(f, " %zu", o->after[i]->place);
+        fprintf(f, "\n");
+    }
+    fclose(f);
+}
+
+/* The nodes in an order that has each behind those that it comes after: of what may be next the last one, the first one, or
+ * any, launch by launch. */
+static void launch_nodes(const struct fake_graph *g, cudaStream_t s) {
+    static unsigned turn, seed = 1;
+    op **ready = malloc((g->count + 1) * sizeof *ready), **all = malloc((g->count + 1) * sizeof *all);
+    size_t n = 0, done = 0;
+    if (!ready || !all) abort();
+    for (op *o = g->first; o; o = o->next) all[o->place] = o, o->waits = (int)o->after_count;
+    for (size_t i = 0; i < g->count; i++)
+        if (all[i]->waits == 0) ready[n++] = all[i];
+    turn++;
+    while (n) {
+        seed = seed * 1664525u + 1013904223u;
+        size_t at = turn % 3 == 0 ? 0 : turn % 3 == 1 ? n - 1 : seed / 65536 % n;
+        op *o = ready[at];
+        ready[at] = ready[--n];
+        append(s, new_op(o->fn, o->event, o->arg, o->bytes));
+        done++;
+        for (size_t i = o->place + 1; i < g->count; i++)
+            for (size_t k = 0; k < all[i]->after_count; k++)
+                if (all[i]->after[k] == o && --all[i]->waits == 0) ready[n++] = all[i];
+    }
+    if (done != g->count) abort();
+    free(ready);
+    free(all);
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned long long flags) {
     (void)flags;
+    write_edges(g);
     g->uses++;
     *e = g;
     return result(cudaSuccess);
 }
 cudaError_t cudaGraphUpload(cudaGraphExec_t e, cudaStream_t s) { return (void)e, (void)s, result(cudaSuccess); }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) {
-    for (op *o = e->first; o; o = o->next) append(s, new_op(o->fn, o->event, o->arg, o->bytes));
+    launch_nodes(e, s);
     return result(cudaSuccess);
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t g) {
@@ -204,6 +329,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t g) {
     for (op *o = g->first, *next; o; o = next) {
         next = o->next;
         if (o->fn == do_branch) free_bodies((const branch *)o->arg);
+        free(o->after);
         free(o);
     }
     for (value *v = g->values, *next; v; v = next) {
@@ -218,12 +344,30 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) { return cudaGraphDestroy(e)
 /* ---- events ---- */
 
 cudaError_t cudaEventCreate(cudaEvent_t *e) { return *e = calloc(1, sizeof **e), result(cudaSuccess); }
-cudaError_t cudaEventDestroy(cudaEvent_t e) { return free(e), cudaSuccess; }
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned flags) { return (void)flags, cudaEventCreate(e); }
+cudaError_t cudaEventDestroy(cudaEvent_t e) { return free(e->front.at), free(e), cudaSuccess; }
 static cudaStream_t event_stream;
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
     e->done = 0;
+    e->captured = s->capturing;
+    if (s->capturing) {
+        front_set(&e->front, s->front.at, s->front.count);
+        return result(cudaSuccess);
+    }
     event_stream = s;
     append(s, new_op(NULL, e, NULL, 0));
+    return result(cudaSuccess);
+}
+/* Of a capture only: elsewhere nothing here uses more than one stream. */
+cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags) {
+    (void)flags;
+    if (!e->captured || (s->capturing && s->capturing != e->captured)) return result(cudaErrorStreamCaptureUnsupported);
+    if (!s->capturing) {
+        s->capturing = e->captured;
+        s->joined = 1;
+        front_set(&s->front, NULL, 0);
+    }
+    for (size_t i = 0; i < e->front.count; i++) front_add(&s->front, e->front.at[i]);
     return result(cudaSuccess);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t e) { return e->done ? result(cudaSuccess) : drain(event_stream); }
