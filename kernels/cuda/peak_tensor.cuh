@@ -3,7 +3,7 @@
 #pragma once
 #include "engine/kernel_cuda.h"
 
-enum { PEAK_THREADS = 256, PEAK_A_BYTES = 2048, PEAK_B_BYTES = 8192 };
+enum { PEAK_THREADS = 256, PEAK_A_BYTES = 2048, PEAK_B_BYTES = 8192, PEAK_BATCH = 16 };
 
 /* How a type's random bits become values of a moderate size: (bits & keep) | set. */
 struct peak_bf16 { enum : unsigned { keep = 0x807f807fu, set = 0x3f003f00u }; typedef float acc; static constexpr int k = 16; };
@@ -62,24 +62,24 @@ template <class T> static __device__ float peak_work(int64_t units, unsigned see
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     __syncthreads();
     uint64_t da = peak_descriptor(a[group]), db = peak_descriptor(b);
-    /* A number that the compiler knows all lanes to share, and a fence for each batch: else it takes the products one by
-     * one, waiting for each (ptxas says C7520), and the peak is none. */
-    const int rounds = __shfl_sync(0xffffffffu, (int)(units / 4), 0);
+    /* A number that the compiler knows all lanes to share, a fence for each batch, and nothing under way from one batch to
+     * the next: else it takes the products one by one, waiting for each (ptxas says C7514 or C7520), and the peak is none.
+     * While one warpgroup waits for the end of a batch, of 16 products of 128 clocks, the other's go on. */
+    const int rounds = __shfl_sync(0xffffffffu, (int)(units / PEAK_BATCH), 0);
 #pragma unroll 1
     for (int i = 0; i < rounds; i++) {
         asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #pragma unroll
-        for (int u = 0; u < 4; u++) peak_step(T(), d, da, db);
+        for (int u = 0; u < PEAK_BATCH; u++) peak_step(T(), d, da, db);
         asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-        asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
+        asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
     }
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < 128; i++) sum += (float)d[i];
     return sum;
 }
-/* Operations of one unit, a warpgroup's instruction; units go round in fours. */
+/* Operations of one unit, a warpgroup's instruction. */
 template <class T> static constexpr double peak_unit_ops() { return 2.0 * 64 * 256 * T::k; }
 #else
 #ifdef LB_CUDA_EMULATED
@@ -123,11 +123,11 @@ template <class T> static __device__ float peak_work(int64_t units, unsigned see
 template <class T> static constexpr double peak_unit_ops() { return 4.0 * 8 * 2 * 16 * 8 * T::k; }
 #endif
 
-/* `units` in all, in fours, over the warpgroups of all blocks. */
+/* `units` in all, in batches, over the warpgroups of all blocks. */
 template <class T> __global__ void __launch_bounds__(PEAK_THREADS, 1) peak_kernel(float *sink, double ops) {
-    int64_t fours = (int64_t)(ops / (4 * peak_unit_ops<T>())), groups = (int64_t)gridDim.x * (PEAK_THREADS / 128);
+    int64_t batches = (int64_t)(ops / (PEAK_BATCH * peak_unit_ops<T>())), groups = (int64_t)gridDim.x * (PEAK_THREADS / 128);
     int64_t g = (int64_t)blockIdx.x * (PEAK_THREADS / 128) + threadIdx.x / 128;
-    float sum = peak_work<T>(4 * (fours * (g + 1) / groups - fours * g / groups), blockIdx.x * 977u);
+    float sum = peak_work<T>(PEAK_BATCH * (batches * (g + 1) / groups - batches * g / groups), blockIdx.x * 977u);
     if (blockIdx.x == 0 && threadIdx.x == 0) sink[0] = sum;
     else if (sum == 1.2345678f) sink[0] = 0;      /* never: keeps the others' work */
 }
