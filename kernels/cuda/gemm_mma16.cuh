@@ -18,7 +18,23 @@
  *      groups of 128: 35 MB, 7.4 us at 4.8 TB/s, x from L2 0.3 of the weights' bytes. M = 256: mma.sync bounds it,
  *      2 M N K at about 0.6 of the chip's wgmma rate: 58 us for 8192 x 8192. */
 #pragma once
+#include "act.cuh"
 #include "tile16.cuh"
+
+/* A product as these kernels do it: out[m][ld] = f(x[m][k] w[n][k] + bias[n]). Of `gemm` ld is n, and f and bias are not
+ * there; linear_any_mma.cu has the others. */
+struct lb_product {
+    const float *x;
+    const uint8_t *w;         /* in mma16 */
+    float *out;
+    const float *bias;        /* or null */
+    int64_t m, k, n, ld;
+    int activation;           /* LB_ACTIVATION_... */
+};
+LB_DEVICE float lb_finished(float sum, const float *bias, int64_t row, int activation) {
+    if (bias) sum += bias[row];
+    return activation == LB_ACTIVATION_NONE ? sum : lb_activate{ activation, 0.01f }(sum, 0.0f);
+}
 
 /* ---- launches that overlap ---- */
 
@@ -82,9 +98,12 @@ LB_DEVICE void lb_x_to_shared(const float *x, int m, int64_t k, int kp, uint8_t 
 }
 
 template <class F> __global__ void __launch_bounds__(LB_THREADS, 2)
-lb_gemv16(const uint8_t *w, const float *x, float *out, int m, int64_t n, int64_t k) {
+lb_gemv16(const __grid_constant__ lb_product p) {
     LB_CUDA_SHARED(smem);
     constexpr int DEPTH = lb_gemv_depth<F>();
+    const uint8_t *w = p.w;
+    const int m = (int)p.m;
+    const int64_t n = p.n, k = p.k;
     const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const int units = (int)((k + F::UNIT_K - 1) / F::UNIT_K), kp = units * F::UNIT_K;
     const int64_t panels = (n + LB_ROWS - 1) / LB_ROWS, panel_bytes = lb_panel16_bytes<F>(k);
@@ -113,7 +132,7 @@ lb_gemv16(const uint8_t *w, const float *x, float *out, int m, int64_t n, int64_
     };
     for (int i = 0; i < DEPTH - 1; i++) ask();
     const typename F::context ctx = F::prepare(smem);
-    lb_x_to_shared(x, m, k, kp, xs);
+    lb_x_to_shared(p.x, m, k, kp, xs);
     __syncthreads();
 
     int slot = 0, turn = 0;
@@ -138,7 +157,7 @@ lb_gemv16(const uint8_t *w, const float *x, float *out, int m, int64_t n, int64_
         for (int i = 0; i < LB_WARPS; i++) sum += sums[((turn * LB_WARPS + i) * m + column) * LB_ROWS + row];
         if (F::GROUP == 0)
             sum *= ((const float *)(const void *)(w + panel * panel_bytes + (int64_t)units * F::UNIT_BYTES))[row];
-        out[column * n + panel * LB_ROWS + row] = sum;
+        p.out[column * p.ld + panel * LB_ROWS + row] = lb_finished(sum, p.bias, panel * LB_ROWS + row, p.activation);
     }
 }
 
@@ -185,16 +204,20 @@ template <class F, int MT_, int NT_> struct lb_gemm16_shape {
 struct lb_gemm16_args {
     const uint8_t *w, *xp;
     const float *sums;
-    float *out, *shares;      /* shares: [tile][split][MT * NT][256] float4, where splits > 1 */
-    int m, mp, units, kp, splits;
-    int64_t n, panel_bytes;
+    float *out, *shares;      /* shares: [tile][split][MT * NT][256] float4, where splits > 1, or there is a function */
+    const float *bias;
+    int m, mp, units, kp, splits, activation;
+    int64_t n, ld, panel_bytes;
 };
 
 /* Fragment (mt, nt) of a tile: 4 results, rows row, row + 8, columns column, column + 1. */
 LB_DEVICE void lb_gemm16_store(const lb_gemm16_args &a, int64_t row, int column, const float c[4]) {
+    const bool there[2] = { row < a.n, row + 8 < a.n };
+    float add[2] = { 0, 0 };
+    if (a.bias) add[0] = there[0] ? a.bias[row] : 0.0f, add[1] = there[1] ? a.bias[row + 8] : 0.0f;
     LB_UNROLL for (int i = 0; i < 4; i++)
-        if (row + i / 2 * 8 < a.n && column + i % 2 < a.m) a.out[(int64_t)(column + i % 2) * a.n + row + i / 2 * 8] =
-            c[i];
+        if (there[i / 2] && column + i % 2 < a.m)
+            a.out[(int64_t)(column + i % 2) * a.ld + row + i / 2 * 8] = c[i] + add[i / 2];
 }
 /* The row scales of formats that have one a row: 1 elsewhere. */
 template <class F> LB_DEVICE float lb_row_scale(const lb_gemm16_args &a, int64_t row) {
@@ -284,13 +307,14 @@ lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
             float *c = acc[mt][nt];
             if (F::GROUP == 0)
                 LB_UNROLL for (int i = 0; i < 4; i++) c[i] *= scale[i / 2];
-            if (a.splits == 1) lb_gemm16_store(a, row, column0 + 8 * nt + 2 * t, c);
+            if (a.splits == 1 && a.activation == LB_ACTIVATION_NONE) lb_gemm16_store(a, row, column0 + 8 * nt + 2 * t, c);
             else share[(mt * NT + nt) * LB_THREADS] = make_float4(c[0], c[1], c[2], c[3]);
         }
     }
 }
 
-/* ---- gemm, phase 2: the shares of K, in order ---- */
+/* ---- gemm, phase 2: the shares of K, in order, and a function of the sums (whose code for each of the 64 sums that a
+ * thread has in phase 1 would be too much) ---- */
 
 /* Block (x, y, z): fragment z of tile (x, y). */
 template <class F, int MT, int NT> __global__ void __launch_bounds__(LB_THREADS)
@@ -306,8 +330,13 @@ lb_gemm16_add(const __grid_constant__ lb_gemm16_args a) {
         float4 v = __ldcg(share + (int64_t)s * (MT * NT * LB_THREADS));
         c[0] += v.x, c[1] += v.y, c[2] += v.z, c[3] += v.w;
     }
-    lb_gemm16_store(a, (((int64_t)blockIdx.x * LB_WARPS + warp) * MT + mt) * LB_ROWS + lane / 4,
-                    (int)blockIdx.y * 8 * NT + 8 * nt + lane % 4 * 2, c);
+    const int64_t row = (((int64_t)blockIdx.x * LB_WARPS + warp) * MT + mt) * LB_ROWS + lane / 4;
+    const int column = (int)blockIdx.y * 8 * NT + 8 * nt + lane % 4 * 2;
+    for (int i = 0; i < 4; i++) {
+        int64_t r = row + i / 2 * 8;
+        if (r < a.n && column + i % 2 < a.m)
+            a.out[(int64_t)(column + i % 2) * a.ld + r] = lb_finished(c[i], a.bias, r, a.activation);
+    }
 }
 
 /* ---- what launches them ---- */
@@ -322,10 +351,8 @@ template <class F> struct lb_gemm16_format {
         return most ? most : 99 << 10;
     }
     /* One row, or x small beside the weights: every block reads all of it. */
-    static bool gemv(const lb_args *a) {
+    static bool gemv(int64_t m, int64_t n, int64_t k) {
         const lb_cuda_info *d = lb_cuda_info_now();
-        int64_t m = lb_arg(a, LB_GEMM_X)->dims[0], k = lb_arg(a, LB_GEMM_X)->dims[1], n = lb_arg(a,
-                LB_GEMM_OUT)->dims[1];
         if (m > LB_GEMV_MOST || (int64_t)lb_gemv_smem<F>(m, k) > smem_most()) return false;
         int64_t blocks = (n + LB_ROWS - 1) / LB_ROWS < 2 * d->sm_count ? (n + LB_ROWS - 1) / LB_ROWS : 2 * d->sm_count;
         return m == 1 || 4 * m * k * 4 * blocks <= (int64_t)lb_mma16_bytes<F>(nullptr, n, k);
@@ -344,26 +371,22 @@ template <class F> struct lb_gemm16_format {
         return (int)(room < 1 ? 1 : room > 32 ? 32 : room);
     }
     struct space { size_t sums, shares, end; };
-    static space spaces(int64_t m, int64_t n, int64_t k) {
+    static space spaces(int64_t m, int64_t n, int64_t k, int activation) {
         size_t mp = (size_t)tiles_m(m) * columns(m), kp = (size_t)lb_units<F>(k) * F::UNIT_K;
         space s;
         s.sums = (mp * kp * 2 + 255) / 256 * 256;
         s.shares = s.sums + (F::MINIMA ? (kp / (F::GROUP ? F::GROUP : 1) * mp * 4 + 255) / 256 * 256 : 0);
         int shares = splits(m, n, k);
-        s.end = s.shares + (shares > 1 ? (size_t)tiles_n(n) * tiles_m(m) * shares * MT * columns(m) / 8 * LB_THREADS *
+        s.end = s.shares + (shares > 1 || activation ? (size_t)tiles_n(n) * tiles_m(m) * shares * MT * columns(m) / 8 * LB_THREADS *
                             16 : 0);
         return s;
     }
-    static bool nothing(const lb_args *a) { return lb_tensor_numel(lb_arg(a, LB_GEMM_OUT)) == 0; }
-    static size_t workspace(const lb_args *a) {
-        if (nothing(a) || gemv(a)) return 0;
-        return spaces(lb_arg(a, LB_GEMM_X)->dims[0], lb_arg(a, LB_GEMM_OUT)->dims[1], lb_arg(a,
-                LB_GEMM_X)->dims[1]).end;
+    static bool nothing(const lb_product &p) { return p.m == 0 || p.n == 0; }
+    static size_t workspace(const lb_product &p) {
+        return nothing(p) || gemv(p.m, p.n, p.k) ? 0 : spaces(p.m, p.n, p.k, p.activation).end;
     }
-    static int phases(const lb_args *a) {
-        if (nothing(a) || gemv(a)) return 1;
-        return splits(lb_arg(a, LB_GEMM_X)->dims[0], lb_arg(a, LB_GEMM_OUT)->dims[1], lb_arg(a,
-                LB_GEMM_X)->dims[1]) > 1 ? 3 : 2;
+    static int phases(const lb_product &p) {
+        return nothing(p) || gemv(p.m, p.n, p.k) ? 1 : splits(p.m, p.n, p.k) > 1 || p.activation ? 3 : 2;
     }
     template <int NT> static void run(const lb_gemm16_args &p, int phase, int rows, int64_t k, const float *x,
                                       cudaStream_t stream) {
@@ -384,34 +407,46 @@ template <class F> struct lb_gemm16_format {
                                   0, stream, p);
         }
     }
-    static void launch(const lb_args *a, const lb_launch *l) {
-        const lb_tensor *x = lb_arg(a, LB_GEMM_X), *out = lb_arg(a, LB_GEMM_OUT), *w = lb_weight(a, l, LB_GEMM_W);
-        int64_t m = x->dims[0], k = x->dims[1], n = out->dims[1];
-        const uint8_t *bytes = (const uint8_t *)lb_tensor_data(w);
-        if (nothing(a)) return;
-        if (gemv(a)) {
+    static void launch(const lb_product &o, const lb_launch *l) {
+        const int64_t m = o.m, k = o.k, n = o.n;
+        if (nothing(o)) return;
+        if (gemv(m, n, k)) {
             size_t smem = lb_gemv_smem<F>(m, k);
             const lb_cuda_info *d = lb_cuda_info_now();
             int64_t panels = (n + LB_ROWS - 1) / LB_ROWS;
             int64_t at_once = d->sm_count * (2 * ((int64_t)smem + 1024) > d->smem_per_sm ? 1 : 2);
             lb_cuda_smem(lb_gemv16<F>, smem);
             LB_CUDA_LAUNCH(lb_gemv16<F>, (unsigned)(panels < at_once ? panels : at_once), LB_THREADS, smem,
-                           lb_cuda_stream(l), bytes,
-                           lb_tensor_f32(x), (float *)lb_tensor_data(out), (int)m, n, k);
+                           lb_cuda_stream(l), o);
             return;
         }
-        space s = spaces(m, n, k);
+        space s = spaces(m, n, k, o.activation);
         uint8_t *ws = (uint8_t *)l->workspace;
         lb_gemm16_args p = {};
-        p.w = bytes, p.xp = ws, p.sums = (const float *)(void *)(ws + s.sums), p.shares = (float *)(void *)(ws +
+        p.w = o.w, p.bias = o.bias, p.ld = o.ld, p.activation = o.activation, p.xp = ws, p.sums = (const float *)(void *)(ws + s.sums), p.shares = (float *)(void *)(ws +
                 s.shares);
-        p.out = (float *)lb_tensor_data(out), p.m = (int)m, p.mp = tiles_m(m) * columns(m), p.units =
+        p.out = o.out, p.m = (int)m, p.mp = tiles_m(m) * columns(m), p.units =
             (int)lb_units<F>(k);
         p.kp = p.units * F::UNIT_K, p.splits = splits(m, n, k), p.n = n, p.panel_bytes =
             (int64_t)lb_panel16_bytes<F>(k);
-        if (columns(m) == 8 * FEW) run<FEW>(p, l->phase, (int)m, k, lb_tensor_f32(x), lb_cuda_stream(l));
-        else run<MANY>(p, l->phase, (int)m, k, lb_tensor_f32(x), lb_cuda_stream(l));
+        if (columns(m) == 8 * FEW) run<FEW>(p, l->phase, (int)m, k, o.x, lb_cuda_stream(l));
+        else run<MANY>(p, l->phase, (int)m, k, o.x, lb_cuda_stream(l));
     }
+};
+
+/* ---- for linear: the products of each file's formats ---- */
+
+struct lb_products {
+    bool (*takes)(const lb_quantizer *q);
+    int (*phases)(const lb_quantizer *q, const lb_product &p);          /* launch() is called for each, in order */
+    size_t (*workspace)(const lb_quantizer *q, const lb_product &p);
+    void (*launch)(const lb_quantizer *q, const lb_product &p, const lb_launch *l);
+    bool wgmma;               /* more than 64 rows, on Hopper */
+    lb_products *next;
+};
+inline lb_products *lb_all_products = nullptr;
+struct lb_products_known {
+    explicit lb_products_known(lb_products *p) { p->next = lb_all_products, lb_all_products = p; }
 };
 
 /* ---- what a format's file says ---- */
@@ -460,20 +495,39 @@ template <class... F> struct lb_gemm16_family {
         }
         return true;
     }
-    static size_t workspace_bytes(const lb_args *a, int) {
-        return with(of(a), (size_t)0, [&](auto f) { return f.workspace(a); });
+    /* What gemm's operands ask for. */
+    static lb_product product(const lb_args *a, const lb_tensor *w) {
+        const lb_tensor *x = lb_arg(a, LB_GEMM_X), *out = lb_arg(a, LB_GEMM_OUT);
+        return { lb_tensor_f32(x), (const uint8_t *)lb_tensor_data(w), (float *)lb_tensor_data(out), nullptr,
+                 x->dims[0], x->dims[1], out->dims[1], out->dims[1], LB_ACTIVATION_NONE };
     }
-    static int phases(const lb_args *a) {
-        return with(of(a), 1, [&](auto f) { return f.phases(a); });
-    }
+    static size_t workspace_bytes(const lb_args *a, int) { return workspace_of(of(a), product(a, lb_arg(a, LB_GEMM_W))); }
+    static int phases(const lb_args *a) { return phases_of(of(a), product(a, lb_arg(a, LB_GEMM_W))); }
     static void launch(const lb_args *a, const lb_launch *l) {
-        with(of(a, l), 0, [&](auto f) { return f.launch(a, l), 0; });
+        launch_of(of(a, l), product(a, lb_weight(a, l, LB_GEMM_W)), l);
+    }
+    static bool takes(const lb_quantizer *q) {
+        return with(q, false, [](auto) { return true; });
+    }
+    static size_t workspace_of(const lb_quantizer *q, const lb_product &p) {
+        return with(q, (size_t)0, [&](auto f) { return f.workspace(p); });
+    }
+    static int phases_of(const lb_quantizer *q, const lb_product &p) {
+        return with(q, 1, [&](auto f) { return f.phases(p); });
+    }
+    static void launch_of(const lb_quantizer *q, const lb_product &p, const lb_launch *l) {
+        with(q, 0, [&](auto f) { return f.launch(p, l), 0; });
     }
 };
+#define LB_PRODUCTS(WGMMA)                                                                                           \
+    static lb_products products = { family::takes, family::phases_of, family::workspace_of, family::launch_of, WGMMA,  \
+                                    nullptr };                                                                       \
+    static const lb_products_known products_known(&products);
 #define LB_GEMM16(...)                                                                                               \
     typedef lb_gemm16_family<__VA_ARGS__> family;                                                                    \
     static const lb_layout layout = { "mma16", family::size_bytes, family::repack, LB_ROWS };                        \
-    static const lb_panel panel = { LB_ROWS, 64, nullptr, family::panel_bytes, nullptr, nullptr, "bf16" };
+    static const lb_panel panel = { LB_ROWS, 64, nullptr, family::panel_bytes, nullptr, nullptr, "bf16" };           \
+    LB_PRODUCTS(false)
 #define LB_GEMM16_CALLS                                                                                              \
     .supports = family::supports, .phases = family::phases, .workspace_bytes = family::workspace_bytes,              \
     .launch = family::launch

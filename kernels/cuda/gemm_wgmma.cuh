@@ -12,7 +12,7 @@
  *      copies, units of 16 panels and tiles of x. Each of two warpgroups has 128 rows, 64 at a time: 128 sums, 64 of a
  *      group. While one multiplies by its scales the other's products go on; the next fragments are made while the last
  *      are multiplied;
- *   2  the shares of K, in order.
+ *   2  the shares of K, in order, and a function of the sums.
  *
  * Counted for an H200 (132 SMs, 2048 bf16 multiplications an SM and clock), M = 256, 8192 x 8192: 128 blocks that take
  * 65536 clocks of products each, 37 us at 1.75 GHz. Beside 128 clocks of products (64 x 32 weights by 128 columns) the
@@ -42,9 +42,10 @@ struct lb_wg_args {
     const uint8_t *w, *xp;       /* xp: [row tile][K / 64][128][64] */
     const float *sums;           /* of minima: [row tile][K / GROUP][128] */
     float *out;
-    float4 *shares;              /* where splits > 1: [row tile][weight tile][split][32 x 2][256] */
-    int m, units, splits, tiles;
-    int64_t n, panel_bytes;
+    float4 *shares;              /* where splits > 1, or there is a function: [row tile][weight tile][split][32 x 2][256] */
+    const float *bias;
+    int m, units, splits, tiles, activation;
+    int64_t n, ld, panel_bytes;
 };
 
 /* ---- phase 0 ---- */
@@ -215,14 +216,17 @@ template <class F> LB_DEVICE void lb_wg_store(const lb_wg_args &a, int64_t row, 
             LB_UNROLL for (int j = 0; j < 16; j++) total[4 * j + 2 * half] *= scale, total[4 * j + 2 * half + 1] *= scale;
         }
     }
+    const bool there[2] = { row < a.n, row + 8 < a.n };
+    float add[2] = { 0, 0 };
+    if (a.bias) add[0] = there[0] ? a.bias[row] : 0.0f, add[1] = there[1] ? a.bias[row + 8] : 0.0f;
     LB_UNROLL for (int j = 0; j < 16; j++) {
-        if (a.splits > 1) {
+        if (a.splits > 1 || a.activation) {
             share[j * 256] = make_float4(total[4 * j], total[4 * j + 1], total[4 * j + 2], total[4 * j + 3]);
             continue;
         }
         LB_UNROLL for (int i = 0; i < 4; i++)
-            if (row + i / 2 * 8 < a.n && column + 8 * j + i % 2 < a.m)
-                a.out[(int64_t)(column + 8 * j + i % 2) * a.n + row + i / 2 * 8] = total[4 * j + i];
+            if (there[i / 2] && column + 8 * j + i % 2 < a.m)
+                a.out[(int64_t)(column + 8 * j + i % 2) * a.ld + row + i / 2 * 8] = total[4 * j + i] + add[i / 2];
     }
 }
 
@@ -298,8 +302,11 @@ static __global__ void __launch_bounds__(LB_THREADS) lb_wg_add(const __grid_cons
     }
     int64_t row = ((int64_t)blockIdx.x * LB_WG_PANELS + warp / 4 * 8 + warp % 4 + 4 * mt) * LB_ROWS + lane / 4;
     int column = (int)blockIdx.y * LB_WG_COLUMNS + 8 * j + lane % 4 * 2;
-    LB_UNROLL for (int i = 0; i < 4; i++)
-        if (row + i / 2 * 8 < a.n && column + i % 2 < a.m) a.out[(int64_t)(column + i % 2) * a.n + row + i / 2 * 8] = c[i];
+    for (int i = 0; i < 4; i++) {
+        int64_t r = row + i / 2 * 8;
+        if (r < a.n && column + i % 2 < a.m)
+            a.out[(int64_t)(column + i % 2) * a.ld + r] = lb_finished(c[i], a.bias, r, a.activation);
+    }
 }
 
 /* ---- what launches them ---- */
@@ -315,33 +322,32 @@ template <class F> struct lb_wg_format {
         return (int)(room < 1 ? 1 : room > 8 ? 8 : room);
     }
     struct space { size_t sums, shares, end; };
-    static space spaces(int64_t m, int64_t n, int64_t k) {
+    static space spaces(int64_t m, int64_t n, int64_t k, int activation) {
         size_t rows = (size_t)tiles_m(m) * LB_WG_COLUMNS, kp = (size_t)lb_units<F>(k) * F::UNIT_K;
         space s;
         int shares = splits(m, n, k);
         s.sums = rows * kp * 2;
         s.shares = s.sums + (F::MINIMA ? (kp / (F::GROUP ? F::GROUP : 1) * rows * 4 + 255) / 256 * 256 : 0);
-        s.end = s.shares + (shares > 1 ? (size_t)tiles_n(n) * tiles_m(m) * shares * (32 * 256) * sizeof(float4) : 0);
+        s.end = s.shares + (shares > 1 || activation ? (size_t)tiles_n(n) * tiles_m(m) * shares * (32 * 256) * sizeof(float4) : 0);
         return s;
     }
-    static size_t workspace(int64_t m, int64_t n, int64_t k) { return m && n ? spaces(m, n, k).end : 0; }
-    static int phases(int64_t m, int64_t n, int64_t k) { return m && n ? splits(m, n, k) > 1 ? 3 : 2 : 1; }
-    static void launch(const lb_args *a, const lb_launch *l) {
-        const lb_tensor *x = lb_arg(a, LB_GEMM_X), *out = lb_arg(a, LB_GEMM_OUT);
-        int64_t m = x->dims[0], k = x->dims[1], n = out->dims[1];
+    static size_t workspace(const lb_product &p) { return p.m && p.n ? spaces(p.m, p.n, p.k, p.activation).end : 0; }
+    static int phases(const lb_product &p) { return p.m && p.n ? splits(p.m, p.n, p.k) > 1 || p.activation ? 3 : 2 : 1; }
+    static void launch(const lb_product &o, const lb_launch *l) {
+        const int64_t m = o.m, k = o.k, n = o.n;
         if (m == 0 || n == 0) return;
-        space s = spaces(m, n, k);
+        space s = spaces(m, n, k, o.activation);
         uint8_t *ws = (uint8_t *)l->workspace;
         lb_wg_args p = {};
-        p.w = (const uint8_t *)lb_tensor_data(lb_weight(a, l, LB_GEMM_W)), p.xp = ws;
+        p.w = o.w, p.bias = o.bias, p.ld = o.ld, p.activation = o.activation, p.xp = ws;
         p.sums = (const float *)(void *)(ws + s.sums), p.shares = (float4 *)(void *)(ws + s.shares);
-        p.out = (float *)lb_tensor_data(out), p.m = (int)m, p.units = (int)lb_units<F>(k), p.splits = splits(m, n, k);
+        p.out = o.out, p.m = (int)m, p.units = (int)lb_units<F>(k), p.splits = splits(m, n, k);
         p.tiles = tiles_n(n), p.n = n, p.panel_bytes = (int64_t)lb_panel16_bytes<F>(k);
         int kp = p.units * F::UNIT_K, tm = tiles_m(m);
         if (l->phase == 0) {
             LB_CUDA_LAUNCH((lb_wg_prepare<F::MINIMA ? (int)F::GROUP : 0>),
                            dim3((unsigned)(tm * LB_WG_COLUMNS), (unsigned)((kp / 4 + LB_THREADS - 1) / LB_THREADS)), LB_THREADS, 0,
-                           lb_cuda_stream(l), lb_tensor_f32(x), (int)m, k, kp, ws, (float *)(void *)(ws + s.sums));
+                           lb_cuda_stream(l), o.x, (int)m, k, kp, ws, (float *)(void *)(ws + s.sums));
         } else if (l->phase == 1) {
             lb_cuda_smem(lb_wg_gemm<F>, S::SMEM);
             LB_LAUNCH_OVERLAPPING(lb_wg_gemm<F>, dim3((unsigned)(p.tiles * p.splits), (unsigned)tm), LB_WG_THREADS, S::SMEM,
@@ -364,23 +370,27 @@ template <class... F> struct lb_wg_family : lb_gemm16_family<F...> {
         *why = "the device has too little shared memory";
         return lb_cuda_info_now()->smem_per_block >= 227 << 10;
     }
-    template <class R, class C> static R sized(const lb_args *a, R none, C call) {
-        int64_t m = lb_arg(a, LB_GEMM_X)->dims[0], k = lb_arg(a, LB_GEMM_X)->dims[1], n = lb_arg(a, LB_GEMM_OUT)->dims[1];
-        return base::with(base::of(a), none, [&](auto f) { return call(lb_wg_format<typename decltype(f)::format>(), m, n, k); });
+    static size_t workspace_of(const lb_quantizer *q, const lb_product &p) {
+        return base::with(q, (size_t)0, [&](auto f) { return lb_wg_format<typename decltype(f)::format>::workspace(p); });
+    }
+    static int phases_of(const lb_quantizer *q, const lb_product &p) {
+        return base::with(q, 1, [&](auto f) { return lb_wg_format<typename decltype(f)::format>::phases(p); });
+    }
+    static void launch_of(const lb_quantizer *q, const lb_product &p, const lb_launch *l) {
+        base::with(q, 0, [&](auto f) { return lb_wg_format<typename decltype(f)::format>::launch(p, l), 0; });
     }
     static size_t workspace_bytes(const lb_args *a, int) {
-        return sized(a, (size_t)0, [](auto f, int64_t m, int64_t n, int64_t k) { return f.workspace(m, n, k); });
+        return workspace_of(base::of(a), base::product(a, lb_arg(a, LB_GEMM_W)));
     }
-    static int phases(const lb_args *a) {
-        return sized(a, 1, [](auto f, int64_t m, int64_t n, int64_t k) { return f.phases(m, n, k); });
-    }
+    static int phases(const lb_args *a) { return phases_of(base::of(a), base::product(a, lb_arg(a, LB_GEMM_W))); }
     static void launch(const lb_args *a, const lb_launch *l) {
-        base::with(base::of(a, l), 0, [&](auto f) { return lb_wg_format<typename decltype(f)::format>::launch(a, l), 0; });
+        launch_of(base::of(a, l), base::product(a, lb_weight(a, l, LB_GEMM_W)), l);
     }
 };
 #define LB_WGMMA(...)                                                                                                \
     typedef lb_wg_family<__VA_ARGS__> family;                                                                        \
-    static const lb_layout layout = { "mma16", family::size_bytes, family::repack, LB_ROWS };
+    static const lb_layout layout = { "mma16", family::size_bytes, family::repack, LB_ROWS };                        \
+    LB_PRODUCTS(true)
 #define LB_WGMMA_FIELDS(NAME, FORMAT)                                                                                \
     .name = NAME, .op = "gemm", .device = "cuda",                                                                    \
     .about = "wgmma, weights expanded in registers from the order of mma's fragments, x by bulk copies",             \

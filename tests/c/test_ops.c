@@ -132,6 +132,11 @@ static void compare(const lb_kernel *k, const lb_args *a, lb_tensor *const *befo
     lb_expected expected[LB_MAX_EXPECTED] = { 0 };
     lb_oracle_in in = { .args = native, .kernel = k };
     int count = 0;
+#ifdef TEST_EMULATED /* the panels that the engine finds are the CPU's; those of these kernels round x as the kernel says */
+    lb_kernel alone = *k;
+    alone.panel_weights = false;
+    in.kernel = &alone;
+#endif
     for (int s = 0; s < LB_MAX_OPERANDS; s++) in.before[s] = before[s];
     if (a->op->oracle(&in, expected, &count)) fail_msg("%s: %s", what, lb_error());
     for (int i = 0; i < count; i++) {

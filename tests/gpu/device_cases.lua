@@ -325,6 +325,12 @@ case("a model of quantized weights runs in every mode", function()
     first = first or logits
     same(logits, first, 0.05 * first:abs():max())
   end
+  for _, fused in ipairs { true, false } do
+    local plan, linear = lb.plan(d), 0
+    m:forward(plan, { tokens = 3, fused = fused })
+    for _, e in ipairs(sys.account(plan).path) do linear = linear + (e.op == "linear" and e.launches or 0) end
+    assert(linear == (fused and 2 or 0), linear .. " launches of linear")      -- Q, K and V; the output
+  end
 end)
 case("cold weights are slower than hot ones, or a sample is a copy", function()
   if fake then return end                -- a matter of caches

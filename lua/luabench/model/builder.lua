@@ -1,8 +1,8 @@
 -- builder.lua: a transformer's steps, from token numbers to logits, recorded into a plan or run one by one.
 --
--- What differs between "plan" and "fused": fused gives products of one input as one `linear` (on the CPU: only there it has
--- kernels), adds and norms as one add_rms_norm, and a dense FFN of repacked weights as one `moe_ffn`. "eager" takes the
--- steps of "plan" and hands each to the engine on its own, from Lua.
+-- What differs between "plan" and "fused": fused gives products of one input, and their biases, as one `linear` (on a GPU of
+-- formats that have panels there), adds and norms as one add_rms_norm, and a dense FFN of repacked weights as one `moe_ffn`
+-- (on a GPU of up to 64 rows). "eager" takes the steps of "plan" and hands each to the engine on its own, from Lua.
 local core = require "luabench.core"
 
 local Builder = {}
@@ -16,7 +16,7 @@ function M.new(o)
   local b = setmetatable({}, Builder)
   for k, v in pairs(o) do b[k] = v end
   b.spec, b.device = o.model.spec, o.model.device
-  b.linear = tostring(b.device.name):find "^cpu" ~= nil
+  b.on_cpu = tostring(b.device.name):find "^cpu" ~= nil
   b.lengths, b.starts = o.io.lengths, o.io.starts
   return b
 end
@@ -97,12 +97,32 @@ local function one_wide(b, x, ws, biases, name, dim)
   return views
 end
 
--- Are products of these weights fused with one another?
--- Only on the CPU: `linear` has no kernels elsewhere, so that there "fused" takes the products of "plan".
-function Builder:fuses(ws) return self.fused and self.linear and all_quantized(ws) end
+-- Formats of which a GPU's `linear` has products: those with panels. On the CPU it takes all.
+local with_panels
+local function linear_takes(b, ws)
+  if b.on_cpu then return true end
+  if b.model.native then return false end
+  if not with_panels then
+    with_panels = {}
+    for _, name in ipairs(core.kernels()) do
+      local k = core.kernel(name)
+      if k.device == "cuda" and k.panel_rows then with_panels[k.format] = true end
+    end
+  end
+  for _, w in ipairs(ws) do
+    if not with_panels[w.quantizer.family] then return false end
+  end
+  return true
+end
 
--- Has this machine kernels that fuse a whole FFN of them: are they repacked?
-function Builder:fuses_ffn(ws) return self.fused and all_quantized(ws) and self.model.repack_bytes > 0 end
+-- Are products of these weights fused with one another?
+function Builder:fuses(ws) return self.fused and all_quantized(ws) and linear_takes(self, ws) end
+
+-- Has this machine kernels that fuse a whole FFN of them: are they repacked? A GPU's read the weights once for each 16 rows:
+-- with many rows `linear` reads them less often.
+function Builder:fuses_ffn(ws)
+  return self.fused and all_quantized(ws) and self.model.repack_bytes > 0 and (self.on_cpu or self.rows <= 64)
+end
 
 -- What moe_group gives for one expert that all rows go to: offsets { 0, T }, rows 0 to T - 1. Made once a plan.
 function Builder:every_row()
@@ -116,8 +136,8 @@ function Builder:every_row()
 end
 
 -- The operation for the product of one matrix: of quantized ones `linear` in every mode, so that all have the same bits
--- also where a format's `gemm` sums in another order. Devices that have no `linear` take `gemm` in every mode.
-function Builder:product(w) return self.linear and w.quantizer and "linear" or "gemm" end
+-- also where a format's `gemm` sums in another order. A GPU's `linear` is its `gemm` with the bias, so there it is for "fused".
+function Builder:product(w) return self.on_cpu and w.quantizer and "linear" or "gemm" end
 
 -- w x + bias for each of the matrices; a list of [T, N], or [T, N / dim, dim] if `dim` is given.
 function Builder:project(x, ws, biases, name, dim)
