@@ -125,7 +125,7 @@ template <class T> static constexpr double peak_unit_ops() { return 4.0 * 8 * 2 
 
 /* `units` in all, in batches, over the warpgroups of all blocks. */
 template <class T> __global__ void __launch_bounds__(PEAK_THREADS, 1) peak_kernel(float *sink, double ops) {
-    int64_t batches = (int64_t)(ops / (PEAK_BATCH * peak_unit_ops<T>())), groups = (int64_t)gridDim.x * (PEAK_THREADS / 128);
+    int64_t batches = (int64_t)(ops / ((double)PEAK_BATCH * peak_unit_ops<T>())), groups = (int64_t)gridDim.x * (PEAK_THREADS / 128);
     int64_t g = (int64_t)blockIdx.x * (PEAK_THREADS / 128) + threadIdx.x / 128;
     float sum = peak_work<T>(PEAK_BATCH * (batches * (g + 1) / groups - batches * g / groups), blockIdx.x * 977u);
     if (blockIdx.x == 0 && threadIdx.x == 0) sink[0] = sum;
