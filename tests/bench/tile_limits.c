@@ -2,7 +2,7 @@
  * has, the same bytes over and over, by turns with chains of the tile's own instruction in registers. What a whole product
  * lacks to these is expanding, preparing x, results and waiting for memory; what a tile lacks to 100 are its scales.
  * tile_limits.lua compiles it once a header (-DTILE=1: floats, 2: dense f32, 3: int8 a scale a row, 4: int8 in groups of 32,
- * 5: with minima) and runs it on one core. */
+ * 5: with minima; 6 to 9: q4_k, q6_k, q2_k, q3_k) and runs it on one core. */
 #include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +18,14 @@ DENSE_INLINE __m512i dense_weights(const char *row, int64_t at, int64_t left) {
 }
 #elif TILE == 3
 #include "kernels/cpu/rows32_i8.h"
+#elif TILE == 6
+#include "kernels/cpu/gemm_q4_k_avx512.c"
+#elif TILE == 7
+#include "kernels/cpu/gemm_q6_k_avx512.c"
+#elif TILE == 8
+#include "kernels/cpu/gemm_q2_k_avx512.c"
+#elif TILE == 9
+#include "kernels/cpu/gemm_q3_k_avx512.c"
 #else
 #define H32_SHARED 1
 #if TILE == 5
@@ -73,6 +81,9 @@ static double tile(int span) {
 #elif TILE == 3
         dwords = 128;
         i8_tiles[12]((const uint8_t *)w, (const int8_t *)x, 512 + 96, 32, (int32_t *)(void *)acc, 0, (const uint8_t *)w, 0);
+#elif TILE >= 6
+        dwords = 64, cols = TILE_COLS;
+        tiles[TILE_COLS]((const expanded *)(const void *)w, (const lb_act_q8_256 *)(const void *)x, 384 + 96, acc, x);
 #else
         dwords = 64, cols = 6;
         h32_tiles[6](w, x, 384 + 96, 8, scales, acc, x);
@@ -111,6 +122,14 @@ int main(void) {
     show("f32, 32 x 12, sums of 192", 0);
 #elif TILE == 3
     show("int8, 32 x 12, a scale a row, 512 at a time", 0);
+#elif TILE == 6
+    show("q4_k, q5_k: int8, 32 x 6, a scale and a minimum for each 32", 0);
+#elif TILE == 7
+    show("q6_k: int8, 32 x 6, a scale for each 16", 0);
+#elif TILE == 8
+    show("q2_k: int8, 32 x 12, a minimum for each 16", 0);
+#elif TILE == 9
+    show("q3_k: int8, 32 x 12, a scale for each 256", 0);
 #elif TILE == 4
     show("int8, 32 x 6, a scale for each 32", 0);
 #else

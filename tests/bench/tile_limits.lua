@@ -2,10 +2,10 @@
 -- measured by turns (tile_limits.c): the limit that a whole product cannot pass. `make bench` runs it.
 local programs = dofile "tests/bench/lib/programs.lua"
 
-local TILES = 5
+local TILES = 9
 local FLAGS = { "-std=gnu11", "-O3", "-D_GNU_SOURCE", "-w", "-fno-math-errno", "-ffp-contract=off", "-I.", "-Iengine",
   "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512bf16", "-mavx512vbmi", "-mfma", "-mf16c",
-  "-mprefer-vector-width=512" }
+  "-mprefer-vector-width=512", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections" }
 
 local function run(folder, tile)
   local program, argv = folder .. "/tile_limits", { "cc" }
