@@ -99,11 +99,26 @@ static int physical_cores(void) {
     return n > 0 ? n : -1;
 }
 
+int lb_machine_count_cpus(const char *list) {
+    int n = 0;
+    for (const char *p = list; *p;) {
+        char *end;
+        long a = strtol(p, &end, 10), b = a;
+        if (end == p) return -1;
+        if (*end == '-') b = strtol(end + 1, &end, 10);
+        if (a < 0 || b < a || b - a >= LB_CPUS_MAX) return -1;
+        n += (int)(b - a) + 1;
+        p = *end == ',' ? end + 1 : end;
+    }
+    return n > 0 ? n : -1;
+}
+
 static void read_caches(lb_machine *m) {
     const lb_topology *t = lb_topology_get();
     m->l1d_bytes = m->l1i_bytes = m->l2_bytes = m->l3_bytes = -1;
+    m->l1d_cpus = m->l1i_cpus = m->l2_cpus = m->l3_cpus = -1;
     for (int i = 0; i < 8; i++) {
-        char path[96], type[32];
+        char path[96], type[32], shared[512];
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index%d/level", t->cpus[0], i);
         int64_t level = read_int(path);
         if (level < 0) break;
@@ -111,10 +126,13 @@ static void read_caches(lb_machine *m) {
         read_line(path, type, sizeof type);
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index%d/size", t->cpus[0], i);
         int64_t bytes = read_int(path);
-        if (level == 1 && strcmp(type, "Instruction") == 0) m->l1i_bytes = bytes;
-        else if (level == 1) m->l1d_bytes = bytes;
-        else if (level == 2) m->l2_bytes = bytes;
-        else if (level == 3) m->l3_bytes = bytes;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cache/index%d/shared_cpu_list", t->cpus[0], i);
+        read_line(path, shared, sizeof shared);
+        int cpus = lb_machine_count_cpus(shared);
+        if (level == 1 && strcmp(type, "Instruction") == 0) m->l1i_bytes = bytes, m->l1i_cpus = cpus;
+        else if (level == 1) m->l1d_bytes = bytes, m->l1d_cpus = cpus;
+        else if (level == 2) m->l2_bytes = bytes, m->l2_cpus = cpus;
+        else if (level == 3) m->l3_bytes = bytes, m->l3_cpus = cpus;
     }
     m->llc_total_bytes = t->llc_bytes > 0 ? t->llc_bytes : -1;
 }

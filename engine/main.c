@@ -139,6 +139,10 @@ static void say(const char *text) {
 static void report(lua_State *L) {
     if (lua_type(L, -1) == LUA_TSTRING) {
         say(lua_tostring(L, -1));
+        if (strstr(lua_tostring(L, -1), "not enough memory")) {
+            fprintf(stderr, "Lua's own tables and strings may take %zu MiB (tensors are apart); LUABENCH_LUA_MEMORY_MB=N "
+                            "changes that\n", lua_memory_limit() >> 20);
+        }
     } else if (luaL_callmeta(L, -1, "__tostring") && lua_isstring(L, -1)) {
         say(lua_tostring(L, -1));
     } else {

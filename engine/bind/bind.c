@@ -100,7 +100,10 @@ static int class_index(lua_State *L) {
     char what[64];
     strcpy(what, "a ");
     strncat(what, c->name, sizeof what - 3);
-    if (!key) return luaL_error(L, "%s is indexed by names, got a %s", what, bind_type_name(L, 2));
+    if (!key) {
+        return luaL_error(L, "%s is indexed by names, got a %s%s", what, bind_type_name(L, 2),
+                          strcmp(c->name, "tensor") ? "" : "; t:get(i, j, ...) gives an element, t:slice(dim, i, i) a row");
+    }
     return bind_unknown(L, what, key, names);
 }
 

@@ -267,6 +267,10 @@ static int machine(lua_State *L) {
     set_count(L, "l2_bytes", (double)m->l2_bytes);
     set_count(L, "l3_bytes", (double)m->l3_bytes);
     set_count(L, "llc_total_bytes", (double)m->llc_total_bytes);
+    set_count(L, "l1d_cpus", m->l1d_cpus);
+    set_count(L, "l1i_cpus", m->l1i_cpus);
+    set_count(L, "l2_cpus", m->l2_cpus);
+    set_count(L, "l3_cpus", m->l3_cpus);
     lua_setfield(L, -2, "caches");
     set_count(L, "memory_bytes", (double)m->memory_bytes);
     set_count(L, "memory_available_bytes", (double)m->memory_available_bytes);

@@ -53,6 +53,15 @@ function M.is_own(key)
   return key:sub(1, #cpu + 3) == cpu .. " | " and key:sub(-#part) == part
 end
 
+-- Is a key of one of these devices, a list of { name =, model = }?
+function M.is_of(key, devices)
+  local name = key:match "^.- | (.-) | %d+ threads | "
+  for _, d in ipairs(devices) do
+    if name == d.name or d.model and name and name:sub(1, #d.model + 1) == d.model .. " " then return true end
+  end
+  return false
+end
+
 -- Seconds since the epoch of "2026-01-31T12:34:56.789Z"; nil for another text.
 local function seconds_of(iso)
   local y, mo, d, h, mi, s = tostring(iso):match "^(%d+)-(%d+)-(%d+)T(%d+):(%d+):(%d+)"

@@ -98,13 +98,13 @@ function M.find(text, results)
   local m = own(name, better, results)
   if m then return m end
   local all = {}
-  for _, n in ipairs(M.names) do all[#all + 1] = n end
+  for _, n in ipairs(M.names) do all[n] = true end
   for _, r in ipairs(results) do
     for _, c in ipairs(r.cases) do
-      for n in pairs(c.metrics or {}) do all[#all + 1] = n end
+      for n in pairs(c.metrics or {}) do all[n] = true end
     end
   end
-  error(("--metric %s: no case of either result has it%s"):format(text, suggest.hint(name, all)), 0)
+  error(("--metric %s: no case of either result has it%s"):format(text, suggest.hint(name, suggest.keys(all))), 0)
 end
 
 return M

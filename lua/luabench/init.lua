@@ -3,6 +3,25 @@ local core = require "luabench.core"
 
 local M = { core = core }
 
+-- A function of ours, with errors that name the script's place and not one of these files. What the script's own
+-- functions raise keeps its place, and what is no text passes as it is.
+local function guarded(f)
+  local function out(ok, ...)
+    if ok then return ... end
+    local e = ...
+    if type(e) ~= "string" or core.interrupted() then error(e, 0) end
+    local text = e:gsub("[^%s]*/luabench/[%w_/]+%.lua:%d+: ", "")
+    error(text, text:find "^[^\n:]+:%d+: " and 0 or 2)
+  end
+  return function(...) return out(pcall(f, ...)) end
+end
+
+local function guarded_all(module)
+  local copy = {}
+  for name, value in pairs(module) do copy[name] = type(value) == "function" and guarded(value) or value end
+  return setmetatable(copy, getmetatable(module))
+end
+
 -- Straight from the engine.
 local ENGINE = { "device", "devices", "quantizer", "quantizers", "kernels", "kernel_load", "timer",
   "measure", "tensor", "zeros", "full", "randn", "uniform", "arange", "cat", "stack", "oracle" }
@@ -41,6 +60,8 @@ local LAZY = {
   trace = { "luabench.trace", "trace" }, units = { "luabench.units", false }, help = { "luabench.help", "help" }, explain = { "luabench.explain", "explain" },
 }
 
+local GUARDED = { model = true, units = true, json = true, yaml = true }
+
 -- Names that are made when first used, for help and completion.
 function M.lazy_names()
   local names = {}
@@ -57,6 +78,8 @@ setmetatable(M, {
       local value = module
       if where[2] then value = module[where[2]] end
       if value == nil then error(("luabench.%s is missing from %s"):format(name, where[1]), 2) end
+      if type(value) == "function" then value = guarded(value)
+      elseif GUARDED[name] then value = guarded_all(value) end
       rawset(t, name, value)
       return value
     end

@@ -155,6 +155,7 @@ end
 -- Of the whole package while this ran, whoever else used it too.
 local function fill_energy(rec, samples)
   local joules, items = samples.joules_per_run, rec.work.items
+  rec.energy = {}                                       -- null where it is not counted: `luabench info` says why
   if not joules then return end
   rec.energy = { joules_per_run = joules, joules_per_item = items and items > 0 and joules / items or nil,
     watts = joules / (rec.time.mean * 1e-9) }
@@ -327,8 +328,8 @@ end
 local NO_TIME = { "time", "samples_ns", "marks", "rate", "sol", "disturbance", "energy", "counters" }
 
 local function traceback(e)
-  if type(e) == "table" then return e end
-  return { trace = debug and debug.traceback and debug.traceback("", 2) or "", reason = tostring(e) }
+  if getmetatable(e) == Failure then return e end
+  return { reason = sys.error_text(e) }
 end
 
 -- A reason on one line, with the script's place kept.
@@ -351,9 +352,8 @@ function M.run(ctx, axes)
   end
   if not ok then
     if sys.interrupted() then error("interrupted", 0) end
-    if type(e) ~= "table" then e = { reason = tostring(e) } end
-    local reason = one_line(e.reason)
-    if reason:find("not enough memory", 1, true) then reason = "memory exhausted: " .. reason end
+    if type(e) ~= "table" then e = { reason = sys.error_text(e) } end
+    local reason = one_line(sys.with_memory_hint(e.reason))
     rec.status, rec.reason = e.status or "failed", reason
     if rec.status ~= "invalid" then
       for _, name in ipairs(NO_TIME) do rec[name] = nil end

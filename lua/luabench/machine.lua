@@ -11,9 +11,9 @@ local function text(x) return type(x) == "string" and x ~= "" and x or nil end
 function M.block()
   local m = sys.machine()
   local ceilings = require "luabench.ceilings"
-  local measured, own = ceilings.stored(), {}
+  local measured, own, devices = ceilings.stored(), {}, sys.devices()
   for key, c in pairs(measured) do
-    if ceilings.is_own(key) then
+    if ceilings.is_own(key) and ceilings.is_of(key, devices) then
       own[key] = { since = c.since, read_bytes_per_s = c.read_bytes_per_s, ops_per_s = c.ops_per_s, when = c.when,
         curve = c.curve, how = "the best seen: SIMD reads of memory beyond the last-level cache; independent " ..
           "multiply-add chains; curve: reads of so many bytes over and over" }
@@ -29,7 +29,7 @@ function M.block()
     kernel = text(m.kernel), governor = text(m.governor), os = text(m.os), hostname = text(m.hostname),
     transparent_huge_pages = text(m.thp), clocksource = text(m.clocksource), load1 = m.load1,
     energy = sys.energy(), counters = sys.counters(), memory_pressure_percent = m.memory_pressure_percent,
-    boost = m.boost, virtualized = m.virtualized, clock = sys.clock(), devices = json.array(sys.devices()), ceilings = own,
+    boost = m.boost, virtualized = m.virtualized, clock = sys.clock(), devices = json.array(devices), ceilings = own,
     warnings = json.array(sys.warnings()),
   }
 end

@@ -13,6 +13,12 @@ function M.open(path, opts)
   return core.model_file(path, opts and opts.device)
 end
 
+local function opened(who, file)
+  if type(file) == "string" then return M.open(file) end
+  if type(file) == "userdata" and tostring(file):find "^model_file" then return file end
+  error(("%s: a path or a model file expected, got %s"):format(who, type(file)), 3)
+end
+
 -- ---- what stands beside the tensors ----
 
 local TEXT_MAX = 16 * 2 ^ 20
@@ -39,7 +45,7 @@ end
 -- lb.model_config(file[, which]): "config" or "generation_config", the .json file beside the tensors, as a table; nil if
 -- there is none. Nulls are absent.
 function M.config(file, which)
-  if type(file) == "string" then file = M.open(file) end
+  file = opened("lb.model_config", file)
   local name = BESIDE[which or "config"]
   if not name then
     local hint = suggest.hint(tostring(which), suggest.keys(BESIDE))
@@ -146,7 +152,7 @@ end
 -- lb.model_type(file[, expected]): { type =, from = }: the model and what told it; type is nil for one that is not
 -- known, from says what stands there. With `expected`: an error if the file holds another.
 function M.model_type(file, expected)
-  if type(file) == "string" then file = M.open(file) end
+  file = opened("lb.model_type", file)
   local kind, from
   local ok, why = pcall(function()
     if file.format == "gguf" then kind, from = by_gguf(file) else kind, from = by_config(file) end

@@ -83,9 +83,12 @@ local function message_of(err)
   return "error object: " .. show.value(err)
 end
 
+-- A file that cannot be compiled is a wrong command line: status 2 where the session cannot go on.
+local Wrong = { __tostring = function(e) return e.message end }
+
 -- Runs where the error was raised: the message with the user's own frames below it.
 local function handler(err)
-  if type(err) == "table" and err[1] == LEAVE then return err end
+  if type(err) == "table" and (err[1] == LEAVE or getmetatable(err) == Wrong) then return err end
   local message = message_of(err)
   local places = {}
   for level = 2, 40 do
@@ -202,7 +205,7 @@ function M.run_script(path, env)
   if file then file:close() end
   if not text then error(("cannot read %s: %s"):format(path, problem or "it is not a file"), 0) end
   local f, message = load((text:gsub("^#[^\n]*", "", 1)), "@" .. path, "t", env)
-  if not f then error(message, 0) end
+  if not f then error(setmetatable({ message = message }, Wrong), 0) end
   local value = f()
   if value ~= nil then rawset(env, "script", value) end
 end
@@ -291,7 +294,7 @@ local function first_script(path, env, edit, keep_going)
   if type(err) == "table" and err[1] == LEAVE then return false, err.status end
   io.stdout:flush()
   io.stderr:write("error: ", message_of(err), "\n")
-  return keep_going, 1
+  return keep_going, getmetatable(err) == Wrong and 2 or 1
 end
 
 --- opts.script: run first, its globals stay. opts.env: another environment than that of scripts. Returns an exit status.

@@ -52,7 +52,8 @@ local CASE = {
 local RUN = { id = S, started = S, version = S, commit = S, flags = S, argv = "strings", seed = N }
 local MACHINE = { cpu = S, isa = S, kernel = S, os = S, governor = S, hostname = S, memory_bytes = N,
   warnings = "strings", cores = "numbers",
-  caches = { l1d_bytes = N, l1i_bytes = N, l2_bytes = N, l3_bytes = N, llc_total_bytes = N },
+  caches = { l1d_bytes = N, l1i_bytes = N, l2_bytes = N, l3_bytes = N, llc_total_bytes = N, l1d_cpus = N, l1i_cpus = N,
+    l2_cpus = N, l3_cpus = N },
   devices = { list = { name = S, model = S } }, ceilings = { map = CEILINGS } }
 
 local PLURAL = { numbers = N, strings = S }

@@ -184,6 +184,19 @@ local function merge_metrics(records)
   if #against == #records then records[1].metrics.versus = versus.merge(against) end
 end
 
+-- A percentile across processes is the median of theirs: it has an interval, the only one that holds where the process is
+-- what repeats, and it is null where there are too few processes for one or where one of them had too few samples.
+local function percentiles_across(records, t)
+  t.percentiles_ci95 = {}
+  for _, name in ipairs { "p10", "p25", "p75", "p90", "p95", "p99" } do
+    local list = {}
+    for _, r in ipairs(records) do list[#list + 1] = r.time[name] end
+    local across = #list == #records and sys.stats(list) or {}
+    t[name], t.percentiles_ci95[name] = nil, across.ci95
+    if across.ci95 then t[name] = median_of(list) end
+  end
+end
+
 function M.merge_processes(records)
   local first = records[1]
   for _, r in ipairs(records) do
@@ -202,9 +215,8 @@ function M.merge_processes(records)
   end
   local all, across = sys.stats(pooled), sys.stats(medians)
   local t, middle = first.time, middle_of(records)
-  for _, name in ipairs { "mean", "std", "min", "max", "p10", "p25", "p75", "p90", "p95", "p99", "mad" } do
-    t[name] = all[name]
-  end
+  percentiles_across(records, t)
+  for _, name in ipairs { "mean", "std", "min", "max", "mad" } do t[name] = all[name] end
   t.samples = #pooled
   t.median = median_of(medians)
   t.ci95, t.precise = across.ci95, nil

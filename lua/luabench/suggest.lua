@@ -37,7 +37,7 @@ function M.nearest(name, candidates, limit)
     if d > allowed and #name >= 3 and (c:find(name, 1, true) == 1 or name:find(c, 1, true) == 1) and #c >= 2 then
       d = allowed
     end
-    if d <= allowed then found[#found + 1] = { tostring(candidate), d } end
+    if d <= allowed and d < #name then found[#found + 1] = { tostring(candidate), d } end
   end
   table.sort(found, function(x, y) if x[2] ~= y[2] then return x[2] < y[2] end return x[1] < y[1] end)
   local names = {}

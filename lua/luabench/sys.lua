@@ -55,6 +55,21 @@ end
 -- ---- files ----
 function M.lua_root() return core.lua_root() end
 
+-- What error() was given, as text.
+function M.error_text(e)
+  if type(e) == "string" then return e end
+  local mt = type(e) == "table" and getmetatable(e)
+  if type(mt) == "table" and mt.__tostring then return tostring(e) end
+  return ("error() was given a %s, not a message"):format(type(e))
+end
+
+-- The message of a script that took all the memory that Lua has (engine/main.c), which Lua words shortly and without a place.
+function M.with_memory_hint(message)
+  if not message:find("not enough memory", 1, true) then return message end
+  return "memory exhausted: " .. message .. "; a script's own tables and strings get a quarter of the memory, 2 GiB at "
+    .. "most (tensors are apart): LUABENCH_LUA_MEMORY_MB=N changes that"
+end
+
 -- $XDG_CACHE_HOME/luabench or ~/.cache/luabench; under the temporary directory where there is no home.
 function M.cache_dir()
   local base = os.getenv "XDG_CACHE_HOME"

@@ -5,7 +5,11 @@ local floor, abs, log10 = math.floor, math.abs, math.log10
 
 -- `digits` significant digits without an exponent (3 by default): 1.23, 12.3, 123.
 local function significant(x, digits)
+  if type(x) ~= "number" or digits ~= nil and type(digits) ~= "number" then
+    error(("units.significant: a number and digits expected, got %s and %s"):format(type(x), type(digits)), 2)
+  end
   digits = digits or 3
+  if x ~= x or abs(x) == math.huge then return tostring(x) end
   if x == 0 then return "0" end
   local before = floor(log10(abs(x)) + 1e-12) + 1
   local text = ("%." .. math.max(0, digits - before) .. "f"):format(x)
@@ -23,6 +27,7 @@ local TIME = { { 1e9, "s" }, { 1e6, "ms" }, { 1e3, "us" }, { 1, "ns" } }
 
 -- Picks the unit for a time in ns: returns scale and name.
 function M.time_unit(ns)
+  if type(ns) ~= "number" then error("units.time_unit: ns expected, got " .. type(ns), 2) end
   for _, u in ipairs(TIME) do
     if abs(ns) >= u[1] then return u[1], u[2] end
   end
@@ -41,6 +46,7 @@ local SI = { { 1e15, "P" }, { 1e12, "T" }, { 1e9, "G" }, { 1e6, "M" }, { 1e3, "k
 -- 12.3e9, "B/s" -> "12.3 GB/s"
 function M.si(x, unit, digits)
   if not known(x) then return "-" end
+  if type(unit) ~= "string" then error("units.si: a unit expected, got " .. type(unit), 2) end
   for _, u in ipairs(SI) do
     if abs(x) >= u[1] then return significant(x / u[1], digits) .. " " .. u[2] .. unit end
   end

@@ -18,8 +18,8 @@ local Failure = { __tostring = function(e) return e.message end }
 local function fail(message) error(setmetatable({ message = message }, Failure), 0) end
 
 local function trace(e)
-  if type(e) == "table" then return e end
-  return { message = tostring(e) }
+  if getmetatable(e) == Failure then return e end
+  return { message = sys.error_text(e) }
 end
 
 -- Compiles and runs a script; text only. Returns its first value.
@@ -251,8 +251,7 @@ function M.handle(request, emit)
   if ok then return { event = "done", value = value, lost = device_lost() } end
   if sys.interrupted() then return { event = "interrupted" } end
   local message = value.message or tostring(value)
-  if message:find("not enough memory", 1, true) then message = "memory exhausted: " .. message end
-  return { event = "error", message = message }
+  return { event = "error", message = sys.with_memory_hint(message) }
 end
 
 -- The worker's main loop; returns the exit status.

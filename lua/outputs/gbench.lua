@@ -25,21 +25,21 @@ local function present(t, order)
   return list
 end
 
-local CACHES = { { "l1d_bytes", "Data", 1 }, { "l1i_bytes", "Instruction", 1 }, { "l2_bytes", "Unified", 2 },
-  { "l3_bytes", "Unified", 3 } }
+local CACHES = { { "l1d", "Data", 1 }, { "l1i", "Instruction", 1 }, { "l2", "Unified", 2 }, { "l3", "Unified", 3 } }
 
 local function context(result)
   local m, run = result.machine or {}, result.run or {}
   local cores, have = m.cores or {}, m.caches or {}
   local caches = {}
   for _, c in ipairs(CACHES) do
-    if have[c[1]] then caches[#caches + 1] = { type = c[2], level = c[3], size = have[c[1]] } end
+    local bytes, cpus = have[c[1] .. "_bytes"], have[c[1] .. "_cpus"]
+    if bytes then caches[#caches + 1] = { type = c[2], level = c[3], size = bytes, num_sharing = cpus or json.null } end
   end
   local ghz
   for _, c in ipairs(result.cases) do ghz = ghz or (c.disturbance or {}).frequency_ghz end
-  return { date = run.started, host_name = m.hostname, executable = "luabench", 
+  return { date = run.started, host_name = m.hostname, executable = "luabench",
     num_cpus = cores.usable or cores.logical, mhz_per_cpu = ghz and math.floor(ghz * 1000 + 0.5),
-      caches = json.array(caches),
+    caches = json.array(caches),
     load_avg = json.array { m.load1 }, library_version = "luabench " .. tostring(run.version or "?"),
     library_build_type = "release", json_schema_version = 1,
     luabench_commit = run.commit, luabench_flags = run.flags, luabench_seed = run.seed and tostring(run.seed),

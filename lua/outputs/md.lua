@@ -7,15 +7,17 @@ local function escape(text) return (text:gsub("|", "\\|"):gsub("[\r\n]+", " ")) 
 
 local function row(cells) return "| " .. table.concat(cells, " | ") .. " |" end
 
+local function is_noisy(case) return case.status == "ok" and case.disturbance and case.disturbance.noisy or false end
+
 local function write_section(section, cols, out)
   local titles, rule = {}, {}
-  local any_bad = false
-  for _, c in ipairs(section.cases) do any_bad = any_bad or c.status ~= "ok" end
+  local remarks = false
+  for _, c in ipairs(section.cases) do remarks = remarks or c.status ~= "ok" or is_noisy(c) end
   for i, col in ipairs(cols) do
     titles[i] = escape(col.title)
     rule[i] = (col.left or col.axis) and ":--" or "--:"
   end
-  if any_bad then titles[#titles + 1], rule[#rule + 1] = "status", ":--" end
+  if remarks then titles[#titles + 1], rule[#rule + 1] = "status", ":--" end
   out[#out + 1] = row(titles)
   out[#out + 1] = row(rule)
   for _, c in ipairs(section.cases) do
@@ -24,8 +26,8 @@ local function write_section(section, cols, out)
       local text = (c.status == "ok" or col.axis) and col.cell(c) or nil
       cells[i] = escape(text or "")
     end
-    if any_bad then
-      cells[#cells + 1] = escape(c.status .. (c.reason and ": " .. c.reason or ""))
+    if remarks then
+      cells[#cells + 1] = escape(c.status .. (c.reason and ": " .. c.reason or "") .. (is_noisy(c) and ", noisy" or ""))
     end
     out[#out + 1] = row(cells)
   end

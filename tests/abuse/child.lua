@@ -3,6 +3,7 @@
 local lb = require "luabench"
 local core = lb.core
 local classes = core.classes()
+local own = dofile(os.getenv "LUABENCH_TREE" .. "/tests/abuse/objects.lua")
 
 -- Calls that end the process or sleep because they were asked to, not because of a defect: these arguments are spared.
 local SPARE = {
@@ -127,13 +128,21 @@ local function run(target)
   local objects, dead = fresh(), closed()
   local list = arguments(objects, dead)
   local class, kind, name = target:match "^([%l_]+)([:.?])(.+)$"
-  local prefix = { lb = lb, kernel = lb.kernel, core = core, json = lb.json, yaml = lb.yaml, oracle = lb.oracle }
-  if kind == "." and prefix[class] then
-    local ok, f = pcall(function() return prefix[class][name] end)
-    if ok and type(f) == "function" then combinations(target, f, nil, list) end
+  local parts = classes[class]
+  if kind == "." and not parts then
+    local holder = class == "lb" and lb or lb[class]
+    combinations(target, assert(holder[name], target), nil, list)
     return
   end
-  local parts = classes[class]
+  if not parts then                        -- an object made of tables
+    local o = own.make[class]()
+    combinations(target, assert(o[name], target), nil, list)
+    combinations(target, o[name], function()
+      if rawget(o, "closed") == true then o = own.make[class]() end
+      return o
+    end, list)
+    return
+  end
   if kind == "?" then                      -- a property, of every object and non-object
     local index = parts.metatable.__index
     combinations(target, function(o) return index(o, name) end, nil, list)

@@ -19,12 +19,18 @@ local function targets()
     end
   end
   functions("lb.", lb)
-  for _, name in ipairs(lb.lazy_names()) do list[#list + 1] = "lb." .. name end
-  functions("kernel.", lb.kernel)
-  functions("core.", core)
-  functions("json.", lb.json)
-  functions("yaml.", lb.yaml)
-  functions("oracle.", lb.oracle)
+  -- what is loaded when first used, and the functions in its tables: lb.load, json.decode, model.load
+  local tables = { kernel = lb.kernel, core = core, oracle = lb.oracle }
+  for _, name in ipairs(lb.lazy_names()) do
+    local value = lb[name]
+    if type(value) == "function" then list[#list + 1] = "lb." .. name
+    elseif type(value) == "table" then tables[name] = value end
+  end
+  for name, t in pairs(tables) do functions(name .. ".", t) end
+  -- objects made of tables, by what makes them in child.lua
+  for name, methods in pairs(dofile(folder .. "objects.lua").methods()) do
+    for _, method in ipairs(methods) do list[#list + 1] = name .. ":" .. method end
+  end
   for class, parts in pairs(core.classes()) do
     for _, name in ipairs(parts.methods) do list[#list + 1] = class .. ":" .. name end
     for _, name in ipairs(parts.fields) do list[#list + 1] = class .. "?" .. name end

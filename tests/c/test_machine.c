@@ -29,6 +29,19 @@ static void test_facts(void **state) {
     assert_true(m->virtualized >= -1 && m->virtualized <= 1);
 }
 
+static void test_cpu_lists(void **state) {
+    (void)state;
+    assert_int_equal(lb_machine_count_cpus("0"), 1);
+    assert_int_equal(lb_machine_count_cpus("0-3,8-11,17"), 9);
+    assert_int_equal(lb_machine_count_cpus(""), -1);
+    assert_int_equal(lb_machine_count_cpus("x"), -1);
+    assert_int_equal(lb_machine_count_cpus("3-1"), -1);
+    assert_int_equal(lb_machine_count_cpus("0-99999999999"), -1);
+    const lb_machine *m = lb_machine_get();
+    assert_true(m->l2_cpus == -1 || m->l2_cpus >= 1);
+    assert_true(m->l3_cpus == -1 || m->l3_cpus >= m->l2_cpus);
+}
+
 static void test_pressure(void **state) {
     (void)state;
     assert_true(lb_machine_pressure("some avg10=12.50 avg60=1.00 avg300=0.10 total=1\nfull avg10=3.00") == 12.5);
@@ -70,7 +83,7 @@ static void test_warnings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts), cmocka_unit_test(test_pressure), cmocka_unit_test(test_caches_grow), cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_facts), cmocka_unit_test(test_cpu_lists), cmocka_unit_test(test_pressure), cmocka_unit_test(test_caches_grow), cmocka_unit_test(test_warnings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,7 @@ import csv, json, sqlite3
 r = json.load(open("a.json"))
 by = {c["axes"]["m"]: c for c in r["cases"]}
 g = json.load(open("a.gbench.json"))
+assert g["context"]["caches"] and all(set(c) == {"type", "level", "size", "num_sharing"} for c in g["context"]["caches"])
 runs = [b for b in g["benchmarks"] if b["run_type"] == "iteration"]
 assert len(runs) == 6 and all(b["time_unit"] == "ns" and b["repetitions"] == 3 for b in runs)
 assert [b["real_time"] for b in runs if b["name"] == "s/m=1"] == [p["median_ns"] for p in by[1]["processes"]]

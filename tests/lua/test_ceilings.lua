@@ -76,6 +76,16 @@ function T.test_a_machine_that_changed_is_another()
   lu.assertFalse(ceilings.is_own("other " .. key))
 end
 
+-- A result tells of the devices that are there: another's ceilings, of a build or a driver that is gone, are left out.
+function T.test_ceilings_of_the_devices_that_are_there()
+  local here = { { name = "cpu", model = "AMD EPYC" }, { name = "cuda:0", model = "NVIDIA H200" } }
+  lu.assertTrue(ceilings.is_of("AMD EPYC | cpu | 2 threads | method 3 | machine 1", here))
+  lu.assertTrue(ceilings.is_of("AMD EPYC | NVIDIA H200 GPU-12 | 1 threads | method 3 | machine 1", here))
+  lu.assertFalse(ceilings.is_of("AMD EPYC | cuda:1 | 1 threads | method 3 | machine 1", here))
+  lu.assertFalse(ceilings.is_of("AMD EPYC | played on the CPU GPU-0 | 1 threads | method 3 | machine 1", here))
+  lu.assertFalse(ceilings.is_of("rubbish", here))
+end
+
 function T.test_a_file_of_rubbish_is_an_empty_one()
   sys.replace_file(ceilings.path(), "{")
   lu.assertEquals(ceilings.stored(), {})

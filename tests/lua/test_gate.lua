@@ -222,6 +222,15 @@ function T.test_other_metrics()
   lu.assertErrorMsgContains('is "less" or "more"', gate_metrics.find, "score:up", {})
 end
 
+function T.test_an_unknown_metric_is_answered_with_a_list_of_each_once()
+  local gate_metrics = require "luabench.gate_metrics"
+  local cases = {}
+  for i = 1, 3 do cases[i] = { metrics = { speedup = { median = 1 } } } end
+  local ok, message = pcall(gate_metrics.find, "foo", { { cases = cases }, { cases = cases } })
+  lu.assertFalse(ok)
+  lu.assertEquals(select(2, message:gsub("speedup", "")), 1)
+end
+
 function T.test_shown_as_text_markdown_and_json()
   local base, new = result { seed = 1 }, result { seed = 2, scale = is(8),
     edit = function(c) c.case = c.case:gsub("a$", "a_|b") end }

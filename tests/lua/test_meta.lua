@@ -26,6 +26,29 @@ function T.test_functions_of_lb()
   same_keys("lb", described, real)
 end
 
+-- What is wrong is said with the script's place, not with one of ours.
+function T.test_errors_name_the_scripts_place()
+  local lb = require "luabench"
+  local wrong = {
+    function() lb.compare { a = 1, b = 2 } end, function() lb.compare { a = lb.plan() } end,
+    function() lb.save("x.npy", { 1 }) end, function() lb.load "no such.npz" end, function() lb.model_config() end,
+    function() lb.model_type(5) end, function() lb.trace(lb.plan()) end, function() lb.units.si(5) end,
+    function() lb.units.significant "x" end, function() lb.model.load "no such" end, function() lb.strategy "fast" end,
+    function() lb.scenario {} end, function() lb.grid { a = {} } end, function() lb.json.decode "{" end,
+    function() lb.tokenizer "no such" end, function() lb.model_writer("x", { 1 }) end, function() lb.zeros { -1 } end,
+  }
+  for i, f in ipairs(wrong) do
+    local ok, message = pcall(f)
+    lu.assertFalse(ok, i)
+    lu.assertStrMatches(message, "[^:]*test_meta%.lua:%d+: .+")
+    lu.assertNotStrContains(message, "/luabench/")
+    lu.assertNotStrContains(message, "attempt to ")
+  end
+  local ok, message = pcall(lb.prepared, "a key", function() error "of the script" end)
+  lu.assertFalse(ok)
+  lu.assertStrMatches(message, "[^:]*test_meta%.lua:%d+: of the script")
+end
+
 function T.test_every_operation_is_there()
   for _, name in ipairs(meta.operations()) do lu.assertEquals(type(lb[name]), "function", name) end
 end

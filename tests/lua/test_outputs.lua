@@ -158,6 +158,17 @@ function T.test_markdown()
   lu.assertStrContains(text, "### m = 8")
 end
 
+function T.test_markdown_says_which_rows_are_noisy()
+  local r = result()
+  r.cases[3] = nil
+  lu.assertNil(write("md", r):find("status", 1, true))
+  r.cases[1].disturbance = { noisy = true }
+  local text = write("md", r)
+  lu.assertStrContains(text, "status |\n")
+  lu.assertStrContains(text, "| ok, noisy |\n")
+  lu.assertStrContains(text, "| ok |\n")
+end
+
 function T.test_columns_are_validated_and_chosen()
   lu.assertErrorMsgContains('did you mean "time"', columns.validate, { "tiem" }, {})
   lu.assertErrorMsgContains("columns[1]", columns.validate, { { title = "x" } }, {})

@@ -173,6 +173,24 @@ function T.test_processes_are_the_unit()
   lu.assertIs(runner.merge_processes { ok_record(1), bad }, bad)
 end
 
+-- The interval beside a percentile is of the processes', and there is no percentile without one.
+function T.test_percentiles_across_processes()
+  local function rec(i, p99)
+    local r = ok_record(100 + i, { 100 + i, 200 })
+    r.time.p90, r.time.p99, r.time.percentiles_ci95 = 150 + i, p99, { p90 = { 1, 2 }, p99 = { 1, 2 } }
+    return r
+  end
+  local records = {}
+  for i = 1, 7 do records[i] = rec(i, i ~= 3 and 190 or nil) end
+  local t = runner.merge_processes(records).time
+  lu.assertEquals(t.p90, 154)
+  lu.assertEquals(t.percentiles_ci95, { p90 = { 151, 157 } })
+  lu.assertNil(t.p99)
+  t = runner.merge_processes { rec(1, 190), rec(2, 190) }.time
+  lu.assertNil(t.p90)
+  lu.assertEquals(t.percentiles_ci95, {})
+end
+
 -- The first process may have been the slowest: its fraction with the merged time would be 1.53.
 function T.test_merged_processes_are_judged_by_one_of_them()
   local function rec(median, fraction, switches)

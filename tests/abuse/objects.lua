@@ -1,0 +1,29 @@
+-- objects.lua: the objects of the public face that are Lua tables, how one of each is made, and their methods.
+local lb = require "luabench"
+
+local M = { make = {} }
+
+local TINY = os.getenv "LUABENCH_TREE" or lb.core.pwd()
+
+M.make.grid = function() return lb.grid { m = { 1, 2 }, n = { 3 } } end
+M.make.own_model = function() return lb.model.load(TINY .. "/tests/fixtures/models/tiny-llama") end
+M.make.traced = function() return lb.trace(lb.plan():gemm { x = lb.randn { 4, 32 }, w = lb.randn { 4, 32 } }) end
+
+-- name -> its methods: the functions of its metatable, and of the table that it looks fields up in.
+function M.methods()
+  local all = {}
+  for name, make in pairs(M.make) do
+    local mt, seen = getmetatable(make()), {}
+    for _, t in ipairs { mt, type(mt.__index) == "table" and mt.__index or {} } do
+      for key, f in pairs(t) do
+        if type(f) == "function" and not key:find "^__" then seen[key] = true end
+      end
+    end
+    local list = require("luabench.suggest").keys(seen)
+    assert(#list > 0, name .. " has no methods")
+    all[name] = list
+  end
+  return all
+end
+
+return M
