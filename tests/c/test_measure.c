@@ -588,14 +588,13 @@ static int close_device(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_short_runs),      cmocka_unit_test(test_tiny_runs),
-        cmocka_unit_test(test_long_runs),       cmocka_unit_test(test_very_long_runs),
-        cmocka_unit_test(test_exact_counts),    cmocka_unit_test(test_precision_stops),
-        cmocka_unit_test(test_outliers_are_kept), cmocka_unit_test(test_interrupt),
-        cmocka_unit_test(test_errors),          cmocka_unit_test(test_interleaved),
-        cmocka_unit_test(test_interleaved_extremes), cmocka_unit_test(test_extra_work), cmocka_unit_test(test_in_pieces),
-        cmocka_unit_test(test_marks),           cmocka_unit_test(test_watcher),  cmocka_unit_test(test_parsing),
-        cmocka_unit_test(test_ceilings), cmocka_unit_test(test_read_forms),
+        cmocka_unit_test(test_short_runs), cmocka_unit_test(test_tiny_runs), cmocka_unit_test(test_long_runs),
+        cmocka_unit_test(test_very_long_runs), cmocka_unit_test(test_exact_counts),
+        cmocka_unit_test(test_precision_stops), cmocka_unit_test(test_outliers_are_kept),
+        cmocka_unit_test(test_interrupt), cmocka_unit_test(test_errors), cmocka_unit_test(test_interleaved),
+        cmocka_unit_test(test_interleaved_extremes), cmocka_unit_test(test_extra_work),
+        cmocka_unit_test(test_in_pieces), cmocka_unit_test(test_marks), cmocka_unit_test(test_watcher),
+        cmocka_unit_test(test_parsing), cmocka_unit_test(test_ceilings), cmocka_unit_test(test_read_forms),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
