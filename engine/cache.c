@@ -52,7 +52,8 @@ static lb_status rate_of(lb_device *d, size_t bytes, double seconds, double *bes
 lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *out) {
     memset(out, 0, sizeof *out);
     if (!(seconds > 0 && seconds <= 3600))
-        return lb_fail(LB_EINVAL, "cache curve: got %g seconds to measure; it must be above 0 and at most 3600", seconds);
+        return lb_fail(LB_EINVAL, "cache curve: got %g seconds to measure; it must be above 0 and at most 3600",
+                       seconds);
     double sizes[LB_CURVE_MOST];
     lb_ceiling_lock();
     lb_status s = lb_ceiling_buffer(d, lb_ceiling_bytes_for(d, (double)lb_device_caps_of(d)->llc_bytes));
@@ -88,7 +89,8 @@ static double best_between(const lb_cache_curve *c, double lo, double hi, double
  * half where the time is below the middle of the two. */
 void lb_cache_curve_fit(const lb_device *d, lb_cache_curve *c) {
     const lb_device_caps *caps = lb_device_caps_of(d);
-    double threads = lb_device_threads(d), l1 = (double)caps->l1d_bytes * threads, l2 = (double)caps->l2_bytes * threads;
+    double threads = lb_device_threads(d), l1 = (double)caps->l1d_bytes * threads,
+        l2 = (double)caps->l2_bytes * threads;
     c->capacity_bytes = c->l1_bytes_per_s = c->l2_bytes_per_s = c->llc_bytes_per_s = 0;
     c->l1_median = c->l2_median = c->llc_median = 0;
     if (c->n < 4) return;

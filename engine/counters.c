@@ -111,7 +111,8 @@ static bool open_all(counting *c) {
     DIR *dir = opendir("/proc/self/task");
     c->groups = calloc(THREADS_MOST, sizeof *c->groups);
     for (struct dirent *e; dir && c->groups && c->count < THREADS_MOST && (e = readdir(dir));)
-        if (isdigit((unsigned char)e->d_name[0]) && open_group(c, (pid_t)atoi(e->d_name), &c->groups[c->count])) c->count++;
+        if (isdigit((unsigned char)e->d_name[0]) && open_group(c, (pid_t)atoi(e->d_name), &c->groups[c->count]))
+            c->count++;
     if (dir) closedir(dir);
     return c->count > 0;
 }

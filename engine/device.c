@@ -60,7 +60,8 @@ static lb_status parse_name(const char *name, const lb_device_backend **backend,
     for (int b = 0; b < BACKENDS; b++) {
         if (strlen(backends[b]->name) != length || strncmp(backends[b]->name, name, length) != 0) continue;
         *backend = backends[b];
-        if (*tail == 0) return backends[b]->count() ? LB_OK : no_such_number(backends[b], 0, 0);   /* "cuda" is "cuda:0" */
+        /* "cuda" is "cuda:0" */
+        if (*tail == 0) return backends[b]->count() ? LB_OK : no_such_number(backends[b], 0, 0);
         if (!backends[b]->numbered) return unknown_device(name);
         char *end;
         long i = strtol(tail + 1, &end, 10);

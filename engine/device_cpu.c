@@ -115,8 +115,8 @@ static const size_t huge_least = 16u << 20;
 static const size_t huge_least = LB_HUGE_LEAST;
 #endif
 
-/* Blocks of pages begin at a place in the page that their size decides (huge ones at its begin): what two plans write in
- * tensors of one size then aliases the same way with what they read. */
+/* Blocks of pages begin at a place in the page that their size decides (huge ones at its begin): what two plans write
+ * in tensors of one size then aliases the same way with what they read. */
 static size_t colour_of(size_t bytes) { return (bytes / 64 * 0x9e3779b97f4a7c15u >> 58) * 64; }
 
 static lb_status cpu_alloc(lb_device *d, size_t bytes, void **out) {

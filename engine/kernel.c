@@ -238,7 +238,8 @@ static lb_status check_plugin(const char *path, const lb_kernel *const *kernels,
     for (*count = 0; kernels[*count]; ++*count) {
         const lb_kernel *k = kernels[*count];
         if (!k->name || !k->op || !k->device || !k->launch || !k->about || !k->source)
-            return lb_fail(LB_EINVAL, "plug-in %s: kernel %d lacks one of name, op, device, about, source, launch", path,
+            return lb_fail(LB_EINVAL, "plug-in %s: kernel %d lacks one of name, op, device, about, source, launch",
+                           path,
                            *count + 1);
         if (lb_op_find(k->op, &op)) return lb_fail_in(LB_EINVAL, "plug-in %s: kernel '%s'", path, k->name);
         if (!(k->tolerance >= 0) || !k->tolerance_why)
@@ -268,7 +269,8 @@ static lb_status add(const lb_kernel *const *kernels, const char *from, bool rep
 }
 
 lb_status lb_kernel_add(const lb_kernel *const *kernels, const char *from) { return add(kernels, from, false, true); }
-lb_status lb_kernel_replace(const lb_kernel *const *kernels, const char *from) { return add(kernels, from, true, false); }
+lb_status lb_kernel_replace(const lb_kernel *const *kernels,
+                            const char *from) { return add(kernels, from, true, false); }
 
 static lb_status load(const char *path, bool replace, const lb_kernel *const **out) {
     lb_status s;
@@ -282,7 +284,8 @@ static lb_status load(const char *path, bool replace, const lb_kernel *const **o
         goto fail;
     }
     if (*abi != LB_KERNEL_ABI) {
-        s = lb_fail(LB_EINVAL, "plug-in %s was built for kernel ABI %d, this program has %d; build it again", path, *abi,
+        s = lb_fail(LB_EINVAL, "plug-in %s was built for kernel ABI %d, this program has %d; build it again", path,
+                    *abi,
                     LB_KERNEL_ABI);
         goto fail;
     }

@@ -28,7 +28,8 @@ typedef struct limiter {
 static void *limited(void *ud, void *p, size_t old_bytes, size_t new_bytes) {
     limiter *m = ud;
     if (!p) old_bytes = 0;
-    if (new_bytes > old_bytes && new_bytes - old_bytes > m->limit - (m->used < m->limit ? m->used : m->limit)) return NULL;
+    if (new_bytes > old_bytes && new_bytes - old_bytes > m->limit - (m->used < m->limit ? m->used : m->limit))
+        return NULL;
     void *q = m->alloc(m->ud, p, old_bytes, new_bytes);
     if (q || new_bytes == 0) m->used = m->used - old_bytes + new_bytes;
     return q;
@@ -140,8 +141,8 @@ static void report(lua_State *L) {
     if (lua_type(L, -1) == LUA_TSTRING) {
         say(lua_tostring(L, -1));
         if (strstr(lua_tostring(L, -1), "not enough memory")) {
-            fprintf(stderr, "Lua's own tables and strings may take %zu MiB (tensors are apart); LUABENCH_LUA_MEMORY_MB=N "
-                            "changes that\n", lua_memory_limit() >> 20);
+            fprintf(stderr, "Lua's own tables and strings may take %zu MiB (tensors are apart); "
+                            "LUABENCH_LUA_MEMORY_MB=N changes that\n", lua_memory_limit() >> 20);
         }
     } else if (luaL_callmeta(L, -1, "__tostring") && lua_isstring(L, -1)) {
         say(lua_tostring(L, -1));
@@ -249,7 +250,8 @@ int main(int argc, char **argv) {
     if (!find_root(root, sizeof root)) {
         const char *given = getenv("LUABENCH_LUA");
         fprintf(stderr, "luabench: cannot find my Lua files: no luabench/init.lua %s%s\n",
-                given ? "in $LUABENCH_LUA = " : "in ../lua or ../share/luabench/lua next to the program", given ? given : "");
+                given ? "in $LUABENCH_LUA = " : "in ../lua or ../share/luabench/lua next to the program",
+                    given ? given : "");
         return 2;
     }
     lua_State *L = luaL_newstate();

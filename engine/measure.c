@@ -27,8 +27,9 @@ volatile int lb_interrupted = 0;
 #define ITERATIONS_MOST ((int64_t)1 << 40)
 #define PLANS_MOST 64
 #define ROUND_NS 1e8                /* of one plan's part of an interleaved round, when plans differ widely */
-/* A sample's time changes by as much as the clock's frequency, so this moves it by twice what a row promises (1 %). Clocks
- * that boost wander by 1 % all the time, and the times with them: that is the machine, not a disturbance of it. */
+/* A sample's time changes by as much as the clock's frequency, so this moves it by twice what a row promises (1 %).
+ * Clocks that boost wander by 1 % all the time, and the times with them: that is the machine, not a disturbance of
+ * it. */
 #define FREQUENCY_SHARE 0.02
 #define NOISY_SHARE 0.05
 #define GPU_ENERGY_LEAST_S 0.5      /* shorter than this, a GPU's energy counter says little */
@@ -226,7 +227,8 @@ static int64_t jittered(const sampler *m, int64_t i) {
 
 static double half_width(const lb_stats *s) { return (s->ci_hi - s->ci_lo) / 2; }   /* NaN: too few samples */
 
-/* Sorting all samples after each would cost more than sampling: look again when there are 1/16 more, or `end` of them. */
+/* Sorting all samples after each would cost more than sampling: look again when there are 1/16 more, or `end` of
+ * them. */
 static int64_t next_look(int64_t n, int64_t end) {
     int64_t next = n + (n / 16 > 1 ? n / 16 : 1);
     return end > n && end < next ? end : next;
@@ -489,7 +491,8 @@ lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_meas
     sampler *m = calloc((size_t)count, sizeof *m);
     if (!m) return lb_fail(LB_ENOMEM, "measure: no memory for %d plans", count);
     lb_common common = { 0 };
-    for (int i = 0; i < count && s == LB_OK; i++) s = sampler_init(&m[i], plans[i], o, o->extra_work ? o->extra_work[i] : 0);
+    for (int i = 0; i < count && s == LB_OK; i++)
+        s = sampler_init(&m[i], plans[i], o, o->extra_work ? o->extra_work[i] : 0);
     if (s == LB_OK) s = lb_plans_share(plans, count, o->cache == LB_CACHE_HOT, &common);
     for (int i = 0; i < count && s == LB_OK; i++) {
         uint64_t start = lb_now_ns();
@@ -559,7 +562,8 @@ lb_status lb_sampler_take(lb_sampler *s, int64_t samples, int64_t iterations, in
 lb_status lb_sampler_finish(lb_sampler *s, lb_samples *out) {
     memset(out, 0, sizeof *out);
     if (!s->open || s->m.s.n == 0)
-        return lb_fail(LB_EINVAL, s->open ? "measure: the sampler has taken no samples" : "measure: the sampler has finished");
+        return lb_fail(LB_EINVAL, s->open ? "measure: the sampler has taken no samples"
+                       : "measure: the sampler has finished");
     judge(&s->m);
     s->open = false;
     return sampler_done(&s->m, LB_OK, out);

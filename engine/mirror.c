@@ -20,7 +20,8 @@ static lb_status host_range(lb_buffer *b) {
         return b->data ? LB_OK : lb_fail(LB_ENOMEM, "no memory for %zu bytes", bytes);
     }
     /* no memory yet, only addresses: pages come when the host writes them */
-    b->data = mmap(NULL, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    b->data = mmap(NULL, whole_pages(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                   0);
     if (b->data != MAP_FAILED) return LB_OK;
     b->data = NULL;
     return lb_fail(LB_ENOMEM, "no addresses for %zu bytes: %s", bytes, strerror(errno));
@@ -98,7 +99,8 @@ lb_status lb_buffer_push(lb_buffer *b, bool written) {
     lb_mirror *m = b->mirror;
     if (!m || b->size_bytes == 0) return LB_OK;
     int where = atomic_load_explicit(&m->where, memory_order_acquire);
-    if (where == LB_AT_DEVICE || (m->device && !written && (where & LB_AT_DEVICE) && b->size_bytes < DROPPED)) return LB_OK;
+    if (where == LB_AT_DEVICE || (m->device && !written && (where & LB_AT_DEVICE) && b->size_bytes < DROPPED))
+        return LB_OK;
     pthread_mutex_lock(&m->lock);
     lb_status s = push(b, written);
     pthread_mutex_unlock(&m->lock);

@@ -201,7 +201,8 @@ static const char *tempdir_base(void) {
     return base && base[0] == '/' ? base : "/tmp";
 }
 
-/* Locked before it has its name, so that no sweep sees it unlocked. -1 where that fails: nobody sweeps the directory. */
+/* Locked before it has its name, so that no sweep sees it unlocked. -1 where that fails: nobody sweeps the
+ * directory. */
 static int own(const char *dir) {
     char aside[PATH_MAX], path[PATH_MAX];
     if ((size_t)snprintf(aside, sizeof aside, "%s/.%s", dir, OWNER) >= sizeof aside) return -1;

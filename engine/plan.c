@@ -252,7 +252,8 @@ lb_status lb_plan_prepare(lb_plan *p) {
             exec_done(p);
             return lb_fail_in(st, "plan: workspace");
         }
-        st = lb_device_set(p->device, p->workspace, 0xff, p->workspace_size);   /* pages come before anything is timed */
+        /* pages come before anything is timed */
+        st = lb_device_set(p->device, p->workspace, 0xff, p->workspace_size);
         if (st) return exec_done(p), st;
     }
     lb_plan_work_in(p, p->workspace, p->tickets);

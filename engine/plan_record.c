@@ -12,7 +12,8 @@
 static lb_status check_device(const lb_plan *p, const lb_op *op, const char *what, const lb_tensor *t) {
     const char *on = lb_device_name(t->buffer->device), *of = lb_device_name(p->device);
     if (strcmp(on, of) == 0) return LB_OK;
-    return lb_fail(LB_EINVAL, "%s: %s is on %s, but the plan is for %s; hint: move it with :to(\"%s\")", op->name, what, on,
+    return lb_fail(LB_EINVAL, "%s: %s is on %s, but the plan is for %s; hint: move it with :to(\"%s\")", op->name, what,
+                   on,
                    of, of);
 }
 
@@ -142,7 +143,8 @@ static lb_status choose_kernel(const lb_plan *p, const lb_args *a, const lb_step
     if (strcmp(s->asked->op, s->op->name) != 0)
         return lb_fail(LB_EINVAL, "%s: kernel %s is one for %s", s->op->name, s->asked->name, s->asked->op);
     if (s->asked_native && (s->asked->layout || s->asked->panel_weights))
-        return lb_fail(LB_EUNSUPPORTED, "%s: kernel %s reads a memory layout of its own, but native layouts were asked for",
+        return lb_fail(LB_EUNSUPPORTED,
+                       "%s: kernel %s reads a memory layout of its own, but native layouts were asked for",
                        s->op->name, s->asked->name);
     if (!lb_kernel_fits(s->asked, p->device, a, &why))
         return lb_fail(LB_EUNSUPPORTED, "%s: kernel %s does not fit: %s", s->op->name, s->asked->name,
@@ -165,7 +167,8 @@ static lb_status note_repacked(lb_plan *p, const lb_op *op, lb_tensor *native, c
         if (p->repacked.at[i].lo == r.lo && p->repacked.at[i].hi == r.hi) return LB_OK;
     if (lb_ranges_hit(&p->flow.ever_written, r))
         return lb_fail(LB_EUNSUPPORTED, "%s: a weight is written by an earlier step, so it cannot be converted to the "
-                                        "kernel's memory layout at record time; hint: choose a native kernel", op->name);
+                                        "kernel's memory layout at record time; hint: choose a native kernel",
+                                        op->name);
     p->repack_bytes += (double)lb_tensor_size_bytes(packed);
     return lb_ranges_add(&p->repacked, r);
 }

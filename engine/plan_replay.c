@@ -228,7 +228,8 @@ static lb_status bad_pick(lb_plan *p) {
     if (p->bad_step < 0) return LB_OK;
     const lb_step *s = &p->steps[p->bad_step];
     lb_status st = lb_fail(LB_EINVAL, "plan: step %d (%s%s%s) picked item %d, but there are %d (0 to %d)",
-                           p->bad_step + 1, s->op->name, s->label ? ", " : "", s->label ? s->label : "", (int)p->bad_pick,
+                           p->bad_step + 1, s->op->name, s->label ? ", " : "", s->label ? s->label : "",
+                               (int)p->bad_pick,
                            (int)s->choice->count, (int)s->choice->count - 1);
     p->bad_step = -1;
     return st;
@@ -372,7 +373,8 @@ static lb_status replay_gpu(lb_plan *p, lb_gpu_mode mode, int64_t n, uint64_t *e
 
 lb_status lb_plan_replay_isolated(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches) {
     if (!p->on_gpu)
-        return lb_fail(LB_EUNSUPPORTED, "plan: runs are isolated on GPUs; device %s is none", lb_device_name(p->device));
+        return lb_fail(LB_EUNSUPPORTED, "plan: runs are isolated on GPUs; device %s is none",
+                       lb_device_name(p->device));
     lb_status st = begin_replay(p, n);
     return st ? st : replay_gpu(p, LB_GPU_ISOLATED, n, elapsed_ns, launches);
 }

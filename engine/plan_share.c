@@ -1,7 +1,7 @@
 /* plan_share.c: plans that take turns use the same memory wherever they can.
  *
- * Where a block of memory happens to lie is worth some per cent of a time (aliased addresses, sets of a cache), the same
- * way in every round: pairing does not remove it, and identical code is called different. So the plans of one
+ * Where a block of memory happens to lie is worth some per cent of a time (aliased addresses, sets of a cache), the
+ * same way in every round: pairing does not remove it, and identical code is called different. So the plans of one
  * comparison work in one workspace and hand out the same tickets, and an operand that no plan writes is read from the
  * first plan that has the same bytes in the same form. Outputs stay apart, so that each plan's results can be told. */
 #include "plan_internal.h"
@@ -132,7 +132,8 @@ lb_status lb_plans_share(lb_plan *const *plans, int count, bool operands, lb_com
     for (int i = 0; i < count; i++) {
         lb_status st = lb_plan_prepare(plans[i]);
         if (st) return st;
-        /* nothing that both could reach; and a GPU's plan is a captured graph, with the memory that it was captured with */
+        /* nothing that both could reach; and a GPU's plan is a captured graph, with the memory that it was captured
+         * with */
         if (plans[i]->device != plans[0]->device || plans[i]->on_gpu) return LB_OK;
     }
     lb_status st = new_common(plans, count, c);

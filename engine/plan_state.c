@@ -114,7 +114,8 @@ static lb_status save_refs(const lb_plan *p, int i, const lb_ranges *written, lb
         if (!ref->tensor) continue;
         uintptr_t at = lb_tensor_address(ref->tensor) + (uintptr_t)ref->index * sizeof(int32_t);
         lb_range r = { at, at + sizeof(int32_t) };
-        if (is_state(p, LB_READ, r) && !lb_ranges_hit(written, r)) st = save(out, capacity, ref->tensor->buffer, r, i, 0, 0);
+        if (is_state(p, LB_READ, r) && !lb_ranges_hit(written, r))
+            st = save(out, capacity, ref->tensor->buffer, r, i, 0, 0);
     }
     return st;
 }

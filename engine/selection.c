@@ -22,7 +22,8 @@ static void put(text *t, const char *format, ...) LB_PRINTF(2, 3);
 static void put(text *t, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
-    int n = vsnprintf(t->at + (t->length < t->room ? t->length : t->room), t->length < t->room ? t->room - t->length : 0, format,
+    int n = vsnprintf(t->at + (t->length < t->room ? t->length : t->room),
+                      t->length < t->room ? t->room - t->length : 0, format,
                       ap);
     va_end(ap);
     if (n > 0) t->length += (size_t)n;
@@ -196,7 +197,8 @@ int lb_selection_count(const lb_device *d) {
 }
 
 lb_status lb_selection_prefer(const char *const *names, int count) {
-    if (count > LB_PREFER_MOST) return lb_fail(LB_EINVAL, "at most %d kernels can be preferred, got %d", LB_PREFER_MOST, count);
+    if (count > LB_PREFER_MOST)
+        return lb_fail(LB_EINVAL, "at most %d kernels can be preferred, got %d", LB_PREFER_MOST, count);
     char *copies[LB_PREFER_MOST] = { NULL };
     for (int i = 0; i < count; i++)
         if (!(copies[i] = strdup(names[i]))) {

@@ -274,7 +274,8 @@ static void convert_range(void *ctx, int64_t begin, int64_t end) {
     union { float f32[CHUNK]; double f64[CHUNK]; int64_t i64[CHUNK]; } b;
     lb_dtype from = c->from->dtype, to = c->to->dtype;
     size_t size = lb_dtype_size(to);
-    bool narrow = from == LB_F32 || from == LB_F16 || from == LB_BF16 || from == LB_F8E4M3 || from == LB_I8 || from == LB_U8;
+    bool narrow = from == LB_F32 || from == LB_F16 || from == LB_BF16 || from == LB_F8E4M3 || from == LB_I8 ||
+        from == LB_U8;
     for (int64_t at = begin; at < end; at += CHUNK) {
         int64_t n = end - at < CHUNK ? end - at : CHUNK;
         char *dst = (char *)lb_tensor_data(c->to) + (size_t)at * size;
@@ -294,7 +295,8 @@ static void copy_bytes(void *ctx, int64_t begin, int64_t end) {
     memcpy((char *)lb_tensor_data(c->to) + begin, (const char *)lb_tensor_data(c->from) + begin, (size_t)(end - begin));
 }
 
-lb_status lb_tensor_clone(const lb_tensor *t, lb_tensor **out) { return lb_tensor_to_device(t, t->buffer->device, out); }
+lb_status lb_tensor_clone(const lb_tensor *t,
+                          lb_tensor **out) { return lb_tensor_to_device(t, t->buffer->device, out); }
 
 lb_status lb_tensor_to_device(const lb_tensor *t, lb_device *d, lb_tensor **out) {
     lb_tensor *c = NULL;

@@ -1,5 +1,6 @@
 /* tensor_spread.c: mean, maximum and a quantile of magnitudes, exactly, in two passes: the bits of floats without
- * their sign grow with the value, so that a histogram of the upper half finds the bin, and one of the lower half the value. */
+ * their sign grow with the value, so that a histogram of the upper half finds the bin, and one of the lower half the
+ * value. */
 #include "tensor_spread.h"
 
 #include <math.h>

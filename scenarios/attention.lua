@@ -1,7 +1,8 @@
 -- attention.lua: attention by variant, cache layout and length: prefill and decode, MHA, GQA, MQA, MLA, windows, sinks.
 --   luabench scenarios/attention.lua --variant gqa,mla_absorbed --phase decode --s 8192 --type bf16,q8_0
 --
--- Decode is measured with everything cold (a cache of keys and values is read once a token), prefill as it follows a product.
+-- Decode is measured with everything cold (a cache of keys and values is read once a token), prefill as it follows a
+-- product.
 local lb = require "luabench"
 local kv = require "luabench.kv"
 
@@ -37,12 +38,14 @@ return lb.scenario {
     if g.phase ~= "prefill" and g.phase ~= "decode" then error(("--phase %s: prefill or decode"):format(g.phase), 0) end
     if g.layout == "paged" and g.s % 64 ~= 0 then return lb.skip "pages have 64 positions" end
     local rows = g.phase == "prefill" and g.s or 1
-    local c = lb.kv_cache { batch = opt.batch, heads = a.g, capacity = g.s, dim = a.d, value_dim = a.v or a.d, type = g.type,
+    local c = lb.kv_cache { batch = opt.batch, heads = a.g, capacity = g.s, dim = a.d, value_dim = a.v or a.d,
+      type = g.type,
       layout = g.layout, device = opt.device }
     c.lengths:fill(g.s)
     local function fill(cache, dim, seed)
       local x = lb.randn({ opt.batch * g.s, a.g, dim }, { seed = seed, device = opt.device })
-      lb.plan(opt.device):kv_write { x = x, cache = cache, lengths = c.lengths, pages = c.pages, packed = c.packed }:run()
+      lb.plan(opt.device):kv_write { x = x, cache = cache, lengths = c.lengths, pages = c.pages,
+        packed = c.packed }:run()
     end
     fill(c.k[1], a.d, opt.seed)
     if c.v[1] then fill(c.v[1], a.v or a.d, opt.seed + 1) end

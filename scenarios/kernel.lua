@@ -29,7 +29,9 @@ function build.gemm(kernel, opt, device)
   return { x = lb.randn({ opt.m, opt.k }, { seed = opt.seed + 1, device = device }), w = w }
 end
 
-local function vector(opt, device, seed) return lb.randn({ opt.m, opt.n }, { seed = opt.seed + seed, device = device }) end
+local function vector(opt, device, seed)
+  return lb.randn({ opt.m, opt.n }, { seed = opt.seed + seed, device = device })
+end
 
 function build.swiglu(_, opt, device) return { gate = vector(opt, device, 0), up = vector(opt, device, 1) } end
 function build.axpy(_, opt, device)
@@ -60,7 +62,8 @@ end
 return lb.scenario {
   about = "single kernels at a shape",
   options = {
-    kernel = { help = "kernels to run (default: those of gemm)", type = "list", default = usable_gemms(), check = known },
+    kernel = { help = "kernels to run (default: those of gemm)", type = "list", default = usable_gemms(),
+      check = known },
     m = { help = "rows of activations", default = 1, min = 1, max = 65536 },
     n = { help = "output columns", default = 4096, min = 1, max = 2 ^ 28 },
     k = { help = "input columns", default = 4096, min = 1, max = 2 ^ 28 },
@@ -69,7 +72,8 @@ return lb.scenario {
         local ok, why = pcall(lb.quantizer, v)
         return v == "f32" or ok, ("f32 or a weight format (%s)"):format(tostring(why))
       end },
-    own = { help = "files of C with kernels of your own (lb.kernel.compile), to run beside them", type = "list", default = {} },
+    own = { help = "files of C with kernels of your own (lb.kernel.compile), to run beside them", type = "list",
+      default = {} },
     rounds = { help = "rounds of a peak kernel", default = 16, min = 1, max = 1e9 },
   },
   grid = function(opt)

@@ -1,9 +1,10 @@
--- kernel_choice.lua: what the choice of a kernel costs: the one that a plan takes against every other that fits, by turns.
+-- kernel_choice.lua: what the choice of a kernel costs: the one that a plan takes against every other that fits, by
+-- turns.
 --   luabench scenarios/kernel_choice.lua                      # with what `luabench tune` found, if it ran
 --   luabench scenarios/kernel_choice.lua --kernels priority   # by priority alone
 --   luabench scenarios/kernel_choice.lua --work gemm,linear --quant f32,q4_k,bf16 --rows 1,8,64
--- Regret is the time of the plan's kernel over that of the fastest, less 1: at least 0, and some of it noise; "best" names
--- that one. Where one kernel fits (references apart) there is nothing to choose, and the case is skipped.
+-- Regret is the time of the plan's kernel over that of the fastest, less 1: at least 0, and some of it noise; "best"
+-- names that one. Where one kernel fits (references apart) there is nothing to choose, and the case is skipped.
 local lb = require "luabench"
 
 local function weight(opt, format, dims)
@@ -19,7 +20,8 @@ local record = {}         -- work -> function(plan, axes, options): records it
 
 function record.gemm(plan, g, opt) plan:gemm { x = rows_of(g, opt), w = weight(opt, g.quant, { opt.n, opt.k }) } end
 function record.linear(plan, g, opt)
-  plan:linear { x = rows_of(g, opt), w = { weight(opt, g.quant, { opt.n, opt.k }), weight(opt, g.quant, { opt.n, opt.k }) } }
+  plan:linear { x = rows_of(g, opt),
+    w = { weight(opt, g.quant, { opt.n, opt.k }), weight(opt, g.quant, { opt.n, opt.k }) } }
 end
 
 -- One sequence of `rows` new positions behind `past` others, 8 query heads for each of 4 cache heads.
@@ -61,9 +63,11 @@ local function has_choice(plan)
 end
 
 local function metrics(plan, opt)
-  local q = lb.tune(plan, { keep = false, again = true, max_time = opt.kernel_time, cache = opt.cache, seed = opt.seed })[1]
+  local q = lb.tune(plan, { keep = false, again = true, max_time = opt.kernel_time, cache = opt.cache,
+    seed = opt.seed })[1]
   return {
-    regret = { unit = "fraction", median = q.regret, chosen = q.chosen, why = q.why, best = q.best, ns = q.ns, noisy = q.noisy },
+    regret = { unit = "fraction", median = q.regret, chosen = q.chosen, why = q.why, best = q.best, ns = q.ns,
+      noisy = q.noisy },
     regret_of_priority = { unit = "fraction", median = q.regret_of_default, kernel = q.default },
   }
 end

@@ -20,7 +20,9 @@ return lb.scenario {
   baseline = { type = "f16", layout = "bhsd" },
   case = function(g, opt)
     if g.layout == "paged" and opt.s % 64 ~= 0 then return lb.skip "pages have 64 positions" end
-    if (g.type == "q8_0" or g.type == "q4_0") and opt.dim % 32 ~= 0 then return lb.skip "packed types take 32 values a block" end
+    if (g.type == "q8_0" or g.type == "q4_0") and opt.dim % 32 ~= 0 then
+      return lb.skip "packed types take 32 values a block"
+    end
     local c = lb.kv_cache { batch = opt.batch, heads = opt.heads, capacity = opt.s, dim = opt.dim, type = g.type,
       layout = g.layout, device = opt.device }
     c.lengths:fill(opt.s)
@@ -48,7 +50,8 @@ return lb.scenario {
         error(("--work %s: write, read or attention"):format(g.work), 0)
       end
     end
-    return { plan = plan, cache = ({ write = "hot", read = "weights-cold", attention = "all-cold" })[g.work], items = opt.batch, item = "token",
+    return { plan = plan, cache = ({ write = "hot", read = "weights-cold", attention = "all-cold" })[g.work],
+      items = opt.batch, item = "token",
       memory = { weights_bytes = c.nbytes } }
   end,
 }

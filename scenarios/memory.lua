@@ -1,4 +1,5 @@
--- memory.lua: how fast memory moves: read, copy, gather, scatter, by strides, again and again; from each cache and beyond.
+-- memory.lua: how fast memory moves: read, copy, gather, scatter, by strides, again and again; from each cache and
+-- beyond.
 --   luabench scenarios/memory.lua --work read,copy --mib 1,512
 local lb = require "luabench"
 

@@ -255,7 +255,8 @@ return lb.scenario {
                     if v == "auto" or n and n >= 1 and n == math.floor(n) then return true end
                     return false, "auto or a whole number from 1"
                   end },
-    formats = { help = "which formats the bits become (auto: the model's own)", default = "auto", choices = KERNEL_FORMATS },
+    formats = { help = "which formats the bits become (auto: the model's own)", default = "auto",
+      choices = KERNEL_FORMATS },
     uniform_bits = { help = "fast_uniform: the one width (default: the mean width, rounded up)", type = "integer",
                      choices = { 2, 3, 4, 5, 6, 8 } },
     batch_size = { help = "sequences; with --seq-len gives the tokens", type = "integer", min = 1, max = 65536 },

@@ -1,12 +1,14 @@
--- own_kernel.lua: a kernel of one's own beside the built-in ones: the same check against f64, the same clock, one table.
+-- own_kernel.lua: a kernel of one's own beside the built-in ones: the same check against f64, the same clock, one
+-- table.
 --   luabench scenarios/own_kernel.lua
 --   luabench scenarios/own_kernel.lua --m 1,64 --ab          # interleaved with the built-in one: faster, slower, the same?
 --   luabench scenarios/own_kernel.lua --device cuda:0        # the CUDA source below, through NVRTC
--- Copy it, change the function. A wrong result, a crash, an endless loop or a typing error costs its rows and no others.
+-- Copy it, change the function. A wrong result, a crash, an endless loop or a typing error costs its rows and no
+-- others.
 local lb = require "luabench"
 
--- Parameters are told apart by their names: operands (help "gemm" lists them), sizes as the help names them (x is [M, K],
--- w [N, K]), and begin and end, this thread's share of what `split` says.
+-- Parameters are told apart by their names: operands (help "gemm" lists them), sizes as the help names them (x is [M,
+-- K], w [N, K]), and begin and end, this thread's share of what `split` says.
 local C = [[
 void kernel(const float *x, const float *w, float *out, int M, int N, int K, int begin, int end) {
     for (int n = begin; n < end; n++)

@@ -102,7 +102,8 @@ static int class_index(lua_State *L) {
     strncat(what, c->name, sizeof what - 3);
     if (!key) {
         return luaL_error(L, "%s is indexed by names, got a %s%s", what, bind_type_name(L, 2),
-                          strcmp(c->name, "tensor") ? "" : "; t:get(i, j, ...) gives an element, t:slice(dim, i, i) a row");
+                          strcmp(c->name, "tensor") ? ""
+                              : "; t:get(i, j, ...) gives an element, t:slice(dim, i, i) a row");
     }
     return bind_unknown(L, what, key, names);
 }
@@ -227,7 +228,8 @@ int bind_unknown(lua_State *L, const char *what, const char *name, const char *c
 
 void bind_check_keys(lua_State *L, int index, const char *what, const char *const *names) {
     if (lua_isnoneornil(L, index)) return;
-    if (!lua_istable(L, index)) luaL_error(L, "%s: a table of options expected, got %s", what, bind_type_name(L, index));
+    if (!lua_istable(L, index))
+        luaL_error(L, "%s: a table of options expected, got %s", what, bind_type_name(L, index));
     lua_pushnil(L);
     while (lua_next(L, index)) {
         lua_pop(L, 1);
@@ -284,7 +286,8 @@ void bind_guard_done(lua_State *L, int index) {
 /* ---- numbers ------------------------------------------------------------------------------------------------ */
 
 double bind_number(lua_State *L, int index, const char *name) {
-    if (lua_type(L, index) != LUA_TNUMBER) luaL_error(L, "%s: a number expected, got %s", name, bind_type_name(L, index));
+    if (lua_type(L, index) != LUA_TNUMBER)
+        luaL_error(L, "%s: a number expected, got %s", name, bind_type_name(L, index));
     return lua_tonumber(L, index);
 }
 
@@ -298,7 +301,8 @@ int64_t bind_integer(lua_State *L, int index, const char *name, int64_t lo, int6
 }
 
 const char *bind_string(lua_State *L, int index, const char *name) {
-    if (lua_type(L, index) != LUA_TSTRING) luaL_error(L, "%s: a string expected, got %s", name, bind_type_name(L, index));
+    if (lua_type(L, index) != LUA_TSTRING)
+        luaL_error(L, "%s: a string expected, got %s", name, bind_type_name(L, index));
     return lua_tostring(L, index);
 }
 
@@ -358,7 +362,8 @@ int bind_dims(lua_State *L, int index, const char *name, int64_t dims[LB_MAX_RAN
         luaL_error(L, "%s: a table of dims like { 2, 3 } expected, got %s", name, bind_type_name(L, index));
     }
     size_t rank = lua_objlen(L, index);
-    if (rank < 1 || rank > LB_MAX_RANK) luaL_error(L, "%s: 1 to %d dims expected, got %d", name, LB_MAX_RANK, (int)rank);
+    if (rank < 1 || rank > LB_MAX_RANK)
+        luaL_error(L, "%s: 1 to %d dims expected, got %d", name, LB_MAX_RANK, (int)rank);
     for (size_t i = 0; i < rank; i++) {
         char what[96];
         lua_rawgeti(L, index, (int)i + 1);

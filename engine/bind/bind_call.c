@@ -37,10 +37,12 @@ static void read_list(lua_State *L, const bind_keys *keys, int slot, int value, 
     const lb_operand_spec *spec = &keys->op->operands[slot];
     char what[96];
     if (!spec->list) {
-        luaL_error(L, "operand %s of %s: one tensor expected, got a table (%s)", spec->name, keys->op->name, spec->about);
+        luaL_error(L, "operand %s of %s: one tensor expected, got a table (%s)", spec->name, keys->op->name,
+                   spec->about);
     }
     size_t n = lua_objlen(L, value);
-    if (n < 1 || n > 1 << 20) luaL_error(L, "operand %s of %s: the list of tensors is empty", spec->name, keys->op->name);
+    if (n < 1 || n > 1 << 20)
+        luaL_error(L, "operand %s of %s: the list of tensors is empty", spec->name, keys->op->name);
     lb_tensor **items = lua_newuserdata(L, n * sizeof *items);
     for (size_t i = 0; i < n; i++) {
         snprintf(what, sizeof what, "operand %.20s[%d] of %.20s", spec->name, (int)i + 1, keys->op->name);
@@ -61,7 +63,8 @@ static void read_ref(lua_State *L, const bind_keys *keys, const char *name, int 
         out->index = 0;
         return;
     }
-    if (!lua_istable(L, value)) luaL_error(L, "%s: { i32 tensor, index } expected, got %s", what, bind_type_name(L, value));
+    if (!lua_istable(L, value))
+        luaL_error(L, "%s: { i32 tensor, index } expected, got %s", what, bind_type_name(L, value));
     lua_rawgeti(L, value, 1);
     out->tensor = bind_check_value(L, lua_gettop(L), &bind_tensor, what);
     lua_rawgeti(L, value, 2);
@@ -118,7 +121,8 @@ static bool read_choice(lua_State *L, const lb_op *op, int param, int value, dou
 static void read_entry(lua_State *L, const bind_keys *keys, const lb_kernel *fixed, int tensor_mt, bind_call *out) {
     int value = lua_gettop(L);
     if (lua_type(L, value - 1) != LUA_TSTRING) {
-        luaL_error(L, "%s takes named operands, as in %s{ %s = ... }; got a %s as a key", keys->op->name, keys->op->name,
+        luaL_error(L, "%s takes named operands, as in %s{ %s = ... }; got a %s as a key", keys->op->name,
+                   keys->op->name,
                    keys->operands ? keys->operand[0] : "label", bind_type_name(L, value - 1));
     }
     const char *key = lua_tostring(L, value - 1);

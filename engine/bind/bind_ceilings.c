@@ -13,9 +13,9 @@ static void push_rate(lua_State *L, const char *key, lb_rate rate) {
     lua_setfield(L, -2, key);
 }
 
-/* core.ceilings([device[, seconds[, what]]]): what: a list of "read", "copy", "write", "f32", "bf16", "int8", ...; all by
- * default. { read_bytes_per_s, median_read_bytes_per_s, copy = { best, median }, write =, ops_per_s = { type = rate },
- * median_ops_per_s = } */
+/* core.ceilings([device[, seconds[, what]]]): what: a list of "read", "copy", "write", "f32", "bf16", "int8", ...; all
+ * by default. { read_bytes_per_s, median_read_bytes_per_s, copy = { best, median }, write =, ops_per_s = { type = rate
+ * }, median_ops_per_s = } */
 static int ceilings(lua_State *L) {
     lb_device *d = bind_device_at(L, 1);
     double seconds = lua_isnoneornil(L, 2) ? 0.5 : bind_number(L, 2, "seconds");
@@ -114,8 +114,8 @@ static void set_positive(lua_State *L, const char *key, double v) {
 }
 
 /* core.cache_curve([device[, seconds]]): { bytes = {...}, bytes_per_s = {...}, capacity_bytes, l1_bytes_per_s,
- * l2_bytes_per_s, llc_bytes_per_s, l1_median, l2_median, llc_median }: rates of reading so many bytes over and over. With a table { bytes, bytes_per_s }
- * in place of seconds: what those points say. */
+ * l2_bytes_per_s, llc_bytes_per_s, l1_median, l2_median, llc_median }: rates of reading so many bytes over and over.
+ * With a table { bytes, bytes_per_s } in place of seconds: what those points say. */
 static int cache_curve(lua_State *L) {
     lb_device *d = bind_device_at(L, 1);
     lb_cache_curve c = { 0 };

@@ -89,8 +89,8 @@ static void push_caps(lua_State *L, void *o) {
     if (c->compute_capability) push_gpu_caps(L, c);
 }
 
-/* device.pinning: { pinned, cpus = { of each thread } }; nil where there are no threads. pinned is false, too, before the
- * threads ran for the first time. */
+/* device.pinning: { pinned, cpus = { of each thread } }; nil where there are no threads. pinned is false, too, before
+ * the threads ran for the first time. */
 static void push_pinning(lua_State *L, void *o) {
     if (lb_device_cpu_of(o, 0) < 0) {
         lua_pushnil(L);

@@ -58,7 +58,8 @@ void bind_eager_clear(void) {
 
 static bool same_opts(const lb_step_opts *a, const lb_step_opts *b) {
     return a->kernel == b->kernel && a->when.tensor == b->when.tensor && a->when.index == b->when.index
-           && a->pick.tensor == b->pick.tensor && a->pick.index == b->pick.index && a->native_layout == b->native_layout;
+           && a->pick.tensor == b->pick.tensor && a->pick.index == b->pick.index &&
+           a->native_layout == b->native_layout;
 }
 
 static bool matches(const entry *e, const bind_keys *keys, const bind_call *call) {

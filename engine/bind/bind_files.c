@@ -174,7 +174,8 @@ static int npz_save(lua_State *L) {
 /* core.blob_save(path, { name = tensor }) */
 static int blob_save(lua_State *L) {
     const char *path = bind_path(L, 1, "path");
-    if (!lua_istable(L, 2)) return luaL_error(L, "blob_save: a table of tensors expected, got %s", bind_type_name(L, 2));
+    if (!lua_istable(L, 2))
+        return luaL_error(L, "blob_save: a table of tensors expected, got %s", bind_type_name(L, 2));
     lua_settop(L, 2);
     int n = sorted_names(L, 2, "blob_save");
     lb_named *list = lua_newuserdata(L, ((size_t)n + 1) * sizeof *list);

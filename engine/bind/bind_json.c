@@ -9,7 +9,8 @@ typedef struct tree { cJSON *root; } tree;
 
 static void tree_done(void *block) { cJSON_Delete(((tree *)block)->root); }
 
-/* What the conversion needs: stack indexes of the null value (0 = leave out) and of the metatable of arrays (0 = none). */
+/* What the conversion needs: stack indexes of the null value (0 = leave out) and of the metatable of arrays (0 =
+ * none). */
 typedef struct converter { lua_State *L; int null, array_mt; } converter;
 
 static void push_value(const converter *c, const cJSON *v);
@@ -85,7 +86,8 @@ static int json_decode(lua_State *L) {
     const char *text = lua_tolstring(L, 1, &length), *end = NULL;
     converter c = { L, lua_isnoneornil(L, 2) ? 0 : 2, lua_istable(L, 3) ? 3 : 0 };
     const char *zero = strstr(text, "\\u0000");
-    if (zero) return fail_at(L, text, length, (size_t)(zero - text), "a zero character inside a string is not supported");
+    if (zero)
+        return fail_at(L, text, length, (size_t)(zero - text), "a zero character inside a string is not supported");
     tree *t = bind_guard(L, sizeof *t, tree_done);
     t->root = cJSON_ParseWithLengthOpts(text, length, &end, 0);
     if (!end || end < text || end > text + length) end = text;

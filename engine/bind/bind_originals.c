@@ -1,9 +1,9 @@
-/* bind_originals.c: which tensor a quantized one was made from, remembered while a case is recorded, so that the runner can
- * say what the format costs without the script computing it. */
+/* bind_originals.c: which tensor a quantized one was made from, remembered while a case is recorded, so that the runner
+ * can say what the format costs without the script computing it. */
 #include "bind.h"
 
-/* In the registry while it is on: { [quantized tensor's address] = { quantized, original } }, both held so that no address
- * is used again; "bytes" and "limit" are of the originals. */
+/* In the registry while it is on: { [quantized tensor's address] = { quantized, original } }, both held so that no
+ * address is used again; "bytes" and "limit" are of the originals. */
 static const char TABLE[] = "luabench.originals";
 
 static double field(lua_State *L, int table, const char *name) {
@@ -36,8 +36,8 @@ void bind_original_note(lua_State *L, int original, int quantized) {
     lua_pop(L, 1);
 }
 
-/* core.keep_originals(bytes): from now on originals of t:quantize are held, up to so many bytes; nil: no longer, and those
- * held are let go. */
+/* core.keep_originals(bytes): from now on originals of t:quantize are held, up to so many bytes; nil: no longer, and
+ * those held are let go. */
 static int keep_originals(lua_State *L) {
     if (lua_isnoneornil(L, 1)) {
         lua_pushnil(L);

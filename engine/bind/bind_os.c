@@ -1,5 +1,5 @@
-/* bind_os.c: the operating system for Lua: time of day, terminals, directories, files replaced whole, locks, and what is
- * known of the machine. */
+/* bind_os.c: the operating system for Lua: time of day, terminals, directories, files replaced whole, locks, and what
+ * is known of the machine. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,9 +225,11 @@ static int pwd(lua_State *L) {
 void bind_open_os(lua_State *L) {
     static const luaL_Reg functions[] = {
         { "sleep", sleep_s }, { "time_iso", time_iso }, { "time_s", time_s }, { "isatty", is_tty },
-        { "terminal_width", terminal_width }, { "exe_path", exe_path }, { "lua_root", lua_root }, { "mkdir_p", mkdir_p },
+        { "terminal_width", terminal_width }, { "exe_path", exe_path }, { "lua_root", lua_root },
+        { "mkdir_p", mkdir_p },
         { "list_dir", list_dir }, { "stat", stat_path }, { "write_file", write_file },
-        { "tempdir", tempdir }, { "tempdir_remove", tempdir_remove }, { "tempdir_sweep", tempdir_sweep }, { "lock", lock },
+        { "tempdir", tempdir }, { "tempdir_remove", tempdir_remove }, { "tempdir_sweep", tempdir_sweep },
+        { "lock", lock },
         { "unlock", unlock }, { "setenv", setenv_ }, { "pid", pid }, { "pwd", pwd }, { NULL, NULL } };
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);

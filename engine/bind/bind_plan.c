@@ -251,7 +251,8 @@ void bind_open_plan(lua_State *L) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)&bind_plan);
     lua_rawget(L, LUA_REGISTRYINDEX);
     lua_getfield(L, -1, "methods");
-    for (int i = 0; lb_ops[i]; i++) {                           /* closures with their keys replace the plain functions */
+    /* closures with their keys replace the plain functions */
+    for (int i = 0; lb_ops[i]; i++) {
         bind_push_keys(L, lb_ops[i]);
         lua_pushvalue(L, -1);
         lua_setfield(L, keys, lb_ops[i]->name);

@@ -33,8 +33,8 @@ static void push_param(lua_State *L, const lb_args *a, int i) {
     else bind_set_number(L, a->op->params[i].name, a->p[i]);
 }
 
-/* plan:steps(): { { op, kernel, label, why, items, barrier, operands = {...}, params = {...} }, ... }; why: the kernel was
- * chosen; items: how many the step picks among, absent where it picks none. */
+/* plan:steps(): { { op, kernel, label, why, items, barrier, operands = {...}, params = {...} }, ... }; why: the kernel
+ * was chosen; items: how many the step picks among, absent where it picks none. */
 static int steps(lua_State *L) {
     const lb_plan *p = check_plan(L, 1);
     int n = lb_plan_steps(p);
@@ -60,8 +60,8 @@ static int steps(lua_State *L) {
     return 1;
 }
 
-/* plan:candidates(step[, item]): every kernel of the step's operation, for the item that it picks: { { kernel, priority,
- * fits, why }, ... }; and the form of the operands (selection.h). */
+/* plan:candidates(step[, item]): every kernel of the step's operation, for the item that it picks: { { kernel,
+ * priority, fits, why }, ... }; and the form of the operands (selection.h). */
 static int candidates(lua_State *L) {
     const lb_plan *p = check_plan(L, 1);
     lb_step_info info;
@@ -257,7 +257,8 @@ int bind_plan_tostring(lua_State *L) {
         lb_step_info info;
         if (lb_plan_step(p, i, &info)) break;
         char line[256];
-        snprintf(line, sizeof line, "\n %3d  %s  %s%s%s", i + 1, info.op, info.kernel ? info.kernel : "(kernel by item)",
+        snprintf(line, sizeof line, "\n %3d  %s  %s%s%s", i + 1, info.op,
+                 info.kernel ? info.kernel : "(kernel by item)",
                  info.label ? "  " : "", info.label ? info.label : "");
         luaL_addstring(&b, line);
     }

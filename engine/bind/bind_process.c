@@ -37,7 +37,8 @@ static lb_io read_io(lua_State *L, const char *name, bool merge) {
     if (!text) return LB_IO_INHERIT;
     for (int i = 0; i < (merge ? 4 : 3); i++)
         if (strcmp(text, names[i]) == 0) return (lb_io)i;
-    luaL_error(L, "%s: \"inherit\", \"pipe\"%s or \"null\" expected, got \"%s\"", name, merge ? ", \"merge\"" : "", text);
+    luaL_error(L, "%s: \"inherit\", \"pipe\"%s or \"null\" expected, got \"%s\"", name, merge ? ", \"merge\"" : "",
+               text);
     return LB_IO_INHERIT;
 }
 
@@ -148,7 +149,8 @@ static int wait_end(lua_State *L) {
     return push_exit(L, &e);
 }
 
-/* core.poll({ processes }[, timeout_s]): waits for lines or ends; how many processes have news. nil when interrupted. */
+/* core.poll({ processes }[, timeout_s]): waits for lines or ends; how many processes have news. nil when
+ * interrupted. */
 static int poll_all(lua_State *L) {
     lb_process *list[MAX_POLLED];
     if (!lua_istable(L, 1)) return luaL_error(L, "poll: a list of processes expected, got %s", bind_type_name(L, 1));

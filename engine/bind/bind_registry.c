@@ -205,8 +205,8 @@ static int kernels(lua_State *L) {
     return 1;
 }
 
-/* core.kernel_prefer([name or { names }]): recording takes the first of these that fits; nil: none again. Names of kernels
- * that are not there yet are fine. */
+/* core.kernel_prefer([name or { names }]): recording takes the first of these that fits; nil: none again. Names of
+ * kernels that are not there yet are fine. */
 static int kernel_prefer(lua_State *L) {
     const char *names[LB_PREFER_MOST];
     int n = 0;
@@ -227,8 +227,8 @@ static int kernel_prefer(lua_State *L) {
     return 0;
 }
 
-/* core.kernel_measured(device[, form[, kernel, against]]): what measurements chose for a form; without a kernel the form is
- * forgotten, without a form all of the device. Returns how many forms are known. */
+/* core.kernel_measured(device[, form[, kernel, against]]): what measurements chose for a form; without a kernel the
+ * form is forgotten, without a form all of the device. Returns how many forms are known. */
 static int kernel_measured(lua_State *L) {
     lb_device *d = bind_device_at(L, 1);
     const char *form = lua_isnoneornil(L, 2) ? NULL : bind_string(L, 2, "form");
@@ -265,8 +265,8 @@ static int kernel_reload(lua_State *L) {
 
 /* ---- operations --------------------------------------------------------------------------------------------- */
 
-/* core.ops(): { { name, about, operands = { { name, role, optional, list, about } }, params = { { name, required, default, about,
- * choices } } } }; `default` of a parameter with choices is an index from 0 */
+/* core.ops(): { { name, about, operands = { { name, role, optional, list, about } }, params = { { name, required,
+ * default, about, choices } } } }; `default` of a parameter with choices is an index from 0 */
 static void push_operands(lua_State *L, const lb_op *op) {
     static const char *const roles[] = { "read", "weight", "write", "partial", "update" };
     lua_newtable(L);

@@ -27,7 +27,8 @@ static int slot_field(lua_State *L, const char *key, int most) {
 }
 
 static lb_term_kind term_kind(lua_State *L, const char *what) {
-    static const char *const names[] = { "number", "param", "dim", "stride", "rows", "numel", "rank", "count", "+", "-", "*",
+    static const char *const names[] = { "number", "param", "dim", "stride", "rows", "numel", "rank", "count", "+", "-",
+                                         "*",
                                          "/", "%", "min", "max", "==", "!=", "<", "<=", ">", ">=", "&&", "||", NULL };
     for (int i = 0; names[i]; i++)
         if (strcmp(names[i], what) == 0) return (lb_term_kind)i;
@@ -141,8 +142,9 @@ static const char *acc_name(int i) {
     return names[i];
 }
 
-/* core.cuda_kernel{ device, name, op, about, source, format, activation, accumulator, compute, tolerance, tolerance_why,
- * priority, text, entry, options, args, grid, block, shared, workspace, needs }: the kernel's name, the compiler's words. */
+/* core.cuda_kernel{ device, name, op, about, source, format, activation, accumulator, compute, tolerance,
+ * tolerance_why, priority, text, entry, options, args, grid, block, shared, workspace, needs }: the kernel's name, the
+ * compiler's words. */
 static int cuda_kernel(lua_State *L) {
     lua_settop(L, 1);
     luaL_checktype(L, 1, LUA_TTABLE);

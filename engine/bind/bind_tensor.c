@@ -107,7 +107,8 @@ static int transpose(lua_State *L) {
 
 static int short_transpose(lua_State *L) {
     const lb_tensor *t = bind_check_tensor(L, 1);
-    if (t->rank != 2) luaL_error(L, "t:t() transposes a matrix; this tensor has %d dims, use t:transpose(a, b)", t->rank);
+    if (t->rank != 2)
+        luaL_error(L, "t:t() transposes a matrix; this tensor has %d dims, use t:transpose(a, b)", t->rank);
     lua_settop(L, 1);
     return transpose(L);
 }
@@ -157,7 +158,8 @@ static int to(lua_State *L) {
             lua_settop(L, 1);
             return 1;
         }
-        if (t->layout) luaL_error(L, "t:to: a repacked tensor (%s) stays where it is; move the one it was made from", t->layout);
+        if (t->layout)
+            luaL_error(L, "t:to: a repacked tensor (%s) stays where it is; move the one it was made from", t->layout);
         BIND_NEW_TENSOR(L, lb_tensor_to_device(t, d, BIND_OUT));
         return 1;
     }
@@ -200,7 +202,8 @@ static int quantize(lua_State *L) {
         if (!lua_isnil(L, -1)) samples = bind_check_tensor(L, -1);
         lua_getfield(L, 3, "progress");
         report = !lua_isnil(L, -1);
-        if (report && !lua_isfunction(L, -1)) luaL_error(L, "progress: a function expected, got %s", bind_type_name(L, -1));
+        if (report && !lua_isfunction(L, -1))
+            luaL_error(L, "progress: a function expected, got %s", bind_type_name(L, -1));
         lua_replace(L, 3);
     }
     void **box = bind_box(L, &bind_tensor);
@@ -314,8 +317,9 @@ static int equal_identity(lua_State *L) {
     return 1;
 }
 
-/* q:pack(): a quantized matrix in the layout that the kernels here read; made once, kept beside it. What was read of a mapped
- * file for it is given back. Returns ns and bytes of the layout: 0 ns if it was there, 0 bytes if there is none. */
+/* q:pack(): a quantized matrix in the layout that the kernels here read; made once, kept beside it. What was read of a
+ * mapped file for it is given back. Returns ns and bytes of the layout: 0 ns if it was there, 0 bytes if there is
+ * none. */
 static int pack(lua_State *L) {
     lb_tensor *t = bind_check_tensor(L, 1), *packed = NULL;
     const lb_kernel *k = t->quantizer && !t->layout ? lb_kernel_panel_for(t->buffer->device, t->quantizer) : NULL;

@@ -177,7 +177,8 @@ static int tensor(lua_State *L) {
         return 1;
     }
     lua_settop(L, 2);
-    if (!lua_istable(L, 1)) return luaL_error(L, "lb.tensor: a table of values or dims expected, got %s", bind_type_name(L, 1));
+    if (!lua_istable(L, 1))
+        return luaL_error(L, "lb.tensor: a table of values or dims expected, got %s", bind_type_name(L, 1));
     make m = read_make(L, 2, "lb.tensor", keys);
     int64_t idx[LB_MAX_RANK] = { 0 };
     int rank = nested_shape(L, 1, dims);

@@ -278,10 +278,12 @@ static void many_done(void *block) {
 static int measure_interleaved(lua_State *L) {
     lb_measure_opts o;
     lb_plan *plans[MAX_INTERLEAVED];
-    if (!lua_istable(L, 1)) return luaL_error(L, "measure_interleaved: a list of plans expected, got %s", bind_type_name(L, 1));
+    if (!lua_istable(L, 1))
+        return luaL_error(L, "measure_interleaved: a list of plans expected, got %s", bind_type_name(L, 1));
     bind_measure_opts(L, 2, &o);
     size_t n = lua_objlen(L, 1);
-    if (n < 1 || n > MAX_INTERLEAVED) return luaL_error(L, "measure_interleaved: 1 to %d plans expected", MAX_INTERLEAVED);
+    if (n < 1 || n > MAX_INTERLEAVED)
+        return luaL_error(L, "measure_interleaved: 1 to %d plans expected", MAX_INTERLEAVED);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, 1, (int)i + 1);
         plans[i] = bind_check_value(L, lua_gettop(L), &bind_plan, "measure_interleaved");
@@ -328,7 +330,8 @@ static int enough(lua_State *L) {
     lua_settop(L, 4);
     int64_t end = lua_isnil(L, 4) ? 0 : bind_integer(L, 4, "end", -1, BIND_INT_MAX);
     double half_width = lua_isnil(L, 2) ? NAN : bind_number(L, 2, "half_width");
-    lua_pushboolean(L, lb_stats_enough(bind_integer(L, 1, "n", 1, BIND_INT_MAX), half_width, bind_number(L, 3, "wanted"),
+    lua_pushboolean(L, lb_stats_enough(bind_integer(L, 1, "n", 1, BIND_INT_MAX), half_width,
+                                       bind_number(L, 3, "wanted"),
                                        &end));
     lua_pushnumber(L, (double)end);
     return 2;

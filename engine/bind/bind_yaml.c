@@ -66,7 +66,8 @@ static void reader_done(void *block) {
 
 static bool fail(reader *r, yaml_mark_t mark, const char *what) {
     if (!r->message[0]) {
-        snprintf(r->message, sizeof r->message, "YAML, line %d, column %d: %s", (int)mark.line + 1, (int)mark.column + 1,
+        snprintf(r->message, sizeof r->message, "YAML, line %d, column %d: %s", (int)mark.line + 1,
+                 (int)mark.column + 1,
                  what);
     }
     return false;
@@ -391,10 +392,12 @@ static bool is_null(lua_State *L, int index) {
 }
 
 static void emit_value(lua_State *L, writer *w, int index, int depth) {
-    if (depth > MAX_DEPTH) luaL_error(L, "yaml: nested too deeply (over %d levels), or a table inside itself", MAX_DEPTH);
+    if (depth > MAX_DEPTH)
+        luaL_error(L, "yaml: nested too deeply (over %d levels), or a table inside itself", MAX_DEPTH);
     luaL_checkstack(L, 16, "yaml: nested too deeply");
     switch (lua_type(L, index)) {
-    case LUA_TBOOLEAN: lua_toboolean(L, index) ? emit_scalar(L, w, "true", 4, true) : emit_scalar(L, w, "false", 5, true); break;
+    case LUA_TBOOLEAN: lua_toboolean(L, index) ? emit_scalar(L, w, "true", 4, true)
+        : emit_scalar(L, w, "false", 5, true); break;
     case LUA_TNUMBER: emit_number(L, w, lua_tonumber(L, index)); break;
     case LUA_TSTRING: emit_string(L, w, index); break;
     case LUA_TTABLE:

@@ -91,7 +91,8 @@ static int sandbox(lua_State *L) {
 
 int luaopen_luabench_core(lua_State *L) {
     static const luaL_Reg functions[] = { { "classes", bind_core_classes },       { "interrupt", interrupt },
-                                          { "interrupted", interrupted },         { "interrupt_clear", interrupt_clear },
+                                          { "interrupted", interrupted },
+                                          { "interrupt_clear", interrupt_clear },
                                           { "sandbox", sandbox },                 { NULL, NULL } };
     if (!interrupt_state) interrupt_state = L;
     lua_newtable(L);

@@ -44,7 +44,8 @@ static char *put_entry(char *p, const entry *e) {
 
 static lb_status describe(const lb_named *n, entry *e) {
     const lb_tensor *t = n->tensor;
-    if (t->layout) return lb_fail(LB_EUNSUPPORTED, "blob: tensor %s is repacked (%s); save the native one", n->name, t->layout);
+    if (t->layout)
+        return lb_fail(LB_EUNSUPPORTED, "blob: tensor %s is repacked (%s); save the native one", n->name, t->layout);
     if (strlen(n->name) > 4096) return lb_fail(LB_EINVAL, "blob: a tensor's name is longer than 4096 bytes");
     memset(e, 0, sizeof *e);
     e->name = n->name;
@@ -108,7 +109,9 @@ lb_status lb_blob_save(const char *path, const lb_named *list, int count) {
 
 /* ---- mapping -------------------------------------------------------------------------------------------------- */
 
-static lb_status damaged(const char *path, const char *what) { return lb_fail(LB_EIO, "%s: damaged blob: %s", path, what); }
+static lb_status damaged(const char *path, const char *what) {
+    return lb_fail(LB_EIO, "%s: damaged blob: %s", path, what);
+}
 
 static lb_status get_entry(const char *path, const char *p, uint64_t left, entry *e, size_t *used) {
     if (left < 8) return damaged(path, "its entries end too early");
@@ -117,7 +120,8 @@ static lb_status get_entry(const char *path, const char *p, uint64_t left, entry
     e->dtype = (uint8_t)p[2];
     e->quantizer_bytes = (uint8_t)p[3];
     e->rank = (uint8_t)p[4];
-    if (e->rank < 1 || e->rank > LB_MAX_RANK || e->dtype >= LB_DTYPE_COUNT) return damaged(path, "an entry makes no sense");
+    if (e->rank < 1 || e->rank > LB_MAX_RANK || e->dtype >= LB_DTYPE_COUNT)
+        return damaged(path, "an entry makes no sense");
     *used = entry_bytes(e);
     if (*used > left) return damaged(path, "its entries end too early");
     memcpy(e->dims, p + 8, (size_t)e->rank * 8);
@@ -133,7 +137,8 @@ static lb_status get_entry(const char *path, const char *p, uint64_t left, entry
 static lb_status wrap(const char *path, lb_buffer *b, const entry *e, bool verify, char **name, lb_tensor **out) {
     const lb_quantizer *q = NULL;
     char recipe[256];
-    if (e->offset > b->size_bytes || e->bytes > b->size_bytes - e->offset) return damaged(path, "a tensor lies outside of the file");
+    if (e->offset > b->size_bytes || e->bytes > b->size_bytes - e->offset)
+        return damaged(path, "a tensor lies outside of the file");
     memcpy(recipe, e->quantizer, e->quantizer_bytes);
     recipe[e->quantizer_bytes] = 0;
     if ((e->dtype == LB_QUANT) != (e->quantizer_bytes > 0)) return damaged(path, "an entry makes no sense");
@@ -160,7 +165,8 @@ lb_status lb_blob_map(const char *path, lb_device *d, bool verify, lb_blob *out)
     memcpy(&bytes, p + 24, 8);
     memcpy(&sum, p + 32, 8);
     if (memcmp(p, MAGIC, 8) != 0) s = damaged(path, "its first bytes are wrong");
-    else if (bytes != b->size_bytes || head < FIXED || head > bytes || count > COUNT_MAX) s = damaged(path, "its sizes are wrong");
+    else if (bytes != b->size_bytes || head < FIXED || head > bytes || count > COUNT_MAX)
+        s = damaged(path, "its sizes are wrong");
     else if (lb_checksum64(p + FIXED, head - FIXED) != sum) s = damaged(path, "the checksum of its entries differs");
     if (!s) {
         out->names = calloc(count + 1u, sizeof *out->names);

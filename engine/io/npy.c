@@ -39,7 +39,8 @@ static const char *find(const char *text, const char *key) {
 
 static lb_status parse_descr(const char *name, const char *text, header *h) {
     const char *at = find(text, "descr");
-    if (at && *at == '[') return lb_fail(LB_EUNSUPPORTED, "%s: structured arrays are not supported; save each field alone", name);
+    if (at && *at == '[')
+        return lb_fail(LB_EUNSUPPORTED, "%s: structured arrays are not supported; save each field alone", name);
     if (!at || (*at != '\'' && *at != '"')) return lb_fail(LB_EIO, "%s: the header has no 'descr'", name);
     char descr[16] = "";
     size_t n = strcspn(at + 1, "'\"");
@@ -102,8 +103,10 @@ static lb_status read_header(lb_source *src, header *h) {
     uint8_t magic[12];
     lb_status s = lb_source_read(src, magic, 10);
     if (s) return s;
-    if (memcmp(magic, "\x93NUMPY", 6) != 0) return lb_fail(LB_EIO, "%s: not a .npy file (its first bytes are wrong)", src->name);
-    if (magic[6] < 1 || magic[6] > 3) return lb_fail(LB_EUNSUPPORTED, "%s: .npy version %d is unknown", src->name, magic[6]);
+    if (memcmp(magic, "\x93NUMPY", 6) != 0)
+        return lb_fail(LB_EIO, "%s: not a .npy file (its first bytes are wrong)", src->name);
+    if (magic[6] < 1 || magic[6] > 3)
+        return lb_fail(LB_EUNSUPPORTED, "%s: .npy version %d is unknown", src->name, magic[6]);
     size_t length = magic[8] | (size_t)magic[9] << 8;
     if (magic[6] >= 2) {
         if ((s = lb_source_read(src, magic + 10, 2))) return s;
@@ -230,7 +233,8 @@ lb_status lb_npy_header(const lb_tensor *t, char **out, size_t *bytes) {
     int n = snprintf(text, sizeof text, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
                      lb_dtype_size(t->dtype) == 1 ? '|' : '<', code);
     for (int i = 0; i < t->rank; i++)
-        n += snprintf(text + n, sizeof text - (size_t)n, "%lld%s", (long long)t->dims[i], i + 1 < t->rank ? ", " : t->rank == 1 ? "," : "");
+        n += snprintf(text + n, sizeof text - (size_t)n, "%lld%s", (long long)t->dims[i],
+                      i + 1 < t->rank ? ", " : t->rank == 1 ? "," : "");
     n += snprintf(text + n, sizeof text - (size_t)n, "), }");
     size_t total = ((size_t)n + 1 + 10 + 63) / 64 * 64, length = total - 10;
     char *h = malloc(total);

@@ -194,13 +194,15 @@ lb_status lb_zip_read(lb_zip *z, int entry, lb_zip_reader **out, lb_source *src)
     const lb_zip_entry *e = &z->entries[entry];
     uint8_t local[30];
     if (e->method != 0 && e->method != 8)
-        return lb_fail(LB_EUNSUPPORTED, "%s: member %s is compressed by method %d; stored (0) and deflate (8) are supported",
+        return lb_fail(LB_EUNSUPPORTED,
+                       "%s: member %s is compressed by method %d; stored (0) and deflate (8) are supported",
                        z->file.name, e->name, e->method);
     lb_status s = lb_infile_at(&z->file, e->offset, local, sizeof local);
     if (s) return s;
     if (u32(local) != 0x04034b50u) return damaged(z, "a member's header is damaged");
     uint64_t data = e->offset + sizeof local + u16(local + 26) + u16(local + 28);
-    if (data > z->file.bytes || e->packed_bytes > z->file.bytes - data) return damaged(z, "a member lies outside of the file");
+    if (data > z->file.bytes || e->packed_bytes > z->file.bytes - data)
+        return damaged(z, "a member lies outside of the file");
     /* deflate cannot grow data more than 1032 times: a larger promise is a lie */
     if (e->method == 0 ? e->bytes != e->packed_bytes : e->bytes / 1032 > e->packed_bytes)
         return damaged(z, "a member's sizes contradict each other");

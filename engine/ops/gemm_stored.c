@@ -1,4 +1,5 @@
-/* gemm_stored.c: gemm of x that is stored in a format already: what a library's product is, without making codes of x. */
+/* gemm_stored.c: gemm of x that is stored in a format already: what a library's product is, without making codes of
+ * x. */
 #include <stdlib.h>
 
 #include "../check.h"

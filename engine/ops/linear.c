@@ -52,7 +52,8 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
     const lb_tensor *x = lb_arg(a, LB_LINEAR_X), *o = lb_arg(a, LB_LINEAR_OUT);
     double t = (double)x->dims[0];
     *w = (lb_work){ .items = t, .item = "row" };
-    for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++) w->flops += 2.0 * t * lb_op_products(a->t[LB_LINEAR_W].items[i]);
+    for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++)
+        w->flops += 2.0 * t * lb_op_products(a->t[LB_LINEAR_W].items[i]);
     if (t == 0) return;
     w->bytes = lb_op_bytes(x) + lb_op_bytes(o) + lb_op_bytes(lb_arg(a, LB_LINEAR_BIAS));
     for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++) w->bytes += lb_op_bytes(a->t[LB_LINEAR_W].items[i]);

@@ -128,7 +128,8 @@ static void scratch_free(scratch *b) { free(b->in), free(b->gate), free(b->up), 
 
 static bool scratch_new(scratch *b, int64_t rows, int64_t hidden, int64_t inner) {
     size_t wide = (size_t)(rows * hidden) * sizeof(double), deep = (size_t)(rows * inner) * sizeof(double);
-    *b = (scratch){ .in = malloc(wide > deep ? wide : deep), .gate = malloc(deep), .up = malloc(deep), .y = malloc(wide) };
+    *b = (scratch){ .in = malloc(wide > deep ? wide : deep), .gate = malloc(deep), .up = malloc(deep),
+                    .y = malloc(wide) };
     return b->in && b->gate && b->up && b->y;
 }
 

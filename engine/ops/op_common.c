@@ -164,7 +164,8 @@ lb_status lb_op_cache_row(const lb_tensor *cache, int packed, const void *row, i
     return s;
 }
 
-void lb_op_swiglu_clamped_f64(const double *gate, const double *up, int64_t n, double alpha, double limit, double *out) {
+void lb_op_swiglu_clamped_f64(const double *gate, const double *up, int64_t n, double alpha, double limit,
+                              double *out) {
     for (int64_t i = 0; i < n; i++) {
         double g = gate[i] > limit ? limit : gate[i];
         double u = up[i] > limit ? limit : up[i] < -limit ? -limit : up[i];

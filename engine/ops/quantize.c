@@ -52,9 +52,11 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     const lb_tensor *x = lb_arg(in->args, LB_QUANTIZE_X);
     int64_t n = lb_tensor_numel(lb_arg(in->args, LB_QUANTIZE_OUT));
     const lb_quantizer *q = NULL;
-    unsigned char *bytes[2] = { aligned_alloc(64, ((size_t)n + 127) / 64 * 64), aligned_alloc(64, ((size_t)n + 127) / 64 * 64) };
+    unsigned char *bytes[2] = { aligned_alloc(64, ((size_t)n + 127) / 64 * 64),
+                                aligned_alloc(64, ((size_t)n + 127) / 64 * 64) };
     *count = 0;
-    lb_status s = bytes[0] && bytes[1] ? find(in->args, &q) : lb_fail(LB_ENOMEM, "quantize: no memory for the reference");
+    lb_status s = bytes[0] && bytes[1] ? find(in->args, &q)
+        : lb_fail(LB_ENOMEM, "quantize: no memory for the reference");
     for (int i = 0; i < 2 && !s; i++) {
         memset(bytes[i], i ? 0xff : 0, (size_t)n);
         lb_quantizer_prepare(q, lb_tensor_f32(x), x->dims[0], x->dims[1], bytes[i]);

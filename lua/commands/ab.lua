@@ -1,9 +1,9 @@
 -- ab.lua: `luabench ab A B`: pairs of fresh processes, interleaved; is B faster, slower or the same?
 --
 -- The result file (-o X.json, "luabench-ab/1") is { schema, run, machine, kind, a, b, what, options, pairs, stopped,
--- failed, seconds, cases = { { case, status, reason, verdict, noisy, ratio, ci95, epsilon, p_difference, p_same, p_flip,
--- detectable, family, p_difference_holm, p_same_holm, a, b = { median_ns, medians_ns, path, disturbed, contended }, orders }
--- } }.
+-- failed, seconds, cases = { { case, status, reason, verdict, noisy, ratio, ci95, epsilon, p_difference, p_same,
+-- p_flip, detectable, family, p_difference_holm, p_same_holm, a, b = { median_ns, medians_ns, path, disturbed,
+-- contended }, orders } } }.
 local cli = require "luabench.cli"
 local json = require "luabench.json"
 local options = require "luabench.options"
@@ -56,7 +56,8 @@ local OPTIONS = {
     help = "what counts as a difference; 0.01 or 1%" },
   { name = "precision", type = "number", share = true, min = 0.0001, max = 0.5, metavar = "FRACTION",
     help = "half-width of the interval that is narrow enough (default: half of epsilon, or a tenth of the effect); 0.005 or 0.5%" },
-  { name = "process_time", type = "number", min = 0.001, max = 3600, default = pairs_of.PROCESS_TIME, metavar = "SECONDS",
+  { name = "process_time", type = "number", min = 0.001, max = 3600, default = pairs_of.PROCESS_TIME,
+    metavar = "SECONDS",
     help = "sampling in each process (kernels and scenarios)" },
   { name = "seed", type = "integer", min = 0, max = 2 ^ 53 - 1, default = 1, metavar = "N", help = "of the orders" },
   { name = "timeout", type = "number", min = 0.1, max = 864000, default = 120, metavar = "SECONDS",
@@ -72,8 +73,10 @@ local OPTIONS = {
 local function help()
   local out = { HEAD }
   for _, o in ipairs(OPTIONS) do
-    local flag = (o.short and "-" .. o.short .. ", " or "") .. options.flag(o.name) .. (o.metavar and " " .. o.metavar or "")
-    out[#out + 1] = ("  %-26s %s%s\n"):format(flag, o.help, o.default and (" (default %s)"):format(tostring(o.default)) or "")
+    local flag = (o.short and "-" .. o.short .. ", " or "") .. options.flag(o.name)
+      .. (o.metavar and " " .. o.metavar or "")
+    out[#out + 1] = ("  %-26s %s%s\n"):format(flag, o.help,
+      o.default and (" (default %s)"):format(tostring(o.default)) or "")
   end
   out[#out + 1] = TAIL
   return table.concat(out)
@@ -166,7 +169,9 @@ local function progress(quiet)
   function p.pair(state)
     local widest
     for _, c in ipairs(state.cases) do
-      if c.result and (not widest or (c.result.half_width or 1 / 0) > (widest.half_width or 1 / 0)) then widest = c.result end
+      if c.result and (not widest or (c.result.half_width or 1 / 0) > (widest.half_width or 1 / 0)) then
+        widest = c.result
+      end
     end
     p.line = ("%d of at most %d pairs, %s%s"):format(state.pairs, state.most, units.duration(state.seconds),
       interval_text(widest))
@@ -194,7 +199,8 @@ local function rows_of(result)
     local r = c.result
     if r then
       rows[#rows + 1] = { c.key ~= "" and c.key or "-", units.time(median(c.a_ns)), units.time(median(c.b_ns)),
-        ("%.4f"):format(r.ratio), r.ci95 and ("%.4f to %.4f"):format(r.ci95[1], r.ci95[2]) or "too few pairs", r.verdict,
+        ("%.4f"):format(r.ratio), r.ci95 and ("%.4f to %.4f"):format(r.ci95[1], r.ci95[2]) or "too few pairs",
+          r.verdict,
         r.p_flip and ("%.2g"):format(r.p_flip) or "-", r.detectable and ("%.2g %%"):format(r.detectable * 100) or "-" }
     elseif c.skipped then
       skipped[#skipped + 1] = ("%s: skipped: %s"):format(c.key, c.skipped)
@@ -253,15 +259,18 @@ local function side_block(c, side)
     iterations = detail.iterations, disturbed = disturbed, contended = contended }
 end
 
-local CASE_ORDER = { "case", "status", "reason", "verdict", "noisy", "ratio", "ci95", "epsilon", "p_difference", "p_same",
+local CASE_ORDER = { "case", "status", "reason", "verdict", "noisy", "ratio", "ci95", "epsilon", "p_difference",
+  "p_same",
   "p_flip", "detectable", "family", "p_difference_holm", "p_same_holm", "a", "b", "orders" }
-local ORDER = { "schema", { "run", { "started", "argv", "seed", "version", "commit", "dirty", "flags" } }, "machine", "kind",
+local ORDER = { "schema", { "run", { "started", "argv", "seed", "version", "commit", "dirty", "flags" } }, "machine",
+  "kind",
   "a", "b", "what", "options", "pairs", "stopped", "failed", "seconds", { "cases", CASE_ORDER } }
 
 local function case_block(c)
   local r = c.result
   if not r then return { case = c.key, status = c.skipped and "skipped" or "failed", reason = c.skipped } end
-  local out = { case = c.key, status = "ok", orders = json.array(c.orders), a = side_block(c, "a"), b = side_block(c, "b") }
+  local out = { case = c.key, status = "ok", orders = json.array(c.orders), a = side_block(c, "a"),
+    b = side_block(c, "b") }
   for _, name in ipairs { "verdict", "noisy", "reason", "ratio", "ci95", "epsilon", "p_difference", "p_same", "p_flip",
       "detectable", "family", "p_difference_holm", "p_same_holm" } do out[name] = r[name] end
   return out
@@ -270,7 +279,8 @@ end
 local function file_text(sides, result, opt, started)
   local v, cases = sys.version(), {}
   for i, c in ipairs(result.cases) do cases[i] = case_block(c) end
-  local value = { schema = "luabench-ab/1", machine = require("luabench.machine").block(), kind = sides.kind, a = sides.a,
+  local value = { schema = "luabench-ab/1", machine = require("luabench.machine").block(), kind = sides.kind,
+    a = sides.a,
     b = sides.b, what = sides.what, pairs = result.pairs, stopped = result.stopped, failed = result.failed,
     seconds = result.seconds, cases = json.array(cases),
     run = { started = started, argv = json.array(sys.argv()), seed = opt.seed, version = v.version, commit = v.commit,

@@ -132,8 +132,10 @@ end
 local function kept_lines(out, k)
   out[#out + 1] = "kept from run to run:"
   row(out, "ceilings", k.ceilings)
-  row(out, "choices", ("%s: %d form%s measured by `luabench tune` on this machine and build%s"):format(k.choices, k.choices_forms,
-    k.choices_forms == 1 and "" or "s", k.choices_stale > 0 and ("; %d of another build do not count"):format(k.choices_stale) or ""))
+  row(out, "choices", ("%s: %d form%s measured by `luabench tune` on this machine and build%s"):format(k.choices,
+    k.choices_forms,
+    k.choices_forms == 1 and "" or "s",
+      k.choices_stale > 0 and ("; %d of another build do not count"):format(k.choices_stale) or ""))
   row(out, "own kernels", ("%s: %d compiled"):format(k.kernels, k.kernels_compiled))
 end
 

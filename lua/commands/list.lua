@@ -24,7 +24,8 @@ function KINDS.scenarios()
   return list
 end
 
--- Of each kernel the forms that it was timed for on this machine (luabench tune): { kernel = { { form, chosen, ns, default } } }.
+-- Of each kernel the forms that it was timed for on this machine (luabench tune): { kernel = { { form, chosen, ns,
+-- default } } }.
 local function measured_forms()
   local choices, by_kernel = require "luabench.choices", {}
   if not sys.exists(choices.path()) then return by_kernel end
@@ -33,7 +34,8 @@ local function measured_forms()
     local e = forms[form]
     for kernel, ns in pairs(e.ns) do
       by_kernel[kernel] = by_kernel[kernel] or {}
-      table.insert(by_kernel[kernel], { form = form, chosen = e.kernel == kernel, default = e.default == kernel, ns = ns })
+      table.insert(by_kernel[kernel],
+        { form = form, chosen = e.kernel == kernel, default = e.default == kernel, ns = ns })
     end
   end
   return by_kernel

@@ -1,5 +1,5 @@
--- tune.lua: `luabench tune [SCENARIO]`: measures, for the operands of a scenario's cases, which kernel is the fastest where
--- several fit, and keeps it for this machine and build. What it does with one plan is in luabench/tuning.lua.
+-- tune.lua: `luabench tune [SCENARIO]`: measures, for the operands of a scenario's cases, which kernel is the fastest
+-- where several fit, and keeps it for this machine and build. What it does with one plan is in luabench/tuning.lua.
 local choices = require "luabench.choices"
 local cli = require "luabench.cli"
 local coordinator = require "luabench.coordinator"
@@ -41,7 +41,8 @@ local function help()
   local out = { HELP }
   for _, o in ipairs(OPTIONS) do
     local flag = options.flag(o.name) .. (o.metavar and " " .. o.metavar or "")
-    out[#out + 1] = ("  %-24s %s%s\n"):format(flag, o.help, o.default and (" (default %s)"):format(tostring(o.default)) or "")
+    out[#out + 1] = ("  %-24s %s%s\n"):format(flag, o.help,
+      o.default and (" (default %s)"):format(tostring(o.default)) or "")
   end
   out[#out + 1] = "\n  Unknown options, and all after --, go to the scenario.\n"
   return table.concat(out)
@@ -113,7 +114,8 @@ local function show(device, as_json)
   local forms, stale = choices.known(device)
   local names = require("luabench.suggest").keys(forms)
   if as_json then
-    io.stdout:write(json.encode({ path = choices.path(), device = device.name, threads = device.threads, build = choices.build(),
+    io.stdout:write(json.encode({ path = choices.path(), device = device.name, threads = device.threads,
+      build = choices.build(),
       forms = forms, stale = stale }, { pretty = true }), "\n")
     return
   end
@@ -193,7 +195,9 @@ local function run(values, name, rest)
   c:close()
   sys.tempdir_remove(prepared)
   if not ok then error(why, 0) end
-  if values.json then io.stdout:write(json.encode({ path = choices.path(), forms = json.array(all) }, { pretty = true }), "\n") end
+  if values.json then
+    io.stdout:write(json.encode({ path = choices.path(), forms = json.array(all) }, { pretty = true }), "\n")
+  end
   tell(("%d form%s met, %d measured in %s, %s"):format(forms, forms == 1 and "" or "s", asked,
     units.time((sys.now_s() - started) * 1e9), kept))
   return status
@@ -211,7 +215,8 @@ function M.run(argv)
     if values.forget then
       local device = device_of(rest)
       local n = choices.forget(device)
-      io.stdout:write(("%d form%s of %s with %d threads forgotten\n"):format(n, n == 1 and "" or "s", device.name, device.threads))
+      io.stdout:write(("%d form%s of %s with %d threads forgotten\n"):format(n, n == 1 and "" or "s", device.name,
+        device.threads))
       return 0
     end
     if values.show then

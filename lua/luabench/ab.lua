@@ -32,7 +32,9 @@ local function program_of(text)
     end
     fail("%s is a folder without a luabench program in it", text)
   end
-  if text:find "/" and text:find "[^%s/]*luabench[^%s/]*$" and not text:find "%s" and sys.exists(text) then return text end
+  if text:find "/" and text:find "[^%s/]*luabench[^%s/]*$" and not text:find "%s" and sys.exists(text) then
+    return text
+  end
 end
 
 -- Words of a command line, with '...' and "..." around those that have spaces.
@@ -211,7 +213,8 @@ function resolve.build(a, b, opt)
   if not told then argv[#argv + 1] = "--quick" end
   local directory = sys.tempdir()
   return { a = a, b = b, what = "median of a process's samples",
-    take = pairs_of.builds { a = program_of(a), b = program_of(b), label_a = a, label_b = b, script = script, argv = argv,
+    take = pairs_of.builds { a = program_of(a), b = program_of(b), label_a = a, label_b = b, script = script,
+      argv = argv,
       directory = directory, timeout = opt.timeout, on_tick = opt.on_tick },
     close = function() pcall(sys.tempdir_remove, directory) end }
 end
@@ -230,8 +233,8 @@ function resolve.command(a, b, opt)
     take = pairs_of.commands { a = sides.a, b = sides.b, timeout = opt.timeout, on_tick = opt.on_tick } }
 end
 
--- opt = { scenario, rest = words for the scenario of both, a, b = words for one, timeout, process_time, seed, extra_work,
--- on_tick, on_print }
+-- opt = { scenario, rest = words for the scenario of both, a, b = words for one, timeout, process_time, seed,
+-- extra_work, on_tick, on_print }
 function M.resolve(a, b, opt)
   local kind, other = kind_of(a), kind_of(b)
   if kind ~= other then fail("A is %s and B is %s; both have to be of one kind", KINDS[kind], KINDS[other]) end

@@ -1,4 +1,5 @@
--- awq.lua: lb.awq: AWQ's search for scales of the input columns that spare what large activations meet (Lin et al., 2023).
+-- awq.lua: lb.awq: AWQ's search for scales of the input columns that spare what large activations meet (Lin et al.,
+-- 2023).
 local core = require "luabench.core"
 
 local M = {}
@@ -30,11 +31,11 @@ local function scales_of(mean, ratio)
   return s / math.sqrt(s:max() * s:min())
 end
 
--- Searches s [K] such that the weights w * s, quantized, with activations x / s err least in their output (mean square): s =
--- mean|x_k|^(i / 20), i = 0 .. 19, of which the first is plain rounding. w [N, K] and x [M, K] of float types; recipe: any
--- weight format, "awq-4-128" if left out. The packing has no place for s: whoever uses the weights divides x by it, or the
--- weight of the norm before. Returns { weights = w * s quantized, scales = s (f32[K]), ratio = i / 20, error = of the output,
--- plain_error = the same without scales }, errors as relative RMSE.
+-- Searches s [K] such that the weights w * s, quantized, with activations x / s err least in their output (mean
+-- square): s = mean|x_k|^(i / 20), i = 0 .. 19, of which the first is plain rounding. w [N, K] and x [M, K] of float
+-- types; recipe: any weight format, "awq-4-128" if left out. The packing has no place for s: whoever uses the weights
+-- divides x by it, or the weight of the norm before. Returns { weights = w * s quantized, scales = s (f32[K]), ratio =
+-- i / 20, error = of the output, plain_error = the same without scales }, errors as relative RMSE.
 function M.search(w, x, recipe)
   recipe = recipe or "awq-4-128"
   check(w, x, recipe)

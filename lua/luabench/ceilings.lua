@@ -89,7 +89,9 @@ function M.stored()
   for key, c in pairs(value) do
     if type(c) == "table" and type(c.ops_per_s) == "table" and is_fresh(c) then
       local curve = c.curve
-      if type(curve) ~= "table" or type(curve.bytes) ~= "table" or type(curve.bytes_per_s) ~= "table" then c.curve = nil end
+      if type(curve) ~= "table" or type(curve.bytes) ~= "table" or type(curve.bytes_per_s) ~= "table" then
+        c.curve = nil
+      end
       clean[key] = c
     end
   end
@@ -128,8 +130,8 @@ local function use_curve(device, ceilings)
   if fit.capacity_bytes then sys.set_cache_capacity(device, fit.capacity_bytes) end
 end
 
--- Keeps a reading if it is the best, and `measured` (what measure_all gives) in any case. A cache that cannot be written
--- is no error: the best is then of this run.
+-- Keeps a reading if it is the best, and `measured` (what measure_all gives) in any case. A cache that cannot be
+-- written is no error: the best is then of this run.
 local function remember(device, reading, measured)
   local key = key_of(device)
   local known = M.best(device)
@@ -186,9 +188,9 @@ end
 
 local MEMORY = { "read", "copy", "write" }
 
--- All ceilings, for people, in about `seconds`: { when, seconds, threads, read = { best, median }, copy =, write =, l1 =,
--- l2 =, llc =, classes = { { kernel, compute, isa, best, median }, ... }, launch_ns =, cache_bytes = }. Kept, with the
--- best ever seen, by machine and number of threads.
+-- All ceilings, for people, in about `seconds`: { when, seconds, threads, read = { best, median }, copy =, write =, l1
+-- =, l2 =, llc =, classes = { { kernel, compute, isa, best, median }, ... }, launch_ns =, cache_bytes = }. Kept, with
+-- the best ever seen, by machine and number of threads.
 function M.measure_all(device, seconds)
   local memory = sys.all_ceilings(device, 0.5 * seconds, MEMORY)
   local classes = sys.ceiling_classes(device, 0.4 * seconds)

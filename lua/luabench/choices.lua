@@ -1,11 +1,11 @@
 -- choices.lua: which kernel was the fastest for operands of a form, as measured on this machine; kept from run to run.
 --
--- The file is <cache>/luabench/choices.json: { version, machines = { key = { build, when, forms = { form = entry } } } }.
--- The key is CPU model, device, threads and the machine's fingerprint (ceilings.lua); `build` is the program: another
--- commit, other flags, or changed sources built anew, and what was measured counts no more. It is written aside and renamed, under a
--- lock. An entry is { kernel =, default = (of highest priority), cache = "weights-cold", ns = { kernel = median },
--- ratio =, ci95 = (time of `kernel` over the default's), verdict =, left = { kernel = why it was not timed }, when = }.
--- What a form is, and when a choice counts: engine/selection.h.
+-- The file is <cache>/luabench/choices.json: { version, machines = { key = { build, when, forms = { form = entry } } }
+-- }. The key is CPU model, device, threads and the machine's fingerprint (ceilings.lua); `build` is the program:
+-- another commit, other flags, or changed sources built anew, and what was measured counts no more. It is written aside
+-- and renamed, under a lock. An entry is { kernel =, default = (of highest priority), cache = "weights-cold", ns = {
+-- kernel = median }, ratio =, ci95 = (time of `kernel` over the default's), verdict =, left = { kernel = why it was not
+-- timed }, when = }. What a form is, and when a choice counts: engine/selection.h.
 local ceilings = require "luabench.ceilings"
 local core = require "luabench.core"
 local json = require "luabench.json"
@@ -44,7 +44,9 @@ end
 local function stored()
   local text = sys.read_file(M.path())
   local ok, value = pcall(sys.json_decode, text or "{}")
-  if not ok or type(value) ~= "table" or value.version ~= M.VERSION or type(value.machines) ~= "table" then return {} end
+  if not ok or type(value) ~= "table" or value.version ~= M.VERSION or type(value.machines) ~= "table" then
+    return {}
+  end
   return value.machines
 end
 
@@ -92,8 +94,8 @@ end
 --- The entry of a form that the engine knows, or nil.
 function M.entry(device, form) return (prepared[id_of(device)] or {})[form] end
 
---- Keeps entries { form = entry }, from now on and for runs to come. A file that cannot be written is no error: they count
---- in this process then, and why is returned.
+--- Keeps entries { form = entry }, from now on and for runs to come. A file that cannot be written is no error: they
+--- count in this process then, and why is returned.
 function M.keep(device, entries)
   M.prepare(device)
   local forms = prepared[id_of(device)]

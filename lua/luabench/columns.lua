@@ -96,7 +96,8 @@ M.known = {
   mode = { title = "mode", cell = of("mode"), left = true, spare = 9 },
   cache = { title = "cache", cell = of("cache"), left = true, spare = 9 },
 }
-M.default = { "time", "ci", "items", "speedup", "versus", "ceiling", "bytes", "flops", "weights", "nmse", "quantization" }
+M.default = { "time", "ci", "items", "speedup", "versus", "ceiling", "bytes", "flops", "weights", "nmse",
+  "quantization" }
 
 local function axis_column(name)
   return { title = name, axis = true, cell = function(case)

@@ -1,4 +1,5 @@
--- compare.lua: lb.compare{ a =, b =, ... }: plans against one another in this process, interleaved, with equal iterations.
+-- compare.lua: lb.compare{ a =, b =, ... }: plans against one another in this process, interleaved, with equal
+-- iterations.
 --
 -- Blocks of as many rounds as there are plans; in a block every plan is once in every place (two plans: ABBA or BAAB),
 -- in an order drawn anew from the seed. The loop is C's (engine/measure.h). The statistic is the median over rounds of
@@ -7,8 +8,8 @@
 -- because a difference has become significant.
 --
 -- While they take turns the plans work in one workspace and, with hot caches, read operands that are equal (form and
--- bytes) from the same memory, so that a difference is the code's and not that of where things lie. Still, one process is
--- one draw of page placement and alignment: a difference that has to hold in the next one too wants `luabench ab`.
+-- bytes) from the same memory, so that a difference is the code's and not that of where things lie. Still, one process
+-- is one draw of page placement and alignment: a difference that has to hold in the next one too wants `luabench ab`.
 local suggest = require "luabench.suggest"
 local sys = require "luabench.sys"
 local units = require "luabench.units"
@@ -44,7 +45,9 @@ end
 
 local function check_number(o, name, low, what)
   local v = o[name]
-  if v ~= nil and (type(v) ~= "number" or not (v >= low)) then fail("%s should be %s, got %s", name, what, tostring(v)) end
+  if v ~= nil and (type(v) ~= "number" or not (v >= low)) then
+    fail("%s should be %s, got %s", name, what, tostring(v))
+  end
 end
 
 local function check_options(o)
@@ -108,7 +111,8 @@ local function measure(plans, names, o, epsilon)
     for i, name in ipairs(names) do extra[i] = o.extra_work[name] or 0 end
   end
   return sys.measure_interleaved(plans, { samples = o.rounds, min_samples = o.min_rounds,
-    precision = o.precision or math.log(1 + epsilon) / 2, max_time = o.max_time, cache = o.cache, eager = o.mode == "eager",
+    precision = o.precision or math.log(1 + epsilon) / 2, max_time = o.max_time, cache = o.cache,
+      eager = o.mode == "eager",
     seed = o.seed, warmup = o.warmup, warmup_min = o.warmup_min, warmup_max = o.warmup_max, extra_work = extra })
 end
 

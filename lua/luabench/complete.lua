@@ -1,7 +1,8 @@
 -- complete.lua: what Tab offers at the prompt: fields and methods, names of the registry inside strings, file names.
 local M = {}
 
-local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local", "nil",
+local KEYWORDS = { "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local",
+  "nil",
                    "not", "or", "repeat", "return", "then", "true", "until", "while" }
 
 --- Which names a string argument of a function or method, or a string field of a table of options, stands for.
@@ -34,7 +35,9 @@ local NAMES = {
 local function matching(names, word, before, after)
   local out = {}
   for _, name in ipairs(names) do
-    if type(name) == "string" and name:sub(1, #word) == word then out[#out + 1] = (before or "") .. name .. (after or "") end
+    if type(name) == "string" and name:sub(1, #word) == word then
+      out[#out + 1] = (before or "") .. name .. (after or "")
+    end
   end
   table.sort(out)
   return out

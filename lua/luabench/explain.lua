@@ -67,7 +67,8 @@ local function candidate_lines(add, plan, i, chosen)
       shown = shown + 1
       if shown <= CANDIDATES then
         local why = c.fits and ("fits too, %s (priority %d, chosen has %d)"):format(
-          priority and c.priority > priority and "but was not asked for" or "but comes after it", c.priority, priority or 0)
+          priority and c.priority > priority and "but was not asked for" or "but comes after it", c.priority,
+            priority or 0)
           or c.why or "does not fit"
         add("     %-7s %s: %s", shown == 1 and "others" or "", c.kernel, why)
       end
@@ -142,7 +143,8 @@ local function bound_lines(add, plan, account, best)
     add("     compute at least %s: %s (%s)", units.time(compute_s * 1e9), units.si(account.flops, "FLOP"), by)
   end
   add("     bound   %s: no run with cold weights can be faster than %s (best ceilings seen on this machine, %d threads)",
-    memory_s >= compute_s and "memory" or "compute", units.time(math.max(memory_s, compute_s) * 1e9), plan.device.threads)
+    memory_s >= compute_s and "memory" or "compute", units.time(math.max(memory_s, compute_s) * 1e9),
+      plan.device.threads)
 end
 
 local function account_lines(add, plan)
@@ -154,7 +156,8 @@ local function account_lines(add, plan)
       p.weight_bytes > 0 and ", weights " .. units.bytes(p.weight_bytes) or "")
   end
   if a.conditions then
-    add("     values  that steps hang on are read by the %s", a.conditions == "device" and "device, in the graph" or a.conditions)
+    add("     values  that steps hang on are read by the %s",
+      a.conditions == "device" and "device, in the graph" or a.conditions)
   end
   add("     bytes   weights %s once, %s as streamed; all data %s once, %s as streamed", units.bytes(a.weight_bytes),
     units.bytes(a.weight_bytes_streamed), units.bytes(a.bytes_min), units.bytes(a.bytes_streamed))
@@ -173,7 +176,8 @@ function M.text(plan)
     lines[#lines + 1] = show.wrap(select("#", ...) > 0 and text:format(...) or text, 13)
   end
   local steps = plan:steps()
-  add("plan on %s, %d thread%s, %d step%s", plan.device.name, plan.device.threads, plan.device.threads == 1 and "" or "s",
+  add("plan on %s, %d thread%s, %d step%s", plan.device.name, plan.device.threads,
+    plan.device.threads == 1 and "" or "s",
     #steps, #steps == 1 and "" or "s")
   if #steps == 0 then
     add "it is empty: record with a method per operation, as in plan:gemm{ x = x, w = w }; help(plan) lists them"

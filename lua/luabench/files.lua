@@ -10,7 +10,9 @@ M.json = { null = json.null, array = json.array }
 
 -- opts.indent (or pretty): two spaces a level; opts.order: keys that come first, then the others sorted.
 function M.json.encode(value, opts)
-  if opts ~= nil and type(opts) ~= "table" then error("json.encode: a table of options expected, got " .. type(opts), 2) end
+  if opts ~= nil and type(opts) ~= "table" then
+    error("json.encode: a table of options expected, got " .. type(opts), 2)
+  end
   local o = { pretty = opts and (opts.indent or opts.pretty) or nil, order = opts and opts.order or nil }
   local ok, text = pcall(json.encode, value, o)
   if not ok then
@@ -65,9 +67,11 @@ local function models() return require "luabench.model_file" end
 
 -- ending -> { load = f(path, opts), save = f(path, value, opts), about }
 local FORMATS = {
-  npy = { about = "NumPy array: a tensor", load = function(path, opts) return core.npy_load(path, opts and opts.device) end,
+  npy = { about = "NumPy array: a tensor",
+    load = function(path, opts) return core.npy_load(path, opts and opts.device) end,
     save = function(path, t) core.npy_save(path, t) end },
-  npz = { about = "NumPy archive: a table of tensors", load = function(path, opts) return core.npz_load(path, opts and opts.device) end,
+  npz = { about = "NumPy archive: a table of tensors",
+    load = function(path, opts) return core.npz_load(path, opts and opts.device) end,
     save = function(path, t, opts) core.npz_save(path, t, opts) end },
   json = { about = "JSON, results too", load = function(path) return named(path, json_value, text_of(path)) end,
     save = function(path, v) core.write_file(path, encoded_json(v)) end },
@@ -75,7 +79,8 @@ local FORMATS = {
     save = function(path, v) core.write_file(path, core.yaml_encode(v)) end },
 }
 FORMATS.yml = FORMATS.yaml
-FORMATS.gguf = { about = "model file: tensors and metadata", load = function(path, opts) return models().open(path, opts) end,
+FORMATS.gguf = { about = "model file: tensors and metadata",
+  load = function(path, opts) return models().open(path, opts) end,
   save = function(path, v, opts) models().save(path, v, opts) end }
 FORMATS.safetensors = FORMATS.gguf
 FORMATS["json.gz"] = { about = "compressed JSON",
@@ -92,7 +97,8 @@ local function format_of(path, what)
     local suggest = require "luabench.suggest"
     local names = suggest.keys(FORMATS)
     error(("lb.%s: unknown ending of %q%s; there are .%s"):format(what, path,
-      ending and suggest.nearest(ending, names)[1] and ('; did you mean ".%s"?'):format(suggest.nearest(ending, names)[1])
+      ending and suggest.nearest(ending, names)[1]
+        and ('; did you mean ".%s"?'):format(suggest.nearest(ending, names)[1])
       or "", table.concat(names, ", .")), 3)
   end
   return f

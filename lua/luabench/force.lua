@@ -1,6 +1,6 @@
--- force.lua: --kernels: what a run says about the choice of kernels: "measured", "priority", or names that are taken wherever
--- they fit, the first of them first. A case in which none of the names runs is skipped and says why: it would else be timed
--- with kernels that nobody asked for.
+-- force.lua: --kernels: what a run says about the choice of kernels: "measured", "priority", or names that are taken
+-- wherever they fit, the first of them first. A case in which none of the names runs is skipped and says why: it would
+-- else be timed with kernels that nobody asked for.
 local choices = require "luabench.choices"
 local core = require "luabench.core"
 local suggest = require "luabench.suggest"

@@ -17,8 +17,8 @@ local M = {}
 
 M.THRESHOLD = 0.02
 -- Best ceilings that differ by more than this are of different machines. On one and the same host they are what its
--- neighbours left (reads between 29 and 54 GB/s within a minute were seen) and have to differ by more; next to a case, by
--- more than the third they are of a machine in a different state.
+-- neighbours left (reads between 29 and 54 GB/s within a minute were seen) and have to differ by more; next to a case,
+-- by more than the third they are of a machine in a different state.
 M.CEILINGS, M.CEILINGS_SAME_HOST, M.CEILINGS_NEAR = 0.2, 1, 0.1
 
 -- ---- machines ----

@@ -86,13 +86,15 @@ local function operation_text(op)
     "  lb." .. meta.operation_signature(op) .. "   now",
     "  plan:" .. meta.operation_signature(op) .. "   recorded", "operands" }
   for _, o in ipairs(op.operands) do
-    local kind = { read = "", weight = "weights: ", write = "written: ", partial = "partly written: ", update = "updated: " }
+    local kind = { read = "", weight = "weights: ", write = "written: ", partial = "partly written: ",
+      update = "updated: " }
     lines[#lines + 1] = entry(o.name .. (o.optional and " (optional)" or ""), (kind[o.role] or "") .. o.about)
   end
   if #op.params > 0 then lines[#lines + 1] = "parameters" end
   for _, p in ipairs(op.params) do
     local names = p.choices and "; one of " .. table.concat(p.choices, ", ") or ""
-    lines[#lines + 1] = entry(p.required and p.name .. " (required)" or ("%s = %s"):format(p.name, meta.parameter_default(p)),
+    lines[#lines + 1] = entry(p.required and p.name .. " (required)"
+      or ("%s = %s"):format(p.name, meta.parameter_default(p)),
       p.about .. names)
   end
   lines[#lines + 1] = "kernels"
@@ -153,7 +155,8 @@ local function described(kind, t, name)
     lines[#lines + 1] = "options"
     for _, o in ipairs(suggest.keys(t.options)) do
       local d = t.options[o]
-      lines[#lines + 1] = entry("--" .. tostring(o), type(d) == "table" and tostring(d[1] or d.about or "") or tostring(d))
+      lines[#lines + 1] = entry("--" .. tostring(o),
+        type(d) == "table" and tostring(d[1] or d.about or "") or tostring(d))
     end
   end
   return table.concat(lines, "\n")
@@ -178,7 +181,9 @@ local function named(name)
     local t = loader.load("models", name)
     return described("model", t, name) .. "\n" .. show.value(t)
   end
-  if has(loader.scenarios(), name) then return ("scenario %s: luabench run %s, or luabench scenarios/%s.lua --help"):format(name, name, name) end
+  if has(loader.scenarios(), name) then
+    return ("scenario %s: luabench run %s, or luabench scenarios/%s.lua --help"):format(name, name, name)
+  end
   return nil
 end
 
@@ -188,7 +193,9 @@ local function name_text(name)
   if name == "" or name == "help" then return M.overview() end
   if name == "lb" or name == "luabench" then return module_text() end
   if TOPICS[name] then return TOPICS[name] end
-  if name == "reload" then return "reload()\n  reads changed Lua files again, and the script of -i; variables keep their values" end
+  if name == "reload" then
+    return "reload()\n  reads changed Lua files again, and the script of -i; variables keep their values"
+  end
   if name == "exit" or name == "quit" then return "exit([status])\n  leaves, as Ctrl-D does" end
   local class, method = name:match "^(%w+)[:.]([%w_]+)$"
   if class and meta.classes[class] then

@@ -47,7 +47,8 @@ M.kernel = setmetatable({ compile = function(spec) return (require("luabench.own
 local LAZY = {
   scenario = { "luabench.scenario", "scenario" }, skip = { "luabench.scenario", "skip" },
   grid = { "luabench.grid", "grid" }, range = { "luabench.grid", "range" }, pow2 = { "luabench.grid", "pow2" },
-  compare = { "luabench.compare", "compare" }, tune = { "luabench.tuning", "tune" }, prepared = { "luabench.prepared", "prepared" },
+  compare = { "luabench.compare", "compare" }, tune = { "luabench.tuning", "tune" },
+    prepared = { "luabench.prepared", "prepared" },
   awq = { "luabench.awq", "search" }, strategies = { "luabench.loader", "strategies" },
   strategy = { "luabench.loader", "strategy" },
   models = { "luabench.loader", "models" }, model_table = { "luabench.loader", "model_table" },
@@ -57,7 +58,8 @@ local LAZY = {
   kv_cache = { "luabench.kv", "cache" }, rope_frequencies = { "luabench.kv", "rope_frequencies" },
   tokenizer = { "luabench.model_file", "tokenizer" }, model = { "luabench.model", false },
   json = { "luabench.files", "json" }, yaml = { "luabench.files", "yaml" }, null = { "luabench.json", "null" },
-  trace = { "luabench.trace", "trace" }, units = { "luabench.units", false }, help = { "luabench.help", "help" }, explain = { "luabench.explain", "explain" },
+  trace = { "luabench.trace", "trace" }, units = { "luabench.units", false }, help = { "luabench.help", "help" },
+    explain = { "luabench.explain", "explain" },
 }
 
 local GUARDED = { model = true, units = true, json = true, yaml = true }
@@ -87,7 +89,8 @@ setmetatable(M, {
     local names = M.lazy_names()
     for k in pairs(t) do names[#names + 1] = k end
     local near = suggest.nearest(name, names)
-    error(("luabench has no '%s'%s"):format(tostring(name), near[1] and ('; did you mean "%s"?'):format(near[1]) or ""), 2)
+    error(("luabench has no '%s'%s"):format(tostring(name), near[1] and ('; did you mean "%s"?'):format(near[1]) or ""),
+      2)
   end,
   __tostring = function() return "luabench" end,
 })

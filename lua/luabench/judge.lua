@@ -40,9 +40,10 @@ function M.merge(a, b)
 end
 
 -- What a run reads, in steady state: reads = { {reuse distance, bytes}, ... } of weights, and cold_bytes of other data
--- that cannot be in a cache. Between two uses of the same copy of a weight lie the other sets of the rotation. All-cold,
--- what else rotates is cold: operands that are only read. Outputs and intermediates stay where they are: data that does
--- not rotate may be cached, but for what exceeds the caches (capacity_bytes; nil = unknown) when it alone is hot.
+-- that cannot be in a cache. Between two uses of the same copy of a weight lie the other sets of the rotation.
+-- All-cold, what else rotates is cold: operands that are only read. Outputs and intermediates stay where they are: data
+-- that does not rotate may be cached, but for what exceeds the caches (capacity_bytes; nil = unknown) when it alone is
+-- hot.
 function M.reads(account, cache, rotation, capacity_bytes)
   local reads, sets = {}, rotation and rotation.sets or 1
   for _, r in ipairs(account.reuse or {}) do reads[#reads + 1] = r end
@@ -73,10 +74,10 @@ local function ns_per_byte(curve, memory_ns, distance)
   return least
 end
 
--- The least time of a case's reads: { ns, dram_bytes, dram_bytes_per_s, cache_bytes, cache_bytes_per_s }; nil = unknown.
--- ns = dram_bytes / dram_bytes_per_s + cache_bytes / cache_bytes_per_s. Where a distance is served by both, its bytes are
--- split as the curve's rate between memory's and the last-level cache's says. Without a curve, bytes that fit
--- capacity_bytes are free and the others come from memory.
+-- The least time of a case's reads: { ns, dram_bytes, dram_bytes_per_s, cache_bytes, cache_bytes_per_s }; nil =
+-- unknown. ns = dram_bytes / dram_bytes_per_s + cache_bytes / cache_bytes_per_s. Where a distance is served by both,
+-- its bytes are split as the curve's rate between memory's and the last-level cache's says. Without a curve, bytes that
+-- fit capacity_bytes are free and the others come from memory.
 function M.memory(work, ceilings)
   local rate = ceilings.read_bytes_per_s or 0
   local curve = ceilings.curve
@@ -92,7 +93,9 @@ function M.memory(work, ceilings)
     else
       local ns = ns_per_byte(curve, memory_ns, distance)
       local share = 0
-      if ns < memory_ns then share = llc_ns < memory_ns and math.min(1, (memory_ns - ns) / (memory_ns - llc_ns)) or 1 end
+      if ns < memory_ns then
+        share = llc_ns < memory_ns and math.min(1, (memory_ns - ns) / (memory_ns - llc_ns)) or 1
+      end
       dram = dram + (1 - share) * bytes
       cached = cached + share * bytes
       cached_ns = cached_ns + bytes * (ns - (1 - share) * memory_ns)
@@ -153,9 +156,10 @@ function M.note_memory(sol, memory)
   sol.cache_bytes, sol.cache_bytes_per_s = memory.cache_bytes, memory.cache_bytes_per_s
 end
 
--- work = { cold_bytes=, reads=, capacity_bytes=, flops_by=, launches=, launch_ns= }; near and best are ceilings. Returns the record's `sol`
--- and, where the case is faster than the best ceiling ever seen, the reason why it is invalid. sol.ceiling_from says
--- whether the ceiling is the one "near" the case in time or the "best" seen on the machine.
+-- work = { cold_bytes=, reads=, capacity_bytes=, flops_by=, launches=, launch_ns= }; near and best are ceilings.
+-- Returns the record's `sol` and, where the case is faster than the best ceiling ever seen, the reason why it is
+-- invalid. sol.ceiling_from says whether the ceiling is the one "near" the case in time or the "best" seen on the
+-- machine.
 function M.judge(work, median_ns, near, best)
   best = M.merge(near, best)
   if work.launches and work.launch_ns and work.launches * work.launch_ns > median_ns then

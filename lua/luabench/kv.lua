@@ -75,7 +75,8 @@ function M.cache(o)
   c.value_dim = whole("value_dim", o.value_dim or c.dim, 0)
   local block = PACKED[c.type]
   if block and (c.dim % 32 ~= 0 or c.value_dim % 32 ~= 0) then
-    error(("type %s packs 32 values: dim %d and value_dim %d must be multiples of 32"):format(c.type, c.dim, c.value_dim), 2)
+    error(("type %s packs 32 values: dim %d and value_dim %d must be multiples of 32"):format(c.type, c.dim,
+      c.value_dim), 2)
   end
   if c.layout == "paged" and c.capacity % c.page ~= 0 then
     error(("capacity %d is no multiple of the page of %d positions"):format(c.capacity, c.page), 2)
@@ -101,7 +102,8 @@ local ROPE = { dim = true, base = true, scaling = true, factor = true, low_freq_
 local function need(o, name)
   local v = o[name]
   if type(v) ~= "number" or not (v > 0) then
-    error(("lb.rope_frequencies: scaling %q needs %s, a positive number; got %s"):format(o.scaling, name, tostring(v)), 4)
+    error(("lb.rope_frequencies: scaling %q needs %s, a positive number; got %s"):format(o.scaling, name, tostring(v)),
+      4)
   end
   return v
 end
@@ -154,9 +156,9 @@ function SCALINGS.yarn(f, o)
   return f, scale or mscale(factor, 1)
 end
 
--- lb.rope_frequencies{ dim =, [base = 10000], [scaling = "none" | "linear" | "llama3" | "yarn"], ... }: f32[dim / 2], and the
--- factor on cos and sin, for plan:rope{ frequencies =, scale = }. dim: how many values of a head are rotated. The rest
--- are the scaling's own, named as in Hugging Face's rope_scaling, but for original_context
+-- lb.rope_frequencies{ dim =, [base = 10000], [scaling = "none" | "linear" | "llama3" | "yarn"], ... }: f32[dim / 2],
+-- and the factor on cos and sin, for plan:rope{ frequencies =, scale = }. dim: how many values of a head are rotated.
+-- The rest are the scaling's own, named as in Hugging Face's rope_scaling, but for original_context
 -- (original_max_position_embeddings).
 function M.rope_frequencies(o)
   if type(o) ~= "table" then error("lb.rope_frequencies takes a table, got " .. type(o), 2) end

@@ -99,8 +99,8 @@ local function check_before(ctx, case, rec, axes, opt)
 end
 
 -- After the timed runs: the outputs that they left must be, bit for bit, those of the checked run, and the extra checks
--- hold on them. Running the plan step by step once more would prove nothing about what was timed: it has other barriers,
--- and would replace the very outputs that are in doubt.
+-- hold on them. Running the plan step by step once more would prove nothing about what was timed: it has other
+-- barriers, and would replace the very outputs that are in doubt.
 local function check_again(ctx, case, rec, axes, opt)
   ctx.phase "check after"
   local same, reason = sys.verify(case.plan)
@@ -117,7 +117,9 @@ end
 local function mode_of(opt, account)
   local fused = false
   for _, entry in ipairs(account.path) do fused = fused or sys.op_is_fused(entry.op) end
-  if opt.mode == "fused" and not fused then fail("nothing in this case is fused; --mode plan or eager runs it", "skipped") end
+  if opt.mode == "fused" and not fused then
+    fail("nothing in this case is fused; --mode plan or eager runs it", "skipped")
+  end
   return opt.mode == "plan" and fused and "fused" or opt.mode
 end
 
@@ -263,7 +265,9 @@ end
 local function tuned(ctx, case, axes, opt, keep)
   ctx.phase "tune"
   local r = require("luabench.tuning").tune(case.plan, { seed = opt.seed, cache = case.cache or opt.cache,
-    progress = function(done, total, form) ctx.phase(("tune %d of %d: %s"):format(done + 1, total, form:sub(1, 60))) end })
+    progress = function(done, total, form)
+      ctx.phase(("tune %d of %d: %s"):format(done + 1, total, form:sub(1, 60)))
+    end })
   for _, q in ipairs(r) do
     if q.kernel ~= q.chosen and q.why ~= "asked for" and q.why ~= "preferred" then
       if case.close then case.close() end

@@ -42,8 +42,8 @@ function M.read_json(path)
   return value
 end
 
--- lb.model_config(file[, which]): "config" or "generation_config", the .json file beside the tensors, as a table; nil if
--- there is none. Nulls are absent.
+-- lb.model_config(file[, which]): "config" or "generation_config", the .json file beside the tensors, as a table; nil
+-- if there is none. Nulls are absent.
 function M.config(file, which)
   file = opened("lb.model_config", file)
   local name = BESIDE[which or "config"]

@@ -5,8 +5,9 @@
 --   local r = pairs_of.run { take = pairs_of.workers { cases = { { key = "m=1", a = side, b = side } } }, seed = 1 }
 --
 -- M.run knows nothing of processes: it draws orders, calls take(order, index) for each pair, and judges. Three ways to
--- take a pair: M.workers (cases of scenarios in workers of this program, which take turns), M.commands (command lines, wall
--- time), M.builds (a scenario run by two luabench programs). The self-test calls these with work injected (extra_work).
+-- take a pair: M.workers (cases of scenarios in workers of this program, which take turns), M.commands (command lines,
+-- wall time), M.builds (a scenario run by two luabench programs). The self-test calls these with work injected
+-- (extra_work).
 local core = require "luabench.core"
 local coordinator = require "luabench.coordinator"
 local json = require "luabench.json"
@@ -41,7 +42,8 @@ local function judge(c, o, index)
   return c.result
 end
 
--- Tight enough: never whether the difference is significant, only how wide the interval is, in itself or for the effect.
+-- Tight enough: never whether the difference is significant, only how wide the interval is, in itself or for the
+-- effect.
 local function enough(c, precision)
   local r, done = c.result, nil
   done, c.stop_at = sys.enough(#c.a_ns, r.half_width, math.max(precision, EFFECT_SHARE * math.abs(math.log(r.ratio))),
@@ -114,7 +116,9 @@ function M.refuse_noisy(cases)
     for _, side in ipairs { "a", "b" } do
       local disturbed, contended = nil, nil
       if c.result then disturbed, contended = M.disturbed_share(c, side) end
-      if contended and contended > M.NOISY then said[#said + 1] = ("%.0f %% of %s's"):format(contended * 100, side:upper()) end
+      if contended and contended > M.NOISY then
+        said[#said + 1] = ("%.0f %% of %s's"):format(contended * 100, side:upper())
+      end
       if disturbed and disturbed - contended > M.NOISY then
         c.result.wandered = math.max(c.result.wandered or 0, disturbed - contended)
       end
@@ -221,7 +225,8 @@ local function take_turns(w, case, order, opened)
   local back = order:reverse()
   for t = 1, turns do
     for name in (t % 2 == 1 and order or back):gmatch "." do
-      if not ask(w, name, { cmd = "turn", step = "take", samples = samples, iterations = iterations, quantum = quantum },
+      if not ask(w, name, { cmd = "turn", step = "take", samples = samples, iterations = iterations,
+        quantum = quantum },
         case[name]) then return nil end
     end
   end
@@ -236,7 +241,9 @@ local function pair_of_case(w, case, order, index)
   local opened, out = open(w, case, order, w.seed + index)
   if not opened then return nil end
   for name, o in pairs(opened) do
-    if o.skipped then return { key = case.key, skipped = ("%s: %s"):format(case[name].label or name:upper(), o.skipped) } end
+    if o.skipped then
+      return { key = case.key, skipped = ("%s: %s"):format(case[name].label or name:upper(), o.skipped) }
+    end
   end
   out = { key = case.key, about = opened, details = {} }
   if not take_turns(w, case, order, opened) then return nil end
@@ -255,7 +262,8 @@ end
 --   process_time  seconds of sampling in each process (0.15);  timeout   seconds for one answer (120)
 --   seed;  on_tick = function() while a process works;  on_print = function(line) of a script
 -- }
--- Returns the function that M.run takes. A pair's entry has details.a and .b = { median_ns, samples_ns, disturbance, ... }.
+-- Returns the function that M.run takes. A pair's entry has details.a and .b = { median_ns, samples_ns, disturbance,
+-- ... }.
 function M.workers(w)
   w.process_time, w.timeout, w.seed = w.process_time or M.PROCESS_TIME, w.timeout or 120, w.seed or 1
   local opts = { isolation = true, on_tick = w.on_tick, on_print = w.on_print }
@@ -292,16 +300,16 @@ local function load_now()
   return waited * 1e3, (user + nice + system) * 1e7
 end
 
--- How long others took a CPU that somebody waited for: the lesser of the time waited and of what ran besides the command.
--- The load is counted in ticks, so that this says something of sums over many runs only.
+-- How long others took a CPU that somebody waited for: the lesser of the time waited and of what ran besides the
+-- command. The load is counted in ticks, so that this says something of sums over many runs only.
 local function contended(waited, ran, wall_ns, own_s)
   local waited_now, ran_now = load_now()
   if not waited or not waited_now then return nil end
   return math.max(0, math.min(wall_ns, waited_now - waited, ran_now - ran - own_s * 1e9))
 end
 
--- Runs a program to its end: { wall_ns, user_s, system_s, max_rss_bytes, contended_ns }; nil when interrupted. A status other than 0, a
--- signal or a time-out is raised with the program's last words: it is no time.
+-- Runs a program to its end: { wall_ns, user_s, system_s, max_rss_bytes, contended_ns }; nil when interrupted. A status
+-- other than 0, a signal or a time-out is raised with the program's last words: it is no time.
 function M.execute(argv, timeout, label, on_tick)
   local waited, ran = load_now()
   local start = sys.now_s()
@@ -374,8 +382,9 @@ local function merge_builds(list, by_key, name, cases, label)
   end
 end
 
--- A scenario run by two luabench programs; the time of a case is the median of its process. w = { a = path of a luabench
--- program, b = another, script =, argv = {}, directory = for result files, timeout = 600, label_a, label_b, on_tick }.
+-- A scenario run by two luabench programs; the time of a case is the median of its process. w = { a = path of a
+-- luabench program, b = another, script =, argv = {}, directory = for result files, timeout = 600, label_a, label_b,
+-- on_tick }.
 function M.builds(w)
   return function(order, index)
     local list, by_key = {}, {}

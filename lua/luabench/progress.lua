@@ -13,7 +13,8 @@ local LEVELS = { error = 1, warn = 2, info = 3, debug = 4 }
 -- opts = { total =, quiet =, level = "info", terminal = bool or nil (asked), width = columns or nil, write = f or nil }
 function M.new(opts)
   local self = setmetatable({ total = opts.total or 0, done = 0, quiet = opts.quiet,
-    level = LEVELS[opts.level or "info"], case = "", phase = "", started = sys.now_s(), spent = 0, drawn = false, last_draw = 0, finished = 0 }, Progress)
+    level = LEVELS[opts.level or "info"], case = "", phase = "", started = sys.now_s(), spent = 0, drawn = false,
+      last_draw = 0, finished = 0 }, Progress)
   self.terminal = opts.terminal
   if self.terminal == nil then self.terminal = sys.isatty(2) end
   self.width = opts.width or self.terminal and sys.terminal_width(2) or nil

@@ -21,7 +21,8 @@ M.case_order = {
   { "quantization_error", { "bits_per_weight", "sqnr_db", "rel_rmse", "output_rel_rmse" } },
   { "memory", { "weights_bytes", "peak_bytes" } },
   { "energy", { "joules_per_item" } },
-  { "disturbance", { "involuntary_switches", "steal_ns", "frequency_ghz", "disturbed_samples", "contended_samples", "noisy" } },
+  { "disturbance", { "involuntary_switches", "steal_ns", "frequency_ghz", "disturbed_samples", "contended_samples",
+    "noisy" } },
   "reproduce",
 }
 M.run_order = { "id", "started", "argv", "seed", "version", "commit", "dirty", "flags" }

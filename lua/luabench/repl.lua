@@ -50,8 +50,8 @@ local function unfinished(message)
   return message:find "near '<eof>'$" or message:find("unfinished long", 1, true)
 end
 
--- The line is called with a function that it hands its values to: a plain `return f(x)` would be a tail call, and errors
--- of f would have no place to name.
+-- The line is called with a function that it hands its values to: a plain `return f(x)` would be a tail call, and
+-- errors of f would have no place to name.
 local function compile_expression(source)
   local f, message = loadstring("return " .. source, "=input")
   if not f then return nil, message end
@@ -154,7 +154,8 @@ local function environment(given)
 end
 
 -- Modules that hold the session itself, or C objects' metatables.
-local KEEP = { ["luabench.core"] = true, ["luabench.lineedit"] = true, ["luabench.repl"] = true, ["luabench.hot"] = true,
+local KEEP = { ["luabench.core"] = true, ["luabench.lineedit"] = true, ["luabench.repl"] = true,
+  ["luabench.hot"] = true,
   ["luabench.cli"] = true, ["luabench.sandbox"] = true }
 
 local function forget(loaded, wanted, kept)
@@ -297,7 +298,8 @@ local function first_script(path, env, edit, keep_going)
   return keep_going, getmetatable(err) == Wrong and 2 or 1
 end
 
---- opts.script: run first, its globals stay. opts.env: another environment than that of scripts. Returns an exit status.
+--- opts.script: run first, its globals stay. opts.env: another environment than that of scripts. Returns an exit
+--- status.
 function M.run(opts)
   opts = opts or {}
   local core = require "luabench.core"

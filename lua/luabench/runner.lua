@@ -130,8 +130,8 @@ M.median_of = median_of
 
 -- N records of the same case from N processes as one: the process is the unit, so the time is the median of the
 -- processes' medians and its interval the sign interval over them; below 6 processes there is none at 95 %. How it
--- stands against the ceiling is taken from the process of the middle median: each was judged against the ceiling next to
--- it, and a fraction of one process with the time of another could exceed 1.
+-- stands against the ceiling is taken from the process of the middle median: each was judged against the ceiling next
+-- to it, and a fraction of one process with the time of another could exceed 1.
 local function middle_of(records)
   local sorted = {}
   for i, r in ipairs(records) do sorted[i] = r end
@@ -184,8 +184,8 @@ local function merge_metrics(records)
   if #against == #records then records[1].metrics.versus = versus.merge(against) end
 end
 
--- A percentile across processes is the median of theirs: it has an interval, the only one that holds where the process is
--- what repeats, and it is null where there are too few processes for one or where one of them had too few samples.
+-- A percentile across processes is the median of theirs: it has an interval, the only one that holds where the process
+-- is what repeats, and it is null where there are too few processes for one or where one of them had too few samples.
 local function percentiles_across(records, t)
   t.percentiles_ci95 = {}
   for _, name in ipairs { "p10", "p25", "p75", "p90", "p95", "p99" } do

@@ -5,11 +5,13 @@ local M = {}
 
 local real_package, real_require, real_G = package, require, _G
 local real_load, real_loadfile, real_getfenv, real_setfenv = load, loadfile, getfenv, setfenv
-local error, type, tostring, pairs, rawget, setmetatable, ipairs = error, type, tostring, pairs, rawget, setmetatable, ipairs
+local error, type, tostring, pairs, rawget, setmetatable, ipairs = error, type, tostring, pairs, rawget, setmetatable,
+  ipairs
 local io_open = io.open
 
 local PLAIN = { "assert", "collectgarbage", "error", "getmetatable", "ipairs", "next", "pairs", "pcall", "print",
-  "rawequal", "rawget", "rawset", "select", "setmetatable", "tonumber", "tostring", "type", "unpack", "xpcall", "gcinfo",
+  "rawequal", "rawget", "rawset", "select", "setmetatable", "tonumber", "tostring", "type", "unpack", "xpcall",
+  "gcinfo",
   "_VERSION" }
 local TABLES = { "string", "table", "math", "coroutine", "bit", "io", "os" }
 local REFUSED = { ffi = true, jit = true, debug = true, ["jit.util"] = true, package = true, _G = true,
@@ -115,7 +117,9 @@ local function modules(env)
       v = package.preload[name](name)
     else
       local file, tried = find_module(package.path, name)
-      if not file then error(("module '%s' not found:%s\n\tC modules are not available to scripts"):format(name, tried), 2) end
+      if not file then
+        error(("module '%s' not found:%s\n\tC modules are not available to scripts"):format(name, tried), 2)
+      end
       local f, message = real_loadfile(file, "t", env)
       if not f then error(message, 2) end
       v = f(name)
@@ -133,7 +137,9 @@ function M.allow_unsafe() current_unsafe = true end
 
 -- An environment for a script; `extra` (may be nil) are more names for it. opts.unsafe: the real globals.
 function M.environment(extra, opts)
-  if extra ~= nil and type(extra) ~= "table" then error("sandbox: a table of names expected, got " .. type(extra), 2) end
+  if extra ~= nil and type(extra) ~= "table" then
+    error("sandbox: a table of names expected, got " .. type(extra), 2)
+  end
   local env
   if current_unsafe or (opts and opts.unsafe) then
     env = copy(real_G)

@@ -73,13 +73,15 @@ local function measurement_text(t)
   for k in pairs(t) do names[#names + 1] = tostring(k) end
   table.sort(names)
   return ("median %s %s, 95 %% interval %s to %s, %d samples of %d runs%s\n%s"):format(scaled(t.median), unit,
-    scaled(t.ci95[1]), scaled(t.ci95[2]), #t.samples_ns, t.iterations, notes[1] and "; " .. table.concat(notes, ", ") or "",
+    scaled(t.ci95[1]), scaled(t.ci95[2]), #t.samples_ns, t.iterations,
+      notes[1] and "; " .. table.concat(notes, ", ") or "",
     M.wrap("  fields: " .. table.concat(names, ", "), 10))
 end
 
 local function is_measurement(t)
   return type(rawget(t, "samples_ns")) == "table" and type(rawget(t, "median")) == "number" and type(t.ci95) == "table"
-    and type(t.ci95[1]) == "number" and type(t.ci95[2]) == "number" and type(t.iterations) == "number" and t.unit == "ns"
+    and type(t.ci95[1]) == "number" and type(t.ci95[2]) == "number" and type(t.iterations) == "number"
+      and t.unit == "ns"
 end
 
 local function table_text(t, depth, seen, indent)

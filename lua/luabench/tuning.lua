@@ -1,8 +1,10 @@
--- tuning.lua: lb.tune(plan): the kernels that could do each step, against one another, interleaved; the fastest is kept as the
--- choice for operands of that form (choices.lua). Its regret is what the choice now in force costs over the best.
+-- tuning.lua: lb.tune(plan): the kernels that could do each step, against one another, interleaved; the fastest is kept
+-- as the choice for operands of that form (choices.lua). Its regret is what the choice now in force costs over the
+-- best.
 --
--- A kernel takes the default's place only if it is faster beyond doubt (verdict.lua: its interval clears 1 %, under Holm),
--- so that noise moves nothing; what is within that is left as it is. Each is checked against f64 before it is timed.
+-- A kernel takes the default's place only if it is faster beyond doubt (verdict.lua: its interval clears 1 %, under
+-- Holm), so that noise moves nothing; what is within that is left as it is. Each is checked against f64 before it is
+-- timed.
 local choices = require "luabench.choices"
 local compare = require "luabench.compare"
 local core = require "luabench.core"
@@ -109,7 +111,8 @@ local LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 -- Times what is left, the default first; fills q.ns and gives lb.compare's result by kernel.
 local function timed(q, kept, o)
-  local plans, by_letter = { check = false, cache = o.cache, max_time = o.max_time, seed = o.seed, precision = o.precision }, {}
+  local plans, by_letter = { check = false, cache = o.cache, max_time = o.max_time, seed = o.seed,
+    precision = o.precision }, {}
   for i, l in ipairs(kept) do
     if i > #LETTERS then
       q.left[l.kernel] = "more than 26 kernels"
@@ -168,17 +171,22 @@ local function regret(q, chosen)
   return q.ns[chosen] / least - 1, best
 end
 
-local OPTIONS = { keep = true, again = true, max_time = true, cache = true, seed = true, precision = true, progress = true }
+local OPTIONS = { keep = true, again = true, max_time = true, cache = true, seed = true, precision = true,
+  progress = true }
 
 local function check_options(o)
   if type(o) ~= "table" then fail("a table of options expected, got %s", type(o)) end
   for name in pairs(o) do
-    if not OPTIONS[name] then fail("there is no option %q%s", tostring(name), suggest.hint(tostring(name), suggest.keys(OPTIONS))) end
+    if not OPTIONS[name] then
+      fail("there is no option %q%s", tostring(name), suggest.hint(tostring(name), suggest.keys(OPTIONS)))
+    end
   end
   if o.max_time ~= nil and not (type(o.max_time) == "number" and o.max_time > 0 and o.max_time < 1e5) then
     fail("max_time: seconds expected, got %s", tostring(o.max_time))
   end
-  if o.progress ~= nil and type(o.progress) ~= "function" then fail("progress: a function expected, got %s", type(o.progress)) end
+  if o.progress ~= nil and type(o.progress) ~= "function" then
+    fail("progress: a function expected, got %s", type(o.progress))
+  end
 end
 
 -- The kernel that the plan's step uses for the item, and why.
@@ -194,10 +202,11 @@ local function in_force(plan, q)
   return s.kernel, s.why
 end
 
---- Options: keep = false: only measured, nothing is kept; again = true: forms that are known, too; max_time = 0.3 seconds of
---- sampling for each kernel; cache = "weights-cold", seed, precision as in lb.compare; progress = f(done, total, form).
---- The plan is run once, for what its steps read of one another. Returns a printable list of
----   { form, op, step, kernel = the fastest, default, chosen = in the plan, why, verdict, ratio, ci95, ns = { kernel = median },
+--- Options: keep = false: only measured, nothing is kept; again = true: forms that are known, too; max_time = 0.3
+--- seconds of sampling for each kernel; cache = "weights-cold", seed, precision as in lb.compare; progress = f(done,
+--- total, form). The plan is run once, for what its steps read of one another. Returns a printable list of
+---   { form, op, step, kernel = the fastest, default, chosen = in the plan, why, verdict, ratio, ci95, ns = { kernel =
+--median },
 ---     left = { kernel = why it was not timed }, regret = chosen over the best - 1, best, regret_of_default, noisy,
 ---     known = it was not asked again }
 --- with seconds, asked (forms that were measured) and problem (why they could not be kept).
@@ -220,7 +229,8 @@ function M.tune(plan, o)
     else
       ask(plan, q, { cache = o.cache or "weights-cold", max_time = o.max_time or M.MAX_TIME, seed = o.seed or 1,
         precision = o.precision })
-      entries[q.form] = { kernel = q.kernel, default = q.default, ns = q.ns, ratio = q.ratio, ci95 = q.ci95, verdict = q.verdict,
+      entries[q.form] = { kernel = q.kernel, default = q.default, ns = q.ns, ratio = q.ratio, ci95 = q.ci95,
+        verdict = q.verdict,
         left = next(q.left) and q.left or nil, cache = o.cache or "weights-cold", noisy = q.noisy or nil }
     end
     q.regret, q.best = regret(q, q.chosen)
@@ -252,7 +262,8 @@ function Result:__tostring()
       q.ratio and (": %.3f of the default's time (%s)"):format(q.ratio, q.default) or "")
     lines[#lines + 1] = "  " .. M.times_text(q.ns) .. (q.noisy and " (noisy)" or "")
     if q.regret and q.regret > 0 then
-      lines[#lines + 1] = ("  the plan's choice, %s (%s), took %s more than the best"):format(q.chosen, q.why, units.percent(q.regret))
+      lines[#lines + 1] = ("  the plan's choice, %s (%s), took %s more than the best"):format(q.chosen, q.why,
+        units.percent(q.regret))
     end
   end
   lines[#lines + 1] = self.problem

@@ -1,5 +1,6 @@
 -- verdict.lua: faster, slower, same or inconclusive: the one place where times become a claim. The statistics are C's
--- (engine/contrast.h); lb.compare, `luabench ab`, `luabench compare`, scenarios with a baseline and the self-test ask here.
+-- (engine/contrast.h); lb.compare, `luabench ab`, `luabench compare`, scenarios with a baseline and the self-test ask
+-- here.
 --
 -- A result is a table
 --   n, m          pairs (m = n), or values of a and of b
@@ -68,8 +69,9 @@ end
 -- a, b = times; entry i of both were taken side by side (the same round, the same pair of processes).
 function M.paired(a, b, opts) return M.paired_logs(M.logs(a, b), opts) end
 
--- a, b = times that have nothing to do with one another (the medians of the processes of two saved runs). The value of a
--- side is a process: samples of one process are no values of their own. Fewer than 4 on a side give no interval at 95 %.
+-- a, b = times that have nothing to do with one another (the medians of the processes of two saved runs). The value of
+-- a side is a process: samples of one process are no values of their own. Fewer than 4 on a side give no interval at 95
+-- %.
 function M.unpaired(a, b, opts)
   local epsilon = check_epsilon((opts or {}).epsilon, "verdict")
   local la, lb = {}, {}

@@ -4,7 +4,8 @@
 -- same process, as lb.compare does, and the verdict goes to metrics.versus:
 --   { unit = "x", median = time over the baseline's, ci95, verdict, epsilon, p_difference, p_same, p_flip, detectable,
 --     rounds, over = the baseline's case }     or { unit = "x", reason = } where there is nothing to compare with
--- The coordinator puts the verdicts of all cases of a scenario under Holm (family, p_difference_holm, p_same_holm). With
+-- The coordinator puts the verdicts of all cases of a scenario under Holm (family, p_difference_holm, p_same_holm).
+-- With
 -- --processes N the values are the N processes' ratios (n = N), and fewer than 6 decide nothing.
 local record = require "luabench.record"
 local scenario = require "luabench.scenario"

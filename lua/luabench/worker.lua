@@ -213,7 +213,9 @@ function commands.tune(request, emit)
   if scenario.is_skip(case) then return { skipped = case.reason, forms = json.array {} } end
   local forms = require("luabench.tuning").tune(case.plan, { again = request.again, max_time = request.kernel_time,
     cache = case.cache or opt.cache, seed = opt.seed,
-    progress = function(done, total, form) emit { event = "progress", text = ("%d of %d: %s"):format(done + 1, total, form) } end })
+    progress = function(done, total, form)
+      emit { event = "progress", text = ("%d of %d: %s"):format(done + 1, total, form) }
+    end })
   if case.close then case.close() end
   local list = {}
   for i, q in ipairs(forms) do list[i] = q end
@@ -234,7 +236,8 @@ function commands.finish(request)
   return { lines = lines, metrics = json.array(metrics) }
 end
 
--- A GPU whose context a fault has destroyed is of no more use in this process: the reply says so, and another is started.
+-- A GPU whose context a fault has destroyed is of no more use in this process: the reply says so, and another is
+-- started.
 local function device_lost()
   local d = require("luabench.prepared").device
   local ok, lost = pcall(function() return d and d.lost end)

@@ -1,8 +1,8 @@
 -- auto.lua: picks a strategy per batch from measured costs; the choice is a step of the plan, and timed.
 --
--- All candidates are recorded in one plan; `choose` reads how many rows and distinct experts the batch has, evaluates the
--- measured cost models, and sets the flag of one candidate; the others' steps are skipped. The price is memory: every
--- candidate's weights are held. Where the choice falls on fast_uniform or max_bits_padded the output has their
+-- All candidates are recorded in one plan; `choose` reads how many rows and distinct experts the batch has, evaluates
+-- the measured cost models, and sets the flag of one candidate; the others' steps are skipped. The price is memory:
+-- every candidate's weights are held. Where the choice falls on fast_uniform or max_bits_padded the output has their
 -- quantization error, not the mixed one: the record's path and metrics say which was taken.
 local lb = require "luabench"
 local costs_of = require "luabench.moe.costs"
@@ -25,7 +25,8 @@ return {
   weights = { "mixed", "uniform", "padded" },
   record = function(plan, job)
     local plans = record_all(job) -- each whole by itself, for measuring
-    local key = ("moe costs %s %d %s %d %s %s %d threads"):format(job.layer.key, job.tokens, job.routing_name, job.threshold,
+    local key = ("moe costs %s %d %s %d %s %s %d threads"):format(job.layer.key, job.tokens, job.routing_name,
+      job.threshold,
       job.cache, job.mode, plan.device.threads)
     local costs = lb.prepared(key, function()
       return { costs = lb.tensor(costs_of.measure(job, plans), { dtype = "f32" }) }

@@ -15,7 +15,8 @@ local SPARE = {
   ["plan:submit_eager"] = function(v) return type(v) == "number" and v > 1e4 end,
 }
 -- Not called at all: they would take the terminal or this process's signals.
-local SKIP = { ["core.interrupt"] = "changes what signals do", ["lb.help"] = "prints pages", ["core.classes"] = "internals" }
+local SKIP = { ["core.interrupt"] = "changes what signals do", ["lb.help"] = "prints pages",
+  ["core.classes"] = "internals" }
 
 local nan, huge = 0 / 0, math.huge
 
@@ -70,9 +71,12 @@ end
 -- One argument each; objects are made anew for every call of a method that may close or change them.
 local function arguments(objects, dead)
   local list = { false, true, 0, 1, -1, 2, 0.5, -0.5, nan, huge, -huge, 1e18, -1e18, 2 ^ 53, 2 ^ 63, 1e308, 1e6, "",
-    "x", "f32", "cpu", "q4_k", "no such thing", ("x"):rep(5000), "\0", "a\0b", "%s%n%d", "../x", "\255\254", "{", "[1,", {},
-    { 1 }, { -1 }, { nan }, { huge }, { 1e9, 1e9, 1e9 }, { 2 ^ 62, 4 }, { 0 }, { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, { "x" }, { {} },
-    { { 1, 2 }, { 3 } }, { x = 1 }, { device = 1 }, { dtype = "x" }, { seed = nan }, { [1.5] = 2 }, { [true] = 1 }, cycle, deep,
+    "x", "f32", "cpu", "q4_k", "no such thing", ("x"):rep(5000), "\0", "a\0b", "%s%n%d", "../x", "\255\254", "{", "[1,",
+    {},
+    { 1 }, { -1 }, { nan }, { huge }, { 1e9, 1e9, 1e9 }, { 2 ^ 62, 4 }, { 0 }, { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, { "x" },
+    { {} },
+    { { 1, 2 }, { 3 } }, { x = 1 }, { device = 1 }, { dtype = "x" }, { seed = nan }, { [1.5] = 2 }, { [true] = 1 },
+    cycle, deep,
     print, function() error "inside" end, function() return nil end, coroutine.create(print), io.stdout }
   for _, name in ipairs { "tensor", "device", "timer", "plan", "kernel", "quantizer", "process", "sampler",
     "model_file", "model_writer", "tokenizer", "text_stream" } do

@@ -46,9 +46,11 @@ local TIMEOUT_S = 60
 
 -- Runs one child over the targets; returns how it ended and what it was doing.
 local function abuse(targets, directory)
-  local p = core.spawn { argv = { core.exe_path(), "-e", ("dofile %q"):format(folder .. "child.lua") }, stdin = "null", stdout = "pipe", stderr = "merge", cwd = directory,
+  local p = core.spawn { argv = { core.exe_path(), "-e", ("dofile %q"):format(folder .. "child.lua") }, stdin = "null",
+    stdout = "pipe", stderr = "merge", cwd = directory,
     env = { "LUABENCH_LUA=" .. core.lua_root(), "LUABENCH_LUA_MEMORY_MB=512",
-      "LUABENCH_TREE=" .. core.pwd(), "LUABENCH_ABUSE=" .. table.concat(targets, " ") }, memory_limit_bytes = 16 * 2 ^ 30,
+      "LUABENCH_TREE=" .. core.pwd(), "LUABENCH_ABUSE=" .. table.concat(targets, " ") },
+      memory_limit_bytes = 16 * 2 ^ 30,
     cpu_limit_s = TIMEOUT_S * 4 }
   local doing, calls, tail, started = "", 0, {}, core.now_ns()
   while true do
@@ -66,7 +68,8 @@ local function abuse(targets, directory)
     end
   end
   local e = p:wait(10)
-  return { code = e.code, signal = e.signal_name, doing = doing, calls = calls, tail = table.concat(tail, "\n", math.max(1,
+  return { code = e.code, signal = e.signal_name, doing = doing, calls = calls,
+    tail = table.concat(tail, "\n", math.max(1,
     #tail - 5)) }
 end
 

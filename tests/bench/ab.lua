@@ -1,8 +1,8 @@
 -- ab.lua: how often `luabench ab`, with what it does by default, finds 2 % more work in a compute-bound kernel, and how
 -- often it calls a kernel different from itself. `make bench` runs it, for some ten minutes; RUNS=n: n times each.
 --
--- With each share stands the bound that so many runs support at 95 % (Clopper and Pearson); hence the numbers of runs: 20
--- of 20 found say "at least 86.1 %", 60 without a false verdict "at most 4.9 %".
+-- With each share stands the bound that so many runs support at 95 % (Clopper and Pearson); hence the numbers of runs:
+-- 20 of 20 found say "at least 86.1 %", 60 without a false verdict "at most 4.9 %".
 local lb = require "luabench"
 local programs = dofile "tests/bench/lib/programs.lua"
 local core = lb.core
@@ -39,7 +39,8 @@ local function verdicts(folder, runs, extra)
   local counts, seconds, pairs_taken = {}, 0, 0
   for i = 1, runs do
     local path = folder .. "/ab.json"
-    local argv = { core.exe_path(), "ab", SCRIPT, SCRIPT, "--cache", "hot", "--threads", "1", "--quiet", "--seed", tostring(i), "-o", path }
+    local argv = { core.exe_path(), "ab", SCRIPT, SCRIPT, "--cache", "hot", "--threads", "1", "--quiet", "--seed",
+      tostring(i), "-o", path }
     if extra then argv[#argv + 1], argv[#argv + 2] = "--extra-work", tostring(extra) end
     programs.run(argv, 300)                       -- status 1 is a verdict
     local r = core.json_decode(io.open(path):read "*a")
@@ -68,6 +69,7 @@ programs.with_folder(function(folder)
     "at least 80 %", found < 0.8 * FOUND_RUNS)
   local b, b_s, b_pairs = verdicts(folder, SAME_RUNS)
   local called = (b.slower or 0) + (b.faster or 0)
-  row("identical, different", SAME_RUNS, b, b_s, b_pairs, called, ("at most %.1f %%"):format(100 * upper(called, SAME_RUNS)),
+  row("identical, different", SAME_RUNS, b, b_s, b_pairs, called,
+    ("at most %.1f %%"):format(100 * upper(called, SAME_RUNS)),
     "at most 5 %", called > 0.05 * SAME_RUNS)
 end)

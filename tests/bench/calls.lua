@@ -86,4 +86,6 @@ for _, row in ipairs(rows) do
   print(("%-46s %10s   < %g %s%s"):format(row[1], value, row[4], row[3], mark))
 end
 print(("a dispatch of the seed system: 80 to 150 us from Python, 5 to 15 us from C++ (as published)"))
-if missed > 0 then print(("%d over; a busy machine can do that: load %.1f"):format(missed, core.machine().load1 or -1)) end
+if missed > 0 then
+  print(("%d over; a busy machine can do that: load %.1f"):format(missed, core.machine().load1 or -1))
+end

@@ -65,7 +65,8 @@ static inline void mix_work(const lb_args *a, int32_t pick, lb_work *w) {
     double n = (double)lb_arg(a, 0)->dims[0];
     *w = (lb_work){ .flops = 2 * n, .bytes = 8 * n };
 }
-static const lb_operand_spec mix_operands[] = { { "x", LB_READ, false, false, "" }, { "out", LB_WRITE, false, false, "" },
+static const lb_operand_spec mix_operands[] = { { "x", LB_READ, false, false, "" },
+                                                { "out", LB_WRITE, false, false, "" },
                                                 { .name = NULL } };
 static const lb_op mix_op = { .name = "mix", .operands = mix_operands, .infer = mix_infer, .work = mix_work,
                               .oracle = mix_oracle };
@@ -111,7 +112,8 @@ static const lb_kernel mix_kernels[] = {
     { .name = "mix.f32.ticket", .op = "mix", .device = "cpu", .tolerance = 1e-12, .launch = mix_ticket_launch },
     { .name = "mix.f32.phased", .op = "mix", .device = "cpu", .tolerance = 1e-12, .launch = mix_phased_launch,
       .phases = mix_phases, .workspace_bytes = mix_workspace },
-    { .name = "mix.f32.serial", .op = "mix", .device = "cpu", .tolerance = 1e-12, .launch = mix_launch, .serial = true },
+    { .name = "mix.f32.serial", .op = "mix", .device = "cpu", .tolerance = 1e-12, .launch = mix_launch,
+      .serial = true },
     { .name = "mix.f32.serial_phased", .op = "mix", .device = "cpu", .tolerance = 1e-12, .launch = mix_phased_launch,
       .phases = mix_phases, .workspace_bytes = mix_workspace, .serial = true },
 };
@@ -154,9 +156,11 @@ static inline lb_status rowsum_infer(const lb_args *a, int slot, lb_dtype *dtype
 static inline void rowsum_work(const lb_args *a, int32_t pick, lb_work *w) {
     const lb_tensor *t = a->t[1].count > 1 ? a->t[1].items[pick] : a->t[1].items[0];
     double n = (double)lb_tensor_numel(t);
-    *w = (lb_work){ .flops = 2 * n, .bytes = (double)lb_tensor_size_bytes(t) + 4.0 * (double)(t->dims[0] + t->dims[1]) };
+    *w = (lb_work){ .flops = 2 * n,
+                    .bytes = (double)lb_tensor_size_bytes(t) + 4.0 * (double)(t->dims[0] + t->dims[1]) };
 }
-static const lb_operand_spec rowsum_operands[] = { { "x", LB_READ, false, false, "" }, { "w", LB_WEIGHT, false, true, "" },
+static const lb_operand_spec rowsum_operands[] = { { "x", LB_READ, false, false, "" },
+                                                   { "w", LB_WEIGHT, false, true, "" },
                                                    { "out", LB_WRITE, false, false, "" }, { .name = NULL } };
 static const lb_op rowsum_op = { .name = "rowsum", .operands = rowsum_operands, .infer = rowsum_infer,
                                  .work = rowsum_work, .oracle = rowsum_oracle };
@@ -183,7 +187,8 @@ static inline lb_status add_oracle(const lb_oracle_in *in, lb_expected *out, int
     *count = 1;
     return st;
 }
-static const lb_operand_spec add_operands[] = { { "x", LB_READ, false, false, "" }, { "y", LB_UPDATE, false, false, "" },
+static const lb_operand_spec add_operands[] = { { "x", LB_READ, false, false, "" },
+                                                { "y", LB_UPDATE, false, false, "" },
                                                 { .name = NULL } };
 static const lb_op add_op = { .name = "add", .operands = add_operands, .oracle = add_oracle };
 static inline void add_launch(const lb_args *a, const lb_launch *l) {
@@ -202,8 +207,11 @@ static const lb_kernel nothing_kernel = { .name = "nothing.none.plain", .op = "n
                                           .launch = nothing_launch };
 
 /* ---- a format of the tests' own: groups of 32 int8 codes after an f32 scale ---- */
-static inline size_t fake_q_size(const lb_quantizer *q, int64_t n, int64_t k) { return (void)q, (size_t)(n * k / 32 * 36); }
-static inline void fake_q_quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t r0, int64_t r1,
+static inline size_t fake_q_size(const lb_quantizer *q, int64_t n, int64_t k) {
+    return (void)q, (size_t)(n * k / 32 * 36);
+}
+static inline void fake_q_quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t r0,
+                                   int64_t r1,
                                    void *dst) {
     (void)q, (void)n;
     for (int64_t g = r0 * k / 32; g < r1 * k / 32; g++) {
@@ -218,7 +226,8 @@ static inline void fake_q_quantize(const lb_quantizer *q, const float *src, int6
             ((int8_t *)dst)[g * 36 + 4 + i] = scale > 0 ? (int8_t)(src[g * 32 + i] / scale) : 0;
     }
 }
-static inline void fake_q_dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t r0, int64_t r1,
+static inline void fake_q_dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t r0,
+                                     int64_t r1,
                                      float *dst) {
     (void)q, (void)n;
     for (int64_t g = r0 * k / 32; g < r1 * k / 32; g++) {
@@ -227,12 +236,14 @@ static inline void fake_q_dequantize(const lb_quantizer *q, const void *src, int
         for (int i = 0; i < 32; i++) *dst++ = scale * (float)((const int8_t *)src)[g * 36 + 4 + i];
     }
 }
-static inline void fake_q_span(const lb_quantizer *q, int64_t n, int64_t k, int64_t row, size_t *offset, size_t *length) {
+static inline void fake_q_span(const lb_quantizer *q, int64_t n, int64_t k, int64_t row, size_t *offset,
+                               size_t *length) {
     (void)q, (void)n;
     *offset = (size_t)(row * k / 32 * 36), *length = (size_t)(k / 32 * 36);
 }
 static const lb_quantizer_family fake_q_family = { .name = "fake8" };
-static const lb_quantizer fake_q = { .name = "fake8", .k_multiple = 32, .group = 32, .bits = 8, .family = &fake_q_family,
+static const lb_quantizer fake_q = { .name = "fake8", .k_multiple = 32, .group = 32, .bits = 8,
+                                     .family = &fake_q_family,
                                      .size_bytes = fake_q_size, .quantize = fake_q_quantize,
                                      .dequantize = fake_q_dequantize, .row_span = fake_q_span };
 /* The tests' own format, then every registered member; NULL after the last. */
@@ -258,7 +269,8 @@ static inline lb_status record(lb_plan *p, const lb_op *op, const lb_kernel *k, 
         if (t[i]) a.t[i] = (lb_operand){ &t[i], 1 };
     return lb_plan_add(p, op, &a, &o, NULL);
 }
-static inline lb_status record_mix(lb_plan *p, int kernel, lb_tensor *x, lb_tensor *out, double c, const lb_step_opts *o) {
+static inline lb_status record_mix(lb_plan *p, int kernel, lb_tensor *x, lb_tensor *out, double c,
+                                   const lb_step_opts *o) {
     lb_tensor *t[2] = { x, out };
     return record(p, &mix_op, &mix_kernels[kernel], t, 2, c, o);
 }

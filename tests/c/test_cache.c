@@ -1,4 +1,5 @@
-/* test_cache.c: the read curve and what it says of the caches. Rates are only asked to exist: they are no test's matter. */
+/* test_cache.c: the read curve and what it says of the caches. Rates are only asked to exist: they are no test's
+ * matter. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,7 +34,8 @@ static lb_cache_curve steps(double cache) {
     lb_cache_curve c = { 0 };
     for (double b = 16384; b <= 512 * MIB; b *= 2) {
         c.bytes[c.n] = b;
-        c.bytes_per_s[c.n++] = b < 48 << 10 ? 400e9 : b <= MIB ? 200e9 : b <= cache ? 100e9 : b <= 2 * cache ? 60e9 : 20e9;
+        c.bytes_per_s[c.n++] = b < 48 << 10 ? 400e9 : b <= MIB ? 200e9 : b <= cache ? 100e9 : b <= 2 * cache ? 60e9
+            : 20e9;
     }
     return c;
 }

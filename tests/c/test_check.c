@@ -69,7 +69,8 @@ static void uninitialised_workspace_launch(const lb_args *a, const lb_launch *l)
     if (l->part == 0) f32s(lb_arg(a, 1))[0] += ((float *)l->workspace)[3];
     if (l->part == 0) ((float *)l->workspace)[3] = 0;   /* harmless from the second launch on */
 }
-static const lb_kernel reads_workspace = { .name = "mix.f32.workspace", .op = "mix", .device = "cpu", .tolerance = 1e-10,
+static const lb_kernel reads_workspace = { .name = "mix.f32.workspace", .op = "mix", .device = "cpu",
+                                           .tolerance = 1e-10,
                                            .launch = uninitialised_workspace_launch, .workspace_bytes = mix_workspace };
 
 static void test_workspace_is_poisoned(void **state) {
@@ -177,10 +178,12 @@ static lb_status rows_oracle(const lb_oracle_in *in, lb_expected *out, int *coun
     *count = 1;
     return st;
 }
-static const lb_operand_spec rows_operands[] = { { "flags", LB_READ, false, false, "" }, { "y", LB_PARTIAL, false, false, "" },
+static const lb_operand_spec rows_operands[] = { { "flags", LB_READ, false, false, "" },
+                                                 { "y", LB_PARTIAL, false, false, "" },
                                                  { .name = NULL } };
 static const lb_op rows_op = { .name = "rows", .operands = rows_operands, .oracle = rows_oracle };
-static const lb_operand_spec kept_operands[] = { { "flags", LB_READ, false, false, "" }, { "y", LB_UPDATE, false, false, "" },
+static const lb_operand_spec kept_operands[] = { { "flags", LB_READ, false, false, "" },
+                                                 { "y", LB_UPDATE, false, false, "" },
                                                  { .name = NULL } };
 static const lb_op kept_op = { .name = "rows", .operands = kept_operands, .oracle = rows_oracle };
 static int stray = -1;   /* an element outside the mask that is written too */
@@ -347,7 +350,8 @@ static void test_poison(void **state) {
         for (int64_t i = 0; i < 24; i++) {
             double v = lb_tensor_at(t, (int64_t[]){ i / 8, i % 8 });
             bool in = i % 8 >= 2 && i % 8 < 5;
-            if (in ? v == v && fabs(v) < 100 : v != 0) fail_msg("%s[%lld] is %g", lb_dtype_name((lb_dtype)d), (long long)i, v);
+            if (in ? v == v && fabs(v) < 100 : v != 0)
+                fail_msg("%s[%lld] is %g", lb_dtype_name((lb_dtype)d), (long long)i, v);
             if (in && d <= LB_F64) assert_true(isnan(v));
         }
         lb_tensor_release(t), lb_tensor_release(half);
@@ -373,7 +377,8 @@ static void test_diff(void **state) {
         err += pow((double)f32s(t)[i] - want[i], 2), all += want[i] * want[i];
     }
     f32s(t)[4999] += 1;
-    err += pow((double)f32s(t)[4999] - want[4999], 2) - pow((double)(float)(want[4999] * (1 + 1e-3 * (4999 % 3))) - want[4999], 2);
+    err += pow((double)f32s(t)[4999] - want[4999],
+               2) - pow((double)(float)(want[4999] * (1 + 1e-3 * (4999 % 3))) - want[4999], 2);
     OK(lb_diff_tensor(t, want, NULL, &d));
     assert_true(fabs(d.nmse / (err / all) - 1) < 1e-9);
     assert_int_equal(d.worst, 4999);
@@ -410,7 +415,8 @@ static void test_diff(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_right), cmocka_unit_test(test_stale_output), cmocka_unit_test(test_nan),
-        cmocka_unit_test(test_infinity), cmocka_unit_test(test_small_error), cmocka_unit_test(test_workspace_is_poisoned),
+        cmocka_unit_test(test_infinity), cmocka_unit_test(test_small_error),
+            cmocka_unit_test(test_workspace_is_poisoned),
         cmocka_unit_test(test_swapped_items), cmocka_unit_test(test_corrupted_block), cmocka_unit_test(test_masks),
         cmocka_unit_test(test_exact), cmocka_unit_test(test_update), cmocka_unit_test(test_nothing_passes_unchecked),
         cmocka_unit_test(test_snapshot), cmocka_unit_test(test_poison), cmocka_unit_test(test_diff),

@@ -1,4 +1,5 @@
-/* test_counters.c: performance counters, with a kernel that is an actor; and energy counters, in folders made up here. */
+/* test_counters.c: performance counters, with a kernel that is an actor; and energy counters, in folders made up
+ * here. */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -35,7 +36,7 @@ static lb_plan *empty_plan(void) {
 #ifdef __linux__
 #include <linux/perf_event.h>
 
-/* ---- the actor: descriptors from 1000 up; every group counts 1000, 2000, ... -------------------------------------- */
+/* ---- the actor: descriptors from 1000 up; every group counts 1000, 2000, ... ------------------------------------- */
 
 static int refuse_all, refuse_config, opened, closed, leaders, resets, enables, disables, short_reads;
 static double share;                   /* of the time that a group counts */
@@ -46,7 +47,8 @@ static int actor_open(struct perf_event_attr *attr, pid_t thread, int group) {
     assert_true(thread > 0);
     assert_int_equal(attr->type, PERF_TYPE_HARDWARE);
     assert_true(attr->exclude_kernel && attr->exclude_hv);
-    assert_true(attr->read_format & PERF_FORMAT_TOTAL_TIME_ENABLED && attr->read_format & PERF_FORMAT_TOTAL_TIME_RUNNING);
+    assert_true(attr->read_format & PERF_FORMAT_TOTAL_TIME_ENABLED &&
+                attr->read_format & PERF_FORMAT_TOTAL_TIME_RUNNING);
     assert_int_equal(attr->disabled, group < 0);         /* the leader starts and stops them all */
     if (refuse_all) return errno = refuse_all, -1;
     if ((int)attr->config == refuse_config) return errno = ENOENT, -1;
@@ -133,7 +135,8 @@ static void test_events_that_do_not_exist(void **state) {
 static void test_refusals_say_why(void **state) {
     (void)state;
     static const struct { int error; const char *says; } cases[] = {
-        { ENOENT, "virtual machine" }, { EACCES, "perf_event_paranoid" }, { ENOSYS, "without perf" }, { EMFILE, "open files" },
+        { ENOENT, "virtual machine" }, { EACCES, "perf_event_paranoid" }, { ENOSYS, "without perf" },
+        { EMFILE, "open files" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         act();
@@ -164,7 +167,7 @@ static void test_this_machine(void **state) {
 }
 #endif
 
-/* ---- energy -------------------------------------------------------------------------------------------------------- */
+/* ---- energy ------------------------------------------------------------------------------------------------------ */
 
 static char root[64];
 

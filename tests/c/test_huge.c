@@ -1,4 +1,5 @@
-/* test_huge.c: buffers in regions of huge pages neither overlap nor are lost, whatever the order they come and go in. */
+/* test_huge.c: buffers in regions of huge pages neither overlap nor are lost, whatever the order they come and go
+ * in. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -235,7 +235,8 @@ static void test_panels(void **state) {
         }
 }
 
-/* The kernels of one format whose layouts have one name arrange the same bytes: tensors keep what was packed by the name. */
+/* The kernels of one format whose layouts have one name arrange the same bytes: tensors keep what was packed by the
+ * name. */
 static void compare_layouts(const lb_kernel *a, const lb_kernel *b, const lb_quantizer *q, lb_tensor *w) {
     int64_t n = w->dims[0], k = w->dims[1];
     size_t bytes = a->layout->size_bytes(q, n, k);
@@ -245,7 +246,8 @@ static void compare_layouts(const lb_kernel *a, const lb_kernel *b, const lb_qua
     a->layout->repack(q, lb_tensor_data(w), n, k, 0, n, one);
     b->layout->repack(q, lb_tensor_data(w), n, k, 0, n, two);
     if (memcmp(one, two, bytes))
-        fail_msg("%s and %s: %s in layouts of one name, '%s', and two kinds", a->name, b->name, q->name, a->layout->name);
+        fail_msg("%s and %s: %s in layouts of one name, '%s', and two kinds", a->name, b->name, q->name,
+                 a->layout->name);
     free(one), free(two);
 }
 

@@ -83,7 +83,8 @@ static void test_warnings(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_facts), cmocka_unit_test(test_cpu_lists), cmocka_unit_test(test_pressure), cmocka_unit_test(test_caches_grow), cmocka_unit_test(test_warnings),
+        cmocka_unit_test(test_facts), cmocka_unit_test(test_cpu_lists), cmocka_unit_test(test_pressure),
+            cmocka_unit_test(test_caches_grow), cmocka_unit_test(test_warnings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -564,7 +564,8 @@ static void test_read_forms(void **state) {
     a.t[LB_PEAK_READ_X] = (lb_operand){ &x, 1 };
     a.t[LB_PEAK_READ_SINK] = (lb_operand){ &sink, 1 };
     a.p[LB_PEAK_READ_P_ROUNDS] = 1;
-    while (count <= LB_CEILING_FORMS && (forms[count] = lb_ceiling_kernel(device, &a, LB_COMPUTE_NONE, (int)count))) count++;
+    while (count <= LB_CEILING_FORMS && (forms[count] = lb_ceiling_kernel(device, &a, LB_COMPUTE_NONE, (int)count)))
+        count++;
     assert_in_range(count, 1, LB_CEILING_FORMS);
     assert_int_equal(lb_kernel_select(device, &a, false, &best), LB_OK);
     assert_ptr_equal(forms[0], best);

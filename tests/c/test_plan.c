@@ -279,7 +279,8 @@ static void test_account(void **state) {
     for (int i = 0; i < 3; i++) w[i] = fake_matrix(many, 32, 64, (float)i);
     static const int32_t order[4] = { 1, 2, 1, 1 };
     memcpy(i32s(ids), order, sizeof order);
-    for (int i = 0; i < 4; i++) OK(record_rowsum(p, x, w, 3, out, &rowsum_kernel, &(lb_step_opts){ .pick = { ids, i } }));
+    for (int i = 0; i < 4; i++)
+        OK(record_rowsum(p, x, w, 3, out, &rowsum_kernel, &(lb_step_opts){ .pick = { ids, i } }));
     OK(record_mix(p, MIX_SPLIT, out, y, 1, NULL));
     OK(record_mix(p, MIX_TICKET, out, y, 1, &(lb_step_opts){ .when = { off, 0 } }));
     lb_account a;
@@ -462,7 +463,8 @@ static void swapped_launch(const lb_args *a, const lb_launch *l) {
         f32s(lb_arg(a, 2))[i] = (float)sum;
     }
 }
-static const lb_kernel swapped_kernel = { .name = "rowsum.f32.reversed", .op = "rowsum", .device = "cpu", .format = "any",
+static const lb_kernel swapped_kernel = { .name = "rowsum.f32.reversed", .op = "rowsum", .device = "cpu",
+                                          .format = "any",
                                           .layout = &swapped, .tolerance = 1e-12, .launch = swapped_launch };
 
 static void test_layouts(void **state) {
@@ -523,7 +525,8 @@ static double step_cost_ns(lb_device *d, bool eager) {
 
 static void test_cost(void **state) {
     (void)state;
-    print_message("empty step: %.1f ns on one thread, %.1f ns on two; eager %.0f and %.0f ns\n", step_cost_ns(one, false),
+    print_message("empty step: %.1f ns on one thread, %.1f ns on two; eager %.0f and %.0f ns\n",
+                  step_cost_ns(one, false),
                   step_cost_ns(many, false), step_cost_ns(one, true), step_cost_ns(many, true));
 }
 

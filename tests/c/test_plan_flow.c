@@ -52,7 +52,8 @@ static void test_condition_is_awaited(void **state) {
             i32s(f)[0] = 0, i32s(f)[1] = 1;   /* what the last step left is the opposite */
             memset(f32s(y), 0, 256), memset(f32s(z), 0, 256);
             OK(lb_plan_run(p));
-            for (int j = 0; j < 64; j++) assert_true(f32s(y)[j] == (j == 63 ? 0.5f * f32s(x)[0] + 1 : 1) && f32s(z)[j] == 0);
+            for (int j = 0; j < 64; j++)
+                assert_true(f32s(y)[j] == (j == 63 ? 0.5f * f32s(x)[0] + 1 : 1) && f32s(z)[j] == 0);
         }
         lb_plan_release(p);
     }

@@ -1,6 +1,6 @@
-/* test_quantizer_parity.c: integer, sparse and trellis formats against stored results of torchao and of independent NumPy
- * programs, float formats against torchao's, and every format on several threads and with numbers of rows that no block divides. Data: tests/parity, under
- * $LUABENCH_TREE or ".". */
+/* test_quantizer_parity.c: integer, sparse and trellis formats against stored results of torchao and of independent
+ * NumPy programs, float formats against torchao's, and every format on several threads and with numbers of rows that no
+ * block divides. Data: tests/parity, under $LUABENCH_TREE or ".". */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +44,9 @@ static void *read_from(const char *folder, const char *name, const char *what, s
     return p;
 }
 
-static void *read_parity(const char *name, const char *what, size_t bytes) { return read_from("gguf", name, what, bytes); }
+static void *read_parity(const char *name, const char *what, size_t bytes) {
+    return read_from("gguf", name, what, bytes);
+}
 
 static void assert_same_bytes(const char *format, const char *what, const void *got, const void *want, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) {
@@ -102,7 +104,8 @@ static void check_rows(const lb_quantizer *q) {
     quantized(q, x, TAKEN, COLUMNS, &store, &y);
     for (int i = 0; i < TAKEN * COLUMNS; i++)
         if (memcmp(y + i, want + i, sizeof *y))
-            fail_msg("%s: element %d, %g, is %g, torchao says %g", q->name, i, (double)x[i], (double)y[i], (double)want[i]);
+            fail_msg("%s: element %d, %g, is %g, torchao says %g", q->name, i, (double)x[i], (double)y[i],
+                     (double)want[i]);
     free(all), free(x), free(y), free(want), free(store);
 }
 
@@ -134,7 +137,8 @@ static void test_torchao(void **state) {
     static const char *const only_grid[] = { "nf4-dq", "float8dq-block" };
     static float x[GRID_ROWS * GRID_COLUMNS];
     for (uint32_t i = 0; i < GRID_ROWS * GRID_COLUMNS; i++) {
-        int value = (int)(i * 2654435761u >> 20) - 2048, row = (int)(i / GRID_COLUMNS), column = (int)(i % GRID_COLUMNS);
+        int value = (int)(i * 2654435761u >> 20) - 2048, row = (int)(i / GRID_COLUMNS),
+            column = (int)(i % GRID_COLUMNS);
         x[i] = (float)(value * (1 + row % 5) * (1 + column / 32 % 3)) / 1024.0f;
     }
     char path[1024], line[LINE];
@@ -169,7 +173,8 @@ static void test_groups(void **state) {
     (void)state;
     static float x[GRID_ROWS * GRID_COLUMNS];
     for (uint32_t i = 0; i < GRID_ROWS * GRID_COLUMNS; i++) {
-        int value = (int)(i * 2654435761u >> 20) - 2048, row = (int)(i / GRID_COLUMNS), column = (int)(i % GRID_COLUMNS);
+        int value = (int)(i * 2654435761u >> 20) - 2048, row = (int)(i / GRID_COLUMNS),
+            column = (int)(i % GRID_COLUMNS);
         x[i] = (float)(value * (1 + row % 5) * (1 + column / 32 % 3)) / 1024.0f;
     }
     char line[LINE], name[48];

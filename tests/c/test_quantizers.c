@@ -209,11 +209,12 @@ static void check_error(const lb_quantizer *q) {
 }
 static void test_errors(void **state) { (void)state; each(check_error); }
 
-/* Weights are near 0.02 in models: the error must not depend on the scale. (A power of two: that of scales which are one
- * depends on where between two of them the weights lie.) */
+/* Weights are near 0.02 in models: the error must not depend on the scale. (A power of two: that of scales which are
+ * one depends on where between two of them the weights lie.) */
 static void check_small_weights(const lb_quantizer *q) {
     enum { N = 16 };
-    if (strstr(q->name, "-hqq") && q->bits < 4) return; /* the strength of its shrinking is no multiple of the weights */
+    /* the strength of its shrinking is no multiple of the weights */
+    if (strstr(q->name, "-hqq") && q->bits < 4) return;
     float *small = normals(7, (int64_t)N * COLUMNS, 0x1p-6f), *large = normals(7, (int64_t)N * COLUMNS, 1.0f);
     float *a = round_trip(q, small, N, COLUMNS), *b = round_trip(q, large, N, COLUMNS);
     double da = sqnr(small, a, (int64_t)N * COLUMNS), db = sqnr(large, b, (int64_t)N * COLUMNS);
@@ -283,8 +284,8 @@ static void check_zeros(const lb_quantizer *q) {
 }
 static void test_zeros(void **state) { (void)state; each(check_zeros); }
 
-/* NaN counts as 0, to the byte; infinities give finite values of their sign; and no other row notices, unless rows share
- * scales. */
+/* NaN counts as 0, to the byte; infinities give finite values of their sign; and no other row notices, unless rows
+ * share scales. */
 static void check_not_finite(const lb_quantizer *q) {
     enum { N = 3 };
     int64_t k = odd_k(q), count = N * k;
@@ -475,7 +476,8 @@ static void *read_parity(const char *name, const char *what, size_t *bytes) {
 }
 
 /* Those before the K formats are also quantized. */
-static const char *const gguf_types[] = { "q4_0", "q8_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",
+static const char *const gguf_types[] = { "q4_0", "q8_0", "q4_1", "q5_0", "q5_1", "q2_k", "q3_k", "q4_k", "q5_k",
+                                          "q6_k",
                                           "iq4_nl", "iq4_xs", "mxfp4", "nvfp4" };
 
 static void test_gguf_dequantize(void **state) {

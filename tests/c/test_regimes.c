@@ -1,7 +1,7 @@
 /* test_regimes.c: hot, weights-cold and all-cold are what they say, by the time that reading takes.
  *
- * A share of the second-level cache is read over and over. The bounds are far below what any machine shows, the least of
- * several samples counts, and a busy machine gets more tries, so that only a wrong regime fails. */
+ * A share of the second-level cache is read over and over. The bounds are far below what any machine shows, the least
+ * of several samples counts, and a busy machine gets more tries, so that only a wrong regime fails. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -182,10 +182,11 @@ enum { LONGEST = 400 };
 
 /* ---- stopping --------------------------------------------------------------------------------------------------- */
 
-/* Scatter of two shapes with median 0: even, skewed to the right. Of two humps the median lies where no value does, and an
- * interval is narrow where it lies in one of them: no rule helps there, and none of such data is promised. */
+/* Scatter of two shapes with median 0: even, skewed to the right. Of two humps the median lies where no value does, and
+ * an interval is narrow where it lies in one of them: no rule helps there, and none of such data is promised. */
 static double shaped(int shape, uint64_t seed, uint64_t i) {
-    double u = (double)(lb_rng_u64(seed, 2 * i) >> 11) * 0x1p-53, v = (double)(lb_rng_u64(seed, 2 * i + 1) >> 11) * 0x1p-53;
+    double u = (double)(lb_rng_u64(seed, 2 * i) >> 11) * 0x1p-53,
+        v = (double)(lb_rng_u64(seed, 2 * i + 1) >> 11) * 0x1p-53;
     return shape == 0 ? sqrt(-2 * log(1 - u)) * cos(2 * M_PI * v) : -log(1 - u) - M_LN2;
 }
 
@@ -205,7 +206,8 @@ static lb_stats interval(const double *x, int64_t n) {
 }
 
 /* Samples until the interval of the median is as narrow as wanted, as a measurement does; true: it holds the truth. */
-static bool stopped_holds(int shape, uint64_t seed, int64_t least, int64_t most, double wanted, bool once, int64_t *used) {
+static bool stopped_holds(int shape, uint64_t seed, int64_t least, int64_t most, double wanted, bool once,
+                          int64_t *used) {
     double x[LONGEST];
     int64_t end = 0, n = least;
     for (int64_t i = 0; i < most; i++) x[i] = shaped(shape, seed, (uint64_t)i);

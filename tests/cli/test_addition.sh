@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Adding a weight format and a kernel touches one file and one line each, and both are then tested without editing a test:
+# Adding a weight format and a kernel touches one file and one line each, and both are then tested without editing a
+# test:
 # in a copy of the tree, the example in addition/ is added, built and found by the suites; made wrong, it fails them.
 set -u
 cd "$(dirname "$0")/../.." || exit 1

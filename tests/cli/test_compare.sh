@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test_compare.sh: `luabench compare` from outside: exit statuses, files, refusals; on results made here, and on real runs.
+# test_compare.sh: `luabench compare` from outside: exit statuses, files, refusals; on results made here, and on real
+# runs.
 set -u
 : "${LUABENCH:?the program to test}"
 work=$(mktemp -d)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_own.sh: kernels of one's own as a user sees them: a good one is timed, and a wrong, crashing, hanging or broken one
-# is a row that says so; no compiler; the example.
+# test_own.sh: kernels of one's own as a user sees them: a good one is timed, and a wrong, crashing, hanging or broken
+# one is a row that says so; no compiler; the example.
 set -u
 cd "$(dirname "$0")/../.."
 tree=$PWD

@@ -14,7 +14,8 @@ static void multiply(const lb_args *a, const lb_launch *l, float wrong) {
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = begin; j < end; j++) {
             double sum = 0;
-            for (int64_t p = 0; p < k; p++) sum += (double)lb_tensor_f32(x)[i * k + p] * (double)lb_tensor_f32(w)[j * k + p];
+            for (int64_t p = 0; p < k; p++)
+                sum += (double)lb_tensor_f32(x)[i * k + p] * (double)lb_tensor_f32(w)[j * k + p];
             out[i * n + j] = (float)sum + (i == m - 1 && j == n - 1 ? wrong : 0.0f);
         }
 }

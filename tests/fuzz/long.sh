@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # long.sh SECONDS: every fuzz target for that long, one after the other; called by `make fuzz`. With clang's libFuzzer
-# where it is there, which finds its way by coverage; else with driver.c and a seed of its own. What it finds that is new
-# stays in $BUILD/fuzz/NAME/; an input that crashes is named.
+# where it is there, which finds its way by coverage; else with driver.c and a seed of its own. What it finds that is
+# new stays in $BUILD/fuzz/NAME/; an input that crashes is named.
 set -eu
 seconds=$1
 cd "$(dirname "$0")/../.."

@@ -40,7 +40,8 @@ end
 
 function T.test_what_is_too_old_is_forgotten()
   local now = stored { new = entry(days_ago(1)), grown = entry(days_ago(29), days_ago(0)),
-    old = entry(days_ago(31), days_ago(0)), before_this_field = entry(nil, days_ago(3)), undated = entry(nil, nil), tomorrow = entry(days_ago(-3)) }
+    old = entry(days_ago(31), days_ago(0)), before_this_field = entry(nil, days_ago(3)), undated = entry(nil, nil),
+      tomorrow = entry(days_ago(-3)) }
   local names = require("luabench.suggest").keys(now)
   lu.assertEquals(names, { "before_this_field", "grown", "new" })
 end

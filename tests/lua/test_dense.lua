@@ -1,11 +1,13 @@
--- test_dense.lua: dense products whose many rows of x are cut across, with few panels of weights for the parts and with many:
+-- test_dense.lua: dense products whose many rows of x are cut across, with few panels of weights for the parts and with
+-- many:
 -- every kernel that takes them, against f64, with one thread and with two.
 local lu = require "luaunit"
 local lb = require "luabench"
 
 local T = {}
 
--- { rows of x, N, K }: panels of weights fewer than parts, about as many, many of them; x in one block, in three, in sixteen
+-- { rows of x, N, K }: panels of weights fewer than parts, about as many, many of them; x in one block, in three, in
+-- sixteen
 local SHAPES = { { 7741, 64, 17 }, { 1100, 130, 67 }, { 600, 2100, 40 } }
 
 local function tried(op, dtype, shape, threads)

@@ -44,7 +44,8 @@ function T.test_npy_orders()
   core.write_file(path "f.npy", npy("{'descr': '<i4', 'fortran_order': True, 'shape': (2, 3), }",
     "\0\0\0\0\3\0\0\0\1\0\0\0\4\0\0\0\2\0\0\0\5\0\0\0"))
   lu.assertEquals(lb.load(path "f.npy"):totable(), { { 0, 1, 2 }, { 3, 4, 5 } })
-  core.write_file(path "b.npy", npy("{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }", "\63\128\0\0\64\0\0\0"))
+  core.write_file(path "b.npy", npy("{'descr': '>f4', 'fortran_order': False, 'shape': (2,), }",
+    "\63\128\0\0\64\0\0\0"))
   lu.assertEquals(lb.load(path "b.npy"):totable(), { 1, 2 })
   core.write_file(path "t.npy", npy("{'descr': '|b1', 'fortran_order': False, 'shape': (3,), }", "\0\1\7"))
   lu.assertEquals(lb.load(path "t.npy"):totable(), { 0, 1, 1 })

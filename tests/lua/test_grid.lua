@@ -21,7 +21,8 @@ function T.test_product_is_deterministic_and_last_axis_varies_fastest()
 end
 
 function T.test_where_and_zip()
-  local g = grid.grid { m = { 1, 2 } }:zip { k = { 10, 20 }, n = { 30, 40 } }:where(function(a) return a.m * 10 <= a.k end)
+  local g = grid.grid { m = { 1, 2 } }:zip { k = { 10, 20 },
+    n = { 30, 40 } }:where(function(a) return a.m * 10 <= a.k end)
   lu.assertEquals(ids(g), { "m=1 k=10 n=30", "m=1 k=20 n=40", "m=2 k=20 n=40" })
   lu.assertErrorMsgContains("equally many", function() grid.grid({}):zip { a = { 1 }, b = { 1, 2 } } end)
 end
@@ -33,7 +34,8 @@ end
 
 function T.test_bad_axes_are_refused()
   for text, spec in pairs { ["at least one value"] = { a = {} }, ["twice"] = { a = { 1, 1 } },
-    ["number, string or boolean"] = { a = { {} } }, ["NaN"] = { a = { 0 / 0 } }, ["no other keys"] = { a = { 1, x = 2 } },
+    ["number, string or boolean"] = { a = { {} } }, ["NaN"] = { a = { 0 / 0 } },
+      ["no other keys"] = { a = { 1, x = 2 } },
     ["list of values"] = { a = print } } do
     lu.assertErrorMsgContains(text, grid.grid, spec)
   end
@@ -65,7 +67,9 @@ function T.test_ranges()
   for _, bad in ipairs { { 1, 4, 0 }, { 4, 1 }, { 1, math.huge }, { 0 / 0, 1 }, { "a", 2 }, { nil, 2 } } do
     lu.assertError(grid.range, bad[1], bad[2], bad[3])
   end
-  for _, bad in ipairs { { 0, 4 }, { 4, 1 }, { 1, math.huge }, { -1, 2 }, { 1 } } do lu.assertError(grid.pow2, unpack(bad)) end
+  for _, bad in ipairs { { 0, 4 }, { 4, 1 }, { 1, math.huge }, { -1, 2 }, { 1 } } do
+    lu.assertError(grid.pow2, unpack(bad))
+  end
 end
 
 local function minimal(extra)

@@ -27,7 +27,8 @@ end
 
 -- gpt-oss: dim 64, base 150000, factor 32, context 4096, beta 32 and 1, not truncated: concentration 0.1 ln 32 + 1.
 function TestKv.test_rope_yarn()
-  local f, scale = lb.rope_frequencies { dim = 64, base = 150000, scaling = "yarn", factor = 32, original_context = 4096,
+  local f, scale = lb.rope_frequencies { dim = 64, base = 150000, scaling = "yarn", factor = 32,
+    original_context = 4096,
     truncate = false }
   lu.assertAlmostEquals(scale, 1.3465735902799727, 1e-12)
   lu.assertAlmostEquals(f:get(1), 1, 1e-7)
@@ -42,11 +43,12 @@ function TestKv.test_rope_refuses()
   lu.assertErrorMsgContains("needs factor", lb.rope_frequencies, { dim = 8, scaling = "linear" })
   lu.assertErrorMsgContains("odd", lb.rope_frequencies, { dim = 7 })
   lu.assertErrorMsgContains("multiples of 32", lb.kv_cache, { heads = 1, capacity = 4, dim = 40, type = "q8_0" })
-  lu.assertErrorMsgContains("multiple of the page", lb.kv_cache, { heads = 1, capacity = 65, dim = 32, layout = "paged" })
+  lu.assertErrorMsgContains("multiple of the page", lb.kv_cache,
+    { heads = 1, capacity = 65, dim = 32, layout = "paged" })
 end
 
--- Rows of two sequences: written by one launch, and token by token by a plan that was recorded once. Both ways the rows of
--- attention agree, in every layout and type.
+-- Rows of two sequences: written by one launch, and token by token by a plan that was recorded once. Both ways the rows
+-- of attention agree, in every layout and type.
 local function record(plan, c, q, k, v, lengths, starts)
   plan:kv_write { x = k, cache = c.k[1], lengths = lengths, starts = starts, pages = c.pages, packed = c.packed }
   plan:kv_write { x = v, cache = c.v[1], lengths = lengths, starts = starts, pages = c.pages, packed = c.packed }
@@ -58,7 +60,8 @@ function TestKv.test_replay_by_token()
   for _, layout in ipairs(require("luabench.kv").layouts) do
     for _, type in ipairs(require("luabench.kv").types) do
       local function cache()
-        return lb.kv_cache { batch = 2, heads = 2, capacity = 16, dim = 64, type = type, layout = layout, page = 4, layers = 2 }
+        return lb.kv_cache { batch = 2, heads = 2, capacity = 16, dim = 64, type = type, layout = layout, page = 4,
+          layers = 2 }
       end
       local q, k, v = lb.randn({ 2, 6, 4, 64 }, { seed = 1 }), lb.randn({ 2, 6, 2, 64 }, { seed = 2 }),
         lb.randn({ 2, 6, 2, 64 }, { seed = 3 })
@@ -78,7 +81,8 @@ function TestKv.test_replay_by_token()
         end
         plan:run()
         local want = prefill:slice(2, t, t):clone():reshape { 2, 4, 64 }
-        lu.assertTrue(plan:last():allclose(want, { rtol = 2e-2, atol = 2e-2 }), ("%s %s token %d"):format(layout, type, t))
+        lu.assertTrue(plan:last():allclose(want, { rtol = 2e-2, atol = 2e-2 }),
+          ("%s %s token %d"):format(layout, type, t))
       end
       lu.assertEquals(c.lengths:totable(), { 6, 6 })
     end
@@ -121,7 +125,8 @@ function TestKv.test_linear_of_several()
   local at, out = 0, plan:run():last()
   for i = 1, 3 do
     local n = 64 * i
-    lu.assertTrue(out:slice(2, at + 1, at + n):clone():allclose(lb.gemm { x = x, w = w[i] }, { rtol = 1e-4, atol = 1e-4 }))
+    lu.assertTrue(out:slice(2, at + 1, at + n):clone():allclose(lb.gemm { x = x, w = w[i] },
+      { rtol = 1e-4, atol = 1e-4 }))
     at = at + n
   end
   lu.assertEquals(plan:account().path[1].launches, 1)
@@ -132,7 +137,9 @@ function TestKv.test_layer()
   local T, H, G, D, K = 3, 4, 2, 32, 128
   local c = lb.kv_cache { batch = 3, heads = G, capacity = 8, dim = D, type = "q8_0", layout = "bshd" }
   local w = { norm = lb.randn({ K }, { seed = 1 }) }
-  for i, n in ipairs { "q", "k", "v" } do w[n] = lb.randn({ (n == "q" and H or G) * D, K }, { seed = 1 + i }):quantize "q8_0" end
+  for i, n in ipairs { "q", "k", "v" } do
+    w[n] = lb.randn({ (n == "q" and H or G) * D, K }, { seed = 1 + i }):quantize "q8_0"
+  end
   local f, scale = lb.rope_frequencies { dim = D, base = 10000, scaling = "yarn", factor = 4, original_context = 64 }
   local x, h = lb.randn({ T, K }, { seed = 5 }), lb.randn({ T, K }, { seed = 6 })
   local plan = lb.plan():advance { lengths = c.lengths }

@@ -13,7 +13,8 @@ local function plan_and_output()
 end
 
 local function run(case, phase)
-  local opt = { device = "cpu", threads = 1, mode = "plan", cache = "hot", quick = true, precision = 0.5, max_time = 0.05,
+  local opt = { device = "cpu", threads = 1, mode = "plan", cache = "hot", quick = true, precision = 0.5,
+    max_time = 0.05,
     seed = 1 }
   return life.run({ scenario = { case = case }, phase = phase or function() end,
     job = { name = "x", script = "x.lua", argv = {}, names = {}, opt = opt } }, {})
@@ -76,16 +77,18 @@ function T.test_the_first_failed_extra_check_ends_them()
   lu.assertFalse(called)
 end
 
--- --ab: the baseline's case runs in turn with this one; the same work is never called different by chance here (epsilon is
--- 1 %, so it may be left open), and eight times the work is.
+-- --ab: the baseline's case runs in turn with this one; the same work is never called different by chance here (epsilon
+-- is 1 %, so it may be left open), and eight times the work is.
 function T.test_against_the_baseline()
-  local opt = { device = "cpu", threads = 1, mode = "plan", cache = "hot", quick = true, precision = 0.5, max_time = 0.2,
+  local opt = { device = "cpu", threads = 1, mode = "plan", cache = "hot", quick = true, precision = 0.5,
+    max_time = 0.2,
     seed = 1, ab = true }
   local function versus(n, closed)
     local r = life.run({ phase = function() end,
       scenario = { baseline = { n = 1 }, case = function(g, o)
         if g.n == 3 then return lb.skip "no" end
-        return { plan = lb.plan(o.device):peak { rounds = 200 * g.n }, close = function() closed[#closed + 1] = g.n end }
+        return { plan = lb.plan(o.device):peak { rounds = 200 * g.n },
+          close = function() closed[#closed + 1] = g.n end }
       end },
       job = { name = "x", script = "x.lua", argv = {}, names = { "n" }, opt = opt } }, { n = n })
     lu.assertEquals(r.status, "ok", r.reason)

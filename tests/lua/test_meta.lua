@@ -10,8 +10,12 @@ local function set(list)
 end
 
 local function same_keys(what, described, real)
-  for name in pairs(described) do lu.assertTrue(real[name] ~= nil, ("%s: %s is described, but is not there"):format(what, name)) end
-  for name in pairs(real) do lu.assertTrue(described[name] ~= nil, ("%s: %s is there, but is not described"):format(what, name)) end
+  for name in pairs(described) do
+    lu.assertTrue(real[name] ~= nil, ("%s: %s is described, but is not there"):format(what, name))
+  end
+  for name in pairs(real) do
+    lu.assertTrue(described[name] ~= nil, ("%s: %s is there, but is not described"):format(what, name))
+  end
 end
 
 local T = {}

@@ -56,7 +56,8 @@ function T.test_strided_tensors_are_stored_dense()
 end
 
 function T.test_metadata()
-  local given = { ["general.architecture"] = "llama", n = 3, neg = -3, big = 2 ^ 40, f = 0.5, ["a.rope.freq_base"] = 500000,
+  local given = { ["general.architecture"] = "llama", n = 3, neg = -3, big = 2 ^ 40, f = 0.5,
+    ["a.rope.freq_base"] = 500000,
     yes = true, list = { 1, -1 }, words = { "a", "" } }
   lb.save(path "m.gguf", { tensors = {}, metadata = given })
   local f = lb.load(path "m.gguf")
@@ -173,7 +174,8 @@ function T.test_model_type_of_gguf()
   lu.assertEquals(of { ["general.architecture"] = "deepseek2" }, "deepseek_v2")
   lu.assertEquals(of { ["general.architecture"] = "gpt-oss" }, "gpt_oss")
   lu.assertNil(of { ["general.architecture"] = "clip" })
-  lu.assertEquals(of({}, { ["blk.0.attn_q.weight"] = lb.zeros { 2, 2 }, ["blk.0.attn_q.bias"] = lb.zeros { 2 } }), "qwen2")
+  lu.assertEquals(of({}, { ["blk.0.attn_q.weight"] = lb.zeros { 2, 2 }, ["blk.0.attn_q.bias"] = lb.zeros { 2 } }),
+    "qwen2")
   lu.assertNil(of({}, { x = lb.zeros { 2 } }))
 end
 

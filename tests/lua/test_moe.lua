@@ -203,7 +203,8 @@ function T.test_bad_model_tables_are_explained()
   end
   lu.assertErrorMsgContains("unknown field 'hiden'", broken { hiden = 1 })
   lu.assertErrorMsgContains("'top_k' is 9", broken { top_k = 9 })
-  lu.assertErrorMsgContains("'bits' gives formats to 3 experts, 'experts' is 8", broken { bits = { { count = 3, 6, 2, 3 } } })
+  lu.assertErrorMsgContains("'bits' gives formats to 3 experts, 'experts' is 8",
+    broken { bits = { { count = 3, 6, 2, 3 } } })
   lu.assertErrorMsgContains("7-bit", broken { bits = { { 7, 2, 3 } } })
   lu.assertErrorMsgContains("router.score", broken { router = { score = "relu" } })
 end

@@ -90,7 +90,8 @@ function T.test_a_case_with_nan_has_no_time()
   local w = lb.randn({ N, K }, { seed = 2 }):quantize "q8_0"
   local rec = life.run({ phase = function() end, scenario = { case = function()
     return lb.plan():gemm { x = bad_x(0 / 0, PLACES[2], 4), w = w }
-  end }, job = { name = "nan", script = "nan", argv = {}, names = {}, opt = { device = "cpu", threads = 1, mode = "plan",
+  end }, job = { name = "nan", script = "nan", argv = {}, names = {},
+    opt = { device = "cpu", threads = 1, mode = "plan",
     cache = "hot", quick = true, precision = 0.5, max_time = 0.02, seed = 1 } } }, {})
   lu.assertEquals(rec.status, "failed")
   lu.assertNil(rec.time)

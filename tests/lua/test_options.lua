@@ -42,7 +42,8 @@ function T.test_defaults()
 end
 
 function T.test_values()
-  local v, given = parse("--tokens", "2,8", "--hidden-dim=64", "--no-shared", "--names", "x,y", "-o", "a.json", "--output",
+  local v, given = parse("--tokens", "2,8", "--hidden-dim=64", "--no-shared", "--names", "x,y", "-o", "a.json",
+    "--output",
     "b.csv", "--model", "synthetic", "--scale", "1e-3", "--quant", "q6_k,5", "--threads", "1,4")
   lu.assertEquals(v.tokens, { 2, 8 })
   lu.assertEquals(v.hidden_dim, 64)

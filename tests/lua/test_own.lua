@@ -1,4 +1,5 @@
--- test_own.lua: kernels of one's own from C: what the parameters stand for, checks, errors with their places, kept objects.
+-- test_own.lua: kernels of one's own from C: what the parameters stand for, checks, errors with their places, kept
+-- objects.
 local lu = require "luaunit"
 local lb = require "luabench"
 local core = require "luabench.core"
@@ -46,7 +47,8 @@ function T.test_a_gemm_over_shapes_with_tails_and_threads()
   for threads = 1, 2 do
     local d = lb.device("cpu", { threads = threads })
     for _, s in ipairs { { 1, 1, 1 }, { 3, 7, 33 }, { 2, 65, 128 }, { 0, 4, 8 } } do
-      local o = { x = lb.randn({ s[1], s[3] }, { seed = 1, device = d }), w = lb.randn({ s[2], s[3] }, { seed = 2, device = d }) }
+      local o = { x = lb.randn({ s[1], s[3] }, { seed = 1, device = d }),
+        w = lb.randn({ s[2], s[3] }, { seed = 2, device = d }) }
       local c = lb.plan(d):call(k, o):check()
       lu.assertTrue(c.passed, c.reason)
     end
@@ -63,7 +65,8 @@ function T.test_it_is_one_of_the_kernels()
   o.kernel = k
   lu.assertEquals(lb.plan():gemm(o):account().path[1].kernel, k.name)
   o.kernel = nil
-  lu.assertNotEquals(lb.plan():gemm(o):account().path[1].kernel, k.name)     -- never by itself, unless its priority says so
+  -- never by itself, unless its priority says so
+  lu.assertNotEquals(lb.plan():gemm(o):account().path[1].kernel, k.name)
   local c = lb.compare { a = lb.plan():call(k, o), b = lb.plan():gemm(o), rounds = 6, max_time = 0.1 }
   lu.assertTrue(c.outputs.b.agree)
 end
@@ -88,7 +91,8 @@ function T.test_the_same_name_again_gives_way_to_what_is_new()
 end
 
 function T.test_rows_workspace_and_phases()
-  local k = lb.kernel.compile { op = "rms_norm", name = "test_norm", phases = 2, workspace = "8 * x_rows", split = "x_rows",
+  local k = lb.kernel.compile { op = "rms_norm", name = "test_norm", phases = 2, workspace = "8 * x_rows",
+    split = "x_rows",
     tolerance = 1e-12, tolerance_why = "sums in f64", accumulator = "f64", source = [[
     #include <math.h>
     // void kernel(int nothing) { in a comment
@@ -295,7 +299,8 @@ function T.test_sizes_and_expressions()
   lu.assertEquals(sizes_of.to_c(tree), "((lb_own_div(((int64_t)lb_own_dim(lb_a, 1, 0) + 31), 32) * lb_own_min("
     .. "(int64_t)lb_own_dim(lb_a, 0, 0), 4)) - 1)")
   lu.assertEquals(#sizes_of.to_terms(tree), 11)
-  for text, pattern in pairs { ["N N"] = "too much", ["N +"] = "too early", ["N $ 2"] = "has no place", ["* 2"] = "should",
+  for text, pattern in pairs { ["N N"] = "too much", ["N +"] = "too early", ["N $ 2"] = "has no place",
+    ["* 2"] = "should",
       ["min(N)"] = "missing" } do
     lu.assertErrorMsgContains(pattern, sizes_of.parse, text, sizes, "x")
   end
@@ -309,7 +314,8 @@ function T.test_prototypes()
                 int32_t const M, float out[4]) { if (x) { } }
   ]], nil, false)
   lu.assertEquals(#e.parameters, 3)
-  lu.assertEquals({ e.parameters[1].type, e.parameters[1].stars, e.parameters[1].const, e.parameters[1].name }, { "float", 1, true, "x" })
+  lu.assertEquals({ e.parameters[1].type, e.parameters[1].stars, e.parameters[1].const, e.parameters[1].name },
+    { "float", 1, true, "x" })
   lu.assertEquals({ e.parameters[3].stars, e.parameters[3].const, e.parameters[3].name }, { 1, false, "out" })
   e = prototype.find("template <int N> __device__ int f(int a) { return a; }\n__global__ void __launch_bounds__(64) go(int M) { }", nil, true)
   lu.assertEquals(e.name, "go")

@@ -127,7 +127,8 @@ return lb.scenario { about = "x", options = { wrong = { "fail", false } }, grid 
   end }
 ]]
 
--- Other work silences a verdict; a clock that wanders is remarked on; a build that tells no difference is taken at its word.
+-- Other work silences a verdict; a clock that wanders is remarked on; a build that tells no difference is taken at its
+-- word.
 function T.test_what_silences_a_verdict()
   local function judged(disturbed, contended)
     local s = { samples_ns = {}, disturbance = { disturbed_samples = disturbed, contended_samples = contended } }

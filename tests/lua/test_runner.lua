@@ -13,7 +13,8 @@ local T = {}
 local NEAR = { read_bytes_per_s = 10e9, ops_per_s = { f32 = 100e9, int8 = 400e9 } }
 
 function T.test_memory_bound()
-  local sol, invalid = judge.judge({ cold_bytes = 5e6, flops_by = { f32 = 1e6 }, launches = 1, launch_ns = 100 }, 1e6, NEAR)
+  local sol, invalid = judge.judge({ cold_bytes = 5e6, flops_by = { f32 = 1e6 }, launches = 1, launch_ns = 100 }, 1e6,
+    NEAR)
   lu.assertNil(invalid)
   lu.assertEquals(sol.bound, "memory")
   lu.assertAlmostEquals(sol.fraction, 0.5, 1e-12)
@@ -151,7 +152,8 @@ function T.test_the_order_of_cases_follows_the_seed()
 end
 
 local function ok_record(median, samples)
-  return { status = "ok", time = { median = median, iterations = 2 }, samples_ns = samples or { median }, work = { items = 2 },
+  return { status = "ok", time = { median = median, iterations = 2 }, samples_ns = samples or { median },
+    work = { items = 2 },
     sol = { fraction = 0.5 } }
 end
 
@@ -220,7 +222,9 @@ function T.test_merged_processes_are_noisy_by_all_their_samples()
 end
 
 function T.test_speedups_are_over_the_same_case_with_the_baseline()
-  local function case(m, s, t) return { axes = { m = m, s = s }, status = "ok", case = m .. s, time = { median = t } } end
+  local function case(m, s, t)
+    return { axes = { m = m, s = s }, status = "ok", case = m .. s, time = { median = t } }
+  end
   local cases = { case(1, "slow", 100), case(1, "fast", 20), case(2, "slow", 300), case(2, "fast", 100) }
   cases[5] = { axes = { m = 3, s = "fast" }, status = "ok", time = { median = 5 } }
   runner.add_speedups({ layout = { baseline = { s = "slow" } }, names = { "m", "s" } }, cases)

@@ -13,7 +13,8 @@ end
 -- The weights are read for the first time (a thousand bytes after their last read), or again, at once.
 local function work(kernel, bytes, flops, again)
   return { ran = true, kernel = kernel, pick = 0, bytes = bytes, weight_bytes = bytes,
-    first_bytes = again and 0 or bytes, first_distance = 1000, again_bytes = again and bytes or 0, again_distance = bytes, flops = flops,
+    first_bytes = again and 0 or bytes, first_distance = 1000, again_bytes = again and bytes or 0,
+      again_distance = bytes, flops = flops,
     flops_by = { f32 = flops } }
 end
 

@@ -201,11 +201,11 @@ end
 
 -- model:forward(plan[, { tokens = 1, batch = 1, past = 0, layer =, fused = true, logits = true, cache =, seed =,
 -- capacity =, shares = }]): records a pass over `tokens` rows of each of `batch` sequences that have `past` positions
--- behind them (zeros in the caches), from random token numbers; with `layer` that block alone, from random rows. logits =
--- "last": of each sequence's last row only, as for a prompt (behind its attention the last layer works on these rows
+-- behind them (zeros in the caches), from random token numbers; with `layer` that block alone, from random rows. logits
+-- = "last": of each sequence's last row only, as for a prompt (behind its attention the last layer works on these rows
 -- alone); "none": the same without logits, as for a part of a prompt; false: no logits, all rows in h. capacity:
--- positions that the caches hold, where plans follow one another; shares: what an earlier forward returned, whose caches
--- and buffers this one goes on with. Returns the tensors: { ids, positions, lengths, cache, h, logits, pool }.
+-- positions that the caches hold, where plans follow one another; shares: what an earlier forward returned, whose
+-- caches and buffers this one goes on with. Returns the tensors: { ids, positions, lengths, cache, h, logits, pool }.
 function M.forward(model, plan, o)
   if type(plan) ~= "userdata" or not tostring(plan):find "^plan" then error("model:forward: a plan expected", 0) end
   o = check(o, FORWARD, "model:forward")

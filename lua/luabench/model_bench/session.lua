@@ -97,8 +97,8 @@ local function tokens_of(text)
   return list, (sys.now_s() - t0) * 1e9
 end
 
--- A prompt is taken in launches of so many rows: as fast as 512 within a few per cent, in less memory: with a 1B model in
--- q4_0 a process peaks at 9.8 % over weights and KV cache (at 256 rows: 11.5 %).
+-- A prompt is taken in launches of so many rows: as fast as 512 within a few per cent, in less memory: with a 1B model
+-- in q4_0 a process peaks at 9.8 % over weights and KV cache (at 256 rows: 11.5 %).
 local PROMPT_ROWS = 192
 
 -- Plans and caches for prompts of this size are kept: a server has them too.

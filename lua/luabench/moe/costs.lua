@@ -20,9 +20,11 @@ local function distinct(ids)
   return n
 end
 
---- Interleaved medians (ns) of the plans with the ids and weights that the job's tensors hold now. how: { cache, mode }.
+--- Interleaved medians (ns) of the plans with the ids and weights that the job's tensors hold now. how: { cache, mode
+--- }.
 local function medians(plans, how)
-  local samples = lb.core.measure_interleaved(plans, { cache = how.cache, mode = how.mode, precision = 0.02, max_time_s = 0.4 * #plans,
+  local samples = lb.core.measure_interleaved(plans,
+    { cache = how.cache, mode = how.mode, precision = 0.02, max_time_s = 0.4 * #plans,
                                                        min_samples = 7, warmup = 1 })
   local out = {}
   for i, s in ipairs(samples) do out[i] = s.median end

@@ -17,7 +17,9 @@ function M.recipe(map, bits)
   local formats = M.maps[map]
   if not formats then error(("unknown format map '%s'; there are: %s"):format(map, table.concat(M.names, ", ")), 0) end
   local recipe = formats[bits]
-  if not recipe then error(("format map '%s' has no %s-bit format; it has 2, 3, 4, 5, 6 and 8 bits"):format(map, bits), 0) end
+  if not recipe then
+    error(("format map '%s' has no %s-bit format; it has 2, 3, 4, 5, 6 and 8 bits"):format(map, bits), 0)
+  end
   return recipe
 end
 

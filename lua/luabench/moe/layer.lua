@@ -21,7 +21,8 @@ function M.new(spec, opts)
   local codes = {}
   for e, t in ipairs(model.tuples) do codes[e] = table.concat(t, "") end
   local r = model.router
-  self.key = ("%s %s s%s u%d %s%s%s x%.17g"):format(self.key, table.concat(codes, "."), table.concat(model.shared_bits, ""),
+  self.key = ("%s %s s%s u%d %s%s%s x%.17g"):format(self.key, table.concat(codes, "."),
+    table.concat(model.shared_bits, ""),
     self:uniform_width(), r.score, r.bias and "+bias" or "", r.renormalize and " renormalized" or "", r.scale)
   return self
 end

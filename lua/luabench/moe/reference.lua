@@ -9,7 +9,8 @@ local M = {}
 
 -- Bound of a whole layer against f64 on the same quantized weights. Rounding activations to int8 in blocks of 32 to
 -- 256 gives each product an NMSE near 5e-5 (43 to 46 dB for normal values); gate and up carry it into h, h is rounded
--- once more, and SwiGLU can amplify it a few times: some 2e-4 in all. A swapped expert or a wrong weight gives 0.1 to 2.
+-- once more, and SwiGLU can amplify it a few times: some 2e-4 in all. A swapped expert or a wrong weight gives 0.1 to
+-- 2.
 M.LAYER_TOLERANCE = 1e-3
 -- Bound between strategies on the same weights. All multiply the same integers; h may differ in its last f32 bit, which
 -- flips about one in 1e5 int8 roundings by one step: NMSE near 1e-8.
@@ -74,7 +75,8 @@ end
 --- Expected layer output [tokens, H] f64 for the first `tokens` of a batch of `most` (prepared once for `most`).
 -- Routing decisions and weights are the plan's own (they are checked as steps of their own).
 function M.output(layer, set, tokens, most, routing, device)
-  local key = ("moe reference %s %s %d %d %s"):format(layer.key, set, set == "uniform" and layer:uniform_width() or 0, most,
+  local key = ("moe reference %s %s %d %d %s"):format(layer.key, set, set == "uniform" and layer:uniform_width() or 0,
+    most,
     routing)
   local label = ("reference output (%s weights)"):format(set)
   local tensors = lb.prepared(key, function(progress)

@@ -1,5 +1,6 @@
--- compile.lua: lb.kernel.compile{ ... }: a kernel from C (or, for a GPU, CUDA C++) that a script brings. It then takes part
--- as the built-in ones do: by its name, checked against the f64 oracle of its operation, timed under the same rules.
+-- compile.lua: lb.kernel.compile{ ... }: a kernel from C (or, for a GPU, CUDA C++) that a script brings. It then takes
+-- part as the built-in ones do: by its name, checked against the f64 oracle of its operation, timed under the same
+-- rules.
 --
 -- The script writes one function whose parameters are told apart by their names: operands as pointers, sizes as
 -- help "gemm" names them (sizes.lua has all of them), parameters of the operation, begin and end of a thread's share:
@@ -10,7 +11,8 @@
 --   }
 --   lb.plan():call(mine, { x = x, w = w })
 --
--- Fields: see FIELDS. lb.kernel.compile "file.c" takes them from a comment in the file:  /* luabench: op=gemm split=N */
+-- Fields: see FIELDS. lb.kernel.compile "file.c" takes them from a comment in the file:  /* luabench: op=gemm
+-- split=N */
 local prototype = require "luabench.own.prototype"
 local sizes_of = require "luabench.own.sizes"
 local suggest = require "luabench.suggest"
@@ -38,7 +40,8 @@ local FIELDS = {
   tolerance = "number", tolerance_why = "string", priority = "number",
 }
 
-local ACTIVATIONS = { "f32", "bf16", "q8_32", "q8_256", "q8_row", "i8_token", "i8_token_asym", "f8_row", "f8_128", "f8_tensor" }
+local ACTIVATIONS = { "f32", "bf16", "q8_32", "q8_256", "q8_row", "i8_token", "i8_token_asym", "f8_row", "f8_128",
+  "f8_tensor" }
 local ACCUMULATORS = { "f32", "f64", "i32+f32", "none" }
 local COMPUTES = { "none", "f32", "f64", "bf16", "int8", "f16", "fp8", "tf32" }
 
@@ -62,13 +65,19 @@ end
 local function check_fields(spec)
   for key, value in pairs(spec) do
     local want = FIELDS[key]
-    if not want then fail("there is no field %q%s", tostring(key), suggest.hint(tostring(key), suggest.keys(FIELDS))) end
-    if (want == "string" or want == "number") and type(value) ~= want then fail("%s: a %s expected, got %s", key, want, type(value)) end
+    if not want then
+      fail("there is no field %q%s", tostring(key), suggest.hint(tostring(key), suggest.keys(FIELDS)))
+    end
+    if (want == "string" or want == "number") and type(value) ~= want then
+      fail("%s: a %s expected, got %s", key, want, type(value))
+    end
     if want == "string" and value:find "%z" then fail("%s has a zero byte in it", key) end
   end
   for _, name in ipairs { "unit", "phases" } do
     local v = spec[name]
-    if v and (v < 1 or v ~= math.floor(v) or v > 1000) then fail("%s: a whole number from 1 to 1000 expected, got %g", name, v) end
+    if v and (v < 1 or v ~= math.floor(v) or v > 1000) then
+      fail("%s: a whole number from 1 to 1000 expected, got %g", name, v)
+    end
   end
   if spec.priority and (spec.priority ~= math.floor(spec.priority) or math.abs(spec.priority) > 1e6) then
     fail("priority: a whole number expected, got %g", spec.priority)
@@ -124,8 +133,8 @@ local function callers()
   return list
 end
 
--- The file and line where the text of a source stands, so that the compiler's errors name them: in a script that called,
--- if it is there word for word.
+-- The file and line where the text of a source stands, so that the compiler's errors name them: in a script that
+-- called, if it is there word for word.
 local function place_of(text, scripts)
   for _, path in ipairs(scripts) do
     local script = sys.read_file(path)
@@ -146,7 +155,9 @@ end
 local function read_source(spec, scripts)
   if spec.file and spec.source then fail "give either source or file, not both" end
   if not spec.file and not spec.source then fail "source, a text of C, or file is missing" end
-  if spec.source then return spec.source, place_of(spec.source, scripts), scripts[1] and folder_of(scripts[1]) or "." end
+  if spec.source then
+    return spec.source, place_of(spec.source, scripts), scripts[1] and folder_of(scripts[1]) or "."
+  end
   local path = find_file(spec.file, scripts)
   local text, why = sys.read_file(path)
   if not text then fail("%s: %s", path, tostring(why)) end
@@ -223,7 +234,8 @@ local function describe(spec, scripts)
   k.bound = prototype.bind(k.entry, op, k.sizes, cuda)
   k.format = format_of(spec, op, k.bound)
   k.name = full_name(spec, op, k.format)
-  k.about = spec.about or ("a kernel of one's own, from %s"):format(at.file == "source" and "a script" or at.file:match "[^/]*$")
+  k.about = spec.about or ("a kernel of one's own, from %s"):format(at.file == "source" and "a script"
+    or at.file:match "[^/]*$")
   local from = at.file ~= "source" and ("%s:%d"):format(at.file:match "[^/]*$", at.line)
     or scripts[1] and scripts[1]:match "[^/]*$" or "a script"
   k.source = ("%s, source %s%s"):format(from,
@@ -237,13 +249,17 @@ function M.compile(spec)
   local scripts = callers()
   local ok, names = pcall(function()
     if type(spec) == "string" then
-      if spec:find "[\n%z]" then fail "a table { op =, source = } or the name of a file expected, got a text of several lines" end
+      if spec:find "[\n%z]" then
+        fail "a table { op =, source = } or the name of a file expected, got a text of several lines"
+      end
       local path = find_file(spec, scripts)
       local from = comment_fields(sys.read_file(path) or "", path)
       from.file = path
       spec = from
     end
-    if type(spec) ~= "table" then fail("a table { op =, source = } or the name of a file expected, got %s", type(spec)) end
+    if type(spec) ~= "table" then
+      fail("a table { op =, source = } or the name of a file expected, got %s", type(spec))
+    end
     local k = describe(spec, scripts)
     return require(k.device == "cuda" and "luabench.own.cuda" or "luabench.own.cpu").make(k)
   end)

@@ -64,7 +64,8 @@ local function c_string(s)
   return '"' .. s:gsub('[%z\1-\31\\"?\127-\255]', function(c) return ("\\%03o"):format(c:byte()) end) .. '"'
 end
 
-local DTYPE = { f32 = "LB_F32", f64 = "LB_F64", i8 = "LB_I8", u8 = "LB_U8", i32 = "LB_I32", i64 = "LB_I64", f16 = "LB_F16",
+local DTYPE = { f32 = "LB_F32", f64 = "LB_F64", i8 = "LB_I8", u8 = "LB_U8", i32 = "LB_I32", i64 = "LB_I64",
+  f16 = "LB_F16",
   bf16 = "LB_BF16", any = "LB_QUANT" }
 
 local function argument(b)
@@ -146,7 +147,9 @@ local function descriptor(k)
   if k.phases then
     out[#out + 1] = ("static int lb_own_phases(const lb_args *lb_a) { return (void)lb_a, %d; }"):format(k.phases)
   end
-  for _, name in ipairs { "name", "op", "device", "about", "source", "tolerance_why" } do set(name, c_string(k[name])) end
+  for _, name in ipairs { "name", "op", "device", "about", "source", "tolerance_why" } do
+    set(name, c_string(k[name]))
+  end
   if k.format then set("format", c_string(k.format)) end
   set("act", "LB_ACT_" .. k.activation:upper())
   set("acc", k.accumulator == "i32+f32" and "LB_ACC_I32_F32" or "LB_ACC_" .. k.accumulator:upper())

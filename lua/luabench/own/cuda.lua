@@ -1,5 +1,5 @@
--- cuda.lua: a kernel of one's own for a GPU: CUDA C++ compiled by NVRTC, launched with the grid and blocks that the script
--- gives as numbers or from sizes: grid = { "(N + 127) / 128", "M" }, block = 128.
+-- cuda.lua: a kernel of one's own for a GPU: CUDA C++ compiled by NVRTC, launched with the grid and blocks that the
+-- script gives as numbers or from sizes: grid = { "(N + 127) / 128", "M" }, block = 128.
 local core = require "luabench.core"
 local sizes_of = require "luabench.own.sizes"
 local sys = require "luabench.sys"
@@ -20,7 +20,8 @@ end
 -- { x, y, z } of terms; what is left out is 1.
 local function triple(k, field)
   local given = k[field]
-  if given == nil then error(("%s is missing: %s"):format(field, field == "grid" and 'the blocks, as in grid = { "(N + 127) / 128", "M" }'
+  if given == nil then error(("%s is missing: %s"):format(field,
+    field == "grid" and 'the blocks, as in grid = { "(N + 127) / 128", "M" }'
     or "the threads of a block, as in block = 128"), 0) end
   if type(given) ~= "table" then given = { given } end
   if #given < 1 or #given > 3 then error(("%s: one to three numbers expected, got %d"):format(field, #given), 0) end
@@ -39,7 +40,8 @@ local function arguments(k)
   return list
 end
 
--- A declaration in front, so that the function's name stays as it is without extern "C"; only of types that are known there.
+-- A declaration in front, so that the function's name stays as it is without extern "C"; only of types that are known
+-- there.
 local function declaration(k)
   local list = {}
   for i, b in ipairs(k.bound) do

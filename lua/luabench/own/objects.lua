@@ -1,9 +1,9 @@
 -- objects.lua: C text to a loaded shared object, by the system's compiler; objects are kept, by what they were made of.
 --
--- In <cache>/luabench/kernels/ an object HASH.so has beside it HASH.key, all that it was made of (text, compiler and its
--- version, flags, instruction sets, this build), and HASH.d, the files that it includes. It is used again if the key is the
--- same, byte for byte, and no file that it includes is younger. Each is written under another name first. What was made
--- over 30 days ago goes, and of more than 200 the oldest; the folder may be removed at any time.
+-- In <cache>/luabench/kernels/ an object HASH.so has beside it HASH.key, all that it was made of (text, compiler and
+-- its version, flags, instruction sets, this build), and HASH.d, the files that it includes. It is used again if the
+-- key is the same, byte for byte, and no file that it includes is younger. Each is written under another name first.
+-- What was made over 30 days ago goes, and of more than 200 the oldest; the folder may be removed at any time.
 local core = require "luabench.core"
 local record = require "luabench.record"
 local sys = require "luabench.sys"
@@ -22,8 +22,8 @@ local function words_of(text)
   return words
 end
 
--- Runs a command to its end: its lines, and its status (nil: it was killed after `timeout` seconds). Raises where it cannot
--- be started.
+-- Runs a command to its end: its lines, and its status (nil: it was killed after `timeout` seconds). Raises where it
+-- cannot be started.
 local function run(argv, timeout)
   local p = core.spawn { argv = argv, env = { "LC_ALL=C" }, stdin = "null", stdout = "pipe", stderr = "merge" }
   local lines, deadline = {}, sys.now_s() + timeout
@@ -202,7 +202,8 @@ end
 function M.load(o)
   local compiler, version = M.compiler(), sys.version()
   local key = table.concat({ "luabench kernel 1", version.version or "", version.commit or "", compiler.name,
-    table.concat(compiler.words, " "), sys.machine().isa or "", sys.machine().cpu or "", o.flags or "", o.folder, M.headers(),
+    table.concat(compiler.words, " "), sys.machine().isa or "", sys.machine().cpu or "", o.flags or "", o.folder,
+      M.headers(),
     o.text }, "\n")
   if still(key) then return loaded[key] end
   local directory, kept = place()

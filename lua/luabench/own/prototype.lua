@@ -44,10 +44,12 @@ function M.blank(text)
   return table.concat(out)
 end
 
-local TYPES = { float = "f32", double = "f64", int8_t = "i8", uint8_t = "u8", int32_t = "i32", int = "i32", int64_t = "i64",
+local TYPES = { float = "f32", double = "f64", int8_t = "i8", uint8_t = "u8", int32_t = "i32", int = "i32",
+  int64_t = "i64",
   __half = "f16", half = "f16", _Float16 = "f16", __nv_bfloat16 = "bf16", __bf16 = "bf16", void = "any", char = "any",
   uint16_t = "any", int16_t = "any", uint32_t = "any", unsigned = "any", uint64_t = "any" }
-local DROPPED = { restrict = true, __restrict__ = true, __restrict = true, volatile = true, struct = true, register = true }
+local DROPPED = { restrict = true, __restrict__ = true, __restrict = true, volatile = true, struct = true,
+  register = true }
 
 -- "const float *restrict x" -> { type = "float", stars = 1, const = true, name = "x" }
 local function parameter(text)
@@ -99,7 +101,8 @@ end
 
 local LAUNCH = { part = true, parts = true, phase = true, pick = true, begin = true, ["end"] = true }
 local SCALARS = { float = "f32", double = "f64", int = "i32", int32_t = "i32", unsigned = "i32", uint32_t = "i32",
-  ["unsigned int"] = "i32", bool = "i32", int64_t = "i64", uint64_t = "i64", size_t = "i64", long = "i64", ["long long"] = "i64",
+  ["unsigned int"] = "i32", bool = "i32", int64_t = "i64", uint64_t = "i64", size_t = "i64", long = "i64",
+    ["long long"] = "i64",
   ["unsigned long long"] = "i64", ["unsigned long"] = "i64", ptrdiff_t = "i64" }
 
 local function all_names(op, sizes, cuda)
@@ -117,7 +120,8 @@ local function short_names(op)
     if size.what == "param" or not name:find "_" then named[#named + 1] = name end
   end
   table.sort(named)
-  return ("operands %s; sizes %s"):format(table.concat(operands, ", "), #named > 0 and table.concat(named, ", ") or "NAME_rows, NAME_cols")
+  return ("operands %s; sizes %s"):format(table.concat(operands, ", "),
+    #named > 0 and table.concat(named, ", ") or "NAME_rows, NAME_cols")
 end
 
 local function pointer(op, p, cuda)
@@ -130,7 +134,9 @@ local function pointer(op, p, cuda)
       if not writes and not p.const then
         error(("%s is an input of %s: declare it as const (%s)"):format(p.name, op.name, "const " .. p.text), 0)
       end
-      if not cuda and p.type == "lb_tensor" then return { kind = p.stars == 1 and "tensor" or "tensors", slot = i - 1 } end
+      if not cuda and p.type == "lb_tensor" then
+        return { kind = p.stars == 1 and "tensor" or "tensors", slot = i - 1 }
+      end
       local dtype = TYPES[p.type] or p.type:find "^unsigned" and "any"
       if not dtype or p.stars ~= 1 then
         error(("%q: a pointer to float, double, int8_t, int32_t, ..., void%s expected"):format(p.text,

@@ -1,18 +1,20 @@
 -- sizes.lua: names of sizes that a kernel of one's own can use, and arithmetic with them.
 --
--- The sizes of an operation are those that its operands' descriptions name, as help "gemm" shows them: x [M, K], w [N, K]:
+-- The sizes of an operation are those that its operands' descriptions name, as help "gemm" shows them: x [M, K], w [N,
+-- K]:
 -- M, N, K. Of each operand NAME there are NAME_rows (elements over the last dimension), NAME_cols (the last dimension),
--- NAME_numel, NAME_rank, NAME_count (tensors of a list), NAME_dim0, NAME_dim1, ... and NAME_stride0, ...; parameters stand
--- under their own names. An optional operand that was left out has sizes of 0.
+-- NAME_numel, NAME_rank, NAME_count (tensors of a list), NAME_dim0, NAME_dim1, ... and NAME_stride0, ...; parameters
+-- stand under their own names. An optional operand that was left out has sizes of 0.
 --
 -- An expression ("(N + 31) / 32") has numbers, these names, + - * / % (whole numbers, division cuts off), comparisons,
--- && || !, min(a, b), max(a, b). It becomes C for kernels of the CPU, and for a GPU a list of terms that the engine evaluates.
+-- && || !, min(a, b), max(a, b). It becomes C for kernels of the CPU, and for a GPU a list of terms that the engine
+-- evaluates.
 local suggest = require "luabench.suggest"
 
 local M = {}
 
--- { name = { what = "param" | "dim" | "rows" | "numel" | "rank" | "count" | "stride", slot =, index = } }; slots and indices
--- from 0, a negative index from the end.
+-- { name = { what = "param" | "dim" | "rows" | "numel" | "rank" | "count" | "stride", slot =, index = } }; slots and
+-- indices from 0, a negative index from the end.
 function M.of(op)
   local names, strong = {}, {}
   for i, o in ipairs(op.operands) do
@@ -122,10 +124,14 @@ end
 -- The tree of an expression (or of a number); `what` names it in errors.
 function M.parse(text, sizes, what)
   if type(text) == "number" then
-    if text ~= math.floor(text) or text < 0 or text > 2 ^ 53 then error(("%s: a whole number expected, got %g"):format(what, text), 0) end
+    if text ~= math.floor(text) or text < 0 or text > 2 ^ 53 then
+      error(("%s: a whole number expected, got %g"):format(what, text), 0)
+    end
     return { text }
   end
-  if type(text) ~= "string" then error(("%s: a number or an expression such as \"(N + 31) / 32\" expected, got %s"):format(what, type(text)), 0) end
+  if type(text) ~= "string" then
+    error(("%s: a number or an expression such as \"(N + 31) / 32\" expected, got %s"):format(what, type(text)), 0)
+  end
   if #text > 400 then error(("%s: the expression is too long"):format(what), 0) end
   local ok, tree = pcall(function()
     local p = setmetatable({ list = tokens_of(text), at = 1, sizes = sizes }, Parser)
@@ -144,11 +150,14 @@ function M.to_c(tree)
   end
   local a, b = M.to_c(tree[2]), M.to_c(tree[3])
   if tree[1] == "min" or tree[1] == "max" then return ("lb_own_%s(%s, %s)"):format(tree[1], a, b) end
-  if tree[1] == "/" or tree[1] == "%" then return ("lb_own_%s(%s, %s)"):format(tree[1] == "/" and "div" or "mod", a, b) end
+  if tree[1] == "/" or tree[1] == "%" then
+    return ("lb_own_%s(%s, %s)"):format(tree[1] == "/" and "div" or "mod", a, b)
+  end
   return ("(%s %s %s)"):format(a, tree[1], b)
 end
 
--- Terms in the order in which a stack takes them: { what =, slot =, index = }, { what = "number", value = }, { what = "+" }.
+-- Terms in the order in which a stack takes them: { what =, slot =, index = }, { what = "number", value = }, { what =
+-- "+" }.
 function M.to_terms(tree, list)
   list = list or {}
   if #tree == 1 then

@@ -6,8 +6,8 @@ local M = {}
 local MEMORY_SHARE = 1 / 4      -- of what is free, that copies of weights may take
 local K = 1024
 
--- make() records the product m x k by n x k over the same operands each time; make(nil, true) over equal ones in memory of
--- their own.
+-- make() records the product m x k by n x k over the same operands each time; make(nil, true) over equal ones in memory
+-- of their own.
 local function product(device, m, n, k)
   local function operands()
     return lb.randn({ m, k }, { seed = 1, device = device }), lb.randn({ n, k }, { seed = 2, device = device }),
@@ -27,9 +27,9 @@ function M.compute(device) return product(device, 64, 128, 256) end
 -- One row over weights of half a megabyte.
 function M.cached(device) return product(device, 1, 128, K) end
 
--- One row over weights of a megabyte, of which so many copies rotate that they come from memory: what more runs read is more
--- by exactly as much, which is not true of one larger matrix (a part of it stays in the caches). Returns the cache regime
--- after make; nil and why where memory is too small for the copies of two plans.
+-- One row over weights of a megabyte, of which so many copies rotate that they come from memory: what more runs read is
+-- more by exactly as much, which is not true of one larger matrix (a part of it stays in the caches). Returns the cache
+-- regime after make; nil and why where memory is too small for the copies of two plans.
 function M.memory(device)
   local sys = require "luabench.sys"
   local capacity = sys.cache_capacity(device)
