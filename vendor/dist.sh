@@ -83,8 +83,10 @@ fi
 cp README.md "$stage/"
 mkdir -p "$stage/share/luabench/kernels" "$stage/include/luabench/ops"
 cp kernels/README.md "$stage/share/luabench/kernels/README.md"
-for h in kernel kernel_cuda op quantizer activation tensor dtype status device; do cp "engine/$h.h" "$stage/include/luabench/"; done
-cp engine/ops/slots.h "$stage/include/luabench/ops/"
+for h in kernel kernel_cuda op quantizer activation tensor dtype status device rng; do
+    cp "engine/$h.h" "$stage/include/luabench/"
+done
+for h in slots kv recipes topk; do cp "engine/ops/$h.h" "$stage/include/luabench/ops/"; done
 
 when=$(git log -1 --format=%ct 2>/dev/null || date +%s)
 archive=$BUILD/$name.tar.gz
