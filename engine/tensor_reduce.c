@@ -1,6 +1,7 @@
 /* tensor_reduce.c: reductions, comparison and matrix product, in f64 and in an order that no thread count changes. */
 #include <stdlib.h>
 
+#include "measure.h"
 #include "tensor_ops_common.h"
 
 const char *lb_reduce_name(lb_reduce op) {
@@ -245,6 +246,8 @@ typedef struct matmul_job {
     atomic_int failed;
 } matmul_job;
 
+enum { MATMUL_ROWS = 8 };     /* of b at a time, so that a is read once for so many */
+
 static double dot(const double *restrict a, const double *restrict b, int64_t k) {
     double s[8] = { 0 }, rest = 0;
     int64_t i = 0;
@@ -257,18 +260,21 @@ static double dot(const double *restrict a, const double *restrict b, int64_t k)
 static void matmul_range(void *ctx, int64_t begin, int64_t end) {
     matmul_job *j = ctx;
     size_t size = lb_dtype_size(j->out->dtype);
-    double *row = malloc(sizeof *row * (size_t)(j->k > 0 ? j->k : 1));
-    for (int64_t n = begin; n < end; n++) {
-        if (!row || lb_tensor_read_f64(j->b, n * j->k, j->k, row)) {
+    double *rows = malloc(sizeof *rows * MATMUL_ROWS * (size_t)(j->k > 0 ? j->k : 1)), v[MATMUL_ROWS];
+    if (!rows) atomic_store(&j->failed, 1);
+    for (int64_t n = begin; n < end && !atomic_load(&j->failed) && !lb_interrupted; n += MATMUL_ROWS) {
+        int64_t count = end - n < MATMUL_ROWS ? end - n : MATMUL_ROWS;
+        if (lb_tensor_read_f64(j->b, n * j->k, count * j->k, rows)) {
             atomic_store(&j->failed, 1);
             break;
         }
         for (int64_t m = 0; m < j->m; m++) {
-            double v = dot(j->a + m * j->k, row, j->k);
-            lb_convert_store_f64(j->out->dtype, &v, 1, (char *)lb_tensor_data(j->out) + (size_t)(m * j->n + n) * size);
+            for (int64_t r = 0; r < count; r++) v[r] = dot(j->a + m * j->k, rows + r * j->k, j->k);
+            lb_convert_store_f64(j->out->dtype, v, count,
+                                 (char *)lb_tensor_data(j->out) + (size_t)(m * j->n + n) * size);
         }
     }
-    free(row);
+    free(rows);
 }
 
 static lb_status matmul_shapes(const lb_tensor *a, const lb_tensor *b, bool transposed) {
@@ -311,6 +317,7 @@ lb_status lb_tensor_matmul(const lb_tensor *a, const lb_tensor *b, bool transpos
     matmul_job j = { .a = wide, .b = b, .out = r, .m = m, .n = n, .k = k };
     int64_t grain = LB_OPS_GRAIN / (m * k > 0 ? m * k : 1);
     s = lb_convert_for(a->buffer->device, n, grain < 1 ? 1 : grain, matmul_range, &j);
+    if (!s && lb_interrupted) s = lb_fail(LB_EINTERRUPTED, "interrupted while multiplying");
     if (!s && atomic_load(&j.failed)) s = lb_fail(LB_ENOMEM, "matmul: no memory for a row of %lld doubles",
                                                   (long long)k);
 done:
