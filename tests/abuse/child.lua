@@ -11,6 +11,8 @@ local SPARE = {
   ["core.lock"] = function(v) return type(v) == "number" and (v < 0 or v > 0.01) end,
   ["core.ceilings"] = function(v) return type(v) == "number" and v > 0.1 end,
   ["sampler:take"] = function(v) return type(v) == "number" and v > 100 end,
+  -- what is a prompt: 128 tokens each
+  ["own_model:generate"] = function(v) return type(v) == "string" or type(v) == "table" and type(v[1]) == "number" end,
   ["plan:submit"] = function(v) return type(v) == "number" and v > 1e4 end,
   ["plan:submit_eager"] = function(v) return type(v) == "number" and v > 1e4 end,
 }
