@@ -25,14 +25,14 @@ int64_t lb_act_block(lb_act a, int64_t k) {
     }
 }
 
-/* amax takes x > amax, so a NaN never becomes the maximum; its own code is then 0 (see code_of). */
+/* Magnitudes as integers have their order, and NaN is the largest: it becomes the maximum. */
 static float block_amax(const float *x, int64_t n) {
-    float amax = 0.0f;
+    uint32_t most = 0;
     for (int64_t i = 0; i < n; i++) {
-        float v = fabsf(x[i]);
-        if (v > amax) amax = v;
+        uint32_t v = lb_f32_bits(x[i]) & 0x7fffffffu;
+        if (v > most) most = v;
     }
-    return amax;
+    return lb_f32_from_bits(most);
 }
 
 /* Scale, its inverse and the least code of a block, whose greatest magnitude is amax. */
@@ -40,7 +40,7 @@ typedef struct scale { float d, id, least; } scale;
 
 static scale scale_of(lb_act a, float amax) {
     if (a == LB_ACT_I8_TOKEN) {
-        float d = amax / 127.5f > 0x1p-23f ? amax / 127.5f : 0x1p-23f;
+        float d = amax / 127.5f <= 0x1p-23f ? 0x1p-23f : amax / 127.5f; /* NaN stays */
         return (scale){ d, 1.0f / d, -128.0f };
     }
     return (scale){ amax / 127.0f, amax > 0.0f ? 127.0f / amax : 0.0f, -127.0f };
@@ -63,6 +63,7 @@ lb_act_asym lb_act_asym_of(float lo, float hi) {
 
 static lb_act_asym asym_of_row(const float *x, int64_t k) {
     float lo = 0, hi = 0;
+    if (!(block_amax(x, k) < INFINITY)) return lb_act_asym_of(NAN, NAN);
     for (int64_t i = 0; i < k; i++) lo = x[i] < lo ? x[i] : lo, hi = x[i] > hi ? x[i] : hi;
     return lb_act_asym_of(lo, hi);
 }

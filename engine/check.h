@@ -48,8 +48,5 @@ void lb_poison(lb_tensor *t);
  * Dequantized weights are cached up to a share of memory, keyed by tensor; lb_oracle_cache_clear empties it. */
 lb_status lb_oracle_matmul(const double *x, int64_t m, const lb_tensor *w, int64_t n, int64_t k, double *out);
 void lb_oracle_cache_clear(void);
-/* [rows][k] f32 tensor as the kernel's activation format sees it, f64; malloc'd. NaN and Inf stay what they are, also where
- * the format has no code for them: a result that they went into is not to pass for right. */
+/* [rows][k] f32 tensor as the kernel's activation format sees it (lb_act_values), f64; malloc'd. */
 lb_status lb_oracle_activations(const lb_tensor *x, lb_act act, double **out);
-/* The same of one row; not for LB_ACT_F8_TENSOR. */
-void lb_oracle_activation_row(lb_act act, const float *x, int64_t k, double *out);

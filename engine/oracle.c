@@ -277,20 +277,9 @@ lb_status lb_oracle_matmul(const double *x, int64_t m, const lb_tensor *w, int64
 
 typedef struct act_job { const float *x; int64_t k; lb_act act; double *out; } act_job;
 
-/* Integer and f8 codes have none for NaN: it becomes 0, and the results look right. They are not to be believed. */
-static void keep_nonfinite(const float *x, int64_t n, double *out) {
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(x[i])) out[i] = (double)x[i];
-}
-
-void lb_oracle_activation_row(lb_act act, const float *x, int64_t k, double *out) {
-    lb_act_values_row(act, x, k, out);
-    keep_nonfinite(x, k, out);
-}
-
 static void act_rows(void *ctx, int64_t begin, int64_t end) {
     const act_job *j = ctx;
-    for (int64_t r = begin; r < end; r++) lb_oracle_activation_row(j->act, j->x + r * j->k, j->k, j->out + r * j->k);
+    for (int64_t r = begin; r < end; r++) lb_act_values_row(j->act, j->x + r * j->k, j->k, j->out + r * j->k);
 }
 
 lb_status lb_oracle_activations(const lb_tensor *x, lb_act act, double **out) {
@@ -308,7 +297,7 @@ lb_status lb_oracle_activations(const lb_tensor *x, lb_act act, double **out) {
     *out = malloc(n ? (size_t)n * sizeof **out : 1);
     if (*out) {
         act_job j = { lb_tensor_f32(from), k, act, *out };
-        if (act == LB_ACT_F8_TENSOR) lb_act_values(act, j.x, rows, k, *out), keep_nonfinite(j.x, rows * k, *out);
+        if (act == LB_ACT_F8_TENSOR) lb_act_values(act, j.x, rows, k, *out);
         else for_rows(from, rows, 16, act_rows, &j);
     }
     if (plain) lb_tensor_release(plain);

@@ -187,7 +187,7 @@ static lb_status expect_head(const lb_oracle_in *in, const setup *s, int64_t b, 
     int64_t begin, end;
     lb_batch_rows(&s->batch, b, &begin, &end);
     for (int64_t r = begin; r < end; r++)
-        lb_oracle_activation_row(in->kernel->act, lb_row_f32(q, r * s->heads + hq), s->dim, h->q + (r - begin) * s->dim);
+        lb_act_values_row(in->kernel->act, lb_row_f32(q, r * s->heads + hq), s->dim, h->q + (r - begin) * s->dim);
     lb_status st = lb_oracle_matmul(h->q, end - begin, h->k, n, s->dim, h->p);
     for (int64_t r = begin; r < end && !st; r++) {
         int64_t lo, hi;

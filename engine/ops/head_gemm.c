@@ -60,7 +60,7 @@ static lb_status oracle(const lb_oracle_in *in, lb_expected *out, int *count) {
     for (int64_t h = 0; h < heads && !s; h++) {
         s = lb_tensor_read_f64(w, h * n * k, n * k, row);
         for (int64_t t = 0; t < tokens && !s; t++) {
-            lb_oracle_activation_row(act_for(in, w), lb_row_f32(x, t * heads + h), k, xs);
+            lb_act_values_row(act_for(in, w), lb_row_f32(x, t * heads + h), k, xs);
             for (int64_t i = 0; i < n; i++) {
                 double sum = 0;
                 for (int64_t j = 0; j < k; j++) sum += row[i * k + j] * xs[j];

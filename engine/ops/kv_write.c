@@ -1,4 +1,5 @@
 /* kv_write.c: rows are written, in the cache's type, at their positions in their sequences' caches. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "../quantizer.h"
@@ -50,6 +51,8 @@ static lb_status expect_row(const lb_args *a, const float *row, int64_t dim, dou
     lb_status s = lb_quantizer_find(lb_op_packings[(int)a->p[LB_KV_WRITE_P_PACKED]], &q);
     if (s) return s;
     q->quantize(q, row, 1, dim, 0, 1, bytes);
+    for (int64_t i = 0; i < dim; i++) /* what a weight's quantizer makes a number of stays none */
+        if (!isfinite(row[i])) memcpy(bytes + i / 32 * (cache->dims[3] * 32 / dim), &(uint16_t){ 0x7e00 }, 2);
     for (int64_t i = 0; i < cache->dims[3]; i++) values[i] = bytes[i];
     return LB_OK;
 }

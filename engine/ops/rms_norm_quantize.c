@@ -37,14 +37,14 @@ static void work(const lb_args *a, int32_t pick, lb_work *w) {
 }
 
 /* One block: the scale from the exact norm; a code where the exact quotient is not within f32's reach of a half, which
- * may round either way. */
+ * may round either way. With NaN or Inf the scale is as well, and all codes are 0. */
 static void block(const double *y, int64_t n, float scale_got, double *scale, double *codes, uint8_t *mask) {
     double most = 0;
-    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(y[i]));
+    for (int64_t i = 0; i < n; i++) most = isnan(y[i]) || isnan(most) ? NAN : fmax(most, fabs(y[i]));
     if (most < 1e-36) most = 0;
     *scale = most / 127;
     for (int64_t i = 0; i < n; i++) {
-        double q = scale_got > 0 ? y[i] / (double)scale_got : 0, away = fabs(q - floor(q) - 0.5);
+        double q = scale_got > 0 && isfinite(most) ? y[i] / (double)scale_got : 0, away = fabs(q - floor(q) - 0.5);
         codes[i] = fmin(127, fmax(-127, rint(q)));
         mask[i] = away > 1e-4;
     }

@@ -3,6 +3,8 @@
 
 #include <immintrin.h>
 
+#include "engine/dtype.h"
+
 /* The first `n` of eight, n from 0 on. */
 static inline __m256i first(int64_t n) {
     const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -10,13 +12,15 @@ static inline __m256i first(int64_t n) {
 }
 
 float lb_act_f8_f32_amax(const float *x, int64_t n) {
-    const __m256 sign = _mm256_set1_ps(-0.0f);
-    __m256 m = _mm256_setzero_ps();
-    for (int64_t i = 0; i < n; i += 8) /* a NaN is never the larger: maxps returns its second operand then */
-        m = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_maskload_ps(x + i, first(n - i))), m);
-    __m128 h = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
-    h = _mm_max_ps(h, _mm_movehl_ps(h, h));
-    return _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    __m256i m = _mm256_setzero_si256();
+    for (int64_t i = 0; i < n; i += 8) { /* as integers: NaN is the largest of all */
+        __m256i v = _mm256_castps_si256(_mm256_maskload_ps(x + i, first(n - i)));
+        m = _mm256_max_epi32(_mm256_and_si256(v, magnitude), m);
+    }
+    __m128i h = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
+    h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0x4e));
+    return lb_f32_from_bits((uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(h, _mm_shuffle_epi32(h, 0xb1))));
 }
 
 /* Eight x / d to the nearest e4m3 number; NaN to 0. Below 2^-6 by the addition that leaves multiples of 2^-9. */
@@ -34,12 +38,12 @@ static inline __m256 e4m3_8(__m256 x, __m256 d) {
 
 static int64_t padded_to_32(int64_t k) { return (k + 31) / 32 * 32; }
 
-/* n numbers, and zeros up to `padded`. */
+/* n numbers, NaN where d is, and zeros up to `padded`. */
 static void put(const float *x, int64_t n, int64_t padded, float d, float *out) {
     const __m256 scale = _mm256_set1_ps(d);
     for (int64_t i = 0; i < padded; i += 8) {
         __m256 v = _mm256_setzero_ps();
-        if (i < n && d > 0) v = _mm256_mul_ps(e4m3_8(_mm256_maskload_ps(x + i, first(n - i)), scale), scale);
+        if (i < n && d != 0) v = _mm256_mul_ps(e4m3_8(_mm256_maskload_ps(x + i, first(n - i)), scale), scale);
         _mm256_storeu_ps(out + i, v);
     }
 }

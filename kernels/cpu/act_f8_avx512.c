@@ -3,13 +3,15 @@
 
 #include <immintrin.h>
 
+#include "engine/dtype.h"
+
 float lb_act_f8_amax(const float *x, int64_t n) {
-    __m512 m = _mm512_setzero_ps();
-    for (int64_t i = 0; i < n; i += 16) { /* a NaN is never the larger: maxps returns its second operand then */
+    __m512i m = _mm512_setzero_si512();
+    for (int64_t i = 0; i < n; i += 16) { /* magnitudes as integers: NaN is the largest of all */
         __mmask16 some = (__mmask16)(n - i >= 16 ? 0xffff : (1u << (n - i)) - 1);
-        m = _mm512_max_ps(_mm512_abs_ps(_mm512_maskz_loadu_ps(some, x + i)), m);
+        m = _mm512_max_epi32(_mm512_castps_si512(_mm512_abs_ps(_mm512_maskz_loadu_ps(some, x + i))), m);
     }
-    return _mm512_reduce_max_ps(m);
+    return lb_f32_from_bits((uint32_t)_mm512_reduce_max_epi32(m));
 }
 
 /* Sixteen x / d to the nearest e4m3 number, as bf16; NaN to 0. Below 2^-6 by the addition that leaves multiples of 2^-9. */

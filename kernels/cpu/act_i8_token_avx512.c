@@ -3,29 +3,32 @@
 
 #include <immintrin.h>
 
+#include "engine/dtype.h"
+
 size_t lb_act_i8_token_bytes(const struct lb_quantizer *q, int64_t k) {
     (void)q;
     return sizeof(lb_act_i8_token) + (size_t)lb_act_i8_token_padded(k);
 }
 
 static float row_amax(const float *x, int64_t k) {
-    __m512 m[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps() };
+    __m512i m[4] = { _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512() };
     int64_t i = 0;
     for (; i + 64 <= k; i += 64)
-        for (int j = 0; j < 4; j++) /* a NaN is never the larger: maxps returns its second operand then */
-            m[j] = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + i + 16 * j)), m[j]);
+        for (int j = 0; j < 4; j++) /* magnitudes as integers: NaN is the largest of all */
+            m[j] = _mm512_max_epi32(_mm512_castps_si512(_mm512_abs_ps(_mm512_loadu_ps(x + i + 16 * j))), m[j]);
     for (; i < k; i += 16) {
         __mmask16 some = (__mmask16)(k - i >= 16 ? 0xffff : (1u << (k - i)) - 1);
-        m[0] = _mm512_max_ps(_mm512_abs_ps(_mm512_maskz_loadu_ps(some, x + i)), m[0]);
+        m[0] = _mm512_max_epi32(_mm512_castps_si512(_mm512_abs_ps(_mm512_maskz_loadu_ps(some, x + i))), m[0]);
     }
-    return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(m[0], m[1]), _mm512_max_ps(m[2], m[3])));
+    m[0] = _mm512_max_epi32(_mm512_max_epi32(m[0], m[1]), _mm512_max_epi32(m[2], m[3]));
+    return lb_f32_from_bits((uint32_t)_mm512_reduce_max_epi32(m[0]));
 }
 
 void lb_act_i8_token_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
     (void)q;
     lb_act_i8_token *a = act;
     float d = row_amax(x, k) / 127.5f;
-    d = d > 0x1p-23f ? d : 0x1p-23f;
+    d = d <= 0x1p-23f ? 0x1p-23f : d; /* NaN stays */
     __m512 inverse = _mm512_set1_ps(1.0f / d);
     __m512i sum = _mm512_setzero_si512();
     for (int64_t i = 0; i < lb_act_i8_token_padded(k); i += 16) {

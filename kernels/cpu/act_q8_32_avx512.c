@@ -2,9 +2,11 @@
 #include "act_q8_32_avx512.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 #include "engine/activation.h"
+#include "engine/dtype.h"
 
 size_t lb_act_q8_32_bytes(const struct lb_quantizer *q, int64_t k) {
     (void)q;
@@ -19,10 +21,10 @@ static inline __m512i codes_16(__m512 x, __m512 id) {
     return _mm512_maskz_cvtps_epi32(number, f);
 }
 
-/* The largest of 32; a NaN is never the larger: maxps returns its second operand then. */
-static inline __m512 larger(const float *x, __m512 most) {
-    most = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x)), most);
-    return _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + 16)), most);
+/* The largest of 32 magnitudes, as integers: NaN is the largest of all, and its block's scale becomes NaN. */
+static inline __m512i larger(const float *x, __m512i most) {
+    most = _mm512_max_epi32(_mm512_castps_si512(_mm512_abs_ps(_mm512_loadu_ps(x))), most);
+    return _mm512_max_epi32(_mm512_castps_si512(_mm512_abs_ps(_mm512_loadu_ps(x + 16))), most);
 }
 
 static inline void put_sums(lb_act_q8_32 *b, int32_t sum, float d) {
@@ -41,9 +43,9 @@ static inline void put_block(const float *x, __m512 id, float d, lb_act_q8_32 *b
 
 /* `blocks` that share a scale. */
 static inline void prepare_blocks(const float *x, int64_t blocks, lb_act_q8_32 *b) {
-    __m512 most = _mm512_setzero_ps();
+    __m512i most = _mm512_setzero_si512();
     for (int64_t i = 0; i < blocks; i++) most = larger(x + 32 * i, most);
-    float amax = _mm512_reduce_max_ps(most);
+    float amax = lb_f32_from_bits((uint32_t)_mm512_reduce_max_epi32(most));
     __m512 id = _mm512_set1_ps(amax > 0 ? 127.0f / amax : 0);
     for (int64_t i = 0; i < blocks; i++) put_block(x + 32 * i, id, amax / 127.0f, b + i);
 }
@@ -64,19 +66,21 @@ size_t lb_act_i8_asym_bytes(const struct lb_quantizer *q, int64_t k) { return lb
 
 void lb_act_i8_asym_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
     __m512 lows = _mm512_setzero_ps(), highs = _mm512_setzero_ps();
+    __mmask16 bad = 0;
     for (int64_t i = 0; i < k; i += 16) { /* a NaN is neither: min and max return their second operand then */
         __m512 v = _mm512_loadu_ps(x + i);
         lows = _mm512_min_ps(v, lows);
         highs = _mm512_max_ps(v, highs);
+        bad |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
     }
-    lb_act_asym s = lb_act_asym_of(_mm512_reduce_min_ps(lows), _mm512_reduce_max_ps(highs));
+    lb_act_asym s = lb_act_asym_of(bad ? NAN : _mm512_reduce_min_ps(lows), _mm512_reduce_max_ps(highs));
     __m512 inverse = _mm512_set1_ps(s.id), zero = _mm512_set1_ps(s.zero);
     lb_act_q8_32 *b = act;
     for (int64_t i = 0; i < k / 32; i++, b++, x += 32) {
         __m512i v[2];
         for (int j = 0; j < 2; j++) {
             __m512 f = _mm512_mul_ps(_mm512_loadu_ps(x + 16 * j), inverse);
-            f = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(f, f, _CMP_ORD_Q), f); /* NaN counts as 0 */
+            f = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(f, f, _CMP_ORD_Q), f);
             f = _mm512_add_ps(_mm512_roundscale_ps(f, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), zero);
             f = _mm512_min_ps(_mm512_max_ps(f, _mm512_set1_ps(-128.0f)), _mm512_set1_ps(127.0f));
             v[j] = _mm512_cvtps_epi32(f);

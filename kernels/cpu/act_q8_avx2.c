@@ -2,15 +2,17 @@
 #include "act_q8_avx2.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "engine/activation.h"
+#include "engine/dtype.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
 /* How a value becomes a code: as activation.c has it, NaN (also Inf * 0) becomes 0 and overflow saturates. The asymmetric
- * form rounds, counts NaN as 0, and then adds the zero. */
+ * form rounds, makes NaN 0, and then adds the zero. */
 typedef struct coding { __m256 id, zero, least; bool asym; } coding;
 
 INLINE __m256i codes_8(const coding c, __m256 x) {
@@ -56,11 +58,20 @@ INLINE void put_block(__m256i q, float d, int g, lb_act_q8x2 *b) {
     _mm256_storeu_si256((__m256i *)(void *)(b->q + 32 * g), q);
 }
 
-/* The largest of 32; a NaN is never the larger: maxps returns its second operand then. */
-INLINE __m256 larger(const float *x, __m256 most) {
-    const __m256 magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
-    for (int i = 0; i < 32; i += 8) most = _mm256_max_ps(_mm256_and_ps(_mm256_loadu_ps(x + i), magnitude), most);
+/* The largest of 32 magnitudes, as integers: NaN is the largest of all, and its block's scale becomes NaN. */
+INLINE __m256i larger(const float *x, __m256i most) {
+    const __m256i magnitude = _mm256_set1_epi32(0x7fffffff);
+    for (int i = 0; i < 32; i += 8) {
+        __m256i v = _mm256_castps_si256(_mm256_loadu_ps(x + i));
+        most = _mm256_max_epi32(_mm256_and_si256(v, magnitude), most);
+    }
     return most;
+}
+
+INLINE float largest_bits(__m256i v) {
+    __m128i m = _mm_max_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4e));
+    return lb_f32_from_bits((uint32_t)_mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xb1))));
 }
 
 INLINE float largest_lane(__m256 v) {
@@ -96,9 +107,9 @@ INLINE void prepare(const float *x, int64_t k, int64_t together, bool wide, void
     clear_rest(k, wide, act);
     for (int64_t i = 0; i < k / 32; i += together) {
         int64_t count = k / 32 - i < together ? k / 32 - i : together;
-        __m256 most = _mm256_setzero_ps();
+        __m256i most = _mm256_setzero_si256();
         for (int64_t j = i; j < i + count; j++) most = larger(x + 32 * j, most);
-        float amax = largest_lane(most);
+        float amax = largest_bits(most);
         coding c = { .id = _mm256_set1_ps(amax > 0 ? 127.0f / amax : 0), .least = _mm256_set1_ps(-127.0f) };
         code_blocks(c, amax / 127.0f, x, i, count, wide, act);
     }
@@ -129,12 +140,15 @@ size_t lb_act_i8_asym_x2_bytes(const struct lb_quantizer *q, int64_t k) {
 }
 
 void lb_act_i8_asym_x2_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
-    __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps(), zero = _mm256_setzero_ps();
+    __m256 low = _mm256_setzero_ps(), high = _mm256_setzero_ps(), zero = _mm256_setzero_ps(), bad = zero;
     for (int64_t i = 0; i < k; i += 8) { /* a NaN is neither */
-        low = _mm256_min_ps(_mm256_loadu_ps(x + i), low);
-        high = _mm256_max_ps(_mm256_loadu_ps(x + i), high);
+        __m256 v = _mm256_loadu_ps(x + i);
+        low = _mm256_min_ps(v, low);
+        high = _mm256_max_ps(v, high);
+        bad = _mm256_or_ps(bad, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
     }
-    lb_act_asym s = lb_act_asym_of(-largest_lane(_mm256_sub_ps(zero, low)), largest_lane(high));
+    float most = _mm256_movemask_ps(bad) ? NAN : largest_lane(high);
+    lb_act_asym s = lb_act_asym_of(-largest_lane(_mm256_sub_ps(zero, low)), most);
     coding c = { _mm256_set1_ps(s.id), _mm256_set1_ps(s.zero), _mm256_set1_ps(-128.0f), true };
     clear_rest(k, true, act);
     code_blocks(c, s.d, x, 0, k / 32, true, act);
@@ -153,13 +167,13 @@ size_t lb_act_i8x2_wide_bytes(const struct lb_quantizer *q, int64_t k) {
 }
 
 INLINE void prepare_token(const float *x, int64_t k, bool wide, lb_act_i8x2 *a) {
-    __m256 most = _mm256_setzero_ps();
+    __m256i most = _mm256_setzero_si256();
     float rest[32] = { 0 };
     int64_t whole = k / 32 * 32;
     if (k > whole) memcpy(rest, x + whole, (size_t)(k - whole) * sizeof *x);
     for (int64_t i = 0; i < whole; i += 32) most = larger(x + i, most);
-    float d = largest_lane(larger(rest, most)) / 127.5f;
-    d = d > 0x1p-23f ? d : 0x1p-23f;
+    float d = largest_bits(larger(rest, most)) / 127.5f;
+    d = d <= 0x1p-23f ? 0x1p-23f : d; /* NaN stays */
     coding c = { .id = _mm256_set1_ps(1.0f / d), .least = _mm256_set1_ps(-128.0f) };
     __m256i sum = _mm256_setzero_si256();
     for (int64_t i = 0; i < lb_act_i8x2_padded(k); i += 32) {

@@ -4,17 +4,20 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "engine/dtype.h"
+
 size_t lb_act_q8_256_bytes(const struct lb_quantizer *q, int64_t k) {
     (void)q;
     return (size_t)(k / 256) * sizeof(lb_act_q8_256);
 }
 
 static float block_amax(const float *x) {
-    __m512 m[4] = { _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps() };
+    __m512i m[4] = { _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512() };
     for (int i = 0; i < 16; i += 4)
-        for (int j = 0; j < 4; j++) /* a NaN is never the larger: maxps returns its second operand then */
-            m[j] = _mm512_max_ps(_mm512_abs_ps(_mm512_loadu_ps(x + 16 * (i + j))), m[j]);
-    return _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(m[0], m[1]), _mm512_max_ps(m[2], m[3])));
+        for (int j = 0; j < 4; j++) /* magnitudes as integers: NaN is the largest of all */
+            m[j] = _mm512_max_epi32(_mm512_castps_si512(_mm512_abs_ps(_mm512_loadu_ps(x + 16 * (i + j)))), m[j]);
+    m[0] = _mm512_max_epi32(_mm512_max_epi32(m[0], m[1]), _mm512_max_epi32(m[2], m[3]));
+    return lb_f32_from_bits((uint32_t)_mm512_reduce_max_epi32(m[0]));
 }
 
 /* 64 codes at `x`; the sums of their four runs of 16 land in lanes 0, 4, 8, 12. */

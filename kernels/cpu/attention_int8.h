@@ -33,6 +33,9 @@ static const __m512i *interleave(void) { /* the words of two registers: lanes of
     return (const __m512i *)(const void *)from;
 }
 
+/* Factors that are infinite become NaN, as products of both signs with them would. */
+static inline __m512 number_or_nan(__m512 f) { return _mm512_fmadd_ps(f, _mm512_setzero_ps(), f); }
+
 /* Factors of values [block][64] become parts of FULL of the largest of their block of 64, which goes to most[block]. */
 static void relative_factors(float *f, int64_t blocks, float *most) {
     for (int64_t b = 0; b < blocks; b++, f += BLOCK) {

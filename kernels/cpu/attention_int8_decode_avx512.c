@@ -39,8 +39,8 @@ static inline __attribute__((always_inline)) void gather_factors(int64_t bytes, 
 /* 16 positions' factors of two blocks: to a, and to b. */
 static inline __attribute__((always_inline)) void spread_factors(const uint32_t *pairs, float *a, float *b) {
     __m512i v = _mm512_loadu_si512(pairs);
-    _mm512_storeu_ps(a, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)));
-    _mm512_storeu_ps(b, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16))));
+    _mm512_storeu_ps(a, number_or_nan(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(v))));
+    _mm512_storeu_ps(b, number_or_nan(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16)))));
 }
 
 static void pack_keys(const task *t, const char *const *row, void *out) {

@@ -43,7 +43,7 @@ static void pack_factors(int packed, const char *const *row, int64_t blocks, flo
     for (; b < blocks; b++)
         for (int i = 0; i < BLOCK; i++) memcpy(half + b * BLOCK + i, row[i] + b * bytes, 2);
     for (int64_t i = 0; i < blocks * BLOCK; i += 16) /* never ahead of what is still to be read */
-        _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const void *)(half + i))));
+        _mm512_storeu_ps(out + i, number_or_nan(_mm512_cvtph_ps(_mm256_loadu_si256((const void *)(half + i)))));
 }
 
 /* Codes of q8_0 are shifted to unsigned by 128; those of q4_0 are unsigned already, shifted by 8. */

@@ -132,6 +132,21 @@ static inline void load_cells(lb_dtype type, int packed, const void *src, int64_
 }
 
 /* The way back; `q` is the quantizer of packed rows. */
+/* The quantizer's bytes, and NaN as the factor of blocks that hold NaN or Inf, which it makes numbers of. */
+static inline void store_packed(const lb_quantizer *q, const float *restrict x, int64_t n, uint8_t *dst) {
+    const uint16_t nan = 0x7e00;
+    uint32_t most = 0;
+    q->quantize(q, x, 1, n, 0, 1, dst);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t v = lb_f32_bits(x[i]) & 0x7fffffffu;
+        most = v > most ? v : most;
+    }
+    if (most < 0x7f800000u) return;
+    size_t block = q->size_bytes(q, 1, n) / (size_t)(n / 32);
+    for (int64_t i = 0; i < n; i++)
+        if ((lb_f32_bits(x[i]) & 0x7fffffffu) >= 0x7f800000u) memcpy(dst + (size_t)(i / 32) * block, &nan, sizeof nan);
+}
+
 static inline void store_cells(lb_dtype type, const lb_quantizer *q, const float *restrict x, int64_t n, void *dst) {
     switch (type) {
     case LB_F32: memcpy(dst, x, (size_t)n * 4); break;
@@ -146,7 +161,7 @@ static inline void store_cells(lb_dtype type, const lb_quantizer *q, const float
         for (int64_t i = 0; i < n; i++) h[i] = f32_to_f8(x[i]);
         break;
     }
-    default: q->quantize(q, x, 1, n, 0, 1, dst); break;
+    default: store_packed(q, x, n, dst); break;
     }
 }
 

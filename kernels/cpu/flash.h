@@ -222,6 +222,7 @@ static inline __attribute__((always_inline)) void ask_twice(const char *p) {
  * only when a score is 2^8 times over it, so that little is rescaled. Returns the factor of what was summed before. */
 #if defined(__AVX512F__)
 static inline __m512 exp2_16(__m512 x) {
+    x = _mm512_max_ps(_mm512_set1_ps(-200.0f), x); /* of -Inf 0, of NaN NaN */
     __m512 n = _mm512_roundscale_ps(x, 8), r = _mm512_sub_ps(x, n);
 #ifdef EXP2_COARSE /* what is rounded to bf16 anyway: within 4e-5 */
     __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(9.6181291e-3f), r, _mm512_set1_ps(5.5504109e-2f));
@@ -308,11 +309,11 @@ static void start_rows(const task *t, const item *it, space *s, bool first_chunk
     for (int64_t r = 0; r < it->count; r++) {
         int64_t token = token_of(t, it, r), h = head_of(t, it, r), lo, hi;
         lb_attention_span(t->a, raw - (it->end - token), n, &lo, &hi);
-        bool sink = t->sinks && first_chunk && hi > lo;
+        bool sink = t->sinks && first_chunk && hi > lo && t->sinks[h] != -INFINITY;
         s->lo[r] = (int32_t)lb_clamp(lo, it->lo, it->hi);
         s->hi[r] = (int32_t)lb_clamp(hi, it->lo, it->hi);
         s->tops[r] = sink ? t->sinks[h] * 1.44269504f : -INFINITY;
-        for (int i = 0; i < LANES; i++) s->sums[r * LANES + i] = sink && i == 0 ? 1.0f : 0.0f;
+        for (int i = 0; i < LANES; i++) s->sums[r * LANES + i] = sink && i == 0 ? 1 + (t->sinks[h] - t->sinks[h]) : 0; /* NaN for Inf */
         pack_row(lb_row_f32(t->q, token * t->heads + h), t->dim, s->q + (size_t)r * Q_BYTES(t->dim));
     }
     memset(s->out, 0, (size_t)(it->count * t->vpad) * sizeof *s->out);

@@ -4,10 +4,14 @@
 
 enum { BLOCK = 32 };
 
-/* As lb_act_quantize_row's LB_ACT_Q8_32. */
+/* As lb_act_quantize_row's LB_ACT_Q8_32: magnitudes as integers, of which NaN is the largest. */
 static float quantize_block(const float *restrict y, int64_t n, int8_t *restrict q) {
-    float most = 0;
-    for (int64_t i = 0; i < n; i++) most = fabsf(y[i]) > most ? fabsf(y[i]) : most;
+    uint32_t bits = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t v = lb_f32_bits(y[i]) & 0x7fffffffu;
+        bits = v > bits ? v : bits;
+    }
+    float most = lb_f32_from_bits(bits);
     if (most < 1e-36f) most = 0; /* the scale would be subnormal */
     float inverse = most > 0 ? 127.0f / most : 0.0f;
     for (int64_t i = 0; i < n; i++) {

@@ -62,6 +62,10 @@ __device__ static inline float lb_exp2(float x) { /* 2 ulp, and 0 of -Inf */
     return y;
 }
 #endif
+/* A sink's part of the sum relative to `most`; an infinite one makes it NaN, as softmax does. */
+__device__ static inline float lb_sink(float sink, float most) {
+    return sink > 3.4028235e38f ? sink - sink : lb_exp2(sink * LB_LOG2E - most);
+}
 
 /* Rows that belong to no sequence become zeros: blocks of the last z do that. */
 __device__ static inline void lb_attention_padding(const lb_attention &j) {

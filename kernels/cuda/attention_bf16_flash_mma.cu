@@ -185,7 +185,7 @@ __device__ static void store(const job &o, state<D> *w, int64_t begin, int64_t g
             int r = warp * MT * 16 + i * 16 + half * 8 + lane / 4;
             if (r >= rows) continue;
             int64_t token = begin + (first + r) / o.j.group, head = g * o.j.group + (first + r) % o.j.group;
-            if (o.j.sinks && sum > 0) sum += lb_exp2(o.j.sinks[head] * LB_LOG2E - w->most[i][half]);
+            if (o.j.sinks && sum > 0) sum += lb_sink(o.j.sinks[head], w->most[i][half]);
             float inverse = sum > 0 ? 1.0f / sum : 0.0f, *to = o.j.out + (token * o.j.heads + head) * D + lane % 4 * 2;
 #pragma unroll
             for (int n = 0; n < D / 8; n++)

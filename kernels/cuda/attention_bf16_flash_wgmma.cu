@@ -205,7 +205,7 @@ template <int D> __device__ void store(const job &o, const state<D> &w, const pa
         int r = group * 64 + threadIdx.x / 32 % 4 * 16 + half * 8 + lane / 4;
         if (r >= p.rows) continue;
         int64_t token = p.begin + (p.first + r) / o.j.group, head = p.g * o.j.group + (p.first + r) % o.j.group;
-        if (o.j.sinks && sum > 0) sum += lb_exp2(o.j.sinks[head] * LB_LOG2E - w.most[half]);
+        if (o.j.sinks && sum > 0) sum += lb_sink(o.j.sinks[head], w.most[half]);
         float inverse = sum > 0 ? 1.0f / sum : 0.0f, *to = o.j.out + (token * o.j.heads + head) * D + lane % 4 * 2;
 #pragma unroll
         for (int n = 0; n < D / 8; n++)

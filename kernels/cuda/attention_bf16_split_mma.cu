@@ -300,7 +300,7 @@ template <class S> __device__ static void sums(const places<S> &m, state<S> *w, 
 /* What a row's sum becomes with its sink, and 1 over it; 0 where nothing was seen. */
 __device__ static float inverse_of(const lb_attention &j, int64_t head, float most, float sum) {
     if (!(sum > 0)) return 0.0f;
-    if (j.sinks) sum += lb_exp2(j.sinks[head] * LB_LOG2E - most);
+    if (j.sinks) sum += lb_sink(j.sinks[head], most);
     return 1.0f / sum;
 }
 

@@ -77,6 +77,8 @@ __device__ static inline float lb_warp_extreme(float x) {
     float extreme = __shfl_sync(LB_FULL, x, first);
     return amax > 0 ? extreme : 0.0f;
 }
+/* In a cache a block with NaN or Inf has NaN as its factor; all 32 lanes. */
+__device__ static inline bool lb_block_finite(float value) { return !__any_sync(LB_FULL, !(value - value == 0)); }
 /* 34 bytes at an even address. */
 __device__ static inline void lb_q8_0_put(float value, uint8_t *dst, int lane) {
     float x = lb_clean_value(value), d = __fdiv_rn(lb_warp_max(fabsf(x)), 127.0f), inverse = lb_ratio(1.0f, d);

@@ -23,9 +23,10 @@ __global__ void __launch_bounds__(WARPS * 32) kv_write_kernel(lb_rows x, lb_kv c
         for (int64_t d = lane; d < c.dim; d += 32) lb_cell_put(c.dtype, to, d, from[d]);
         return;
     }
-    for (int64_t d = 0; d < c.dim; d += 32) {
-        if (c.packed == LB_PACKED_Q8_0) lb_q8_0_put(from[d + lane], (uint8_t *)to + d / 32 * 34, lane);
-        else lb_q4_0_put(from[d + lane], (uint8_t *)to + d / 32 * 18, lane);
+    for (int64_t d = 0; d < c.dim; d += 32, to += lb_packed_bytes(c.packed)) {
+        if (c.packed == LB_PACKED_Q8_0) lb_q8_0_put(from[d + lane], (uint8_t *)to, lane);
+        else lb_q4_0_put(from[d + lane], (uint8_t *)to, lane);
+        if (!lb_block_finite(from[d + lane]) && lane == 0) *(uint16_t *)to = 0x7e00; /* NaN */
     }
 }
 

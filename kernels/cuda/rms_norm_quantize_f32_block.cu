@@ -21,8 +21,10 @@ __global__ void __launch_bounds__(THREADS) rms_norm_quantize_kernel(lb_rows x, c
         for (int64_t b = threadIdx.x / 32; b < blocks; b += WARPS) {
             int64_t i = b * 32 + lane;
             float y = i < k ? __fmul_rn(__fmul_rn(row[i], s), weight ? weight[i] : 1.0f) : 0.0f, most = fabsf(y);
+            bool bad = __any_sync(0xffffffffu, y != y); /* fmaxf leaves NaN out */
             for (int o = 16; o; o >>= 1) most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, o));
             if (most < 1e-36f) most = 0; /* the scale would be subnormal */
+            if (bad) most = __int_as_float(0x7fffffff);
             float inverse = most > 0 ? __fdiv_rn(127.0f, most) : 0.0f, q = __fmul_rn(y, inverse);
             if (i < k) codes[r * k + i] = (int8_t)__float2int_rn(q == q ? q : 0.0f);
             if (lane == 0) scales[r * blocks + b] = __fdiv_rn(most, 127.0f);

@@ -141,8 +141,7 @@ static bool case_add_rms_norm(int i, lb_args *a) {
 }
 static bool case_rms_norm_quantize(int i, lb_args *a) {
     if (i >= ROW_CASES) return false;
-    /* codes of what is not finite are undefined */
-    set(a, "x", rows_of(KIND == FILL_NAN || KIND == FILL_INF ? FILL_PLAIN : KIND, STRIDED, ROWS, COLS));
+    set(a, "x", rows_of(KIND, STRIDED, ROWS, COLS));
     if (i % 4) set(a, "weight", floats(FILL_PLAIN, DIMS(COLS)));
     return true;
 }
@@ -338,7 +337,13 @@ static bool case_linear(int i, lb_args *a) {
     static const int64_t tokens[] = { 1, 5, 0, 67, 300 };
     enum { MIXED = 5 * 5 * 3, BLOCKS = MIXED + 4, DENSE = BLOCKS + 5 * 5, KINDS = DENSE + 2 * FILL_KINDS,
            WHOLE = KINDS + 4 * LB_ACTIVATION_COUNT };
-    if (i >= WHOLE) return false;
+    if (i == WHOLE) { /* one of everything */
+        set(a, "x", floats(FILL_PLAIN, DIMS(1, 1)));
+        add_item(a, "w", floats(FILL_PLAIN, DIMS(1, 1)));
+        param(a, "activation", LB_ACTIVATION_NONE);
+        return true;
+    }
+    if (i > WHOLE) return false;
     if (i >= KINDS) return whole_linear(i - KINDS, a);
     const char *const *f = i < MIXED ? formats[i % 5] : i < BLOCKS ? blocks[i % 2] : dense[i < DENSE ? i % 5 : i % 2];
     int64_t rows = i < MIXED ? tokens[i / 5 % 5] : i < BLOCKS ? (int64_t[]){ 1, 5, 67, 300 }[i - MIXED]
@@ -372,7 +377,12 @@ static bool case_rope(int i, lb_args *a) {
 }
 static bool case_head_gemm(int i, lb_args *a) {
     static const char *const formats[] = { "f32", "f16", "bf16", "q4_0", "q8_0", "q4_k" };
-    if (i >= 24 + FILL_KINDS) return false;
+    if (i == 24 + FILL_KINDS) {
+        set(a, "x", floats(FILL_PLAIN, DIMS(1, 1, 1)));
+        set(a, "w", floats(FILL_PLAIN, DIMS(1, 1, 1)));
+        return true;
+    }
+    if (i > 24 + FILL_KINDS) return false;
     const char *f = formats[i < 24 ? i % 6 : i % 2];
     lb_dtype t = lb_dtype_parse(f);
     int64_t k = t == LB_DTYPE_COUNT ? 256 : i < 12 ? 67 : 128, n = i < 12 ? 37 : 64, tokens = i / 6 == 3 ? 0
@@ -384,195 +394,19 @@ static bool case_head_gemm(int i, lb_args *a) {
     return true;
 }
 
-/* ---- batches and caches ---- */
+#include "op_cases_cache.h"
 
-static bool case_advance(int i, lb_args *a) {
-    if (i >= 4) return false;
-    set(a, "lengths", i == 3 ? ints(NULL, 0) : INTS(0, 5, 100));
-    if (i == 0) set(a, "starts", INTS(0, 2, 2, 6)), set(a, "positions", ints(NULL, 8));
-    param(a, "step", i == 1 ? 3 : 1);
-    return true;
-}
-
-/* Layouts of caches: dense BHSD; BSHD, HBSD as views; a layer of LBHSD; pages. */
-enum { BHSD, BSHD, HBSD, LBHSD, PAGED, LAYOUTS };
-/* Types: f32, f16, bf16, f8e4m3, q8_0, q4_0. */
-enum { CACHE_TYPES = 6 };
-static const lb_dtype cache_dtypes[CACHE_TYPES] = { LB_F32, LB_F16, LB_BF16, LB_F8E4M3, LB_U8, LB_U8 };
-static int packing_of(int type) { return type == 4 ? LB_PACKED_Q8_0 : type == 5 ? LB_PACKED_Q4_0 : LB_PACKED_NONE; }
-
-/* d values as a cache's row. */
-static void put_row(int type, const float *x, int64_t d, char *at) {
-    const lb_quantizer *q = NULL;
-    if (type >= 4 && lb_quantizer_find(type == 4 ? "q8_0" : "q4_0", &q)) fail_msg("%s", lb_error());
-    if (q) q->quantize(q, x, 1, d, 0, 1, at);
-    for (int64_t j = 0; j < d && !q; j++) {
-        if (type == 0) ((float *)(void *)at)[j] = x[j];
-        else if (type == 1) ((uint16_t *)(void *)at)[j] = lb_f32_to_f16(x[j]);
-        else if (type == 2) ((uint16_t *)(void *)at)[j] = lb_f32_to_bf16(x[j]);
-        else ((uint8_t *)at)[j] = lb_f32_to_f8e4m3(x[j]);
-    }
-}
-
-/* A cache of `type` for b sequences of s positions, or p pages of `page`, with contents. */
-static lb_tensor *cache_of(int type, int layout, int64_t b, int64_t h, int64_t s, int64_t d) {
-    int packed = packing_of(type);
-    int64_t row = packed ? d / 32 * lb_packed_bytes(packed) : d;
-    static const int order[LAYOUTS][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 0, 1, 2 }, { 0, 2, 1 } };
-    int64_t logical[3] = { b, h, s }, dims[5] = { 3, 0, 0, 0, row };
-    for (int i = 0; i < 3; i++) dims[i + 1] = logical[order[layout][i]];
-    lb_tensor *t = guarded(cache_dtypes[type], 4, dims + 1), *view = NULL;
-    if (layout == LBHSD) {
-        lb_tensor_release(t);
-        t = guarded(cache_dtypes[type], 5, dims);
-        lb_tensor *layer = NULL;
-        if (lb_tensor_slice(t, 0, 1, 2, &layer) || lb_tensor_reshape(layer, 4, dims + 1, &view))
-            fail_msg("%s", lb_error());
-        lb_tensor_release(layer);
-    } else if (layout == BSHD || layout == PAGED) {
-        if (lb_tensor_transpose(t, 1, 2, &view)) fail_msg("%s", lb_error());
-    } else if (layout == HBSD) {
-        if (lb_tensor_transpose(t, 0, 1, &view)) fail_msg("%s", lb_error());
-    } else {
-        view = lb_tensor_retain(t);
-    }
-    lb_tensor_release(t);
-    lb_kv c = lb_kv_of(view, NULL, packed);
-    float *x = malloc((size_t)d * sizeof *x + 1);
-    assert_non_null(x);
-    for (int64_t i = 0; i < b * h * s; i++) {
-        for (int64_t j = 0; j < d; j++) x[j] = next_value();
-        put_row(type, x, d, lb_kv_row(&c, i / s / h, i / s % h, i % s));
-    }
-    free(x);
-    return view;
-}
-
-static lb_tensor *pages_of(int64_t b, int64_t m) {
-    lb_tensor *t = guarded(LB_I32, DIMS(b, m));
-    for (int64_t i = 0; i < b * m; i++) ((int32_t *)lb_tensor_data(t))[i] = (int32_t)((i * 5 + 2) % (b * m + 1));
-    return t;
-}
-
-static bool case_kv_write(int i, lb_args *a) {
-    if (i >= CACHE_TYPES * LAYOUTS * 3) return false;
-    int type = i % CACHE_TYPES, layout = i / CACHE_TYPES % LAYOUTS, kind = i / CACHE_TYPES / LAYOUTS;
-    int64_t d = type >= 4 ? 64 : kind == 1 ? 37 : 64, tokens = kind == 2 ? 3 : 7;
-    fill_kind contents = kind == 1 ? FILL_SMALL : kind == 2 ? FILL_LARGE : FILL_PLAIN;
-    set(a, "x", heads_of(contents, kind != 1, tokens, 2, d));
-    if (layout == PAGED) set(a, "pages", pages_of(3, 4));
-    set(a, "cache", cache_of(type, layout, layout == PAGED ? 13 : 3, 2, layout == PAGED ? 4 : 16, d));
-    /* no such page */
-    if (layout == PAGED && kind == 0) ((int32_t *)lb_tensor_data(lb_arg(a, LB_KV_WRITE_PAGES)))[6] = 99;
-    param(a, "packed", packing_of(type));
-    if (kind == 2) set(a, "lengths", INTS(16, 1, 17)); /* one token each; the last is past the capacity */
-    else set(a, "lengths", INTS(5, 12, 2)), set(a, "starts", INTS(0, 4, 7, 7));
-    return true;
-}
-static bool case_kv_read(int i, lb_args *a) {
-    if (i >= CACHE_TYPES * LAYOUTS * 2) return false;
-    int type = i % CACHE_TYPES, layout = i / CACHE_TYPES % LAYOUTS, kind = i / CACHE_TYPES / LAYOUTS;
-    int64_t d = type >= 4 ? 64 : kind ? 37 : 64;
-    if (layout == PAGED) set(a, "pages", pages_of(3, 4));
-    set(a, "cache", cache_of(type, layout, layout == PAGED ? 13 : 3, 2, layout == PAGED ? 4 : 16, d));
-    param(a, "packed", packing_of(type));
-    if (kind) set(a, "lengths", INTS(16, 0, 5));
-    return true;
-}
-
-/* Attention: shapes x types x layouts, with masks that leave rows nothing, one and all. */
-typedef struct attention_shape {
-    int64_t heads, group, d, v, s;          /* group: query heads of a cache head; v 0: values are a part of k's rows */
-    int64_t lengths[3], tokens[3];
-    int causal, window, sinks;
-    enum { ANY, SINK_KEY, NAN_Q, INF_Q } contents; /* see plant_sink; one element of q */
-} attention_shape;
-static const attention_shape attention_shapes[] = {
-    { 4, 1, 64, 64, 32, { 32, 7, 1 }, { 5, 7, 1 }, 1, 0, 0, ANY }, /* ragged prefill */
-    { 8, 8, 128, 128, 96, { 96, 50, 17 }, { 1, 1, 1 }, 1, 0, 0, ANY }, /* decode, MQA */
-    { 8, 2, 96, 64, 48, { 48, 30, 33 }, { 1, 1, 1 }, 1, 0, 1, ANY }, /* decode, GQA, sinks, other value size */
-    { 4, 2, 32, 32, 160, { 160, 130, 40 }, { 130, 90, 40 }, 1, 33, 1, ANY }, /* window, sinks, blocks of rows */
-    { 2, 1, 64, 128, 80, { 80, 70, 0 }, { 70, 3, 2 }, 0, 0, 0, ANY }, /* not causal; a sequence that sees nothing */
-    /* window on both sides; a sequence without rows */
-    { 2, 1, 32, 32, 70, { 70, 9, 65 }, { 66, 0, 65 }, 0, 5, 0, ANY },
-    { 3, 3, 192, 0, 40, { 40, 38, 3 }, { 1, 1, 1 }, 1, 0, 0, ANY }, /* MLA, absorbed: 128 of 192 */
-    /* rows before the first position; past the capacity */
-    { 6, 3, 128, 128, 64, { 3, 64, 200 }, { 6, 9, 5 }, 1, 0, 0, ANY },
-    { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 4, 2 }, 1, 0, 0, ANY }, /* a few rows each */
-    { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 1, 1 }, 1, 100, 1, ANY },  /* decode with a window */
-    { 2, 2, 576, 0, 66, { 66, 64, 65 }, { 20, 1, 3 }, 1, 0, 0, ANY }, /* MLA of GLM and DeepSeek: 512 of 576 */
-    { 16, 16, 128, 128, 700, { 700, 513, 600 }, { 1, 1, 1 }, 1, 0, 0, ANY }, /* a wide group, long enough to be split */
-    { 4, 4, 128, 128, 90, { 90, 40, 17 }, { 40, 9, 3 }, 1, 0, 0, ANY }, /* prefill of a wide group, ragged */
-    { 8, 4, 64, 64, 150, { 150, 0, 129 }, { 70, 0, 33 }, 0, 40, 1, ANY }, /* not causal, window on both sides, sinks */
-    { 8, 8, 128, 128, 200, { 200, 150, 129 }, { 1, 1, 1 }, 1, 0, 0, SINK_KEY },
-    { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 0, SINK_KEY },
-    { 8, 8, 128, 128, 96, { 96, 50, 17 }, { 1, 1, 1 }, 1, 0, 0, NAN_Q },
-    { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 0, INF_Q },
-};
-enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
-
-static void attention_cache(lb_args *a, const attention_shape *s, int type, int layout) {
-    int64_t g = s->heads / s->group, page = 8, m = (s->s + page - 1) / page;
-    int64_t first = layout == PAGED ? 3 * m + 1 : 3, rows = layout == PAGED ? page : s->s;
-    set(a, "k", cache_of(type, layout, first, g, rows, s->d));
-    if (s->v) set(a, "v", cache_of(type, layout, first, g, rows, s->v));
-    else param(a, "value_dim", s->d == 576 ? 512 : 128);
-    if (layout == PAGED) set(a, "pages", pages_of(3, m));
-    param(a, "packed", packing_of(type));
-}
-/* The first key meets every row of q, so that 0.6 to 0.9 of the probability is its own, as in models that attend to
- * the first token; its value is a tenth of the others. What rounds all to a part of the largest loses the others. */
-static void plant_sink(lb_args *a, const attention_shape *s, int type) {
-    enum { MOST = 128 };
-    lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *pages = lb_arg(a, LB_ATTENTION_PAGES);
-    lb_kv k = lb_kv_of(lb_arg(a, LB_ATTENTION_K), pages, packing_of(type));
-    lb_kv v = lb_kv_of(lb_arg(a, LB_ATTENTION_V), pages, packing_of(type));
-    int64_t groups = s->heads / s->group, first = 0;
-    for (int64_t b = 0; b < 3; first += s->tokens[b++])
-        for (int64_t g = 0; g < groups; g++) {
-            float key[MOST], value[MOST], by = 7 / sqrtf((float)s->d);
-            for (int64_t j = 0; j < s->d; j++) key[j] = next_value() < 0 ? -1 : 1;
-            for (int64_t j = 0; j < s->v; j++) value[j] = 0.1f * next_value();
-            put_row(type, key, s->d, lb_kv_row(&k, b, g, 0));
-            put_row(type, value, s->v, lb_kv_row(&v, b, g, 0));
-            for (int64_t i = 0; i < s->tokens[b] * s->group; i++) {
-                float *x = lb_row_f32(q, (first + i / s->group) * s->heads + g * s->group + i % s->group);
-                for (int64_t j = 0; j < s->d; j++) x[j] = 0.25f * x[j] + by * key[j];
-            }
-        }
-}
-static bool case_attention(int i, lb_args *a) {
-#ifdef TEST_THINNED /* each shape with each type, and the layouts by turns, not each with each */
-    if (i >= ATTENTION_SHAPES * CACHE_TYPES) return false;
-    i = (i / CACHE_TYPES * LAYOUTS + (i + i / CACHE_TYPES) % LAYOUTS) * CACHE_TYPES + i % CACHE_TYPES;
-#endif
-    if (i >= ATTENTION_SHAPES * CACHE_TYPES * LAYOUTS) return false;
-    const attention_shape *s = &attention_shapes[i / LAYOUTS / CACHE_TYPES];
-    int64_t rows = s->tokens[0] + s->tokens[1] + s->tokens[2];
-    bool padding = s->tokens[0] != s->tokens[1] || s->tokens[1] != s->tokens[2];
-    attention_cache(a, s, i % CACHE_TYPES, i / CACHE_TYPES % LAYOUTS);
-    set(a, "q", heads_of(FILL_PLAIN, i % 2, rows + 2 * padding, s->heads, s->d));
-    set(a, "lengths", INTS((int32_t)s->lengths[0], (int32_t)s->lengths[1], (int32_t)s->lengths[2]));
-    if (padding)
-        set(a, "starts", INTS(0, (int32_t)s->tokens[0], (int32_t)(s->tokens[0] + s->tokens[1]), (int32_t)rows));
-    if (s->sinks) set(a, "sinks", floats(FILL_PLAIN, DIMS(s->heads)));
-    param(a, "causal", s->causal);
-    param(a, "window", (double)s->window);
-    param(a, "scale", i % 3 || s->contents == SINK_KEY ? 0 : 0.2);
-    if (s->contents == SINK_KEY) plant_sink(a, s, i % CACHE_TYPES);
-    else if (s->contents && i % CACHE_TYPES < 4) /* packed caches take q as integers, which have no code for these */
-        lb_row_f32(lb_arg(a, LB_ATTENTION_Q), s->heads + 2)[5] = s->contents == NAN_Q ? NAN : INFINITY;
-    return true;
-}
+/* ---- others ---- */
 
 static bool case_sample(int i, lb_args *a) {
     static const double settings[][4] = { /* temperature, top_k, top_p, min_p */
         { 0, 0, 1, 0 }, { 1, 0, 1, 0 }, { 0.7, 40, 1, 0 }, { 1, 0, 0.9, 0 }, { 1.3, 50, 0.8, 0.02 }, { 1, 1, 1, 0 },
         { 2, 0, 1, 0.1 }, { 0.01, 0, 0.99, 0 }, { 1, 100000, 1e-9, 0 } };
     static const int64_t v[] = { 1, 2, 67, 1000, 32003 };
-    if (i >= 9 * 5 * 2) return false;
+    if (i > 9 * 5 * 2) return false;
     const double *s = settings[i % 9];
-    lb_tensor *x = rows_of(i >= 45 ? FILL_NAN : FILL_PLAIN, i % 2, i % 5 ? 4 : 1, v[i / 9 % 5]);
+    int64_t rows = i == 9 * 5 * 2 ? 0 : i % 5 ? 4 : 1;
+    lb_tensor *x = rows_of(i >= 45 ? FILL_NAN : FILL_PLAIN, i % 2, rows, v[i / 9 % 5]);
     for (int64_t r = 0; r < lb_row_count(x); r++)
         for (int64_t k = 0; k < lb_row_length(x); k++) lb_row_f32(x, r)[k] *= i % 3 ? 1 : 5;
     set(a, "logits", x);
@@ -586,10 +420,53 @@ static bool case_sample(int i, lb_args *a) {
 
 static bool case_gemm_stored(int i, lb_args *a) {
     static const char *const formats[] = { "float8dq-tensor", "float8dq-row", "int8dq", "q8_0" };
-    if (i >= 12) return false;
-    int64_t k = i < 8 ? 64 : 160, n = i < 4 ? 37 : 48, m = i < 4 ? 5 : i < 8 ? 1 : 18;
+    if (i >= 20) return false;
+    int64_t k = i < 8 ? 64 : 160, n = i < 4 ? 37 : i < 16 ? 48 : 1, m = i < 4 ? 5 : i < 8 ? 1 : i < 12 ? 18 : i < 16 ? 0 : 3;
     set(a, "x", quantized(floats(FILL_PLAIN, DIMS(m, k)), formats[i % 4]));
     set(a, "w", quantized(floats(FILL_PLAIN, DIMS(n, k)), formats[i % 4 == 3 && i > 4 ? 2 : i % 4]));
+    return true;
+}
+
+static bool case_axpy(int i, lb_args *a) {
+    if (i >= 4 * FILL_KINDS) return false;
+    int64_t n = (int64_t[]){ 1003, 1, 0, 64 }[i % 4];
+    set(a, "x", floats((fill_kind)(i / 4), DIMS(n)));
+    set(a, "scale", floats(FILL_PLAIN, DIMS(5)));
+    set(a, "y", floats(FILL_PLAIN, DIMS(n)));
+    param(a, "at", i % 5);
+    return true;
+}
+static bool case_combine(int i, lb_args *a) {
+    static const int64_t shapes[][3] = { { 5, 3, 71 }, { 1, 1, 1 }, { 0, 2, 8 }, { 9, 4, 64 } }; /* tokens, k, H */
+    if (i >= 4 * FILL_KINDS) return false;
+    const int64_t *s = shapes[i % 4];
+    set(a, "y", floats((fill_kind)(i / 4), DIMS(s[0] * s[1], s[2])));
+    set(a, "weights", floats(FILL_PLAIN, DIMS(s[0], s[1])));
+    if (i % 3) set(a, "shared", floats(FILL_PLAIN, DIMS(s[0], s[2])));
+    return true;
+}
+static bool case_choose(int i, lb_args *a) {
+    static const int64_t candidates[] = { 1, 5, 2 };
+    if (i >= 3) return false;
+    set(a, "offsets", i == 2 ? INTS(0, 0) : INTS(0, 2, 2, 9, 10));
+    set(a, "costs", floats(FILL_PLAIN, DIMS(candidates[i], 3)));
+    return true;
+}
+static bool case_fill(int i, lb_args *a) {
+    static const double values[] = { 2.5, 0, 1e-40, -3e38 };
+    if (i >= 16) return false;
+    set(a, "out", floats(FILL_PLAIN, DIMS((int64_t[]){ 1, 0, 67, 5000 }[i % 4])));
+    param(a, "value", values[i / 4]);
+    return true;
+}
+/* Over floats; test_matrix_kernels.c has the formats. */
+static bool case_gemm(int i, lb_args *a) {
+    static const int64_t shapes[][3] = { { 5, 37, 67 }, { 1, 1, 1 }, { 0, 16, 32 }, { 13, 70, 256 }, { 1, 33, 96 } };
+    static const lb_dtype types[] = { LB_F32, LB_F16, LB_BF16, LB_F64 };
+    if (i >= 5 * 4 * FILL_KINDS) return false;
+    const int64_t *s = shapes[i % 5];
+    set(a, "x", floats((fill_kind)(i / 20), DIMS(s[0], s[2])));
+    set(a, "w", converted(floats(FILL_PLAIN, DIMS(s[1], s[2])), types[i / 5 % 4]));
     return true;
 }
 
@@ -600,10 +477,15 @@ static const op_case op_cases[] = {
     { "add_rms_norm", case_add_rms_norm },
     { "advance", case_advance },
     { "attention", case_attention },
+    { "axpy", case_axpy },
+    { "choose", case_choose },
+    { "combine", case_combine },
     { "convert", case_convert },
     { "copy", case_copy },
     { "embedding", case_embedding },
+    { "fill", case_fill },
     { "gather", case_gather },
+    { "gemm", case_gemm },
     { "gemm_stored", case_gemm_stored },
     { "head_gemm", case_head_gemm },
     { "kv_read", case_kv_read },
@@ -626,6 +508,5 @@ static const op_case op_cases[] = {
 enum { OP_CASES = sizeof op_cases / sizeof *op_cases };
 
 /* Operations whose kernels have a suite of their own. */
-static const char *const elsewhere[] = { "axpy", "choose", "combine", "empty", "fill", "gemm", "moe_ffn", "moe_group",
-                                         "peak", "peak_copy",
-                                         "peak_read", "peak_write", "topk" };
+static const char *const elsewhere[] = { "empty", "moe_ffn", "moe_group", "peak", "peak_copy", "peak_read", "peak_write",
+                                         "topk" };

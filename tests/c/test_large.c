@@ -1,141 +1,7 @@
 /* test_large.c: operands of more than 2^31 bytes, whose last elements a 32-bit offset would miss: every CPU kernel of the
  * operations below. Little of them is memory: pages that nobody wrote are one page of zeros, and outputs are one piece of
  * memory mapped again and again, but for their end. */
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "engine/kernel.h"
-#include "engine/ops/kv.h"
-
-static const int64_t LIMIT = (int64_t)1 << 31;
-static lb_device *device;
-
-/* ---- operands ---- */
-
-static void unmap(lb_buffer *b) { munmap(b->data, b->size_bytes); }
-
-#define DIMS(...) (int)(sizeof((int64_t[]){ __VA_ARGS__ }) / sizeof(int64_t)), (int64_t[]){ __VA_ARGS__ }
-
-static size_t bytes_of(lb_dtype t, int rank, const int64_t *dims) {
-    size_t bytes = lb_dtype_size(t);
-    for (int i = 0; i < rank; i++) bytes *= (size_t)dims[i];
-    return bytes;
-}
-
-static lb_tensor *over(void *data, size_t mapped, lb_dtype t, int rank, const int64_t *dims) {
-    lb_buffer *b;
-    lb_tensor *out;
-    if (lb_buffer_wrap(device, data, mapped, unmap, NULL, &b) || lb_tensor_wrap(b, 0, t, NULL, rank, dims, &out))
-        fail_msg("%s", lb_error());
-    lb_buffer_release(b);
-    return out;
-}
-
-/* Zeros that are memory only where somebody writes; NULL where there are not even addresses for them. */
-static lb_tensor *zeros(lb_dtype t, int rank, const int64_t *dims) {
-    size_t bytes = bytes_of(t, rank, dims);
-    void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (data == MAP_FAILED) return NULL;
-    return over(data, bytes, t, rank, dims);
-}
-
-/* The same 4 MiB again and again; only what the last piece has is its own. */
-static lb_tensor *echo(lb_dtype t, int rank, const int64_t *dims) {
-    const size_t piece = (size_t)4 << 20, bytes = bytes_of(t, rank, dims), last = bytes / piece * piece;
-    size_t mapped = last + piece;
-    int fd = memfd_create("echo", 0);
-    char *data = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (data == MAP_FAILED || fd < 0 || ftruncate(fd, (off_t)piece)) return NULL;
-    for (size_t at = 0; at < last; at += piece)
-        if (mmap(data + at, piece, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) return NULL;
-    close(fd);
-    return over(data, mapped, t, rank, dims);
-}
-
-#define NEED(t)                                                                                                      \
-    if (!(t)) {                                                                                                      \
-        print_message("skipped: this machine gives no addresses for so large a mapping\n");                          \
-        skip();                                                                                                      \
-    }
-
-static lb_tensor *small(lb_dtype t, int rank, const int64_t *dims) {
-    lb_tensor *out;
-    if (lb_tensor_new(device, t, NULL, rank, dims, &out)) fail_msg("%s", lb_error());
-    memset(lb_tensor_data(out), 0, lb_tensor_size_bytes(out));
-    return out;
-}
-
-static lb_tensor *ints(int64_t n, const int32_t *v) {
-    lb_tensor *t = small(LB_I32, 1, &n);
-    memcpy(lb_tensor_data(t), v, (size_t)n * 4);
-    return t;
-}
-#define INTS(...) ints((int64_t)(sizeof((int32_t[]){ __VA_ARGS__ }) / 4), (int32_t[]){ __VA_ARGS__ })
-
-static float *row(const lb_tensor *t, int64_t i) { return (float *)lb_tensor_data(t) + i * t->dims[t->rank - 1]; }
-static uint16_t *row16(const lb_tensor *t, int64_t i) {
-    return (uint16_t *)lb_tensor_data(t) + i * t->dims[t->rank - 1];
-}
-
-/* ---- running ---- */
-
-typedef struct call {
-    lb_args a;
-    lb_tensor *t[LB_MAX_OPERANDS];
-} call;
-
-static void begin(call *c, const char *op) {
-    memset(c, 0, sizeof *c);
-    if (lb_op_find(op, &c->a.op)) fail_msg("%s", lb_error());
-    for (int p = 0; c->a.op->params && c->a.op->params[p].name; p++) c->a.p[p] = c->a.op->params[p].value;
-}
-static void operand(call *c, int slot, lb_tensor *t) {
-    c->t[slot] = t;
-    c->a.t[slot] = (lb_operand){ .items = &c->t[slot], .count = 1 };
-}
-static void end(call *c) {
-    for (int i = 0; i < LB_MAX_OPERANDS; i++) lb_tensor_release(c->t[i]);
-}
-
-static void launch(const lb_kernel *k, const lb_args *a) {
-    int parts = k->serial ? 1 : 2;
-    size_t bytes = k->workspace_bytes ? k->workspace_bytes(a, parts) : 0;
-    void *workspace = bytes ? aligned_alloc(64, (bytes + 63) / 64 * 64) : NULL;
-    for (int phase = 0, phases = k->phases ? k->phases(a) : 1; phase < phases; phase++) {
-        atomic_llong ticket = 0;
-        for (int part = 0; part < parts; part++)
-            k->launch(a, &(lb_launch){ .phase = phase, .part = part, .parts = parts, .workspace = workspace,
-                                       .ticket = &ticket });
-    }
-    free(workspace);
-}
-
-/* Each kernel that takes the call as it is; clear() before and check() after it. */
-static void each_kernel(call *c, void (*clear)(call *), void (*check)(call *, const char *name)) {
-    int tried = 0;
-    if (c->a.op->check(&c->a)) fail_msg("%s: %s", c->a.op->name, lb_error());
-    for (int i = 0; i < lb_kernel_count(); i++) {
-        const lb_kernel *k = lb_kernel_at(i);
-        if (strcmp(k->op, c->a.op->name) || k->layout || !lb_kernel_fits(k, device, &c->a, NULL)) continue;
-        if (clear) clear(c);
-        launch(k, &c->a);
-        check(c, k->name);
-        tried++;
-    }
-    assert_true(tried > 0);
-}
-
-#define EXPECT(name, got, want)                                                                                      \
-    if (!((double)(got) == (double)(want))) fail_msg("%s: %s is %g, expected %g", name, #got, (double)(got), (double)(want))
+#include "large.h"
 
 /* ---- rows by number ---- */
 
@@ -250,6 +116,39 @@ static void test_kv_write(void **unused) {
     operand(&c, LB_KV_WRITE_PAGES, pages());
     operand(&c, LB_KV_WRITE_CACHE, cache);
     each_kernel(&c, clear_cache, check_written);
+    end(&c);
+}
+
+static void check_read(call *c, const char *name) {
+    const lb_tensor *out = c->t[LB_KV_READ_OUT]; /* [2, 1, 32, D] */
+    for (int i = 0; i < D; i++) {
+        EXPECT(name, row(out, 16)[i], i);
+        EXPECT(name, row(out, 32 + 2)[i], -i);
+        EXPECT(name, row(out, 15)[i], 0);
+        EXPECT(name, row(out, 32 + 3)[i], 0);
+    }
+}
+static void poison_read(call *c) {
+    lb_tensor *out = c->t[LB_KV_READ_OUT];
+    memset(lb_tensor_data(out), 0xff, lb_tensor_size_bytes(out));
+}
+
+static void test_kv_read(void **unused) {
+    (void)unused;
+    call c;
+    lb_tensor *cache = zeros(LB_BF16, DIMS(PAGES, 1, PAGE, D));
+    NEED(cache);
+    for (int i = 0; i < D; i++) {
+        cached(cache, PAGES - 1, 0)[i] = lb_f32_to_bf16((float)i);
+        cached(cache, PAGES - 2, 2)[i] = lb_f32_to_bf16((float)-i);
+        cached(cache, PAGES - 2, 3)[i] = lb_f32_to_bf16(7); /* past the length */
+    }
+    begin(&c, "kv_read");
+    operand(&c, LB_KV_READ_CACHE, cache);
+    operand(&c, LB_KV_READ_LENGTHS, INTS(17, 3));
+    operand(&c, LB_KV_READ_PAGES, pages());
+    operand(&c, LB_KV_READ_OUT, small(LB_F32, DIMS(2, 1, 2 * PAGE, D)));
+    each_kernel(&c, poison_read, check_read);
     end(&c);
 }
 
@@ -425,28 +324,85 @@ static void far_apart(const char *name) {
     end(&a), end(&b);
 }
 
+/* [2, COLS] of which the rows stand more than 2^31 bytes apart, with the values of `near`. */
+enum { FAR_COLS = 67 };
+static lb_tensor *far_rows(const lb_tensor *near) {
+    lb_tensor *whole = zeros(LB_F32, DIMS(2, ((int64_t)1 << 29) + 96)), *far = NULL;
+    if (!whole) return NULL;
+    if (lb_tensor_slice(whole, 1, 0, FAR_COLS, &far)) fail_msg("%s", lb_error());
+    lb_tensor_release(whole);
+    for (int r = 0; r < 2; r++) memcpy(lb_row_f32(far, r), lb_row_f32(near, r), FAR_COLS * 4);
+    return far;
+}
+static lb_tensor *waves(float step) {
+    lb_tensor *t = small(LB_F32, DIMS(2, FAR_COLS));
+    for (int i = 0; i < 2 * FAR_COLS; i++) row(t, 0)[i] = sinf(step * (float)i);
+    return t;
+}
+
+/* Each kernel of both calls; `written` slots must be the same bits. `keep` is restored before each. */
+static void same_far_and_near(call *far, call *near, int keep, const lb_tensor *kept, int first, int last) {
+    int tried = 0;
+    if (far->a.op->check(&far->a)) fail_msg("%s: %s", far->a.op->name, lb_error());
+    for (int i = 0; i < lb_kernel_count(); i++) {
+        const lb_kernel *k = lb_kernel_at(i);
+        if (strcmp(k->op, far->a.op->name) || !lb_kernel_fits(k, device, &far->a, NULL)) continue;
+        for (int r = 0; r < 2 && kept; r++) {
+            memcpy(lb_row_f32(far->t[keep], r), lb_row_f32(kept, r), FAR_COLS * 4);
+            memcpy(lb_row_f32(near->t[keep], r), lb_row_f32(kept, r), FAR_COLS * 4);
+        }
+        launch(k, &far->a), launch(k, &near->a);
+        for (int s = first; s <= last; s++)
+            assert_memory_equal(lb_tensor_data(far->t[s]), lb_tensor_data(near->t[s]), lb_tensor_size_bytes(near->t[s]));
+        for (int r = 0; r < 2 && kept; r++)
+            assert_memory_equal(lb_row_f32(far->t[keep], r), lb_row_f32(near->t[keep], r), FAR_COLS * 4);
+        tried++;
+    }
+    assert_true(tried > 0);
+    end(far), end(near);
+}
+
+static void test_add_rms_norm(void **unused) {
+    (void)unused;
+    call a, b;
+    lb_tensor *x = waves(0.7f), *h = waves(1.3f), *fx = far_rows(x), *fh = far_rows(h), *kept = waves(1.3f);
+    NEED(fx && fh);
+    begin(&a, "add_rms_norm"), begin(&b, "add_rms_norm");
+    operand(&a, LB_ADD_RMS_NORM_X, fx), operand(&b, LB_ADD_RMS_NORM_X, x);
+    operand(&a, LB_ADD_RMS_NORM_H, fh), operand(&b, LB_ADD_RMS_NORM_H, h);
+    operand(&a, LB_ADD_RMS_NORM_OUT, small(LB_F32, DIMS(2, FAR_COLS)));
+    operand(&b, LB_ADD_RMS_NORM_OUT, small(LB_F32, DIMS(2, FAR_COLS)));
+    same_far_and_near(&a, &b, LB_ADD_RMS_NORM_H, kept, LB_ADD_RMS_NORM_OUT, LB_ADD_RMS_NORM_OUT);
+    lb_tensor_release(kept);
+}
+
+static void test_rms_norm_quantize(void **unused) {
+    (void)unused;
+    call a, b;
+    lb_tensor *x = waves(0.7f), *far = far_rows(x);
+    NEED(far);
+    begin(&a, "rms_norm_quantize"), begin(&b, "rms_norm_quantize");
+    operand(&a, LB_RMS_NORM_Q_X, far), operand(&b, LB_RMS_NORM_Q_X, x);
+    for (int i = 0; i < 2; i++) {
+        operand(i ? &b : &a, LB_RMS_NORM_Q_CODES, small(LB_I8, DIMS(2, FAR_COLS)));
+        operand(i ? &b : &a, LB_RMS_NORM_Q_SCALES, small(LB_F32, DIMS(2, 3)));
+    }
+    same_far_and_near(&a, &b, 0, NULL, LB_RMS_NORM_Q_CODES, LB_RMS_NORM_Q_SCALES);
+}
+
 static void test_rows(void **unused) {
     (void)unused;
     static const char *const ops[] = { "rms_norm", "layer_norm", "softmax" };
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) far_apart(ops[i]);
 }
 
-static int open_device(void **unused) {
-    (void)unused;
-    return lb_device_open("cpu", 1, &device) ? -1 : 0;
-}
-static int close_device(void **unused) {
-    (void)unused;
-    lb_device_release(device);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gather),     cmocka_unit_test(test_embedding), cmocka_unit_test(test_scatter),
-        cmocka_unit_test(test_kv_write),   cmocka_unit_test(test_attention), cmocka_unit_test(test_gemm),
-        cmocka_unit_test(test_gemm_rows),  cmocka_unit_test(test_copy),      cmocka_unit_test(test_convert),
-        cmocka_unit_test(test_activation), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_gather),       cmocka_unit_test(test_embedding), cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_kv_write),     cmocka_unit_test(test_kv_read),   cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_gemm),         cmocka_unit_test(test_gemm_rows), cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_convert),      cmocka_unit_test(test_activation), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_add_rms_norm), cmocka_unit_test(test_rms_norm_quantize),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

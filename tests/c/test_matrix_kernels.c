@@ -24,6 +24,9 @@
 #ifndef TEST_BATCHES
 #define TEST_BATCHES { 1, 3, 9, TOKENS }
 #endif
+#ifndef TEST_PLANTED
+#define TEST_PLANTED { 1, 9, M_MAX }
+#endif
 #ifndef TEST_TOKEN_STEP
 #define TEST_TOKEN_STEP 7
 #endif
@@ -225,6 +228,45 @@ static void check_gemm(const gemm_case *c, lb_tensor *packed, const int *rows, s
     lb_tensor_release(x);
 }
 
+/* NaN, Inf or -Inf in one place of x: nothing of its row passes for a number, unless the weight there is 0 (left out by a
+ * sparse format, say) and x has no scales; other rows keep their bits, unless all rows have one scale. */
+static void check_planted(const gemm_case *c, lb_tensor *packed) {
+    static const float values[] = { NAN, INFINITY, -INFINITY };
+    static const int batches[] = TEST_PLANTED;
+    double *w = values_of(c->w);
+    bool scales = c->kernel->act != LB_ACT_F32 && c->kernel->act != LB_ACT_BF16;
+    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
+        int m = batches[i], row = m / 2;
+        lb_tensor *x = floats(m, c->k);
+        float *clean = poisoned(m * c->n), *out = poisoned(m * c->n), *xs = lb_tensor_data(x);
+        borrowed bx, bo;
+        lb_args a = { 0 };
+        a.t[LB_GEMM_X] = borrow(&bx, xs, 2, m, c->k);
+        a.t[LB_GEMM_W] = (lb_operand){ &packed, 1 };
+        a.t[LB_GEMM_OUT] = borrow(&bo, clean, 2, m, c->n);
+        bool taken = !TEST_SKIPS(c->kernel, m) && !refuses(c->kernel, &a);
+        if (taken) launch(c->kernel, &a, 1);
+        for (int v = 0; taken && v < 3; v++) {
+            int64_t at = row * c->k + (c->k - 1) * v / 2;
+            float kept = xs[at];
+            xs[at] = values[v];
+            a.t[LB_GEMM_OUT] = borrow(&bo, out, 2, m, c->n);
+            launch(c->kernel, &a, 1);
+            xs[at] = kept;
+            for (int64_t j = 0; j < m * c->n; j++) {
+                bool meets = j / c->n == row && (scales || w[j % c->n * c->k + (c->k - 1) * v / 2] != 0);
+                if ((meets || c->kernel->act == LB_ACT_F8_TENSOR) && isfinite(out[j]))
+                    fail_msg("%s %s M=%d: %g of x makes %g", c->kernel->name, c->format, m, (double)values[v], (double)out[j]);
+                if (j / c->n != row && c->kernel->act != LB_ACT_F8_TENSOR && memcmp(out + j, clean + j, 4))
+                    fail_msg("%s %s M=%d: %g in one row changes another", c->kernel->name, c->format, m, (double)values[v]);
+            }
+        }
+        free(clean), free(out);
+        lb_tensor_release(x);
+    }
+    free(w);
+}
+
 static void gemm_format(const lb_kernel *kernel, const char *format, lb_dtype dtype, const lb_quantizer *q) {
     static const int64_t ks[] = { 256, 512, 2048, 96, 333, 2112 }, ns[] = { 1, 15, 16, 17, 100 };
     static const int rows[] = TEST_ROWS;
@@ -243,6 +285,7 @@ static void gemm_format(const lb_kernel *kernel, const char *format, lb_dtype dt
             lb_tensor *packed = c.w;
             if (kernel->layout && lb_tensor_in_layout(c.w, kernel, &packed, NULL)) fail_msg("%s", lb_error());
             check_gemm(&c, packed, rows, sizeof rows / sizeof *rows);
+            if (ks[i] == 256 && ns[j] == 17) check_planted(&c, packed);
 #ifdef TEST_WIDE /* kernels for many rows only: more than one tile of them */
             static const int wide[] = TEST_WIDE;
             if (!kernel->panel && ks[i] == 256 && ns[j] == 17) check_gemm(&c, packed, wide, sizeof wide / sizeof *wide);
@@ -449,8 +492,17 @@ static void moe_batch(const lb_kernel *k, layer *l, int tokens, int only) {
     assert_memory_equal(h, h3, (size_t)(hn + CANARY) * 4);
     assert_memory_equal(y, y3, (size_t)(yn + CANARY) * 4);
     for (int i = 0; i < CANARY; i++) assert_true(is_poison(h + hn + i) && is_poison(y + yn + i));
+    if (only < 0 && tokens > 1) { /* a token with NaN has no numbers, and no other notices */
+        for (int64_t i = 3; i < l->hidden; i += 16) x[l->hidden + i] = NAN;
+        run_moe(k, l, &r, x, tokens, only, 1, h3, y3);
+        for (int64_t i = 0; i < hn; i++)
+            assert_true(i / l->inner / TOP == 1 ? isnan(h3[i]) : !memcmp(h + i, h3 + i, 4));
+        for (int64_t i = 0; i < yn; i++)
+            assert_true(i / l->hidden / TOP == 1 ? isnan(y3[i]) : !memcmp(y + i, y3 + i, 4));
+    }
     for (int t = 0; t < tokens; t += TEST_TOKEN_STEP) {
         float *h1 = poisoned(TOP * l->inner), *y1 = poisoned(TOP * l->hidden);
+        if (only < 0 && t == 1) continue; /* its NaN */
         route(&r, choice + TOP * t, 1);
         run_moe(k, l, &r, x + t * l->hidden, 1, only, 2, h1, y1);
         assert_memory_equal(h1, h + TOP * t * l->inner, (size_t)(TOP * l->inner) * 4);

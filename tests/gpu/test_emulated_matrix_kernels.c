@@ -11,6 +11,7 @@
 /* A product costs the emulator microseconds: each way that kernels take by their rows, each K with 16 and 17 rows of weights, each
  * number of these with K = 256; batches of experts with fewer of their tokens alone. */
 #define TEST_TOKEN_STEP 23
+#define TEST_PLANTED { 1, 9 }
 #define TEST_ANY_ONCE
 #define ANY(k) ((k)->format && !strcmp((k)->format, "any"))
 #define TEST_WIDE { 131 } /* two of wgmma's 128 */

@@ -11,7 +11,7 @@
 
 enum { LT_ROW_THREADS = 256, LT_MAX_BLOCKS = 512, LT_BLOCK = 128 };
 
-/* e4m3 of x / d to nearest even; 0 for NaN, and all of them where d is 0. */
+/* e4m3 of x / d to nearest even; 0 for NaN, and all of them where d is 0 or Inf. */
 struct lt_to_f8 {
     static __device__ __forceinline__ float scale(float amax) { return __fdiv_rn(amax, 448.0f); }
     static __device__ __forceinline__ uint32_t code(float x, float d) {
@@ -29,8 +29,10 @@ struct lt_to_i8 {
     }
 };
 
+/* NaN, which maxima leave out, counts as Inf: then the scale is Inf, all codes are 0, and what they give is NaN. */
 __device__ static inline float lt_amax_of(float4 v) {
-    return fmaxf(fmaxf(fabsf(v.x), fabsf(v.y)), fmaxf(fabsf(v.z), fabsf(v.w)));
+    bool nan = v.x != v.x || v.y != v.y || v.z != v.z || v.w != v.w;
+    return nan ? __int_as_float(0x7f800000) : fmaxf(fmaxf(fabsf(v.x), fabsf(v.y)), fmaxf(fabsf(v.z), fabsf(v.w)));
 }
 template <class C> __device__ static inline uint32_t lt_codes_of(float4 v, float d) {
     return C::code(v.x, d) | C::code(v.y, d) << 8 | C::code(v.z, d) << 16 | C::code(v.w, d) << 24;
