@@ -141,7 +141,7 @@ return lb.scenario {
     repack = { "kernels choose their own layout of the weights", true },
     n_prompt = { help = "prompt tokens", default = { 512 }, type = "list", check = whole, short = "p" },
     n_gen = { help = "tokens to generate", default = { 128 }, type = "list", check = whole, short = "n" },
-    pg = { help = "prompt and generation in one: PROMPT,GEN;PROMPT,GEN", default = "", type = "string",
+    pg = { help = "prompt and generation in one: PROMPT,GEN;PROMPT,GEN (also -pg)", default = "", type = "string",
       check = pairs_ok },
     n_depth = { help = "tokens in the cache before", default = { 0 }, type = "list", check = whole, short = "d" },
     ubatch = { help = "most rows of one launch", default = 512, type = "integer", min = 1, max = 65536 },

@@ -19,6 +19,7 @@ static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t
 }
 
 LB_H32_PANEL
+LB_H32_NATIVE(iq4_nl)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_iq4_nl) = {
     .name = "gemm.iq4_nl." LB_ROWS32_ISA_TEXT,

@@ -38,6 +38,7 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 #define FOLDED 0
 #define PAIRED 0
 #define SHAPE shape
+#define ROWS16_NATIVE lb_native_many_q4_k
 #include "rows16_gemm.h"
 
 const lb_kernel lb_kernel_gemm_q4_k_avx512 = {

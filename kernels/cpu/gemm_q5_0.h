@@ -19,6 +19,7 @@ static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t
 }
 
 LB_H32_PANEL
+LB_H32_NATIVE(q5_0)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_q5_0) = {
     .name = "gemm.q5_0." LB_ROWS32_ISA_TEXT,

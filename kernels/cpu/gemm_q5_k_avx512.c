@@ -40,6 +40,7 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 #define FOLDED 0
 #define PAIRED 0
 #define SHAPE shape
+#define ROWS16_NATIVE lb_native_many_q5_k
 #include "rows16_gemm.h"
 
 const lb_kernel lb_kernel_gemm_q5_k_avx512 = {

@@ -9,6 +9,7 @@
  *   FOLDED              1 = the scale times the code fits a byte: many columns use codes that include the scale
  *   PAIRED              1 = few columns take sub-blocks of 16 in pairs, their sums as two int16
  *   SHAPE               its lb_rows16_shape
+ *   ROWS16_NATIVE       the name of what native_many.h declares for it
  *   block_regs          { __m512i scale[4]; __m512 d, dmin; }: one block's scales in registers
  *   open_block(block, head, regs)
  * unless PAIRED:
@@ -27,6 +28,7 @@
  *
  * Every path forms the same exact int32 sums and the same f32 steps per block of 256, in the order of K, so a
  * row's result has the same bits whatever the number of columns. */
+#include "native_many.h"
 #include "rows16.h"
 #include "rows16_panel.h"
 #include "tile32.h"
@@ -327,22 +329,37 @@ LB_INLINE void ahead_many(later_blocks *x, int lines) {
     }
 }
 
+/* Where a panel's blocks are: repacked (expand NULL), or 32 rows as files have them. */
+typedef struct source { const uint8_t *panel; lb_native_expand expand; size_t row_bytes; } source;
+
+LB_INLINE void expand_block(source from, int64_t k, int64_t b, expanded *e) {
+    if (from.expand) {
+        lb_expanded_at to = { .w = e->w, .scale = e->scale, .pair = e->pair, .d = e->d, .dmin = e->dmin };
+        from.expand(from.panel + (size_t)b * SHAPE.native_bytes, from.row_bytes, &to);
+        return;
+    }
+    for (int h = 0; h < HALVES; h++)
+        expand(from.panel + lb_rows32_block_at(SHAPE, k, b, h), from.panel + lb_rows32_head_at(SHAPE, k, b, h), h, e);
+}
+
 /* Columns in tiles of equal size, so that none is left with a thin one. */
-static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
-                 int64_t out_stride) {
+static void many(source from, const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
     float acc[PANEL_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
     memset(acc, 0, (size_t)cols * PANEL_ROWS * sizeof(float));
     int count = (cols + TILE_COLS - 1) / TILE_COLS, share = ((int)(SHAPE.block_bytes / 64) + count - 1) / count;
     if (k == 0) write_out(acc, 0, cols, out, out_stride);
     for (int64_t b = 0; b < k / 256; b++) {
         expanded e;
-        for (int h = 0; h < HALVES; h++)
-            expand(panel + lb_rows32_block_at(SHAPE, k, b, h), panel + lb_rows32_head_at(SHAPE, k, b, h), h, &e);
-        later_blocks later = later_than(panel, k, b);
+        expand_block(from, k, b, &e);
+        later_blocks later = later_than(from.panel, k, b);
+        const uint8_t *rows = from.panel + (size_t)(b + 1) * SHAPE.native_bytes;
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
-            ahead_many(&later, share);
             const void *next = t + 1 < count ? act_block(act, stride, b, c1) : act_block(act, stride, b + 1, 0);
+            if (!from.expand) ahead_many(&later, share);
+            else
+                lb_native_ahead(rows, from.row_bytes, SHAPE.native_bytes, PANEL_ROWS * t / count,
+                                PANEL_ROWS * (t + 1) / count);
             tiles[c1 - c0](&e, act_block(act, stride, b, c0), stride, acc + PANEL_ROWS * c0, next);
             if (b == k / 256 - 1) write_out(acc, c0, c1, out, out_stride);
         }
@@ -370,7 +387,12 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
                 float *out, int64_t out_stride) {
     (void)q;
     if (cols <= FEW_MOST) fews[cols](panel, act, stride, k, out, out_stride);
-    else many(panel, act, stride, k, cols, out, out_stride);
+    else many((source){ panel, NULL, 0 }, act, stride, k, cols, out, out_stride);
+}
+
+void ROWS16_NATIVE(lb_native_expand expand_rows, const void *rows, const void *act, size_t stride, int64_t k, int cols,
+                   float *out, int64_t out_stride) {
+    many((source){ rows, expand_rows, (size_t)(k / 256) * SHAPE.native_bytes }, act, stride, k, cols, out, out_stride);
 }
 
 ROWS16_PANEL(lb_act_q8_256_prepare, lb_act_q8_256_bytes, LB_ACT_KIND_Q8_256)

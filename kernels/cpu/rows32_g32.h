@@ -6,6 +6,7 @@
  * the same bits whatever the number of columns. */
 #pragma once
 #include "act_q8_32_avx512.h"
+#include "native_many.h"
 #include "rows32.h"
 #include "rows32_g32_pack.h"
 #include "tile32x6.h"
@@ -217,10 +218,13 @@ LB_INLINE void h32_expand(const h32 f, const uint8_t *panel, int64_t first, int 
         }
 }
 
+/* Where a panel's groups are: repacked (expand NULL), or 32 rows as files have them, in blocks of 32 weights. */
+typedef struct h32_source { const uint8_t *panel; lb_native_expand expand; size_t row_bytes, block_bytes; } h32_source;
+
 /* Columns in tiles of equal size, so that none is left with a thin one. What is expanded next is prefetched between the
  * tiles: all at once would fill the core's miss queue and stall it. Results leave tile by tile, so that the misses of lines
  * far apart are hidden behind the next tile's work. */
-LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const uint8_t *panel, const void *act, size_t stride,
+LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const h32_source from, const void *act, size_t stride,
                         int64_t k, int cols, float *out, int64_t out_stride) {
     float acc[32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
     h32_expanded e;
@@ -228,12 +232,21 @@ LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const uint8_t *pa
     int count = (cols + TILE6_COLS - 1) / TILE6_COLS;
     for (int64_t g = 0; g == 0 || g < k / 32; g += H32_SUPER) {
         int groups = (int)(k / 32 - g < H32_SUPER ? k / 32 - g : H32_SUPER);
-        h32_expand(f, panel, g, groups, &e);
-        const char *next = (const char *)panel + h32_scales_at(f, g + groups);
+        if (from.expand)
+            from.expand(from.panel + (size_t)g * from.block_bytes, from.row_bytes,
+                        &(lb_expanded_at){ .w = e.w, .group = e.scale[0] });
+        else h32_expand(f, from.panel, g, groups, &e);
+        const char *next = (const char *)from.panel + h32_scales_at(f, g + groups);
+        const uint8_t *then_rows = from.panel + (size_t)(g + groups) * from.block_bytes;
         int lines = (int)(h32_scales_at(f, H32_SUPER) / 64);
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
-            for (int l = lines * i / count; l < lines * (i + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
+            if (from.expand)
+                lb_native_ahead(then_rows, from.row_bytes, H32_SUPER * from.block_bytes, 32 * i / count,
+                                32 * (i + 1) / count);
+            else
+                for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
+                    _mm_prefetch(next + 64 * l, _MM_HINT_T0);
             const void *then = i + 1 < count ? h32_act(act, stride, g, c1) : h32_act(act, stride, g + groups, 0);
             if (g + groups == k / 32) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
             if (groups)
@@ -252,11 +265,19 @@ LB_INLINE void h32_run(const h32 f, const h32_tile_fn *tiles, const void *panel,
     case 2: h32_few(f, panel, act, stride, k, out, out_stride, 2); break;
     case 3: h32_few(f, panel, act, stride, k, out, out_stride, 3); break;
     case 4: h32_few(f, panel, act, stride, k, out, out_stride, 4); break;
-    default: h32_many(f, tiles, panel, act, stride, k, cols, out, out_stride);
+    default: h32_many(f, tiles, (h32_source){ .panel = panel }, act, stride, k, cols, out, out_stride);
     }
 }
 
 #define H32_RUN(f, ...) h32_run(f, h32_tiles, __VA_ARGS__)
+
+/* Behind LB_H32_PANEL, where files have the format: lb_native_many_NAME(). */
+#define LB_H32_NATIVE(name)                                                                                          \
+    void lb_native_many_##name(lb_native_expand expand, const void *rows, const void *act, size_t stride, int64_t k, \
+                               int cols, float *out, int64_t out_stride) {                                           \
+        const h32_source from = { rows, expand, (size_t)(k / 32) * BLOCK_BYTES, BLOCK_BYTES };                       \
+        h32_many(FORMAT, h32_tiles, from, act, stride, k, cols, out, out_stride);                                    \
+    }
 
 #define H32_PANEL(...) LB_ROWS32_PANEL(__VA_ARGS__)
 #if H32_SHARED

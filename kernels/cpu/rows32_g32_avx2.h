@@ -294,3 +294,6 @@ LB_INLINE void h32_run(const h32 f, const void *panel, const void *act, size_t s
 #define H32_ISA LB_ISA_AVX2
 #define H32_ASYM lb_act_i8_asym_x2_prepare, lb_act_i8_asym_x2_bytes, LB_ACT_KIND_I8_ASYM_X2
 #define H32_ASYM_BYTES lb_act_i8_asym_x2_bytes
+
+/* Panels that read files' own layout have AVX-512 only. */
+#define LB_H32_NATIVE(name)

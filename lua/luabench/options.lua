@@ -325,7 +325,8 @@ local function apply_presets(values, given)
   return true
 end
 
--- "--seed -5" as "--seed=-5", so that a negative number is seen as a value and not as an option.
+-- "--seed -5" as "--seed=-5", so that a negative number is seen as a value and not as an option; and a long option with
+-- one dash, such as llama-bench's -pg, as one with two.
 local function join_negatives(argv, groups)
   local takes = {}
   for _, group in ipairs(groups) do
@@ -334,6 +335,7 @@ local function join_negatives(argv, groups)
   local out, i = {}, 1
   while i <= #argv do
     local a, b = tostring(argv[i]), argv[i + 1]
+    if a:find "^%-%a[%w-]" and takes["-" .. a] ~= nil then a = "-" .. a end
     if takes[a] and b ~= nil and tostring(b):find("^%-[%d.]") then
       a, i = a .. "=" .. tostring(b), i + 1
     end

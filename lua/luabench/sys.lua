@@ -49,7 +49,8 @@ function M.flag_interrupts() core.interrupt "flag" end
 
 -- A message without the place in these files of ours that passed it on; a script's place is kept.
 function M.clean(message)
-  return (tostring(message):gsub("[^%s]*/luabench/[%w_/]+%.lua:%d+: ", ""))
+  return (tostring(message):gsub("[^%s]*/luabench/[%w_/]+%.lua:%d+: ", "")
+    :gsub("[^%s]*/commands/[%w_]+%.lua:%d+: ", ""))
 end
 
 -- ---- files ----

@@ -6,13 +6,14 @@
 -- GLM-4.7-Flash's experts (64, 4 of them a token, 2048 by 1536, fused by both sides) behind attention as Qwen3's, which
 -- both sides know, 2 layers and a prompt of 256. LAYERS, PROMPT: others for all; GEN: tokens (32). ROUNDS (3): turns;
 -- the best of each side counts. FLAGS: further flags for llama-bench, "-fa 1" if not set; where it knows -rtr, it runs
--- both without and with it.
+-- both without and with it. REPACK=0: both sides read weights in the file's own layout, mapped.
 local programs = dofile "tests/bench/lib/programs.lua"
 local core = require("luabench").core
 local json = require "luabench.json"
 
 local function number(name, default) return tonumber(os.getenv(name)) or default end
 local PROMPT, GEN, ROUNDS = number("PROMPT", 512), number("GEN", 32), number("ROUNDS", 3)
+local SIDES = os.getenv "REPACK" == "0" and { "" } or { "", "-rtr 1" }
 
 local function llama_bench()
   local named = os.getenv "LUABENCH_LLAMA_BENCH"
@@ -83,7 +84,7 @@ local function compare(program, path)
   local best, peer, shares, o = { 0, 0 }, { 0, 0 }, {}, nil
   local function note(side, p, g) side[1], side[2] = math.max(side[1], p or 0), math.max(side[2], g or 0) end
   for _ = 1, ROUNDS do
-    for _, more in ipairs { "", "-rtr 1" } do
+    for _, more in ipairs(SIDES) do
       o = ours(path)
       note(best, o.prompt, o.gen)
       for _, share in ipairs(o.shares) do shares[#shares + 1] = share end

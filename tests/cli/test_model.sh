@@ -37,7 +37,7 @@ holds "compare reads it" sh -c "'$LUABENCH' compare r.json r.json > out 2>&1; [ 
 holds "no model" says 2 'original MODEL is missing'
 holds "no such file" says 2 'no such file' --original nothing
 holds "two types" says 2 'no two forms of one model' --original wide --quantized qwen2
-holds "not the type asked for" says 2 'not qwen2' --original wide --model-type qwen2
+holds "not the type asked for" says 2 '^luabench: model: wide.*not qwen2' --original wide --model-type qwen2
 holds "both" says 2 'one of them' --original wide --quantized k.gguf --quantize q4_k
 holds "a folder that is no model" says 2 'without model.safetensors' --original tmp
 echo '[{"category": "a"}]' > bad.json

@@ -1,7 +1,7 @@
 -- builder.lua: a transformer's steps, from token numbers to logits, recorded into a plan or run one by one.
 --
 -- What differs between "plan" and "fused": fused gives products of one input, and their biases, as one `linear` (on a GPU of
--- formats that have panels there), adds and norms as one add_rms_norm, and a dense FFN of repacked weights as one `moe_ffn`
+-- formats that have panels there), adds and norms as one add_rms_norm, and a dense FFN of quantized weights as one `moe_ffn`
 -- (on a GPU of up to 64 rows). "eager" takes the steps of "plan" and hands each to the engine on its own, from Lua.
 local core = require "luabench.core"
 
@@ -118,10 +118,28 @@ end
 -- Are products of these weights fused with one another?
 function Builder:fuses(ws) return self.fused and all_quantized(ws) and linear_takes(self, ws) end
 
--- Has this machine kernels that fuse a whole FFN of them: are they repacked? A GPU's read the weights once for each 16 rows:
--- with many rows `linear` reads them less often.
+-- Does a kernel here take a whole FFN of these in their files' own layout? Without one moe_ffn would be the reference.
+local function has_native_ffn(device, gate, up, down)
+  local function f32(...) return core.zeros({ ... }, { dtype = "f32", device = device }) end
+  local function i32(list) return core.tensor(list, { dtype = "i32", device = device }) end
+  local plan = core.plan(device)
+  plan:moe_ffn { x = f32(1, gate.shape[2]), gate = gate, up = up, down = down, offsets = i32 { 0, 1 }, rows = i32 { 0 },
+    class = i32 { 0 }, h = f32(1, gate.shape[1]), y = f32(1, down.shape[1]), native = true }
+  local kernel = plan:steps()[1].kernel
+  plan:close()
+  return kernel:find "native" ~= nil
+end
+
+-- Has this machine kernels that fuse a whole FFN of them? Of repacked weights it has. A GPU's read the weights once for each
+-- 16 rows: with many rows `linear` reads them less often.
 function Builder:fuses_ffn(ws)
-  return self.fused and all_quantized(ws) and self.model.repack_bytes > 0 and (self.on_cpu or self.rows <= 64)
+  if not self.fused or not all_quantized(ws) then return false end
+  if not self.model.native then return self.model.repack_bytes > 0 and (self.on_cpu or self.rows <= 64) end
+  if not self.on_cpu then return false end
+  local known, key = self.model.ffn_kernels, ""
+  for _, w in ipairs(ws) do key = ("%s %s %dx%d"):format(key, w.quantizer.name, w.shape[1], w.shape[2]) end
+  if known[key] == nil then known[key] = has_native_ffn(self.device, unpack(ws)) end
+  return known[key]
 end
 
 -- What moe_group gives for one expert that all rows go to: offsets { 0, T }, rows 0 to T - 1. Made once a plan.

@@ -247,7 +247,8 @@ local function load(path, opts)
   end
   local m = setmetatable({ spec = spec, architecture = arch, type = arch.name, config = config, file = file,
     path = type(path) == "string" and path or nil, random = o.random or is_random(file), native = not o.repack,
-    device = core.device(o.device), joined = setmetatable({}, { __mode = "k" }), sessions = {} }, Model)
+    device = core.device(o.device), joined = setmetatable({}, { __mode = "k" }), sessions = {},
+    ffn_kernels = {} }, Model)
   m.feed_forward = feed_forward.parts(spec, arch)
   m.layer_load_ns, m.layer_repack_ns = {}, {}
   local progress, reader = o.progress, nil
