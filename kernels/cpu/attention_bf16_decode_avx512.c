@@ -88,16 +88,6 @@ static inline __attribute__((always_inline)) void words_of(__m512i high, __m512i
     to[0] = _mm512_permutex2var_epi8(low, _mm512_load_si512(from[0]), high);
     to[1] = _mm512_permutex2var_epi8(low, _mm512_load_si512(from[1]), high);
 }
-/* Which bytes of (low, high) make words: in order; and those of two runs of 32, by turns. */
-static uint8_t in_order[2][64] __attribute__((aligned(64))), by_turns[2][64] __attribute__((aligned(64)));
-static __attribute__((constructor)) void fill_orders(void) {
-    for (int i = 0; i < 64; i++) {
-        int half = i / 32, at = i % 32, turn = half * 16 + at / 2 + at % 2 * 32;
-        in_order[half][2 * at] = (uint8_t)i, in_order[half][2 * at + 1] = (uint8_t)(64 + i);
-        by_turns[half][2 * at] = (uint8_t)turn, by_turns[half][2 * at + 1] = (uint8_t)(64 + turn);
-    }
-}
-
 /* 8 rows of f8e4m3 as bf16, to `to`; where those are. */
 static void widen_rows(const char *const *row, int64_t dim, char *to, const char **at) {
     tables tab = tables_of();
@@ -106,7 +96,7 @@ static void widen_rows(const char *const *row, int64_t dim, char *to, const char
         for (int64_t d = 0; d < dim; d += 64) {
             __m512i high, low, w[2];
             f8_bytes(_mm512_loadu_si512(row[i] + d), &tab, &high, &low);
-            words_of(high, low, in_order, w);
+            words_of(high, low, lb_words_in_order, w);
             _mm512_store_si512(to + 2 * d, w[0]);
             _mm512_store_si512(to + 2 * d + 64, w[1]);
         }
@@ -161,7 +151,7 @@ static inline __attribute__((always_inline)) void value_pairs(lb_dtype type, con
     if (type == LB_F8E4M3) {
         __m512i high, low, x = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)a));
         f8_bytes(_mm512_inserti64x4(x, _mm256_loadu_si256((const void *)b), 1), tab, &high, &low);
-        words_of(high, low, by_turns, to);
+        words_of(high, low, lb_words_by_turns, to);
         return;
     }
     const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,

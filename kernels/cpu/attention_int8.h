@@ -24,15 +24,6 @@ static inline __attribute__((always_inline)) __m256i load_codes(int packed, cons
     return _mm256_set_m128i(_mm_and_si128(_mm_srli_epi16(v, 4), low), _mm_and_si128(v, low));
 }
 
-static const __m512i *interleave(void) { /* the words of two registers: lanes of the first 16, of the rest */
-    static const uint16_t from[2][32] __attribute__((aligned(64))) = {
-        { 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39,
-          8, 40, 9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47 },
-        { 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23, 55,
-          24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63 } };
-    return (const __m512i *)(const void *)from;
-}
-
 /* Factors that are infinite become NaN, as products of both signs with them would. */
 static inline __m512 number_or_nan(__m512 f) { return _mm512_fmadd_ps(f, _mm512_setzero_ps(), f); }
 

@@ -16,6 +16,7 @@
 /* Where the rows are; factors as above; as parts of FULL of the largest [block][64]; the largest [block]. */
 #define VALUE_BYTES(v) (64 * sizeof(char *) + (size_t)BLOCKS(v) * (64 * 2 + 64 * 4 + 4))
 #include "attention_int8.h"
+#include "attention_tables.h"
 
 enum { MOST_ROWS = 2 * MR, TURN = 32 /* positions that are turned together */ };
 
@@ -214,19 +215,6 @@ typedef void (*value_tile_fn)(const void *, const char *const *, int64_t, const 
 #define VALUE_TILES(name) { NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8 }
 static const value_tile_fn value_tiles[][MR + 1] = { VALUE_TILES(values_q8_0), VALUE_TILES(values_q4_0) };
 
-/* zmm 26 to 28 and k1: how words of two registers make pairs; or how bytes do, what the low nibbles are, minus 8. */
-static union {
-    uint16_t words[4][32];
-    uint8_t bytes[4][64];
-    uint64_t mask[4][8];
-} constants[2] __attribute__((aligned(64)));
-static __attribute__((constructor)) void fill_constants(void) {
-    memcpy(constants[0].words[0], interleave(), 2 * sizeof(__m512i));
-    for (int i = 0; i < 64; i++) constants[1].bytes[0][i] = (uint8_t)(i / 4 + i % 4 / 2 * 16);
-    for (int i = 0; i < 32; i++) constants[1].words[1][i] = 15, constants[1].words[2][i] = (uint16_t)-8;
-    constants[1].mask[3][0] = 0x5555555555555555;
-}
-
 static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows,
                   float *out, ahead *h) {
     const char *const *row = (const void *)vc, *const *next = h && h->row ? (const char *const *)h->row + BLOCK : NULL;
@@ -244,7 +232,8 @@ static void weigh(const task *t, const float *p, const char *vc, char *scratch, 
     int64_t share = ask.in_step ? bytes * BLOCK : 0;
     for (int64_t b = 0; b < blocks; b++) {
         ask_rows(&ask, (int)b, (int)blocks);
-        value_tiles[bytes == 18][rows](scratch + b * MR * BLOCK * 2, row, b * bytes, &constants[bytes == 18], sums,
+        value_tiles[bytes == 18][rows](scratch + b * MR * BLOCK * 2, row, b * bytes,
+                                       bytes == 18 ? &lb_pairs_q4_0 : &lb_pairs_q8_0, sums,
                                        ask_on(&ask, share, true), share / (BLOCK / 2));
         for (int r = 0; r < rows; r++)
             UNROLL for (int j = 0; j < SPAN; j += 16) {

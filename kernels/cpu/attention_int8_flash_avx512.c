@@ -13,6 +13,7 @@
 /* Pairs of positions: [32][vpad]; the factors, as parts of FULL of the largest [block][64]; the largest [block]. */
 #define VALUE_BYTES(v) ((size_t)(v) * 64 * 2 + (size_t)BLOCKS(v) * 64 * 4 + (size_t)BLOCKS(v) * 4)
 #include "attention_int8.h"
+#include "attention_tables.h"
 #include "transpose16.h"
 
 enum { NR = 2 };
@@ -86,7 +87,8 @@ static inline __attribute__((always_inline)) __m512i codes_i16(int packed, const
 
 static inline __attribute__((always_inline)) void values_of(int packed, const char *const *row, int64_t vpad,
                                                             uint32_t *v) {
-    const __m512i first = interleave()[0], second = interleave()[1];
+    const __m512i first = _mm512_load_si512(lb_pairs_q8_0.words[0]);
+    const __m512i second = _mm512_load_si512(lb_pairs_q8_0.words[1]);
     int64_t bytes = packed == LB_PACKED_Q8_0 ? 34 : 18;
     for (int i = 0; i < BLOCK; i += 2, v += vpad) {
         const char *a = row[i], *b = row[i + 1];

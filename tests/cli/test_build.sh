@@ -54,8 +54,19 @@ printf '#include "version.h"\nconst char *v[] = { LB_VERSION, LB_COMMIT, LB_COMP
 check 'version.h: quotes survive, and no commit is known outside of a checkout' cc -c -I "$tmp" -o "$tmp/v.o" "$tmp/v.c"
 check 'version.h: no commit' has 'LB_COMMIT ""' "$tmp/version.h"
 
-# ---- an installed tree --------------------------------------------------------------------------------------------
+# ---- what runs before main() runs on every processor --------------------------------------------------------------
 build=$(dirname "$LUABENCH")
+without_constructors() {
+    local o found=0
+    for o in "$build"/obj/kernels/cpu/*_avx2.o "$build"/obj/kernels/cpu/*_avx512.o; do
+        [ -e "$o" ] || { echo "  no objects in $build/obj/kernels/cpu"; return 1; }
+        if LC_ALL=C objdump -h "$o" | grep -qE '\.(init_array|ctors)'; then echo "  $o has constructors"; found=1; fi
+    done
+    return $found
+}
+check 'kernels of an instruction set have no constructors' without_constructors
+
+# ---- an installed tree --------------------------------------------------------------------------------------------
 check 'make install' make --no-print-directory -s -o "$build/luabench" install BUILD="$build" PREFIX=/opt/lb DESTDIR="$tmp/root"
 check 'the installed program runs from its own files' test "$(cd / && env -u LUABENCH_LUA \
     "$tmp/root/opt/lb/bin/luabench" -e 'print(6 * 7)')" = 42
