@@ -20,14 +20,18 @@ static float block_amax(const float *x) {
     return lb_f32_from_bits((uint32_t)_mm512_reduce_max_epi32(m[0]));
 }
 
-/* 64 codes at `x`; the sums of their four runs of 16 land in lanes 0, 4, 8, 12. */
-static inline __m512i codes64(const float *x, __m512 id, int8_t *q) {
+/* As activation.c: NaN (also Inf * 0) becomes 0, overflow saturates. */
+static inline __m512i any_codes(__m512 f) {
+    __mmask16 number = _mm512_cmp_ps_mask(f, f, _CMP_ORD_Q);
+    f = _mm512_min_ps(_mm512_max_ps(f, _mm512_set1_ps(-127.0f)), _mm512_set1_ps(127.0f));
+    return _mm512_maskz_cvtps_epi32(number, f);
+}
+
+/* 64 codes at `x`; the sums of their four runs of 16 land in lanes 0, 4, 8, 12. `plain`, a constant: see lb_act_q8_plain. */
+static inline __m512i codes64(const float *x, __m512 id, int8_t *q, const bool plain) {
     for (int j = 0; j < 4; j++) {
-        /* As activation.c: NaN (also Inf * 0) becomes 0, overflow saturates. */
         __m512 f = _mm512_mul_ps(_mm512_loadu_ps(x + 16 * j), id);
-        __mmask16 number = _mm512_cmp_ps_mask(f, f, _CMP_ORD_Q);
-        f = _mm512_min_ps(_mm512_max_ps(f, _mm512_set1_ps(-127.0f)), _mm512_set1_ps(127.0f));
-        __m512i v = _mm512_maskz_cvtps_epi32(number, f);
+        __m512i v = plain ? _mm512_cvtps_epi32(f) : any_codes(f);
         _mm_store_si128((__m128i *)(q + 16 * j), _mm512_cvtepi32_epi8(v));
     }
     __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), _mm512_loadu_si512(q));
@@ -35,25 +39,34 @@ static inline __m512i codes64(const float *x, __m512 id, int8_t *q) {
     return _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
 }
 
+static inline void put_block(const float *x, float amax, float id, lb_act_q8_256 *b, const bool plain) {
+    b->d = amax / 127.0f;
+    __m512 vid = _mm512_set1_ps(id);
+    __m512i sums = _mm512_setzero_si512(); /* lane i = the sum of run i of 16 */
+    for (int j = 0; j < 4; j++) {
+        __m512i s = codes64(x + 64 * j, vid, b->q + 64 * j, plain);
+        sums = _mm512_mask_mov_epi32(sums, (__mmask16)0xf, _mm512_maskz_compress_epi32((__mmask16)0x1111, s));
+        sums = _mm512_shuffle_i32x4(sums, sums, _MM_SHUFFLE(0, 3, 2, 1)); /* the four go round to 12..15 */
+    }
+    _mm512_storeu_si512(b->neg32, _mm512_slli_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), sums), 5));
+    __m256i s16 = _mm512_cvtepi32_epi16(sums);
+    _mm256_storeu_si256((__m256i *)b->sum16, s16);
+    __m256i s32 = _mm256_madd_epi16(s16, _mm256_set1_epi16(1));
+    _mm_store_si128((__m128i *)b->sum32, _mm256_cvtepi32_epi16(s32));
+    b->neg127 = -127 * _mm512_reduce_add_epi32(sums);
+    b->unused[0] = b->unused[1] = 0;
+}
+
 void lb_act_q8_256_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
     (void)q;
     lb_act_q8_256 *b = act;
     for (int64_t i = 0; i < k / 256; i++, b++, x += 256) {
-        float amax = block_amax(x), id = amax > 0 ? 127.0f / amax : 0;
-        b->d = amax / 127.0f;
-        __m512 vid = _mm512_set1_ps(id);
-        __m512i sums = _mm512_setzero_si512(); /* lane i = the sum of run i of 16 */
-        for (int j = 0; j < 4; j++) {
-            __m512i s = codes64(x + 64 * j, vid, b->q + 64 * j);
-            sums = _mm512_mask_mov_epi32(sums, (__mmask16)0xf, _mm512_maskz_compress_epi32((__mmask16)0x1111, s));
-            sums = _mm512_shuffle_i32x4(sums, sums, _MM_SHUFFLE(0, 3, 2, 1)); /* the four go round to 12..15 */
+        float amax, id;
+        if (lb_act_q8_plain(x, &amax, &id)) {
+            put_block(x, amax, id, b, true);
+        } else {
+            amax = block_amax(x);
+            put_block(x, amax, amax > 0 ? 127.0f / amax : 0, b, false);
         }
-        _mm512_storeu_si512(b->neg32, _mm512_mullo_epi32(sums, _mm512_set1_epi32(-32)));
-        __m256i s16 = _mm512_cvtepi32_epi16(sums);
-        _mm256_storeu_si256((__m256i *)b->sum16, s16);
-        __m256i s32 = _mm256_madd_epi16(s16, _mm256_set1_epi16(1));
-        _mm_store_si128((__m128i *)b->sum32, _mm256_cvtepi32_epi16(s32));
-        b->neg127 = -127 * _mm512_reduce_add_epi32(sums);
-        b->unused[0] = b->unused[1] = 0;
     }
 }

@@ -2,12 +2,28 @@
  * times int8, scales of row and token last. Sums are exact in int32. */
 #include "rows32_blocks.h"
 
+/* Activations: a row of int8dq's, then the sums of its blocks of 64 codes. */
+static size_t act_bytes(const lb_quantizer *q, int64_t k) { return lb_act_i8_token_bytes(q, k) + (size_t)(k / BLOCK_K) * 4; }
+
+LB_INLINE const int32_t *block_sums(const lb_act_i8_token *a, int64_t k) {
+    return (const int32_t *)(const void *)((const char *)a + lb_act_i8_token_bytes(NULL, k));
+}
+
+static void act_prepare(const lb_quantizer *q, const float *x, int64_t k, void *act) {
+    lb_act_i8_token_prepare(q, x, k, act);
+    int32_t *sums = (int32_t *)(uintptr_t)block_sums(act, k);
+    for (int64_t b = 0; b < k / BLOCK_K; b++) {
+        __m512i codes = _mm512_loadu_si512(((lb_act_i8_token *)act)->q + BLOCK_K * b);
+        sums[b] = _mm512_reduce_add_epi32(lb_dot4_regs(_mm512_setzero_si512(), lb_bytes(1), codes));
+    }
+}
+
 /* -128 times the sum of the activations that the panel's blocks meet. */
-LB_INLINE __m512i start_of(const int32_t *columns, int64_t kept, const int8_t *q) {
-    __m512i sum = _mm512_setzero_si512();
-    for (int64_t b = 0; b < kept; b++)
-        sum = lb_dot4_regs(sum, lb_bytes(1), _mm512_loadu_si512(q + BLOCK_K * (int64_t)columns[b]));
-    return _mm512_set1_epi32(-128 * _mm512_reduce_add_epi32(sum));
+LB_INLINE __m512i start_of(const int32_t *columns, int64_t k, const lb_act_i8_token *a) {
+    const int32_t *sums = block_sums(a, k);
+    int32_t sum = 0;
+    for (int64_t b = 0; b < blocks_kept(k); b++) sum += sums[columns[b]];
+    return _mm512_set1_epi32(-128 * sum);
 }
 
 LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out, int64_t out_stride,
@@ -16,7 +32,7 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
     const uint8_t *w = panel + blocks_head(k);
     __m512i sum[I8_GEMV_COLS][2][2];
     LB_UNROLL for (int c = 0; c < cols; c++) {
-        __m512i start = start_of(columns, blocks_kept(k), i8_act(act, stride, c)->q);
+        __m512i start = start_of(columns, k, i8_act(act, stride, c));
         LB_UNROLL for (int h = 0; h < 2; h++) sum[c][0][h] = start, sum[c][1][h] = _mm512_setzero_si512();
     }
     for (int64_t b = 0; b < blocks_kept(k); b++) {
@@ -38,28 +54,36 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
     int32_t acc[I8_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
     int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
     for (int c = 0; c < cols; c++) {
-        __m512i start = start_of(columns, blocks_kept(k), i8_act(act, stride, c)->q);
+        __m512i start = start_of(columns, k, i8_act(act, stride, c));
         _mm512_store_si512(acc + 32 * c, start);
         _mm512_store_si512(acc + 32 * c + 16, start);
     }
     for (int64_t b = 0; b < blocks_kept(k); b += TOGETHER) {
         int64_t some = blocks_kept(k) - b < TOGETHER ? blocks_kept(k) - b : TOGETHER, hops[TOGETHER];
         const uint8_t *w = panel + blocks_head(k) + (size_t)b * block_bytes(1);
-        blocks_hops(columns + b, some, 1, hops);
-        for (int t = 0; t < count; t++) {
+        const int32_t *now = columns + b, *later = b + some < blocks_kept(k) ? now + some : columns;
+        const int lines = (int)(TOGETHER * block_bytes(1) / 64);
+        blocks_hops(now, some, 1, hops);
+        for (int t = 0; t < count; t++) { /* the next blocks come between the tiles */
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
-            blocks_int[c1 - c0](w, i8_act(act, stride, c0)->q, stride, hops, some, acc + 32 * c0);
+            for (int l = lines * t / count; l < lines * (t + 1) / count; l++)
+                _mm_prefetch((const char *)w + 64 * (lines + l), _MM_HINT_T1);
+            if (b + some == blocks_kept(k)) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
+            blocks_int[c1 - c0](w, i8_act(act, stride, c0)->q, stride, hops, some, acc + 32 * c0,
+                                blocks_far(now, later, 1, stride, c0, c1, cols));
+            for (int c = c0; c < c1 && b + some == blocks_kept(k); c++) /* tile by tile: misses hide behind the next one's */
+                i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c),
+                          _mm512_load_si512(acc + 32 * c + 16), out + c * out_stride);
         }
     }
-    for (int c = 0; c < cols; c++)
-        i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c), _mm512_load_si512(acc + 32 * c + 16),
-                  out + c * out_stride);
+    for (int c = 0; c < cols && blocks_kept(k) == 0; c++)
+        i8_finish(panel, i8_act(act, stride, c), _mm512_setzero_si512(), _mm512_setzero_si512(), out + c * out_stride);
 }
 
 LB_ROWS32_RUN
 
 LB_BLOCKS_LAYOUT(1, true)
-LB_ROWS32_I8_PANEL(I8_ACT_8)
+LB_ROWS32_PANEL(act_prepare, act_bytes, "i8_token/sums64")
 
 const lb_kernel lb_kernel_gemm_block_sparse_int8dq_avx512 = {
     .name = "gemm.block-sparse-int8dq.avx512",

@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* Panels handed out together in a GEMM: 64 weight rows or so stay in L2 while the columns pass. */
-enum { ROWS_PER_CHUNK = 64, COLS_PER_CHUNK = 256, CHUNKS_PER_PART = 8 };
+enum { ROWS_PER_CHUNK = 64, COLS_PER_CHUNK = LB_PANEL_MAX_COLS, CHUNKS_PER_PART = 8 };
 /* In a GEMV one panel of so many is kept back for whoever is done first: parts do not get the same share of the memory. */
 enum { GEMV_TAIL = 8 };
 
@@ -41,6 +41,7 @@ void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *
 /* One launch's operands, resolved. */
 typedef struct problem {
     const lb_panel *panel;
+    lb_panel_run two;
     const lb_quantizer *q;
     const float *x;
     const uint8_t *w;
@@ -49,9 +50,9 @@ typedef struct problem {
     size_t panel_bytes, act_stride;
 } problem;
 
-static problem resolve(const lb_panel *panel, const lb_args *a, const lb_launch *l) {
+static problem resolve(const lb_panel *panel, lb_panel_run two, const lb_args *a, const lb_launch *l) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
-    problem p = { .panel = panel, .q = w->quantizer, .x = lb_tensor_f32(x), .w = lb_tensor_data(w),
+    problem p = { .panel = panel, .two = two, .q = w->quantizer, .x = lb_tensor_f32(x), .w = lb_tensor_data(w),
                   .out = lb_tensor_data(lb_arg(a, LB_GEMM_OUT)), .m = x->dims[0], .n = w->dims[0], .k = x->dims[1] };
     p.panels = (p.n + panel->rows - 1) / panel->rows;
     p.panel_bytes = panel->panel_bytes(p.q, p.k);
@@ -66,6 +67,12 @@ static void run_block(const problem *p, const char *act, int64_t p0, int64_t p1,
         int64_t cols = c1 - c < p->panel->max_cols ? c1 - c : p->panel->max_cols;
         for (int64_t i = p0; i < p1; i++) {
             int rows = (int)(p->n - i * R < R ? p->n - i * R : R);
+            if (p->two && cols > LB_GEMM_PANEL_GEMV_ROWS && i + 2 <= p1 && (i + 2) * R <= p->n) {
+                p->two(p->q, p->w + (size_t)i * p->panel_bytes, act + (size_t)c * p->act_stride, p->act_stride, p->k,
+                       (int)cols, p->out + c * p->n + i * R, p->n);
+                i++;
+                continue;
+            }
             lb_panel_run_any(p->panel, p->q, p->w + (size_t)i * p->panel_bytes, act + (size_t)c * p->act_stride,
                              p->act_stride, p->k, cols, rows, p->out + c * p->n + i * R, p->n);
         }
@@ -90,18 +97,24 @@ static void launch_gemm(const problem *p, const lb_launch *l) {
     int64_t per_chunk = ROWS_PER_CHUNK / p->panel->rows, wanted = (int64_t)l->parts * CHUNKS_PER_PART;
     int64_t across = (p->m + COLS_PER_CHUNK - 1) / COLS_PER_CHUNK; /* column blocks */
     while (per_chunk > 1 && (p->panels + per_chunk - 1) / per_chunk * across < wanted) per_chunk /= 2;
-    int64_t down = (p->panels + per_chunk - 1) / per_chunk;
+    /* The last ones go one by one, so that no part is left with a large one. */
+    int64_t large = p->panels > l->parts * per_chunk ? (p->panels - l->parts * per_chunk) / per_chunk : 0;
+    int64_t down = large + p->panels - large * per_chunk;
     for (;;) {
         int64_t item = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed);
         if (item >= down * across) return;
-        int64_t p0 = item / across * per_chunk, p1 = p0 + per_chunk < p->panels ? p0 + per_chunk : p->panels;
-        int64_t c0 = item % across * COLS_PER_CHUNK, c1 = c0 + COLS_PER_CHUNK < p->m ? c0 + COLS_PER_CHUNK : p->m;
-        run_block(p, l->workspace, p0, p1, c0, c1);
+        int64_t i = item / across, p0 = i < large ? i * per_chunk : large * per_chunk + (i - large);
+        int64_t p1 = p0 + (i < large ? per_chunk : 1), c = item % across; /* blocks of equal size: none is thin */
+        run_block(p, l->workspace, p0, p1, p->m * c / across, p->m * (c + 1) / across);
     }
 }
 
 void lb_gemm_panel_launch(const lb_panel *panel, const lb_args *a, const lb_launch *l) {
-    problem p = resolve(panel, a, l);
+    lb_gemm_panel_launch_two(panel, NULL, a, l);
+}
+
+void lb_gemm_panel_launch_two(const lb_panel *panel, lb_panel_run two, const lb_args *a, const lb_launch *l) {
+    problem p = resolve(panel, two, a, l);
     if (is_gemv(a)) {
         launch_gemv(&p, l);
     } else if (l->phase == 0) {

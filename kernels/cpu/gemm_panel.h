@@ -13,7 +13,8 @@
  * Few rows of x (M <= LB_GEMM_PANEL_GEMV_ROWS): one phase. Every part turns x into its own copy of the prepared
  * activations (cheaper than a barrier) and streams one contiguous run of panels, and then what is left at the end.
  * More: phase 0 prepares the rows of x, split over the parts; phase 1 hands out blocks of panels by the ticket, so
- * that a disturbed core delays its own block only. Each weight panel meets all columns while it is in the cache.
+ * that a disturbed core delays its own block only; the last go panel by panel. Each weight panel meets all columns while it is
+ * in the cache.
  * The result does not depend on the split, because lb_panel.run gives a row the same bits in any batch. */
 #pragma once
 #include "../../engine/kernel.h"
@@ -22,12 +23,17 @@
 #define LB_GEMM_PANEL_GEMV_ROWS 4
 /* lb_panel.rows and .max_cols may not exceed these (stack buffers of the drivers). */
 #define LB_PANEL_MAX_ROWS 32
-#define LB_PANEL_MAX_COLS 256
+#define LB_PANEL_MAX_COLS 512
 
 /* 1 or 2, by M. */
 int lb_gemm_panel_phases(const lb_args *a);
 size_t lb_gemm_panel_workspace(const lb_panel *panel, const lb_args *a, int parts);
 void lb_gemm_panel_launch(const lb_panel *panel, const lb_args *a, const lb_launch *l);
+/* `two`: as lb_panel.run, of two panels that stand one behind the other, out[m * out_stride + r] with r < 2 rows, and with the
+ * same bits; many columns then come by once for both. NULL = none. */
+typedef void (*lb_panel_run)(const lb_quantizer *q, const void *panel, const void *act, size_t act_stride, int64_t k, int cols,
+                             float *out, int64_t out_stride);
+void lb_gemm_panel_launch_two(const lb_panel *panel, lb_panel_run two, const lb_args *a, const lb_launch *l);
 
 /* Bytes from one prepared activation row to the next, for rows of act_bytes: an odd number of cache lines, so that the
  * columns of a tile never share the same sets of a 4 KiB-per-way L1, and half a line more, so that broadcasts from
@@ -42,6 +48,7 @@ static inline size_t lb_panel_act_stride(size_t act_bytes) {
 void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *bytes, const void *act,
                       size_t act_stride, int64_t k, int64_t m, int rows, float *out, int64_t out_stride);
 
-#define LB_GEMM_PANEL(p)                                                                                             \
+#define LB_GEMM_PANEL_TWO(p, two)                                                                                    \
     static size_t workspace_bytes(const lb_args *a, int parts) { return lb_gemm_panel_workspace(&(p), a, parts); }   \
-    static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_panel_launch(&(p), a, l); }
+    static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_panel_launch_two(&(p), two, a, l); }
+#define LB_GEMM_PANEL(p) LB_GEMM_PANEL_TWO(p, NULL)

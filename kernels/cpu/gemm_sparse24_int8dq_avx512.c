@@ -61,15 +61,23 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
         int64_t some = padded - at < CHUNK ? padded - at : CHUNK;
         for (int64_t i = 0; i < some; i += 32)
             expand(panel + S24_HEAD + (size_t)((at + i) / 32) * s24_run_bytes(1), tables, bytes + I8_ROWS * i);
+        /* of what is spread out next each step asks for a line or less, so that many tiles have asked for all */
+        const uint8_t *later = panel + S24_HEAD + (size_t)((at + some) / 32) * s24_run_bytes(1);
+        const size_t bytes_later = CHUNK / 32 * s24_run_bytes(1), steps = (size_t)(count * (some / 16));
+        const size_t even = (bytes_later + steps - 1) / steps, piece = even < 64 ? even : 64;
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
             ptrdiff_t far = t + 1 < count ? (ptrdiff_t)stride * (c1 - c0) : (ptrdiff_t)CHUNK - (ptrdiff_t)stride * c0;
-            i8_tiles[c1 - c0](bytes, i8_act(act, stride, c0)->q + at, stride, some / 16, acc + 32 * c0, far, bytes, 0);
+            if (at + some == padded) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
+            i8_tiles[c1 - c0](bytes, i8_act(act, stride, c0)->q + at, stride, some / 16, acc + 32 * c0, far,
+                              later + (size_t)(t * (some / 16)) * piece, piece);
+            for (int c = c0; c < c1 && at + some == padded; c++) /* tile by tile: misses hide behind the next one's work */
+                i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c),
+                          _mm512_load_si512(acc + 32 * c + 16), out + c * out_stride);
         }
     }
-    for (int c = 0; c < cols; c++)
-        i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c), _mm512_load_si512(acc + 32 * c + 16),
-                  out + c * out_stride);
+    for (int c = 0; c < cols && padded == 0; c++)
+        i8_finish(panel, i8_act(act, stride, c), _mm512_setzero_si512(), _mm512_setzero_si512(), out + c * out_stride);
 }
 
 LB_ROWS32_RUN

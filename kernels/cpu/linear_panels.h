@@ -3,7 +3,7 @@
 #include "activate.h"
 #include "panels_of.h"
 
-enum { MAX_KINDS = 8, CHUNK_ROWS = 64, CHUNK_COLUMNS = 256, CHUNKS_PER_PART = 8 };
+enum { MAX_KINDS = 8, CHUNK_ROWS = 64, CHUNK_COLUMNS = LB_PANEL_MAX_COLS, CHUNKS_PER_PART = 8 };
 
 /* Forms of the rows of x, in the order of first use, and where each begins in a workspace. */
 typedef struct kinds {
@@ -86,7 +86,7 @@ static int64_t chunks_of(const lb_tensor *w) { return (w->dims[0] + CHUNK_ROWS -
 
 static void run_item(const lb_args *a, kinds *s, int64_t item, const char *prepared) {
     int64_t m = lb_arg(a, LB_LINEAR_X)->dims[0], across = (m + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS, at = 0;
-    int64_t c0 = item % across * CHUNK_COLUMNS, c1 = c0 + CHUNK_COLUMNS < m ? c0 + CHUNK_COLUMNS : m;
+    int64_t c0 = m * (item % across) / across, c1 = m * (item % across + 1) / across;
     item /= across;
     for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++) {
         const lb_tensor *w = a->t[LB_LINEAR_W].items[i];

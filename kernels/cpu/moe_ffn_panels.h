@@ -26,7 +26,7 @@ enum { MAX_KINDS = 8, GATE = 0, UP = 1, DOWN = 2 };
 /* Experts with few rows are bound by memory, and each run of panels begins with a cold stream: an item is a thread's
  * whole share of the expert, but for the last expert's, of which a quarter is left to hand out in TAIL_ITEMS a thread,
  * for the balance. With many rows a thread gets SHORT_ITEMS of a stage. */
-enum { FEW_ROWS = 4, TAIL_ITEMS = 2, SHORT_ITEMS = 32 };
+enum { FEW_ROWS = 4, MOST_COLS = 256 /* of a product */, TAIL_ITEMS = 2, SHORT_ITEMS = 32 };
 /* Up to ALONE_SLOTS rows every part prepares all of them. */
 enum { ALONE_SLOTS = 8 };
 
@@ -276,7 +276,7 @@ static void run_unit(const projection *p, const char *act, size_t stride, int64_
 
 static int min_cols(int a, int b) {
     int m = a < b ? a : b;
-    return m < LB_PANEL_MAX_COLS ? m : LB_PANEL_MAX_COLS;
+    return m < MOST_COLS ? m : MOST_COLS;
 }
 
 /* SwiGLU of one unit of `cols` rows, written to h. */
@@ -296,8 +296,8 @@ static void finish_unit(shape s, const gating *how, const int32_t *slots, int64_
 /* Units [u0, u1) of one expert's gate and up, all its rows. With few rows the gates of several units come first, so
  * that both projections are read in long runs; with many, a unit's two at a time, which stay in registers and L1. */
 static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1) {
-    float gate[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
-    float up[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
+    float gate[MOST_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
+    float up[MOST_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
     const projection *pg = &e->p[GATE], *pu = &e->p[UP];
     const kinds *x = &w->mine->x;
     const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
@@ -305,7 +305,7 @@ static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, 
     gating how = { bias_of(a, LB_FFN_GATE_BIAS, e), bias_of(a, LB_FFN_UP_BIAS, e), (float)a->p[LB_FFN_P_ALPHA],
                    (float)a->p[LB_FFN_P_LIMIT] };
     int step = min_cols(pg->panel->max_cols, pu->panel->max_cols);
-    int64_t unit = e->unit[0], together = e->rows <= FEW_ROWS ? LB_PANEL_MAX_COLS / FEW_ROWS : 1;
+    int64_t unit = e->unit[0], together = e->rows <= FEW_ROWS ? MOST_COLS / FEW_ROWS : 1;
     for (int32_t c = 0; c < e->rows; c += step) {
         int cols = e->rows - c < step ? e->rows - c : step;
         size_t gs = x->stride[pg->kind], us = x->stride[pu->kind], at = (size_t)(e->first + c);
@@ -345,12 +345,12 @@ static void prepare_h(const lb_args *a, const lb_launch *l, shape s, const space
 
 /* Units [u0, u1) of one expert's down, all its rows. */
 static void down(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1) {
-    float out[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
+    float out[MOST_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
     const projection *p = &e->p[DOWN];
     const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
     const float *bias = bias_of(a, LB_FFN_DOWN_BIAS, e);
     float *y = lb_tensor_data(lb_arg(a, LB_FFN_Y));
-    int step = min_cols(p->panel->max_cols, LB_PANEL_MAX_COLS);
+    int step = min_cols(p->panel->max_cols, MOST_COLS);
     size_t stride = w->mine->h.stride[p->kind];
     const char *act = h_rows(w->mine, w, p->kind) + (size_t)e->first * stride;
     for (int32_t c = 0; c < e->rows; c += step) {

@@ -310,12 +310,13 @@ static inline void write_out(const float *acc, int c0, int c1, float *out, int64
         EACH_HALF _mm512_storeu_ps(out + c * out_stride + 16 * h, _mm512_load_ps(acc + PANEL_ROWS * c + 16 * h));
 }
 
-/* The blocks of both halves that are read BLOCKS_AHEAD blocks after b; near the end, the next panel's. */
+/* The blocks of both halves that are read BLOCKS_AHEAD blocks after b; near the end, those of the panel after the
+ * `panels` that go together. */
 typedef struct later_blocks { const char *half[HALVES], *end; } later_blocks;
 
-LB_INLINE later_blocks later_than(const uint8_t *panel, int64_t k, int64_t b) {
+LB_INLINE later_blocks later_than(const uint8_t *panel, int64_t k, int64_t b, int panels) {
     int64_t blocks = k / 256, at = b + BLOCKS_AHEAD;
-    const char *p = (const char *)panel + (size_t)(at / blocks) * lb_rows32_panel_bytes(SHAPE, k)
+    const char *p = (const char *)panel + (size_t)(at / blocks * panels) * lb_rows32_panel_bytes(SHAPE, k)
                     + lb_rows32_block_at(SHAPE, k, at % blocks, 0);
     return (later_blocks){ { p, p + lb_rows16_half_bytes(SHAPE, k) }, p + SHAPE.block_bytes };
 }
@@ -342,26 +343,37 @@ LB_INLINE void expand_block(source from, int64_t k, int64_t b, expanded *e) {
         expand(from.panel + lb_rows32_block_at(SHAPE, k, b, h), from.panel + lb_rows32_head_at(SHAPE, k, b, h), h, e);
 }
 
-/* Columns in tiles of equal size, so that none is left with a thin one. */
-static void many(source from, const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
-    float acc[PANEL_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
-    memset(acc, 0, (size_t)cols * PANEL_ROWS * sizeof(float));
+/* Columns in tiles of equal size, so that none is left with a thin one. `panels`, a constant: 1, or 2 repacked ones, which
+ * take turns, so that a tile's activations come from L2 or L3 once for both. */
+LB_INLINE void many(source from, const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride,
+                    const int panels) {
+    float acc[2][PANEL_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * PANEL_ROWS * sizeof(float));
     int count = (cols + TILE_COLS - 1) / TILE_COLS, share = ((int)(SHAPE.block_bytes / 64) + count - 1) / count;
-    if (k == 0) write_out(acc, 0, cols, out, out_stride);
+    for (int p = 0; p < panels && k == 0; p++) write_out(acc[p], 0, cols, out + PANEL_ROWS * p, out_stride);
     for (int64_t b = 0; b < k / 256; b++) {
-        expanded e;
-        expand_block(from, k, b, &e);
-        later_blocks later = later_than(from.panel, k, b);
+        expanded e[2];
+        later_blocks later[2];
+        for (int p = 0; p < panels; p++) {
+            source at = from;
+            if (p) at.panel += lb_rows32_panel_bytes(SHAPE, k);
+            expand_block(at, k, b, &e[p]);
+            later[p] = later_than(at.panel, k, b, panels);
+        }
         const uint8_t *rows = from.panel + (size_t)(b + 1) * SHAPE.native_bytes;
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
             const void *next = t + 1 < count ? act_block(act, stride, b, c1) : act_block(act, stride, b + 1, 0);
-            if (!from.expand) ahead_many(&later, share);
-            else
-                lb_native_ahead(rows, from.row_bytes, SHAPE.native_bytes, PANEL_ROWS * t / count,
-                                PANEL_ROWS * (t + 1) / count);
-            tiles[c1 - c0](&e, act_block(act, stride, b, c0), stride, acc + PANEL_ROWS * c0, next);
-            if (b == k / 256 - 1) write_out(acc, c0, c1, out, out_stride);
+            for (int p = 0; p < panels; p++) {
+                float *to = out + PANEL_ROWS * p;
+                if (!from.expand) ahead_many(&later[p], share);
+                else
+                    lb_native_ahead(rows, from.row_bytes, SHAPE.native_bytes, PANEL_ROWS * t / count,
+                                    PANEL_ROWS * (t + 1) / count);
+                if (b == k / 256 - 1) t32_results_soon(to + c0 * out_stride, out_stride, c1 - c0);
+                tiles[c1 - c0](&e[p], act_block(act, stride, b, c0), stride, acc[p] + PANEL_ROWS * c0, next);
+                if (b == k / 256 - 1) write_out(acc[p], c0, c1, to, out_stride);
+            }
         }
     }
 }
@@ -387,15 +399,25 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
                 float *out, int64_t out_stride) {
     (void)q;
     if (cols <= FEW_MOST) fews[cols](panel, act, stride, k, out, out_stride);
-    else many((source){ panel, NULL, 0 }, act, stride, k, cols, out, out_stride);
+    else many((source){ panel, NULL, 0 }, act, stride, k, cols, out, out_stride, 1);
 }
 
 void ROWS16_NATIVE(lb_native_expand expand_rows, const void *rows, const void *act, size_t stride, int64_t k, int cols,
                    float *out, int64_t out_stride) {
-    many((source){ rows, expand_rows, (size_t)(k / 256) * SHAPE.native_bytes }, act, stride, k, cols, out, out_stride);
+    many((source){ rows, expand_rows, (size_t)(k / 256) * SHAPE.native_bytes }, act, stride, k, cols, out, out_stride, 1);
 }
 
-ROWS16_PANEL(lb_act_q8_256_prepare, lb_act_q8_256_bytes, LB_ACT_KIND_Q8_256)
+static void run_two(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
+                    float *out, int64_t out_stride) {
+    if (cols > FEW_MOST) {
+        many((source){ panel, NULL, 0 }, act, stride, k, cols, out, out_stride, 2);
+        return;
+    }
+    run(q, panel, act, stride, k, cols, out, out_stride);
+    run(q, (const char *)panel + lb_rows32_panel_bytes(SHAPE, k), act, stride, k, cols, out + PANEL_ROWS, out_stride);
+}
+
+ROWS16_PANEL(lb_act_q8_256_prepare, lb_act_q8_256_bytes, LB_ACT_KIND_Q8_256, run_two)
 
 /* The descriptor, but for name, format and about. */
 #define ROWS16_KERNEL ROWS16_ARITHMETIC, .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI, .priority = 20

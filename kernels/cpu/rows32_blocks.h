@@ -65,21 +65,30 @@ LB_INLINE void blocks_hops(const int32_t *columns, int64_t some, int bytes, int6
 #define BLOCKS_ADD(low, high, temp, other, address, at, ...)                                                         \
     "vaddps " #at "(%[acc]), %%zmm" #low ", %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"             \
     "vaddps 64+" #at "(%[acc]), %%zmm" #high ", %%zmm" #high "\n\tvmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
-/* acc[col][32] += the products of `blocks` blocks, each `steps` times FOUR_STEPS. */
+/* acc[col][32] += the products of `blocks` blocks, each `steps` times FOUR_STEPS; `far` bytes behind a column's activations
+ * are those of the next tile. */
 #define BLOCKS_TILE(name, n, open, op, steps, close)                                                                 \
     static __attribute__((noinline)) void name##_##n(const void *w, const void *act, size_t s, const int64_t *hops,  \
-                                                     int64_t blocks, void *acc) {                                    \
+                                                     int64_t blocks, void *acc, ptrdiff_t far) {                     \
         const char *a = act, *b = a + 3 * s, *c = a + 6 * s, *d = a + 9 * s;                                         \
         int64_t i;                                                                                                   \
         __asm__ volatile(T32_##n(open, ) "2:\n\t" BLOCKS_HOP "mov $" #steps ", %[i]\n\t.p2align 5\n"                \
-                         "1:\n\t" T32_FOUR_STEPS(n, op) "dec %[i]\n\tjnz 1b\n\tdec %[blocks]\n\tjnz 2b\n\t"         \
+                         "1:\n\t" T32_ASK_##n T32_FOUR_STEPS(n, op)                                                  \
+                         "dec %[i]\n\tjnz 1b\n\tdec %[blocks]\n\tjnz 2b\n\t"                                     \
                          T32_##n(close, )                                                                            \
                          : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [i] "=&r"(i),            \
                            [blocks] "+r"(blocks), [hops] "+r"(hops)                                                  \
-                         : [s] "r"(s), [acc] "r"(acc)                                                                \
+                         : [s] "r"(s), [acc] "r"(acc), [far] "r"(far), [far1] "r"(far + (ptrdiff_t)s),               \
+                           [far2] "r"(far + 2 * (ptrdiff_t)s)                                                        \
                          : T32_CLOBBERS);                                                                            \
     }
-typedef void (*blocks_tile_fn)(const void *, const void *, size_t, const int64_t *, int64_t, void *);
+typedef void (*blocks_tile_fn)(const void *, const void *, size_t, const int64_t *, int64_t, void *, ptrdiff_t);
+/* From the activations of a tile's columns [c0, c1) to what is read after it: those of the columns that follow, or after the
+ * last the first ones of the blocks from `later` on. */
+LB_INLINE ptrdiff_t blocks_far(const int32_t *now, const int32_t *later, int bytes, size_t stride, int c0, int c1, int cols) {
+    return c1 < cols ? (ptrdiff_t)stride * (c1 - c0)
+                     : (ptrdiff_t)bytes * BLOCK_K * ((ptrdiff_t)*later - *now) - (ptrdiff_t)stride * c0;
+}
 #define BLOCKS_TILES(name)                                                                                           \
     static const blocks_tile_fn name[] = { NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6,         \
                                            name##_7, name##_8, name##_9, name##_10, name##_11, name##_12 };
@@ -115,18 +124,24 @@ LB_INLINE void blocks_many(const float_format f, const float_table *table, const
         int64_t some = kept - b < BLOCKS_SUM ? kept - b : BLOCKS_SUM;
         const uint8_t *block = panel + blocks_head(k) + (size_t)b * block_bytes(f.bits / 8);
         const void *w = blocks_expanded(f, &regs, block, some, e);
-        blocks_hops(blocks_columns(panel) + b, some, 2, hops);
+        const int32_t *now = blocks_columns(panel) + b, *later = b + some < kept ? now + some : blocks_columns(panel);
+        blocks_hops(now, some, 2, hops);
         for (int i = 0; i < count; i++) { /* the next blocks come between the tiles */
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
                 _mm_prefetch((const char *)block + 64 * (lines + l), _MM_HINT_T0);
-            blocks_float[c1 - c0](w, float_act(act, stride, 0, c0), stride, hops, some, acc + FLOAT_ROWS * c0);
+            if (b + some == kept) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
+            blocks_float[c1 - c0](w, float_act(act, stride, 0, c0), stride, hops, some, acc + FLOAT_ROWS * c0,
+                                  blocks_far(now, later, 2, stride, c0, c1, cols));
+            for (int c = c0; c < c1 && b + some == kept; c++) /* tile by tile: misses hide behind the next one's work */
+                LB_UNROLL for (int h = 0; h < 2; h++) {
+                    __m512 total = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h);
+                    _mm512_storeu_ps(out + c * out_stride + 16 * h, blocks_scaled(f, panel, act, stride, k, c, h, total));
+                }
         }
     }
-    for (int c = 0; c < cols; c++)
-        LB_UNROLL for (int h = 0; h < 2; h++)
-            _mm512_storeu_ps(out + c * out_stride + 16 * h,
-                             blocks_scaled(f, panel, act, stride, k, c, h, _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h)));
+    for (int c = 0; c < cols && kept == 0; c++)
+        LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + c * out_stride + 16 * h, _mm512_setzero_ps());
 }
 
 LB_INLINE void blocks_run(const float_format f, const float_table *table, const void *panel, const void *act, size_t stride,

@@ -223,37 +223,43 @@ typedef struct h32_source { const uint8_t *panel; lb_native_expand expand; size_
 
 /* Columns in tiles of equal size, so that none is left with a thin one. What is expanded next is prefetched between the
  * tiles: all at once would fill the core's miss queue and stall it. Results leave tile by tile, so that the misses of lines
- * far apart are hidden behind the next tile's work. */
+ * far apart are hidden behind the next tile's work. `panels`, a constant: 1, or 2 repacked ones that stand one behind the
+ * other; they take turns, so that a tile's activations come from L2 or L3 once for both. */
 LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const h32_source from, const void *act, size_t stride,
-                        int64_t k, int cols, float *out, int64_t out_stride) {
-    float acc[32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
-    h32_expanded e;
-    memset(acc, 0, (size_t)cols * 32 * sizeof *acc);
-    int count = (cols + TILE6_COLS - 1) / TILE6_COLS;
+                        int64_t k, int cols, float *out, int64_t out_stride, const int panels) {
+    float acc[2][32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    h32_expanded e[2];
+    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * 32 * sizeof *acc[p]);
+    const size_t each = h32_panel_bytes(f, k);
+    const int count = (cols + TILE6_COLS - 1) / TILE6_COLS, lines = (int)(h32_scales_at(f, H32_SUPER) / 64);
     for (int64_t g = 0; g == 0 || g < k / 32; g += H32_SUPER) {
         int groups = (int)(k / 32 - g < H32_SUPER ? k / 32 - g : H32_SUPER);
-        if (from.expand)
-            from.expand(from.panel + (size_t)g * from.block_bytes, from.row_bytes,
-                        &(lb_expanded_at){ .w = e.w, .group = e.scale[0] });
-        else h32_expand(f, from.panel, g, groups, &e);
+        for (int p = 0; p < panels && groups; p++) {
+            if (from.expand)
+                from.expand(from.panel + (size_t)g * from.block_bytes, from.row_bytes,
+                            &(lb_expanded_at){ .w = e[p].w, .group = e[p].scale[0] });
+            else h32_expand(f, from.panel + (size_t)p * each, g, groups, &e[p]);
+        }
         const char *next = (const char *)from.panel + h32_scales_at(f, g + groups);
         const uint8_t *then_rows = from.panel + (size_t)(g + groups) * from.block_bytes;
-        int lines = (int)(h32_scales_at(f, H32_SUPER) / 64);
+        if (g + groups == k / 32) next += (size_t)(panels - 1) * each;
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             if (from.expand)
                 lb_native_ahead(then_rows, from.row_bytes, H32_SUPER * from.block_bytes, 32 * i / count,
                                 32 * (i + 1) / count);
-            else
-                for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
-                    _mm_prefetch(next + 64 * l, _MM_HINT_T0);
             const void *then = i + 1 < count ? h32_act(act, stride, g, c1) : h32_act(act, stride, g + groups, 0);
-            if (g + groups == k / 32) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
-            if (groups)
-                tiles[c1 - c0](e.w, h32_act(act, stride, g, c0), stride, groups, (const float *)(const void *)e.scale,
-                               acc + 32 * c0, then);
-            for (int c = c0; c < c1 && g + groups == k / 32; c++)
-                memcpy(out + c * out_stride, acc + 32 * c, 32 * sizeof *out);
+            for (int p = 0; p < panels; p++) {
+                float *to = out + c0 * out_stride + 32 * p;
+                for (int l = lines * i / count; l < lines * (i + 1) / count && !from.expand; l++)
+                    _mm_prefetch(next + (size_t)p * each + 64 * l, _MM_HINT_T0);
+                if (g + groups == k / 32) t32_results_soon(to, out_stride, c1 - c0);
+                if (groups)
+                    tiles[c1 - c0](e[p].w, h32_act(act, stride, g, c0), stride, groups,
+                                   (const float *)(const void *)e[p].scale, acc[p] + 32 * c0, then);
+                for (int c = c0; c < c1 && g + groups == k / 32; c++)
+                    memcpy(to + (c - c0) * out_stride, acc[p] + 32 * c, 32 * sizeof *out);
+            }
         }
     }
 }
@@ -265,8 +271,18 @@ LB_INLINE void h32_run(const h32 f, const h32_tile_fn *tiles, const void *panel,
     case 2: h32_few(f, panel, act, stride, k, out, out_stride, 2); break;
     case 3: h32_few(f, panel, act, stride, k, out, out_stride, 3); break;
     case 4: h32_few(f, panel, act, stride, k, out, out_stride, 4); break;
-    default: h32_many(f, tiles, (h32_source){ .panel = panel }, act, stride, k, cols, out, out_stride);
+    default: h32_many(f, tiles, (h32_source){ .panel = panel }, act, stride, k, cols, out, out_stride, 1);
     }
+}
+
+LB_INLINE void h32_run_two(const h32 f, const h32_tile_fn *tiles, const void *panel, const void *act, size_t stride,
+                           int64_t k, int cols, float *out, int64_t out_stride) {
+    if (cols > H32_GEMV_COLS) {
+        h32_many(f, tiles, (h32_source){ .panel = panel }, act, stride, k, cols, out, out_stride, 2);
+        return;
+    }
+    h32_run(f, tiles, panel, act, stride, k, cols, out, out_stride);
+    h32_run(f, tiles, (const char *)panel + h32_panel_bytes(f, k), act, stride, k, cols, out + 32, out_stride);
 }
 
 #define H32_RUN(f, ...) h32_run(f, h32_tiles, __VA_ARGS__)
@@ -276,10 +292,18 @@ LB_INLINE void h32_run(const h32 f, const h32_tile_fn *tiles, const void *panel,
     void lb_native_many_##name(lb_native_expand expand, const void *rows, const void *act, size_t stride, int64_t k, \
                                int cols, float *out, int64_t out_stride) {                                           \
         const h32_source from = { rows, expand, (size_t)(k / 32) * BLOCK_BYTES, BLOCK_BYTES };                       \
-        h32_many(FORMAT, h32_tiles, from, act, stride, k, cols, out, out_stride);                                    \
+        h32_many(FORMAT, h32_tiles, from, act, stride, k, cols, out, out_stride, 1);                                    \
     }
 
 #define H32_PANEL(...) LB_ROWS32_PANEL(__VA_ARGS__)
+/* Of a file whose format is FORMAT. */
+#define H32_PANEL_TWO(...)                                                                                           \
+    static void run_two(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k,         \
+                        int cols, float *out, int64_t out_stride) {                                                  \
+        (void)q;                                                                                                     \
+        h32_run_two(FORMAT, h32_tiles, panel, act, stride, k, cols, out, out_stride);                                \
+    }                                                                                                                \
+    LB_ROWS32_PANEL_TWO_OF(__VA_ARGS__, run_two)
 #if H32_SHARED
 #define H32_ACT lb_act_q8_256_prepare_32, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_256_32
 #else

@@ -282,6 +282,7 @@ LB_INLINE void h32_run(const h32 f, const void *panel, const void *act, size_t s
 #define H32_RUN h32_run
 
 #define H32_PANEL(...) LB_ROWS32_PANEL(__VA_ARGS__)
+#define H32_PANEL_TWO H32_PANEL
 #if H32_SHARED && H32_WIDE_ACT
 #define H32_ACT lb_act_q8x2_prepare_256_wide, lb_act_q8x2_wide_bytes, LB_ACT_KIND_Q8_256_X2_WIDE
 #elif H32_SHARED

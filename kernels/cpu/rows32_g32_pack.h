@@ -109,7 +109,7 @@ static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes
         (void)q;                                                                                                     \
         h32_repack(FORMAT, unpack, BLOCK_BYTES, native, n, k, row0, row1, dst);                                      \
     }                                                                                                                \
-    H32_PANEL(H32_ACT)
+    H32_PANEL_TWO(H32_ACT)
 
 /* The descriptor, but for name, format, about and activations. */
 #define LB_H32_ARITHMETIC                                                                                            \

@@ -178,47 +178,68 @@ static __attribute__((noinline)) void int_add_zeros(__m512 zeros[][2], int group
     }
 }
 
+/* `panels`, a constant: 1, or 2 that stand one behind the other; they take turns, half a chunk each (both fit L1), so that a
+ * tile's activations come from L2 or L3 once for both. A chunk holds whole groups. */
 LB_INLINE void int_many(const int_format f, const lb_quantizer *q, const uint8_t *panel, const void *act, size_t stride,
-                        int64_t k, int cols, float *out, int64_t out_stride) {
-    float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
-    float_expanded e;
-    __m512 zeros[INT_LATER][2];
-    memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
-    int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
-    size_t bytes = int_group_bytes(f, q->group);
-    for (int64_t at = 0; at == 0 || at < k; at += FLOAT_CHUNK) {
-        int64_t some = k - at < FLOAT_CHUNK ? k - at : FLOAT_CHUNK, groups = some / q->group, end = at / q->group + groups;
+                        int64_t k, int cols, float *out, int64_t out_stride, const int panels) {
+    float acc[2][FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float_expanded e[2];
+    __m512 zeros[2][INT_LATER][2];
+    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * FLOAT_ROWS * sizeof *acc[p]);
+    const int count = (cols + TILE32_COLS - 1) / TILE32_COLS, chunk = FLOAT_CHUNK / panels;
+    const size_t bytes = int_group_bytes(f, q->group), each = (size_t)(k / q->group) * bytes;
+    for (int64_t at = 0; at == 0 || at < k; at += chunk) {
+        int64_t some = k - at < chunk ? k - at : chunk, groups = some / q->group, end = at / q->group + groups;
         int due = int_groups_due(end, q->group, k);
-        int_expand(f, panel, q->group, groups, &e, zeros + at / q->group % INT_LATER);
+        for (int p = 0; p < panels; p++)
+            int_expand(f, panel + (size_t)p * each, q->group, groups, &e[p], zeros[p] + at / q->group % INT_LATER);
         panel += (size_t)groups * bytes; /* what is expanded next is prefetched between the tiles */
+        const char *next = (const char *)panel + (at + some == k ? (size_t)(panels - 1) * each : 0);
         int lines = (int)((size_t)groups * bytes / 64);
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
-            const char *from = (const char *)act + (size_t)c0 * stride;
-            for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
-                _mm_prefetch((const char *)panel + 64 * l, _MM_HINT_T0);
-            if (at + some == k) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
-            float_meet((int)q->group, &e, act, stride, at, some, c0, c1, cols, acc);
-            if (due)
-                int_add_zeros(zeros, due, int_act_sums(from, stride, k, q->group, end - due, 0), stride, c1 - c0,
-                              acc + FLOAT_ROWS * c0);
-            for (int c = c0; c < c1 && at + some == k; c++) /* tile by tile: misses hide behind the next one's work */
-                memcpy(out + c * out_stride, acc + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
+            const uint16_t *from = float_act(act, stride, at, c0);
+            const uint16_t *then = c1 < cols ? float_act(act, stride, at, c1) : float_act(act, stride, at + some, 0);
+            const float *sums = int_act_sums(act, stride, k, q->group, end - due, c0);
+            for (int p = 0; p < panels; p++) {
+                float *to = out + c0 * out_stride + FLOAT_ROWS * p, *total = acc[p] + FLOAT_ROWS * c0;
+                for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
+                    _mm_prefetch(next + (size_t)p * each + 64 * l, _MM_HINT_T0);
+                if (at + some == k) t32_results_soon(to, out_stride, c1 - c0);
+                float_meet_at((int)q->group, &e[p], from, then, stride, some, c1 - c0, total);
+                if (due) int_add_zeros(zeros[p], due, sums, stride, c1 - c0, total);
+                for (int c = 0; c < c1 - c0 && at + some == k; c++) /* tile by tile: misses hide behind the next one's work */
+                    memcpy(to + c * out_stride, total + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
+            }
         }
     }
 }
 
-LB_INLINE void int_run(const int_format f, const lb_quantizer *q, const void *panel, const void *act, size_t stride,
-                       int64_t k, int cols, float *out, int64_t out_stride) {
-    switch (cols) {
-    case 1: int_few(f, q, panel, act, stride, k, out, out_stride, 1); break;
-    case 2: int_few(f, q, panel, act, stride, k, out, out_stride, 2); break;
-    case 3: int_few(f, q, panel, act, stride, k, out, out_stride, 3); break;
-    case 4: int_few(f, q, panel, act, stride, k, out, out_stride, 4); break;
-    default: int_many(f, q, panel, act, stride, k, cols, out, out_stride);
+/* One panel, or with `panels` 2 two that stand one behind the other. */
+LB_INLINE void int_run(const int_format f, const int panels, const lb_quantizer *q, const void *panel, const void *act,
+                       size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
+    if (panels == 2 && cols > FLOAT_GEMV_COLS && q->group <= FLOAT_CHUNK / 2) {
+        int_many(f, q, panel, act, stride, k, cols, out, out_stride, 2);
+        return;
+    }
+    for (int p = 0; p < panels; p++, panel = (const char *)panel + (size_t)(k / q->group) * int_group_bytes(f, q->group)) {
+        float *to = out + FLOAT_ROWS * p;
+        switch (cols) {
+        case 1: int_few(f, q, panel, act, stride, k, to, out_stride, 1); break;
+        case 2: int_few(f, q, panel, act, stride, k, to, out_stride, 2); break;
+        case 3: int_few(f, q, panel, act, stride, k, to, out_stride, 3); break;
+        case 4: int_few(f, q, panel, act, stride, k, to, out_stride, 4); break;
+        default: int_many(f, q, panel, act, stride, k, cols, to, out_stride, 1);
+        }
     }
 }
 
+#define INT_RUN_TWO run_two
+#define INT_DEFINE_RUN_TWO                                                                                           \
+    static void run_two(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k,         \
+                        int cols, float *out, int64_t out_stride) {                                                  \
+        runs[q->bits](2, q, panel, act, stride, k, cols, out, out_stride);                                           \
+    }
 #define INT_WITH "vdpbf16ps with bf16 activations"
 #define INT_ACT lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16
 /* INT_CENTRED is defined before by a format whose zero is none or the middle of its codes, so that nothing cancels. */

@@ -67,7 +67,9 @@ LB_INLINE void f32_decode(const int_format f, const uint8_t *codes, int piece, i
 #define F32_ZEROS 1
 #include "rows32_f32_avx2.h"
 
-#define int_run f32_run
+#define int_run(f, panels, ...) f32_run(f, __VA_ARGS__)
+#define INT_RUN_TWO NULL
+#define INT_DEFINE_RUN_TWO
 #define INT_WITH "multiply-adds with f32 activations"
 #define INT_ACT F32_ACT
 #define LB_INT_KERNEL LB_ROWS32_KERNEL, F32_ARITHMETIC

@@ -157,13 +157,17 @@ LB_INLINE void s24_many(const float_format f, const float_table *table, const ui
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
                 _mm_prefetch((const char *)run + 64 * (lines + l), _MM_HINT_T0);
+            if (at + some == padded) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
             float_meet(FLOAT_CHUNK, &e, act, stride, at, some, c0, c1, cols, acc);
+            for (int c = c0; c < c1 && at + some == padded; c++) /* tile by tile: misses hide behind the next one's work */
+                LB_UNROLL for (int h = 0; h < 2; h++) {
+                    __m512 total = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h);
+                    _mm512_storeu_ps(out + c * out_stride + 16 * h, s24_scaled(f, panel, act, stride, k, c, h, total));
+                }
         }
     }
-    for (int c = 0; c < cols; c++)
-        LB_UNROLL for (int h = 0; h < 2; h++)
-            _mm512_storeu_ps(out + c * out_stride + 16 * h,
-                             s24_scaled(f, panel, act, stride, k, c, h, _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h)));
+    for (int c = 0; c < cols && padded == 0; c++)
+        LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + c * out_stride + 16 * h, _mm512_setzero_ps());
 }
 
 LB_INLINE void s24_run(const float_format f, const float_table *table, const void *panel, const void *act,

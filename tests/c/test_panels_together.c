@@ -1,0 +1,128 @@
+/* test_panels_together.c: products of many rows, for which panels go two by two and columns in long blocks, have the bits of
+ * lb_panel.run, panel by panel and few columns at a time; run() is held against f64 by test_matrix_kernels.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "engine/kernel.h"
+#include "engine/ops/slots.h"
+#include "kernels/cpu/gemm_panel.h"
+
+/* 18 panels, the last of two rows: eight pairs and two by themselves. */
+enum { ROWS = 17 * 32 + 2, SOME_COLS = 70, CANARY = 16 };
+static lb_device *device;
+
+static lb_tensor *floats(int64_t n, int64_t k) {
+    static uint32_t state = 12345;
+    lb_tensor *t = NULL;
+    if (lb_tensor_new(device, LB_F32, NULL, 2, (int64_t[]){ n, k }, &t)) fail_msg("%s", lb_error());
+    float *v = lb_tensor_data(t);
+    for (int64_t i = 0; i < n * k; i++) {
+        state = state * 1664525u + 1013904223u;
+        v[i] = (float)(state >> 8) * 0x1p-23f - 0.95f;
+    }
+    return t;
+}
+
+static float *poisoned(int64_t n) {
+    float *p = aligned_alloc(64, ((size_t)(n + CANARY) * 4 + 63) / 64 * 64);
+    memset(p, 0xff, (size_t)(n + CANARY) * 4); /* a NaN */
+    return p;
+}
+
+/* want[cols][ROWS], a panel and SOME_COLS columns at a time. */
+static void by_panels(const lb_panel *p, const lb_quantizer *q, const char *panels, const lb_tensor *x, float *want) {
+    const int64_t k = x->dims[1], cols = x->dims[0];
+    const size_t stride = lb_panel_act_stride(p->act_bytes(q, k));
+    char *act = aligned_alloc(64, (stride * (size_t)cols + 63) / 64 * 64);
+    for (int64_t c = 0; c < cols; c++) p->act_prepare(q, lb_tensor_f32(x) + c * k, k, act + (size_t)c * stride);
+    for (int64_t c = 0, some; c < cols; c += some) {
+        some = cols - c < SOME_COLS ? cols - c : SOME_COLS;
+        for (int64_t r = 0; r < ROWS; r += p->rows)
+            lb_panel_run_any(p, q, panels + (size_t)(r / p->rows) * p->panel_bytes(q, k), act + (size_t)c * stride, stride, k,
+                             some, (int)(ROWS - r < p->rows ? ROWS - r : p->rows), want + c * ROWS + r, ROWS);
+    }
+    free(act);
+}
+
+static void launch(const lb_kernel *k, lb_tensor *x, lb_tensor *w, lb_tensor *out) {
+    lb_args a = { 0 };
+    a.t[LB_GEMM_X] = (lb_operand){ &x, 1 }, a.t[LB_GEMM_W] = (lb_operand){ &w, 1 }, a.t[LB_GEMM_OUT] = (lb_operand){ &out, 1 };
+    void *space = aligned_alloc(64, (k->workspace_bytes(&a, 1) + 127) / 64 * 64);
+    for (int phase = 0; phase < k->phases(&a); phase++) {
+        atomic_llong ticket = 0;
+        lb_launch l = { .phase = phase, .part = 0, .parts = 1, .workspace = space, .ticket = &ticket };
+        k->launch(&a, &l);
+    }
+    free(space);
+}
+
+static void check(const lb_kernel *kernel, const lb_quantizer *q, lb_tensor *packed, int64_t k, int64_t cols) {
+    lb_tensor *x = floats(cols, k), *out = NULL;
+    if (lb_tensor_new(device, LB_F32, NULL, 2, (int64_t[]){ cols, ROWS }, &out)) fail_msg("%s", lb_error());
+    float *want = poisoned(cols * ROWS), *got = lb_tensor_data(out);
+    memset(got, 0xff, (size_t)(cols * ROWS) * 4);
+    by_panels(kernel->panel, q, lb_tensor_data(packed), x, want);
+    launch(kernel, x, packed, out);
+    for (int64_t i = 0; i < cols * ROWS; i++)
+        if (memcmp(&want[i], &got[i], 4) || want[i] != want[i])
+            fail_msg("%s %s K=%d, %d columns: row %d, column %d is %g, by itself %g", kernel->name, q->name, (int)k, (int)cols,
+                     (int)(i % ROWS), (int)(i / ROWS), (double)got[i], (double)want[i]);
+    free(want);
+    lb_tensor_release(x), lb_tensor_release(out);
+}
+
+static void check_member(const lb_kernel *kernel, const lb_quantizer *q) {
+    /* K: whole; more than 64 groups of 32 and not a multiple of 256; M: 5 is few for some, 513 two blocks of columns */
+    static const struct { int64_t k, cols[3]; } cases[] = { { 256, { 5, 31, 513 } }, { 2080, { 13, 0, 0 } } };
+    for (int j = 0; j < 2; j++) {
+        if (cases[j].k % q->k_multiple) continue;
+        lb_tensor *f = floats(ROWS, cases[j].k), *w, *packed;
+        if (lb_tensor_quantize(f, q, NULL, NULL, &w) || lb_tensor_in_layout(w, kernel, &packed, NULL))
+            fail_msg("%s", lb_error());
+        for (int c = 0; c < 3 && cases[j].cols[c]; c++) check(kernel, q, packed, cases[j].k, cases[j].cols[c]);
+        lb_tensor_release(f), lb_tensor_release(w);
+    }
+}
+
+/* Formats that take their time to quantize (and have no panels that go together) are left out. */
+static bool slow_to_make(const char *name) { return !strncmp(name, "trellis", 7) || strstr(name, "hqq"); }
+
+static void test_all_formats(void **unused) {
+    (void)unused;
+    int tested = 0;
+    for (int i = 0; i < lb_kernel_count(); i++) {
+        const lb_kernel *k = lb_kernel_at(i);
+        if (strcmp(k->op, "gemm") || !k->panel || !k->layout || !k->phases || k->act == LB_ACT_F8_TENSOR) continue;
+        if (strcmp(k->device, "cpu") || (lb_device_caps_of(device)->isa & k->isa) != k->isa) continue;
+        for (int f = 0; lb_quantizer_families[f]; f++) {
+            if (strcmp(k->format, lb_quantizer_families[f]->name)) continue;
+            for (const char *const *m = lb_quantizer_families[f]->members; m && *m; m++, tested++) {
+                const lb_quantizer *q;
+                if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
+                if (!slow_to_make(*m)) check_member(k, q);
+            }
+        }
+    }
+    assert_true(tested > 0);
+}
+
+static int open_device(void **unused) {
+    (void)unused;
+    return lb_device_open("cpu", 1, &device) ? -1 : 0;
+}
+
+static int close_device(void **unused) {
+    (void)unused;
+    lb_device_release(device);
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_all_formats) };
+    return cmocka_run_group_tests(tests, open_device, close_device);
+}
