@@ -36,7 +36,14 @@ typedef struct front { op **at; size_t count; } front;
 struct fake_event { double ns; int done; struct fake_graph *captured; front front; };
 /* values: of conditional nodes, from the last one made back; a graph owns its own. */
 typedef struct value { struct value *next; unsigned is; } value;
-struct fake_graph { op *first, **end; int uses; value *values; size_t count; };
+struct fake_graph {
+    op *first, **end;
+    int uses;
+    value *values;
+    size_t count;
+    op **all, **ready;           /* of an instantiated one: by place; and room for launch_nodes() */
+    size_t *from, *behind;       /* behind[from[i]] .. : places of what comes after node i */
+};
 /* joined: it is part of another stream's capture. */
 struct fake_stream { op *first, **end; struct fake_graph *capturing; front front; int joined; struct fake_stream *next; };
 static struct fake_stream *streams;
@@ -289,12 +296,12 @@ static void write_edges(const struct fake_graph *g) {
  * any, launch by launch. */
 static void launch_nodes(const struct fake_graph *g, cudaStream_t s) {
     static unsigned turn, seed = 1;
-    op **ready = malloc((g->count + 1) * sizeof *ready), **all = malloc((g->count + 1) * sizeof *all);
+    op **ready = g->ready;
     size_t n = 0, done = 0;
-    if (!ready || !all) abort();
-    for (op *o = g->first; o; o = o->next) all[o->place] = o, o->waits = (int)o->after_count;
-    for (size_t i = 0; i < g->count; i++)
-        if (all[i]->waits == 0) ready[n++] = all[i];
+    for (size_t i = 0; i < g->count; i++) {
+        g->all[i]->waits = (int)g->all[i]->after_count;
+        if (g->all[i]->waits == 0) ready[n++] = g->all[i];
+    }
     turn++;
     while (n) {
         seed = seed * 1664525u + 1013904223u;
@@ -303,18 +310,35 @@ static void launch_nodes(const struct fake_graph *g, cudaStream_t s) {
         ready[at] = ready[--n];
         append(s, new_op(o->fn, o->event, o->arg, o->bytes));
         done++;
-        for (size_t i = o->place + 1; i < g->count; i++)
-            for (size_t k = 0; k < all[i]->after_count; k++)
-                if (all[i]->after[k] == o && --all[i]->waits == 0) ready[n++] = all[i];
+        for (size_t k = g->from[o->place]; k < g->from[o->place + 1]; k++) {
+            op *next = g->all[g->behind[k]];
+            if (--next->waits == 0) ready[n++] = next;
+        }
     }
     if (done != g->count) abort();
-    free(ready);
-    free(all);
+}
+
+static void index_nodes(struct fake_graph *g) {
+    size_t edges = 0;
+    for (op *o = g->first; o; o = o->next) edges += o->after_count;
+    g->all = calloc(g->count + 1, sizeof *g->all);
+    g->ready = calloc(g->count + 1, sizeof *g->ready);
+    g->from = calloc(g->count + 2, sizeof *g->from);
+    g->behind = calloc(edges + 1, sizeof *g->behind);
+    if (!g->all || !g->ready || !g->from || !g->behind) abort();
+    for (op *o = g->first; o; o = o->next) {
+        g->all[o->place] = o;
+        for (size_t k = 0; k < o->after_count; k++) g->from[o->after[k]->place + 2]++;
+    }
+    for (size_t i = 2; i < g->count + 2; i++) g->from[i] += g->from[i - 1];
+    for (op *o = g->first; o; o = o->next)
+        for (size_t k = 0; k < o->after_count; k++) g->behind[g->from[o->after[k]->place + 1]++] = o->place;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned long long flags) {
     (void)flags;
     write_edges(g);
+    if (!g->all) index_nodes(g);
     g->uses++;
     *e = g;
     return result(cudaSuccess);
@@ -336,6 +360,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t g) {
         next = v->next;
         free(v);
     }
+    free(g->all), free(g->ready), free(g->from), free(g->behind);
     free(g);
     return cudaSuccess;
 }
