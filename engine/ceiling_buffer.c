@@ -42,8 +42,8 @@ static lb_status device_buffer(lb_device *d, size_t bytes) {
 
 size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes) {
     if (d->backend->memory) {
-        double most = (double)d->backend->memory->available(d) / 4, want = fmax(8 * cache_bytes, 1024.0 * MIB);
-        return ((size_t)fmin(want, fmax(most, 2 * cache_bytes)) + UNIT - 1) / UNIT * UNIT;
+        double room = (double)d->backend->memory->available(d), want = fmax(8 * cache_bytes, 1024.0 * MIB);
+        return ((size_t)fmin(want, fmin(fmax(room / 4, 2 * cache_bytes), room / 2)) + UNIT - 1) / UNIT * UNIT;
     }
     double bytes = 4 * cache_bytes, room = (double)lb_memory_room_get().available / 4;
     if (bytes < 256.0 * MIB) bytes = 256.0 * MIB;
