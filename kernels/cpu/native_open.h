@@ -50,12 +50,7 @@ INLINE __mmask64 bits(__m512i v, int low, int high) {
  * activations are multiplied; d: the bits of d, and of dmin above them. */
 typedef struct scaled { __m512i code[4]; __m256i scale, min; uint32_t d; } scaled;
 
-/* A scale for each two codes of 64: those of runs of 32 (two) or of 16 (four), from 16 or 8 bits each on. */
-INLINE __m512i spread32(__m256i scale, const int i) {
-    const __m512i at = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(1), 1);
-    return _mm512_permutexvar_epi16(_mm512_add_epi16(at, _mm512_set1_epi16((short)(2 * i))),
-                                    _mm512_castsi256_si512(scale));
-}
+/* Of 16 scales of runs of 16 the four of codes 64 i on, one for each two codes. */
 INLINE __m512i spread16(__m256i scale, const int i) {
     const __m512i at = _mm512_set_epi64(0x0003000300030003, 0x0003000300030003, 0x0002000200020002, 0x0002000200020002,
                                         0x0001000100010001, 0x0001000100010001, 0, 0);
