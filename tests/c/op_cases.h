@@ -312,19 +312,31 @@ static lb_tensor *heads_of(fill_kind kind, bool strided, int64_t t, int64_t h, i
     return view;
 }
 
-/* Rows of whole 16 bytes, as libraries want them. */
-static bool whole_linear(int i, lb_args *a) {
+/* Rows of whole 16 bytes, as libraries want them: each type with and without a bias, with each function; then what is
+ * not plain; then one row, which of several matrices is written in pieces; then a bias at an address of 4 bytes. */
+enum { WHOLE_PLAIN = 4 * 2 * LB_ACTIVATION_COUNT, WHOLE_KINDS = WHOLE_PLAIN + 4 * 2 * FILL_KINDS,
+       WHOLE_ROW = WHOLE_KINDS + 2 * 4, WHOLE_CASES = WHOLE_ROW + 4 };
+static void whole_linear(int i, lb_args *a) {
     static const lb_dtype types[] = { LB_F32, LB_F16, LB_BF16, LB_BF16 };
     static const int64_t n[] = { 36, 8, 20 };
-    int64_t k = i % 4 == 3 ? 128 : 40, total = 0;
-    set(a, "x", floats(FILL_PLAIN, DIMS(i % 2 ? 3 : 17, k)));
+    bool kinds = i >= WHOLE_PLAIN && i < WHOLE_KINDS;
+    int64_t k = i % 4 == 3 ? 128 : 40, total = 0, rows = i >= WHOLE_KINDS && i < WHOLE_ROW ? 1 : i % 2 ? 3 : 17;
+    fill_kind kind = kinds ? (fill_kind)((i - WHOLE_PLAIN) / 8) : FILL_PLAIN;
+    int with = i < WHOLE_PLAIN ? i / 8 : kinds && i / 4 % 2 ? LB_ACTIVATION_RELU : LB_ACTIVATION_NONE;
+    set(a, "x", floats(kind, DIMS(rows, k)));
     for (int j = 0; j < (i % 4 == 3 ? 1 : 3); j++) {
         add_item(a, "w", converted(floats(FILL_PLAIN, DIMS(n[j], k)), types[i % 4]));
         total += n[j];
     }
-    if (i / 4 % 3) set(a, "bias", floats(FILL_PLAIN, DIMS(total)));
-    param(a, "activation", i / 4);
-    return true;
+    if (i >= WHOLE_ROW) {
+        lb_tensor *wide = floats(FILL_PLAIN, DIMS(total + 1)), *bias = NULL;
+        if (lb_tensor_slice(wide, 0, 1, 1 + total, &bias)) fail_msg("%s", lb_error());
+        lb_tensor_release(wide);
+        set(a, "bias", bias);
+    } else if (kind >= FILL_SMALL || i / 4 % 2) { /* small ones alone would be nothing in f16 */
+        set(a, "bias", floats(FILL_PLAIN, DIMS(total)));
+    }
+    param(a, "activation", with);
 }
 
 static bool case_linear(int i, lb_args *a) {
@@ -336,7 +348,7 @@ static bool case_linear(int i, lb_args *a) {
                                             { "f16", NULL, NULL }, { "bf16", NULL, NULL } };
     static const int64_t tokens[] = { 1, 5, 0, 67, 300 };
     enum { MIXED = 5 * 5 * 3, BLOCKS = MIXED + 4, DENSE = BLOCKS + 5 * 5, KINDS = DENSE + 2 * FILL_KINDS,
-           WHOLE = KINDS + 4 * LB_ACTIVATION_COUNT };
+           WHOLE = KINDS + WHOLE_CASES };
     if (i == WHOLE) { /* one of everything */
         set(a, "x", floats(FILL_PLAIN, DIMS(1, 1)));
         add_item(a, "w", floats(FILL_PLAIN, DIMS(1, 1)));
@@ -344,7 +356,7 @@ static bool case_linear(int i, lb_args *a) {
         return true;
     }
     if (i > WHOLE) return false;
-    if (i >= KINDS) return whole_linear(i - KINDS, a);
+    if (i >= KINDS) return whole_linear(i - KINDS, a), true;
     const char *const *f = i < MIXED ? formats[i % 5] : i < BLOCKS ? blocks[i % 2] : dense[i < DENSE ? i % 5 : i % 2];
     int64_t rows = i < MIXED ? tokens[i / 5 % 5] : i < BLOCKS ? (int64_t[]){ 1, 5, 67, 300 }[i - MIXED]
                  : i < DENSE ? tokens[(i - BLOCKS) / 5] : 5;

@@ -148,14 +148,15 @@ local function percent(x, of) return ("%.1f %% of %s"):format(100 * x, of) end
 -- ---- products ----
 
 local function dense(recipe) return recipe == "bf16" or recipe == "f16" or recipe == "f32" end
--- Some rows and columns of a product too large for f64, spread over all of its tiles.
+-- Rows and columns of a product too large for f64: one in each 128, so that each tile of 128 x 128 has a sample. Tiles that
+-- are smaller are met here and there.
 local function spread(n)
-  local at, seed = {}, 12345
-  for i = 1, 16 do
+  local at, seed, count = {}, 12345, math.max(16, math.ceil(n / 128))
+  for i = 1, count do
     seed = (seed * 1103515245 + 12345) % 2147483648
-    at[i] = math.floor((i - 1 + seed / 2147483648) * n / 16) + 1
+    at[i] = math.floor((i - 1 + seed / 2147483648) * n / count) + 1
   end
-  at[1], at[16] = 1, n
+  at[1], at[count] = 1, n
   return at
 end
 local function rows_of(t, at)
@@ -165,26 +166,35 @@ local function rows_of(t, at)
   for i, row in ipairs(at) do parts[i] = t:slice(1, row, row) end
   return lb.cat(parts)
 end
--- What f64 makes of the sampled rows and columns; x that is quantized on the way is held to what that may cost.
-local function sample_of(x, w, stored)
-  local s = { rows = spread(x.shape[1]), columns = spread(w.shape[1]), most = stored and 1e-4 or 1e-2 }
+-- What f64 makes of the sampled rows and columns; x that is quantized on the way is held to what that may cost: most is of
+-- the NMSE, each of one sample's error in units of the samples' root mean square. fp8 has three bits behind the first: 7e-4.
+local function sample_of(x, w, recipe, stored)
+  local fp8 = recipe:find "^float8" ~= nil
+  local s = { rows = spread(x.shape[1]), columns = spread(w.shape[1]), most = stored and 1e-4 or fp8 and 2e-3 or 1e-3,
+    each = fp8 and not stored and 0.25 or 0.1 }
   s.want = lb.oracle.matmul(rows_of(x, s.rows), rows_of(w, s.columns))
   return s
 end
 -- Checks the sample; its values, or an error. `before`: they must be those, bit for bit.
 local function check_sample(s, out, before, when)
-  local got, error2, sum2 = {}, 0, 0
+  local got, error2, sum2, worst = {}, 0, 0, { error = -1 }
   local all = out:to "cpu"
   for i, row in ipairs(s.rows) do
     for j, column in ipairs(s.columns) do
       local v, want = all:get(row, column), s.want:get(i, j)
       got[#got + 1] = v
-      error2, sum2 = error2 + (v - want) ^ 2, sum2 + want ^ 2
+      local off = math.abs(v - want)
+      error2, sum2 = error2 + off ^ 2, sum2 + want ^ 2
+      if not (off <= worst.error) then worst = { error = off, row = row, column = column, v = v, want = want } end
       if before and before[#got] ~= v then error(("[%d, %d] is another value after timing"):format(row, column), 0) end
     end
   end
   if not (error2 <= s.most * sum2) then
     error(("wrong result at the full size, %s: NMSE of a sample %g, at most %g"):format(when, error2 / sum2, s.most), 0)
+  end
+  if not (worst.error <= s.each * math.sqrt(sum2 / #got)) then
+    error(("wrong result at the full size, %s: [%d, %d] is %g, expected %g"):format(when, worst.row, worst.column, worst.v,
+      worst.want), 0)
   end
   return got
 end
@@ -207,7 +217,7 @@ local function gemm(m, n, k, recipe, kernel, more)
     checked((record((more and more.stored and few:quantize(recipe) or few):to(d), some)))
   end
   if m > 256 or trial and more then -- and of the full size, before and after it is timed, what a sample tells
-    sample = sample_of(x, w, more and more.stored)
+    sample = sample_of(x, w, recipe, more and more.stored)
     plan:run()
     before = check_sample(sample, out, nil, "before timing")
     out:fill(0 / 0)

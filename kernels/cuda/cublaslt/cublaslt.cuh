@@ -65,7 +65,7 @@ struct lt_product {
     int32_t mode_w, mode_x;                  /* cublasLtMatmulMatrixScale_t */
     int device;
     int64_t ld;                              /* of out; 0: n */
-    int32_t epilogue;                        /* cublasLtEpilogue_t; 0: none */
+    int32_t epilogue;                        /* CUBLASLT_EPILOGUE_BIAS, or 0: none */
     uint32_t aligned;                        /* what all addresses are multiples of; lt_run fills it in */
     cublasLtMatmulDesc_t desc;
     cublasLtMatrixLayout_t w, x, d;
@@ -74,8 +74,8 @@ struct lt_product {
 };
 
 static bool lt_same(const lt_product *a, const lt_product *b) {
-    return a->m == b->m && a->n == b->n && a->k == b->k && a->compute == b->compute && a->in == b->in && a->out == b->out &&
-           a->scaled == b->scaled && a->mode_w == b->mode_w && a->mode_x == b->mode_x && a->device == b->device &&
+    return a->m == b->m && a->n == b->n && a->k == b->k && a->compute == b->compute && a->in == b->in &&
+           a->out == b->out && a->scaled == b->scaled && a->mode_w == b->mode_w && a->mode_x == b->mode_x && a->device == b->device &&
            a->ld == b->ld && a->epilogue == b->epilogue && a->aligned == b->aligned;
 }
 
@@ -94,12 +94,10 @@ static bool lt_scale_modes(const lt_functions *f, const lt_product *p) {
 static bool lt_bias(const lt_functions *f, cublasLtMatmulDesc_t desc, const void *bias) {
     return f->desc_set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias) == CUBLAS_STATUS_SUCCESS;
 }
-static bool lt_has_bias(const lt_product *p) {
-    return p->epilogue == CUBLASLT_EPILOGUE_BIAS || p->epilogue == CUBLASLT_EPILOGUE_RELU_BIAS;
-}
 static bool lt_epilogue(const lt_functions *f, const lt_product *p) {
-    return f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &p->epilogue, sizeof p->epilogue) == CUBLAS_STATUS_SUCCESS &&
-           (!lt_has_bias(p) || lt_bias(f, p->desc, (const void *)(uintptr_t)4096));
+    return f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_EPILOGUE, &p->epilogue, sizeof p->epilogue) ==
+               CUBLAS_STATUS_SUCCESS &&
+           lt_bias(f, p->desc, (const void *)(uintptr_t)4096);
 }
 /* The library takes it that addresses are multiples of 256, unless it is told. */
 static bool lt_alignment(const lt_functions *f, cublasLtMatmulPreference_t preference, uint32_t bytes) {
@@ -159,7 +157,7 @@ static void lt_run(const lb_launch *l, const lt_product &like, const void *w, co
     with.aligned = ((uintptr_t)w | (uintptr_t)x | (uintptr_t)out) % 256 ? 16 : 256;
     lt_product *p = f->why ? nullptr : lt_product_of(f, &with);
     if (p && p->scaled && !lt_scales(f, p->desc, scale_w, scale_x)) p = nullptr;
-    if (p && lt_has_bias(p) && !lt_bias(f, p->desc, bias)) p = nullptr;
+    if (p && p->epilogue && !lt_bias(f, p->desc, bias)) p = nullptr;
     float one = 1, zero = 0;
     int32_t ione = 1, izero = 0;
     bool integers = like.compute == CUBLAS_COMPUTE_32I;

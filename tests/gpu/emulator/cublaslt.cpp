@@ -37,7 +37,8 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
     return *handle = &h, CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeType_t compute, cudaDataType_t scale) {
-    *d = new lt_emu_desc{ compute, scale, { CUBLAS_OP_N, CUBLAS_OP_N }, { NULL, NULL }, { 0, 0 }, CUBLASLT_EPILOGUE_DEFAULT, NULL };
+    *d = new lt_emu_desc{ compute, scale, { CUBLAS_OP_N, CUBLAS_OP_N }, { NULL, NULL }, { 0, 0 },
+                          CUBLASLT_EPILOGUE_DEFAULT, NULL };
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d) { return delete d, CUBLAS_STATUS_SUCCESS; }
@@ -50,7 +51,8 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMa
              : what == CUBLASLT_MATMUL_DESC_B_SCALE_MODE ? (void *)&d->mode[1]
              : what == CUBLASLT_MATMUL_DESC_EPILOGUE ? (void *)&d->epilogue
              : what == CUBLASLT_MATMUL_DESC_BIAS_POINTER ? (void *)&d->bias : NULL;
-    bool pointer = what == CUBLASLT_MATMUL_DESC_BIAS_POINTER || what == CUBLASLT_MATMUL_DESC_A_SCALE_POINTER || what == CUBLASLT_MATMUL_DESC_B_SCALE_POINTER;
+    bool pointer = what == CUBLASLT_MATMUL_DESC_BIAS_POINTER || what == CUBLASLT_MATMUL_DESC_A_SCALE_POINTER ||
+                   what == CUBLASLT_MATMUL_DESC_B_SCALE_POINTER;
     if (!to || bytes != (pointer ? sizeof(void *) : 4)) return CUBLAS_STATUS_INVALID_VALUE;
     memcpy(to, value, bytes);
     return CUBLAS_STATUS_SUCCESS;
@@ -77,7 +79,9 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return CUBLAS_STATUS_SUCCESS;
 }
 
-static int64_t size_of(cudaDataType t) { return t == CUDA_R_32F || t == CUDA_R_32I ? 4 : t == CUDA_R_16F || t == CUDA_R_16BF ? 2 : 1; }
+static int64_t size_of(cudaDataType t) {
+    return t == CUDA_R_32F || t == CUDA_R_32I ? 4 : t == CUDA_R_16F || t == CUDA_R_16BF ? 2 : 1;
+}
 
 /* Types and scales that go together. */
 static bool known(const lt_emu_desc *d, const lt_emu_layout *a, const lt_emu_layout *b, const lt_emu_layout *out) {
@@ -148,8 +152,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const vo
         return CUBLAS_STATUS_INVALID_VALUE;
     if ((uintptr_t)a % algo->data[0] || (uintptr_t)b % algo->data[1] || (uintptr_t)out % algo->data[3])
         return CUBLAS_STATUS_INVALID_VALUE; /* so much was promised */
-    const bool bias = d->epilogue & 4, relu = d->epilogue & 2;
-    if (bias && !d->bias) return CUBLAS_STATUS_INVALID_VALUE;
+    const bool bias = d->epilogue == CUBLASLT_EPILOGUE_BIAS;
+    if (!bias && d->epilogue != CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (bias && (!d->bias || (uintptr_t)d->bias % 16)) return CUBLAS_STATUS_INVALID_VALUE;
     if (workspace) memset(workspace, 0x77, workspace_bytes < 4096 ? workspace_bytes : 4096); /* it is the library's */
     std::vector<double> w = values_of(d, 0, la, a), x = values_of(d, 1, lb, b);
     int64_t k = la->rows;
@@ -158,7 +163,6 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const vo
             double sum = 0;
             for (int64_t i = 0; i < k; i++) sum += w[(size_t)(n * k + i)] * x[(size_t)(m * k + i)];
             if (bias) sum += d->bias[n];
-            if (relu && sum < 0) sum = 0;
             if (lo->type == CUDA_R_32I) ((int32_t *)out)[m * lo->ld + n] = (int32_t)sum;
             else ((float *)out)[m * lo->ld + n] = (float)sum;
         }
