@@ -2,7 +2,10 @@
  *
  * The definition here is the reference: a kernel's own (vectorised) form must give the same bits, because the
  * oracle multiplies exactly these values. All formats but LB_ACT_F8_TENSOR work row by row, so a row's result never
- * depends on the batch it is in. */
+ * depends on the batch it is in.
+ *
+ * Codes have none for NaN and Inf, which must not vanish: what shares a scale with one has NaN as its values. Where one
+ * is NaN, so is the maximum of magnitudes, and the scale with it; where one is Inf the scale is Inf; all codes are 0. */
 #pragma once
 #include <stdint.h>
 
@@ -19,7 +22,7 @@ typedef enum lb_act {
                          zero = clamp(-128 - rint(lo / d), -128, 127); q = clamp(rint(x * (1 / d)) + zero, -128, 127);
                          value = d * (q - zero) */
     LB_ACT_F8_ROW,    /* e4m3, one scale a row, as torchao's dynamic float8: d = amax / 448; q = e4m3(x / d), nearest even;
-                         value = d * q. NaN becomes 0; so does all where d is 0 */
+                         value = d * q. All are 0 where d is 0 */
     LB_ACT_F8_128,    /* the same with blocks of 128 */
     LB_ACT_F8_TENSOR, /* the same with one scale for all rows: the only format whose rows depend on one another */
     LB_ACT_COUNT
@@ -28,8 +31,8 @@ typedef enum lb_act {
 const char *lb_act_name(lb_act a);
 int64_t lb_act_block(lb_act a, int64_t k); /* elements per scale; 1 for F32/BF16, k for a row */
 
-/* What LB_ACT_I8_TOKEN_ASYM makes of a row's range, lo <= 0 <= hi: the scale, its inverse, the zero. NaN counts as 0;
- * an infinite range gives codes of 0, whose values are NaN. */
+/* What LB_ACT_I8_TOKEN_ASYM makes of a row's range, lo <= 0 <= hi: the scale, its inverse, the zero. A range that is
+ * infinite or NaN gives codes of 0, whose values are NaN. */
 typedef struct lb_act_asym { float d, id, zero; } lb_act_asym;
 lb_act_asym lb_act_asym_of(float lo, float hi);
 

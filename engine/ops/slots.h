@@ -153,7 +153,8 @@ enum { LB_ADVANCE_STARTS, LB_ADVANCE_LENGTHS, LB_ADVANCE_POSITIONS };
 enum { LB_ADVANCE_P_STEP };
 
 /* kv_write: writes row t of x, converted to the cache's type, at its position in its sequence's cache.
- * x rows [T, H, D] f32; cache, lengths, starts, pages as above. f8e4m3 saturates; q8_0 and q4_0 as their quantizers. */
+ * x rows [T, H, D] f32; cache, lengths, starts, pages as above. f8e4m3 saturates; q8_0 and q4_0 as their quantizers,
+ * but blocks with NaN or Inf have NaN as their factor. */
 enum { LB_KV_WRITE_X, LB_KV_WRITE_LENGTHS, LB_KV_WRITE_STARTS, LB_KV_WRITE_PAGES, LB_KV_WRITE_CACHE };
 enum { LB_KV_WRITE_P_PACKED };
 

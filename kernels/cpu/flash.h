@@ -313,7 +313,8 @@ static void start_rows(const task *t, const item *it, space *s, bool first_chunk
         s->lo[r] = (int32_t)lb_clamp(lo, it->lo, it->hi);
         s->hi[r] = (int32_t)lb_clamp(hi, it->lo, it->hi);
         s->tops[r] = sink ? t->sinks[h] * 1.44269504f : -INFINITY;
-        for (int i = 0; i < LANES; i++) s->sums[r * LANES + i] = sink && i == 0 ? 1 + (t->sinks[h] - t->sinks[h]) : 0; /* NaN for Inf */
+        float one = sink ? 1 + (t->sinks[h] - t->sinks[h]) : 0; /* NaN for Inf */
+        for (int i = 0; i < LANES; i++) s->sums[r * LANES + i] = i == 0 ? one : 0;
         pack_row(lb_row_f32(t->q, token * t->heads + h), t->dim, s->q + (size_t)r * Q_BYTES(t->dim));
     }
     memset(s->out, 0, (size_t)(it->count * t->vpad) * sizeof *s->out);

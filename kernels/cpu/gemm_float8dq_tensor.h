@@ -49,7 +49,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     inner.phase = l->phase - 1;
     amax_of_all = 0;
     for (int i = 0; i < l->parts && inner.phase == 0; i++)
-        if (!(*maximum(a, l, i) <= amax_of_all) && amax_of_all == amax_of_all) amax_of_all = *maximum(a, l, i); /* or NaN */
+        if (amax_of_all == amax_of_all && !(*maximum(a, l, i) <= amax_of_all)) /* NaN is the largest, and stays */
+            amax_of_all = *maximum(a, l, i);
     lb_gemm_panel_launch(&panel_ops, a, &inner);
 }
 

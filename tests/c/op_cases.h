@@ -433,7 +433,8 @@ static bool case_sample(int i, lb_args *a) {
 static bool case_gemm_stored(int i, lb_args *a) {
     static const char *const formats[] = { "float8dq-tensor", "float8dq-row", "int8dq", "q8_0" };
     if (i >= 20) return false;
-    int64_t k = i < 8 ? 64 : 160, n = i < 4 ? 37 : i < 16 ? 48 : 1, m = i < 4 ? 5 : i < 8 ? 1 : i < 12 ? 18 : i < 16 ? 0 : 3;
+    int64_t k = i < 8 ? 64 : 160, n = i < 4 ? 37 : i < 16 ? 48 : 1;
+    int64_t m = i < 4 ? 5 : i < 8 ? 1 : i < 12 ? 18 : i < 16 ? 0 : 3;
     set(a, "x", quantized(floats(FILL_PLAIN, DIMS(m, k)), formats[i % 4]));
     set(a, "w", quantized(floats(FILL_PLAIN, DIMS(n, k)), formats[i % 4 == 3 && i > 4 ? 2 : i % 4]));
     return true;

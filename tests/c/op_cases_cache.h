@@ -180,11 +180,12 @@ static void plant_sink(lb_args *a, const attention_shape *s, int type) {
             }
         }
 }
-/* An element of the first position, which all rows see, of every cache head: NaN, or Inf of both signs. In packed caches
- * it is a block's factor; f8e4m3 has no Inf. */
+/* An element of the first position, which all rows see, of every cache head: NaN, or Inf of both signs. In packed
+ * caches it is a block's factor; f8e4m3 has no Inf. */
 static void plant_in_cache(lb_args *a, const attention_shape *s, int type) {
     bool keys = s->contents == NAN_K || s->contents == INF_K, nan = s->contents == NAN_K || s->contents == NAN_V;
-    lb_kv c = lb_kv_of(lb_arg(a, keys ? LB_ATTENTION_K : LB_ATTENTION_V), lb_arg(a, LB_ATTENTION_PAGES), packing_of(type));
+    const lb_tensor *cache = lb_arg(a, keys ? LB_ATTENTION_K : LB_ATTENTION_V);
+    lb_kv c = lb_kv_of(cache, lb_arg(a, LB_ATTENTION_PAGES), packing_of(type));
     for (int64_t b = 0; b < 3; b++)
         for (int64_t g = 0; g < s->heads / s->group; g++) {
             float v = nan ? NAN : (b + g) % 2 ? INFINITY : -INFINITY;
@@ -217,7 +218,8 @@ static bool case_attention(int i, lb_args *a) {
     param(a, "scale", i % 3 || s->contents == SINK_KEY ? 0 : 0.2);
     if (s->contents == SINK_KEY) plant_sink(a, s, i % CACHE_TYPES);
     else if (s->contents == NAN_Q || s->contents == INF_Q)
-        lb_row_f32(lb_arg(a, LB_ATTENTION_Q), s->heads + 2)[5] = s->contents == NAN_Q ? NAN : i % 4 ? INFINITY : -INFINITY;
+        lb_row_f32(lb_arg(a, LB_ATTENTION_Q), s->heads + 2)[5] =
+            s->contents == NAN_Q ? NAN : i % 4 ? INFINITY : -INFINITY;
     else if (s->contents) plant_in_cache(a, s, i % CACHE_TYPES);
     return true;
 }

@@ -353,7 +353,8 @@ static void same_far_and_near(call *far, call *near, int keep, const lb_tensor *
         }
         launch(k, &far->a), launch(k, &near->a);
         for (int s = first; s <= last; s++)
-            assert_memory_equal(lb_tensor_data(far->t[s]), lb_tensor_data(near->t[s]), lb_tensor_size_bytes(near->t[s]));
+            assert_memory_equal(lb_tensor_data(far->t[s]), lb_tensor_data(near->t[s]),
+                                lb_tensor_size_bytes(near->t[s]));
         for (int r = 0; r < 2 && kept; r++)
             assert_memory_equal(lb_row_f32(far->t[keep], r), lb_row_f32(near->t[keep], r), FAR_COLS * 4);
         tried++;

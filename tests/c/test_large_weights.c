@@ -1,5 +1,5 @@
-/* test_large_weights.c: weights of formats, native and in every layout, of more than 2^31 bytes; strided and repeated reads of
- * so many. Only pages that hold something are memory. */
+/* test_large_weights.c: weights of formats, native and in every layout, of more than 2^31 bytes; strided and repeated
+ * reads of so many. Only pages that hold something are memory. */
 #include "large.h"
 
 #include "engine/tensor_convert.h"
@@ -13,7 +13,8 @@ static void poison_gemm(call *c) {
 
 enum { QUANT_K = 1 << 14 };
 
-/* As what a kernel reads: the format's own bytes, or its layout, of which only the panels that hold something are made. */
+/* As what a kernel reads: the format's own bytes, or its layout, of which only the panels that hold something are
+ * made. */
 static lb_tensor *weights_for(const lb_kernel *k, lb_tensor *native) {
     int64_t n = native->dims[0], by;
     if (!k->layout) return lb_tensor_retain(native);
@@ -40,13 +41,14 @@ static lb_tensor *quantized_weights(const char *format) {
     if (lb_quantizer_find(format, &q) || lb_tensor_quantize(rows, q, NULL, NULL, &made)) fail_msg("%s", lb_error());
     size_t each = lb_tensor_size_bytes(made) / 3; /* of a row: blocks, one after another */
     int64_t n = ((LIMIT / (int64_t)each) / 32 + 2) * 32 + 7;
-    void *data = mmap(NULL, (size_t)n * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    size_t bytes = (size_t)n * each;
+    void *data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (data != MAP_FAILED) {
-        madvise(data, (size_t)n * each, MADV_HUGEPAGE);
+        madvise(data, bytes, MADV_HUGEPAGE);
         memcpy((char *)data + (size_t)(n - 3) * each, lb_tensor_data(made), 3 * each);
         memcpy(data, (char *)lb_tensor_data(made) + 2 * each, each);
         lb_buffer *b;
-        if (lb_buffer_wrap(device, data, (size_t)n * each, unmap, NULL, &b) ||
+        if (lb_buffer_wrap(device, data, bytes, unmap, NULL, &b) ||
             lb_tensor_wrap(b, 0, LB_QUANT, q, 2, (int64_t[]){ n, QUANT_K }, &native))
             fail_msg("%s", lb_error());
         lb_buffer_release(b);
@@ -85,7 +87,8 @@ static void gemm_quantized(const char *format, int rows, bool native_too) {
         launch(k, &c.a);
         const lb_tensor *out = c.t[LB_GEMM_OUT];
         int64_t n = out->dims[1];
-        near_row(k->name, out, n - 1, QUANT_K), near_row(k->name, out, n - 2, 0), near_row(k->name, out, n - 3, -QUANT_K);
+        near_row(k->name, out, n - 1, QUANT_K), near_row(k->name, out, n - 2, 0);
+        near_row(k->name, out, n - 3, -QUANT_K);
         near_row(k->name, out, 0, QUANT_K), near_row(k->name, out, 1, 0), near_row(k->name, out, n / 2, 0);
         lb_tensor_release(w);
         c.t[LB_GEMM_W] = NULL;

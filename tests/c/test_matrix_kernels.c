@@ -228,8 +228,8 @@ static void check_gemm(const gemm_case *c, lb_tensor *packed, const int *rows, s
     lb_tensor_release(x);
 }
 
-/* NaN, Inf or -Inf in one place of x: nothing of its row passes for a number, unless the weight there is 0 (left out by a
- * sparse format, say) and x has no scales; other rows keep their bits, unless all rows have one scale. */
+/* NaN, Inf or -Inf in one place of x: nothing of its row passes for a number, unless the weight there is 0 (left out by
+ * a sparse format, say) and x has no scales; other rows keep their bits, unless all rows have one scale. */
 static void check_planted(const gemm_case *c, lb_tensor *packed) {
     static const float values[] = { NAN, INFINITY, -INFINITY };
     static const int batches[] = TEST_PLANTED;
@@ -256,9 +256,11 @@ static void check_planted(const gemm_case *c, lb_tensor *packed) {
             for (int64_t j = 0; j < m * c->n; j++) {
                 bool meets = j / c->n == row && (scales || w[j % c->n * c->k + (c->k - 1) * v / 2] != 0);
                 if ((meets || c->kernel->act == LB_ACT_F8_TENSOR) && isfinite(out[j]))
-                    fail_msg("%s %s M=%d: %g of x makes %g", c->kernel->name, c->format, m, (double)values[v], (double)out[j]);
+                    fail_msg("%s %s M=%d: %g of x makes %g", c->kernel->name, c->format, m, (double)values[v],
+                             (double)out[j]);
                 if (j / c->n != row && c->kernel->act != LB_ACT_F8_TENSOR && memcmp(out + j, clean + j, 4))
-                    fail_msg("%s %s M=%d: %g in one row changes another", c->kernel->name, c->format, m, (double)values[v]);
+                    fail_msg("%s %s M=%d: %g in one row changes another", c->kernel->name, c->format, m,
+                             (double)values[v]);
             }
         }
         free(clean), free(out);

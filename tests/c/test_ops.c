@@ -248,7 +248,8 @@ static void test_all(void **unused) {
 /* ---- what is no ordinary number, in every operand ---- */
 
 static bool takes_floats(const lb_tensor *t) {
-    return t->dtype == LB_F32 || t->dtype == LB_F64 || t->dtype == LB_F16 || t->dtype == LB_BF16 || t->dtype == LB_F8E4M3;
+    lb_dtype d = t->dtype;
+    return d == LB_F32 || d == LB_F64 || d == LB_F16 || d == LB_BF16 || d == LB_F8E4M3;
 }
 
 /* Every kernel that fits, and how many did. */
@@ -282,10 +283,11 @@ static void unplant(lb_tensor *t, int64_t at, const char *kept) {
     memcpy((char *)(uintptr_t)w.at, kept, w.element_bytes);
 }
 
-/* Positions of a cache that a row does not see are masked or never met, as a kernel likes: op_cases.h plants in caches what
- * all rows see. */
+/* Positions of a cache that a row does not see are masked or never met, as a kernel likes: op_cases_cache.h plants in
+ * caches what all rows see. */
 static bool seen_by_all(const lb_op *op, int slot) {
-    return strcmp(op->name, "attention") || !strcmp(op->operands[slot].name, "q") || !strcmp(op->operands[slot].name, "sinks");
+    const char *name = op->operands[slot].name;
+    return strcmp(op->name, "attention") || !strcmp(name, "q") || !strcmp(name, "sinks");
 }
 
 /* NaN, Inf, -Inf and a subnormal in each float operand of case i. */
