@@ -107,6 +107,8 @@ static void set_paths(lua_State *L, const char *root) {
     lua_pop(L, 2);
     lua_pushstring(L, root);
     lua_setfield(L, LUA_REGISTRYINDEX, "luabench.root");
+    lua_pushnumber(L, (lua_Number)(lua_memory_limit() >> 20));
+    lua_setfield(L, LUA_REGISTRYINDEX, "luabench.memory_mib");
 }
 
 /* ---- running -------------------------------------------------------------------------------------------------- */
@@ -141,8 +143,8 @@ static void report(lua_State *L) {
     if (lua_type(L, -1) == LUA_TSTRING) {
         say(lua_tostring(L, -1));
         if (strstr(lua_tostring(L, -1), "not enough memory")) {
-            fprintf(stderr, "Lua's own tables and strings may take %zu MiB (tensors are apart); "
-                            "LUABENCH_LUA_MEMORY_MB=N changes that\n", lua_memory_limit() >> 20);
+            fprintf(stderr, "a script's own tables and strings may take %zu MiB (tensors are apart), which "
+                            "LUABENCH_LUA_MEMORY_MB=N changes\n", lua_memory_limit() >> 20);
         }
     } else if (luaL_callmeta(L, -1, "__tostring") && lua_isstring(L, -1)) {
         say(lua_tostring(L, -1));

@@ -318,8 +318,8 @@ lb_status lb_tensor_matmul(const lb_tensor *a, const lb_tensor *b, bool transpos
     int64_t grain = LB_OPS_GRAIN / (m * k > 0 ? m * k : 1);
     s = lb_convert_for(a->buffer->device, n, grain < 1 ? 1 : grain, matmul_range, &j);
     if (!s && lb_interrupted) s = lb_fail(LB_EINTERRUPTED, "interrupted while multiplying");
-    if (!s && atomic_load(&j.failed)) s = lb_fail(LB_ENOMEM, "matmul: no memory for a row of %lld doubles",
-                                                  (long long)k);
+    if (!s && atomic_load(&j.failed))
+        s = lb_fail(LB_ENOMEM, "matmul: no memory for %d rows of %lld doubles", MATMUL_ROWS, (long long)k);
 done:
     free(wide);
     lb_view_done(&va);

@@ -22,8 +22,9 @@ case $BUILD in /*) LUABENCH=$BUILD/luabench ;; esac
 # Sanitizers' reports must fail the test, and the leak checker knows nothing of LuaJIT's own allocator.
 export ASAN_OPTIONS=abort_on_error=0:exitcode=99:detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=exitcode=99:halt_on_error=0
-# What is kept from run to run (ceilings, choices, history) is the tests' own: not the user's, whom a device played on
-# the CPU, or a choice made for a test, must not meet. ccache, which tests that build may use, stays where it is.
+# What is kept from run to run (ceilings, choices, history) is the tests' own, shared by all of them: a device played on
+# the CPU, or a choice made for a test, must not meet the user. A test to which another's matter takes a folder of its
+# own. ccache, which tests that build may use, stays where it is.
 [ -d ~/.ccache ] || export CCACHE_DIR=${CCACHE_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/ccache}
 export XDG_CACHE_HOME=${LUABENCH%/*}/test-cache XDG_STATE_HOME=${LUABENCH%/*}/test-state
 mkdir -p "$logs"

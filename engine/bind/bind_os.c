@@ -60,6 +60,12 @@ static int lua_root(lua_State *L) {
     return 1;
 }
 
+/* core.lua_memory_mib(): what Lua's own tables and strings may take. */
+static int lua_memory_mib(lua_State *L) {
+    lua_getfield(L, LUA_REGISTRYINDEX, "luabench.memory_mib");
+    return 1;
+}
+
 static int mkdir_p(lua_State *L) {
     BIND_TRY(L, lb_mkdir_p(bind_path(L, 1, "path")));
     return 0;
@@ -226,7 +232,7 @@ void bind_open_os(lua_State *L) {
     static const luaL_Reg functions[] = {
         { "sleep", sleep_s }, { "time_iso", time_iso }, { "time_s", time_s }, { "isatty", is_tty },
         { "terminal_width", terminal_width }, { "exe_path", exe_path }, { "lua_root", lua_root },
-        { "mkdir_p", mkdir_p },
+        { "lua_memory_mib", lua_memory_mib }, { "mkdir_p", mkdir_p },
         { "list_dir", list_dir }, { "stat", stat_path }, { "write_file", write_file },
         { "tempdir", tempdir }, { "tempdir_remove", tempdir_remove }, { "tempdir_sweep", tempdir_sweep },
         { "lock", lock },

@@ -1,5 +1,6 @@
 -- init.lua: the module `luabench`: the engine's objects and the Lua parts, each loaded when it is first used.
 local core = require "luabench.core"
+local places = require "luabench.places"
 
 local M = { core = core }
 
@@ -10,8 +11,13 @@ local function guarded(f)
     if ok then return ... end
     local e = ...
     if type(e) ~= "string" or core.interrupted() then error(e, 0) end
-    local text = e:gsub("[^%s]*/luabench/[%w_/]+%.lua:%d+: ", "")
-    error(text, text:find "^[^\n:]+:%d+: " and 0 or 2)
+    local text = places.strip(e)
+    local level, info = 1, nil
+    repeat     -- to the script: `return lb.f()` leaves no trace of it, and the caller is then one of these files
+      level = level + 1
+      info = debug.getinfo(level, "S")
+    until not info or info.what ~= "C" and not places.ours(info.source)
+    error(text, (places.begins(text) or not info) and 0 or level)
   end
   return function(...) return out(pcall(f, ...)) end
 end

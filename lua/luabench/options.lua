@@ -326,17 +326,18 @@ local function apply_presets(values, given)
 end
 
 -- "--seed -5" as "--seed=-5", so that a negative number is seen as a value and not as an option; and a long option with
--- one dash, such as llama-bench's -pg, as one with two.
+-- one dash, such as llama-bench's -pg, as one with two. Behind "--" all stays as it is.
 local function join_negatives(argv, groups)
   local takes = {}
   for _, group in ipairs(groups) do
     for _, o in ipairs(group) do takes[M.flag(o.name)] = o.type ~= "boolean" end
   end
-  local out, i = {}, 1
+  local out, i, last = {}, 1, false
   while i <= #argv do
     local a, b = tostring(argv[i]), argv[i + 1]
-    if a:find "^%-%a[%w-]" and takes["-" .. a] ~= nil then a = "-" .. a end
-    if takes[a] and b ~= nil and tostring(b):find("^%-[%d.]") then
+    last = last or a == "--"
+    if not last and a:find "^%-%a[%w-]" and takes["-" .. a] ~= nil then a = "-" .. a end
+    if not last and takes[a] and b ~= nil and tostring(b):find("^%-[%d.]") then
       a, i = a .. "=" .. tostring(b), i + 1
     end
     out[#out + 1], i = a, i + 1

@@ -1,5 +1,6 @@
 -- sys.lua: the engine as the runner sees it: every call of luabench.core that scenarios' machinery needs, in one place.
 local core = require "luabench.core"
+local places = require "luabench.places"
 
 local M = {}
 
@@ -49,8 +50,7 @@ function M.flag_interrupts() core.interrupt "flag" end
 
 -- A message without the place in these files of ours that passed it on; a script's place is kept.
 function M.clean(message)
-  return (tostring(message):gsub("[^%s]*/luabench/[%w_/]+%.lua:%d+: ", "")
-    :gsub("[^%s]*/commands/[%w_]+%.lua:%d+: ", ""))
+  return places.strip(tostring(message))
 end
 
 -- ---- files ----
@@ -67,8 +67,8 @@ end
 -- The message of a script that took all the memory that Lua has (engine/main.c), which Lua words shortly and without a place.
 function M.with_memory_hint(message)
   if not message:find("not enough memory", 1, true) then return message end
-  return "memory exhausted: " .. message .. "; a script's own tables and strings get a quarter of the memory, 2 GiB at "
-    .. "most (tensors are apart): LUABENCH_LUA_MEMORY_MB=N changes that"
+  return ("memory exhausted: %s; a script's own tables and strings may take %d MiB (tensors are apart), which "
+    .. "LUABENCH_LUA_MEMORY_MB=N changes"):format(message, core.lua_memory_mib())
 end
 
 -- $XDG_CACHE_HOME/luabench or ~/.cache/luabench; under the temporary directory where there is no home.

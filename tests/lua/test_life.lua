@@ -36,7 +36,6 @@ function T.test_a_right_plan_passes()
   lu.assertTrue(r.check.passed)
 end
 
--- A stale or torn output of the timed runs is not healed by running the plan once more.
 -- A script may raise anything.
 function T.test_what_a_script_raises_is_said()
   local sys = require "luabench.sys"
@@ -45,9 +44,11 @@ function T.test_what_a_script_raises_is_said()
   lu.assertEquals(sys.error_text(nil), "error() was given a nil, not a message")
   lu.assertEquals(sys.error_text(setmetatable({}, { __tostring = function() return "an object" end })), "an object")
   lu.assertStrContains(sys.with_memory_hint "s.lua: not enough memory", "memory exhausted: s.lua: not enough memory; ")
+  lu.assertStrContains(sys.with_memory_hint "not enough memory", ("may take %d MiB"):format(lb.core.lua_memory_mib()))
   lu.assertEquals(sys.with_memory_hint "else", "else")
 end
 
+-- A stale or torn output of the timed runs is not healed by running the plan once more.
 function T.test_other_bits_after_timing_fail()
   local out
   local r = run(function()

@@ -53,6 +53,46 @@ function T.test_errors_name_the_scripts_place()
   lu.assertStrMatches(message, "[^:]*test_meta%.lua:%d+: of the script")
 end
 
+-- A script's place stays, in a folder of any name; ours go, however long the way to them is.
+function T.test_places_of_scripts_stay()
+  local places = require "luabench.places"
+  local root = lb.core.lua_root()
+  local long = ("%s/luabench/%s.lua"):format(root, ("x"):rep(math.max(1, 60 - #root - #"/luabench/.lua")))
+  local _, shortened = pcall(loadstring("error 'boom'", "@" .. long))
+  lu.assertStrMatches(shortened, "%.%.%..+: boom")
+  for given, left in pairs { [root .. "/luabench/own/x.lua:12: boom"] = "boom",
+    [root .. "/commands/x.lua:1: a.lua:2: boom"] = "a.lua:2: boom", [shortened] = "boom",
+    ["at " .. root .. "/luabench/x.lua:12: boom"] = "at boom" } do lu.assertEquals(places.strip(given), left) end
+  for _, given in ipairs { "/home/u/luabench/x.lua:3: boom", "/home/u/commands/x.lua:3: boom",
+    "..." .. shortened:sub(5), "/other" .. root .. "/luabench/x.lua:3: boom", root .. "/models/x.lua:3: boom",
+    "/home/jo/my luabench/luabench/x.lua:3: boom" } do lu.assertEquals(places.strip(given), given) end
+  lu.assertTrue(places.begins "a b/x.lua:3: boom" and places.begins "(command line):1: boom")
+  lu.assertFalse(places.begins "cuda:0: cannot allocate" or places.begins "boom")
+end
+
+-- The same from scripts in such folders. A call in place of a return leaves no trace of its line.
+function T.test_errors_of_scripts_in_folders_of_any_name()
+  local folder = lb.core.tempdir "luabench-"
+  for _, name in ipairs { "luabench", "commands", "my luabench" } do
+    lb.core.mkdir_p(folder .. "/" .. name)
+    local path = ("%s/%s/s.lua"):format(folder, name)
+    local function says(body, line, text)
+      lb.core.write_file(path, body)
+      local ok, message = pcall(assert(loadfile(path)))
+      lu.assertFalse(ok)
+      local _, shown = pcall(loadstring("\n\n\nerror ''", "@" .. path))
+      lu.assertStrContains(message, shown:gsub("4: $", line .. ": ") .. text)
+      lu.assertEquals(require("luabench.sys").clean(message), message)
+    end
+    local begin = "local lb = require 'luabench'\n"
+    says(begin .. "lb.prepared('a key of a script', function()\n  error 'boom' end)", 3, "boom")
+    says(begin .. "\nlb.json.decode '{'", 3, "")
+    says(begin .. "lb.core.eager.cuda_fails()", 2, "attempt to call")
+    says(begin .. "local function f() return lb.strategy 'fast' end\nlocal r = f()\nreturn r", 3, "")
+  end
+  lb.core.tempdir_remove(folder)
+end
+
 function T.test_every_operation_is_there()
   for _, name in ipairs(meta.operations()) do lu.assertEquals(type(lb[name]), "function", name) end
 end

@@ -30,4 +30,17 @@ for _, format in ipairs(FORMATS) do
   end
 end
 
+-- Of weights without columns nothing may be read; sums of nothing are 0.
+function T.test_no_columns()
+  if not lb.core.machine().isa:find "avx512_vnni" then lu.skip "no AVX-512 with VNNI" end
+  for _, format in ipairs(FORMATS) do
+    local w = lb.zeros({ 32, 0 }):quantize(format)
+    for _, rows in ipairs { 1, 5 } do
+      local out = lb.full({ rows, 32 }, 0 / 0)
+      lb.plan():call("linear.native.avx512", { x = lb.zeros { rows, 0 }, w = w, out = out }):run()
+      lu.assertTrue(out:abs():max() == 0, ("%s, %d rows"):format(format, rows))
+    end
+  end
+end
+
 return T

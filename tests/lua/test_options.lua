@@ -56,6 +56,19 @@ function T.test_values()
   lu.assertTrue(given.tokens and given.quant and given.output and not given.names == false)
 end
 
+-- "-scale" is --scale, but not behind "--".
+function T.test_long_options_with_one_dash()
+  lu.assertEquals(parse("-scale", "2").scale, 2)
+  local function behind(...)
+    local v, message = options.parse_command({ "--", ... }, { name = "luabench x", about = "a test",
+      options = declared(), arguments = { { "a", "one" }, { "b", "two" } } })
+    lu.assertNotNil(v, message)
+    return { v.a, v.b, v.scale }
+  end
+  lu.assertEquals(behind("-scale", "2"), { "-scale", "2", 0.5 })
+  lu.assertEquals(behind("--hidden-dim", "-2"), { "--hidden-dim", "-2", 0.5 })
+end
+
 function T.test_presets_give_way_to_what_is_given()
   lu.assertEquals(parse("--quick").precision, 0.05)
   lu.assertEquals(parse("--quick").max_time, 0.5)

@@ -40,7 +40,8 @@ local function identical(t, amount)
     return { { name = "A against A", passed = fine and called and counts.unknown == 0,
       text = ("%s of the intervals leave out the truth, at most %s; %d verdicts differ"):format(
         percent(counts.positive, n), units.percent(limit), counts.called), figures = { count = counts.positive,
-        trials = n, share = counts.positive / n, limit = limit, verdicts = counts.called, pairs = most_pairs(t) } } }
+        trials = n, share = counts.positive / n, limit = limit, verdicts = counts.called,
+        most_pairs = most_pairs(t) } } }
   end)
   t:check(checks[1])
 end
