@@ -53,7 +53,7 @@ static void (*const launches[])(const lb_args *, const lb_launch *) = {
 };
 enum { LAUNCHES = sizeof launches / sizeof *launches };
 
-/* ---- kernels that do wrong, chosen by name ---- */
+/* ---- kernels that do wrong, or show wrong, chosen by name ---- */
 
 static int fault(void *arg) { return (void)arg, (int)cudaErrorIllegalAddress; }
 static void launch_fault(const lb_args *a, const lb_launch *l) { fake_enqueue(l->stream, fault, a, sizeof *a); }
@@ -67,6 +67,31 @@ static void launch_ticket(const lb_args *a, const lb_launch *l) {
     fake_enqueue(l->stream, leave_ticket, &l->cuda_tickets, sizeof l->cuda_tickets);
 }
 
+/* Two nodes: what the first leaves in the workspace and in a ticket the second makes the result of, which is -1 if another
+ * step wrote either of them in between. */
+static int two_begin(void *arg) {
+    call *c = arg;
+    *(double *)c->l.workspace = c->args.p[LB_FILL_P_VALUE];
+    c->l.cuda_tickets[3] += (unsigned)c->args.p[LB_FILL_P_VALUE];
+    return 0;
+}
+static int two_end(void *arg) {
+    call *c = arg;
+    const lb_tensor *out = lb_arg(&c->args, LB_FILL_OUT);
+    double value = *(double *)c->l.workspace;
+    bool own = value == c->args.p[LB_FILL_P_VALUE] && c->l.cuda_tickets[3] == (unsigned)value;
+    for (int64_t i = 0, n = lb_tensor_numel(out); i < n; i++)
+        ((float *)lb_tensor_data(out))[i] = own ? (float)value : -1.0f;
+    c->l.cuda_tickets[3] = 0;
+    return 0;
+}
+static void launch_two(const lb_args *a, const lb_launch *l) {
+    call c = { NULL, *a, *l };
+    fake_enqueue(l->stream, two_begin, &c, sizeof c);
+    fake_enqueue(l->stream, two_end, &c, sizeof c);
+}
+static size_t two_workspace(const lb_args *a, int parts) { return (void)a, (void)parts, 256; }
+
 static int hang(void *arg) { return (void)arg, (int)sleep(3600); }
 static void launch_hang(const lb_args *a, const lb_launch *l) { fake_enqueue(l->stream, hang, a, sizeof *a); }
 
@@ -75,6 +100,8 @@ static void launch_hang(const lb_args *a, const lb_launch *l) { fake_enqueue(l->
 static const lb_kernel wrong[] = {
     WRONG("fake_fault", launch_fault), WRONG("fake_refused", launch_refused), WRONG("fake_ticket", launch_ticket),
     WRONG("hanging", launch_hang),
+    { .name = "fill.f32.fake_two_nodes", .op = "fill", .device = "cuda", .about = "two nodes, a workspace and a ticket",
+      .source = "tests", .tolerance_why = "-", .workspace_bytes = two_workspace, .launch = launch_two },
 };
 
 static void add(int n, const lb_kernel *k, const char *name) {
