@@ -186,7 +186,8 @@ __device__ static void store(const job &o, state<D> *w, int64_t begin, int64_t g
             if (r >= rows) continue;
             int64_t token = begin + (first + r) / o.j.group, head = g * o.j.group + (first + r) % o.j.group;
             if (o.j.sinks && sum > 0) sum += lb_sink(o.j.sinks[head], w->most[i][half]);
-            float inverse = sum > 0 ? 1.0f / sum : 0.0f, *to = o.j.out + (token * o.j.heads + head) * D + lane % 4 * 2;
+            const float inverse = sum != 0 ? 1.0f / sum : 0.0f; /* NaN of a sink stays */
+            float *to = o.j.out + (token * o.j.heads + head) * D + lane % 4 * 2;
 #pragma unroll
             for (int n = 0; n < D / 8; n++)
                 *(float2 *)(to + n * 8) = make_float2(w->acc[i][n][2 * half] * inverse, w->acc[i][n][2 * half + 1] * inverse);

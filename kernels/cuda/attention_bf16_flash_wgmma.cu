@@ -206,7 +206,8 @@ template <int D> __device__ void store(const job &o, const state<D> &w, const pa
         if (r >= p.rows) continue;
         int64_t token = p.begin + (p.first + r) / o.j.group, head = p.g * o.j.group + (p.first + r) % o.j.group;
         if (o.j.sinks && sum > 0) sum += lb_sink(o.j.sinks[head], w.most[half]);
-        float inverse = sum > 0 ? 1.0f / sum : 0.0f, *to = o.j.out + (token * o.j.heads + head) * D + lane % 4 * 2;
+        const float inverse = sum != 0 ? 1.0f / sum : 0.0f; /* NaN of a sink stays */
+        float *to = o.j.out + (token * o.j.heads + head) * D + lane % 4 * 2;
 #pragma unroll
         for (int n = 0; n < D / 8; n++)
             *(float2 *)(to + n * 8) = make_float2(w.acc[4 * n + 2 * half] * inverse, w.acc[4 * n + 2 * half + 1] * inverse);
