@@ -114,7 +114,7 @@ typedef struct attention_shape {
     int64_t heads, group, d, v, s;          /* group: query heads of a cache head; v 0: values are a part of k's rows */
     int64_t lengths[3], tokens[3];
     int causal, window, sinks;
-    enum { ANY, SINK_KEY, NAN_Q, INF_Q, NAN_K, INF_K, NAN_V, INF_V } contents; /* see plant_sink, plant_in_cache */
+    enum { ANY, SINK_KEY, NAN_Q, INF_Q, NAN_K, INF_K, NAN_V, INF_V, BAD_SINK } contents; /* see case_attention */
 } attention_shape;
 static const attention_shape attention_shapes[] = {
     { 4, 1, 64, 64, 32, { 32, 7, 1 }, { 5, 7, 1 }, 1, 0, 0, ANY }, /* ragged prefill */
@@ -147,6 +147,7 @@ static const attention_shape attention_shapes[] = {
     { 4, 2, 64, 64, 90, { 90, 70, 65 }, { 40, 9, 3 }, 1, 0, 0, INF_V },
     { 2, 1, 64, 64, 8, { 8, 0, 3 }, { 0, 0, 0 }, 1, 0, 0, ANY }, /* no rows */
     { 1, 1, 1, 1, 1, { 1, 1, 1 }, { 1, 1, 1 }, 1, 0, 0, ANY },   /* one of everything (of a packed cache 32) */
+    { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 1, BAD_SINK },
 };
 enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 
@@ -220,6 +221,9 @@ static bool case_attention(int i, lb_args *a) {
     else if (s->contents == NAN_Q || s->contents == INF_Q)
         lb_row_f32(lb_arg(a, LB_ATTENTION_Q), s->heads + 2)[5] =
             s->contents == NAN_Q ? NAN : i % 4 ? INFINITY : -INFINITY;
+    else if (s->contents == BAD_SINK) /* two heads of four */
+        ((float *)lb_tensor_data(lb_arg(a, LB_ATTENTION_SINKS)))[1] = NAN,
+        ((float *)lb_tensor_data(lb_arg(a, LB_ATTENTION_SINKS)))[2] = INFINITY;
     else if (s->contents) plant_in_cache(a, s, i % CACHE_TYPES);
     return true;
 }
