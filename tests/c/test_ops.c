@@ -290,17 +290,22 @@ static bool seen_by_all(const lb_op *op, int slot) {
     return strcmp(op->name, "attention") || !strcmp(name, "q") || !strcmp(name, "sinks");
 }
 
+static lb_tensor *plantable(const lb_args *a, int slot) {
+    lb_role role = a->op->operands[slot].role;
+    if (role == LB_WRITE || role == LB_PARTIAL || !a->t[slot].count || !seen_by_all(a->op, slot)) return NULL;
+    lb_tensor *t = a->t[slot].items[a->t[slot].count - 1];
+    return takes_floats(t) && lb_tensor_numel(t) > 0 ? t : NULL;
+}
+
 /* NaN, Inf, -Inf and a subnormal in each float operand of case i. */
 static void plant_in_case(const op_case *c, int i, int *planted) {
     static const float values[] = { NAN, INFINITY, -INFINITY, 1e-40f };
     lb_args a;
     if (!build(c, i, &a)) return;
     for (int s = 0; a.op->operands[s].name; s++) {
-        lb_role role = a.op->operands[s].role;
-        if (role == LB_WRITE || role == LB_PARTIAL || !a.t[s].count || !seen_by_all(a.op, s)) continue;
-        lb_tensor *t = a.t[s].items[a.t[s].count - 1];
+        lb_tensor *t = plantable(&a, s);
+        if (!t) continue;
         int64_t n = lb_tensor_numel(t);
-        if (!takes_floats(t) || n == 0) continue;
         for (int v = 0; v < 4; v++) {
             char kept[8];
             int64_t at = (n - 1) * ((i + v) % 4) / 3;
@@ -320,10 +325,21 @@ static void test_planted(void **unused) {
     const char *only = getenv("LUABENCH_TEST_OP");
     for (int c = 0; c < OP_CASES; c++) {
         if (only && strcmp(only, op_cases[c].op)) continue;
-        int planted[LB_MAX_OPERANDS] = { 0 }, count = 0;
+        int planted[LB_MAX_OPERANDS] = { 0 }, last[LB_MAX_OPERANDS] = { 0 }, count = 0;      /* last: case + 1 */
         lb_args a;
-        for (; build(&op_cases[c], count, &a); count++) release(&a);
+        for (; build(&op_cases[c], count, &a); count++) {
+            bool met = false;
+            for (int n = 0; n < lb_kernel_count() && !met; n++)
+                met = !strcmp(lb_kernel_at(n)->op, a.op->name) && lb_kernel_fits(lb_kernel_at(n), device, &a, NULL);
+            for (int s = 0; a.op->operands[s].name && met; s++)
+                if (plantable(&a, s)) last[s] = count + 1;
+            release(&a);
+        }
         for (int i = 0; i < PLANTED_CASES; i++) plant_in_case(&op_cases[c], count * i / PLANTED_CASES, planted);
+        for (int s = 0; s < LB_MAX_OPERANDS; s++) { /* what those cases left out */
+            if (last[s] && !planted[s]) plant_in_case(&op_cases[c], last[s] - 1, planted);
+            if (last[s] && !planted[s]) fail_msg("%s: nothing was planted in operand %d", op_cases[c].op, s);
+        }
     }
 }
 
