@@ -431,7 +431,8 @@ LB_INLINE void few_fives(const few *f, __m512i *sum, __m512i v, __m512i h, int b
     const __m512i at = _mm512_set1_epi64(0x1f1e1d1c3f3e3d3c), fifth = _mm512_set1_epi32(two ? 0x1010 : 0x10101010);
     const uint32_t four = two ? 0x0f0f : 0x0f0f0f0f;
     LB_UNROLL for (int i = 0; i < 2; i++) {
-        __m512i bits = _mm512_multishift_epi64_epi8(at, n + 16 * i ? _mm512_ror_epi32(h, n + 16 * i) : h);
+        /* rorv: the other form wants a literal, which unoptimized builds do not see in n */
+        __m512i bits = _mm512_multishift_epi64_epi8(at, _mm512_rorv_epi32(h, _mm512_set1_epi32(n + 16 * i)));
         __m512i low = _mm512_and_si512(i ? _mm512_srli_epi32(v, 4) : v, _mm512_set1_epi32((int)four));
         few_dot(f, sum, few_or(low, bits, fifth), begin + n + 16 * i, cols);
     }
