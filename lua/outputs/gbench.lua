@@ -33,7 +33,8 @@ local function context(result)
   local caches = {}
   for _, c in ipairs(CACHES) do
     local bytes, cpus = have[c[1] .. "_bytes"], have[c[1] .. "_cpus"]
-    if bytes then caches[#caches + 1] = { type = c[2], level = c[3], size = bytes, num_sharing = cpus or json.null } end
+    -- how many share it: 0 where that is unknown, as Google Benchmark has it
+    if bytes then caches[#caches + 1] = { type = c[2], level = c[3], size = bytes, num_sharing = cpus or 0 } end
   end
   local ghz
   for _, c in ipairs(result.cases) do ghz = ghz or (c.disturbance or {}).frequency_ghz end
