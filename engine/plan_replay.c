@@ -229,8 +229,7 @@ static lb_status bad_pick(lb_plan *p) {
     const lb_step *s = &p->steps[p->bad_step];
     lb_status st = lb_fail(LB_EINVAL, "plan: step %d (%s%s%s) picked item %d, but there are %d (0 to %d)",
                            p->bad_step + 1, s->op->name, s->label ? ", " : "", s->label ? s->label : "",
-                               (int)p->bad_pick,
-                           (int)s->choice->count, (int)s->choice->count - 1);
+                           (int)p->bad_pick, (int)s->choice->count, (int)s->choice->count - 1);
     p->bad_step = -1;
     return st;
 }

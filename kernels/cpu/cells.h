@@ -131,7 +131,6 @@ static inline void load_cells(lb_dtype type, int packed, const void *src, int64_
     }
 }
 
-/* The way back; `q` is the quantizer of packed rows. */
 /* The quantizer's bytes, and NaN as the factor of blocks that hold NaN or Inf, which it makes numbers of. */
 static inline void store_packed(const lb_quantizer *q, const float *restrict x, int64_t n, uint8_t *dst) {
     const uint16_t nan = 0x7e00;

@@ -78,15 +78,7 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
     i8_finish_all(panel, act, stride, acc, cols, out, out_stride);
 }
 
-static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
-                float *out, int64_t out_stride) {
-    (void)q;
-    switch (cols) {
-    case 1: few(panel, act, stride, k, out, out_stride, 1); break;
-    case 2: few(panel, act, stride, k, out, out_stride, 2); break;
-    default: many(panel, act, stride, k, cols, out, out_stride);
-    }
-}
+LB_ROWS32_I8_RUN
 
 LB_S24_LAYOUT(1, true)
 LB_ROWS32_I8_PANEL(I8_ACT_8)

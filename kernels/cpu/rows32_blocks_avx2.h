@@ -27,22 +27,18 @@ LB_INLINE __m256 blocks_scale(const uint8_t *panel, int part) {
     return _mm256_load_ps((const float *)(const void *)panel + 8 * part);
 }
 
-/* Columns [at, at + what is returned) are those of block i; the last of a row may be short. */
-LB_INLINE int64_t blocks_some(const uint8_t *panel, int64_t k, int64_t i, int64_t *at) {
-    *at = BLOCK_K * (int64_t)blocks_columns(panel)[i];
-    int64_t left = lb_act_f32_padded(k) - *at;
-    return left < BLOCK_K ? left : BLOCK_K;
-}
+/* The first of the BLOCK_K columns of block i. */
+LB_INLINE int64_t blocks_at(const uint8_t *panel, int64_t i) { return BLOCK_K * (int64_t)blocks_columns(panel)[i]; }
 
 LB_INLINE void blocks_one(const int bytes, const uint8_t *panel, const void *act, int64_t k, float *out) {
     const uint8_t *block = panel + blocks_head(k);
     __m256 total[BLOCKS_PARTS];
     LB_UNROLL for (int part = 0; part < BLOCKS_PARTS; part++) total[part] = _mm256_setzero_ps();
-    for (int64_t i = 0, at; i < blocks_kept(k); i++, block += block_bytes(bytes)) {
-        int fours = (int)(blocks_some(panel, k, i, &at) / 4);
+    for (int64_t i = 0; i < blocks_kept(k); i++, block += block_bytes(bytes)) {
+        const int64_t at = blocks_at(panel, i);
         __m256 sum[BLOCKS_PARTS];
         LB_UNROLL for (int part = 0; part < BLOCKS_PARTS; part++) sum[part] = _mm256_setzero_ps();
-        for (int four = 0; four < fours; four++) {
+        for (int four = 0; four < BLOCK_K / 4; four++) {
             const float *x = f32_act(act, 0, at + 4 * four, 0);
             LB_UNROLL for (int part = 0; part < BLOCKS_PARTS; part++) {
                 __m256 w[4];
@@ -63,11 +59,11 @@ LB_INLINE void blocks_many(const int bytes, const uint8_t *panel, const void *ac
     const int count = (cols + F32_COLS - 1) / F32_COLS, lines = (int)(block_bytes(bytes) / 128);
     f32_expanded e;
     memset(acc, 0, (size_t)cols * F32_ROWS * sizeof *acc);
-    for (int64_t i = 0, at; i < blocks_kept(k); i++, block += block_bytes(bytes)) {
-        int64_t some = blocks_some(panel, k, i, &at);
+    for (int64_t i = 0; i < blocks_kept(k); i++, block += block_bytes(bytes)) {
+        const int64_t at = blocks_at(panel, i);
         for (int half = 0; half < 2; half++) {
             LB_UNROLL for (int p = 0; p < 2; p++) {
-                for (int four = 0; four < some / 4; four++) {
+                for (int four = 0; four < BLOCK_K / 4; four++) {
                     __m256 w[4];
                     blocks_decode(bytes, block, four, 2 * half + p, w);
                     LB_UNROLL for (int j = 0; j < 4; j++) e.w[4 * four + j][p] = w[j];
@@ -79,7 +75,7 @@ LB_INLINE void blocks_many(const int bytes, const uint8_t *panel, const void *ac
                 int c0 = cols * t / count, c1 = cols * (t + 1) / count;
                 for (int l = lines * t / count; l < lines * (t + 1) / count; l++)
                     _mm_prefetch((const char *)block + block_bytes(bytes) + 64 * (l + half * lines), _MM_HINT_T0);
-                f32_tiles[c1 - c0](&e, (const char *)act + (size_t)c0 * stride, stride, k, at, some, BLOCK_K,
+                f32_tiles[c1 - c0](&e, (const char *)act + (size_t)c0 * stride, stride, k, at, BLOCK_K, BLOCK_K,
                                    acc + F32_ROWS * c0 + 16 * half);
             }
         }

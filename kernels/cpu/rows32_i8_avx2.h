@@ -60,6 +60,18 @@ LB_INLINE void i8_few(const i8_format f, const uint8_t *panel, const void *act, 
     I8_EACH i8_finish(panel, part, i8_act(act, stride, c), sum[part][c], out + c * out_stride + 8 * part);
 }
 
+/* run() of a panel from few(.., cols), inlined for one and two columns, and many(). */
+#define LB_ROWS32_I8_RUN                                                                                             \
+    static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
+                    float *out, int64_t out_stride) {                                                                \
+        (void)q;                                                                                                     \
+        switch (cols) {                                                                                              \
+        case 1: few(panel, act, stride, k, out, out_stride, 1); break;                                               \
+        case 2: few(panel, act, stride, k, out, out_stride, 2); break;                                               \
+        default: many(panel, act, stride, k, cols, out, out_stride);                                                 \
+        }                                                                                                            \
+    }
+
 /* ---- many columns: 32 x 256 are expanded in L1 once and meet all of them ---- */
 
 /* Of each half of the rows what the products read: bytes (4 bits), or even and odd bytes (8). */
@@ -74,7 +86,7 @@ LB_INLINE void i8_expand(const i8_format f, const uint8_t *w, int64_t some, i8_e
         }
 }
 
-/* acc[c][32] += the products of 16 rows and `some` k (a multiple of 64). */
+/* acc[c][32] += the products of 16 rows and `some` k (a multiple of 32). */
 LB_INLINE void i8_tile(const i8_format f, const __m256i (*w)[2], const void *act, size_t stride, int64_t at, int64_t some,
                        int32_t *acc, const int cols) {
     __m256i sum[X2_COLS][2];

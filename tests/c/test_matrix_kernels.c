@@ -504,7 +504,6 @@ static void moe_batch(const lb_kernel *k, layer *l, int tokens, int only) {
     }
     for (int t = 0; t < tokens; t += TEST_TOKEN_STEP) {
         float *h1 = poisoned(TOP * l->inner), *y1 = poisoned(TOP * l->hidden);
-        if (only < 0 && t == 1) continue; /* its NaN */
         route(&r, choice + TOP * t, 1);
         run_moe(k, l, &r, x + t * l->hidden, 1, only, 2, h1, y1);
         assert_memory_equal(h1, h + TOP * t * l->inner, (size_t)(TOP * l->inner) * 4);
