@@ -4,6 +4,12 @@
 
 enum { LB_CURVE_MOST = 64 };
 
+/* After reading so many times what the caches hold (lb_cache_capacity), what was read first counts as cold. Not four
+ * times: today's caches keep a part of what is read in turn, however much it is. Where they hold 32 to 90 MiB (Zen 5,
+ * medians of 60), reads over 128, 256, 512 and 1024 MiB were 9, 6, 4 and 1 % faster than over 2 GiB; in minutes when
+ * neighbours left the cache alone, over 256 MiB 9 % faster than over 512. */
+enum { LB_COLD_CACHES = 12 };
+
 /* Rates of reading the same `bytes[i]` (of all threads together, each its own share) over and over, ascending. A read
  * whose reuse distance is that long cannot be expected to be faster. */
 typedef struct lb_cache_curve {
@@ -15,8 +21,8 @@ typedef struct lb_cache_curve {
     double l1_median, l2_median, llc_median;                  /* the medians at the same sizes */
 } lb_cache_curve;
 
-/* Sweeps from a part of the first-level cache to four times the last-level caches as shown, at least 256 MiB; about
- * `seconds`, but three passes over each size at least. Works on caps alone if the device has no read kernel: n = 0. */
+/* Sweeps from a part of the first-level cache to LB_COLD_CACHES times the last-level caches as shown, at least 256 MiB;
+ * about `seconds`, but three passes over each size at least. Works on caps alone if the device has no read kernel: n = 0. */
 lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *out);
 /* Fills in everything after the points from them and the device's cache sizes. */
 void lb_cache_curve_fit(const lb_device *d, lb_cache_curve *c);

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "cache.h"
 #include "ceilings_internal.h"
 #include "device_backend.h"
 #include "memory.h"
@@ -24,7 +25,7 @@ size_t lb_ceiling_buffer_bytes(const lb_device *d) {
     return d->backend->memory ? on_device ? on_device->size_bytes : 0 : cached.bytes;
 }
 
-/* At least a GiB and eight times the L2, random, so that nothing is compressed. The device stays open with it. */
+/* At least a GiB, random, so that nothing is compressed. The device stays open with it. */
 static lb_status device_buffer(lb_device *d, size_t bytes) {
     if (on_device && on_device->device == d && on_device->size_bytes >= bytes) return LB_OK;
     lb_tensor *t = NULL;
@@ -42,10 +43,10 @@ static lb_status device_buffer(lb_device *d, size_t bytes) {
 
 size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes) {
     if (d->backend->memory) {
-        double room = (double)d->backend->memory->available(d), want = fmax(8 * cache_bytes, 1024.0 * MIB);
+        double room = (double)d->backend->memory->available(d), want = fmax(LB_COLD_CACHES * cache_bytes, 1024.0 * MIB);
         return ((size_t)fmin(want, fmin(fmax(room / 4, 2 * cache_bytes), room / 2)) + UNIT - 1) / UNIT * UNIT;
     }
-    double bytes = 4 * cache_bytes, room = (double)lb_memory_room_get().available / 4;
+    double bytes = LB_COLD_CACHES * cache_bytes, room = (double)lb_memory_room_get().available / 4;
     if (bytes < 256.0 * MIB) bytes = 256.0 * MIB;
     if (room > 0 && bytes > room) bytes = room;
     /* what is cached in part gives a ceiling that memory cannot reach */

@@ -6,6 +6,7 @@
  * and the best counts: which one that is moves with the state of a shared memory. */
 #include <math.h>
 #include <string.h>
+#include "cache.h"
 #include "ceilings_internal.h"
 #include "clock.h"
 #include "device_backend.h"
@@ -105,9 +106,9 @@ static lb_status rates(turns *t, double seconds, lb_rate *out) {
     return s;
 }
 
-/* Not lb_cache_capacity, which would measure. */
-static double known_cache(const lb_device *d) {
-    return fmax((double)lb_device_caps_of(d)->llc_bytes, d->cache_bytes);
+/* A device with a memory of its own has the caches that it shows. */
+static double cache_of(lb_device *d) {
+    return d->backend->memory ? fmax((double)lb_device_caps_of(d)->llc_bytes, d->cache_bytes) : lb_cache_capacity(d);
 }
 
 /* ---- ceilings -------------------------------------------------------------------------------------------------- */
@@ -121,8 +122,8 @@ static lb_status memory_plan(lb_device *d, uint32_t what, int form, int i, size_
     return lb_ceiling_copy_plan(d, at, at + (size_t)wanted * slice, slice, out);
 }
 
-static lb_status measure_memory(lb_device *d, uint32_t what, double seconds, lb_rate *out) {
-    lb_status s = lb_ceiling_buffer(d, lb_ceiling_bytes_for(d, known_cache(d)));
+static lb_status measure_memory(lb_device *d, double cache_bytes, uint32_t what, double seconds, lb_rate *out) {
+    lb_status s = lb_ceiling_buffer(d, lb_ceiling_bytes_for(d, cache_bytes));
     /* a GPU reads a slice in so short a time that launching would be measured: there all bytes are one */
     int slices = d->backend->memory ? what == LB_CEILING_COPY ? 2 : 1 : SLICES;
     size_t slice = lb_ceiling_buffer_bytes(d) / (size_t)slices;
@@ -157,10 +158,11 @@ lb_status lb_ceilings_measure(lb_device *d, double seconds, uint32_t what, lb_ce
     if (s != LB_OK || !what) return s;
     double share = seconds / __builtin_popcount(what);
     lb_rate read = { 0, 0 };
+    double cache = what & memory ? cache_of(d) : 0;      /* may measure, under the same lock */
     lb_ceiling_lock();
-    if (what & LB_CEILING_READ) s = measure_memory(d, LB_CEILING_READ, share, &read);
-    if (s == LB_OK && (what & LB_CEILING_COPY)) s = measure_memory(d, LB_CEILING_COPY, share, &out->copy);
-    if (s == LB_OK && (what & LB_CEILING_WRITE)) s = measure_memory(d, LB_CEILING_WRITE, share, &out->write);
+    if (what & LB_CEILING_READ) s = measure_memory(d, cache, LB_CEILING_READ, share, &read);
+    if (s == LB_OK && (what & LB_CEILING_COPY)) s = measure_memory(d, cache, LB_CEILING_COPY, share, &out->copy);
+    if (s == LB_OK && (what & LB_CEILING_WRITE)) s = measure_memory(d, cache, LB_CEILING_WRITE, share, &out->write);
     for (int c = 0; c < LB_COMPUTE_COUNT && s == LB_OK; c++) {
         lb_rate peak = { 0, 0 };
         if (what >> (1 + c) & 1) s = measure_peak(d, NULL, (lb_compute)c, share, &peak);

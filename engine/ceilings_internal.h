@@ -2,7 +2,7 @@
 #pragma once
 #include "measure.h"
 
-#define LB_CEILING_SLICES 8      /* the buffer is a whole number of 2 MiB in each */
+#define LB_CEILING_SLICES 16     /* the buffer is a whole number of 2 MiB in each */
 
 #define LB_CEILING_FORMS 4       /* kernels that read are compared, at most */
 
@@ -14,7 +14,7 @@ void lb_ceiling_unlock(void);
  * first touching it costs more than measuring; no part of the memory that cases are charged with. */
 lb_status lb_ceiling_buffer(lb_device *d, size_t bytes);
 size_t lb_ceiling_buffer_bytes(const lb_device *d);
-/* At least four times what the caches hold, 256 MiB or more, as far as a quarter of the free memory allows; but never
+/* LB_COLD_CACHES times what the caches hold, 256 MiB or more, as far as a quarter of the free memory allows; but never
  * less than twice what they hold. */
 size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes);
 

@@ -8,12 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_SETS 4096
+#define MAX_SETS 8192
 #define MAX_ARGS_BYTES ((double)(256 << 20))   /* of all sets' arguments and item lists */
-#define COLD_FACTOR 4                          /* a set is used again after this many last-level caches */
 #define MEMORY_SHARE 0.25                      /* of the available memory that copies may take */
-/* Where the machine does not tell its cache size: larger than those of today's servers' sockets. */
-#define UNKNOWN_LLC_BYTES ((double)(512 << 20))
+/* Where the machine does not tell its cache size. */
+#define UNKNOWN_LLC_BYTES ((double)(128 << 20))
 
 const char *lb_cache_name(lb_cache c) {
     static const char *const names[] = { "hot", "weights-cold", "all-cold" };
@@ -228,7 +227,7 @@ void lb_plan_unrotate(lb_plan *p) {
 /* How many sets are needed and how many can be had. */
 static int count_sets(const lb_plan *p, double touched_bytes, bool *capped) {
     double llc = lb_cache_capacity(p->device), items = 0;
-    double cold = COLD_FACTOR * (llc > 0 ? llc : UNKNOWN_LLC_BYTES);
+    double cold = LB_COLD_CACHES * (llc > 0 ? llc : UNKNOWN_LLC_BYTES);
     *capped = false;
     if (touched_bytes <= 0 || touched_bytes >= cold) return 1;
     double need = cold / touched_bytes, most = MAX_SETS;

@@ -40,11 +40,11 @@ enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_
        AHEAD_BYTES = 8192, AGAIN_BYTES = 2048, BLOCKS_AHEAD = 2 };
 
 /* Prefetches step i of `steps` of a block that is needed later: in the order of addresses, whatever the order of the
- * loads, and five to a dozen lines at a time. Bursts keep the hardware's prefetchers running: single lines between the
+ * loads, and five to nine lines at a time. Bursts keep the hardware's prefetchers running: single lines between the
  * work cost 6 to 9 % of the bandwidth, a whole block at once 10 % (measured, as is AHEAD_BYTES). A line that finds no
  * room among the misses in flight is forgotten, so each is asked for once more a while later: 3 to 9 % for q2_k and q3_k. */
 LB_INLINE void ahead(const uint8_t *later, int i, int steps) {
-    const int lines = (int)(SHAPE.block_bytes / 64), burst = steps > 8 ? 4 : 2;
+    const int lines = (int)(SHAPE.block_bytes / 64), burst = lines / steps >= 5 ? 1 : 2;
     if (i % burst) return;
     for (int l = lines * i / steps; l < lines * (i + burst) / steps; l++) {
         _mm_prefetch((const char *)later + 64 * l, _MM_HINT_T0);
@@ -130,6 +130,14 @@ LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void
 #endif
 }
 
+/* The same of the head that lies before `later`, the first block of a half. */
+LB_INLINE void ahead_of_head(const uint8_t *later, int64_t k) {
+    for (const char *p = (const char *)later - lb_rows16_head_bytes(SHAPE, k); p < (const char *)later; p += 64) {
+        _mm_prefetch(p, _MM_HINT_T0);
+        _mm_prefetch(p - AGAIN_BYTES, _MM_HINT_T0);
+    }
+}
+
 LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out, int64_t out_stride,
                    const int cols) {
     for (int h = 0; h < HALVES; h++) {
@@ -137,6 +145,7 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
         const uint8_t *head = panel + lb_rows32_head_at(SHAPE, k, 0, h);
         __m512 acc[FEW_MOST];
         EACH_FEW acc[c] = _mm512_setzero_ps();
+        ahead_of_head(block + AHEAD_BYTES, k);
         for (int64_t b = 0; b < k / 256; b++, block += SHAPE.block_bytes, head += 32) {
             block_regs regs;
             open_block(block, head, &regs);

@@ -42,7 +42,7 @@ local function machine_part() return "machine " .. M.fingerprint(sys.machine()) 
 
 local function key_of(device)
   local name = device.caps.uuid and device.caps.uuid ~= "" and device.model .. " " .. device.caps.uuid or device.name
-  return ("%s | %s | %d threads | method 4 | %s"):format(sys.machine().cpu or "unknown cpu", name,
+  return ("%s | %s | %d threads | method 5 | %s"):format(sys.machine().cpu or "unknown cpu", name,
     device.threads, machine_part())
 end
 M.key_of = key_of

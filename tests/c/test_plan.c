@@ -359,7 +359,7 @@ static void test_rotation(void **state) {
     OK(lb_plan_rotate(p, LB_CACHE_WEIGHTS_COLD, &r));
     assert_true(r.touched_bytes == (double)bytes);   /* one expert of four */
     assert_false(r.capped);
-    assert_int_equal(r.sets, 1 + (4 * llc + bytes - 1) / bytes);
+    assert_int_equal(r.sets, 1 + (LB_COLD_CACHES * llc + bytes - 1) / bytes);
     assert_true(r.copied_bytes == (double)(r.sets - 1) * (double)bytes);
     assert_true(lb_memory_now() - before >= (int64_t)r.copied_bytes);
     lb_check c;
@@ -372,7 +372,7 @@ static void test_rotation(void **state) {
     for (int i = 0; i < seen_count; i++)
         for (int j = i + 1; j < seen_count; j++)
             if (seen[i] == seen[j]) {
-                if ((int64_t)(j - i - 1) * bytes < 4 * llc) fail_msg("used again after %d sets", j - i);
+                if ((int64_t)(j - i - 1) * bytes < LB_COLD_CACHES * llc) fail_msg("used again after %d sets", j - i);
                 break;
             }
     ((float *)seen[seen_count - 1])[5] += 1;   /* a set's copy goes bad: not the originals, so only this finds it */
