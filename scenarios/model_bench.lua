@@ -134,7 +134,8 @@ end
 return lb.scenario {
   about = "a model as llama-bench measures it: prompt processing, generation, both, at a depth",
   options = {
-    model = { help = "model file or folder; with --random-weights a config.json", type = "string", metavar = "MODEL" },
+    model = { help = "model file or folder; with --random-weights a config.json", type = "string", metavar = "MODEL",
+      short = "m" },
     random_weights = { "seeded random weights; the result says so", false },
     quantize = { help = "quantize matrices to this recipe while loading", default = "", type = "string",
       metavar = "RECIPE" },

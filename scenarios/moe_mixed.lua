@@ -180,7 +180,7 @@ local function case(axes, opt)
   end
   return {
     plan = plan, items = axes.tokens, item = "token",
-    weights_bytes = held_bytes(layer, strategy),
+    weights_bytes = held_bytes(layer, strategy), note = layer.model.random and "random weights" or nil,
     quantization_error = quantization_error(layer, job, axes, most, set),
     extra_checks = {
       with_set(function(s) return layer_check(layer, job, axes, most, s) end),

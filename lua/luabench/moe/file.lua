@@ -45,6 +45,12 @@ end
 function Source:router() return as_f32(self.tensors.router) end
 function Source:router_bias() return as_f32(self.tensors.router_bias) end
 
+-- { gate [E, I], up [E, I], down [E, H] } f32; nil where experts have none.
+function Source:biases()
+  local t = self.tensors
+  return t.gate_exps_bias and { gate = t.gate_exps_bias, up = t.up_exps_bias, down = t.down_exps_bias } or nil
+end
+
 -- ---- the layer's table ----
 
 local function layer_index(model, path, wanted)
@@ -53,9 +59,6 @@ local function layer_index(model, path, wanted)
   local layer = wanted or moe.dense + 1
   if layer <= moe.dense or layer > model.spec.layers then
     fail("%s: layer %d has no experts; layers %d to %d have", path, layer, moe.dense + 1, model.spec.layers)
-  end
-  if moe.clamp or moe.bias == "adds" then
-    fail("%s: experts of %s have biases and a clamped activation, which the strategies do not run", path, model.type)
   end
   return layer
 end
@@ -102,12 +105,13 @@ function M.open(path, layer, device, formats)
     about = ("layer %d of %s"):format(layer, path), hidden = s.hidden, intermediate = moe.intermediate,
     experts = moe.experts, shared = moe.shared > 0 and 1 or 0, top_k = moe.top_k,
     shared_intermediate = moe.shared > 0 and moe.shared or nil,
-    router = { score = moe.score, bias = moe.bias == "selects", renormalize = moe.renormalize, scale = moe.scale or 1,
-      groups = moe.groups, top_groups = moe.top_groups, group_sum = moe.group_sum },
-    formats = formats or sizes_fit and "k" or "uniform", bits = bits, exact = true,
+    clamp = moe.clamp,
+    router = { score = moe.score, bias = moe.bias == "adds" and "adds" or moe.bias == "selects",
+      renormalize = moe.renormalize, scale = moe.scale or 1, groups = moe.groups, top_groups = moe.top_groups,
+      group_sum = moe.group_sum },
+    random = model.random, formats = formats or sizes_fit and "k" or "uniform", bits = bits, exact = true,
     shared_bits = moe.shared > 0 and tuple_of(source, "shared") or nil, source = source,
   }
 end
-
 
 return M

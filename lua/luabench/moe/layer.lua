@@ -23,7 +23,8 @@ function M.new(spec, opts)
   local r = model.router
   self.key = ("%s %s s%s u%d %s%s%s x%.17g"):format(self.key, table.concat(codes, "."),
     table.concat(model.shared_bits, ""),
-    self:uniform_width(), r.score, r.bias and "+bias" or "", r.renormalize and " renormalized" or "", r.scale)
+    self:uniform_width(), r.score, r.bias == "adds" and "+added bias" or r.bias and "+bias" or "",
+    r.renormalize and " renormalized" or "", r.scale)
   return self
 end
 
@@ -58,6 +59,13 @@ function Layer:router_bias()
       or lb.randn({ self.model.experts }, { seed = self:stream(1, "bias"), dtype = "f32", device = self.device }) * 0.1
   end
   return self.bias
+end
+
+--- What is added to the products of each expert, { gate [E, I], up [E, I], down [E, H] } f32; nil where it is nothing.
+function Layer:biases()
+  local source = self.model.source
+  if source and self.added == nil then self.added = source:biases() or false end
+  return self.added or nil
 end
 
 --- Activations [tokens, H], scaled so that products with the weights are near one. Fewer tokens are a prefix.

@@ -6,7 +6,8 @@ local FIELDS = {
   name = "string", about = "string", hidden = "number", intermediate = "number", experts = "number",
   shared = "number", top_k = "number", router = "table", formats = "string", bits = "table", shared_bits = "table",
   -- of a layer from a file: sizes of the shared expert, tuples in the order of experts, where the tensors are
-  shared_intermediate = "number", exact = "boolean", source = "table",
+  shared_intermediate = "number", exact = "boolean", source = "table", random = "boolean",
+  clamp = "table", -- { alpha, limit }: gpt-oss's gate; experts then have biases, which the source gives
 }
 local REQUIRED = { "name", "hidden", "intermediate", "experts", "top_k", "bits" }
 local PROJECTIONS = { "gate", "up", "down" }

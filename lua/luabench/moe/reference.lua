@@ -16,9 +16,16 @@ M.LAYER_TOLERANCE = 1e-3
 -- flips about one in 1e5 int8 roundings by one step: NMSE near 1e-8.
 M.AGREE_TOLERANCE = 1e-7
 
-local function expert_output(x, gate, up, down)
-  local g, u = lb.oracle.matmul(x, gate), lb.oracle.matmul(x, up)
-  return lb.oracle.matmul(g / ((-g):exp() + 1) * u, down)
+local function gated(g, u, clamp)
+  if not clamp then return g / ((-g):exp() + 1) * u end
+  g, u = g:minimum(clamp.limit), u:minimum(clamp.limit):maximum(-clamp.limit)
+  return g / ((g * -clamp.alpha):exp() + 1) * (u + 1)
+end
+
+-- biased(product, "gate") adds what the model adds to it.
+local function expert_output(x, gate, up, down, biased, clamp)
+  local g, u = biased(lb.oracle.matmul(x, gate), "gate"), biased(lb.oracle.matmul(x, up), "up")
+  return biased(lb.oracle.matmul(gated(g, u, clamp), down), "down")
 end
 
 --- gate, up, down of an expert in `set` ("original" = f32 weights made anew; `close` tells that they may go).
@@ -35,7 +42,12 @@ local function add_expert(out, job, x, expert, set, rows)
   local inputs = {}
   for i, r in ipairs(rows) do inputs[i] = x:slice(1, r.token, r.token) end
   local gate, up, down, close = weights_of(job.layer, set, expert)
-  local y = expert_output(#inputs == 1 and inputs[1] or lb.cat(inputs, 1), gate, up, down)
+  local biases = expert ~= "shared" and job.layer:biases()
+  local function biased(product, name)
+    return biases and product + biases[name]:slice(1, expert, expert):to "f64" or product
+  end
+  local y = expert_output(#inputs == 1 and inputs[1] or lb.cat(inputs, 1), gate, up, down, biased,
+    expert ~= "shared" and job.layer.model.clamp or nil)
   if close then gate:close() up:close() down:close() end
   for i, r in ipairs(rows) do
     local o = out:slice(1, r.token, r.token)

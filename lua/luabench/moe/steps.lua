@@ -6,14 +6,20 @@ local function f32(job, ...) return lb.zeros({ ... }, { dtype = "f32", device = 
 local function i32(job, n) return lb.zeros({ n }, { dtype = "i32", device = job.device }) end
 M.f32 = f32
 
---- Router: logits by a dense product, then top-k. Fills job.ids and job.weights. Nothing for given routings.
+--- Router: logits by a dense product, then top-k. Fills job.ids and job.weights. Nothing for given routings. A bias
+-- takes part in the choice only, or (gpt-oss: "adds") is part of the logits.
 function M.router(plan, job)
   if job.routing.kind ~= "router" then return end
   local m = job.layer.model
-  local logits = f32(job, job.tokens, m.experts)
+  local logits, bias = f32(job, job.tokens, m.experts), m.router.bias and job.layer:router_bias() or nil
   plan:gemm { x = job.x, w = job.layer:router_weights(), out = logits, label = "router" }
+  if m.router.bias == "adds" then
+    local sums = f32(job, job.tokens, m.experts)
+    plan:add { a = logits, b = bias, out = sums, label = "router" }
+    logits, bias = sums, nil
+  end
   plan:topk {
-    logits = logits, bias = m.router.bias and job.layer:router_bias() or nil, ids = job.ids, weights = job.weights,
+    logits = logits, bias = bias, ids = job.ids, weights = job.weights,
     k = m.top_k, sigmoid = m.router.score == "sigmoid" and 1 or 0, renormalize = m.router.renormalize and 1 or 0,
     scale = m.router.scale, groups = m.router.groups, top_groups = m.router.top_groups,
     group_sum = m.router.group_sum, label = "router",
@@ -48,22 +54,47 @@ end
 --- Buffers of one row that sequential steps share.
 function M.row_buffers(job)
   local m = job.layer.model
-  return { gate = f32(job, 1, m.intermediate), up = f32(job, 1, m.intermediate), h = f32(job, 1, m.intermediate),
-           y = f32(job, 1, m.hidden) }
+  local buf = { gate = f32(job, 1, m.intermediate), up = f32(job, 1, m.intermediate), h = f32(job, 1, m.intermediate),
+                y = f32(job, 1, m.hidden) }
+  if job.layer:biases() then
+    for _, name in ipairs { "gate", "up", "down" } do
+      local width = name == "down" and m.hidden or m.intermediate
+      buf[name .. " product"], buf[name .. " bias"] = f32(job, 1, width), f32(job, 1, width)
+    end
+    buf.ids = job.ids:reshape { job.tokens * m.top_k }
+  end
+  return buf
+end
+
+-- One product of a slot's expert into `out` [1, N], with that expert's bias where it has one.
+local function product(plan, job, weights, buf, slot, name, x, out, when)
+  local biases, label = job.layer:biases(), "expert " .. name
+  local result = biases and buf[name .. " product"] or out
+  plan:gemm { x = x, w = weights[name], pick = { job.ids, slot }, when = when, out = result, label = label }
+  if not biases then return end
+  local row = buf[name .. " bias"]
+  plan:gather { x = biases[name], ids = buf.ids:slice(1, slot, slot), out = row, when = when, label = label }
+  plan:add { a = result, b = row, out = out, when = when, label = label }
 end
 
 --- Gate and up of one routed slot on its own, with the expert that ids[slot] names (slot from 1).
 function M.sequence_begin(plan, job, weights, buf, slot, when)
   local x = job.x_rows[math.floor((slot - 1) / job.layer.model.top_k) + 1]
-  local pick = { job.ids, slot }
-  plan:gemm { x = x, w = weights.gate, pick = pick, when = when, out = buf.gate, label = "expert gate" }
-  plan:gemm { x = x, w = weights.up, pick = pick, when = when, out = buf.up, label = "expert up" }
+  product(plan, job, weights, buf, slot, "gate", x, buf.gate, when)
+  product(plan, job, weights, buf, slot, "up", x, buf.up, when)
 end
 
 --- The activation and down after it. `out` [1, H] gets the expert's output.
 function M.sequence_end(plan, job, weights, buf, slot, out, when)
-  plan:swiglu { gate = buf.gate, up = buf.up, out = buf.h, when = when, label = "expert" }
-  plan:gemm { x = buf.h, w = weights.down, pick = { job.ids, slot }, when = when, out = out, label = "expert down" }
+  local clamp = job.layer.model.clamp
+  local step = { gate = buf.gate, up = buf.up, out = buf.h, when = when, label = "expert" }
+  if clamp then
+    step.alpha, step.limit = clamp.alpha, clamp.limit
+    plan:swiglu_clamped(step)
+  else
+    plan:swiglu(step)
+  end
+  product(plan, job, weights, buf, slot, "down", buf.h, out, when)
 end
 
 --- Both: gate, up, activation, down. `when` = {tensor, index} makes all of it conditional.
@@ -102,11 +133,12 @@ end
 --- One fused dispatch per class whose `grouped` flag is set, writing expert outputs by slot into y [T*k, H].
 function M.grouped(plan, job, weights, g, y)
   local m = job.layer.model
-  local h = f32(job, job.tokens * m.top_k, m.intermediate)
+  local h, biases, clamp = f32(job, job.tokens * m.top_k, m.intermediate), job.layer:biases() or {}, m.clamp or {}
   for c = 1, g.classes do
     plan:moe_ffn {
       x = job.x, gate = weights.gate, up = weights.up, down = weights.down, offsets = g.offsets, rows = g.rows,
       class = g.class, h = h, y = y, only = c - 1, when = { g.grouped, c }, label = weights.class_names[c],
+      gate_bias = biases.gate, up_bias = biases.up, down_bias = biases.down, alpha = clamp.alpha, limit = clamp.limit,
     }
   end
 end
