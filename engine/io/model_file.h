@@ -62,7 +62,7 @@ typedef struct lb_model_file {
 } lb_model_file;
 
 /* Opens a file by what is in it (GGUF, safetensors), the index of a sharded model (*.index.json), or a folder with
- * such files. All parts of a split model are opened. */
+ * such files (safetensors, else the only GGUF model there). All parts of a split model are opened. */
 lb_status lb_model_file_open(const char *path, lb_device *d, lb_model_file **out);
 void lb_model_file_close(lb_model_file *f);
 

@@ -15,8 +15,8 @@ local units = require "luabench.units"
 local M = { usage = "quantize IN OUT --type T", about = "a model file in other weight formats: GGUF or safetensors" }
 
 local ABOUT = [[Writes the model in IN (a GGUF file, a safetensors file or the index of its parts, a Hugging Face
-folder) to OUT: .gguf, .safetensors, or a folder. Matrices take the format of --type; vectors, norms
-and routers stay (f32 in GGUF). Tokenizer and metadata come along; a Hugging Face model becomes GGUF
+folder) to OUT: .gguf, .safetensors, or a folder. Matrices take the format of --type; vectors and
+routers stay (f32 in GGUF). Tokenizer and metadata come along; a Hugging Face model becomes GGUF
 with llama.cpp's names and keys. OUT has its name only when it is whole.
 
 Where K is no multiple of a format's block, a neighbour stands in, and is reported: q2_k, q3_k and
@@ -157,7 +157,7 @@ local function show(done, opt, out)
   if opt.tensors then out:write(table.concat(aligned.lines(TENSORS, tensors_rows(done)), "\n"), "\n\n") end
   out:write(table.concat(aligned.lines(TYPES, types_rows(done)), "\n"), "\n")
   for _, line in ipairs(notes(done)) do out:write(line, "\n") end
-  out:write(("%s: %s%s\n"):format(done.path, units.bytes(done.bytes),
+  out:write(("%s: %s%s%s\n"):format(done.path, done.random and "RANDOM WEIGHTS, " or "", units.bytes(done.bytes),
     #done.paths > 1 and (" in %d parts"):format(#done.paths) or ""))
 end
 
@@ -176,7 +176,7 @@ local function file_text(done, opt, started)
     run = { started = started, argv = json.array(sys.argv()), version = v.version, commit = v.commit, dirty = v.dirty,
       flags = v.flags },
     output = { path = done.path, format = done.format, bytes = done.bytes, parts = json.array(done.paths) },
-    model_type = done.type, random_weights = opt.random_weights or nil, recipe = opt.type,
+    model_type = done.type, random_weights = done.random or nil, recipe = opt.type,
     overrides = json.array(opt.tensor or {}),
     rule = opt.bits_rule and { name = opt.bits_rule, min_bits = opt.min_bits, max_bits = opt.max_bits } or nil,
     tensors = json.array(rows), types = json.array(done.types), skipped = json.array(done.skipped),

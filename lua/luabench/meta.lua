@@ -32,7 +32,7 @@ M.functions = {
     "what a file holds, by its ending: .npy .npz .json .json.gz .yaml; .gguf and .safetensors: a model_file" },
   save = { "lb.save(path, value[, { compress = true }])", "writes a file by its ending; complete or not at all" },
   model_file = { "lb.model_file(path[, { device = }])",
-    "a GGUF or safetensors file, the index.json of a sharded model, or a Hugging Face folder: tensors and metadata" },
+    "a GGUF or safetensors file, the index.json of a sharded model, or a folder with one: tensors and metadata" },
   model_type = { "lb.model_type(file[, expected])",
     "{ type =, from = }: the model in a file and what tells it; an error if another was expected" },
   tokenizer = { "lb.tokenizer(where)",

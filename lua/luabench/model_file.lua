@@ -64,7 +64,9 @@ function M.tokenizer(where)
   end
   if type(where) ~= "string" then error("lb.tokenizer: a path or a model file expected, got " .. type(where), 2) end
   local at = core.stat(where)
-  if at and at.kind == "directory" then return core.tokenizer(where .. "/tokenizer.json") end
+  if at and at.kind == "directory" and core.stat(where .. "/tokenizer.json") then
+    return core.tokenizer(where .. "/tokenizer.json")
+  end
   if where:lower():find "%.json$" then return core.tokenizer(where) end
   local file = M.open(where)
   local ok, t = pcall(M.tokenizer, file)
@@ -122,18 +124,38 @@ local function by_tensors(file)
   end
 end
 
+-- GGUF has one architecture for models that differ in no tensor: such a file may be asked for by any of these names.
+local ALIKE = { llama = { mistral = true }, deepseek_v2 = { deepseek_v3 = true, glm4_moe_lite = true },
+  glm4_moe_lite = { deepseek_v2 = true, deepseek_v3 = true } }
+
 local function by_gguf(file)
   local architecture = file:metadata "general.architecture"
   if type(architecture) ~= "string" then return nil end
-  local found = BY_ARCHITECTURE[architecture]
+  local found, from = BY_ARCHITECTURE[architecture], ('general.architecture "%s"'):format(architecture)
   -- GGUF has no name of its own for these.
   local experts = file:metadata(architecture .. ".expert_count")
-  if found == "llama" and type(experts) == "number" and experts > 0 then found = "mixtral" end
-  return found, ('general.architecture "%s"'):format(architecture)
+  if found == "llama" and type(experts) == "number" and experts > 0 then
+    return "mixtral", ("%s with %g experts"):format(from, experts)
+  end
+  local words = file:metadata "tokenizer.ggml.pre"
+  if found == "deepseek_v2" and words == "glm4" then
+    return "glm4_moe_lite", from .. ' with tokenizer.ggml.pre "glm4"'
+  end
+  return found, from
 end
 
--- The model that a config.json, as a table, is of, and what says so; nil where nothing does.
-function M.type_of_config(config)
+-- The type that a name of a user's means: also by GGUF's names and those of classes. Raises in the caller's caller.
+function M.known_type(name)
+  if type(name) ~= "string" then error("lb.model_type: a name expected, got " .. type(name), 3) end
+  local wanted = BY_ARCHITECTURE[name] or name
+  for _, known in ipairs(types()) do
+    if known == wanted then return wanted end
+  end
+  error(('there is no model type "%s"; there are %s%s'):format(name, table.concat(types(), ", "),
+    suggest.hint(name, types())), 3)
+end
+
+local function said_by_config(config)
   local list = type(config.architectures) == "table" and config.architectures or {}
   for _, name in ipairs(list) do
     if type(name) == "string" then return BY_ARCHITECTURE[name], ('config.json: architectures "%s"'):format(name) end
@@ -143,6 +165,16 @@ function M.type_of_config(config)
   end
 end
 
+-- The model that a config.json, as a table, is of, and what says so; nil where nothing does. With `expected`: an error
+-- (level 0) that names `where` if it is another.
+function M.type_of_config(config, expected, where)
+  local kind, from = said_by_config(config)
+  if expected and kind and M.known_type(expected) ~= kind then
+    error(("%s is of a model of type %s (%s), not %s as was asked for"):format(where, kind, from, expected), 0)
+  end
+  return kind, from
+end
+
 local function by_config(file)
   local config = M.config(file)
   if not config then return nil end
@@ -150,7 +182,8 @@ local function by_config(file)
 end
 
 -- lb.model_type(file[, expected]): { type =, from = }: the model and what told it; type is nil for one that is not
--- known, from says what stands there. With `expected`: an error if the file holds another.
+-- known, from says what stands there. With `expected`: an error if the file holds another; where GGUF has one name for
+-- several (llama: mistral; deepseek2: deepseek_v2, deepseek_v3, glm4_moe_lite), any of them, which then is the type.
 function M.model_type(file, expected)
   file = opened("lb.model_type", file)
   local kind, from
@@ -161,20 +194,20 @@ function M.model_type(file, expected)
   if not ok then error(why, 2) end
   from = from or "neither architecture nor known tensor names"
   if expected ~= nil then
-    if type(expected) ~= "string" then error("lb.model_type: a name expected, got " .. type(expected), 2) end
-    local wanted = BY_ARCHITECTURE[expected] or expected
-    local known = false
-    for _, name in ipairs(types()) do known = known or name == wanted end
-    if not known then
-      error(('there is no model type "%s"%s; there are %s'):format(expected, suggest.hint(expected, types()),
-        table.concat(types(), ", ")), 2)
-    end
+    local wanted = M.known_type(expected)
+    if file.format == "gguf" and (ALIKE[kind] or {})[wanted] then kind = wanted end
     if wanted ~= kind then
       error(("%s holds %s (%s), not %s as was asked for"):format(file.path, kind and "a model of type " .. kind
         or "a model of unknown type", from, expected), 2)
     end
   end
   return { type = kind, from = from }
+end
+
+-- Did luabench make the file's weights, of seeded random numbers? Files that came from it say so too.
+function M.is_random(file)
+  local said = file:metadata "luabench.random_weights"
+  return said == true or said == "true"
 end
 
 -- ---- writing ----

@@ -164,6 +164,38 @@ function T.test_folders()
   raises("unknown type (config.json: architectures \"NobodyForCausalLM\")", lb.model_type, f, "llama")
 end
 
+function T.test_folders_with_gguf()
+  lb.save(path "notes.txt.gguf.json", { a = 1 })
+  write(".hidden.gguf", "no model")
+  lb.save(path "m-q8.gguf", { tensors = {}, metadata = { ["general.architecture"] = "qwen3" } })
+  lu.assertEquals(lb.model_type(folder).type, "qwen3")
+  lb.save(path "other.gguf", { tensors = {}, metadata = { ["general.architecture"] = "llama" } })
+  raises("has 2 GGUF models, m-q8.gguf and other.gguf", lb.model_file, folder)
+  os.remove(path "m-q8.gguf")
+  os.remove(path "other.gguf")
+  lb.save(path "s.gguf", { tensors = { a = lb.zeros { 64 }, b = lb.zeros { 64 } }, split_bytes = 300,
+    metadata = { ["general.architecture"] = "llama" } })
+  lu.assertEquals(lb.model_file(folder).count, 2)                    -- parts are one model
+end
+
+function T.test_names_that_gguf_shares()
+  local function of(metadata, expected)
+    lb.save(path "t.gguf", { tensors = {}, metadata = metadata })
+    return lb.model_type(lb.model_file(path "t.gguf"), expected).type
+  end
+  local dense, experts = { ["general.architecture"] = "llama" },
+    { ["general.architecture"] = "llama", ["llama.expert_count"] = 8 }
+  lu.assertEquals(of(dense, "mistral"), "mistral")
+  raises("holds a model of type llama (general.architecture", of, dense, "mixtral")
+  raises("holds a model of type mixtral (general.architecture \"llama\" with 8 experts)", of, experts, "mistral")
+  local latents = { ["general.architecture"] = "deepseek2" }
+  lu.assertEquals(of(latents, "glm4_moe_lite"), "glm4_moe_lite")
+  latents["tokenizer.ggml.pre"] = "glm4"
+  lu.assertEquals(of(latents), "glm4_moe_lite")
+  lu.assertEquals(of(latents, "deepseek_v3"), "deepseek_v3")
+  raises("not qwen2 as was asked for", of, latents, "qwen2")
+end
+
 function T.test_model_type_of_gguf()
   local function of(metadata, tensors)
     lb.save(path "t.gguf", { tensors = tensors or {}, metadata = metadata })

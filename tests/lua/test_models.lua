@@ -453,6 +453,27 @@ function T.test_what_does_not_fit()
     num_attention_heads = 4, vocab_size = 10, intermediate_size = 32, kv_lora_rank = 32, qk_nope_head_dim = 8,
     qk_rope_head_dim = 8, v_head_dim = 8, n_routed_experts = 8, num_experts_per_tok = 4, n_group = 8, topk_group = 3 },
     { random_weights = true })
+  -- what a configuration says is believed only as far as it makes sense
+  local base = { model_type = "deepseek_v2", num_hidden_layers = 1, hidden_size = 64, num_attention_heads = 4,
+    vocab_size = 10, intermediate_size = 32, kv_lora_rank = 32, qk_nope_head_dim = 8, qk_rope_head_dim = 8,
+    v_head_dim = 8, n_routed_experts = 8, num_experts_per_tok = 2 }
+  for _, bad in ipairs { { "scoring_func", "tanh", '"tanh" is not known; there are softmax, sigmoid' },
+    { "topk_method", 3, "topk_method: 3 is not known" }, { "rope_theta", "many", "rope_theta: a number expected" },
+    { "rope_theta", -1, "rope_theta: a number above 0" }, { "rms_norm_eps", 0, "rms_norm_eps: a number above 0" },
+    { "rope_scaling", { type = "yarn", mscale_all_dim = 1 }, "needs a factor" },
+    { "rope_scaling", { type = "yarn", factor = {} }, "factor: a number expected" },
+    { "rope_scaling", { type = "yarn", factor = 2, truncate = 1 }, "truncate: true or false" },
+    { "sliding_window", "all", "sliding_window: a whole number" } } do
+    local c = {}
+    for k, v in pairs(base) do c[k] = v end
+    c[bad[1]] = bad[2]
+    raises(bad[3], lb.model.load, c, { random_weights = true })
+  end
+  lb.model.load(base, { random_weights = true, type = "deepseek2" })
+  raises('is of a model of type deepseek_v2 (config.json: model_type "deepseek_v2"), not llama', lb.model.load, base,
+    { random_weights = true, type = "llama" })
+  raises('there is no model type "lama"; there are deepseek_v2', lb.model.load, base,
+    { random_weights = true, type = "lama" })
   raises("takes K in multiples of 256", lb.model.load, folder "llama", { quantize = "q4_k" })
   raises("a path or a configuration expected", lb.model.load, 3)
 end

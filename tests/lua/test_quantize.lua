@@ -160,6 +160,96 @@ function T.test_layers_after_the_last_are_left_out()
   raises("no tensor", to.info, to, "blk.1.attn_q.weight")
 end
 
+-- ---- what config.json says and GGUF cannot ----
+
+-- A model of a kind whose config.json has other fields (false: none).
+local function changed(kind, fields)
+  tiny.make(folder .. "/m", kind)
+  local c = core.json_decode(core.file_read(folder .. "/m/config.json"))
+  for k, v in pairs(fields) do c[k] = v or nil end
+  lb.save(folder .. "/m/config.json", c)
+  return folder .. "/m"
+end
+
+function T.test_windows()
+  local key = "qwen2.attention.sliding_window"
+  local function of(fields) return (run(changed("qwen2", fields), "x.gguf", { recipe = "f32" })):metadata(key) end
+  lu.assertNil(of { sliding_window = 8 })                             -- Qwen2 wants use_sliding_window too
+  lu.assertEquals(of { sliding_window = 8, use_sliding_window = true, max_window_layers = 0 }, 8)
+  lu.assertNil(of { sliding_window = 8, use_sliding_window = true, max_window_layers = 2 })
+  raises("which layers see a sliding window only", of, { sliding_window = 8, use_sliding_window = true,
+    max_window_layers = 1 })
+end
+
+function T.test_what_config_leaves_out()
+  local to = run(changed("glm4", { partial_rotary_factor = false }), "x.gguf", { recipe = "f32" })
+  lu.assertEquals(to:metadata "glm4.rope.dimension_count", 8)         -- of 16: the family's half
+  to = run(changed("gpt_oss", { rope_theta = false }), "y.gguf", { recipe = "f32" })
+  lu.assertEquals(to:metadata "gpt-oss.rope.freq_base", 150000)
+end
+
+function T.test_what_gguf_cannot_say()
+  os.remove(folder .. "/x.gguf")
+  local function refused(pattern, kind, fields)
+    raises(pattern, run, changed(kind, fields), "x.gguf", { recipe = "f32" })
+    lu.assertNil(core.stat(folder .. "/x.gguf"))
+    run(folder .. "/m", "out/", { recipe = "f16" })                   -- a folder can
+  end
+  refused("experts: renormalize (false in config.json, true in GGUF)", "qwen3_moe", { norm_topk_prob = false })
+  local yarn = { rope_type = "yarn", factor = 4, original_max_position_embeddings = 64, mscale = 1,
+    mscale_all_dim = 0.5 }
+  refused("the scaling of rotary embeddings", "deepseek_v2", { rope_scaling = yarn })
+  yarn.mscale = 0.5
+  run(changed("deepseek_v2", { rope_scaling = yarn }), "y.gguf", { recipe = "f32" })
+  -- a factor of YaRN's own in the place of the usual one
+  local own = { rope_type = "yarn", factor = 4, original_max_position_embeddings = 64, attention_factor = 1.25 }
+  local to = run(changed("llama", { rope_scaling = own }), "z.gguf", { recipe = "f32" })
+  lu.assertAlmostEquals(to:metadata "llama.rope.scaling.attn_factor" * (0.1 * math.log(4) + 1), 1.25, 1e-6)
+  local _, scale = lb.rope_frequencies { dim = 16, scaling = "yarn", factor = 4, original_context = 64,
+    attention_factor = 1.25 }
+  lu.assertAlmostEquals(lb.model.load(folder .. "/z.gguf").rope_scale, scale, 1e-5)
+end
+
+-- Both forms end a text with the same tokens.
+function T.test_tokens_that_end_a_text()
+  local from = changed("llama", { eos_token_id = { 640, 641, 7, 8 } })
+  local t = lb.tokenizer(from)
+  local eos = t:id "<|end|>"
+  lb.save(from .. "/generation_config.json", { eos_token_id = { eos, 7, 8 } })
+  local to, done = run(from, "x.gguf", { recipe = "f32" })
+  lu.assertEquals(to:metadata "tokenizer.ggml.eos_token_id", eos)
+  local stops = lb.model.load(folder .. "/x.gguf").spec.stop
+  table.sort(stops)
+  lu.assertEquals(stops, { 7, 8, eos })
+  lu.assertEquals(#done.notes, 0)
+  lb.save(from .. "/generation_config.json", { eos_token_id = { eos, 7, 8, 9 } })
+  _, done = run(from, "y.gguf", { recipe = "f32" })
+  lu.assertStrContains(done.notes[1], "no key for more tokens that end a text: 9")
+end
+
+-- ---- random weights are marked in all that comes of them ----
+
+function T.test_random_weights_stay_marked()
+  tiny.make(folder .. "/m", "llama")
+  local _, made = run(folder .. "/m", "r/", { recipe = "f16", random = true })
+  lu.assertTrue(made.random)
+  local gguf, done = run(folder .. "/r", "x.gguf", { recipe = "q8_0" })
+  lu.assertTrue(done.random)
+  lu.assertTrue(lb.model.load(folder .. "/x.gguf").random)
+  local _, again = run(folder .. "/x.gguf", "y.safetensors", { recipe = "f16" })
+  lu.assertTrue(again.random)
+  lu.assertTrue(require("luabench.model_file").is_random(lb.model_file(folder .. "/y.safetensors")))
+  lu.assertTrue(gguf:metadata "luabench.random_weights")
+end
+
+function T.test_without_a_tokenizer()
+  tiny.make(folder .. "/m", "llama")
+  run(folder .. "/m", "x.gguf", { recipe = "q8_0", no_tokenizer = true })
+  local m = lb.model.load(folder .. "/x.gguf")
+  lu.assertFalse(m:has_tokenizer())
+  raises("x.gguf: the file has no tokenizer", m.generate, m, "text")
+end
+
 -- ---- formats ----
 
 function T.test_neighbours()
@@ -243,6 +333,10 @@ function T.test_rule_reads_the_tensors()
   lu.assertEquals(to:info("blk.1.ffn_gate.weight").type, "Q6_K")
   lu.assertEquals(to:info("blk.1.attn_q.weight").type, "Q4_K")
   lu.assertEquals(to:info("token_embd.weight").type, "Q8_0")
+  local experts = run(tiny.make(folder .. "/e", "mixtral"), "e.gguf", { rule = true })
+  lu.assertEquals(experts:info("blk.0.ffn_gate_inp.weight").type, "Q8_0")
+  lu.assertEquals(#lb.model.load(folder .. "/e.gguf"):generate({ 1, 2 }, { max_new_tokens = 3, stop = false }).tokens,
+    3)
   for _, row in ipairs(done.tensors) do
     if row.name == "blk.0.ffn_up.weight" then lu.assertEquals(row.bits, 5) end
   end

@@ -1,5 +1,7 @@
 -- gguf_keys.lua: config.json as the keys that GGUF has for an architecture, as llama.cpp reads them.
+local config_of = require "luabench.model.config"
 local json = require "luabench.json"
+local loader = require "luabench.loader"
 
 local M = {}
 
@@ -18,6 +20,14 @@ local FILE_TYPES = { f32 = 0, f16 = 1, q4_0 = 2, q4_1 = 3, q8_0 = 7, q5_0 = 8, q
   q4_k = 14, q5_k = 16, q6_k = 18, iq4_nl = 25, iq4_xs = 30, bf16 = 32, mxfp4 = 38 }
 -- llama.cpp's number for a file that is mostly of this recipe; nil = it has none.
 function M.file_type(recipe) return FILE_TYPES[recipe:find "^mxfp4" and "mxfp4" or recipe] end
+
+-- The architecture's table of lua/models/, which has what config.json leaves out; empty where this program has none.
+function M.family(kind)
+  for _, name in ipairs(loader.names "models") do
+    if name == kind then return loader.load("models", name) end
+  end
+  return {}
+end
 
 local function first(config, ...)
   for _, name in ipairs { ... } do
@@ -41,26 +51,28 @@ local function needed(config, ...)
 end
 
 -- rope_theta and rope_scaling, wherever this version of transformers put them: base, and the scaling's table or nil.
-function M.rope(config)
+function M.rope(config, kind)
   local p = first(config, "rope_parameters")
   p = type(p) == "table" and p or {}
   local s = first(config, "rope_scaling")
   s = type(s) == "table" and s or p
-  local kind = s.rope_type or s.type
-  return number(p, "rope_theta") or number(config, "rope_theta") or 10000, kind and kind ~= "default" and s or nil, kind
+  local scaling = s.rope_type or s.type
+  local base = number(p, "rope_theta") or number(config, "rope_theta") or M.family(kind).rope_theta or 10000
+  return base, scaling and scaling ~= "default" and s or nil, scaling
 end
 
 -- Sizes of heads: query heads, key heads, elements a head, of which rotary.
-function M.heads(config)
+function M.heads(config, kind)
   local heads = needed(config, "num_attention_heads")
   local size = number(config, "head_dim") or needed(config, "hidden_size") / heads
   local p = type(config.rope_parameters) == "table" and config.rope_parameters or {}
-  local share = number(config, "partial_rotary_factor") or number(p, "partial_rotary_factor") or 1
+  local share = number(p, "partial_rotary_factor") or number(config, "partial_rotary_factor")
+    or M.family(kind).partial_rotary or 1
   return heads, number(config, "num_key_value_heads") or heads, size, math.floor(size * share)
 end
 
 local function rope_keys(put, config, kind)
-  local base, scaling, name = M.rope(config)
+  local base, scaling, name = M.rope(config, kind)
   put("rope.freq_base", base, "f32")
   if not scaling then return end
   if name == "llama3" then return end                    -- stands in the tensor rope_freqs
@@ -72,15 +84,30 @@ local function rope_keys(put, config, kind)
   if name ~= "yarn" then return end
   put("rope.scaling.original_context_length", number(scaling, "original_max_position_embeddings")
     or needed(config, "max_position_embeddings"), "u32")
-  if scaling.mscale_all_dim and (kind == "deepseek_v2" or kind == "deepseek_v3") then
-    put("rope.scaling.yarn_log_multiplier", 0.1 * scaling.mscale_all_dim, "f32")
+  if M.ARCHITECTURE[kind] == "deepseek2" then
+    local of_scores = number(scaling, "mscale_all_dim")
+    if of_scores and of_scores > 0 then put("rope.scaling.yarn_log_multiplier", 0.1 * of_scores, "f32") end
+  elseif number(scaling, "attention_factor") then
+    -- GGUF's is beside YaRN's own factor, config.json's in its place
+    put("rope.scaling.attn_factor", scaling.attention_factor / (0.1 * math.log(scaling.factor) + 1), "f32")
   end
   if scaling.beta_fast then put("rope.scaling.yarn_beta_fast", scaling.beta_fast, "f32") end
   if scaling.beta_slow then put("rope.scaling.yarn_beta_slow", scaling.beta_slow, "f32") end
 end
 
+-- Does any layer see a window only? The model's own reading of its configuration says so, where there is one here.
+local function has_windows(config, kind)
+  local arch = M.family(kind)
+  if not arch.attention then return config.use_sliding_window ~= false end
+  local spec = config_of.from_hf(config, arch)
+  for layer = 1, spec.layers do
+    if spec.window_of(layer) then return true end
+  end
+  return false
+end
+
 local function attention_keys(put, config, kind)
-  local heads, kv, size, rotary = M.heads(config)
+  local heads, kv, size, rotary = M.heads(config, kind)
   put("attention.head_count", heads)
   if M.ARCHITECTURE[kind] == "deepseek2" then
     -- keys and values are expanded from their latent (attn_kv_b), so that every query head has its own
@@ -98,7 +125,7 @@ local function attention_keys(put, config, kind)
   put("attention.value_length", size)
   put("rope.dimension_count", rotary)
   local window = number(config, "sliding_window")
-  if window and window > 0 and config.use_sliding_window ~= false then put("attention.sliding_window", window) end
+  if window and window > 0 and has_windows(config, kind) then put("attention.sliding_window", window) end
 end
 
 -- Layers before the first with experts.
@@ -157,10 +184,10 @@ end
 
 -- Factors that the frequencies of llama3's scaling are divided by, one for each pair of a head's rotary elements; nil
 -- for other scalings. llama.cpp reads them as the tensor rope_freqs.weight.
-function M.rope_factors(config)
-  local base, s, name = M.rope(config)
+function M.rope_factors(config, kind)
+  local base, s, name = M.rope(config, kind)
   if name ~= "llama3" then return nil end
-  local _, _, _, rotary = M.heads(config)
+  local _, _, _, rotary = M.heads(config, kind)
   local factor, low, high = needed(s, "factor"), number(s, "low_freq_factor") or 1, number(s, "high_freq_factor") or 4
   local original = number(s, "original_max_position_embeddings") or 8192
   local list = {}

@@ -1,6 +1,7 @@
 -- gguf_tokenizer.lua: a tokenizer.json as GGUF's tokenizer.ggml.* keys. What GGUF cannot say in full (how words are
 -- divided) it says by a name; the name is found by trying: that under which the keys, read back, encode as the
 -- tokenizer.json does.
+local config_of = require "luabench.model.config"
 local core = require "luabench.core"
 local models = require "luabench.model_file"
 local sys = require "luabench.sys"
@@ -80,7 +81,7 @@ end
 
 M.types = { ["tokenizer.ggml.merges"] = "array:string", ["tokenizer.ggml.scores"] = "array:f32",
   ["tokenizer.ggml.token_type"] = "array:i32", ["tokenizer.ggml.tokens"] = "array:string" }
-for _, which in ipairs { "bos", "eos", "unknown", "padding", "eot" } do
+for _, which in ipairs { "bos", "eos", "unknown", "padding", "eot", "eom" } do
   M.types[("tokenizer.ggml.%s_token_id"):format(which)] = "u32"
 end
 
@@ -101,22 +102,53 @@ end
 
 local ENDS_OF_TURN = { "<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|user|>" }
 
+local MORE = "<|eom_id|>"
+
+-- A model whose files name no token that ends a text gets the end of turn that its vocabulary has.
+local function likely_stop(m, t, eos)
+  for _, text in ipairs(ENDS_OF_TURN) do
+    local id = t:id(text)
+    if id and id ~= eos and t:is_special(id) then
+      m["tokenizer.ggml.eot_token_id"] = id
+      return
+    end
+  end
+end
+
+-- The tokens that end a text beside eos: GGUF has room for two, end of turn and end of message. Returns the numbers that
+-- have no place, or nil.
+local function stop_keys(m, t, eos, stops)
+  local left = {}
+  for _, id in ipairs(stops) do
+    if id ~= eos then left[#left + 1] = id end
+  end
+  local function take(key, wanted)
+    for i, id in ipairs(left) do
+      if not m[key] and (wanted == nil or t:token(id) == wanted) then
+        m[key] = table.remove(left, i)
+        return
+      end
+    end
+  end
+  take("tokenizer.ggml.eom_token_id", MORE)
+  for _, text in ipairs(ENDS_OF_TURN) do take("tokenizer.ggml.eot_token_id", text) end
+  take "tokenizer.ggml.eot_token_id"
+  take "tokenizer.ggml.eom_token_id"
+  if #stops == 0 then likely_stop(m, t, eos) end
+  return #left > 0 and left or nil
+end
+
 local function special_keys(m, t, texts, config, generation)
   local ids = {}
   for which, key in pairs { bos = "bos", eos = "eos", unk = "unknown", pad = "padding" } do
     ids[which] = id_of(t, texts, config, generation, which)
     m[("tokenizer.ggml.%s_token_id"):format(key)] = ids[which]
   end
-  for _, text in ipairs(ENDS_OF_TURN) do
-    local id = t:id(text)
-    if id and id ~= ids.eos and t:is_special(id) then
-      m["tokenizer.ggml.eot_token_id"] = id
-      break
-    end
-  end
+  local lost = stop_keys(m, t, ids.eos, config_of.stop_hf(config, generation))
   local plain, around = t:encode "a", t:encode("a", { special = true })
   m["tokenizer.ggml.add_bos_token"] = ids.bos ~= nil and around[1] == ids.bos and plain[1] ~= ids.bos
   m["tokenizer.ggml.add_eos_token"] = ids.eos ~= nil and around[#around] == ids.eos and plain[#plain] ~= ids.eos
+  return lost and ("GGUF has no key for more tokens that end a text: %s do not there"):format(table.concat(lost, ", "))
 end
 
 -- ---- trying ----
@@ -186,14 +218,14 @@ local function tried(t, m, kind, folder)
 end
 
 -- The keys for tokenizer.json in `folder`; size: of the vocabulary in config.json. nil where there is none.
--- beside(name) gives a JSON file of the folder, {} where there is none. Also a note for people, or nil.
+-- beside(name) gives a JSON file of the folder, {} where there is none. Also a list of notes for people.
 function M.of(folder, kind, config, beside)
   local path = folder .. "/tokenizer.json"
   if not core.stat(path) then return nil end
   local t = core.tokenizer(path)
   local m = base_keys(t, config.vocab_size or 0)
   local texts = beside "tokenizer_config.json"
-  special_keys(m, t, texts, config, beside "generation_config.json")
+  local notes = { special_keys(m, t, texts, config, beside "generation_config.json") }
   local jinja = sys.read_file(folder .. "/chat_template.jinja")
   local template = type(texts.chat_template) == "string" and texts.chat_template or jinja
   if template then m["tokenizer.chat_template"] = template end
@@ -202,7 +234,8 @@ function M.of(folder, kind, config, beside)
   sys.tempdir_remove(temporary)
   t:close()
   if not ok then error(found, 0) end
-  return found.keys, found.note or nil
+  notes[#notes + 1] = found.note or nil
+  return found.keys, notes
 end
 
 return M

@@ -168,7 +168,7 @@ end
 -- Tensors of layers beyond num_hidden_layers predict several tokens at once; nothing here runs them.
 local function to_gguf(file, kind, config)
   local arch = gguf_keys.ARCHITECTURE[kind]
-  local heads, kv = gguf_keys.heads(config)
+  local heads, kv = gguf_keys.heads(config, kind)
   local state = { file = file, kind = kind, heads = heads, kv = kv, items = {}, stacks = {} }
   local skipped, unknown = {}, {}
   local there = {}
@@ -192,7 +192,7 @@ local function to_gguf(file, kind, config)
       arch, #unknown, table.concat(unknown, ", ", 1, math.min(3, #unknown)), #unknown > 3 and ", ..." or ""), 0)
   end
   close_stacks(state)
-  local factors = gguf_keys.rope_factors(config)
+  local factors = gguf_keys.rope_factors(config, kind)
   if factors then
     state.items[#state.items + 1] = { name = "rope_freqs.weight", role = "bias", shape = { #factors }, from = {},
       get = function() return lb.tensor(factors) end }

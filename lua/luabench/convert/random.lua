@@ -26,14 +26,15 @@ local function numel(shape)
   return n
 end
 
--- A config.json, or a folder with one. Has what convert/run.lua asks of a model file, and .type, .config.
-function M.open(path, seed)
+-- A config.json, or a folder with one, of the model `expected` (nil: of any). Has what convert/run.lua asks of a model
+-- file, and .type, .config.
+function M.open(path, seed, expected)
   local where = sys.is_directory(path) and path:gsub("(.)/+$", "%1") .. "/config.json" or path
   if not where:lower():find "%.json$" then
     fail("%s: random weights are made from a config.json, or a folder with one", path)
   end
   local config = model_file.read_json(where) or fail("%s: no such file", where)
-  local kind, from = model_file.type_of_config(config)
+  local kind, from = model_file.type_of_config(config, expected, where)
   if not kind then fail("%s: a model of unknown type (%s)", where, from or "neither architectures nor model_type") end
   local arch = loader.load("models", kind)
   if not arch or not arch.attention then fail("%s: there is no architecture for models of type %s", where, kind) end

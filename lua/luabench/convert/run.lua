@@ -7,11 +7,12 @@ local models = require "luabench.model_file"
 local plan_of = require "luabench.convert.plan"
 local random = require "luabench.convert.random"
 local recipes = require "luabench.convert.recipes"
+local same = require "luabench.convert.same"
 local sys = require "luabench.sys"
 
 local M = {}
 
--- Vectors, and the small matrices that every runtime wants as they are.
+-- Vectors, and the small matrices that every runtime wants as they are; the mixed-bits rule has 8 bits for routers.
 local KEPT = { norm = true, bias = true, router = true }
 -- Beside a model's tensors in a folder.
 local COMPANIONS = { "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
@@ -55,8 +56,9 @@ end
 
 -- ---- what each tensor becomes ----
 
-local function is_matrix(item)
-  return #item.shape >= 2 and not KEPT[item.role] and item.shape[#item.shape] > 1 and item.shape[#item.shape - 1] > 0
+local function is_matrix(item, rule)
+  local kept = KEPT[item.role] and not (rule and item.role == "router")
+  return #item.shape >= 2 and not kept and item.shape[#item.shape] > 1 and item.shape[#item.shape - 1] > 0
 end
 
 -- Can its elements be had as numbers?
@@ -72,7 +74,7 @@ end
 local function asked_for(item, job)
   local given = recipes.overridden(job.overrides, #item.shape >= 2, item.name, unpack(item.from))
   if given then return given, "override" end
-  if not is_matrix(item) then return nil end
+  if not is_matrix(item, job.rule) then return nil end
   if not job.rule then return job.recipe, "type" end
   local t = item.get()
   local bits = recipes.outlier_bits(item.role, t:spread(0.99), job.min_bits, job.max_bits)
@@ -196,10 +198,10 @@ local function name_of(path) return (path:gsub("/+$", ""):gsub("^.*/", ""):gsub(
 local function metadata_of(job, target)
   local file, metadata, types = job.file, {}, {}
   if target.format == "safetensors" then
+    if job.random then metadata["luabench.random_weights"] = "true" end
     if file.format == "safetensors" then
       metadata.format = file:metadata "format" or "pt"
-      if job.random then metadata["luabench.random_weights"] = "true" end
-      return metadata, types, not job.random and file or nil
+      return metadata, types, not job.made and file or nil
     end
     for key, v in pairs(file:metadata()) do
       if type(v) ~= "table" then metadata["gguf." .. key] = tostring(v) end
@@ -210,12 +212,12 @@ local function metadata_of(job, target)
     metadata, types = gguf_keys.of(job.config, job.kind, name_of(job.input))
     local folder = folder_of(job.input)
     if job.random then metadata["luabench.random_weights"] = true end
-    if job.random and not core.stat(folder .. "/tokenizer.json") then
+    if job.no_tokenizer or job.made and not core.stat(folder .. "/tokenizer.json") then
       metadata["tokenizer.ggml.model"] = "none"                      -- llama.cpp wants to be told
-    elseif not job.no_tokenizer then
-      local keys, note = gguf_tokenizer.of(folder, job.kind, job.config, beside(folder))
+    else
+      local keys, notes = gguf_tokenizer.of(folder, job.kind, job.config, beside(folder))
       if not keys then fail("%s has no tokenizer.json; --no-tokenizer writes a model without one", folder) end
-      job.notes[#job.notes + 1] = note
+      for _, note in ipairs(notes) do table.insert(job.notes, note) end
       for key, v in pairs(keys) do metadata[key] = v end
       for key, t in pairs(gguf_tokenizer.types) do types[key] = t end
     end
@@ -286,26 +288,28 @@ end
 -- Converts. o = { input =, output =, recipe =, overrides = { texts }, rule = bool, map = "k" or "uniform", min_bits =,
 -- max_bits =, no_tokenizer =, split_bytes =, model_type =, random = bool (input is a config.json, or a folder with
 -- one), seed =, report = { item = f(i, n, name), rows = f(done, total) } }.
--- Returns { path =, paths =, format =, type =, tensors = rows, types = sums with the total last, skipped =, notes =,
+-- Returns { path =, paths =, format =, type =, random = are the weights random ones, tensors = rows, types = sums with
+-- the total last, skipped =, notes =,
 -- copied =, bytes = of the files }. Errors are raised (level 0).
 function M.run(o)
   local target = target_of(o.output)
-  local job = { file = o.random and random.open(o.input, o.seed) or models.open(o.input), input = o.input,
-    random = o.random, rule = o.rule, map = o.map, min_bits = o.min_bits or 2,
+  local job = { file = o.random and random.open(o.input, o.seed, o.model_type) or models.open(o.input), input = o.input,
+    made = o.random, rule = o.rule, map = o.map, min_bits = o.min_bits or 2,
     max_bits = o.max_bits or 8, no_tokenizer = o.no_tokenizer, overrides = {}, notes = {} }
+  job.random = job.made or models.is_random(job.file)
   check_apart(job.file, target)
   if o.recipe then job.recipe = recipes.check(o.recipe, target.format) end
   for i, text in ipairs(o.overrides or {}) do job.overrides[i] = recipes.override(text, target.format) end
-  if job.random then
+  if job.made then
     job.kind, job.config = job.file.type, job.file.config
-    if o.model_type and o.model_type ~= job.kind then
-      fail("%s is of a model of type %s, not %s as was asked for", job.file.path, job.kind, o.model_type)
-    end
   else
     job.kind, job.config = models.model_type(job.file, o.model_type).type, models.config(job.file)
   end
   local items, skipped = plan_of.of(job.file, target.format, job.kind, job.config)
   local metadata, types, from = metadata_of(job, target)
+  if target.format == "gguf" and job.file.format ~= "gguf" then
+    same.check(job.file.path, job.config, job.kind, metadata, items)
+  end
   local list = {}
   for i, item in ipairs(items) do
     if job.rule then o.report.item(i, #items, item.name .. ": looking") end
@@ -328,9 +332,8 @@ function M.run(o)
   job.file:close()
   local bytes = 0
   for _, path in ipairs(paths) do bytes = bytes + core.stat(path).bytes end
-  return { path = target.path, paths = paths, format = target.format, type = job.kind, tensors = rows,
-    types = sum(rows),
-    skipped = skipped, notes = job.notes, copied = copied, bytes = bytes }
+  return { path = target.path, paths = paths, format = target.format, type = job.kind, random = job.random or false,
+    tensors = rows, types = sum(rows), skipped = skipped, notes = job.notes, copied = copied, bytes = bytes }
 end
 
 return M

@@ -34,8 +34,28 @@ local function number(get, name, default)
     if default == nil then fail("the configuration has no %s", name) end
     return default or nil
   end
-  if type(v) ~= "number" or v ~= v then fail("%s: a number expected, got %s", name, tostring(v)) end
+  if type(v) ~= "number" or v ~= v or math.abs(v) == math.huge then
+    fail("%s: a number expected, got %s", name, tostring(v))
+  end
   return v
+end
+
+-- A number above 0; nil where there is none.
+local function positive(get, name)
+  local v = number(get, name, false)
+  if v and v <= 0 then fail("%s: a number above 0 expected, got %s", name, tostring(v)) end
+  return v
+end
+
+-- A text out of a list; nil where there is none.
+local function one_of(get, name, list)
+  local v = get(name)
+  if v == nil or v == json.null then return nil end
+  for _, known in ipairs(list) do
+    if v == known then return v end
+  end
+  fail("%s: %s is not known; there are %s", name, type(v) == "string" and '"' .. v .. '"' or tostring(v),
+    table.concat(list, ", "))
 end
 
 local function truth(get, name, default)
@@ -72,33 +92,33 @@ local function rope_of(config, get, head_dim, arch)
   if type(partial) ~= "number" or not (partial > 0 and partial <= 1) then
     fail("partial_rotary_factor: a number above 0, at most 1, expected")
   end
-  local base = from "rope_theta" or get "rope_theta" or arch.rope_theta or 10000
+  local base = positive(from, "rope_theta") or positive(get, "rope_theta") or arch.rope_theta or 10000
   local rope = { dim = math.floor(head_dim * partial), base = base, scaling = scaling,
     pairs = arch.rope_pairs or false }
   for _, name in ipairs { "factor", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "attention_factor",
     "mscale", "mscale_all_dim" } do
-    local v = from(name)
-    if v ~= nil and v ~= 0 then rope[name] = v end
+    if from(name) ~= 0 then rope[name] = positive(from, name) end
   end
-  rope.truncate = from "truncate"
+  rope.truncate = truth(from, "truncate")
   if scaling ~= "none" then
-    rope.original_context = from "original_max_position_embeddings" or get "original_max_position_embeddings"
-      or get "max_position_embeddings"
+    if not rope.factor then fail('rope of type "%s" needs a factor', kind) end
+    rope.original_context = positive(from, "original_max_position_embeddings")
+      or positive(get, "original_max_position_embeddings") or positive(get, "max_position_embeddings")
   end
   return rope
 end
 
 -- Which layers see a window only: by layer_types, or as the family does.
 local function windows_hf(config, get, layers, arch)
-  local window = get "sliding_window"
-  local used = get "use_sliding_window"
-  if used == nil then used = not arch.window_opt_in end
-  if type(window) ~= "number" or not used then return function() end end
+  local window = count(get, { "sliding_window" }, false, 0)
+  if not window or window == 0 or not truth(get, "use_sliding_window", not arch.window_opt_in) then
+    return function() end
+  end
   local kinds = config.layer_types
   if type(kinds) == "table" and #kinds >= layers then
     return function(layer) return kinds[layer] == "sliding_attention" and window or nil end
   end
-  local full = get "use_sliding_window" and get "max_window_layers" or 0
+  local full = get "use_sliding_window" and count(get, { "max_window_layers" }, 0, 0) or 0
   return function(layer) return layer > full and window or nil end
 end
 
@@ -130,7 +150,7 @@ local function moe_hf(config, get, arch)
     top_k = count(get, { "num_experts_per_tok", "experts_per_token" }),
     intermediate = count(get, { "moe_intermediate_size", "intermediate_size" }),
     dense = count(get, { "first_k_dense_replace" }, 0, 0),
-    score = get "scoring_func" or arch.moe.score,
+    score = one_of(get, "scoring_func", { "softmax", "sigmoid" }) or arch.moe.score,
     renormalize = truth(get, "norm_topk_prob", arch.moe.renormalize),
     scale = number(get, "routed_scaling_factor", 1), bias = arch.moe.bias,
   }
@@ -144,7 +164,9 @@ local function moe_hf(config, get, arch)
       end
     end
   end
-  if get "topk_method" ~= "greedy" then grouped(moe, count(get, { "n_group" }, 1), count(get, { "topk_group" }, 1)) end
+  if one_of(get, "topk_method", { "greedy", "group_limited_greedy", "noaux_tc" }) ~= "greedy" then
+    grouped(moe, count(get, { "n_group" }, 1), count(get, { "topk_group" }, 1))
+  end
   if count(get, { "moe_layer_freq", "decoder_sparse_step" }, 1) ~= 1 or #numbers(config.mlp_only_layers) > 0 then
     fail("layers with experts that take turns with dense ones are not supported")
   end
@@ -162,7 +184,7 @@ function M.from_hf(config, arch)
   local s = { type = arch.name, layers = count(get, { "num_hidden_layers" }), hidden = count(get, { "hidden_size" }),
     heads = count(get, { "num_attention_heads" }), vocab = count(get, { "vocab_size" }),
     context = count(get, { "max_position_embeddings" }, 4096), intermediate = count(get, { "intermediate_size" }),
-    eps = number(get, "rms_norm_eps", 1e-6), tied = truth(get, "tie_word_embeddings", arch.tied or false),
+    eps = positive(get, "rms_norm_eps") or 1e-6, tied = truth(get, "tie_word_embeddings", arch.tied or false),
     qk_norm = arch.qk_norm or false, sinks = arch.sinks or false }
   s.kv_heads = count(get, { "num_key_value_heads" }, s.heads)
   if s.heads % s.kv_heads ~= 0 then fail("%d heads cannot share %d key-value heads evenly", s.heads, s.kv_heads) end
@@ -191,16 +213,18 @@ local function rope_gguf(get, head_dim, arch, file)
   local kind = get "rope.scaling.type" or "none"
   local scaling = SCALINGS[kind]
   if not scaling then fail('rope.scaling.type "%s" is not known; there are none, linear, yarn', tostring(kind)) end
-  local rope = { dim = count(get, { "rope.dimension_count" }, head_dim), base = number(get, "rope.freq_base", 10000),
-    scaling = scaling, pairs = arch.rope_pairs or arch.gguf_pairs or false,
+  local rope = { dim = count(get, { "rope.dimension_count" }, head_dim),
+    base = positive(get, "rope.freq_base") or 10000, scaling = scaling, pairs = arch.rope_pairs or arch.gguf_pairs or false,
     factors = file:info_or_nil "rope_freqs.weight" and "rope_freqs.weight" or nil }
+  if rope.dim > head_dim then fail("rope.dimension_count is %d, and heads have %d elements", rope.dim, head_dim) end
   if scaling ~= "none" then
-    rope.factor = number(get, "rope.scaling.factor")
+    rope.factor = positive(get, "rope.scaling.factor")
+    if not rope.factor then fail('rope.scaling.type "%s" needs rope.scaling.factor', kind) end
     rope.original_context = count(get, { "rope.scaling.original_context_length", "context_length" })
   end
   if scaling == "yarn" then
-    rope.beta_fast = number(get, "rope.scaling.yarn_beta_fast", false)
-    rope.beta_slow = number(get, "rope.scaling.yarn_beta_slow", false)
+    rope.beta_fast = positive(get, "rope.scaling.yarn_beta_fast")
+    rope.beta_slow = positive(get, "rope.scaling.yarn_beta_slow")
     if arch.yarn_truncate == false then rope.truncate = false end
     local log_multiplier = number(get, "rope.scaling.yarn_log_multiplier", false)
     -- DeepSeek's mscale_all_dim, times 0.1; cos and sin then keep their length
@@ -261,9 +285,10 @@ function M.from_gguf(file, arch)
   local s = { type = arch.name, layers = count(get, { "block_count" }), hidden = count(get, { "embedding_length" }),
     heads = count(get, { "attention.head_count" }), context = count(get, { "context_length" }, 4096),
     intermediate = count(get, { "feed_forward_length", "expert_feed_forward_length" }),
-    eps = number(get, "attention.layer_norm_rms_epsilon", 1e-6), qk_norm = arch.qk_norm or false,
+    eps = positive(get, "attention.layer_norm_rms_epsilon") or 1e-6, qk_norm = arch.qk_norm or false,
     sinks = arch.sinks or false }
   s.layers = s.layers - count(get, { "nextn_predict_layers" }, 0, 0)
+  if s.layers < 1 then fail("nextn_predict_layers leaves none of %d layers", count(get, { "block_count" })) end
   s.kv_heads = count(get, { "attention.head_count_kv" }, s.heads)
   s.head_dim = count(get, { "attention.key_length" }, math.floor(s.hidden / s.heads))
   local embedding = looked:info_or_nil "token_embd.weight"
@@ -275,9 +300,9 @@ function M.from_gguf(file, arch)
   if arch.mla then s.mla = mla_gguf(get, s) end
   s.rope = rope_gguf(get, s.mla and s.mla.rope or s.head_dim, arch, looked)
   if s.mla then s.attention_scale = mla_scale(s.mla, s.rope) end
-  local window = number(get, "attention.sliding_window", false)
+  local window = count(get, { "attention.sliding_window" }, 0, 0)
   s.window_of = function(layer)
-    if not window or window <= 0 then return nil end
+    if window == 0 then return nil end
     if arch.window_every and layer % arch.window_every ~= 1 then return nil end
     return window
   end

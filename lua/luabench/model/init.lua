@@ -93,23 +93,20 @@ local function configuration(path, o)
     config = model_file.read_json(path)
     if not config then error(path .. ": no such file", 0) end
   end
-  local kind = model_file.type_of_config(config)
-  if not kind then error(where .. ": neither architectures nor model_type names a model that is known", 0) end
-  local arch = architecture(o.type or kind, where)
+  local kind, from = model_file.type_of_config(config, o.type, where)
+  if not kind then
+    error(("%s: a model of unknown type (%s)"):format(where, from or "neither architectures nor model_type"), 0)
+  end
+  local arch = architecture(kind, where)
   local spec = config_of.from_hf(config, arch)
   spec.stop = config_of.stop_hf(config)
   return spec, arch, config
 end
 
--- GGUF has one name for several architectures: `wanted` may be any of those that share it.
 local function type_of_file(file, path, wanted)
-  local kind = model_file.model_type(file)
+  local kind = model_file.model_type(file, wanted)
   if not kind.type then error(("%s: a model of unknown type (%s)"):format(path, kind.from), 0) end
-  local arch = architecture(kind.type, path)
-  if wanted == nil or wanted == kind.type then return arch end
-  local ok, other = pcall(architecture, wanted, path)
-  if ok and file.format == "gguf" and other.gguf == arch.gguf then return other end
-  model_file.model_type(file, wanted)                                -- says what is wrong
+  return architecture(kind.type, path)
 end
 
 local function of_file(path, o)
@@ -212,12 +209,6 @@ local function repack(m, o)
   return ns, bytes
 end
 
--- Did luabench quantize --random-weights make the file?
-local function is_random(file)
-  local said = file and file:metadata "luabench.random_weights"
-  return said == true or said == "true"
-end
-
 -- What reports that one of the layers is done also notes in `list` how long it took.
 local function marking(clock, list, progress)
   local before = clock:now_ns()
@@ -246,8 +237,8 @@ local function load(path, opts)
     spec, arch, config, file = of_file(path, o)
   end
   local m = setmetatable({ spec = spec, architecture = arch, type = arch.name, config = config, file = file,
-    path = type(path) == "string" and path or nil, random = o.random or is_random(file), native = not o.repack,
-    device = core.device(o.device), joined = setmetatable({}, { __mode = "k" }), sessions = {},
+    path = type(path) == "string" and path or nil, native = not o.repack,
+    random = o.random or file ~= nil and model_file.is_random(file), device = core.device(o.device), joined = setmetatable({}, { __mode = "k" }), sessions = {},
     ffn_kernels = {} }, Model)
   m.feed_forward = feed_forward.parts(spec, arch)
   m.layer_load_ns, m.layer_repack_ns = {}, {}
@@ -302,7 +293,10 @@ end
 -- model:tokenizer(): that of its file; an error where there is none.
 Model.tokenizer = method(function(self)
   if not self.tokens then
-    if without_tokenizer(self) then error("a model of random weights has no tokenizer", 0) end
+    if without_tokenizer(self) then
+      error(self.file and self.file.path .. ": the file has no tokenizer"
+        or "a model of random weights has no tokenizer", 0)
+    end
     self.tokens = model_file.tokenizer(self.file)
   end
   return self.tokens
