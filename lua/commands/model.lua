@@ -80,6 +80,8 @@ local OPTIONS = {
   { name = "output", short = "o", type = "string", repeatable = true, metavar = "FILE",
     help = "write the result: .json, or another format by its ending; - is the standard output; repeatable" },
   { name = "report", type = "string", metavar = "FILE.html", help = "a page with tables and plots" },
+  { name = "output_dir", type = "string", metavar = "DIR",
+    help = "write the result and the page there, under names with the time" },
   { name = "no_isolation", type = "boolean", help = "run in this process: for debugging, memory means little then" },
   { name = "quiet", type = "boolean", help = "no tables, no progress" },
 }
@@ -97,6 +99,24 @@ local function check_outputs(opt)
   if opt.report and not opt.report:lower():find "%.html?$" then
     fail("--report %s: expected a name that ends in .html", opt.report)
   end
+  local folder = opt.report and opt.report:match "^(.*)/[^/]*$"
+  if folder and folder ~= "" and not sys.is_directory(folder) then
+    fail("--report %s: there is no directory %s", opt.report, folder)
+  end
+  if opt.output_dir then
+    sys.mkdir_p(opt.output_dir)
+    local ok, why = outputs.check(opt.output_dir .. "/model.json", {})
+    if not ok then error((why:gsub("^%-%-output", "--output-dir")), 0) end
+  end
+end
+
+-- The files that --output-dir asks for, beside those that were named.
+local function name_outputs(opt, id)
+  if not opt.output_dir then return end
+  local stem = ("%s/model-%s"):format((opt.output_dir:gsub("(.)/+$", "%1")), id)
+  table.insert(opt.output, 1, stem .. ".json")
+  opt.report = opt.report or stem .. ".html"
+  opt.told = ("results: %s.json, report: %s\n"):format(stem, opt.report)
 end
 
 local function check(opt)
@@ -124,18 +144,33 @@ local function same_type(a, b)
   return a.format ~= b.format and known[a.type] ~= nil and known[a.type] == known[b.type]
 end
 
+-- { type =, from =, format = }; an error where there is no model, or another than was asked for.
+local function kind_of(path, opt)
+  local models = require "luabench.model_file"
+  if opt.random_weights then
+    local where = sys.is_directory(path) and path .. "/config.json" or path
+    if not where:lower():find "%.json$" then
+      fail("%s: random weights are made from a config.json, or a folder with one", path)
+    end
+    local config = models.read_json(where) or fail("%s: no such file", where)
+    local kind, from = models.type_of_config(config, opt.model_type, where)
+    return { type = kind, from = from or "neither architectures nor model_type" }
+  end
+  local file = models.open(path)
+  local ok, kind = pcall(models.model_type, file, opt.model_type)
+  local format = file.format
+  file:close()
+  if not ok then error(kind, 0) end
+  kind.format = format
+  return kind
+end
+
 -- Both models must be of one type; a file that is none is an error of the command line, before any process.
 local function check_types(opt)
-  if opt.random_weights then return end
-  local models = require "luabench.model_file"
   local kinds = {}
   for i, path in ipairs { opt.original, opt.quantized } do
-    local file = models.open(path)
-    local kind = models.model_type(file, opt.model_type)
-    kind.format = file.format
-    file:close()
-    kinds[i] = kind
-    if not kind.type then fail("%s: a model of unknown type (%s)", path, kind.from) end
+    kinds[i] = kind_of(path, opt)
+    if not kinds[i].type then fail("%s: a model of unknown type (%s)", path, kinds[i].from) end
   end
   if kinds[2] and not same_type(kinds[1], kinds[2]) then
     fail("%s holds a model of type %s (%s), %s one of type %s (%s): they are no two forms of one model", opt.original,
@@ -168,12 +203,13 @@ end
 local SETTINGS = { "original", "quantized", "quantize", "device", "threads", "dtype", "mode", "prompts_file",
   "iterations", "max_new_tokens", "batch_size", "temperature", "top_k", "top_p", "min_p", "seed", "ignore_stop",
   "context", "kv_type", "text", "quality_context",
-  "quality_tokens", "random_weights", "no_repack", "model_type", "timeout" }
+  "quality_tokens", "no_quality", "random_weights", "no_repack", "model_type", "keep", "timeout" }
 
 local function new_result(opt)
   local version = sys.version()
   local settings = {}
   for _, name in ipairs(SETTINGS) do settings[name] = opt[name] end
+  settings.tensor = #opt.tensor > 0 and json.array(opt.tensor) or nil
   return { schema = record.SCHEMA, machine = require("luabench.machine").block(), settings = settings, cases = {},
     run = { id = ("%s-%d"):format(os.date("!%Y%m%dT%H%M%SZ"), sys.self_pid()), started = sys.time_iso(),
       argv = json.array(sys.argv()), seed = opt.seed, version = version.version, commit = version.commit,
@@ -250,13 +286,12 @@ local function new_run(opt, argv, prompts, folder, bar)
   o.dtype = opt.dtype
   return { opt = o, bar = bar, timeout = opt.timeout, folder = folder, quality = not opt.no_quality,
     text = text_of(opt, prompts), roles = { original = both and "reference" or nil, quantized = "compared" },
-    
     shown = { quantized = opt.quantize and not opt.keep and ("%s as %s (not kept)"):format(opt.original, opt.quantize)
       or nil },
     reproduce = function(prompt) return words_of(argv, prompt) end }
 end
 
-local function show(result, opt, sides, out)
+local function show(result, sides, out)
   local view = require "luabench.model_bench.show"
   local a, b = result.models.original, result.models.quantized
   local function lines(list)
@@ -287,6 +322,7 @@ local function measure(opt, argv, folder)
   local prompts = require("luabench.model_bench.prompts").load(opt.prompts_file)
   local bar = progress.new { total = #prompts * ((opt.quantized or opt.quantize) and 2 or 1), quiet = opt.quiet }
   local result, sides = new_result(opt), {}
+  name_outputs(opt, result.run.id)
   if opt.quantize then opt.quantized, result.quantization = quantize(opt, folder, bar) end
   check_types(opt)
   local run, journal = new_run(opt, argv, prompts, folder, bar), journal_of(opt)
@@ -309,7 +345,9 @@ local function measure(opt, argv, folder)
   if not opt.quiet then
     local to_stdout = false
     for _, target in ipairs(opt.output or {}) do to_stdout = to_stdout or target == "-" end
-    show(result, opt, sides, to_stdout and io.stderr or io.stdout)
+    local out = to_stdout and io.stderr or io.stdout
+    show(result, sides, out)
+    if opt.told and status ~= 130 then out:write(opt.told) end
   end
   if status == 130 and journal then
     io.stderr:write(("luabench: model: interrupted; %d prompts are in %s, earlier results are untouched\n")

@@ -17,7 +17,7 @@ local TICK_S = 0.1
 local MEMORY_SHARE = 0.92
 
 -- opts = { isolation = bool, on_phase = f(name), on_progress = f(text, fraction), on_print = f(line),
---          on_stderr = f(line), on_tick = f() }
+--          on_stderr = f(line), on_tick = f(), tick_s = least often (0.1) }
 function M.new(opts)
   local self = setmetatable({ isolation = opts.isolation, opts = opts }, Coordinator)
   local m = sys.machine()
@@ -169,7 +169,7 @@ function Coordinator:call(request, timeout)
     end
     local exhausted = over_memory(self)
     if exhausted then return exhausted end
-    if sys.poll(self.process, math.min(TICK_S, deadline - now)) == "interrupted" then
+    if sys.poll(self.process, math.min(self.opts.tick_s or TICK_S, deadline - now)) == "interrupted" then
       self:stop()
       return { kind = "interrupted" }
     end

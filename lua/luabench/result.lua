@@ -56,6 +56,10 @@ local MACHINE = { cpu = S, isa = S, kernel = S, os = S, governor = S, hostname =
     l2_cpus = N, l3_cpus = N },
   devices = { list = { name = S, model = S } }, ceilings = { map = CEILINGS } }
 
+local MODEL = { name = S, path = S, type = S, parameters = N, device = S, threads = N, note = S, random_weights = B,
+  weight_types = "numbers", categories = { list = { category = S } } }
+local MODELS = { original = MODEL, quantized = MODEL }
+
 local PLURAL = { numbers = N, strings = S }
 local SCALAR = { number = true, string = true, boolean = true }
 
@@ -95,6 +99,7 @@ local function check(path, result)
   end
   check_value(path, "run", result.run, RUN)
   check_value(path, "machine", result.machine, MACHINE)
+  check_value(path, "models", result.models, MODELS)
   result.run, result.machine = result.run or {}, result.machine or {}
   return result
 end

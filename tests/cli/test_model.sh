@@ -29,6 +29,8 @@ holds "random weights are marked" says 0 'RANDOM WEIGHTS' --original wide/config
     -o random.json
 holds "--timing shows each token" sh -c "[ \$('$LUABENCH' model --original wide ${quick[*]} --no-quality --timing --quiet 2>&1 | grep -c ' ms  ') -ge 30 ]"
 holds "a page" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet --report r.html && grep -q '<html' r.html"
+holds "what the page shows" sh -c "'$LUABENCH' report r.json -o r2.html && for w in 'Side by side' 'same likeliest token' 'Generation rate by category' '>q8_0\|>original' 'Hello, world' 'bits a weight'; do grep -q -- \"\$w\" r2.html || { echo \"\$w\"; exit 1; }; done"
+holds "results and page in one step" sh -c "'$LUABENCH' model --original wide ${quick[*]} --output-dir new/dir > said && grep -q '^results: new/dir/model-.*json, report: new/dir/model-.*html' said && [ \$(ls new/dir/model-*.json new/dir/model-*.html | wc -l) = 2 ] && [ \$(ls -A new/dir | wc -l) = 2 ]"
 holds "the standard output" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet -o - | head -c 2 | grep -q '{'"
 holds "a prompt that is too long is skipped" says 0 'more than the context of 16' --original wide "${quick[@]}" \
     --context 16 --max-new-tokens 12 --no-quality
@@ -38,6 +40,11 @@ holds "no model" says 2 'original MODEL is missing'
 holds "no such file" says 2 'no such file' --original nothing
 holds "two types" says 2 'no two forms of one model' --original wide --quantized qwen2
 holds "not the type asked for" says 2 '^luabench: model: wide.*not qwen2' --original wide --model-type qwen2
+holds "not the type of the configuration" says 2 'is of a model of type llama .*, not qwen2' --original wide/config.json \
+    --random-weights --model-type qwen2
+holds "a type that GGUF has no name of its own for" says 0 'generation rate' --original k.gguf --model-type mistral "${quick[@]}" --no-quality
+holds "a page in no folder" says 2 'there is no directory' --original wide --report nowhere/r.html
+holds "a page without its ending" says 2 'ends in .html' --original wide --report r.htmx
 holds "both" says 2 'one of them' --original wide --quantized k.gguf --quantize q4_k
 holds "a folder that is no model" says 2 'without model.safetensors' --original tmp
 echo '[{"category": "a"}]' > bad.json

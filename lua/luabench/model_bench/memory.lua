@@ -7,6 +7,7 @@ local Watch = {}
 Watch.__index = Watch
 
 local EVERY_S = 0.05
+M.EVERY_S = EVERY_S
 
 -- A watch over the processes that current() gives (nil while there is none). device: "cuda:0" is watched too.
 function M.new(current, device)
@@ -36,7 +37,7 @@ end
 -- To be called often; looks at most every 50 ms.
 function Watch:tick()
   local now = sys.now_s()
-  if now - self.last < EVERY_S then return end
+  if now - self.last < 0.9 * EVERY_S then return end
   self.last = now
   local p = self.current()
   local held = p and sys.resident_bytes(p)
@@ -47,10 +48,10 @@ end
 local function stats_of(list)
   if #list == 0 then return nil end
   local s = sys.stats(list)
-  return { min = s.min, mean = s.mean, max = s.max, samples = #list }
+  return { min = s.min, mean = s.mean, max = s.max, std = s.std, samples = #list }
 end
 
--- { resident = { min, mean, max, samples }, gpu = { utilization =, memory_bytes =, reason = } or nil }
+-- { resident = { min, mean, max, std, samples }, gpu = { utilization =, memory_bytes =, reason = } or nil }
 function Watch:close()
   read_gpu(self)
   local utilization, used = {}, {}

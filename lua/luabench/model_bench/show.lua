@@ -11,7 +11,7 @@ local function value_text(v, unit)
   if unit == "B" then return units.bytes(v) end
   if unit == "tokens/s" then return units.significant(v, 4) .. " tok/s" end
   if unit == "fraction" then return units.percent(v) end
-  if unit == "%%" then return units.significant(v) .. " %" end
+  if unit == "%" then return units.significant(v) .. " %" end
   if unit == "bits" then return ("%.3f"):format(v) end
   if unit == "nats" then return ("%.3g nats"):format(v) end
   if unit == "ppl" then return units.significant(v, 5) end
@@ -26,6 +26,7 @@ local function difference_text(v, unit)
 end
 
 local function ratio_text(r) return r and units.significant(r, 4) .. "x" or "" end
+M.value_text, M.difference_text, M.ratio_text = value_text, difference_text, ratio_text
 
 -- The lines of the side-by-side table.
 function M.side_by_side(a, b)
@@ -119,7 +120,7 @@ end
 function M.heads(...)
   local lines = {}
   for _, s in ipairs { ... } do
-    lines[#lines + 1] = ("%-9s  %s%s"):format(s.name, s.path, s.random_weights and "  (RANDOM WEIGHTS)" or "")
+    lines[#lines + 1] = ("%-9s  %s%s"):format(s.name or "?", s.path or "?", s.random_weights and "  (RANDOM WEIGHTS)" or "")
     if s.type then
       lines[#lines + 1] = ("           %s, %s weights: %s; %s, %s %s"):format(s.type, units.count(s.parameters),
         types_text(s), s.device or "?", tostring(s.threads or "?"), s.threads == 1 and "thread" or "threads")

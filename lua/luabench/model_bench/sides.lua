@@ -23,7 +23,7 @@ end
 local function new(run, name, path)
   local s = setmetatable({ run = run, name = name, path = path, shown = run.shown[name] or path }, Side)
   local bar = run.bar
-  s.coordinator = coordinator.new { isolation = not run.opt.no_isolation,
+  s.coordinator = coordinator.new { isolation = not run.opt.no_isolation, tick_s = memory.EVERY_S,
     on_phase = function(text) bar:set_phase(text) end,
     on_progress = function(text, fraction) bar:set_phase(text, fraction) end,
     on_print = function(line)
@@ -165,7 +165,7 @@ function Side:prompt(prompt)
   rec.generated = { text = last.text, tokens = last.tokens, finish = last.finish }
   rec.memory.peak_bytes = value.resident.peak
   self.peak = math.max(self.peak or 0, value.resident.peak or 0)
-  self.file = value.resident.file
+  self.now, self.file = value.resident.now, value.resident.file
   self.kv = math.max(self.kv or 0, last.kv_bytes or 0)
   return rec
 end
@@ -176,9 +176,9 @@ local function memory_of(side, watched)
   local l = side.first_load
   local m = { initial_bytes = side.initial, peak_bytes = side.peak and side.peak > 0 and side.peak or l.resident.peak,
     weights_bytes = l.weights_bytes, kv_bytes = side.kv, after_load_bytes = l.resident.now,
-    file_bytes = side.file }
+    current_bytes = side.now, file_bytes = side.file }
   local r = watched.resident
-  if r then m.min_bytes, m.mean_bytes, m.max_bytes, m.samples = r.min, r.mean, r.max, r.samples end
+  if r then m.min_bytes, m.mean_bytes, m.max_bytes, m.std_bytes, m.samples = r.min, r.mean, r.max, r.std, r.samples end
   if m.peak_bytes and m.initial_bytes then
     m.increase_bytes = m.peak_bytes - m.initial_bytes
     local rest = m.increase_bytes - m.weights_bytes - (m.kv_bytes or 0)

@@ -82,6 +82,7 @@ end
 
 -- ---- side by side ----
 
+-- The number under a path such as "memory.gpu.memory_bytes.max"; nil where there is none.
 local function at(value, path)
   for part in path:gmatch "[^.]+" do
     if type(value) ~= "table" then return nil end
@@ -89,6 +90,7 @@ local function at(value, path)
   end
   return type(value) == "number" and value or nil
 end
+M.at = at
 
 -- title, unit, path in a model's summary; a line without a path is a heading.
 M.LINES = {
@@ -118,12 +120,12 @@ M.LINES = {
   { "memory" },
   { "weights", "B", "memory.weights_bytes" }, { "bits a weight", "bits", "bits_per_weight" },
   { "KV cache", "B", "memory.kv_bytes" }, { "overhead", "B", "memory.overhead_bytes" },
-  { "initial", "B", "memory.initial_bytes" }, { "least", "B", "memory.min_bytes" }, 
-  { "mean", "B", "memory.mean_bytes" },
-  { "at the end, pages of files", "B", "memory.file_bytes" },
-  { "most", "B", "memory.max_bytes" }, { "peak", "B", "memory.peak_bytes" }, 
+  { "initial", "B", "memory.initial_bytes" }, { "least", "B", "memory.min_bytes" },
+  { "mean", "B", "memory.mean_bytes" }, { "std", "B", "memory.std_bytes" },
+  { "most", "B", "memory.max_bytes" }, { "peak", "B", "memory.peak_bytes" },
+  { "at the end", "B", "memory.current_bytes" }, { "at the end, pages of files", "B", "memory.file_bytes" },
   { "increase", "B", "memory.increase_bytes" },
-  { "GPU utilisation, mean", "%%", "memory.gpu.utilization_percent.mean" },
+  { "GPU utilisation, mean", "%", "memory.gpu.utilization_percent.mean" },
   { "GPU memory, most", "B", "memory.gpu.memory_bytes.max" },
   { "quality" },
   { "perplexity", "ppl", "quality.perplexity" }, { "its standard error", "ppl", "quality.standard_error" },
@@ -152,6 +154,5 @@ function M.compare(a, b)
   end
   return rows
 end
-
 
 return M

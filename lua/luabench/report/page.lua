@@ -221,6 +221,7 @@ function M.html(result, title)
   title = title or (#names > 0 and table.concat(names, ", ") or "an empty result")
   local body = { head(result, title, scenarios), callouts(result),
     '<div class="columns" style="margin-top:18px">' .. machine_card(result) .. ceilings_card(result) .. "</div>" }
+  body[#body + 1] = require("luabench.report.models").html(result)
   if #scenarios == 0 then body[#body + 1] = '<p class="sub">There is no case in this result.</p>' end
   for i, s in ipairs(scenarios) do body[#body + 1] = scenario(result, s, i) end
   local argv = result.run.argv and table.concat(result.run.argv, " ") or nil
