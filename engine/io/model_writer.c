@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static lb_status no_memory(const char *path) { return lb_fail(LB_ENOMEM, "not enough memory to write %s", path); }
 
@@ -107,8 +108,16 @@ uint64_t lb_model_writer_data_bytes(const lb_model_writer *w, int p, uint64_t al
     return rounded(end, align);
 }
 
+/* One file replaces another at once; of several, a program that is killed on the way would leave some of each. */
+static lb_status check_free(const lb_model_writer *w, int p) {
+    if (w->part_count == 1 || access(w->part_paths[p], F_OK) != 0) return LB_OK;
+    return lb_fail(LB_EIO, "%s is there already; parts of a model are not written over others: remove them, or name "
+                   "another file", w->part_paths[p]);
+}
+
 lb_status lb_model_writer_head(lb_model_writer *w, int p, const void *head, size_t head_bytes, uint64_t data) {
-    lb_status s = lb_outfile_open(w->part_paths[p], &w->parts[p]);
+    lb_status s = check_free(w, p);
+    if (!s) s = lb_outfile_open(w->part_paths[p], &w->parts[p]);
     if (!s) s = lb_outfile_write(&w->parts[p], head, head_bytes);
     if (!s) s = lb_outfile_extend(&w->parts[p], head_bytes + data);
     for (uint32_t i = 0; i < w->count; i++)

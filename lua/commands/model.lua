@@ -242,15 +242,22 @@ local function write_results(result, opt)
   end
 end
 
--- Every finished prompt is on the disk at once, beside the first result file, until that is written whole.
+-- Every finished prompt is on the disk at once, beside the first result file, until that is written whole. What a run
+-- that did not end has left there is kept beside it until then, too. { path =, add = f(record), done = f() }, or nil.
 local function journal_of(opt)
-  for _, target in ipairs(opt.output or {}) do
-    if target ~= "-" then
-      local path = target .. ".journal"
-      os.remove(path)
-      return path
-    end
-  end
+  local target
+  for _, t in ipairs(opt.output or {}) do target = target or t ~= "-" and t end
+  if not target then return nil end
+  local path, begun = target .. ".journal", false
+  local old = path .. ".old"
+  return { path = path, add = function(rec)
+    if not begun and sys.exists(path) then os.rename(path, old) end
+    begun = true
+    sys.append_file(path, json.encode(rec) .. "\n")
+  end, done = function()
+    os.remove(path)
+    os.remove(old)
+  end }
 end
 
 local function set_models(result, original, quantized, batch)
@@ -331,7 +338,7 @@ local function measure(opt, argv, folder)
       function(rec, again)
         result.cases[#result.cases + 1] = rec
         if not again then bar:finish(rec) end
-        if journal then sys.append_file(journal, json.encode(rec) .. "\n") end
+        if journal then journal.add(rec) end
       end)
     if sides[i].interrupted then break end
   end
@@ -340,7 +347,7 @@ local function measure(opt, argv, folder)
   local status = status_of(sides)
   if status ~= 130 or not journal then
     write_results(result, opt)
-    if journal then os.remove(journal) end
+    if journal then journal.done() end
   end
   if not opt.quiet then
     local to_stdout = false
@@ -350,8 +357,9 @@ local function measure(opt, argv, folder)
     if opt.told and status ~= 130 then out:write(opt.told) end
   end
   if status == 130 and journal then
-    io.stderr:write(("luabench: model: interrupted; %d prompts are in %s, earlier results are untouched\n")
-      :format(#result.cases, journal))
+    local kept = #result.cases > 0 and ("%d prompts are in %s"):format(#result.cases, journal.path)
+      or "no prompt was done"
+    io.stderr:write(("luabench: model: interrupted; %s, earlier results are untouched\n"):format(kept))
   end
   return status
 end

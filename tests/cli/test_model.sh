@@ -96,6 +96,10 @@ worker_killed() {
     [ $got = 130 ] && grep -q 'crashed' ./*.json.journal
 }
 holds "a worker that dies costs its prompt only" worker_killed
+echo kept > r.json.journal
+holds "SIGKILL while loading" ended KILL 137
+holds "what an earlier run left is still there" sh -c 'cat r.json.journal* | grep -q kept'
+holds "a run that ends clears up" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet -o r.json && [ ! -e r.json.journal ] && [ ! -e r.json.journal.old ]"
 
 if command -v python3 > /dev/null; then
     cat > verify.py <<'END'

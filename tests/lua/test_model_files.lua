@@ -128,6 +128,20 @@ function T.test_split_files()
   raises("original names", lb.model_file, path "other.gguf")
 end
 
+-- Killed on the way, a writer would leave parts of the one and of the other model.
+function T.test_parts_are_not_written_over()
+  for _, ending in ipairs { "gguf", "safetensors" } do
+    local all = { tensors = { a = lb.full({ 64 }, 1), b = lb.full({ 64 }, 2) }, split_bytes = 300 }
+    lb.save(path("p." .. ending), all)
+    all.tensors = { a = lb.full({ 64 }, 3), b = lb.full({ 64 }, 4) }
+    raises("is there already", lb.save, path("p." .. ending), all)
+    local first = path("p-00001-of-00002." .. ending)
+    lu.assertEquals(lb.model_file(ending == "gguf" and first or path "p.safetensors.index.json"):tensor "b":get(1), 2)
+    os.remove(first)
+    raises("is there already", lb.save, path("p." .. ending), all)
+  end
+end
+
 function T.test_index_of_shards()
   lb.save(path "m1.safetensors", { a = lb.zeros { 2 }, b = lb.zeros { 2 } })
   lb.save(path "m2.safetensors", { a = lb.zeros { 2 } })

@@ -210,6 +210,15 @@ function T.test_what_gguf_cannot_say()
   lu.assertAlmostEquals(lb.model.load(folder .. "/z.gguf").rope_scale, scale, 1e-5)
 end
 
+-- tokenizer.json says what it puts before a text, whatever config.json calls its first token.
+function T.test_the_token_before_a_text()
+  local from = changed("llama", { bos_token_id = 1 })
+  os.remove(from .. "/tokenizer_config.json")
+  local t = lb.tokenizer(from)
+  local to = lb.tokenizer((run(from, "x.gguf", { recipe = "q4_0" })))
+  lu.assertEquals(to:encode("a", { special = true }), t:encode("a", { special = true }))
+end
+
 -- Both forms end a text with the same tokens.
 function T.test_tokens_that_end_a_text()
   local from = changed("llama", { eos_token_id = { 640, 641, 7, 8 } })

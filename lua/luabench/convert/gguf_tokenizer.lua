@@ -138,16 +138,25 @@ local function stop_keys(m, t, eos, stops)
   return #left > 0 and left or nil
 end
 
+-- What tokenizer.json puts before and behind a text, nil where it puts nothing there.
+local function around_texts(t)
+  local plain, around = t:encode "a", t:encode("a", { special = true })
+  local before, behind = around[1], around[#around]
+  return before ~= plain[1] and before or nil, behind ~= plain[#plain] and behind or nil
+end
+
 local function special_keys(m, t, texts, config, generation)
   local ids = {}
   for which, key in pairs { bos = "bos", eos = "eos", unk = "unknown", pad = "padding" } do
     ids[which] = id_of(t, texts, config, generation, which)
     m[("tokenizer.ggml.%s_token_id"):format(key)] = ids[which]
   end
+  -- what it puts there counts more than what other files call so
+  local before, behind = around_texts(t)
+  ids.bos, ids.eos = before or ids.bos, behind or ids.eos
+  m["tokenizer.ggml.bos_token_id"], m["tokenizer.ggml.eos_token_id"] = ids.bos, ids.eos
+  m["tokenizer.ggml.add_bos_token"], m["tokenizer.ggml.add_eos_token"] = before ~= nil, behind ~= nil
   local lost = stop_keys(m, t, ids.eos, config_of.stop_hf(config, generation))
-  local plain, around = t:encode "a", t:encode("a", { special = true })
-  m["tokenizer.ggml.add_bos_token"] = ids.bos ~= nil and around[1] == ids.bos and plain[1] ~= ids.bos
-  m["tokenizer.ggml.add_eos_token"] = ids.eos ~= nil and around[#around] == ids.eos and plain[#plain] ~= ids.eos
   return lost and ("GGUF has no key for more tokens that end a text: %s do not there"):format(table.concat(lost, ", "))
 end
 
