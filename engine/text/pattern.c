@@ -17,6 +17,10 @@ struct lb_pattern {
 /* White space as Unicode and Oniguruma, which these patterns were written for, have it: PCRE2's \s has U+180E too. */
 #define SPACES "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 
+/* What Oniguruma calls a word's characters: PCRE2's \w lacks marks and connectors. The last six are no letters of
+ * Unicode, but of its table of Latin 1 (tried on every character up to U+1FFFF). */
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+
 /* Oniguruma's text as PCRE2's. `out` has room for 100 bytes for each. */
 static lb_status translate(const char *text, size_t bytes, lb_grow *out) {
     bool in_class = false;
@@ -28,7 +32,13 @@ static lb_status translate(const char *text, size_t bytes, lb_grow *out) {
         } else if (c == '\\' && next == 'S' && !in_class) {
             lb_grow_text(out, "[^" SPACES "]");
             i++;
-        } else if (c == '\\' && (next == 'h' || next == 'H' || (next == 'S' && in_class))) {
+        } else if (c == '\\' && next == 'w') {
+            lb_grow_text(out, in_class ? WORD : "[" WORD "]");
+            i++;
+        } else if (c == '\\' && next == 'W' && !in_class) {
+            lb_grow_text(out, "[^" WORD "]");
+            i++;
+        } else if (c == '\\' && (next == 'h' || next == 'H' || ((next == 'S' || next == 'W') && in_class))) {
             return lb_fail(LB_EUNSUPPORTED, "the pattern %s uses \\%c%s, which is not supported", lb_shown(text, bytes),
                            next, in_class ? " inside [...]" : "");
         } else if (c == '&' && next == '&' && in_class) {

@@ -188,6 +188,9 @@ static void make_normalizer(lb_tok_reader *r, const fields *f) {
     if (!is(f, "Sequence")) lb_tok_unsupported(r, "the normalizer \"%s\"", lb_shown(f->type, strlen(f->type)));
 }
 
+/* \w of Rust's regular expressions, which Whitespace uses where Split uses Oniguruma's. */
+#define RUST_WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}"
+
 static void make_splitter(lb_tok_reader *r, const fields *f) {
     static const struct { const char *type; lb_step_kind kind; } known[] = {
         { "Split", LB_STEP_SPLIT }, { "ByteLevel", LB_STEP_BYTE_LEVEL }, { "Metaspace", LB_STEP_METASPACE },
@@ -211,7 +214,8 @@ static void make_splitter(lb_tok_reader *r, const fields *f) {
         if (is(f, "Whitespace")) {
             s->behavior = LB_REMOVED;
             s->invert = true;
-            r->j.status = lb_pattern_new("\\w+|[^\\w\\s]+", 13, false, &s->pattern);
+            static const char words[] = "[" RUST_WORD "]+|[^" RUST_WORD "\\s]+";
+            r->j.status = lb_pattern_new(words, sizeof words - 1, false, &s->pattern);
         }
         if (is(f, "ByteLevel")) {
             r->t->byte_level = true;

@@ -145,6 +145,36 @@ function T.test_gguf_without_what_it_needs()
   fails('the tokenizer "rwkv"', "llama3", "rwkv", "llama-bpe")
 end
 
+-- What counts as a word's character: marks and connectors do, which PCRE2's \w lacks. The numbers are those of
+-- tokenizers 0.23.3.
+function T.test_word_characters()
+  local function of(first)
+    local j = read "llama3.json"
+    table.insert(j.pre_tokenizer.pretokenizers, 1, first)
+    local folder = core.tempdir "luabench-test-"
+    lb.save(folder .. "/t.json", j)
+    local ok, t = pcall(lb.tokenizer, folder .. "/t.json")
+    core.tempdir_remove(folder)
+    if not ok then error(t, 0) end
+    return t
+  end
+  local t = of { type = "Whitespace" }
+  for text, want in pairs { ["ab cd"] = "328 66 67", ["a, b!"] = "64 11 65 0", ["e\204\129x"] = "68 136 223 87",
+    ["h\195\169llo w\195\182rld"] = "71 127 102 75 359 86 127 114 81 75 67", ["12 34"] = "16 17 18 19",
+    ["a_b-c"] = "64 427 12 66" } do
+    lu.assertEquals(list(t:encode(text)), want, text)
+  end
+  local function split(pattern)
+    return of { type = "Split", pattern = { Regex = pattern }, behavior = "Removed", invert = false }
+  end
+  local letters = "e\204\129_9\226\128\191\194\178\194\189\226\133\171"       -- e + accent, _, 9, undertie, ², ½, Ⅻ
+  lu.assertEquals(list(split "\\w":encode(letters)), "")
+  lu.assertEquals(list(split "[^\\w]":encode "-\226\128\141a \226\130\172"), list(split "\\W":encode "a"))
+  local ok, why = pcall(split, "[\\W_]")
+  lu.assertFalse(ok)
+  lu.assertStrContains(tostring(why), "\\W inside [...]")
+end
+
 function T.test_encode_and_decode_refuse()
   local t = lb.tokenizer(here .. "llama3.json")
   local ok, why = pcall(t.encode, t, "ab\255")
