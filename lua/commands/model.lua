@@ -133,7 +133,11 @@ local function check(opt)
   for _, path in ipairs { opt.original, opt.quantized } do
     if not sys.exists(path) and not sys.is_directory(path) then fail("%s: no such file or folder", path) end
   end
-  if opt.text and not sys.exists(opt.text) then fail("--text %s: no such file", opt.text) end
+  if opt.text then
+    if not sys.exists(opt.text) then fail("--text %s: no such file", opt.text) end
+    local wrong = sys.not_utf8(sys.file_read(opt.text))
+    if wrong then fail("--text %s: byte %d is no UTF-8", opt.text, wrong) end
+  end
   check_outputs(opt)
 end
 

@@ -129,6 +129,26 @@ end
 function M.tempdir_remove(path) core.tempdir_remove(path) end
 function M.gzip(text) return core.gzip(text) end
 function M.gunzip_file(path) return core.gunzip_file(path) end
+-- The place of the first byte, from 0, that is no UTF-8; nil where all are.
+function M.not_utf8(text)
+  local at, n = 1, #text
+  while at <= n do
+    local _, last = text:find("^[%z\1-\127]+", at)
+    if not last then _, last = text:find("^[\194-\223][\128-\191]", at) end
+    if not last then
+      _, last = text:find("^[\224-\239][\128-\191][\128-\191]", at)
+      local a, b = text:byte(at, at + 1)
+      if last and (a == 224 and b < 160 or a == 237 and b > 159) then last = nil end     -- too long; surrogates
+    end
+    if not last then
+      _, last = text:find("^[\240-\244][\128-\191][\128-\191][\128-\191]", at)
+      local a, b = text:byte(at, at + 1)
+      if last and (a == 240 and b < 144 or a == 244 and b > 143) then last = nil end
+    end
+    if not last then return at - 1 end
+    at = last + 1
+  end
+end
 -- The whole file; errors are raised.
 function M.file_read(path) return core.file_read(path) end
 

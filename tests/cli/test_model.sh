@@ -53,6 +53,8 @@ echo '[{"category": "a", "text": "x", "texts": 1}]' > bad.json
 holds "an unknown field" says 2 'unknown field "texts"' --original wide --prompts-file bad.json
 echo '{"a": ' > bad.json
 holds "damaged JSON" says 2 'bad.json' --original wide --prompts-file bad.json
+printf 'caf\351 au lait' > latin.txt
+holds "a text in another encoding" says 2 'latin.txt: byte 3 is no UTF-8' --original wide --text latin.txt
 holds "an unknown option" says 2 'unknown option' --original wide --max-tokens 3
 
 # ---- ended on the way ----

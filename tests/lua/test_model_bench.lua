@@ -68,22 +68,23 @@ function T.test_quality()
   lu.assertStrContains(alone.no_comparison, "not there")
 end
 
-local function run_record(ttft, steps, prompt, generated)
+local function run_record(ttft, steps, prompt, generated, rates)
   local sum, first = 0, 0
   for _, ns in ipairs(steps) do sum = sum + ns end
   for _, ns in ipairs(ttft) do first = first + ns end
   return { status = "ok", axes = { category = "c" }, runs = { ttft_ns = ttft, end_to_end_ns = ttft, step_ns = steps,
-    steps_ns = sum }, metrics = { prompt_tokens = { median = prompt }, generated_tokens = { median = generated },
-    generation_rate = { mean = (generated - 1) * #ttft / sum * 1e9 } } }
+    steps_ns = sum, generation_rates = rates }, metrics = { prompt_tokens = { median = prompt }, generated_tokens = { median = generated } } }
 end
 
 function T.test_sums()
-  local s = summary.of_records({ run_record({ 2e6, 2e6 }, { 1e6, 1e6, 1e6, 3e6 }, 10, 3),
-    run_record({ 4e6 }, { 1e6, 1e6 }, 20, 3), { status = "failed" }, { status = "skipped" } }, 1)
+  local s = summary.of_records({ run_record({ 2e6, 2e6 }, { 1e6, 1e6, 1e6, 3e6 }, 10, 3, { 1000, 500 }),
+    run_record({ 4e6 }, { 1e6, 1e6 }, 20, 3, { 1000 }), { status = "failed" }, { status = "skipped" } }, 1)
   lu.assertEquals(s.prompts, { ok = 2, failed = 1, skipped = 1 })
   lu.assertEquals(s.prompt.count, 40)
   lu.assertAlmostEquals(s.prompt.rate, 40 / 8e-3, 1e-6)
   lu.assertEquals(s.generation.count, 6)
+  lu.assertEquals(s.generated_tokens, 9)
+  lu.assertEquals({ s.generation_rate.min, s.generation_rate.max, s.generation_rate.samples }, { 500, 1000, 3 })
   lu.assertAlmostEquals(s.generation.rate, 6 / 8e-3, 1e-6)
   lu.assertAlmostEquals(s.peak_rate, 1000, 1e-6)
   lu.assertEquals(s.inter_token_latency.samples, 6)

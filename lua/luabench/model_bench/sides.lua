@@ -120,7 +120,8 @@ local function fill(rec, value, opt)
     tokenize = value.tokenizer and { unit = "ns", median = value.tokenize_ns } or nil,
     recording = { unit = "ns", median = value.runs[1].record_ns },
     kv = { unit = "B", median = value.runs[1].kv_bytes } }
-  rec.runs = { ttft_ns = ttft, end_to_end_ns = e2e, step_ns = gaps, steps_ns = steps_ns }
+  rec.runs = { ttft_ns = ttft, end_to_end_ns = e2e, step_ns = gaps, steps_ns = steps_ns,
+    generation_rates = generation_rate }
 end
 
 function Side:record(prompt, status, reason)

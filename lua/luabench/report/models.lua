@@ -145,7 +145,7 @@ end
 
 local CATEGORY = { { "prompts", "prompts.ok", "count" }, { "prompt tokens", "prompt.count", "count" },
   { "time to first token", "time_to_first_token.median", "ns" }, { "prompt rate", "prompt.rate", "tokens/s" },
-  { "generated tokens", "generation.count", "count" }, { "generation rate", "generation.rate", "tokens/s" },
+  { "generated tokens", "generated_tokens", "count" }, { "generation rate", "generation.rate", "tokens/s" },
   { "between tokens", "inter_token_latency.median", "ns" }, { "end to end", "end_to_end.median", "ns" } }
 
 local function categories(a, b)
