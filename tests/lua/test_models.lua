@@ -478,6 +478,35 @@ function T.test_what_does_not_fit()
   raises("a path or a configuration expected", lb.model.load, 3)
 end
 
+-- Metadata of GGUF are believed no more: another type or size of one is an error in words, or changes nothing that cannot be
+-- computed.
+function T.test_metadata_that_make_no_sense()
+  write_gguf("deepseek_v2", top .. "/m.gguf")
+  local f, tensors = lb.model_file(top .. "/m.gguf"), {}
+  for _, name in ipairs(f:names()) do tensors[name] = f:tensor(name) end
+  local metadata, types = f:metadata(), f:metadata_types()
+  local function with(key, value, kind)
+    local m, t = {}, {}
+    for k, v in pairs(metadata) do m[k], t[k] = v, types[k] end
+    m[key], t[key] = value, kind
+    lb.save(top .. "/x.gguf", { tensors = tensors, metadata = m, types = t })
+    return lb.model.load(top .. "/x.gguf"):logits { 1, 2 }
+  end
+  for _, bad in ipairs { { "rope.freq_base", 0, "f32", "rope.freq_base: a number above 0" },
+    { "rope.freq_base", 1 / 0, "f32", "rope.freq_base: a number expected" },
+    { "rope.scaling.factor", -1, "i32", "rope.scaling.factor: a number above 0" },
+    { "rope.scaling.yarn_log_multiplier", 2 ^ 31, "f32", "yarn_log_multiplier: a number up to 10" },
+    { "rope.dimension_count", 9, "u32", "" }, { "block_count", { 1, 2 }, "array:i32", "block_count: a whole number" },
+    { "nextn_predict_layers", 3, "u32", "leaves none of" }, { "expert_used_count", 2 ^ 31, "u32", "" },
+    { "attention.layer_norm_rms_epsilon", 0 / 0, "f32", "a number expected" } } do
+    local ok, why = pcall(with, "deepseek2." .. bad[1], bad[2], bad[3])
+    lu.assertFalse(ok, bad[1])
+    lu.assertStrContains(tostring(why), bad[4])
+    lu.assertNil(tostring(why):find "attempt to", tostring(why))
+  end
+  lu.assertTrue(with("general.architecture", true, "bool"):abs():max() < 1e4)     -- told by its tensors
+end
+
 -- Whatever is handed over: an error that says what was expected, none of Lua's own.
 function T.test_wrong_arguments()
   local m = lb.model.load(folder "llama")

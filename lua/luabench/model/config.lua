@@ -98,6 +98,7 @@ local function rope_of(config, get, head_dim, arch)
   for _, name in ipairs { "factor", "low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow", "attention_factor",
     "mscale", "mscale_all_dim" } do
     if from(name) ~= 0 then rope[name] = positive(from, name) end
+    if name:find "^mscale" and (rope[name] or 0) > 100 then fail("%s: a number up to 100 expected", name) end
   end
   rope.truncate = truth(from, "truncate")
   if scaling ~= "none" then
@@ -226,10 +227,13 @@ local function rope_gguf(get, head_dim, arch, file)
     rope.beta_fast = positive(get, "rope.scaling.yarn_beta_fast")
     rope.beta_slow = positive(get, "rope.scaling.yarn_beta_slow")
     if arch.yarn_truncate == false then rope.truncate = false end
-    local log_multiplier = number(get, "rope.scaling.yarn_log_multiplier", false)
+    local log_multiplier = positive(get, "rope.scaling.yarn_log_multiplier")
+    if log_multiplier and log_multiplier > 10 then
+      fail("rope.scaling.yarn_log_multiplier: a number up to 10 expected, got %g", log_multiplier)
+    end
     -- DeepSeek's mscale_all_dim, times 0.1; cos and sin then keep their length
     if log_multiplier then rope.mscale, rope.mscale_all_dim = log_multiplier * 10, log_multiplier * 10 end
-    local attention = number(get, "rope.scaling.attn_factor", false)
+    local attention = positive(get, "rope.scaling.attn_factor")
     if attention then rope.attention_factor = attention * (0.1 * math.log(rope.factor) + 1) end
   end
   return rope
@@ -273,7 +277,8 @@ end
 
 -- The spec of a GGUF file.
 function M.from_gguf(file, arch)
-  local prefix = file:metadata "general.architecture" or arch.gguf
+  local prefix = file:metadata "general.architecture"
+  if type(prefix) ~= "string" then prefix = arch.gguf end
   local function get(name)
     local v = file:metadata(prefix .. "." .. name)
     return v
