@@ -68,6 +68,9 @@ local function check(opt)
   if opt.type and opt.bits_rule then
     error("--type and --bits-rule both choose the formats; for single tensors there is --tensor PATTERN=TYPE", 0)
   end
+  if (opt.bits_formats or opt.min_bits ~= 2 or opt.max_bits ~= 8) and not opt.bits_rule then
+    error("--min-bits, --max-bits and --bits-formats belong to --bits-rule", 0)
+  end
   if opt.min_bits > opt.max_bits then error("--min-bits is above --max-bits", 0) end
   if opt.output and opt.output ~= "-" and not opt.output:find "%.json$" then
     error(("--output %s: the summary is JSON; the name should end in .json"):format(opt.output), 0)
@@ -178,7 +181,8 @@ local function file_text(done, opt, started)
     output = { path = done.path, format = done.format, bytes = done.bytes, parts = json.array(done.paths) },
     model_type = done.type, random_weights = done.random or nil, recipe = opt.type,
     overrides = json.array(opt.tensor or {}),
-    rule = opt.bits_rule and { name = opt.bits_rule, min_bits = opt.min_bits, max_bits = opt.max_bits } or nil,
+    rule = opt.bits_rule and { name = opt.bits_rule, min_bits = opt.min_bits, max_bits = opt.max_bits,
+      formats = opt.bits_formats } or nil,
     tensors = json.array(rows), types = json.array(done.types), skipped = json.array(done.skipped),
     notes = json.array(done.notes) }
   return json.encode(value, { pretty = true, order = ORDER }) .. "\n"
@@ -191,10 +195,10 @@ local function run(opt)
   local started = sys.time_iso()
   sys.device("cpu", opt.threads)
   local report = reporter(opt.quiet)
-  local map = opt.bits_formats or (opt.output_file:lower():find "%.gguf$" and "k" or "uniform")
+  opt.bits_formats = opt.bits_formats or (opt.output_file:lower():find "%.gguf$" and "k" or "uniform")
   local ok, done = pcall(require("luabench.convert.run").run, { input = opt.input, output = opt.output_file,
-    recipe = opt.type, overrides = opt.tensor, rule = opt.bits_rule ~= nil, map = map, min_bits = opt.min_bits,
-    max_bits = opt.max_bits, no_tokenizer = opt.no_tokenizer, split_bytes = bytes_of(opt.split),
+    recipe = opt.type, overrides = opt.tensor, rule = opt.bits_rule ~= nil, map = opt.bits_formats,
+    min_bits = opt.min_bits, max_bits = opt.max_bits, no_tokenizer = opt.no_tokenizer, split_bytes = bytes_of(opt.split),
     model_type = opt.model_type, random = opt.random_weights, seed = opt.seed, report = report })
   report.close()
   if not ok then error(done, 0) end

@@ -15,6 +15,8 @@ holds "neighbours are told" says 0 'q5_0 in the place of q4_k for 16 tensors' mi
 holds "every tensor, on demand" says 0 '^blk.1.ffn_up.weight  *up  *q8_0 ' wide a2.gguf --type q8_0 --tensors
 holds "a summary as JSON" says 0 '"schema": "luabench-quantize/1"' wide a3.gguf --type q8_0 --quiet -o -
 holds "the rule" says 0 "^q6_k " wide a4.gguf --bits-rule outliers
+holds "formats that GGUF has not" says 2 'GGUF has no types for these' wide c.gguf --bits-rule outliers --bits-formats uniform
+holds "bounds without the rule" says 2 'belong to --bits-rule' wide c.gguf --type q4_k --min-bits 3
 holds "no type" says 2 'type RECIPE is missing' wide c.gguf
 holds "an unknown type" says 2 'did you mean .q4_k' wide c.gguf --type q4k
 holds "both" says 2 'both choose the formats' wide c.gguf --type q4_k --bits-rule outliers

@@ -45,6 +45,14 @@ function M.check(recipe, format)
   return q.name
 end
 
+-- Raises (level 0) unless a file of this format can hold all that the rule's bits become.
+function M.check_map(map, format)
+  if format == "gguf" and not M.gguf_type(formats.recipe(map, 8)) then
+    error(("--bits-formats %s: GGUF has no types for these; OUT can be a .safetensors file or a folder; "
+      .. "--bits-formats k fits both"):format(map), 0)
+  end
+end
+
 -- The same family with a smaller group that divides k: "int4wo-128" -> "int4wo-64"; nil = there is none.
 local function smaller_group(recipe, k)
   local head, group, tail = recipe:match "^(.-%-)(%d+)(.*)$"

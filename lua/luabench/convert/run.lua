@@ -299,6 +299,7 @@ function M.run(o)
   job.random = job.made or models.is_random(job.file)
   check_apart(job.file, target)
   if o.recipe then job.recipe = recipes.check(o.recipe, target.format) end
+  if o.rule then recipes.check_map(o.map, target.format) end
   for i, text in ipairs(o.overrides or {}) do job.overrides[i] = recipes.override(text, target.format) end
   if job.made then
     job.kind, job.config = job.file.type, job.file.config
