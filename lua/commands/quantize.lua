@@ -198,7 +198,8 @@ local function run(opt)
   opt.bits_formats = opt.bits_formats or (opt.output_file:lower():find "%.gguf$" and "k" or "uniform")
   local ok, done = pcall(require("luabench.convert.run").run, { input = opt.input, output = opt.output_file,
     recipe = opt.type, overrides = opt.tensor, rule = opt.bits_rule ~= nil, map = opt.bits_formats,
-    min_bits = opt.min_bits, max_bits = opt.max_bits, no_tokenizer = opt.no_tokenizer, split_bytes = bytes_of(opt.split),
+    min_bits = opt.min_bits, max_bits = opt.max_bits, no_tokenizer = opt.no_tokenizer,
+    split_bytes = bytes_of(opt.split),
     model_type = opt.model_type, random = opt.random_weights, seed = opt.seed, report = report })
   report.close()
   if not ok then error(done, 0) end

@@ -7,6 +7,7 @@ command=model
 "$LUABENCH" -e "local tiny = dofile 'tests/lua/tiny_models.lua'
 for _, kind in ipairs { 'wide', 'qwen2', 'glm4_moe_lite' } do tiny.make('$work/' .. kind, kind) end" || exit 1
 cd "$work" || exit 1
+ln -s "$OLDPWD/tests/fixtures/models/tiny-llama" tiny
 cat > prompts.json <<'END'
 [ { "name": "one", "category": "short", "text": "Hello, world" }, { "category": "short", "text": "x = 1" },
   { "name": "three", "category": "other", "text": "One, two, three, four" } ]
@@ -28,6 +29,7 @@ done
 holds "random weights are marked" says 0 'RANDOM WEIGHTS' --original wide/config.json --random-weights "${quick[@]}" \
     -o random.json
 holds "--timing shows each token" sh -c "[ \$('$LUABENCH' model --original wide ${quick[*]} --no-quality --timing --quiet 2>&1 | grep -c ' ms  ') -ge 30 ]"
+holds "as the text that it completes" sh -c "'$LUABENCH' model --original tiny ${quick[*]} --no-quality --timing --quiet 2>&1 | grep -q '^original  *[0-9.]* ms  *[0-9]*  \" [a-z]'"
 holds "a page" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet --report r.html && grep -q '<html' r.html"
 holds "what the page shows" sh -c "'$LUABENCH' report r.json -o r2.html && for w in 'Side by side' 'same likeliest token' 'Generation rate by category' '>q8_0\|>original' 'Hello, world' 'bits a weight'; do grep -q -- \"\$w\" r2.html || { echo \"\$w\"; exit 1; }; done"
 holds "results and page in one step" sh -c "'$LUABENCH' model --original wide ${quick[*]} --output-dir new/dir > said && grep -q '^results: new/dir/model-.*json, report: new/dir/model-.*html' said && [ \$(ls new/dir/model-*.json new/dir/model-*.html | wc -l) = 2 ] && [ \$(ls -A new/dir | wc -l) = 2 ]"

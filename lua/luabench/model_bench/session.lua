@@ -1,8 +1,7 @@
 -- session.lua: the worker's side of `luabench model`: one model in this process: loaded, asked, its quality measured.
 -- Requests are { cmd = "model", step = "hello" | "load" | "prompt" | "quality" | "close", ... }.
 local lb = require "luabench"
-local core = require "luabench.core"
-local models = require "luabench.model_file"
+local json = require "luabench.json"
 local quality = require "luabench.model_bench.quality"
 local sys = require "luabench.sys"
 
@@ -117,12 +116,15 @@ local function session_for(batch, room)
   return s
 end
 
+-- A line for each token of the first sequence: the model's name, its time, its number, and the text that it completes (of
+-- a character that several tokens make, all of it with the last).
 local function timing_lines(request)
   if not request.timing then return nil end
-  return function(b, id, ns, text)
+  local stream = held.tokenizer and held.tokenizer:stream()
+  return function(b, id, ns)
     if b > 1 then return end
-    local shown = held.tokenizer and (held.tokenizer:token(id) or "?") or tostring(id)
-    io.stdout:write(("%-9s %9.3f ms  %6d  %q\n"):format(request.side or "", ns / 1e6, id, text or shown))
+    local text = stream and json.encode(stream:add(id)) or ""
+    io.stdout:write((("%-9s %9.3f ms  %6d  %s"):format(request.side or "", ns / 1e6, id, text):gsub("%s+$", "")), "\n")
     io.stdout:flush()
   end
 end
