@@ -309,8 +309,9 @@ local function show(result, sides, out)
     if #list > 0 then out:write(table.concat(list, "\n"), "\n\n") end
   end
   lines(view.heads(a, b))
-  lines(view.side_by_side(a, b))
-  if #a.categories > 1 then lines(view.categories(a, b)) end
+  local ran = a.performance.prompts.ok + (b and b.performance.prompts.ok or 0) > 0
+  if ran or a.load or b and b.load then lines(view.side_by_side(a, b)) end
+  if ran and #a.categories > 1 then lines(view.categories(a, b)) end
   local width = sys.terminal_width(1)
   lines(view.texts(sides[1], sides[2], width and width > 60 and width or 120))
   lines(view.problems(sides[1], sides[2]))

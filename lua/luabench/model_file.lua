@@ -56,11 +56,22 @@ function M.config(file, which)
   return value
 end
 
+-- That in a folder of Hugging Face's.
+local function tokenizer_in(folder)
+  local path = folder .. "/tokenizer.json"
+  if core.stat(path) then return core.tokenizer(path) end
+  local other = core.stat(folder .. "/tokenizer.model") and "; its tokenizer.model is not read: save the tokenizer with "
+    .. "transformers, which writes tokenizer.json" or ""
+  error(("%s has no tokenizer.json%s"):format(folder, other), 0)
+end
+
 -- lb.tokenizer(where): from a GGUF file's metadata, or from tokenizer.json: the file, or that beside a model's tensors.
 function M.tokenizer(where)
   if type(where) == "userdata" and tostring(where):find "^model_file" then
     if where.format == "gguf" then return core.tokenizer(where) end
-    return core.tokenizer(folder_of(where) .. "/tokenizer.json")
+    local ok, t = pcall(tokenizer_in, folder_of(where))
+    if not ok then error(t, 2) end
+    return t
   end
   if type(where) ~= "string" then error("lb.tokenizer: a path or a model file expected, got " .. type(where), 2) end
   local at = core.stat(where)

@@ -384,6 +384,29 @@ function T.test_safetensors_hold_any_recipe()
   end
 end
 
+-- What luabench quantized as safetensors becomes GGUF too: blocks are taken apart where rows or experts move.
+function T.test_quantized_folders_become_gguf()
+  tiny.make(folder .. "/oss", "gpt_oss")
+  raises("the experts of gpt-oss cannot be quantized in safetensors", run, folder .. "/oss", "o/", { recipe = "q8_0" })
+  run(folder .. "/oss", "o/", { recipe = "bf16" })
+  for _, kind in ipairs { "wide", "mixtral" } do
+    tiny.make(folder .. "/m", kind)
+    run(folder .. "/m", "q/", { recipe = "q8_0" })
+    local from, before = lb.model.load(folder .. "/q", { dtype = "f32", repack = false })
+    local to, done = run(folder .. "/q", "x.gguf", { recipe = "q8_0" })
+    to:close()
+    for _, row in ipairs(done.tensors) do
+      if row.name == "blk.0.attn_q.weight" then before = row.requantized end
+    end
+    lu.assertEquals(before, "q8_0")
+    local a, b = from:logits { 3, 4, 5 }, lb.model.load(folder .. "/x.gguf", { repack = false }):logits { 3, 4, 5 }
+    lu.assertTrue((a - b):abs():max() <= 2e-2 * a:abs():max(), kind)
+    for _, name in ipairs { "model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json" } do
+      os.remove(folder .. "/q/" .. name)
+    end
+  end
+end
+
 function T.test_parts()
   tiny.make(folder .. "/m", "wide")
   local whole = run(folder .. "/m", "whole.gguf", { recipe = "q8_0" })

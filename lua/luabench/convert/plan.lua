@@ -2,7 +2,7 @@
 -- tensors of the file that is read. Nothing is read but heads; get() of an item reads one tensor.
 --
 -- An item is { name =, shape =, role =, from = { names in the file read }, info = the file's info of the only one that
--- it is as it stands (else nil), get = function() -> tensor }.
+-- it is as it stands (else nil), was = the recipe of what it is made of (nil: none), get = function() -> tensor }.
 local lb = require "luabench"
 local gguf_keys = require "luabench.convert.gguf_keys"
 local names = require "luabench.convert.names"
@@ -10,6 +10,9 @@ local suggest = require "luabench.suggest"
 
 local core = lb.core
 local M = {}
+
+-- A tensor whose elements can be moved; blocks cannot.
+local function plain(t) return t.quantizer and t:dequantize() or t end
 
 -- Rows of q and k from halves of a head to neighbours: row h D + i of [2, D / 2] becomes h D + 2 (i mod D / 2) + ...
 local function permuted(t, heads)
@@ -100,16 +103,18 @@ local function add_fused(state, name, to)
     local target = ("blk.%d.%s"):format(to.layer, p[1])
     state.items[#state.items + 1] = { name = target, role = names.role(target), from = { name },
       shape = fused_shape(info.shape, to.fused, oss),
-      get = function() return split_fused(state.file:tensor(name), to.fused, p[2], oss):clone() end }
+      was = info.recipe,
+      get = function() return split_fused(plain(state.file:tensor(name)), to.fused, p[2], oss):clone() end }
   end
 end
 
 -- One expert's tensor: the stack is one item, whose experts must all come.
 local function add_expert(state, name, to)
   local stack = state.stacks[to.name]
-  local shape = state.file:info(name).shape
+  local info = state.file:info(name)
+  local shape = info.shape
   if not stack then
-    stack = { name = to.name, role = names.role(to.name), from = {}, experts = {}, count = 0 }
+    stack = { name = to.name, role = names.role(to.name), from = {}, experts = {}, count = 0, was = info.recipe }
     state.stacks[to.name] = stack
     state.items[#state.items + 1] = stack
     stack.each = shape
@@ -133,7 +138,7 @@ local function close_stacks(state)
     stack.shape = { stack.count, stack.each[1], stack.each[2] }
     stack.get = function()
       local list = {}
-      for e = 0, stack.count - 1 do list[e + 1] = state.file:tensor(stack.experts[e]) end
+      for e = 0, stack.count - 1 do list[e + 1] = plain(state.file:tensor(stack.experts[e])) end
       return lb.stack(list)
     end
   end
@@ -148,8 +153,8 @@ local function add_plain(state, name, to)
       error(("%s: tensor %s has %d rows, which %d heads do not divide"):format(state.file.path, name, item.shape[1],
         heads), 0)
     end
-    item.info = nil
-    item.get = function() return permuted(state.file:tensor(name), heads) end
+    item.was, item.info = item.info.recipe, nil
+    item.get = function() return permuted(plain(state.file:tensor(name)), heads) end
   end
   state.items[#state.items + 1] = item
 end

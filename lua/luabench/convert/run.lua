@@ -83,11 +83,20 @@ local function asked_for(item, job)
   return recipes.of_bits(bits, job.map), "rule"
 end
 
+-- gpt-oss's experts stand as [E, K, N] in Hugging Face's files: blocks along their rows would go across the products.
+local function check_rows(item, job, target)
+  if target.format ~= "safetensors" or job.kind ~= "gpt_oss" or recipes.PLAIN[item.recipe] then return end
+  if not item.name:find "mlp%.experts%.[%w_]+_proj$" then return end
+  fail("%s: the experts of gpt-oss cannot be quantized in safetensors, where their rows do not lie along K (%s); OUT can "
+    .. "be a .gguf file", job.file.path, item.name)
+end
+
 -- Sets item.recipe (nil: kept), item.asked, item.type (as the file writes it), item.stored_shape.
 local function choose(item, job, target)
   local asked = is_float(item) and is_known(item) and asked_for(item, job) or nil
   if asked then
     item.asked, item.recipe = asked, recipes.fitting(asked, item.shape[#item.shape] or 1)
+    check_rows(item, job, target)
   elseif is_known(item) and is_float(item) and target.format == "gguf" and not (item.info and item.info.recipe) then
     item.recipe = item.info and job.file.format == "gguf" and item.info.dtype or "f32"
   end
@@ -167,7 +176,7 @@ local function store(w, i, item, target, job, on_rows)
       fail("tensor %s has elements that %s cannot hold: NaN, infinite, or too large", item.name, item.recipe)
     end
   end
-  row.requantized = item.info and item.info.recipe or nil
+  row.requantized = item.was or item.info and item.info.recipe or nil
   if q.quantizer and target.format == "safetensors" then
     local bytes = q:bytes()
     w:add_bytes(i, bytes)

@@ -45,6 +45,7 @@ function M.of_records(records, batch)
   end
   p.rate = p.duration_ns > 0 and p.count / p.duration_ns * 1e9 or nil
   g.rate = g.duration_ns > 0 and g.count / g.duration_ns * 1e9 or nil
+  if ok == 0 then p, g, generated = {}, {}, nil end                  -- nothing ran: nothing is 0
   local gap = metric("ns", gaps)
   local settled_gap = metric("ns", settled)
   return { prompts = { ok = ok, failed = failed, skipped = skipped }, generated_tokens = generated, time_to_first_token = metric("ns", ttft),
