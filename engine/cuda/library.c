@@ -15,10 +15,23 @@ static library known[8];
 static int known_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* NVRTC opens its builtins by name alone: where the loader does not look, what lies beside it is there already then. */
+static void open_builtins(const library *l, const char *path) {
+    char pattern[900];
+    glob_t g;
+    const char *slash = strrchr(path, '/');
+    if (!slash) return;
+    snprintf(pattern, sizeof pattern, "%.*s/lib%s-builtins.so.*", (int)(slash - path), path, l->name);
+    if (glob(pattern, 0, NULL, &g) == 0)
+        for (size_t i = 0; i < g.gl_pathc; i++) dlopen(g.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
+    globfree(&g);
+}
+
 static bool open_at(library *l, const char *path) {
     l->so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!l->so) return false;
     snprintf(l->from, sizeof l->from, "%s", path);
+    open_builtins(l, path);
     return true;
 }
 

@@ -54,6 +54,15 @@ got=$(LUABENCH_CUDA=$fake LUABENCH_CUDA_LIBRARIES=/nowhere "$program" -e 'lb.ker
     device = "cuda:0", grid = 1, block = 1, source = "__global__ void kernel(float *out) { out[0] = 1; }" }' 2>&1)
 if [[ $got == *"NVRTC was not found"*"LUABENCH_CUDA_LIBRARIES"* ]]; then passed=$((passed + 1))
 else failed=$((failed + 1)); echo "no NVRTC: got: $got"; fi
+# NVIDIA's own NVRTC, where a toolkit is: it takes the options and compiles, with the builtins that lie beside it; the played
+# device cannot load what it makes.
+toolkit=${CUDA_HOME:-/usr/local/cuda}/lib64
+if compgen -G "$toolkit/libnvrtc.so.1*" > /dev/null; then
+    got=$(LUABENCH_CUDA=$fake LUABENCH_CUDA_LIBRARIES=$toolkit "$program" -e 'lb.kernel.compile { op = "fill", name = "mine",
+        device = "cuda:0", grid = "out_numel", block = 1,
+        source = "__global__ void kernel(float *out, float value, int64_t out_numel) { out[blockIdx.x] = value; }" }' 2>&1)
+    if [[ $got == *"loading: an error"* ]]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "NVRTC: got: $got"; fi
+fi
 # A fault costs one case: it is named, and the next begins in another worker.
 work=$(mktemp -d)
 got=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=memory=2000 "$program" tests/gpu/fault_scenario.lua --device cuda:0 --quick --max-time 0.1 \
