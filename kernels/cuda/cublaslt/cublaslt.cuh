@@ -30,30 +30,34 @@ template <class F> static bool lt_find(void *so, const char *name, F *out) {
     return *out != nullptr;
 }
 
-/* One handle a device and process; made at the first product. */
+static void lt_start(lt_functions *f) {
+    const char *from = "";
+    void *so = lb_cuda_library("cublasLt", &from);
+    f->why = from;
+    if (!so) return;
+    f->why = "the cuBLASLt that was found lacks functions";
+    bool all = lt_find(so, "cublasLtCreate", &f->create) && lt_find(so, "cublasLtMatmul", &f->matmul) &&
+               lt_find(so, "cublasLtMatmulDescCreate", &f->desc_create) &&
+               lt_find(so, "cublasLtMatmulDescDestroy", &f->desc_destroy) &&
+               lt_find(so, "cublasLtMatmulDescSetAttribute", &f->desc_set) &&
+               lt_find(so, "cublasLtMatrixLayoutCreate", &f->layout_create) &&
+               lt_find(so, "cublasLtMatrixLayoutDestroy", &f->layout_destroy) &&
+               lt_find(so, "cublasLtMatmulPreferenceCreate", &f->preference_create) &&
+               lt_find(so, "cublasLtMatmulPreferenceDestroy", &f->preference_destroy) &&
+               lt_find(so, "cublasLtMatmulPreferenceSetAttribute", &f->preference_set) &&
+               lt_find(so, "cublasLtMatmulAlgoGetHeuristic", &f->heuristic);
+    if (!all) return;
+    f->why = f->create(&f->handle) == CUBLAS_STATUS_SUCCESS ? nullptr : "cuBLASLt could not be started";
+}
+
+/* Of the current device: a handle belongs to the one that it was made on; made at its first product. */
 static const lt_functions *lt() {
-    static lt_functions f;
-    static std::once_flag once;
-    std::call_once(once, [] {
-        const char *from = "";
-        void *so = lb_cuda_library("cublasLt", &from);
-        f.why = from;
-        if (!so) return;
-        f.why = "the cuBLASLt that was found lacks functions";
-        bool all = lt_find(so, "cublasLtCreate", &f.create) && lt_find(so, "cublasLtMatmul", &f.matmul) &&
-                   lt_find(so, "cublasLtMatmulDescCreate", &f.desc_create) &&
-                   lt_find(so, "cublasLtMatmulDescDestroy", &f.desc_destroy) &&
-                   lt_find(so, "cublasLtMatmulDescSetAttribute", &f.desc_set) &&
-                   lt_find(so, "cublasLtMatrixLayoutCreate", &f.layout_create) &&
-                   lt_find(so, "cublasLtMatrixLayoutDestroy", &f.layout_destroy) &&
-                   lt_find(so, "cublasLtMatmulPreferenceCreate", &f.preference_create) &&
-                   lt_find(so, "cublasLtMatmulPreferenceDestroy", &f.preference_destroy) &&
-                   lt_find(so, "cublasLtMatmulPreferenceSetAttribute", &f.preference_set) &&
-                   lt_find(so, "cublasLtMatmulAlgoGetHeuristic", &f.heuristic);
-        if (!all) return;
-        f.why = f.create(&f.handle) == CUBLAS_STATUS_SUCCESS ? nullptr : "cuBLASLt could not be started";
-    });
-    return &f;
+    enum { DEVICES = 64 }; /* as many as lb_cuda_info_now() knows */
+    static lt_functions devices[DEVICES];
+    static std::once_flag once[DEVICES];
+    const int device = lb_cuda_info_now()->device;
+    std::call_once(once[device], [&] { lt_start(&devices[device]); });
+    return &devices[device];
 }
 
 /* A product of one shape, with the algorithm that cuBLASLt's heuristic puts first; kept, as choosing takes long. */
