@@ -444,7 +444,7 @@ static bool supports(const lb_args *a, const char **why) {
     if ((pages ? pages->dims[0] : k->dims[0]) > 65534) return false;
     *why = "takes heads of 64 and 128, and MLA's 576 with 512 values, where shared memory holds them";
     return with_shape(a, s.mt, [](auto shape) {
-        return (int64_t)decltype(shape)::BYTES <= lb_cuda_info_now()->smem_per_block;
+        return (int64_t)decltype(shape)::BYTES + 1024 <= lb_cuda_info_now()->smem_per_block; /* `last`, padded */
     });
 }
 
