@@ -52,7 +52,7 @@ lb_status lb_cuda_body(lb_cuda_dev *d, int i) {
     cudaGraph_t graph = NULL;
     if (i >= 0) {
         lb_status s = lb_cuda_result(d, cudaStreamBeginCaptureToGraph(d->body_stream, d->bodies[i], NULL, NULL, 0,
-                                                                      cudaStreamCaptureModeThreadLocal), "capturing a body");
+                                                                      cudaStreamCaptureModeRelaxed), "capturing a body");
         d->in_body = s == LB_OK;
         return s;
     }
