@@ -134,6 +134,28 @@ static double median5(const double *x) {
     return sorted[WINDOW / 2];
 }
 
+static int64_t common_multiple(int64_t a, int64_t b) {
+    int64_t x = a, y = b;
+    while (y) {
+        int64_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return a / x * b;
+}
+
+/* A GPU's samples are graphs of several runs as a whole, so that launching graphs is no part of them; where a sample is
+ * fewer runs than such a graph, launching is little beside it. */
+static lb_status take_whole_graphs(sampler *m) {
+    int64_t runs = 1;
+    double ns;
+    if (!m->plan->on_gpu || m->o->eager || m->o->isolated) return LB_OK;
+    lb_status s = lb_gpu_whole_runs(m->plan, &runs);
+    if (s != LB_OK || runs == 1 || runs > 2 * m->s.iterations) return s;
+    m->quantum = common_multiple(m->quantum, runs);
+    return m->plan->set ? epoch(m, m->plan->sets - m->plan->set, &ns, NULL) : LB_OK;
+}
+
 /* Runs epochs until the median of the last five is within 1 % of that of the five before; at least and at most as
  * long as the options say, sizing included. The runs have become faster by then: the epoch is sized once more. */
 static lb_status warm_up(sampler *m, uint64_t start, double target) {
@@ -160,7 +182,7 @@ static lb_status warm_up(sampler *m, uint64_t start, double target) {
     double now = epochs >= WINDOW ? median5(last + WINDOW) : 0;
     if (now > 0) m->run_ns = now;
     if (now > 0 && now * (double)m->s.iterations < target) m->s.iterations = (int64_t)ceil(1.05 * target / now);
-    return LB_OK;
+    return take_whole_graphs(m);
 }
 
 /* ---- samples --------------------------------------------------------------------------------------------------- */
@@ -414,7 +436,8 @@ static void equalize(sampler *m, int count, const double *run_ns) {
     int64_t quantum = 1;
     for (int i = 0; i < count; i++) {
         if (m[i].s.iterations > most) most = m[i].s.iterations;
-        if (m[i].quantum > quantum) quantum = m[i].quantum;
+        int64_t both = common_multiple(quantum, m[i].quantum);
+        quantum = both <= 1000 ? both : m[i].quantum > quantum ? m[i].quantum : quantum;
         slowest = fmax(slowest, run_ns[i]);
     }
     int64_t cap = (int64_t)fmax(1, fmax(ROUND_NS, target_ns()) / slowest);

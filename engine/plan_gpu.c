@@ -12,7 +12,8 @@
 #include "cuda_source.h"
 #include "mirror.h"
 
-#define CHUNK_NODES 256          /* nodes in a graph of several runs */
+/* The most nodes of graphs of several runs: large ones, and smaller ones for what is left. */
+static const int chunk_nodes[LB_GPU_CHUNKS] = { 256, 32, 8 };
 
 /* ---- views ----------------------------------------------------------------------------------------------------- */
 
@@ -172,13 +173,16 @@ static void drop_graphs(lb_plan *p, lb_gpu_plan *g) {
             if (g->segments[i].graphs[s]) API(p)->graph_free(DEV(p), g->segments[i].graphs[s]);
         free(g->segments[i].graphs);
     }
-    for (int i = 0; g->chunks && i < g->chunk_count; i++)
-        if (g->chunks[i]) API(p)->graph_free(DEV(p), g->chunks[i]);
+    for (int k = 0; k < LB_GPU_CHUNKS; k++) {
+        lb_gpu_chunks *c = &g->chunks[k];
+        for (int i = 0; c->graphs && i < c->count; i++)
+            if (c->graphs[i]) API(p)->graph_free(DEV(p), c->graphs[i]);
+        free(c->graphs);
+        *c = (lb_gpu_chunks){ 0 };
+    }
     free(g->segments);
-    free(g->chunks);
     g->segments = NULL;
-    g->chunks = NULL;
-    g->segment_count = g->chunk_runs = g->chunk_count = 0;
+    g->segment_count = 0;
 }
 
 void lb_gpu_done(lb_plan *p) {
@@ -208,13 +212,27 @@ void lb_gpu_done(lb_plan *p) {
 static void plan_chunks(lb_plan *p) {
     lb_gpu_plan *g = p->gpu;
     int64_t nodes = lb_gpu_nodes(p);
-    int runs = nodes ? (int)(CHUNK_NODES / nodes) : 0;
-    if (runs < 2 || g->segment_count != 1 || g->segments[0].decided) return;
-    if (p->sets > 1) runs = runs >= p->sets ? p->sets * (runs / p->sets) : runs;
-    g->chunk_runs = runs;
-    g->chunk_count = runs >= p->sets ? 1 : p->sets / runs;      /* the last sets, fewer than a chunk, run one by one */
-    g->chunks = calloc((size_t)g->chunk_count, sizeof *g->chunks);
-    if (!g->chunks) g->chunk_runs = g->chunk_count = 0;
+    int made = 0;
+    if (g->segment_count != 1 || g->segments[0].decided || !nodes) return;
+    for (int k = 0; k < LB_GPU_CHUNKS; k++) {
+        int runs = (int)(chunk_nodes[k] / nodes);
+        if (k && runs < p->sets) runs = p->sets * nodes <= chunk_nodes[1] ? p->sets : 0;     /* whole rotations only */
+        if (runs >= p->sets) runs -= runs % p->sets;
+        if (runs < 2 || (made && runs >= g->chunks[made - 1].runs)) continue;
+        lb_gpu_chunks *c = &g->chunks[made];
+        c->count = runs >= p->sets ? 1 : p->sets / runs;        /* the last sets, fewer than a graph's, run one by one */
+        c->graphs = calloc((size_t)c->count, sizeof *c->graphs);
+        if (c->graphs) c->runs = runs, made++;
+        else c->count = 0;
+    }
+}
+
+lb_status lb_gpu_whole_runs(lb_plan *p, int64_t *runs) {
+    lb_status st = lb_gpu_capture(p);
+    *runs = 1;
+    for (int k = 0; k < LB_GPU_CHUNKS && !st; k++)
+        if (p->gpu->chunks[k].runs >= p->sets) *runs = p->gpu->chunks[k].runs;
+    return st;
 }
 
 static lb_status gpu_prepare(lb_plan *p) {
@@ -321,9 +339,11 @@ static lb_status capture_each(lb_plan *p) {
         for (int s = 0; s < p->sets && !g->segments[i].decided && !st; s++)
             if (!g->segments[i].graphs[s])
                 st = capture(p, g->segments[i].first, g->segments[i].last, s, 1, &g->segments[i].graphs[s]);
-    for (int c = 0; c < g->chunk_count && !st; c++)
-        if (!g->chunks[c])
-            st = capture(p, 0, p->step_count, c * g->chunk_runs % p->sets, g->chunk_runs, &g->chunks[c]);
+    for (int k = 0; k < LB_GPU_CHUNKS; k++)
+        for (int c = 0; c < g->chunks[k].count && !st; c++)
+            if (!g->chunks[k].graphs[c])
+                st = capture(p, 0, p->step_count, c * g->chunks[k].runs % p->sets, g->chunks[k].runs,
+                             &g->chunks[k].graphs[c]);
     return st;
 }
 
@@ -376,17 +396,20 @@ static lb_status run_eager(lb_plan *p, int set, int64_t *launches) {
     return st;
 }
 
-/* The next runs by one launch: a chunk where one begins and is wanted whole. Returns how many. */
+/* The next runs by one launch: the largest graph that begins here and is wanted whole. *runs: how many. */
 static lb_status run_some(lb_plan *p, lb_gpu_mode mode, int64_t left, int set, int64_t *runs, int64_t *launches) {
     const lb_gpu_plan *g = p->gpu;
     *runs = 1;
     p->gpu->refs_read = false;
     if (mode == LB_GPU_EAGER) return run_eager(p, set, launches);
-    int c = g->chunk_runs && set % g->chunk_runs == 0 ? set / g->chunk_runs : g->chunk_count;
-    if (c >= g->chunk_count || left < g->chunk_runs) return run_graphs(p, set, launches);
-    *runs = g->chunk_runs;
-    *launches += *runs * (g->decided ? g->always : p->step_count);
-    return API(p)->graph_launch(DEV(p), g->chunks[c]);
+    for (int k = 0; k < LB_GPU_CHUNKS; k++) {
+        const lb_gpu_chunks *c = &g->chunks[k];
+        if (!c->runs || left < c->runs || set % c->runs || set / c->runs >= c->count) continue;
+        *runs = c->runs;
+        *launches += *runs * (g->decided ? g->always : p->step_count);
+        return API(p)->graph_launch(DEV(p), c->graphs[set / c->runs]);
+    }
+    return run_graphs(p, set, launches);
 }
 
 /* ---- replaying ------------------------------------------------------------------------------------------------- */

@@ -16,6 +16,10 @@ typedef struct lb_gpu_choice { int first, last, bodies, together, place; } lb_gp
 /* Where a step is captured: see plan_gpu_branch.c. after: steps on other streams that it waits for; awaited: it is such. */
 typedef struct lb_gpu_branch { int stream, after[LB_CUDA_BRANCHES], after_count; bool awaited; } lb_gpu_branch;
 
+/* Graphs of `runs` runs each (0: none): graph c begins with rotation set c * runs. */
+enum { LB_GPU_CHUNKS = 3 };
+typedef struct lb_gpu_chunks { int runs, count; lb_cuda_graph **graphs; } lb_gpu_chunks;
+
 typedef struct lb_gpu_plan {
     lb_args **args;              /* [sets][steps], with views */
     lb_gpu_segment *segments;
@@ -35,8 +39,7 @@ typedef struct lb_gpu_plan {
     lb_gpu_branch *branches;     /* [steps] */
     void *workspaces[LB_CUDA_BRANCHES];              /* of the streams but the first */
     size_t workspace_bytes[LB_CUDA_BRANCHES];
-    int chunk_runs, chunk_count; /* graphs of several runs; 0 = none */
-    lb_cuda_graph **chunks;
+    lb_gpu_chunks chunks[LB_GPU_CHUNKS];             /* of falling size */
 } lb_gpu_plan;
 
 #define CUDA(p) lb_cuda_of((p)->device)
