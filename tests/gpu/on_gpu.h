@@ -1,6 +1,7 @@
 /* on_gpu.h: the CUDA kernels, on a GPU, in the place of the registered kernels. A test of the CPU's kernels (tests/c/) that
  * is included after this tests these instead, with the same cases, oracles and tolerances: operands are taken to the
- * device with all bytes of their buffers, and back, so that what is written beside an output is seen. As emulated.h.
+ * device with all bytes of their buffers, and back, between guards, so that what is written beside them is seen. As
+ * emulated.h.
  *
  * LUABENCH_GPU_KERNEL=NAME tests this kernel only, and says at the end how often it was launched; LUABENCH_GPU_LIST=1 prints
  * "kernel NAME OP", or "kernel NAME OP needs another device", of each, and no more (check.sh). */
@@ -72,68 +73,98 @@ static inline const lb_kernel *on_gpu_panel_for(const lb_device *d, const lb_qua
     return NULL;
 }
 
-typedef struct on_gpu_buffer { lb_buffer *host, device; } on_gpu_buffer;
-static on_gpu_buffer on_gpu_buffers[ON_GPU_BUFFERS];
+/* The device's copy of a buffer, at an address that is aligned as the host's, between two guards. */
+enum { ON_GPU_GUARD = 256, ON_GPU_CANARY = 0x5c };
+typedef struct on_gpu_buffer { lb_buffer *host, device; char *base; size_t bytes; } on_gpu_buffer;
+static on_gpu_buffer on_gpu_buffers[ON_GPU_BUFFERS], on_gpu_workspace;
 static int on_gpu_used;
 
+/* Guarded memory, all of it canaries; m->device.data is `aligned` beyond a multiple of 256. */
+static void on_gpu_alloc(on_gpu_buffer *m, size_t bytes, size_t aligned, const char *what) {
+    const lb_cuda_state *s = lb_cuda_of(on_gpu_device);
+    void *base;
+    m->bytes = bytes + aligned + 2 * ON_GPU_GUARD;
+    if (lb_device_alloc(on_gpu_device, m->bytes, &base) || s->api->set(s->dev, base, ON_GPU_CANARY, m->bytes))
+        on_gpu_stop(what);
+    m->base = base;
+    m->device.data = m->base + ON_GPU_GUARD + aligned;
+    m->device.size_bytes = bytes;
+}
+static void on_gpu_free(on_gpu_buffer *m, const char *what) {
+    const lb_cuda_state *s = lb_cuda_of(on_gpu_device);
+    char *data = m->device.data, guard[2 * ON_GPU_GUARD];
+    size_t behind = (size_t)(m->base + m->bytes - data) - m->device.size_bytes;      /* 256 */
+    if (s->api->get(s->dev, guard, data - ON_GPU_GUARD, ON_GPU_GUARD) ||
+        s->api->get(s->dev, guard + ON_GPU_GUARD, data + m->device.size_bytes, behind))
+        on_gpu_stop(what);
+    for (size_t i = 0; i < ON_GPU_GUARD + behind; i++)
+        if (guard[i] != ON_GPU_CANARY) fail_msg("%s: writes outside of an operand or its workspace", what);
+    lb_device_free(on_gpu_device, m->base, m->bytes);
+}
+
 /* Tests lend memory of their own in buffers that do not say how large they are: then it is what the tensor spans. */
-static lb_buffer *on_gpu_buffer_of(const lb_cuda_state *s, const lb_tensor *t) {
+static lb_buffer *on_gpu_buffer_of(const lb_tensor *t) {
+    const lb_cuda_state *s = lb_cuda_of(on_gpu_device);
     lb_buffer *b = t->buffer;
     size_t bytes = b->size_bytes ? b->size_bytes : t->offset_bytes + lb_tensor_size_bytes(t);
     for (int i = 0; i < on_gpu_used; i++)
         if (on_gpu_buffers[i].host == b) return &on_gpu_buffers[i].device;
     if (on_gpu_used == ON_GPU_BUFFERS) on_gpu_stop("too many operands");
     on_gpu_buffer *m = &on_gpu_buffers[on_gpu_used++];
-    *m = (on_gpu_buffer){ b, { .device = on_gpu_device, .size_bytes = bytes } };
-    if (s->api->alloc(s->dev, bytes + 1, &m->device.data) || (bytes && s->api->put(s->dev, m->device.data, b->data, bytes)))
-        on_gpu_stop("operand");
+    *m = (on_gpu_buffer){ b, { .device = on_gpu_device }, NULL, 0 };
+    on_gpu_alloc(m, bytes, (uintptr_t)b->data % 256, "operand");
+    if (bytes && s->api->put(s->dev, m->device.data, b->data, bytes)) on_gpu_stop("operand");
     return &m->device;
 }
 
-__attribute__((unused)) static void on_gpu_launch(const lb_kernel *k, const lb_args *a, lb_launch *l) {
-    static lb_tensor views[ON_GPU_BUFFERS], *items[ON_GPU_BUFFERS];
+static void on_gpu_end(const lb_kernel *k) {
     const lb_cuda_state *s = lb_cuda_of(on_gpu_device);
-    static void *host_workspace, *workspace;
     unsigned words[LB_CUDA_TICKET_BYTES / 4];
-    lb_args on = *a;
-    int n = 0;
-    size_t bytes = k->workspace_bytes ? k->workspace_bytes(a, 1) : 0;
-    if (l->phase == 0 && bytes) {
-        host_workspace = l->workspace;
-        if (s->api->alloc(s->dev, bytes, &workspace) || s->api->set(s->dev, workspace, 0xff, bytes)) on_gpu_stop(k->name);
-    }
-    on_gpu_used = 0;
-    for (int slot = 0; slot < LB_MAX_OPERANDS; slot++) { /* some tests give no operation */
-        on.t[slot].items = &items[n];
-        for (int32_t i = 0; i < a->t[slot].count; i++, n++) {
-            if (n == ON_GPU_BUFFERS) on_gpu_stop("too many operands");
-            views[n] = *a->t[slot].items[i];
-            views[n].buffer = on_gpu_buffer_of(s, a->t[slot].items[i]);
-            items[n] = &views[n];
-        }
-    }
-    l->stream = s->api->stream(s->dev);
-    l->cuda_tickets = s->tickets;
-    l->ticket = NULL;
-    l->workspace = workspace;
-    if (s->api->current(s->dev)) on_gpu_stop(k->name);
-    on_gpu_launches++;
-    k->launch(&on, l);
-    if (s->api->launched(s->dev) || s->api->sync(s->dev)) on_gpu_stop(k->name);
-    if (s->api->get(s->dev, words, s->tickets, sizeof words)) on_gpu_stop(k->name);
+    if (s->api->sync(s->dev) || s->api->get(s->dev, words, s->tickets, sizeof words)) on_gpu_stop(k->name);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (words[i]) fail_msg("%s: ticket %zu is %u after the launch", k->name, i, words[i]);
     for (int i = 0; i < on_gpu_used; i++) {
         on_gpu_buffer *m = &on_gpu_buffers[i];
         if (m->device.size_bytes && s->api->get(s->dev, m->host->data, m->device.data, m->device.size_bytes))
             on_gpu_stop(k->name);
-        s->api->free(s->dev, m->device.data);
+        on_gpu_free(m, k->name);
     }
+    on_gpu_used = 0;
+    if (on_gpu_workspace.base) on_gpu_free(&on_gpu_workspace, k->name);
+    on_gpu_workspace.base = NULL;
+}
+
+/* Operands come with the first phase and go back after the last one: between them nothing waits, as in a plan. */
+__attribute__((unused)) static void on_gpu_launch(const lb_kernel *k, const lb_args *a, lb_launch *l) {
+    static lb_tensor views[ON_GPU_BUFFERS], *items[ON_GPU_BUFFERS];
+    const lb_cuda_state *s = lb_cuda_of(on_gpu_device);
+    lb_args on = *a;
+    void *host_workspace = l->workspace;
+    int n = 0;
+    size_t bytes = k->workspace_bytes ? k->workspace_bytes(a, 1) : 0;
+    if (l->phase == 0 && bytes) {
+        on_gpu_alloc(&on_gpu_workspace, bytes, 0, k->name);
+        if (s->api->set(s->dev, on_gpu_workspace.device.data, 0xff, bytes)) on_gpu_stop(k->name);
+    }
+    for (int slot = 0; slot < LB_MAX_OPERANDS; slot++) { /* some tests give no operation */
+        on.t[slot].items = &items[n];
+        for (int32_t i = 0; i < a->t[slot].count; i++, n++) {
+            if (n == ON_GPU_BUFFERS) on_gpu_stop("too many operands");
+            views[n] = *a->t[slot].items[i];
+            views[n].buffer = on_gpu_buffer_of(a->t[slot].items[i]);
+            items[n] = &views[n];
+        }
+    }
+    l->stream = s->api->stream(s->dev);
+    l->cuda_tickets = s->tickets;
+    l->ticket = NULL;
+    l->workspace = bytes ? on_gpu_workspace.device.data : NULL;
+    if (s->api->current(s->dev)) on_gpu_stop(k->name);
+    on_gpu_launches++;
+    k->launch(&on, l);
+    if (s->api->launched(s->dev)) on_gpu_stop(k->name);
     l->workspace = host_workspace;
-    if (bytes && l->phase == (k->phases ? k->phases(a) : 1) - 1) {
-        s->api->free(s->dev, workspace);
-        workspace = host_workspace = NULL;
-    }
+    if (l->phase == (k->phases ? k->phases(a) : 1) - 1) on_gpu_end(k);
 }
 
 static const char *on_gpu_without[64];
