@@ -4,8 +4,10 @@
 #   share/luabench/gpu/check.sh
 # A kernel is tested in processes of its own, which end after LIMIT seconds: one that is wrong, faults or hangs costs itself.
 # Each result is in RESULTS/check-DATE-DEVICE.txt as soon as it is known; RESULTS is the current folder, or $OUT.
-#   LIMIT=120 JOBS=4 (at a time)   ONLY=TEXT (kernels with it in their names)   RESUME=FILE (what passed there is not run again)
-# Status 0: all right; 1: something failed; 77: no GPU.
+#   LIMIT=120 JOBS=8 (at a time)   ONLY=TEXT (kernels with it in their names)   RESUME=FILE (what passed there is not run again)
+#   TIME=540: ends after so many seconds in all; FROM=FOLDER: goes on from the last result file there, if there is one, be
+#   it of another device of this model
+# Status 0: all right; 1: something failed, or TIME was over; 77: no GPU.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -x "$here/../../../bin/luabench" ]; then
@@ -18,24 +20,34 @@ parts="gpu_small_kernels gpu_ops gpu_matrix_kernels"
 
 # Tests kernel $2 of operation $3 and appends what is known then to $4.
 if [ "${1:-}" = --one ]; then
-    log=$(mktemp) launches=0 why= from=$(date +%s)
+    log=$(mktemp) launches=0 why= over= from=$(date +%s)
     trap 'rm -f "$log" "$log.part"' EXIT
     for part in $parts; do
+        [[ $part = gpu_matrix_kernels && $3 != gemm && $3 != moe_ffn ]] && continue
+        left=$((END - $(date +%s)))
+        [ $left -gt 0 ] || { over=1; break; }
         # in the foreground: in its process group, which is ended as a whole
-        LUABENCH_GPU_KERNEL=$2 LUABENCH_TEST_OP=$3 LUABENCH_TEST_KERNEL=$2 timeout --foreground -k 5 "$LIMIT" \
-            "$programs/$part" > "$log.part" 2>&1
+        LUABENCH_GPU_KERNEL=$2 LUABENCH_TEST_OP=$3 LUABENCH_TEST_KERNEL=$2 timeout --foreground -k 5 \
+            $((left < LIMIT ? left : LIMIT)) "$programs/$part" > "$log.part" 2>&1
         status=$?
         n=$(sed -n 's/^launches: //p' "$log.part" | tail -n 1)
         launches=$((launches + ${n:-0}))
         [ $status = 0 ] && { grep 'not run:' "$log.part" >> "$log"; continue; }
-        [ $status = 124 ] || [ $status = 137 ] && why="$part: still running after $LIMIT s" || why="$part: status $status"
+        if [ $status = 124 ] || [ $status = 137 ]; then
+            [ $left -lt "$LIMIT" ] && { over=1; break; }
+            why="$part: still running after $LIMIT s"
+        else
+            why="$part: status $status"
+        fi
         grep -vE '^\[ +(OK|RUN|PASSED) |^\[=+\]|^launches: ' "$log.part" >> "$log"
         break
     done
     took="$(($(date +%s) - from)) s"
     {
         flock 9
-        if [ -n "$why" ]; then
+        if [ -n "$over" ]; then
+            printf '%-8s %-36s %s\n' left "$2" "TIME was over, $took"
+        elif [ -n "$why" ]; then
             printf '%-8s %-36s %s, %s\n' FAILED "$2" "$why" "$took"
             head -n 30 "$log" | sed 's/^/           /'
         elif [ $launches = 0 ]; then
@@ -62,10 +74,15 @@ trap 'rm -f "$before"' EXIT
 facts=$("$program" -e 'local c = lb.device(os.getenv "LUABENCH_GPU" or "cuda:0").caps
     for _, k in ipairs { "compute_capability", "driver_version", "runtime_version", "multiprocessors", "memory_bytes",
       "l2_bytes", "uuid" } do print(k, c[k]) end' 2>&1)
+other=
+if [ -n "${FROM:-}" ]; then
+    for last in "$FROM"/check-*.txt; do [ -e "$last" ] && RESUME=$last; done
+fi
 if [ -n "${RESUME:-}" ]; then
-    kept="$(sed -n '1s/^gpu-check, [^,]*, //p' "$RESUME"), $(grep -m 1 '^uuid' "$RESUME")"
-    if [ "$kept" != "$device, $(grep '^uuid' <<< "$facts")" ]; then
-        echo "$RESUME is of another device: $kept; here is $device, $(grep '^uuid' <<< "$facts")"
+    kept="$(sed -n '1s/^gpu-check, [^,]*, //p' "$RESUME")" uuid=$(grep -m 1 '^uuid' "$RESUME")
+    [ "$uuid" = "$(grep '^uuid' <<< "$facts")" ] || other=$uuid
+    if [ "$kept" != "$device" ] || { [ -n "$other" ] && [ -z "${FROM:-}" ]; }; then
+        echo "$RESUME is of another device: $kept, $uuid; here is $device, $(grep '^uuid' <<< "$facts")"
         exit 2
     fi
     grep '^passed ' "$RESUME" > "$before"
@@ -79,27 +96,33 @@ ended() {
     exit 1
 }
 trap ended TERM INT HUP
-export LIMIT=${LIMIT:-120}
+export LIMIT=${LIMIT:-120} END=$(($(date +%s) + ${TIME:-86400}))
 : > "$file"
 say "gpu-check, $(date -u +%FT%TZ), $device"
 echo "$facts" | tee -a "$file"
+[ -z "$other" ] || say "what passed before did so on another device of this model, $other"
 say "== device"
-timeout -k 5 "$LIMIT" "$program" -e "dofile '$here/device_cases.lua'" 2>&1 | tee -a "$file"
+timeout -k 5 $((${TIME:-86400} < LIMIT ? TIME : LIMIT)) "$program" -e "dofile '$here/device_cases.lua'" 2>&1 | tee -a "$file"
 [ "${PIPESTATUS[0]}" = 0 ] || say "FAILED   device_cases.lua"
 say "== kernels"
 set -m                                  # what follows is a process group of its own
-LUABENCH_GPU_LIST=1 "$programs/gpu_ops" 2>&1 | sed -n 's/^kernel //p' | while read -r name op more; do
+# those that take long begin first
+LUABENCH_GPU_LIST=1 "$programs/gpu_ops" 2>&1 | sed -n 's/^kernel //p' |
+    awk '{ print ($2 == "gemm" || $2 == "moe_ffn" ? 0 : $2 == "attention" || $2 == "linear" ? 1 : 2), $0 }' | sort -s -n -k 1,1 |
+    while read -r _ name op more; do
     if [[ $name != *"${ONLY:-}"* ]]; then continue
     elif [ -n "$more" ]; then printf '%-8s %-36s %s\n' "not run" "$name" "$more" | tee -a "$file" >&2
     elif grep -F "passed   $name " "$before" | tee -a "$file" | grep . >&2; then continue
     else echo "$name $op"; fi
-done | xargs -r -P "${JOBS:-4}" -L 1 bash -c 'exec bash "$0" --one "$2" "$3" "$1"' "$here/check.sh" "$file" &
+done | xargs -r -P "${JOBS:-8}" -L 1 bash -c 'exec bash "$0" --one "$2" "$3" "$1"' "$here/check.sh" "$file" &
 last=$! group=$(jobs -p)
 set +m
 wait $last
 group=
 count() { grep -c "^$1 " "$file"; }
 say "$(count passed) kernels passed, $(count FAILED) failed, $(count 'not run') not run"
-[ "$(count FAILED)" = 0 ] && [ "$(count passed)" -gt 0 ] && say "gpu-check: all passed" || say "gpu-check: FAILED"
+if [ "$(count FAILED)" != 0 ] || [ "$(count passed)" = 0 ]; then say "gpu-check: FAILED"
+elif [ "$(count left)" = 0 ]; then say "gpu-check: all passed"; fi
+[ "$(count left)" = 0 ] || say "gpu-check: TIME was over, $(count left) are left: RESUME=$file goes on"
 echo "written: $file"
 grep -q '^gpu-check: all passed' "$file"

@@ -26,6 +26,11 @@ expect "what is played says so" grep -q "nothing here is a measurement" "$out/lo
 expect "a result file" [ -s "$out"/bench-trial-*-played-on-the-CPU.json ]
 expect "the layer's result file" [ -s "$out"/moe-trial-*-played-on-the-CPU.json ]
 expect "nothing is said to be reached" grep -q "^0 goals met, 0 missed" "$out/log"
-[ $failed = 0 ] || cat "$out/log" "$out/progress"
+mkdir "$out/again"
+BUILD=$BUILD LUABENCH_GPU_BENCH_SCALE=64 OUT=$out/again FROM=$out TIME=0 bash tests/gpu/bench.sh > "$out/log2" 2> "$out/progress"
+expect "FROM keeps what was measured" [ "$(grep -cE '^(GEMV|GEMM|split-KV|flash|MoE layer).* us ' "$out/log")" = \
+    "$(grep -cE '^(GEMV|GEMM|split-KV|flash|MoE layer).* us ' "$out/log2")" ]
+expect "and what TIME left is said" grep -q "^TIME was over: FROM=$out/again goes on" "$out/log2"
+[ $failed = 0 ] || cat "$out/log" "$out/log2" "$out/progress"
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -36,6 +36,11 @@ sed -E 's/^(uuid[^0-9a-f]*).*/\1another/' "$out/before" > "$out/other"
 RESUME=$out/other ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "another device's results are refused" [ $? = 2 ]
 expect "and said" grep -q "other is of another device: .*; here is " "$out/log"
+mkdir "$out/again" "$out/earlier"
+cp "$out/other" "$out/earlier/check-1.txt"
+OUT=$out/again FROM=$out/earlier ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
+expect "but FROM takes those of its model" grep -q 'did so on another device of this model' "$out"/again/check-*.txt
+expect "and keeps what passed" grep -q '^2 kernels passed' "$out"/again/check-*.txt
 rm "$file"
 ONLY=hanging LIMIT=60 bash tests/gpu/check.sh > "$out/log" 2>&1 &
 check=$!
@@ -47,6 +52,9 @@ expect "a signal ends it" [ $? = 1 ]
 expect "at once, with a last word" grep -q '^gpu-check: ended early' "$file"
 ONLY=hanging LIMIT=2 bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "what hangs is ended" grep -qE '^FAILED   fill.f32.hanging .*still running after 2 s' "$file"
+ONLY=hanging LIMIT=60 TIME=4 bash tests/gpu/check.sh > "$out/log" 2>&1
+expect "TIME ends it" grep -qE '^left     fill.f32.hanging .*TIME was over' "$file"
+expect "and says how it goes on" grep -q '^gpu-check: TIME was over, 1 are left: RESUME=' "$file"
 [ $failed = 0 ] || cat "$file"
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
