@@ -220,7 +220,7 @@ static void plan_chunks(lb_plan *p) {
         if (runs >= p->sets) runs -= runs % p->sets;
         if (runs < 2 || (made && runs >= g->chunks[made - 1].runs)) continue;
         lb_gpu_chunks *c = &g->chunks[made];
-        c->count = runs >= p->sets ? 1 : p->sets / runs;        /* the last sets, fewer than a graph's, run one by one */
+        c->count = runs >= p->sets ? 1 : p->sets / runs; /* the last sets, fewer than a graph's, run one by one */
         c->graphs = calloc((size_t)c->count, sizeof *c->graphs);
         if (c->graphs) c->runs = runs, made++;
         else c->count = 0;

@@ -195,8 +195,9 @@ static void *stream(lb_cuda_dev *d) {
 static lb_status current(lb_cuda_dev *d) { return enter(d, "choosing it"); }
 static lb_status launched(lb_cuda_dev *d) { return lb_cuda_result(d, cudaGetLastError(), "launching"); }
 
-/* Relaxed: what is launched for the first time here (a kernel, cuBLASLt's) is loaded here, which may allocate. In the other
- * modes that would invalidate the capture, and ending one whose conditional body was invalidated crashes in the driver. */
+/* Relaxed: what is launched for the first time here (a kernel, cuBLASLt's) is loaded here, which may allocate. In the
+ * other modes that would invalidate the capture, and ending one whose conditional body was invalidated crashes in the
+ * driver. */
 static lb_status capture_begin(lb_cuda_dev *d) {
     lb_status s = enter(d, "capturing");
     d->branch = 0;
