@@ -93,7 +93,7 @@ typedef struct lb_cuda_api {
      * host makes. *timed_out: it gave up, and gaps there may be. */
     lb_status (*block)(lb_cuda_dev *d);
     void (*unblock)(lb_cuda_dev *d, bool *timed_out);
-    /* Writes twice as many bytes as the L2 holds. */
+    /* Writes twice as many bytes as the L2 holds, then reads them, so that nothing is left to be written. */
     lb_status (*flush)(lb_cuda_dev *d);
     /* Reads clocks on every multiprocessor; ghz: cycles over time between two such readings, their median; waits. */
     lb_status (*clock)(lb_cuda_dev *d, int i);
