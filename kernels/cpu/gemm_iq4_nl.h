@@ -1,22 +1,14 @@
 /* gemm_iq4_nl.h: gemm over iq4_nl weights in panels of 32 rows: w = d * T[q], 4-bit q. */
 #define H32_SHARED 1
 #define H32_WIDE_ACT 1
+#define H32_STORED 0
 #include "rows32_g32_any.h"
 
 /* T + 128 */
 static const uint8_t levels[16] = { 1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241 };
 #define FORMAT (h32){ .bits = 4, .offset = 128, .levels = levels }
+/* The scale (f16), then byte j holds elements j (low nibble) and j + 16: so do lanes. */
 enum { BLOCK_BYTES = 18 };
-
-/* The scale (f16), then byte j holds elements j (low nibble) and j + 16. */
-static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
-    (void)f, (void)min;
-    memcpy(scale, block, 2);
-    for (int i = 0; i < 16; i++) {
-        codes[i] = block[2 + i] & 15;
-        codes[i + 16] = block[2 + i] >> 4;
-    }
-}
 
 LB_H32_PANEL
 LB_H32_NATIVE(iq4_nl)

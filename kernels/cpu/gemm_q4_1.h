@@ -1,21 +1,12 @@
 /* gemm_q4_1.h: gemm over q4_1 weights in panels of 32 rows: w = d * q + m, 4-bit q. */
 #define H32_MIN
 #define H32_SHARED 1
+#define H32_STORED 0
 #include "rows32_g32_any.h"
 
 #define FORMAT (h32){ .bits = 4, .min = true }
+/* Scale and minimum (f16), then byte j holds elements j (low nibble) and j + 16: so do lanes. */
 enum { BLOCK_BYTES = 20 };
-
-/* Scale and minimum (f16), then byte j holds elements j (low nibble) and j + 16. */
-static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
-    (void)f;
-    memcpy(scale, block, 2);
-    memcpy(min, block + 2, 2);
-    for (int i = 0; i < 16; i++) {
-        codes[i] = block[4 + i] & 15;
-        codes[i + 16] = block[4 + i] >> 4;
-    }
-}
 
 LB_H32_PANEL
 LB_H32_NATIVE(q4_1)

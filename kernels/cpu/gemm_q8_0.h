@@ -1,17 +1,12 @@
 /* gemm_q8_0.h: gemm over q8_0 weights in panels of 32 rows: w = d * q, int8 q. */
 #define H32_SHARED 1
 #define H32_WIDE_ACT 1
+#define H32_STORED 0x80808080u
 #include "rows32_g32_any.h"
 
 #define FORMAT (h32){ .bits = 8, .offset = 128 }
-enum { BLOCK_BYTES = 34 };
-
 /* The scale (f16), then 32 int8; they are kept as q + 128, which vpdpbusd takes. */
-static void unpack(const h32 f, const uint8_t *block, uint8_t codes[32], uint8_t *scale, uint8_t *min) {
-    (void)f, (void)min;
-    memcpy(scale, block, 2);
-    for (int i = 0; i < 32; i++) codes[i] = block[2 + i] ^ 0x80;
-}
+enum { BLOCK_BYTES = 34 };
 
 LB_H32_PANEL
 LB_H32_NATIVE(q8_0)

@@ -35,6 +35,32 @@ static inline uint32_t lb_scale4(const uint8_t *s) {
     return (uint32_t)s[0] | (uint32_t)s[2] << 8 | (uint32_t)s[1] << 16 | (uint32_t)s[3] << 24;
 }
 
+/* The bit fields of 4 and 8 bytes at p: `mask` of each, shifted down. */
+LB_INLINE uint32_t lb_fields4(const uint8_t *p, int shift, uint32_t mask) {
+    return lb_code4(p, 0) >> shift & 0x01010101u * mask;
+}
+LB_INLINE uint64_t lb_fields8(const uint8_t *p, int shift, uint64_t mask) {
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v >> shift & 0x0101010101010101u * mask;
+}
+
+/* The nibbles of 8 bytes at `low` and of 8 at `high`, those below (half 0) or above, as row r's dwords of vectors v and
+ * v + 1: the former below the latter. */
+LB_INLINE void lb_pack_nibbles(uint8_t *block, int v, int r, const uint8_t *low, const uint8_t *high, const int half) {
+    uint64_t two = lb_fields8(low, 4 * half, 15) | lb_fields8(high, 4 * half, 15) << 4;
+    *lb_lane(block, v, r) = (uint32_t)two;
+    *lb_lane(block, v + 1, r) = (uint32_t)(two >> 32);
+}
+
+/* The 128 bytes of nibbles of q4_k and q5_k, of each 32 those below before those above: vector 4s + j has groups 8s + j
+ * and 8s + 4 + j. */
+LB_INLINE void lb_pack_runs(uint8_t *block, int r, const uint8_t *p) {
+    LB_UNROLL for (int s = 0; s < 8; s++)
+        LB_UNROLL for (int j = 0; j < 4; j += 2)
+            lb_pack_nibbles(block, 4 * s + j, r, p + 32 * (s / 2) + 4 * j, p + 32 * (s / 2) + 16 + 4 * j, s % 2);
+}
+
 /* Packs row r's four dwords of 6-bit fields into three dwords: the top two bits of each hold a part of t[3]. */
 static inline void lb_pack6(uint8_t *at, int r, const uint32_t t[4]) {
     for (int i = 0; i < 3; i++)
@@ -92,11 +118,10 @@ LB_INLINE void lb_rows32_repack(lb_rows16_shape s, lb_rows16_pack pack, const vo
     for (int64_t row = row0; row < row1; row += LB_PANEL_ROWS) {
         uint8_t *panel = (uint8_t *)dst + (size_t)(row / LB_PANEL_ROWS) * panel_bytes;
         memset(panel, 0, panel_bytes);
-        for (int r = 0; r < LB_PANEL_ROWS && row + r < n; r++) {
-            const uint8_t *src = (const uint8_t *)native + (size_t)(row + r) * row_bytes;
-            for (int64_t b = 0; b < k / 256; b++)
-                pack(src + (size_t)b * s.native_bytes, r % 16, panel + lb_rows32_block_at(s, k, b, r / 16),
+        const uint8_t *src = (const uint8_t *)native + (size_t)row * row_bytes;
+        for (int64_t b = 0; b < k / 256; b++, src += s.native_bytes) /* so that 16 rows of a block are in L1 */
+            for (int r = 0; r < LB_PANEL_ROWS && row + r < n; r++)
+                pack(src + (size_t)r * row_bytes, r % 16, panel + lb_rows32_block_at(s, k, b, r / 16),
                      panel + lb_rows32_head_at(s, k, b, r / 16));
-        }
     }
 }

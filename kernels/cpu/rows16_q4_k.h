@@ -11,13 +11,8 @@ static const lb_rows16_shape shape = { .native_bytes = 144, .block_bytes = 144 *
 
 static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head) {
     (void)head;
-    uint8_t codes[256], sc[8], m[8];
-    for (int s = 0; s < 8; s++)
-        for (int i = 0; i < 32; i++)
-            codes[32 * s + i] = (uint8_t)(native[16 + 32 * (s / 2) + i] >> (s % 2 * 4) & 15);
-    for (int s = 0; s < 8; s++)
-        for (int j = 0; j < 4; j++)
-            *lb_lane(block, 4 * s + j, r) = lb_code4(codes, 8 * s + j) | lb_code4(codes, 8 * s + 4 + j) << 4;
+    uint8_t sc[8], m[8];
+    lb_pack_runs(block, r, native + 16);
     lb_scales12(native + 4, sc, m);
     lb_pack6(block + SCALES, r, (uint32_t[4]){ lb_scale4(sc), lb_scale4(sc + 4), lb_scale4(m), lb_scale4(m + 4) });
     memcpy(block + D + 2 * r, native, 2);

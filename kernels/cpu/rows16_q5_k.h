@@ -12,17 +12,11 @@ static const lb_rows16_shape shape = { .native_bytes = 176, .block_bytes = 176 *
 
 static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head) {
     (void)head;
-    uint8_t codes[256], fifth[256], sc[8], m[8];
-    for (int s = 0; s < 8; s++)
-        for (int i = 0; i < 32; i++) {
-            codes[32 * s + i] = (uint8_t)(native[48 + 32 * (s / 2) + i] >> (s % 2 * 4) & 15);
-            fifth[32 * s + i] = (uint8_t)(native[16 + i] >> s & 1);
-        }
-    for (int s = 0; s < 8; s++) {
+    uint8_t sc[8], m[8];
+    lb_pack_runs(block, r, native + 48);
+    LB_UNROLL for (int s = 0; s < 8; s++) {
         uint32_t high = 0;
-        for (int j = 0; j < 4; j++)
-            *lb_lane(block, 4 * s + j, r) = lb_code4(codes, 8 * s + j) | lb_code4(codes, 8 * s + 4 + j) << 4;
-        for (int b = 0; b < 8; b++) high |= lb_code4(fifth, 8 * s + b) << b;
+        LB_UNROLL for (int b = 0; b < 8; b++) high |= lb_fields4(native + 16 + 4 * b, s, 1) << b;
         *lb_lane(block + HIGH, s, r) = high;
     }
     lb_scales12(native + 4, sc, m);

@@ -11,17 +11,13 @@ enum { SCALES = 48 * 64 };
 static const lb_rows16_shape shape = { .native_bytes = 210, .block_bytes = 208 * 16, .head = true };
 
 static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head) {
-    uint8_t low[256], high[256];
-    for (int e = 0; e < 256; e++) {
-        int h = e / 128, g = e % 128 / 32, l = e % 32;
-        low[e] = (uint8_t)(native[64 * h + 32 * (g & 1) + l] >> (g / 2 * 4) & 15);
-        high[e] = (uint8_t)(native[128 + 32 * h + l] >> (2 * g) & 3);
-    }
-    for (int s = 0; s < 16; s++) {
+    LB_UNROLL for (int s = 0; s < 16; s++) {
+        const int two = s % 8 / 2; /* of the four that share high bits */
+        const uint8_t *low = native + 64 * (s / 8) + 32 * (two % 2) + 16 * (s % 2);
+        const uint8_t *high = native + 128 + 32 * (s / 8) + 16 * (s % 2);
         uint32_t v = 0;
-        for (int j = 0; j < 2; j++)
-            *lb_lane(block, 3 * s + j, r) = lb_code4(low, 4 * s + j) | lb_code4(low, 4 * s + 2 + j) << 4;
-        for (int j = 0; j < 4; j++) v |= lb_code4(high, 4 * s + j) << (2 * j);
+        lb_pack_nibbles(block, 3 * s, r, low, low + 8, two / 2);
+        LB_UNROLL for (int j = 0; j < 4; j++) v |= lb_fields4(high + 4 * j, 2 * two, 3) << (2 * j);
         *lb_lane(block, 3 * s + 2, r) = v;
     }
     for (int i = 0; i < 4; i++) *lb_lane(block + SCALES, i, r) = lb_scale4(native + 192 + 4 * i);

@@ -93,7 +93,49 @@ static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes
     }
 }
 
-/* The functions of a file from FORMAT, BLOCK_BYTES and unpack(). */
+/* Groups that one row's share of a panel takes before the next row's: runs of a KiB are read, what is written stays near. */
+enum { H32_GROUPS_AT_ONCE = 64 };
+
+/* Groups [g0, g1) of row r of a panel, from the row's blocks, which end with the codes' dwords as lanes have them, each
+ * ^ flip; the scale stands before, then the minimum where the format has them. */
+LB_INLINE void h32_place_stored(const h32 f, const uint32_t flip, const size_t block_bytes, const uint8_t *row, int r,
+                                int64_t g0, int64_t g1, uint8_t *panel) {
+    const size_t scale = f.scales == H32_E8M0 ? 1 : f.scales == H32_F32 ? 4 : 2;
+    for (int64_t g = g0; g < g1; g++) {
+        const uint8_t *block = row + (size_t)g * block_bytes, *codes = block + block_bytes - 4 * (size_t)f.bits;
+        uint8_t *scales = panel + h32_scales_at(f, g) + (size_t)r * scale;
+        uint8_t *half = panel + h32_codes_at(f, g) + (size_t)(r / 16) * h32_half_bytes(f);
+        memcpy(scales, block, scale);
+        if (f.min) memcpy(scales + 64, block + scale, 2);
+        LB_UNROLL for (int j = 0; j < f.bits; j++) *lb_lane(half, j, r % 16) = lb_code4(codes, j) ^ flip;
+    }
+}
+
+/* h32_repack of 4 or 8 bits for such formats: q4_0 in a fifth of the time. */
+static inline void h32_repack_stored(const h32 f, const uint32_t flip, const size_t block_bytes, const void *native,
+                                     int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+    const size_t bytes = h32_panel_bytes(f, k), row_bytes = (size_t)(k / 32) * block_bytes;
+    for (int64_t row = row0; row < row1; row += 32) {
+        uint8_t *panel = (uint8_t *)dst + (size_t)(row / 32) * bytes;
+        const uint8_t *from = (const uint8_t *)native + (size_t)row * row_bytes;
+        int rows = n - row < 32 ? (int)(n - row) : 32;
+        if (rows < 32 || f.scales == H32_E8M0) memset(panel, 0, bytes); /* else every byte is written */
+        for (int64_t g = 0; g < k / 32; g += H32_GROUPS_AT_ONCE) {
+            int64_t end = g + H32_GROUPS_AT_ONCE < k / 32 ? g + H32_GROUPS_AT_ONCE : k / 32;
+            for (int r = 0; r < rows; r++)
+                h32_place_stored(f, flip, block_bytes, from + (size_t)r * row_bytes, r, g, end, panel);
+        }
+    }
+}
+
+/* A file that defines H32_STORED before it includes this has blocks that end so, each dword ^ H32_STORED. */
+#ifdef H32_STORED
+#define H32_REPACK(...) h32_repack_stored(FORMAT, H32_STORED, BLOCK_BYTES, __VA_ARGS__)
+#else
+#define H32_REPACK(...) h32_repack(FORMAT, unpack, BLOCK_BYTES, __VA_ARGS__)
+#endif
+
+/* The functions of a file from FORMAT, BLOCK_BYTES and unpack() or H32_STORED. */
 #define LB_H32_PANEL                                                                                                 \
     static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
                     float *out, int64_t out_stride) {                                                                \
@@ -107,7 +149,7 @@ static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes
     static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
                        void *dst) {                                                                                  \
         (void)q;                                                                                                     \
-        h32_repack(FORMAT, unpack, BLOCK_BYTES, native, n, k, row0, row1, dst);                                      \
+        H32_REPACK(native, n, k, row0, row1, dst);                                                                   \
     }                                                                                                                \
     H32_PANEL_TWO(H32_ACT)
 
