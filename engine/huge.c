@@ -1,16 +1,21 @@
 /* huge.c: regions of huge pages, cut into granules of 4 KiB; a buffer is a run of them. What is free is kept beside the
- * region, never in it. A region goes back to the system with its last buffer. */
+ * region, never in it. A region goes back to the system with its last buffer, and of a large buffer the pages that
+ * nothing else lies in at once. */
 #include "huge.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { PAGE = 2 << 20, GRANULE = 4 << 10, GRANULES = (64 << 20) / GRANULE };
-static const size_t alone_bytes = 16u << 20; /* from here up a mapping of its own */
+/* A region is addresses; what was never touched takes no memory. Matrices of 17 MiB with a mapping each took 5 % more
+ * than their bytes, for the ends of their last pages. */
+enum { PAGE = 2 << 20, GRANULE = 4 << 10, GRANULES = (256 << 20) / GRANULE, PAGE_GRANULES = PAGE / GRANULE };
+static const size_t alone_bytes = 64u << 20; /* from here up a mapping of its own */
+static const size_t large_bytes = 16u << 20; /* from here up memory goes back when it is freed */
 
 typedef struct region {
     struct region *next;
@@ -79,31 +84,51 @@ lb_status lb_huge_alloc(size_t bytes, void **out) {
         region *fresh = p ? NULL : add_region();
         if (fresh) p = take(fresh, granules(bytes));
         pthread_mutex_unlock(&lock);
+        if (!p) p = map_pages(round_up(bytes, PAGE)); /* addresses may be limited */
     }
     if (!p) return lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes: %s", bytes, strerror(errno));
     *out = p;
     return LB_OK;
 }
 
-static void give_back(char *p, size_t bytes) {
+/* Gives the memory of pages back that granules [from, to) have a part in and that are wholly free. */
+static void drop_free(const region *r, int from, int to) {
+    for (int page = from / PAGE_GRANULES; page * PAGE_GRANULES < to; page++)
+        if (!memchr(r->taken + page * PAGE_GRANULES, 1, PAGE_GRANULES))
+            madvise(r->base + (size_t)page * PAGE, PAGE, MADV_DONTNEED);
+}
+
+/* Is it in a region? */
+static bool give_back(char *p, size_t bytes) {
     region **at = &regions;
     while (*at && (p < (*at)->base || p >= (*at)->base + (size_t)GRANULES * GRANULE)) at = &(*at)->next;
     region *r = *at;
-    if (!r) return;
-    memset(r->taken + (p - r->base) / GRANULE, 0, (size_t)granules(bytes));
-    r->used -= granules(bytes);
-    if (r->used) return;
+    if (!r) return false;
+    int first = (int)((p - r->base) / GRANULE), n = granules(bytes);
+    memset(r->taken + first, 0, (size_t)n);
+    r->used -= n;
+    if (r->used) {
+        if (bytes >= large_bytes) drop_free(r, first, first + n);
+        return true;
+    }
     *at = r->next;
     munmap(r->base, (size_t)GRANULES * GRANULE);
     free(r);
+    return true;
 }
 
 void lb_huge_free(void *p, size_t bytes) {
-    if (bytes >= alone_bytes) {
-        munmap(p, round_up(bytes, PAGE));
-        return;
+    bool shared = false;
+    if (bytes < alone_bytes) {
+        pthread_mutex_lock(&lock);
+        shared = give_back(p, bytes);
+        pthread_mutex_unlock(&lock);
     }
+    if (!shared) munmap(p, round_up(bytes, PAGE));
+}
+
+void lb_huge_trim(void) {
     pthread_mutex_lock(&lock);
-    give_back(p, bytes);
+    for (region *r = regions; r; r = r->next) drop_free(r, 0, GRANULES);
     pthread_mutex_unlock(&lock);
 }

@@ -9,8 +9,11 @@
 /* From here up it is worth asking. */
 #define LB_HUGE_LEAST ((size_t)32 << 10)
 
-/* `bytes` > 0, undefined contents, aligned to 4 KiB (to 2 MiB from 16 MiB up). Any thread. Where the system refuses
+/* `bytes` > 0, undefined contents, aligned to 4 KiB (to 2 MiB from 64 MiB up). Any thread. Where the system refuses
  * huge pages they are small: slower, not wrong. */
 lb_status lb_huge_alloc(size_t bytes, void **out);
 /* `bytes` as they were asked for. */
 void lb_huge_free(void *p, size_t bytes);
+/* Gives the system the memory of whole pages that no buffer lies in; freed buffers below 16 MiB keep theirs till then,
+ * for the next one. Any thread. */
+void lb_huge_trim(void);

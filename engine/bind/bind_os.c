@@ -6,9 +6,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if defined __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "../counters.h"
 #include "../energy.h"
+#include "../huge.h"
 #include "../machine.h"
 #include "../measure.h"
 #include "../os.h"
@@ -352,11 +356,21 @@ static int memory_peak_reset(lua_State *L) {
     return 0;
 }
 
+/* core.memory_trim(): gives the system what freed buffers left behind: whole huge pages, and the C library's heap. */
+static int memory_trim(lua_State *L) {
+    (void)L;
+    lb_huge_trim();
+#if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__
+    malloc_trim(0);
+#endif
+    return 0;
+}
+
 void bind_open_machine(lua_State *L) {
     static const luaL_Reg functions[] = { { "machine", machine }, { "machine_warnings", machine_warnings },
                                           { "energy", energy }, { "counters", counters },
                                           { "memory", memory }, { "memory_peak_reset", memory_peak_reset },
-                                          { NULL, NULL } };
+                                          { "memory_trim", memory_trim }, { NULL, NULL } };
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);
         lua_setfield(L, -2, f->name);

@@ -337,6 +337,14 @@ static int pack(lua_State *L) {
     return 2;
 }
 
+/* t:forget(): gives back what was read of a mapped file for the tensor, as far as nothing was written to it; it is read
+ * again when it is next wanted. Bytes; 0 for a tensor of no file. */
+static int forget(lua_State *L) {
+    lb_tensor *t = bind_check_tensor(L, 1);
+    lua_pushnumber(L, (double)lb_map_forget(t->buffer, t->offset_bytes, lb_tensor_size_bytes(t)));
+    return 1;
+}
+
 /* q:widen(recipe): the same values in a wider format of the family, or nil where the formats do not nest. */
 static int widen(lua_State *L) {
     lb_tensor *t = bind_check_tensor(L, 1);
@@ -353,7 +361,7 @@ static const luaL_Reg own_methods[] = {
     { "numel", numel }, { "nbytes", nbytes }, { "reshape", reshape }, { "slice", slice }, { "transpose", transpose },
     { "t", short_transpose }, { "clone", clone }, { "to", to },
     { "bytes", stored_bytes }, { "quantize", quantize }, { "dequantize", dequantize }, { "widen", widen },
-    { "pack", pack },
+    { "pack", pack }, { "forget", forget },
     { "bits_per_weight", bits_per_weight }, { "get", get }, { "set", set }, { "totable", totable }, { NULL, NULL } };
 static const luaL_Reg own_meta[] = { { "__tostring", bind_tensor_tostring }, { "__len", length },
                                      { "__eq", equal_identity }, { NULL, NULL } };

@@ -111,6 +111,7 @@ M.classes = {
         "weights [.., N, K] in a quantizer's format; x: sample activations [M, K], from which gptq learns" },
       dequantize = { "q:dequantize()", "as f32" },
       pack = { "q:pack()", "a quantized matrix in the layout that kernels here read, made once and kept beside it; ns, bytes" },
+      forget = { "t:forget()", "gives back what was read of a mapped file for it, till it is next wanted; bytes" },
       widen = { "q:widen(recipe)", "the same values in a wider format of the family; nil where the formats do not nest" },
       bits_per_weight = { "q:bits_per_weight()", "stored bits an element, metadata included" },
       spread = { "t:spread([share = 0.99])", "{ mean_abs, max_abs, quantile } of the magnitudes" },

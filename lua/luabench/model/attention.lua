@@ -89,23 +89,30 @@ function M.mla.roles(s)
   return roles
 end
 
--- What was quantized along other rows is quantized again: q8_0, which adds little to any format's error; f16 where its
--- blocks do not fit.
-local function stored_again(t)
-  return t.shape[3] % 32 == 0 and t:quantize "q8_0" or t:to "f16"
+-- One head's part of `all` on its own: k_b or v_b. What was quantized along other rows is quantized again: q8_0, which
+-- adds little to any format's error; f16 where its blocks do not fit.
+local function stored_again(part, quantized, made)
+  if not quantized then return part:clone() end
+  local wide = part:clone()
+  local t = wide.shape[3] % 32 == 0 and wide:quantize "q8_0" or wide:to "f16"
+  made[t] = t.quantizer and true or nil
+  wide:close()
+  return t
 end
 
--- k_b [H, kv_rank, nope] and v_b [H, v, kv_rank] from kv_b [H * (nope + v), kv_rank].
-function M.mla.prepare(l, s)
+-- k_b [H, kv_rank, nope] and v_b [H, v, kv_rank] from kv_b [H * (nope + v), kv_rank]. Keys of `made` become those that
+-- were quantized here. In between it takes ten times their memory: all of that is given back.
+function M.mla.prepare(l, s, _, made)
   if l.k_b and l.v_b then return end
   if not l.kv_b then error("neither kv_b nor k_b and v_b are there", 0) end
-  local m, all = s.mla, l.kv_b
-  local quantized = all.quantizer ~= nil
-  if quantized then all = all:dequantize() end
-  all = all:reshape { s.heads, m.nope + m.v, m.kv_rank }
-  l.k_b = all:slice(2, 1, m.nope):transpose(2, 3):clone()
-  l.v_b = all:slice(2, m.nope + 1, m.nope + m.v):clone()
-  if quantized then l.k_b, l.v_b = stored_again(l.k_b), stored_again(l.v_b) end
+  local m, quantized = s.mla, l.kv_b.quantizer ~= nil
+  local flat = quantized and l.kv_b:dequantize() or l.kv_b
+  local all = flat:reshape { s.heads, m.nope + m.v, m.kv_rank }
+  local k = all:slice(2, 1, m.nope)
+  local turned, v = k:transpose(2, 3), all:slice(2, m.nope + 1, m.nope + m.v)
+  l.k_b, l.v_b = stored_again(turned, quantized, made), stored_again(v, quantized, made)
+  for _, t in ipairs { all, k, turned, v, quantized and flat or nil } do t:close() end
+  l.kv_b:forget()
 end
 
 function M.mla.cache(s) return { heads = 1, dim = s.mla.kv_rank + s.mla.rope, value_dim = 0 } end

@@ -10,7 +10,8 @@ Builder.__index = Builder
 local M = {}
 
 -- o: model, rows (T), sequences (B), cache (lb.kv_cache), io = { ids [T], positions [T], lengths [B], starts [B+1] or
--- nil }, fused (true or false), pool (table of buffers that builders share), record(op, args), keep (i32 [B] or nil: the
+-- nil }, fused (true or false), pool (table of buffers that builders share; pool.outgrown becomes true where a larger
+-- one took a buffer's place, which steps recorded before go on using), record(op, args), keep (i32 [B] or nil: the
 -- rows that are wanted at the end; the last layer leaves the others behind its attention).
 function M.new(o)
   local b = setmetatable({}, Builder)
@@ -33,6 +34,7 @@ local function buffer(b, name, dims, dtype)
   local key, n = name .. ":" .. dtype, math.max(product(dims), 1)
   local have = b.pool[key]
   if not have or have.shape[1] < n then
+    b.pool.outgrown = b.pool.outgrown or have ~= nil
     have = core.zeros({ n }, { dtype = dtype, device = b.device })
     b.pool[key] = have
   end
@@ -125,6 +127,16 @@ local function has_native_ffn(device, gate, up, down)
   local plan = core.plan(device)
   plan:moe_ffn { x = f32(1, gate.shape[2]), gate = gate, up = up, down = down, offsets = i32 { 0, 1 }, rows = i32 { 0 },
     class = i32 { 0 }, h = f32(1, gate.shape[1]), y = f32(1, down.shape[1]), native = true }
+  local kernel = plan:steps()[1].kernel
+  plan:close()
+  return kernel:find "native" ~= nil
+end
+
+-- Does a kernel of the CPU read this quantized matrix in its file's own layout, other than the reference?
+function M.reads_native(w)
+  if not w.quantizer or not tostring(w.device.name):find "^cpu" then return false end
+  local plan = core.plan(w.device)
+  plan:linear { x = core.zeros({ 1, w.shape[2] }, { dtype = "f32", device = w.device }), w = w, native = true }
   local kernel = plan:steps()[1].kernel
   plan:close()
   return kernel:find "native" ~= nil
@@ -253,7 +265,8 @@ function Builder:head()
   local x = self:norm(w.norm, "final norm")
   local out = self:f32("logits", { self.rows, self.spec.vocab })
   local head = w.head or w.embedding
-  return self:emit(self:product(head), { x = x, w = head, out = out, label = "head" })
+  return self:emit(self:product(head), { x = x, w = head, out = out, label = "head",
+    native = self.model.native_head or nil })
 end
 
 return M

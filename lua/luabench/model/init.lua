@@ -2,6 +2,7 @@
 --
 -- lua/README.md has the contract; session.lua what runs, builder.lua the steps, lua/models/ the architectures.
 local arguments = require "luabench.model.arguments"
+local builder = require "luabench.model.builder"
 local config_of = require "luabench.model.config"
 local core = require "luabench.core"
 local feed_forward = require "luabench.model.feed_forward"
@@ -185,7 +186,9 @@ local function into_file(owner, made, device)
   end
 end
 
--- Quantized matrices in the kernels' own layouts, each once, the file's pages given back: ns and bytes.
+-- Quantized matrices in the kernels' own layouts, each once, the file's pages given back: ns and bytes. A head that is
+-- the embedding too stays as the file has it where a kernel reads that (m.native_head): rows are looked up in it
+-- anyway, and it would be in memory twice.
 local function repack(m, o)
   local ns, bytes, seen = 0, 0, {}
   local function add(t)
@@ -204,6 +207,7 @@ local function repack(m, o)
     end
     if o.progress then o.progress(i, #m.layers) end
   end
+  if m.native_head then return ns, bytes end
   m.second_copy = m.second_copy or into_file(m.weights, o.made, o.device)
   add(m.weights.head or m.weights.embedding)
   return ns, bytes
@@ -252,7 +256,7 @@ local function load(path, opts)
   end
   for i, l in ipairs(m.layers) do
     for _, part in ipairs { arch.attention, m.feed_forward(i) } do
-      if part.prepare then part.prepare(l, spec, o.device) end
+      if part.prepare then part.prepare(l, spec, o.device, o.made) end
     end
   end
   m.frequencies, m.rope_scale = frequencies(spec, reader, o.device)
@@ -261,7 +265,11 @@ local function load(path, opts)
   m.load_ns = clock:now_ns() - t0
   m.repack_ns, m.repack_bytes = 0, 0
   o.progress = marking(clock, m.layer_repack_ns, progress)
-  if o.repack then m.repack_ns, m.repack_bytes = repack(m, o) end
+  if o.repack then
+    m.native_head = not m.weights.head and builder.reads_native(m.weights.embedding)
+    m.repack_ns, m.repack_bytes = repack(m, o)
+  end
+  core.memory_trim()
   return m
 end
 

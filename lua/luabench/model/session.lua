@@ -21,8 +21,8 @@ function M.new(model, o)
   local s = model.spec
   local shape = model.architecture.attention.cache(s)
   local self = setmetatable({ model = model, batch = o.batch or 1, capacity = o.capacity, mode = o.mode or "fused",
-    prompt_rows = arguments.number(o, "prompt_rows", 512, 1, 2 ^ 20, true), pool = {}, plans = {}, record_ns = 0,
-    timer = core.timer(model.device) }, Session)
+    prompt_rows = arguments.number(o, "prompt_rows", 512, 1, 2 ^ 20, true), pool = {}, plans = {}, prompts_used = {},
+    record_ns = 0, timer = core.timer(model.device) }, Session)
   if not MODES[self.mode] then
     error(("mode %q is not known; there are eager, plan, fused"):format(tostring(self.mode)), 0)
   end
@@ -61,23 +61,48 @@ local function builder_of(self, rows, io, emit)
     fused = self.mode == "fused", pool = self.pool, record = emit }
 end
 
--- A plan under a key, recorded when first wanted.
+local function drop(self, key)
+  local plan = self.plans[key].plan
+  self.plans[key] = nil
+  if type(plan) == "userdata" then plan:close() end
+end
+
+-- A plan under a key, recorded when first wanted. Where it wants larger buffers than there were, the other plans go:
+-- they hold the smaller ones, and are recorded anew when they are wanted.
 local function planned(self, key, record)
   local p = self.plans[key]
   if p then return p end
   local t0 = self.timer:now_ns()
   local plan, emit = recorder(self)
+  self.pool.outgrown = nil
   p = record(emit) or {}
   p.plan = plan
+  if self.pool.outgrown then
+    for other in pairs(self.plans) do drop(self, other) end
+    collectgarbage()
+    core.memory_trim()
+  end
   self.plans[key] = p
   self.record_ns = self.record_ns + self.timer:now_ns() - t0
   return p
 end
 
+-- Plans of prompts have workspaces of some MiB each. Those of the last few lengths are kept: a prompt needs two.
+local KEPT_PROMPTS = 3
+local function used_prompt(self, key)
+  local list = self.prompts_used
+  for i = #list, 1, -1 do
+    if list[i] == key or not self.plans[list[i]] then table.remove(list, i) end
+  end
+  list[#list + 1] = key
+  if #list > KEPT_PROMPTS then drop(self, table.remove(list, 1)) end
+end
+
 -- Rows of a prompt: T rows in all, which `starts` shares among the sequences. Row io.rows[b] (none: -1) becomes row
 -- io.to[b] of self.last; with `all`, logits of every row instead.
 local function prompt_plan(self, rows, all)
-  return planned(self, ("prompt %d %s"):format(rows, all and "all" or ""), function(emit)
+  local key = ("prompt %d %s"):format(rows, all and "all" or "")
+  local p = planned(self, key, function(emit)
     local function i32(n) return core.zeros({ n }, { dtype = "i32", device = self.model.device }) end
     local io = { ids = i32(rows), positions = i32(rows), starts = i32(self.batch + 1), lengths = self.cache.lengths,
       rows = i32(self.batch), to = i32(self.batch) }
@@ -93,6 +118,8 @@ local function prompt_plan(self, rows, all)
     end
     return { io = io }
   end)
+  used_prompt(self, key)
+  return p
 end
 
 -- Logits [B, vocab] of self.last.
@@ -245,12 +272,12 @@ function Session:next(how)
   return self.token.ids
 end
 
--- A tied embedding is read where the file has it, beside its repacked form: a few pages a row, or a MiB where the page
--- cache holds the file in large pieces. Gives them back; a fraction of a ms, so not for every token.
+-- A tied embedding that was repacked is read where the file has it, beside its repacked form: a few pages a row, or a
+-- MiB where the page cache holds the file in large pieces. Gives them back; a fraction of a ms, so not every token.
 function Session:give_back()
   local m = self.model
-  if m.file and m.repack_bytes > 0 and not m.weights.head and m.weights.embedding.quantizer then
-    m.weights.embedding:pack()
+  if m.file and m.repack_bytes > 0 and not m.native_head and not m.weights.head and m.weights.embedding.quantizer then
+    m.weights.embedding:forget()
   end
 end
 

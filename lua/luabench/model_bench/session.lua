@@ -109,6 +109,7 @@ local function session_for(batch, room)
     held.session, s = nil, nil
     collectgarbage()                                                 -- caches and buffers of the smaller one
     collectgarbage()
+    core.memory_trim()
     s = held.model:session { batch = batch, capacity = capacity, cache = o.cache, mode = o.mode,
       prompt_rows = PROMPT_ROWS }
     held.session, held.batch, held.capacity = s, batch, capacity
