@@ -165,4 +165,6 @@ void bind_open_ceilings(lua_State *L) {
         lua_pushcfunction(L, f->func);
         lua_setfield(L, -2, f->name);
     }
+    lua_pushinteger(L, LB_COLD_CACHES);      /* core.COLD_CACHES: what is cold, in times what the caches hold */
+    lua_setfield(L, -2, "COLD_CACHES");
 }

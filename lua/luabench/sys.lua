@@ -266,6 +266,8 @@ function M.device(name, threads)
   return core.device()
 end
 
+-- After reading so many times what the caches hold, what was read first is cold.
+M.COLD_CACHES = core.COLD_CACHES
 -- Bytes that the caches may hold, as measured; nil = unknown.
 function M.cache_capacity(device) return core.cache_capacity(device) end
 function M.set_cache_capacity(device, bytes) core.cache_capacity(device, bytes) end

@@ -1,11 +1,11 @@
 -- selftest/rotation.lua: is cold cold? Weights that a cache could hold have to come from memory under weights-cold.
+local sys = require "luabench.sys"
 local units = require "luabench.units"
 
 local M = { name = "rotation", about = "weights-cold and all-cold against hot" }
 
 -- A rate above this share of memory's is a cache's; hot must be faster than cold by so much.
 local MEMORY_SHARE, HOT_OVER_COLD = 1.15, 1.3
-local COLD = 12               -- times the caches: engine/cache.h says why
 local N, K = 256, 1024      -- f32: 1 MiB, which the caches of any machine that this runs on hold
 
 local function rate(t, plan, cache, bytes)
@@ -16,15 +16,15 @@ end
 local function copies(t, plan, bytes, capacity)
   local r = t.tools.rotate(plan, "weights-cold")
   t.tools.rotate(plan, "hot")
-  local passed = r.sets * bytes >= COLD * capacity and r.touched_bytes == bytes and not r.capped
+  local wanted = sys.COLD_CACHES * capacity
+  local passed = r.sets * bytes >= wanted and r.touched_bytes == bytes and not r.capped
   t:check { name = "copies", passed = passed, figures = { sets = r.sets, touched_bytes = r.touched_bytes,
     capacity_bytes = capacity }, text = ("%d sets of %s rotate, %s in all; %d times the caches are %s"):format(r.sets,
-    units.bytes(r.touched_bytes), units.bytes(r.sets * r.touched_bytes), COLD, units.bytes(COLD * capacity)) }
+    units.bytes(r.touched_bytes), units.bytes(r.sets * r.touched_bytes), sys.COLD_CACHES, units.bytes(wanted)) }
 end
 
 function M.run(t)
   local lb = require "luabench"
-  local sys = require "luabench.sys"
   local ceilings = require "luabench.ceilings"
   ceilings.prepare(t.device)
   local capacity = sys.cache_capacity(t.device)
