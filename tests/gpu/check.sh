@@ -4,7 +4,7 @@
 #   share/luabench/gpu/check.sh
 # A kernel is tested in processes of its own, which end after LIMIT seconds: one that is wrong, faults or hangs costs itself.
 # Each result is in RESULTS/check-DATE-DEVICE.txt as soon as it is known; RESULTS is the current folder, or $OUT.
-#   LIMIT=120 JOBS=8 (at a time)   ONLY=TEXT (kernels with it in their names)   RESUME=FILE (what passed there is not run again)
+#   LIMIT=180 JOBS=8 (at a time)   ONLY=TEXT (kernels with it in their names)   RESUME=FILE (what passed there is not run again)
 #   TIME=540: ends after so many seconds in all; FROM=FOLDER: goes on from the last result file there, if there is one, be
 #   it of another device of this model
 # Status 0: all right; 1: something failed, or TIME was over; 77: no GPU.
@@ -96,7 +96,7 @@ ended() {
     exit 1
 }
 trap ended TERM INT HUP
-export LIMIT=${LIMIT:-120} END=$(($(date +%s) + ${TIME:-86400}))
+export LIMIT=${LIMIT:-180} END=$(($(date +%s) + ${TIME:-86400}))
 : > "$file"
 say "gpu-check, $(date -u +%FT%TZ), $device"
 echo "$facts" | tee -a "$file"

@@ -336,6 +336,25 @@ case("measured, rotating, isolated", function()
     assert(m.median > 0 and m.launches > 0, "no time")
   end
 end)
+case("samples are whole graphs of several runs", function()
+  local x, many = lb.zeros({ 32 }, { device = d }), lb.plan(d)
+  local function quantum(plan, o)
+    o.warmup, o.cache = 2, o.cache or "hot"
+    return sys.sampler(plan, o).quantum
+  end
+  local function add() return lb.plan(d):add { a = x, b = x, out = lb.zeros({ 32 }, { device = d }) } end
+  assert(quantum(add(), {}) == 8, "of one step: graphs of 256, 32 and 8 runs")
+  assert(quantum(add(), { eager = true }) == 1, "eager")
+  for _ = 1, 10 do many:add { a = x, b = x, out = lb.zeros({ 32 }, { device = d }) } end
+  assert(quantum(many, {}) == 3, "of ten steps: graphs of 25 and 3 runs")
+  local w = lb.randn({ 64, 1024 }, { seed = 2, device = d }):quantize "q8_0"
+  local cold = lb.plan(d):gemm { x = lb.randn({ 1, 1024 }, { device = d }), w = w, out = lb.zeros({ 1, 64 }, { device = d }) }
+  local s = sys.sampler(cold, { cache = "weights-cold", warmup = 2 })
+  local q = s.quantum
+  s:take(3)
+  local m = s:finish()
+  assert(q == 1 or q % m.rotation.sets == 0, q .. " of " .. m.rotation.sets)
+end)
 case("a model of quantized weights runs in every mode", function()
   if fake and not os.getenv "LUABENCH_FAKE_KERNELS" then return end      -- the played device's own have no attention
   local m = lb.model.load({ architectures = { "LlamaForCausalLM" }, model_type = "llama", hidden_size = 256,
