@@ -245,8 +245,9 @@ void bind_check_keys(lua_State *L, int index, const char *what, const char *cons
 
 /* ---- guarded blocks ----------------------------------------------------------------------------------------- */
 
+/* LuaJIT's userdata are aligned to 8 bytes, and so are blocks: none holds a type that wants more. */
 typedef struct guard {
-    _Alignas(16) void (*done)(void *block);
+    void (*done)(void *block);
 } guard;
 
 static char guard_key;
