@@ -9,6 +9,9 @@
 #include <string.h>
 
 #define MAX_SETS 8192
+/* GPUs: each set is a graph, and how much of a longer read their L2 keeps was never measured. */
+#define COLD_L2S 4
+#define MAX_GRAPHS 4096
 #define MAX_ARGS_BYTES ((double)(256 << 20))   /* of all sets' arguments and item lists */
 #define MEMORY_SHARE 0.25                      /* of the available memory that copies may take */
 /* Where the machine does not tell its cache size. */
@@ -227,10 +230,11 @@ void lb_plan_unrotate(lb_plan *p) {
 /* How many sets are needed and how many can be had. */
 static int count_sets(const lb_plan *p, double touched_bytes, bool *capped) {
     double llc = lb_cache_capacity(p->device), items = 0;
-    double cold = LB_COLD_CACHES * (llc > 0 ? llc : UNKNOWN_LLC_BYTES);
+    bool graphs = p->device->backend->memory != NULL;
+    double cold = (graphs ? COLD_L2S : LB_COLD_CACHES) * (llc > 0 ? llc : UNKNOWN_LLC_BYTES);
     *capped = false;
     if (touched_bytes <= 0 || touched_bytes >= cold) return 1;
-    double need = cold / touched_bytes, most = MAX_SETS;
+    double need = cold / touched_bytes, most = graphs ? MAX_GRAPHS : MAX_SETS;
     need = 1 + (double)(int64_t)need + (need > (double)(int64_t)need);
     double memory = MEMORY_SHARE * (double)lb_memory_available(p->device);
     if (1 + memory / touched_bytes < most) most = 1 + memory / touched_bytes;
