@@ -5,10 +5,11 @@
  * intermediates stay where they are: they are hot in a real model too, and steps hand them to one another. */
 #include "plan_internal.h"
 #include "cache.h"
+#include "device_backend.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_SETS 8192
+#define MAX_SETS 16384
 /* GPUs: each set is a graph, and how much of a longer read their L2 keeps was never measured. */
 #define COLD_L2S 4
 #define MAX_GRAPHS 4096

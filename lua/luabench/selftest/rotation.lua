@@ -6,6 +6,7 @@ local M = { name = "rotation", about = "weights-cold and all-cold against hot" }
 
 -- A rate above this share of memory's is a cache's; hot must be faster than cold by so much.
 local MEMORY_SHARE, HOT_OVER_COLD = 1.15, 1.3
+local MEMORY_FREE = 1 / 4   -- of what is free, that copies may take (engine/plan.h)
 local N, K = 256, 1024      -- f32: 1 MiB, which the caches of any machine that this runs on hold
 
 local function rate(t, plan, cache, bytes)
@@ -28,6 +29,11 @@ function M.run(t)
   local ceilings = require "luabench.ceilings"
   ceilings.prepare(t.device)
   local capacity = sys.cache_capacity(t.device)
+  local copied, free = sys.COLD_CACHES * capacity, sys.machine().memory_available_bytes
+  if free and copied > MEMORY_FREE * free then
+    return t:check { name = "cold", text = ("copies of weights would take %s of %s of free memory"):format(
+      units.bytes(copied), units.bytes(free)) }
+  end
   local bytes = N * K * 4
   local plan = lb.plan(t.device):gemm { x = lb.randn({ 1, K }, { seed = 1 }), w = lb.randn({ N, K }, { seed = 2 }) }
   copies(t, plan, bytes, capacity)
