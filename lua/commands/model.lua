@@ -21,8 +21,8 @@ latency between tokens, memory, perplexity. With --quantized or --quantize a sec
 the same prompts, each in its own process, and both are shown side by side with differences and
 ratios, KL divergence and how often the likeliest token is the same.
 
-A model is a GGUF or safetensors file, the index of its parts, or a Hugging Face folder. With
---random-weights a config.json or a folder with one is enough.]]
+A model is a GGUF or safetensors file, the index of its parts, a Hugging Face folder, or a folder
+with one GGUF model. With --random-weights a config.json or a folder with one is enough.]]
 
 local DTYPES = { "float32", "float16", "bfloat16" }
 

@@ -211,12 +211,13 @@ end
 
 function M.run(argv)
   local opt, message = options.parse_command(argv, { name = "luabench quantize", about = ABOUT, options = OPTIONS,
-    arguments = { { "input", "the model to read" }, { "output_file", "the model to write" } } })
+    arguments = { { "in", "the model to read" }, { "out", "the model to write" } } })
   if not opt then return cli.complain("quantize: " .. message) end
   if opt == "help" then
     io.stdout:write(message, "\n")
     return 0
   end
+  opt.input, opt.output_file = opt["in"], opt.out
   sys.flag_interrupts()
   local ok, why = pcall(run, opt)
   if ok then return 0 end
