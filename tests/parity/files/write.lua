@@ -20,6 +20,12 @@ local metadata = { ["general.architecture"] = "llama", ["llama.block_count"] = 1
   ["t.bools"] = { true, false }, ["tokenizer.ggml.scores"] = { 0, -1, -2 } }
 local types = { ["t.u8"] = "u8", ["t.i16"] = "i16", ["t.u64"] = "u64", ["t.f64"] = "f64" }
 
+for i = 1, 9 do                                        -- parts are not written over others
+  for j = i, 9 do
+    os.remove(path(("split-%05d-of-%05d.gguf"):format(i, j)))
+    os.remove(path(("shards-%05d-of-%05d.safetensors"):format(i, j)))
+  end
+end
 lb.save(path "all.gguf", { tensors = tensors, metadata = metadata, types = types })
 lb.save(path "v2.gguf", { tensors = { w = plain.rank4 }, metadata = metadata, types = types, version = 2 })
 lb.save(path "split.gguf", { tensors = plain, metadata = metadata, types = types, split_bytes = 2000 })
