@@ -58,6 +58,10 @@ typedef struct lb_panel {
     /* Kernels whose act_prepare writes the same bytes share this name, so that one preparation serves both
      * ("q8_256/bsum16"). */
     const char *act_kind;
+    /* run() of two panels that stand one behind the other, out[m * out_stride + r] with r < 2 R, in the same bits; many
+     * columns then come by once for both. NULL = none. */
+    void (*two)(const lb_quantizer *q, const void *panels, const void *act, size_t act_stride, int64_t k, int cols,
+                float *out, int64_t out_stride);
 } lb_panel;
 
 typedef struct lb_kernel {
@@ -119,7 +123,7 @@ bool lb_kernel_fits(const lb_kernel *k, const lb_device *d, const lb_args *a, co
 const lb_kernel *lb_kernel_panel_for(const lb_device *d, const lb_quantizer *q);
 /* dlopen()s a plug-in that exports `const lb_kernel *const luabench_kernels[]` (NULL-terminated) and
  * `const int luabench_abi` == LB_KERNEL_ABI, and registers its kernels. */
-#define LB_KERNEL_ABI 1
+#define LB_KERNEL_ABI 2
 lb_status lb_kernel_load(const char *path, int *added);
 /* Registers kernels of this program's own other parts; NULL-terminated, kept for ever. `from` is for errors. */
 lb_status lb_kernel_add(const lb_kernel *const *kernels, const char *from);

@@ -27,26 +27,45 @@ static inline __m512i any_codes(__m512 f) {
     return _mm512_maskz_cvtps_epi32(number, f);
 }
 
-/* 64 codes at `x`; the sums of their four runs of 16 land in lanes 0, 4, 8, 12. `plain`, a constant: see lb_act_q8_plain. */
+/* 64 codes at `x`. `plain`, a constant: see lb_act_q8_plain. */
 static inline __m512i codes64(const float *x, __m512 id, int8_t *q, const bool plain) {
     for (int j = 0; j < 4; j++) {
         __m512 f = _mm512_mul_ps(_mm512_loadu_ps(x + 16 * j), id);
         __m512i v = plain ? _mm512_cvtps_epi32(f) : any_codes(f);
         _mm_store_si128((__m128i *)(q + 16 * j), _mm512_cvtepi32_epi8(v));
     }
-    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), _mm512_loadu_si512(q));
+    return _mm512_loadu_si512(q);
+}
+
+/* Sums of the four runs of 16 products join `sums`, whose lane i is that of run i once all are there. */
+static inline __m512i add_runs(__m512i sums, __m512i u8, __m512i s8) {
+    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), u8, s8);
     s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
-    return _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
+    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
+    sums = _mm512_mask_mov_epi32(sums, (__mmask16)0xf, _mm512_maskz_compress_epi32((__mmask16)0x1111, s));
+    return _mm512_shuffle_i32x4(sums, sums, _MM_SHUFFLE(0, 3, 2, 1)); /* the four go round to 12..15 */
+}
+
+/* From the sums of runs of 16 and of 32, and of their magnitudes: what is positive in a run, or negative, is half of
+ * sum + magnitudes at the most; codes up to c times it are int16 for sure up to 32767 / c. */
+static inline int32_t fits_of(__m512i magnitude16, __m256i sum32) {
+    __m256i magnitude32 = _mm256_madd_epi16(_mm512_cvtepi32_epi16(magnitude16), _mm256_set1_epi16(1));
+    __m256i twice = _mm256_add_epi32(magnitude32, _mm256_abs_epi32(sum32));
+    int32_t fits = 0;
+    if (!_mm256_cmpgt_epi32_mask(twice, _mm256_set1_epi32(2 * (32767 / 15)))) fits |= LB_ACT_Q8_FITS_4;
+    if (!_mm512_cmpgt_epi32_mask(magnitude16, _mm512_set1_epi32(32767 / 32))) fits |= LB_ACT_Q8_FITS_6;
+    return fits;
 }
 
 static inline void put_block(const float *x, float amax, float id, lb_act_q8_256 *b, const bool plain) {
     b->d = amax / 127.0f;
     __m512 vid = _mm512_set1_ps(id);
-    __m512i sums = _mm512_setzero_si512(); /* lane i = the sum of run i of 16 */
+    const __m512i ones = _mm512_set1_epi8(1);
+    __m512i sums = _mm512_setzero_si512(), magnitudes = sums;
     for (int j = 0; j < 4; j++) {
-        __m512i s = codes64(x + 64 * j, vid, b->q + 64 * j, plain);
-        sums = _mm512_mask_mov_epi32(sums, (__mmask16)0xf, _mm512_maskz_compress_epi32((__mmask16)0x1111, s));
-        sums = _mm512_shuffle_i32x4(sums, sums, _MM_SHUFFLE(0, 3, 2, 1)); /* the four go round to 12..15 */
+        __m512i q = codes64(x + 64 * j, vid, b->q + 64 * j, plain);
+        sums = add_runs(sums, ones, q);
+        magnitudes = add_runs(magnitudes, _mm512_abs_epi8(q), ones);
     }
     _mm512_storeu_si512(b->neg32, _mm512_slli_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), sums), 5));
     __m256i s16 = _mm512_cvtepi32_epi16(sums);
@@ -54,7 +73,8 @@ static inline void put_block(const float *x, float amax, float id, lb_act_q8_256
     __m256i s32 = _mm256_madd_epi16(s16, _mm256_set1_epi16(1));
     _mm_store_si128((__m128i *)b->sum32, _mm256_cvtepi32_epi16(s32));
     b->neg127 = -127 * _mm512_reduce_add_epi32(sums);
-    b->unused[0] = b->unused[1] = 0;
+    b->fits = fits_of(magnitudes, s32);
+    b->unused = 0;
 }
 
 void lb_act_q8_256_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {

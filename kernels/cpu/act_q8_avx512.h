@@ -4,7 +4,9 @@
  * minima of the weight formats out of the inner loop; each format reads one of them:
  *   sum16, sum32: sums of 16 / 32 codes, multiplied in pairs with the minima of q2_k / q4_k and q5_k;
  *   neg32: -32 times sum16, where q6_k (codes - 32) starts a sub-block;
- *   neg127: -127 times the sum of all, where q3_k starts when its scales are folded into the weights. */
+ *   neg127: -127 times the sum of all, where q3_k starts when its scales are folded into the weights.
+ * With many columns two sub-blocks meet their scales in one product of int16 where their sums have room in them (`fits`):
+ * those of numbers seldom far from their mean nearly always do. */
 #pragma once
 #include <float.h>
 #include <immintrin.h>
@@ -22,8 +24,11 @@ typedef struct lb_act_q8_256 {
     int16_t sum32[8];
     float d;
     int32_t neg127;
-    int32_t unused[2];
+    int32_t fits; /* LB_ACT_Q8_FITS_*: which sums of products are int16, whatever the codes that they meet */
+    int32_t unused;
 } lb_act_q8_256;
+#define LB_ACT_Q8_FITS_4 1 /* of 32, codes 0..15 */
+#define LB_ACT_Q8_FITS_6 2 /* of 16, codes -32..31 */
 _Static_assert(sizeof(lb_act_q8_256) == 384, "six cache lines for 256 activations");
 
 #define LB_ACT_KIND_Q8_256 "q8_256/sums"

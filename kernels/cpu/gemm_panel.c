@@ -24,24 +24,34 @@ size_t lb_gemm_panel_workspace(const lb_panel *panel, const lb_args *a, int part
     return stride * (size_t)columns(a) * (size_t)(is_gemv(a) ? parts : 1);
 }
 
+/* run() of a panel that has fewer rows than others. */
+static void run_last(const lb_panel *panel, const lb_quantizer *q, const void *bytes, const void *act, size_t act_stride,
+                     int64_t k, int cols, int64_t rows, float *out, int64_t out_stride) {
+    float all[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS];
+    panel->run(q, bytes, act, act_stride, k, cols, all, panel->rows);
+    for (int i = 0; i < cols; i++) memcpy(out + i * out_stride, all + i * panel->rows, (size_t)rows * sizeof(float));
+}
+
 void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *bytes, const void *act,
-                      size_t act_stride, int64_t k, int64_t m, int rows, float *out, int64_t out_stride) {
-    float partial[LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS];
-    int R = panel->rows;
+                      size_t act_stride, int64_t k, int64_t m, int64_t rows, float *out, int64_t out_stride) {
+    const int R = panel->rows;
+    const size_t each = panel->panel_bytes(q, k);
     for (int64_t c = 0; c < m; c += panel->max_cols) {
         int cols = (int)(m - c < panel->max_cols ? m - c : panel->max_cols);
-        const char *from = (const char *)act + (size_t)c * act_stride;
+        const char *from = (const char *)act + (size_t)c * act_stride, *at = bytes;
         float *to = out + c * out_stride;
-        panel->run(q, bytes, from, act_stride, k, cols, rows == R ? to : partial, rows == R ? out_stride : R);
-        for (int i = 0; rows < R && i < cols; i++)
-            memcpy(to + i * out_stride, partial + i * R, (size_t)rows * sizeof(float));
+        const bool twos = panel->two && cols > LB_GEMM_PANEL_GEMV_ROWS;
+        for (int64_t r = 0, some; r < rows; r += some, at += (size_t)(some / R) * each) {
+            some = twos && rows - r >= 2 * R ? 2 * R : R;
+            if (rows - r < R) run_last(panel, q, at, from, act_stride, k, cols, rows - r, to + r, out_stride);
+            else (some > R ? panel->two : panel->run)(q, at, from, act_stride, k, cols, to + r, out_stride);
+        }
     }
 }
 
 /* One launch's operands, resolved. */
 typedef struct problem {
     const lb_panel *panel;
-    lb_panel_run two;
     const lb_quantizer *q;
     const float *x;
     const uint8_t *w;
@@ -50,9 +60,9 @@ typedef struct problem {
     size_t panel_bytes, act_stride;
 } problem;
 
-static problem resolve(const lb_panel *panel, lb_panel_run two, const lb_args *a, const lb_launch *l) {
+static problem resolve(const lb_panel *panel, const lb_args *a, const lb_launch *l) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
-    problem p = { .panel = panel, .two = two, .q = w->quantizer, .x = lb_tensor_f32(x), .w = lb_tensor_data(w),
+    problem p = { .panel = panel, .q = w->quantizer, .x = lb_tensor_f32(x), .w = lb_tensor_data(w),
                   .out = lb_tensor_data(lb_arg(a, LB_GEMM_OUT)), .m = x->dims[0], .n = w->dims[0], .k = x->dims[1] };
     p.panels = (p.n + panel->rows - 1) / panel->rows;
     p.panel_bytes = panel->panel_bytes(p.q, p.k);
@@ -62,21 +72,9 @@ static problem resolve(const lb_panel *panel, lb_panel_run two, const lb_args *a
 
 /* Panels [p0, p1) times columns [c0, c1). */
 static void run_block(const problem *p, const char *act, int64_t p0, int64_t p1, int64_t c0, int64_t c1) {
-    int R = p->panel->rows;
-    for (int64_t c = c0; c < c1; c += p->panel->max_cols) {
-        int64_t cols = c1 - c < p->panel->max_cols ? c1 - c : p->panel->max_cols;
-        for (int64_t i = p0; i < p1; i++) {
-            int rows = (int)(p->n - i * R < R ? p->n - i * R : R);
-            if (p->two && cols > LB_GEMM_PANEL_GEMV_ROWS && i + 2 <= p1 && (i + 2) * R <= p->n) {
-                p->two(p->q, p->w + (size_t)i * p->panel_bytes, act + (size_t)c * p->act_stride, p->act_stride, p->k,
-                       (int)cols, p->out + c * p->n + i * R, p->n);
-                i++;
-                continue;
-            }
-            lb_panel_run_any(p->panel, p->q, p->w + (size_t)i * p->panel_bytes, act + (size_t)c * p->act_stride,
-                             p->act_stride, p->k, cols, rows, p->out + c * p->n + i * R, p->n);
-        }
-    }
+    int64_t r0 = p0 * p->panel->rows, r1 = p1 * p->panel->rows < p->n ? p1 * p->panel->rows : p->n;
+    lb_panel_run_any(p->panel, p->q, p->w + (size_t)p0 * p->panel_bytes, act + (size_t)c0 * p->act_stride, p->act_stride,
+                     p->k, c1 - c0, r1 - r0, p->out + c0 * p->n + r0, p->n);
 }
 
 static void launch_gemv(const problem *p, const lb_launch *l) {
@@ -110,11 +108,7 @@ static void launch_gemm(const problem *p, const lb_launch *l) {
 }
 
 void lb_gemm_panel_launch(const lb_panel *panel, const lb_args *a, const lb_launch *l) {
-    lb_gemm_panel_launch_two(panel, NULL, a, l);
-}
-
-void lb_gemm_panel_launch_two(const lb_panel *panel, lb_panel_run two, const lb_args *a, const lb_launch *l) {
-    problem p = resolve(panel, two, a, l);
+    problem p = resolve(panel, a, l);
     if (is_gemv(a)) {
         launch_gemv(&p, l);
     } else if (l->phase == 0) {

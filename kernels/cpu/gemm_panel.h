@@ -29,11 +29,6 @@
 int lb_gemm_panel_phases(const lb_args *a);
 size_t lb_gemm_panel_workspace(const lb_panel *panel, const lb_args *a, int parts);
 void lb_gemm_panel_launch(const lb_panel *panel, const lb_args *a, const lb_launch *l);
-/* `two`: as lb_panel.run, of two panels that stand one behind the other, out[m * out_stride + r] with r < 2 rows, and with the
- * same bits; many columns then come by once for both. NULL = none. */
-typedef void (*lb_panel_run)(const lb_quantizer *q, const void *panel, const void *act, size_t act_stride, int64_t k, int cols,
-                             float *out, int64_t out_stride);
-void lb_gemm_panel_launch_two(const lb_panel *panel, lb_panel_run two, const lb_args *a, const lb_launch *l);
 
 /* Bytes from one prepared activation row to the next, for rows of act_bytes: an odd number of cache lines, so that the
  * columns of a tile never share the same sets of a 4 KiB-per-way L1, and half a line more, so that broadcasts from
@@ -43,12 +38,11 @@ static inline size_t lb_panel_act_stride(size_t act_bytes) {
     return (lines | 1) * 64 + 32;
 }
 
-/* run() over columns [0, m) of prepared activations for one panel of which `rows` rows exist; any m.
- * out[i * out_stride + r], r < rows only. */
+/* run(), or two() where it serves, over columns [0, m) of prepared activations and the panels of `rows` rows, one behind the
+ * other; any of both. out[i * out_stride + r], r < rows only. */
 void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *bytes, const void *act,
-                      size_t act_stride, int64_t k, int64_t m, int rows, float *out, int64_t out_stride);
+                      size_t act_stride, int64_t k, int64_t m, int64_t rows, float *out, int64_t out_stride);
 
-#define LB_GEMM_PANEL_TWO(p, two)                                                                                    \
+#define LB_GEMM_PANEL(p)                                                                                             \
     static size_t workspace_bytes(const lb_args *a, int parts) { return lb_gemm_panel_workspace(&(p), a, parts); }   \
-    static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_panel_launch_two(&(p), two, a, l); }
-#define LB_GEMM_PANEL(p) LB_GEMM_PANEL_TWO(p, NULL)
+    static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_panel_launch(&(p), a, l); }

@@ -39,6 +39,7 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 #define JOINT 0
 #define FOLDED 0
 #define PAIRED 0
+#define FITS 0 /* with codes to 31 sums often leave int16: choosing by tiles was slower than never */
 #define SHAPE shape
 #define ROWS16_NATIVE lb_native_many_q5_k
 #include "rows16_gemm.h"

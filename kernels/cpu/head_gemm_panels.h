@@ -45,13 +45,12 @@ static void prepare(const problem *p, int64_t head, int64_t begin, int64_t end, 
 /* Item i: a run of one head's rows for a run of tokens, whose prepared rows begin at `act`. */
 static void run_item(const problem *p, int64_t i, const char *act) {
     int64_t c0 = i % p->across * CHUNK_COLUMNS, r0 = i / p->across % p->down * CHUNK_ROWS;
-    int64_t head = i / (p->across * p->down), rows = p->panel->rows;
+    int64_t head = i / (p->across * p->down);
     int64_t c1 = c0 + CHUNK_COLUMNS < p->tokens ? c0 + CHUNK_COLUMNS : p->tokens;
     int64_t r1 = r0 + CHUNK_ROWS < p->n ? r0 + CHUNK_ROWS : p->n;
     const char *matrix = (const char *)lb_tensor_data(p->w) + (size_t)head * p->matrix_bytes;
-    for (int64_t r = r0; r < r1; r += rows)
-        panel_rows(p->panel, p->q, matrix, r, (int)(r1 - r < rows ? r1 - r : rows), act + (size_t)c0 * p->stride,
-                   p->stride, p->k, c1 - c0, lb_row_f32(p->out, c0 * p->heads + head) + r, p->out->strides[0]);
+    panel_rows(p->panel, p->q, matrix, r0, r1 - r0, act + (size_t)c0 * p->stride, p->stride, p->k, c1 - c0,
+               lb_row_f32(p->out, c0 * p->heads + head) + r0, p->out->strides[0]);
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {

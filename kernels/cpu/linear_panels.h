@@ -71,9 +71,8 @@ static void run_block(const lb_args *a, kinds *s, const lb_tensor *w, int64_t at
     int kind = kind_of(s, p, w->quantizer, k, 0);
     float *out = (float *)lb_tensor_data(o) + at, sums[CHUNK_ROWS];
     const char *act = prepared + s->at[kind];
-    for (int64_t r = r0; r < r1; r += p->rows)
-        panel_rows(p, w->quantizer, lb_tensor_data(w), r, (int)(r1 - r < p->rows ? r1 - r : p->rows),
-                   act + (size_t)c0 * s->stride[kind], s->stride[kind], k, c1 - c0, out + c0 * n + r, n);
+    panel_rows(p, w->quantizer, lb_tensor_data(w), r0, r1 - r0, act + (size_t)c0 * s->stride[kind], s->stride[kind], k,
+               c1 - c0, out + c0 * n + r0, n);
     if (!b && a->p[LB_LINEAR_P_ACTIVATION] == LB_ACTIVATION_NONE) return;
     for (int64_t c = c0; c < c1; c++) {
         float *to = out + c * n + r0;

@@ -8,6 +8,7 @@
  *   JOINT               1 = minima are in units of the scales: taken off the integer sums (below 2^31), no dmin
  *   FOLDED              1 = the scale times the code fits a byte: many columns use codes that include the scale
  *   PAIRED              1 = few columns take sub-blocks of 16 in pairs, their sums as two int16
+ *   FITS                LB_ACT_Q8_FITS_*: many columns take sub-blocks in pairs where activations say so; or 0
  *   SHAPE               its lb_rows16_shape
  *   ROWS16_NATIVE       the name of what native_many.h declares for it
  *   block_regs          { __m512i scale[4]; __m512 d, dmin; }: one block's scales in registers
@@ -170,6 +171,10 @@ typedef struct expanded {
     __m512i scale[SUBS][HALVES];
     __m512i pair[PAIRS ? PAIRS : 1][HALVES];
     __m512 d[HALVES], dmin[HALVES]; /* the tiles find dmin behind d */
+#if FITS
+    __m512i waiting[6][HALVES];       /* a tile's sums of the first of two sub-blocks: behind d and dmin too */
+    __m512i joined[SUBS / 2][HALVES]; /* two int16 a lane: the scales of sub-blocks 2i + 1 (low) and 2i */
+#endif
 } expanded;
 
 /* Rows 16 h .. 16 h + 15. */
@@ -288,21 +293,41 @@ _Static_assert(PAIRS == 0 || PAIRS == 4, "as K_MINIMA has it");
 #define K_CLOSE(n) K_MINIMA(n) K_VECTORS(times, 0) T6_##n(K_TIMES, ) K_VECTORS(times, 1) T6_##n(K_LESS, )
 #endif
 
-#define K_TILE(n)                                                                                                    \
-    static __attribute__((noinline)) void tile_##n(const expanded *e, const lb_act_q8_256 *act, size_t s, float *acc, \
-                                                   const void *next) {                                               \
+#define K_SUB_BLOCK(n) K_START(n) T6_ASK_##n K_STEPS(n) K_ASK_ON T6_SCALES T6_##n(K_SCALE, )
+
+#define K_TILE_OF(name, n, LOOP, count, from)                                                                        \
+    static __attribute__((noinline)) void name(const expanded *e, const lb_act_q8_256 *act, size_t s, float *acc,    \
+                                               const void *next) {                                                   \
         const char *a = (const char *)act, *b = a + 3 * s, *after = (const char *)next + 3 * s;                      \
-        const void *w = e->w, *scales = e->scale;                                                                    \
-        int64_t subs = SUBS, far = offsetof(lb_act_q8_256, neg32);                                                   \
-        __asm__ volatile(T6_##n(T6_OPEN_ZERO, ) ".p2align 6\n1:\n\t" K_START(n) T6_ASK_##n K_STEPS(n)                \
-                         T6_SCALES T6_##n(K_SCALE, ) "add $128, %[scales]\n\t" K_ASK_ON "dec %[subs]\n\tjnz 1b\n\t"  \
-                         K_CLOSE(n) T6_##n(T6_KEEP_TIMES, 112)                                                       \
-                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [subs] "+r"(subs), [scales] "+r"(scales),          \
+        const void *w = e->w, *scales = from;                                                                        \
+        int64_t left = count, far = offsetof(lb_act_q8_256, neg32);                                                  \
+        __asm__ volatile(T6_##n(T6_OPEN_ZERO, ) ".p2align 6\n1:\n\t" LOOP(n)                                         \
+                         "add $128, %[scales]\n\tdec %[left]\n\tjnz 1b\n\t" K_CLOSE(n) T6_##n(T6_KEEP_TIMES, 112)   \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [left] "+r"(left), [scales] "+r"(scales),          \
                            [next] "+r"(next), [after] "+r"(after), [far] "+r"(far)                                   \
                          : [s] "r"(s), [acc] "r"(acc), [times] "r"(e->d), [pair] "r"(e->pair)                        \
                          : T6_CLOBBERS);                                                                             \
     }
+#define K_TILE(n) K_TILE_OF(tile_##n, n, K_SUB_BLOCK, SUBS, e->scale)
 #define K_EACH T6_EACH
+
+#if FITS
+/* Two sub-blocks whose sums are int16 meet both scales in one vpdpwssd, as two words of a dword; the first's wait in memory,
+ * as words of all 32 rows. Packs and unpacks leave the multipliers alone; shifts would take half a slot of theirs each. */
+#define K_MEET(low, high, tlow, thigh)                                                                               \
+    "vpdpwssd %%zmm" #low ", %%zmm30, %%zmm" #tlow "\n\tvpdpwssd %%zmm" #high ", %%zmm31, %%zmm" #thigh "\n\t"
+#define K_WAIT(low, high, tlow, thigh, temp, other, address, at, ...)                                                \
+    "vpackssdw %%zmm" #high ", %%zmm" #low ", %%zmm" #temp "\n\tvmovdqa64 %%zmm" #temp ", 256+" #at "(%[times])\n\t"
+#define K_BOTH(low, high, tlow, thigh, temp, other, address, at, ...)                                                \
+    "vpackssdw %%zmm" #high ", %%zmm" #low ", %%zmm" #temp "\n\t"                                                    \
+    "vpunpcklwd 256+" #at "(%[times]), %%zmm" #temp ", %%zmm" #low "\n\t"                                            \
+    "vpunpckhwd 256+" #at "(%[times]), %%zmm" #temp ", %%zmm" #high "\n\t" K_MEET(low, high, tlow, thigh)
+#define K_TWO_SUB_BLOCKS(n)                                                                                          \
+    K_START(n) T6_ASK_##n K_STEPS(n) K_ASK_ON T6_##n(K_WAIT, )                                                       \
+    K_START(n) T6_ASK_##n K_STEPS(n) K_ASK_ON T6_SCALES T6_##n(K_BOTH, )
+#define K_JOINED_TILE(n) K_TILE_OF(joined_##n, n, K_TWO_SUB_BLOCKS, SUBS / 2, e->joined)
+K_EACH(K_JOINED_TILE)
+#endif
 #endif
 
 K_EACH(K_TILE)
@@ -312,6 +337,20 @@ static const tile_fn tiles[TILE_COLS + 1] = { NULL, tile_1, tile_2, tile_3, tile
                                               tile_7, tile_8, tile_9, tile_10, tile_11, tile_12
 #endif
 };
+#if FITS
+static const tile_fn joined_tiles[TILE_COLS + 1] = { NULL, joined_1, joined_2, joined_3, joined_4, joined_5, joined_6 };
+#endif
+
+/* The tile for these columns of a block: the same sums either way. */
+LB_INLINE tile_fn tile_for(const void *act, size_t stride, int64_t b, int c0, int c1) {
+#if FITS
+    int32_t fits = FITS;
+    for (int c = c0; c < c1; c++) fits &= act_block(act, stride, b, c)->fits;
+    if (fits) return joined_tiles[c1 - c0];
+#endif
+    (void)act, (void)stride, (void)b;
+    return tiles[c1 - c0];
+}
 
 /* Tile by tile, so that the misses of lines far apart are hidden behind the next tile's work. */
 static inline void write_out(const float *acc, int c0, int c1, float *out, int64_t out_stride) {
@@ -343,13 +382,15 @@ LB_INLINE void ahead_many(later_blocks *x, int lines) {
 typedef struct source { const uint8_t *panel; lb_native_expand expand; size_t row_bytes; } source;
 
 LB_INLINE void expand_block(source from, int64_t k, int64_t b, expanded *e) {
-    if (from.expand) {
-        lb_expanded_at to = { .w = e->w, .scale = e->scale, .pair = e->pair, .d = e->d, .dmin = e->dmin };
-        from.expand(from.panel + (size_t)b * SHAPE.native_bytes, from.row_bytes, &to);
-        return;
-    }
-    for (int h = 0; h < HALVES; h++)
+    lb_expanded_at to = { .w = e->w, .scale = e->scale, .pair = e->pair, .d = e->d, .dmin = e->dmin };
+    if (from.expand) from.expand(from.panel + (size_t)b * SHAPE.native_bytes, from.row_bytes, &to);
+    for (int h = 0; h < HALVES && !from.expand; h++)
         expand(from.panel + lb_rows32_block_at(SHAPE, k, b, h), from.panel + lb_rows32_head_at(SHAPE, k, b, h), h, e);
+#if FITS
+    LB_UNROLL for (int i = 0; i < SUBS / 2; i++)
+        EACH_HALF e->joined[i][h] = _mm512_mask_mov_epi16(e->scale[2 * i + 1][h], 0xaaaaaaaa,
+                                                          _mm512_slli_epi32(e->scale[2 * i][h], 16));
+#endif
 }
 
 /* Columns in tiles of equal size, so that none is left with a thin one. `panels`, a constant: 1, or 2 repacked ones, which
@@ -373,6 +414,7 @@ LB_INLINE void many(source from, const void *act, size_t stride, int64_t k, int 
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
             const void *next = t + 1 < count ? act_block(act, stride, b, c1) : act_block(act, stride, b + 1, 0);
+            const tile_fn tile = tile_for(act, stride, b, c0, c1);
             for (int p = 0; p < panels; p++) {
                 float *to = out + PANEL_ROWS * p;
                 if (!from.expand) ahead_many(&later[p], share);
@@ -380,7 +422,7 @@ LB_INLINE void many(source from, const void *act, size_t stride, int64_t k, int 
                     lb_native_ahead(rows, from.row_bytes, SHAPE.native_bytes, PANEL_ROWS * t / count,
                                     PANEL_ROWS * (t + 1) / count);
                 if (b == k / 256 - 1) t32_results_soon(to + c0 * out_stride, out_stride, c1 - c0);
-                tiles[c1 - c0](&e[p], act_block(act, stride, b, c0), stride, acc[p] + PANEL_ROWS * c0, next);
+                tile(&e[p], act_block(act, stride, b, c0), stride, acc[p] + PANEL_ROWS * c0, next);
                 if (b == k / 256 - 1) write_out(acc[p], c0, c1, to, out_stride);
             }
         }

@@ -4,7 +4,7 @@
 #include "gemm_panel.h"
 #include "rows16_pack.h"
 
-#define ROWS16_PANEL(prepare, bytes, kind, two)                                                                      \
+#define ROWS16_PANEL(prepare, bytes, kind, both)                                                                     \
     static size_t panel_bytes(const lb_quantizer *q, int64_t k) {                                                    \
         (void)q;                                                                                                     \
         return lb_rows32_panel_bytes(SHAPE, k);                                                                      \
@@ -21,9 +21,9 @@
         .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = LB_PANEL_ROWS                  \
     };                                                                                                               \
     static const lb_panel panel_ops = { .rows = LB_PANEL_ROWS, .max_cols = LB_PANEL_MAX_COLS, .run = run,            \
-                                        .panel_bytes = panel_bytes, .act_prepare = prepare, .act_bytes = bytes,      \
-                                        .act_kind = kind };                                                          \
-    LB_GEMM_PANEL_TWO(panel_ops, two)
+                                        .two = both, .panel_bytes = panel_bytes, .act_prepare = prepare,             \
+                                        .act_bytes = bytes, .act_kind = kind };                                      \
+    LB_GEMM_PANEL(panel_ops)
 
 #define ROWS16_PANEL_OF(...) ROWS16_PANEL(__VA_ARGS__)
 

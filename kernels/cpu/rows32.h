@@ -47,16 +47,16 @@
         }                                                                                                            \
     }
 
-/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(); `two`: its run_two(), or NULL. */
-#define LB_ROWS32_PANEL_TWO(prepare, bytes, kind, two)                                                               \
+/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(); `both`: its run_two(), or NULL. */
+#define LB_ROWS32_PANEL_TWO(prepare, bytes, kind, both)                                                              \
     LB_ROWS32_SIZE                                                                                                   \
     static const lb_layout layout = {                                                                                \
         .name = LB_ROWS32_LAYOUT, .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                     \
     };                                                                                                               \
-    static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run,                       \
+    static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run, .two = both,          \
                                         .panel_bytes = panel_bytes, .act_prepare = prepare, .act_bytes = bytes,      \
                                         .act_kind = kind };                                                          \
-    LB_GEMM_PANEL_TWO(panel_ops, two)
+    LB_GEMM_PANEL(panel_ops)
 
 #define LB_ROWS32_PANEL(prepare, bytes, kind) LB_ROWS32_PANEL_TWO(prepare, bytes, kind, NULL)
 #define LB_ROWS32_PANEL_OF(...) LB_ROWS32_PANEL(__VA_ARGS__)

@@ -9,8 +9,10 @@
 #include "act_f8_avx512.h"
 #include "rows32.h"
 #include "rows32_float_pack.h"
+#include "tile32x7.h"
 
-enum { FLOAT_CHUNK = 256, FLOAT_GEMV_COLS = 4 };
+enum { FLOAT_CHUNK = 256, FLOAT_GEMV_COLS = 4,
+       FLOAT_SHORT = 32 /* spans up to here: totals stay in registers, 7 columns a tile */ };
 
 /* A code as bf16. Eight bits: the seven below the sign, low and high bytes apart; six or four: whole. */
 typedef struct float_table {
@@ -234,6 +236,35 @@ static const float_tile_fn float_tiles[] = { NULL, float_tile_1, float_tile_2, f
                                              float_tile_6, float_tile_7, float_tile_8, float_tile_9, float_tile_10,
                                              float_tile_11, float_tile_12 };
 
+#ifndef FLOAT_SPAN_SCALES
+/* The same steps where scales are so frequent that adding to acc would take a tenth of the time. */
+#define FLOAT_SHORT_TILE(n)                                                                                          \
+    static __attribute__((noinline)) void float_short_tile_##n(const void *w, const uint16_t *a, size_t s,           \
+                                                               int64_t spans, int64_t steps, const float *scales,    \
+                                                               float *acc, ptrdiff_t far) {                          \
+        const char *b = (const char *)a + 3 * s, *c = (const char *)a + 6 * s;                                       \
+        int64_t i;                                                                                                   \
+        __asm__ volatile(T7_##n(T6_OPEN, ) "2:\n\t" T7_##n(T6_ZERO, ) "mov %[steps], %[i]\n\t.p2align 5\n"           \
+                         "1:\n\t" T32_ASK_##n T7_FOUR_STEPS(n, "vdpbf16ps") "dec %[i]\n\tjnz 1b\n\t"               \
+                         T6_SCALES T7_##n(T6_ADD, ) "add $128, %[scales]\n\tdec %[spans]\n\tjnz 2b\n\t"            \
+                         T7_##n(T6_KEEP, )                                                                           \
+                         : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [i] "=&r"(i), [spans] "+r"(spans),    \
+                           [scales] "+r"(scales)                                                                     \
+                         : [s] "r"(s), [steps] "rm"(steps), [acc] "r"(acc), [far] "r"(far),                          \
+                           [far1] "r"(far + (ptrdiff_t)s), [far2] "r"(far + 2 * (ptrdiff_t)s)                        \
+                         : T32_CLOBBERS);                                                                            \
+    }
+T7_EACH(FLOAT_SHORT_TILE)
+static const float_tile_fn float_short_tiles[] = { NULL, float_short_tile_1, float_short_tile_2, float_short_tile_3,
+                                                   float_short_tile_4, float_short_tile_5, float_short_tile_6,
+                                                   float_short_tile_7 };
+#define FLOAT_TILES(span) ((span) <= FLOAT_SHORT ? float_short_tiles : float_tiles)
+#define FLOAT_TILE_COLS(span) ((span) <= FLOAT_SHORT ? (int)TILE7_COLS : (int)TILE32_COLS)
+#else
+#define FLOAT_TILES(span) float_tiles
+#define FLOAT_TILE_COLS(span) TILE32_COLS
+#endif
+
 /* What the tiles read: pairs of pair vectors (rows 0..15, rows 16..31), scales of spans the same. */
 typedef struct float_expanded {
     __m512i w[FLOAT_CHUNK / 2][2];
@@ -262,9 +293,10 @@ static inline void float_meet_at(int span, const float_expanded *e, const uint16
     int64_t whole = some / span, rest = some % span;
     const float *scales = (const float *)(const void *)e->scale;
     const ptrdiff_t far = (const char *)next - (const char *)a;
-    if (whole) float_tiles[cols](e->w, a, stride, whole, span / 8, scales, acc, far);
+    const float_tile_fn tile = FLOAT_TILES(span)[cols];
+    if (whole) tile(e->w, a, stride, whole, span / 8, scales, acc, far);
     if (rest)
-        float_tiles[cols](e->w[whole * span / 2], a + whole * span, stride, 1, rest / 8, scales + 32 * whole, acc, far);
+        tile(e->w[whole * span / 2], a + whole * span, stride, 1, rest / 8, scales + 32 * whole, acc, far);
 }
 /* The same of columns [c0, c1) of `cols`, chunks of plain rows at `at`. */
 static inline void float_meet(int span, const float_expanded *e, const void *act, size_t stride, int64_t at,
@@ -282,7 +314,7 @@ LB_INLINE void float_many(const float_format f, const float_table *table, const 
     float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
     float_expanded e;
     memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
-    int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
+    int count = (cols + FLOAT_TILE_COLS(f.span) - 1) / FLOAT_TILE_COLS(f.span);
     for (int64_t at = 0; at == 0 || at < padded; at += FLOAT_CHUNK) {
         int64_t some = padded - at < FLOAT_CHUNK ? padded - at : FLOAT_CHUNK;
         float_expand(f, &regs, q, panel, k, at, some, &e);

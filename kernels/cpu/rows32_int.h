@@ -8,7 +8,7 @@
 #include "rows32_float.h"
 #include "rows32_int_pack.h"
 
-enum { INT_LATER = 64, INT_ZERO_COLS = 6, INT_AHEAD = 8192 };
+enum { INT_LATER = 64, INT_ZERO_COLS = 7, INT_AHEAD = 8192 };
 
 #define INT_1(c) FLOAT_INTEGER(((c) & 1) - 1)
 #define INT_2(c) FLOAT_INTEGER(((c) & 3) - 2)
@@ -161,7 +161,7 @@ LB_INLINE void int_zero_tile(__m512 zeros[][2], int groups, const float *sums, s
         LB_UNROLL for (int h = 0; h < 2; h++) _mm512_store_ps(acc + FLOAT_ROWS * c + 16 * h, total[c][h]);
 }
 
-/* Six columns and what is left together: single ones would wait for each sum before the next. */
+/* Seven columns and what is left together: single ones would wait for each sum before the next. */
 static __attribute__((noinline)) void int_add_zeros(__m512 zeros[][2], int groups, const float *sums, size_t stride, int cols,
                                                     float *acc) {
     for (int c = 0; c < cols; c += INT_ZERO_COLS) {
@@ -173,6 +173,7 @@ static __attribute__((noinline)) void int_add_zeros(__m512 zeros[][2], int group
         case 3: int_zero_tile(zeros, groups, of, stride, to, 3); break;
         case 4: int_zero_tile(zeros, groups, of, stride, to, 4); break;
         case 5: int_zero_tile(zeros, groups, of, stride, to, 5); break;
+        case 6: int_zero_tile(zeros, groups, of, stride, to, 6); break;
         default: int_zero_tile(zeros, groups, of, stride, to, INT_ZERO_COLS);
         }
     }
@@ -186,7 +187,7 @@ LB_INLINE void int_many(const int_format f, const lb_quantizer *q, const uint8_t
     float_expanded e[2];
     __m512 zeros[2][INT_LATER][2];
     for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * FLOAT_ROWS * sizeof *acc[p]);
-    const int count = (cols + TILE32_COLS - 1) / TILE32_COLS, chunk = FLOAT_CHUNK / panels;
+    const int most = FLOAT_TILE_COLS(q->group), count = (cols + most - 1) / most, chunk = FLOAT_CHUNK / panels;
     const size_t bytes = int_group_bytes(f, q->group), each = (size_t)(k / q->group) * bytes;
     for (int64_t at = 0; at == 0 || at < k; at += chunk) {
         int64_t some = k - at < chunk ? k - at : chunk, groups = some / q->group, end = at / q->group + groups;

@@ -526,7 +526,7 @@ template <class... F> struct lb_gemm16_family {
 #define LB_GEMM16(...)                                                                                               \
     typedef lb_gemm16_family<__VA_ARGS__> family;                                                                    \
     static const lb_layout layout = { "mma16", family::size_bytes, family::repack, LB_ROWS };                        \
-    static const lb_panel panel = { LB_ROWS, 64, nullptr, family::panel_bytes, nullptr, nullptr, "bf16" };           \
+    static const lb_panel panel = { LB_ROWS, 64, nullptr, family::panel_bytes, nullptr, nullptr, "bf16", nullptr };  \
     LB_PRODUCTS(false)
 #define LB_GEMM16_CALLS                                                                                              \
     .supports = family::supports, .phases = family::phases, .workspace_bytes = family::workspace_bytes,              \

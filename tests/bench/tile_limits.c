@@ -66,6 +66,38 @@ static double peak(void) {
     return (double)n * 16 * OPS / (now() - begin);
 }
 
+#if TILE == 2
+/* 512 columns by 768 dwords of K, more than L2 has, by 32 rows of weights. */
+enum { DENSE_K = 4 * DENSE_CHUNK, DENSE_MANY = 512 };
+/* span 1: the weights stand in L1, x comes from L2; 2: weights are transposed too, four panels by turns; x from L3. */
+static void many(int span) {
+    static float columns[DENSE_K * DENSE_MANY] __attribute__((aligned(4096)));
+    static float rows[DENSE_PANELS * DENSE_ROWS * DENSE_K], out[DENSE_PANELS * DENSE_ROWS * DENSE_MANY];
+    static dense_space space __attribute__((aligned(64)));
+    dense_problem p = { .w = (const char *)rows, .out = out, .m = DENSE_MANY, .n = DENSE_PANELS * DENSE_ROWS, .k = DENSE_K,
+                        .row_bytes = DENSE_K * 4 };
+    dense_columns b = dense_block(&p, 0, columns);
+    for (int i = 0; i < DENSE_K / DENSE_CHUNK * DENSE_PANELS; i++) {
+        int panel = i % DENSE_PANELS;
+        if (span == 2) dense_chunk(&p, &space, &b, 0, panel, DENSE_PANELS, i / DENSE_PANELS * DENSE_CHUNK, DENSE_CHUNK);
+        for (int t = 0; span == 1 && t < b.tiles; t++) {
+            int c0 = dense_tile_at(&b, t), c1 = dense_tile_at(&b, t + 1);
+            dense_tiles[c1 - c0](space.w, dense_tile_x(&b, 0, DENSE_CHUNK, c0), DENSE_CHUNK / 4,
+                                 space.acc[panel] + c0 * DENSE_ROWS, (const char *)space.w, 0);
+        }
+    }
+}
+#endif
+
+#if TILE >= 6
+/* span 1: sub-blocks by themselves; 2: joined. */
+#if FITS
+#define TILE_OF(span) ((span) == 2 ? joined_tiles : tiles)
+#else
+#define TILE_OF(span) tiles
+#endif
+#endif
+
 /* Operations a second of a tile of 256 dwords of K (dense: 192) with a scale for each `span` elements. */
 static double tile(int span) {
     const int64_t n = 4000;
@@ -74,16 +106,22 @@ static double tile(int span) {
     for (int64_t i = 0; i < n; i++) {
 #if TILE == 1
         dwords = 128;
-        float_tiles[12](w, (const uint16_t *)(const void *)x, 512 + 96, 256 / span, span / 8, scales, acc, 0);
+        cols = FLOAT_TILE_COLS(span);
+        FLOAT_TILES(span)[cols](w, (const uint16_t *)(const void *)x, 512 + 96, 256 / span, span / 8, scales, acc, 0);
 #elif TILE == 2
         dwords = 192;
-        dense_tiles[12](w, x, 192 / 4, acc, w, 0);
+        if (span) {
+            cols = DENSE_K / DENSE_CHUNK * DENSE_MANY * DENSE_PANELS / 1000, i += 999;
+            many(span);
+        } else {
+            dense_tiles[12](w, x, 192 / 4, acc, w, 0);
+        }
 #elif TILE == 3
         dwords = 128;
         i8_tiles[12]((const uint8_t *)w, (const int8_t *)x, 512 + 96, 32, (int32_t *)(void *)acc, 0, (const uint8_t *)w, 0);
 #elif TILE >= 6
         dwords = 64, cols = TILE_COLS;
-        tiles[TILE_COLS]((const expanded *)(const void *)w, (const lb_act_q8_256 *)(const void *)x, 384 + 96, acc, x);
+        TILE_OF(span)[TILE_COLS]((const expanded *)(const void *)w, (const lb_act_q8_256 *)(const void *)x, 384 + 96, acc, x);
 #else
         dwords = 64, cols = 6;
         h32_tiles[6](w, x, 384 + 96, 8, scales, acc, x);
@@ -117,15 +155,20 @@ int main(void) {
     show("bf16, 32 x 12, a scale for each 256", 256);
     show("bf16, 32 x 12, a scale for each 128", 128);
     show("bf16, 32 x 12, a scale for each 64", 64);
-    show("bf16, 32 x 12, a scale for each 32", 32);
+    show("bf16, 32 x 7, a scale for each 32", 32);
+    show("bf16, 32 x 7, a scale for each 16", 16);
 #elif TILE == 2
     show("f32, 32 x 12, sums of 192", 0);
+    show("the same, 512 columns out of L2", 1);
+    show("the same, columns out of L3, weights transposed", 2);
 #elif TILE == 3
     show("int8, 32 x 12, a scale a row, 512 at a time", 0);
 #elif TILE == 6
-    show("q4_k, q5_k: int8, 32 x 6, a scale and a minimum for each 32", 0);
+    show("q4_k, q5_k: int8, 32 x 6, a scale and a minimum for each 32", 1);
+    show("the same, scales in pairs", 2);
 #elif TILE == 7
-    show("q6_k: int8, 32 x 6, a scale for each 16", 0);
+    show("q6_k: int8, 32 x 6, a scale for each 16", 1);
+    show("the same, scales in pairs", 2);
 #elif TILE == 8
     show("q2_k: int8, 32 x 12, a minimum for each 16", 0);
 #elif TILE == 9

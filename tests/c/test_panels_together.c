@@ -1,5 +1,6 @@
 /* test_panels_together.c: products of many rows, for which panels go two by two and columns in long blocks, have the bits of
- * lb_panel.run, panel by panel and few columns at a time; run() is held against f64 by test_matrix_kernels.c. */
+ * lb_panel.run, panel by panel and few columns at a time; run() is held against f64 by test_matrix_kernels.c. And integer
+ * formats' columns have the bits that each has by itself where activations are so large that sums leave int16. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -89,26 +90,92 @@ static void check_member(const lb_kernel *kernel, const lb_quantizer *q) {
     }
 }
 
+/* ---- activations whose sums are at the edge of int16 ---- */
+
+enum { EDGE_K = 512, EDGE_ROWS = 32, EDGE_COLS = 40 };
+
+/* Codes are the values: each block of 256 has a 127. Column c has in each run of `run` a magnitude of `most` + c % 5 - 2 in
+ * all, of one sign, of the other, or of one in even runs and the other in odd ones. */
+static void edge_column(float *x, int c, int run, int most) {
+    for (int i = 0; i < EDGE_K; i += run) {
+        int left = most + c % 5 - 2, odd = i / run % 2, sign = c / 5 % 4;
+        float of = sign == 0 || sign == 2 + odd ? 1.0f : -1.0f;
+        for (int j = 0; j < run; j++, left -= 127) x[i + j] = of * (float)(left > 127 ? 127 : left > 0 ? left : 0);
+    }
+}
+
+/* All codes at their least, at their most, by turns, and whatever. */
+static lb_tensor *edge_weights(void) {
+    lb_tensor *f = floats(EDGE_ROWS, EDGE_K);
+    float *w = lb_tensor_data(f);
+    for (int r = 0; r < 24; r++)
+        for (int i = 0; i < EDGE_K; i++) {
+            float turns = i / 16 / (1 + r / 6 % 2) % 2 ? 1.0f : -1.0f;
+            w[r * EDGE_K + i] = r % 3 == 0 ? 1.0f : r % 3 == 1 ? -1.0f : turns;
+        }
+    return f;
+}
+
+/* Many columns against each by itself. */
+static void check_edge(const lb_kernel *kernel, const lb_quantizer *q, const lb_tensor *packed, int run, int most) {
+    const lb_panel *p = kernel->panel;
+    const size_t stride = lb_panel_act_stride(p->act_bytes(q, EDGE_K));
+    char *act = aligned_alloc(64, (stride * EDGE_COLS + 63) / 64 * 64);
+    float x[EDGE_K], *many = poisoned(EDGE_COLS * EDGE_ROWS), *one = poisoned(EDGE_ROWS);
+    for (int c = 0; c < EDGE_COLS; c++) {
+        edge_column(x, c, run, most);
+        p->act_prepare(q, x, EDGE_K, act + (size_t)c * stride);
+    }
+    lb_panel_run_any(p, q, lb_tensor_data(packed), act, stride, EDGE_K, EDGE_COLS, EDGE_ROWS, many, EDGE_ROWS);
+    for (int c = 0; c < EDGE_COLS; c++) {
+        lb_panel_run_any(p, q, lb_tensor_data(packed), act + (size_t)c * stride, stride, EDGE_K, 1, EDGE_ROWS, one, EDGE_ROWS);
+        for (int r = 0; r < EDGE_ROWS; r++)
+            if (memcmp(&one[r], &many[c * EDGE_ROWS + r], 4) || one[r] != one[r])
+                fail_msg("%s %s, runs of %d that amount to %d: row %d, column %d is %g, by itself %g", kernel->name, q->name,
+                         run, most + c % 5 - 2, r, c, (double)many[c * EDGE_ROWS + r], (double)one[r]);
+    }
+    free(act), free(many), free(one);
+}
+
+static void check_edges(const lb_kernel *kernel, const lb_quantizer *q) {
+    static const struct { int run, most; } edges[] = { { 32, 32767 / 15 }, { 32, 32767 / 31 }, { 16, 32767 / 32 },
+                                                       { 16, 32767 / 15 }, { 16, 32767 / 31 }, { 32, 32 * 127 } };
+    lb_tensor *f = edge_weights(), *w, *packed;
+    if (lb_tensor_quantize(f, q, NULL, NULL, &w) || lb_tensor_in_layout(w, kernel, &packed, NULL)) fail_msg("%s", lb_error());
+    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) check_edge(kernel, q, packed, edges[i].run, edges[i].most);
+    lb_tensor_release(f), lb_tensor_release(w);
+}
+
 /* Formats that take their time to quantize (and have no panels that go together) are left out. */
 static bool slow_to_make(const char *name) { return !strncmp(name, "trellis", 7) || strstr(name, "hqq"); }
 
-static void test_all_formats(void **unused) {
-    (void)unused;
+static void each_format(void (*check_one)(const lb_kernel *, const lb_quantizer *), bool integers) {
     int tested = 0;
     for (int i = 0; i < lb_kernel_count(); i++) {
         const lb_kernel *k = lb_kernel_at(i);
         if (strcmp(k->op, "gemm") || !k->panel || !k->layout || !k->phases || k->act == LB_ACT_F8_TENSOR) continue;
         if (strcmp(k->device, "cpu") || (lb_device_caps_of(device)->isa & k->isa) != k->isa) continue;
+        if (integers && k->compute != LB_COMPUTE_INT8) continue;
         for (int f = 0; lb_quantizer_families[f]; f++) {
             if (strcmp(k->format, lb_quantizer_families[f]->name)) continue;
             for (const char *const *m = lb_quantizer_families[f]->members; m && *m; m++, tested++) {
                 const lb_quantizer *q;
                 if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
-                if (!slow_to_make(*m)) check_member(k, q);
+                if (!slow_to_make(*m)) check_one(k, q);
             }
         }
     }
     assert_true(tested > 0);
+}
+
+static void test_all_formats(void **unused) {
+    (void)unused;
+    each_format(check_member, false);
+}
+
+static void test_edges(void **unused) {
+    (void)unused;
+    each_format(check_edges, true);
 }
 
 static int open_device(void **unused) {
@@ -123,6 +190,6 @@ static int close_device(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_all_formats) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_all_formats), cmocka_unit_test(test_edges) };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
