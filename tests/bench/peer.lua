@@ -2,11 +2,12 @@
 -- by turns. `make bench` runs it where LUABENCH_LLAMA_BENCH names that program, or PATH has it.
 --
 -- MODEL=file.gguf: that model; else a few layers with random weights, written here, in the RECIPES (q4_0,q8_0,q4_k; moe
--- q4_0,q4_k), of the MODELS (dense,moe): dense has Llama-3.2-1B's shapes, 4 layers and a prompt of 512, moe
+-- q4_0,q4_k,mixed), of the MODELS (dense,moe): dense has Llama-3.2-1B's shapes, 4 layers and a prompt of 512, moe
 -- GLM-4.7-Flash's experts (64, 4 of them a token, 2048 by 1536, fused by both sides) behind attention as Qwen3's, which
--- both sides know, 2 layers and a prompt of 256. LAYERS, PROMPT: others for all; GEN: tokens (32). ROUNDS (3): turns;
--- the best of each side counts. FLAGS: further flags for llama-bench, "-fa 1" if not set; where it knows -rtr, it runs
--- both without and with it. REPACK=0: both sides read weights in the file's own layout, mapped.
+-- both sides know, 2 layers and a prompt of 256; its recipe "mixed" has gates in q6_k, ups in q2_k, downs in q3_k, the
+-- commonest tuple of that model's table. LAYERS, PROMPT: others for all; GEN: tokens (32). ROUNDS (3): turns; the best of
+-- each side counts. FLAGS: further flags for llama-bench, "-fa 1" if not set; where it knows -rtr, it runs both without
+-- and with it. REPACK=0: both sides read weights in the file's own layout, mapped.
 local programs = dofile "tests/bench/lib/programs.lua"
 local core = require("luabench").core
 local json = require "luabench.json"
@@ -36,7 +37,7 @@ end
 local MODELS = {
   dense = { prompt = 512, recipes = "q4_0,q8_0,q4_k", config = shapes { architectures = { "LlamaForCausalLM" },
     model_type = "llama", intermediate_size = 8192, num_hidden_layers = number("LAYERS", 4) } },
-  moe = { prompt = 256, recipes = "q4_0,q4_k", config = shapes { architectures = { "Qwen3MoeForCausalLM" },
+  moe = { prompt = 256, recipes = "q4_0,q4_k,mixed", config = shapes { architectures = { "Qwen3MoeForCausalLM" },
     model_type = "qwen3_moe", intermediate_size = 6144, num_hidden_layers = number("LAYERS", 2), num_experts = 64,
     num_experts_per_tok = 4, moe_intermediate_size = 1536, norm_topk_prob = true, mlp_only_layers = {},
     decoder_sparse_step = 1 } },
@@ -45,8 +46,12 @@ local MODELS = {
 local function write_model(folder, name, recipe)
   core.write_file(folder .. "/config.json", json.encode(MODELS[name].config))
   local path = ("%s/%s-%s.gguf"):format(folder, name, recipe)
-  local ok, said = programs.run({ core.exe_path(), "quantize", folder, path, "--type", recipe, "--random-weights",
-    "--quiet" }, 600)
+  local argv = { core.exe_path(), "quantize", folder, path, "--type", recipe == "mixed" and "q4_k" or recipe,
+    "--random-weights", "--quiet" }
+  for _, type in ipairs(recipe == "mixed" and { "gate_exps=q6_k", "up_exps=q2_k", "down_exps=q3_k" } or {}) do
+    argv[#argv + 1], argv[#argv + 2] = "--tensor", "ffn_" .. type
+  end
+  local ok, said = programs.run(argv, 600)
   if not ok then error("luabench quantize failed: " .. said, 0) end
   return path
 end

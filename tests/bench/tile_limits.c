@@ -1,11 +1,12 @@
-/* tile_limits.c: what the inner tiles of the gemm kernels reach with everything in L1: 32 rows by as many columns as a tile
- * has, the same bytes over and over, by turns with chains of the tile's own instruction in registers. What a whole product
+/* tile_limits.c: what the inner tiles of the gemm kernels reach with everything in L1 (f32 and q4_k also with columns out of L2
+ * and L3): 32 rows by as many columns as a tile has, the same bytes over and over, by turns with chains of the tile's own instruction in registers. What a whole product
  * lacks to these is expanding, preparing x, results and waiting for memory; what a tile lacks to 100 are its scales.
  * tile_limits.lua compiles it once a header (-DTILE=1: floats, 2: dense f32, 3: int8 a scale a row, 4: int8 in groups of 32,
  * 5: with minima; 6 to 9: q4_k, q6_k, q2_k, q3_k) and runs it on one core. */
 #include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #if TILE == 1
@@ -92,10 +93,26 @@ static void many(int span) {
 #if TILE >= 6
 /* span 1: sub-blocks by themselves; 2: joined. */
 #if FITS
-#define TILE_OF(span) ((span) == 2 ? joined_tiles : tiles)
+#define TILE_OF(span) ((span) % 2 == 0 ? joined_tiles : tiles)
 #else
 #define TILE_OF(span) tiles
 #endif
+/* The next tile of two panels by turns, whose weights stay in L1: 510 columns, their sums out of L2; activations of K = 14336,
+ * 11 MB. span 3 and 4: in rows as the kernel has them; 5 and 6: all columns of a block of 256 in one run of memory. */
+static void from_far(int span) {
+    enum { MANY = 510 / TILE_COLS * TILE_COLS, BLOCKS = 14336 / 256, ROW = 21600, RUN = 384 + 32 };
+    static char rows[510 * (BLOCKS * RUN)] __attribute__((aligned(4096)));
+    static float sums[2][32 * MANY] __attribute__((aligned(64)));
+    static expanded both[2];
+    static int64_t done;
+    if (!rows[5]) memset(rows, 5, sizeof rows);
+    int64_t at = done++ / 2, block = at / (MANY / TILE_COLS) % BLOCKS, t = at % (MANY / TILE_COLS);
+    int64_t column = span < 5 ? ROW : RUN, further = span < 5 ? 384 : MANY * RUN;
+    const char *from = rows + further * block + column * TILE_COLS * t;
+    const char *next = t + 1 < MANY / TILE_COLS ? from + column * TILE_COLS : rows + further * ((block + 1) % BLOCKS);
+    TILE_OF(span)[TILE_COLS](&both[done % 2], (const lb_act_q8_256 *)(const void *)from, (size_t)column,
+                             sums[done % 2] + 32 * TILE_COLS * t, next);
+}
 #endif
 
 /* Operations a second of a tile of 256 dwords of K (dense: 192) with a scale for each `span` elements. */
@@ -121,7 +138,10 @@ static double tile(int span) {
         i8_tiles[12]((const uint8_t *)w, (const int8_t *)x, 512 + 96, 32, (int32_t *)(void *)acc, 0, (const uint8_t *)w, 0);
 #elif TILE >= 6
         dwords = 64, cols = TILE_COLS;
-        TILE_OF(span)[TILE_COLS]((const expanded *)(const void *)w, (const lb_act_q8_256 *)(const void *)x, 384 + 96, acc, x);
+        if (span > 2) from_far(span);
+        else
+            TILE_OF(span)[TILE_COLS]((const expanded *)(const void *)w, (const lb_act_q8_256 *)(const void *)x, 384 + 96, acc,
+                                     x);
 #else
         dwords = 64, cols = 6;
         h32_tiles[6](w, x, 384 + 96, 8, scales, acc, x);
@@ -165,7 +185,10 @@ int main(void) {
     show("int8, 32 x 12, a scale a row, 512 at a time", 0);
 #elif TILE == 6
     show("q4_k, q5_k: int8, 32 x 6, a scale and a minimum for each 32", 1);
-    show("the same, scales in pairs", 2);
+    show("q4_k: the same, scales in pairs", 2);
+    show("without pairs, 510 columns in rows out of L3", 3);
+    show("in pairs, 510 columns in rows out of L3", 4);
+    show("in pairs, 510 columns in one run out of L3", 6);
 #elif TILE == 7
     show("q6_k: int8, 32 x 6, a scale for each 16", 1);
     show("the same, scales in pairs", 2);

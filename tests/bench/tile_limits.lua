@@ -23,7 +23,7 @@ programs.with_folder(function(folder)
       print("not run: the tiles need AVX-512 with VNNI and BF16 " .. said)
       return
     end
-    if tile == 1 then print "one core, 32 rows of weights by a tile's columns, all in L1: of the instruction's peak" end
+    if tile == 1 then print "one core, 32 rows of weights by a tile's columns, all in L1 unless said: of the instruction's peak" end
     print(said)
   end
 end)
