@@ -1,11 +1,13 @@
 /* gemm_nvfp4_avx2.c: gemm over nvfp4 weights in panels of 32 rows (rows32_nvfp4_pack.h) with AVX2. A code times its scale, of
  * two and four bits of significand, is exact, so that weights have them when they meet activations; t comes last. */
-#include "levels16_avx2.h"
+#include "rows16_avx2.h"
 #include "rows32.h"
 #include "rows32_nvfp4_pack.h"
 
-static const float e2m1[16] __attribute__((aligned(32))) = { 0, 0.5f, 1, 1.5f, 2, 3, 4, 6,
-                                                             -0.0f, -0.5f, -1, -1.5f, -2, -3, -4, -6 };
+/* Twice the values: bytes, which four at a time come to the top of their dwords; those are 2^25 times the values. */
+static const int8_t e2m1_twice[16] __attribute__((aligned(16))) = { 0, 1, 2, 3, 4, 6, 8, 12,
+                                                                    0, -1, -2, -3, -4, -6, -8, -12 };
+#define UNITS 0x1p-25f
 
 /* Where the panel at hand has its scales and codes. */
 typedef struct nvfp4_format { const uint8_t *scales, *codes; } nvfp4_format;
@@ -32,14 +34,25 @@ LB_INLINE int f32_piece(const nvfp4_format f) {
     return 8;
 }
 
+/* Byte `byte` of every dword of v as a float, 2^24 times as large. */
+LB_INLINE __m256 e2m1_of(__m256i v, int byte) {
+    __m256i top = byte < 3 ? _mm256_slli_epi32(v, 24 - 8 * byte) : v;
+    return _mm256_cvtepi32_ps(byte ? _mm256_and_si256(top, _mm256_set1_epi32((int)0xff000000)) : top);
+}
+
 /* e4m3's bits stand in f32 with another offset of the exponent, which the product with 2^120 makes up for. */
 LB_INLINE void f32_decode(const nvfp4_format f, const uint8_t *codes, int piece, int part, __m256 *w) {
     const size_t run = (size_t)(codes - f.codes) / (2 * float_half_bytes(4));
     const uint8_t *scales = f.scales + FLOAT_ROWS * (2 * run + (size_t)piece / 2) + 8 * part;
     __m256i bits = _mm256_slli_epi32(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)scales)), 20);
-    const __m256 b = _mm256_mul_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(0x1p120f));
-    levels16_eight(e2m1, x2_load_ahead(codes + (size_t)(part / 2) * float_half_bytes(4) + 64 * piece + 32 * (part % 2)), w);
-    LB_UNROLL for (int i = 0; i < 8; i++) w[i] = _mm256_mul_ps(w[i], b);
+    const __m256 b = _mm256_mul_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(0x1p120f * UNITS));
+    const __m256i table = _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)e2m1_twice));
+    const __m256i nibble = x2_bytes(15);
+    __m256i v = x2_load_ahead(codes + (size_t)(part / 2) * float_half_bytes(4) + 64 * piece + 32 * (part % 2));
+    __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(v, nibble));
+    __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi32(v, 4), nibble));
+    LB_UNROLL for (int i = 0; i < 8; i++) /* of a row's two words by turns */
+        w[i] = _mm256_mul_ps(e2m1_of(i / 2 % 2 ? high : low, i % 2 * 2 + i / 4), b);
 }
 
 #define F32_TYPE nvfp4_format
@@ -65,8 +78,8 @@ LB_ROWS32_PANEL_OF(F32_ACT)
 
 const lb_kernel lb_kernel_gemm_nvfp4_avx2 = {
     .name = "gemm.nvfp4.avx2",
-    .about = "panels of 32 rows; e2m1 by two vpermps of 8 each, times its scale (exact), multiply-adds in sums of "
-             "256, each times the matrix's scale",
+    .about = "panels of 32 rows; e2m1 by vpshufb, as floats times its scale (exact), multiply-adds in sums of 256, "
+             "each times the matrix's scale",
     .format = "nvfp4",
     LB_ROWS32_KERNEL,
     F32_ARITHMETIC,

@@ -26,18 +26,19 @@ local function plan_of(type)
   return lb.plan(device):attention { q = q, k = c.k[1], v = c.v[1], lengths = c.lengths, packed = c.packed }, batch
 end
 
---- Medians: ns a launch, the read's bytes/s, and of their ratio bytes / bytes.
-local function by_turns(plan, bytes)
+--- Medians over turns: ns a launch, of the read's bandwidth, and of the limit: the longer of what the read would take and
+--- what the instructions do (`least` ns a launch).
+local function by_turns(plan, bytes, least)
   plan:submit(2)
-  local times, rates, shares, stop = {}, {}, {}, core.now_ns() + SECONDS * 1e9
+  local times, shares, limits, stop = {}, {}, {}, core.now_ns() + SECONDS * 1e9
   while core.now_ns() < stop do
     local rate = 2 ^ 28 / read:submit(1)
     local ns = plan:submit(1)
     table.insert(times, ns)
-    table.insert(rates, rate)
     table.insert(shares, bytes / ns / rate)
+    table.insert(limits, math.max(least, bytes / rate) / ns)
   end
-  return programs.median(times), programs.median(rates), programs.median(shares)
+  return programs.median(times), programs.median(shares), programs.median(limits)
 end
 
 local function limits()
@@ -64,9 +65,10 @@ print(("%-8s %10s %12s %10s   %22s %20s %9s   %s"):format("cache", "ns a pos.", 
 for _, type in ipairs { "bf16", "q8_0", "f8e4m3", "q4_0" } do
   local plan, batch = plan_of(type)
   local bytes = batch * HEADS * POSITIONS * BYTES[type]
-  local ns, rate, share = by_turns(plan, bytes)
-  local position, l = ns * device.threads / (batch * HEADS * POSITIONS), limit[type]
-  local of_limit = l and math.max(l.formed, BYTES[type] * device.threads / rate) / position
+  local l, positions = limit[type], batch * HEADS * POSITIONS / device.threads -- of a thread
+  local ns, share, of_limit = by_turns(plan, bytes, l and l.formed * positions or 0)
+  local position = ns / positions
+  of_limit = l and of_limit
   local wanted = BYTES[type] == 512 or type == "q8_0"
   local short = wanted and share < 0.85 or not wanted and of_limit and of_limit < 0.8
   print(("%-8s %10.2f %12.1f %8.0f %%   %22s %20s %9s   %s%s"):format(type, position, bytes / ns, share * 100,

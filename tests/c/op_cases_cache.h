@@ -114,7 +114,8 @@ typedef struct attention_shape {
     int64_t heads, group, d, v, s;          /* group: query heads of a cache head; v 0: values are a part of k's rows */
     int64_t lengths[3], tokens[3];
     int causal, window, sinks;
-    enum { ANY, SINK_KEY, NAN_Q, INF_Q, NAN_K, INF_K, NAN_V, INF_V, BAD_SINK } contents; /* see case_attention */
+    /* see case_attention */
+    enum { ANY, SINK_KEY, NAN_Q, INF_Q, NAN_K, INF_K, NAN_V, INF_V, MINUS_V, BAD_SINK } contents;
 } attention_shape;
 static const attention_shape attention_shapes[] = {
     { 4, 1, 64, 64, 32, { 32, 7, 1 }, { 5, 7, 1 }, 1, 0, 0, ANY }, /* ragged prefill */
@@ -145,6 +146,7 @@ static const attention_shape attention_shapes[] = {
     { 4, 2, 64, 64, 90, { 90, 70, 65 }, { 40, 9, 3 }, 1, 0, 0, NAN_V },
     { 8, 8, 128, 128, 600, { 600, 513, 300 }, { 1, 1, 1 }, 1, 0, 0, INF_V }, /* long enough to be split */
     { 4, 2, 64, 64, 90, { 90, 70, 65 }, { 40, 9, 3 }, 1, 0, 0, INF_V },
+    { 8, 8, 192, 192, 150, { 150, 140, 17 }, { 1, 1, 1 }, 1, 0, 0, MINUS_V },
     { 2, 1, 64, 64, 8, { 8, 0, 3 }, { 0, 0, 0 }, 1, 0, 0, ANY }, /* no rows */
     { 1, 1, 1, 1, 1, { 1, 1, 1 }, { 1, 1, 1 }, 1, 0, 0, ANY },   /* one of everything (of a packed cache 32) */
     { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 1, BAD_SINK },
@@ -198,6 +200,17 @@ static void plant_in_cache(lb_args *a, const attention_shape *s, int type) {
             else memcpy(row + (type == 1 ? 2 * 5 : lb_packed_bytes(c.packed)), &half, 2);
         }
 }
+/* Every third position of a packed cache has negative factors, which no quantizer of q8_0 makes. */
+static void plant_minus(lb_args *a, const attention_shape *s, int type) {
+    lb_kv c = lb_kv_of(lb_arg(a, LB_ATTENTION_V), lb_arg(a, LB_ATTENTION_PAGES), packing_of(type));
+    for (int64_t b = 0; b < 3 && type >= 4; b++)
+        for (int64_t g = 0; g < s->heads / s->group; g++)
+            for (int64_t i = 0; i < s->lengths[b]; i += 3)
+                for (int64_t j = 0; j < s->v / 32; j++) {
+                    uint8_t *high = (uint8_t *)lb_kv_row(&c, b, g, i) + j * lb_packed_bytes(c.packed) + 1;
+                    *high = (uint8_t)(*high ^ 0x80);
+                }
+}
 static bool case_attention(int i, lb_args *a) {
 #ifdef TEST_THINNED /* each shape with each type, and the layouts by turns, not each with each */
     if (i >= ATTENTION_SHAPES * CACHE_TYPES) return false;
@@ -218,6 +231,7 @@ static bool case_attention(int i, lb_args *a) {
     param(a, "window", (double)s->window);
     param(a, "scale", i % 3 || s->contents == SINK_KEY ? 0 : 0.2);
     if (s->contents == SINK_KEY) plant_sink(a, s, i % CACHE_TYPES);
+    else if (s->contents == MINUS_V) plant_minus(a, s, i % CACHE_TYPES);
     else if (s->contents == NAN_Q || s->contents == INF_Q)
         lb_row_f32(lb_arg(a, LB_ATTENTION_Q), s->heads + 2)[5] =
             s->contents == NAN_Q ? NAN : i % 4 ? INFINITY : -INFINITY;
