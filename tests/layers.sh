@@ -8,27 +8,35 @@
 set -u
 cd "${1:-$(dirname "$0")/..}"
 bad=0
-facing=' kernel.h kernel_cuda.h cuda/library.h op.h quantizer.h activation.h tensor.h dtype.h status.h device.h rng.h ops/slots.h ops/kv.h ops/recipes.h ops/topk.h '
+facing=' kernel.h kernel_cuda.h cuda/library.h op.h quantizer.h activation.h tensor.h dtype.h status.h device.h rng.h'
+facing+=' ops/slots.h ops/kv.h ops/recipes.h ops/topk.h '
 
 complain() {
     echo "$1: includes \"$2\": $3"
     bad=$((bad + 1))
 }
 
-# The path, from the root, of what FILE means by NAME; "" for a system header.
+# target = the path, from the root, of what FILE means by NAME; "" for a system header. There are thousands of lines: no
+# program is started for one.
 resolve() {
-    local dir
-    for dir in "$(dirname "$1")" . engine; do
-        if [ -f "$dir/$2" ]; then
-            realpath --relative-to=. "$dir/$2"
-            return
-        fi
+    local path parent
+    for path in "${1%/*}/$2" "$2" "engine/$2"; do
+        [ -f "$path" ] || continue
+        while [[ $path == */../* ]]; do         # a/b/../c is a/c
+            parent=${path%%/../*}
+            [[ $parent == */* ]] && parent=${parent%/*}/ || parent=
+            path=$parent${path#*/../}
+        done
+        target=$path
+        return
     done
+    target=
 }
 
+include='#[[:space:]]*include[[:space:]]*[<"]([^>"]+)[>"]'
 while IFS=: read -r file line text; do
-    name=$(sed -E 's/.*#[[:space:]]*include[[:space:]]*[<"]([^>"]+)[>"].*/\1/' <<< "$text")
-    target=$(resolve "$file" "$name")
+    [[ $text =~ $include ]] && name=${BASH_REMATCH[1]}
+    resolve "$file" "$name"
     at=$file:$line
     case $file in
         engine/bind/*|engine/main.c) inside=0 ;;

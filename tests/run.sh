@@ -81,10 +81,17 @@ run() {
     echo "$line"    # whole: other lanes write too
 }
 
-# one NAME COMMAND...: notes a test, if it is wanted, and runs it as soon as one of the lanes is free.
+# Two rounds over all tests: the first begins those that take longest, so that no lane is alone with one at the end.
+longest=" c/asan/test_ops gpu/asan/test_emulated_matrix_kernels c/asan/test_matrix_kernels gpu/asan/test_emulated_ops
+ abuse/test_abuse.sh gpu/test_emulated_matrix_kernels c/test_matrix_kernels c/test_ops gpu/test_bench.sh
+ c/asan/test_quantizers cli/test_addition.sh gpu/test_emulated_ops cli/test_cli.sh gpu/test_device.sh "
+longest=${longest//$'\n'/}
+
+# one NAME COMMAND...: notes a test, if it is wanted and its round, and runs it as soon as one of the lanes is free.
 names=() running=0
 one() {
     wanted "$1" || return 0
+    if [[ $longest == *" $1 "* ]]; then [ "$round" = 1 ]; else [ "$round" = 2 ]; fi || return 0
     names+=("$1")
     rm -f "$logs/${1//\//-}.counts"
     while [ $running -ge "$lanes" ]; do
@@ -115,27 +122,29 @@ add_up() {
 
 filters=("$@")
 lanes "$jobs"
-one layers bash tests/layers.sh
-for kind in '' asan/ tsan/; do
-    for source in tests/c/test_*.c tests/gpu/test_*.c; do
-        [ -e "$source" ] || continue
-        folder=$(basename "$(dirname "$source")")
-        program=$BUILD/${kind}tests/$(basename "${source%.c}")
-        if [ -x "$program" ]; then
-            one "$folder/$kind$(basename "$program")" "$program"
-        elif [ -z "$kind" ]; then
-            one "$folder/$(basename "$program")" sh -c "echo '$program was not built: make test builds it'; exit 1"
-        fi
+for round in 1 2; do
+    one layers bash tests/layers.sh
+    for kind in '' asan/ tsan/; do
+        for source in tests/c/test_*.c tests/gpu/test_*.c; do
+            [ -e "$source" ] || continue
+            folder=$(basename "$(dirname "$source")")
+            program=$BUILD/${kind}tests/$(basename "${source%.c}")
+            if [ -x "$program" ]; then
+                one "$folder/$kind$(basename "$program")" "$program"
+            elif [ -z "$kind" ]; then
+                one "$folder/$(basename "$program")" sh -c "echo '$program was not built: make test builds it'; exit 1"
+            fi
+        done
     done
-done
-for folder in lua cli abuse fuzz parity faults gpu; do
-    for file in tests/$folder/test_*; do
-        name=$folder/$(basename "$file")
-        case $file in
-            *.lua) LUABENCH_TEST_FILE=$file one "$name" "$LUABENCH" -e 'dofile "tests/lua/run.lua"' ;;
-            *.sh) one "$name" bash "$file" ;;
-            *.py) one "$name" python3 "$file" ;;
-        esac
+    for folder in lua cli abuse fuzz parity faults gpu; do
+        for file in tests/$folder/test_*; do
+            name=$folder/$(basename "$file")
+            case $file in
+                *.lua) LUABENCH_TEST_FILE=$file one "$name" "$LUABENCH" -e 'dofile "tests/lua/run.lua"' ;;
+                *.sh) one "$name" bash "$file" ;;
+                *.py) one "$name" python3 "$file" ;;
+            esac
+        done
     done
 done
 
