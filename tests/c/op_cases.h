@@ -521,5 +521,5 @@ static const op_case op_cases[] = {
 enum { OP_CASES = sizeof op_cases / sizeof *op_cases };
 
 /* Operations whose kernels have a suite of their own. */
-static const char *const elsewhere[] = { "empty", "moe_ffn", "moe_group", "peak", "peak_copy", "peak_read", "peak_write",
-                                         "topk" };
+static const char *const elsewhere[] = { "empty", "moe_ffn", "moe_group", "peak", "peak_copy", "peak_read",
+                                         "peak_write", "topk" };

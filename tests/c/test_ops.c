@@ -1,6 +1,5 @@
-/* test_ops.c: every registered kernel of the operations in op_cases.h, on every case, split over 1 to 16 parts,
- * against the
- * operation's f64 oracle: outputs poisoned, what must stay compared bit for bit, canaries around every tensor. */
+/* test_ops.c: every registered kernel of the operations in op_cases.h, on every case, split over 1 to 16 parts, against
+ * the operation's f64 oracle: outputs poisoned, what must stay compared bit for bit, canaries around every tensor. */
 #include "op_cases.h"
 
 #include "engine/check.h"
@@ -136,25 +135,73 @@ static void restore(lb_tensor *t, const lb_tensor *before) {
     }
 }
 
-static const lb_args *native; /* the arguments with their weights as they were given, for the oracle */
+/* A case's operands before any launch: what is updated, and what kernels must make of it. Oracles know of a kernel only
+ * how it sees activations, so that kernels of all processors, with any number of parts, share what f64 says before the
+ * first launch: of products and searches, which take long. Others may go on from what the kernel made of an operand. */
+typedef struct truth {
+    lb_act act;                              /* of the kernels that it is for, as the two that follow */
+    bool panel_weights, serial;
+    int count;
+    lb_expected expected[LB_MAX_EXPECTED];
+} truth;
+typedef struct given {
+    const lb_args *args;                     /* with weights in their native layout */
+    lb_tensor *before[LB_MAX_OPERANDS];      /* copies of LB_UPDATE operands */
+    bool shared;
+    truth *truths;
+    int count;
+} given;
 
-static void compare(const lb_kernel *k, const lb_args *a, lb_tensor *const *before, const char *what) {
-    lb_expected expected[LB_MAX_EXPECTED] = { 0 };
-    lb_oracle_in in = { .args = native, .kernel = k };
-    int count = 0;
-#ifdef TEST_EMULATED /* the panels that the engine finds are the CPU's; those of these kernels round x as the kernel says */
-    lb_kernel alone = *k;
-    alone.panel_weights = false;
-    in.kernel = &alone;
+static void given_init(given *g, const lb_args *a) {
+    static const char *const shared[] = { "attention", "gemm", "gemm_stored", "head_gemm", "linear", "quantize" };
+    *g = (given){ .args = a };
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) g->shared |= !strcmp(a->op->name, shared[i]);
+    for (int s = 0; a->op->operands[s].name; s++) {
+        if (!a->t[s].count || a->op->operands[s].role != LB_UPDATE) continue;
+        if (lb_tensor_clone(lb_arg(a, s), &g->before[s])) fail_msg("%s", lb_error());
+    }
+}
+
+static void forget(given *g) {
+    for (int i = 0; i < g->count; i++)
+        for (int j = 0; j < g->truths[i].count; j++)
+            free(g->truths[i].expected[j].values), free(g->truths[i].expected[j].mask);
+    g->count = 0;
+}
+
+static const truth *truth_of(given *g, const lb_kernel *k, const char *what) {
+    lb_kernel as = *k;
+#ifdef TEST_EMULATED /* the panels that the engine finds are the CPU's; these kernels round x as they say themselves */
+    as.panel_weights = false;
 #endif
-    for (int s = 0; s < LB_MAX_OPERANDS; s++) in.before[s] = before[s];
-    if (a->op->oracle(&in, expected, &count)) fail_msg("%s: %s", what, lb_error());
-    for (int i = 0; i < count; i++) {
-        lb_tensor *t = lb_arg(a, expected[i].slot);
-        assert_expected(what, t, &expected[i], k);
-        if (before[expected[i].slot]) assert_untouched(what, t, before[expected[i].slot], expected[i].mask);
-        free(expected[i].values);
-        free(expected[i].mask);
+    for (int i = 0; i < g->count; i++) {
+        const truth *t = &g->truths[i];
+        if (t->act == as.act && t->panel_weights == as.panel_weights && t->serial == as.serial) return t;
+    }
+    g->truths = realloc(g->truths, (size_t)(g->count + 1) * sizeof *g->truths);
+    assert_non_null(g->truths);
+    truth *t = &g->truths[g->count++];
+    *t = (truth){ .act = as.act, .panel_weights = as.panel_weights, .serial = as.serial };
+    lb_oracle_in in = { .args = g->args, .kernel = &as };
+    for (int s = 0; s < LB_MAX_OPERANDS; s++) in.before[s] = g->before[s];
+    if (g->args->op->oracle(&in, t->expected, &t->count)) fail_msg("%s: %s", what, lb_error());
+    return t;
+}
+
+static void given_done(given *g) {
+    forget(g);
+    free(g->truths);
+    for (int s = 0; s < LB_MAX_OPERANDS; s++)
+        if (g->before[s]) lb_tensor_release(g->before[s]);
+}
+
+static void compare(const lb_kernel *k, const lb_args *a, given *g, const char *what) {
+    const truth *want = truth_of(g, k, what);
+    for (int i = 0; i < want->count; i++) {
+        const lb_expected *e = &want->expected[i];
+        lb_tensor *t = lb_arg(a, e->slot);
+        assert_expected(what, t, e, k);
+        if (g->before[e->slot]) assert_untouched(what, t, g->before[e->slot], e->mask);
     }
     for (int s = 0; a->op->operands[s].name; s++)
         if (a->t[s].count && writes(a->op->operands[s].role)) assert_canaries(what, lb_arg(a, s));
@@ -163,7 +210,6 @@ static void compare(const lb_kernel *k, const lb_args *a, lb_tensor *const *befo
 /* The arguments as the kernel reads them: weights in the layouts of the panels that it builds on. */
 static lb_args as_read(const lb_args *a, const lb_kernel *k) {
     lb_args as = *a;
-    native = a;
     for (int s = 0; a->op->operands[s].name && k->panel_weights; s++) {
         if (a->op->operands[s].role != LB_WEIGHT || !a->t[s].count) continue;
         as.t[s].items = malloc((size_t)a->t[s].count * sizeof *as.t[s].items);
@@ -183,22 +229,17 @@ static void as_read_done(lb_args *as, const lb_args *a) {
 }
 
 /* Before each launch: outputs poisoned, updated operands as they were. */
-static void try_kernel(const lb_kernel *k, const lb_args *a, int i, int parts) {
-    lb_tensor *before[LB_MAX_OPERANDS] = { NULL };
+static void try_kernel(const lb_kernel *k, const lb_args *a, given *g, int i, int parts) {
     char what[160];
     snprintf(what, sizeof what, "%s, case %d of %s, %d parts", k->name, i, a->op->name, parts);
-    for (int s = 0; a->op->operands[s].name; s++) {
-        if (!a->t[s].count || !writes(a->op->operands[s].role)) continue;
-        if (a->op->operands[s].role != LB_UPDATE) lb_poison(lb_arg(a, s));
-        else if (lb_tensor_clone(lb_arg(a, s), &before[s])) fail_msg("%s", lb_error());
-    }
+    for (int s = 0; a->op->operands[s].name; s++)
+        if (a->t[s].count && writes(a->op->operands[s].role) && !g->before[s]) lb_poison(lb_arg(a, s));
+    if (g->shared) truth_of(g, k, what);
     launch(k, a, parts);
-    compare(k, a, before, what);
-    for (int s = 0; s < LB_MAX_OPERANDS; s++) {
-        if (!before[s]) continue;
-        restore(lb_arg(a, s), before[s]);
-        lb_tensor_release(before[s]);
-    }
+    compare(k, a, g, what);
+    if (!g->shared) forget(g);
+    for (int s = 0; s < LB_MAX_OPERANDS; s++)
+        if (g->before[s]) restore(lb_arg(a, s), g->before[s]);
 }
 
 static const char *refused;          /* why a kernel did not fit the last case that one did not */
@@ -208,12 +249,14 @@ static int run_case(const op_case *c, int i, bool *seen) {
     lb_args a;
     int tried = 0;
     if (!build(c, i, &a)) return -1;
+    given g;
+    given_init(&g, &a);
     for (int n = 0; n < lb_kernel_count(); n++) {
         const lb_kernel *k = lb_kernel_at(n);
         if (strcmp(k->op, c->op) || !lb_kernel_fits(k, device, &a, &refused)) continue;
         lb_args as = as_read(&a, k);
-        try_kernel(k, &as, i, splits[(i + n) % 5]);
-        if (!k->serial) try_kernel(k, &as, i, splits[(i + n + 1 + i / 5) % 5]);
+        try_kernel(k, &as, &g, i, splits[(i + n) % 5]);
+        if (!k->serial) try_kernel(k, &as, &g, i, splits[(i + n + 1 + i / 5) % 5]);
         as_read_done(&as, &a);
         seen[n] = true;
         tried++;
@@ -223,6 +266,7 @@ static int run_case(const op_case *c, int i, bool *seen) {
 #else
     if (!tried) fail_msg("%s case %d: no kernel takes it", c->op, i);
 #endif
+    given_done(&g);
     release(&a);
     return tried;
 }
@@ -258,15 +302,18 @@ static bool takes_floats(const lb_tensor *t) {
 static int try_all(const lb_args *a, int i) {
     static const int splits[] = { 1, 2, 3, 7, 16 };
     int tried = 0;
+    given g;
+    given_init(&g, a);
     lb_oracle_cache_clear(); /* it knows tensors, not what was planted in them */
     for (int n = 0; n < lb_kernel_count(); n++) {
         const lb_kernel *k = lb_kernel_at(n);
         if (strcmp(k->op, a->op->name) || !lb_kernel_fits(k, device, a, NULL)) continue;
         lb_args as = as_read(a, k);
-        try_kernel(k, &as, i, splits[(i + n) % 5]);
+        try_kernel(k, &as, &g, i, splits[(i + n) % 5]);
         as_read_done(&as, a);
         tried++;
     }
+    given_done(&g);
     return tried;
 }
 
