@@ -19,7 +19,8 @@ ISA_avx2   := -mavx2 -mfma -mf16c
 ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi -mfma -mf16c \
               -mprefer-vector-width=512
 
-SRC := $(wildcard engine/*.c engine/ops/*.c engine/io/*.c engine/text/*.c engine/bind/*.c kernels/*.c kernels/quant/*.c kernels/cpu/*.c)
+SRC := $(wildcard $(addsuffix /*.c,engine engine/ops engine/io engine/text engine/bind \
+                                   kernels kernels/quant kernels/cpu))
 ifeq ($(filter x86_64 amd64,$(ARCH)),)
 # kernels/registry.c leaves these out of the list on other machines (LB_KERNEL_X86).
 SRC := $(filter-out %_avx2.c %_avx512.c,$(SRC))
@@ -30,7 +31,8 @@ TEST_SRC  := $(wildcard tests/c/test_*.c)
 TEST_BIN  := $(TEST_SRC:tests/c/%.c=$(BUILD)/tests/%)
 
 # The CUDA part: a shared object of its own, where nvcc is. CUDA=0 leaves it out; CUDA_ARCH="90a" builds for one only.
-NVCC      ?= $(firstword $(wildcard $(shell command -v nvcc 2>/dev/null) $(CUDA_HOME)/bin/nvcc /usr/local/cuda/bin/nvcc))
+NVCC      ?= $(firstword $(wildcard $(shell command -v nvcc 2>/dev/null) $(CUDA_HOME)/bin/nvcc \
+                                    /usr/local/cuda/bin/nvcc))
 CUDA      ?= $(if $(NVCC),1,0)
 CUDA_ARCH ?= 80 89 90a
 CUDA_PTX  ?= $(firstword $(CUDA_ARCH))
@@ -69,14 +71,15 @@ CUDA_GEN := $(foreach a,$(CUDA_ARCH),-gencode=arch=compute_$(a),code=sm_$(a)) \
 NVCC_RUN := $(filter ccache,$(firstword $(CC))) $(NVCC)
 NVCC_FLAGS := -std=c++20 -O3 -lineinfo -I. -Iengine --expt-relaxed-constexpr -Xptxas -v $(CUDA_GEN) \
               -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wno-unused-function $(NVCC_EXTRA)
-CUDA_CFLAGS := -std=gnu11 $(WARN) -fPIC -fvisibility=hidden -D_GNU_SOURCE -I. -Iengine -DLB_CUDA_ARCHITECTURES='"$(CUDA_ARCH)"' \
-               -isystem $(CUDA_DIR)/include
+CUDA_CFLAGS := -std=gnu11 $(WARN) -fPIC -fvisibility=hidden -D_GNU_SOURCE -I. -Iengine \
+               -DLB_CUDA_ARCHITECTURES='"$(CUDA_ARCH)"' -isystem $(CUDA_DIR)/include
 
 # What ptxas says of registers, stack and spills stays beside each object: tests/gpu/ checks it.
 $(BUILD)/cuda/%.cu.o: %.cu $(BUILD)/cuda/flags
 	@mkdir -p $(@D)
 	$(call say,nvcc $<)
-	$(Q)$(NVCC_RUN) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2> $@.ptxas || { grep -v '^ptxas info' $@.ptxas >&2; exit 1; }
+	$(Q)$(NVCC_RUN) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@ 2> $@.ptxas || \
+	  { grep -v '^ptxas info' $@.ptxas >&2; exit 1; }
 	@grep -E 'warning|error' $@.ptxas >&2 || true
 # It calls a function of the device runtime: relocatable code, which linking the shared object resolves.
 $(BUILD)/cuda/engine/cuda/decide.cu.o: private NVCC_FLAGS += -rdc=true
@@ -96,26 +99,33 @@ $(BUILD)/cuda/flags: FORCE
 -include $(CUDA_OBJ:.o=.d)
 endif
 
-# The CUDA kernels again, as C++ over tests/gpu/emulator/, so that they are tested where no GPU is. nvcc makes one fma of
-# a product and a sum where it can; so does this where the processor has it.
+# The CUDA kernels again, as C++ over tests/gpu/emulator/, so that they are tested where no GPU is. nvcc makes one fma
+# of a product and a sum where it can; so does this where the processor has it.
 EMULATED_SRC := $(wildcard kernels/cuda/*.cu kernels/cuda/*/*.cu tests/gpu/emulator/*.cpp)
 EMULATED_OBJ := $(patsubst %,$(BUILD)/emulated/%.o,$(EMULATED_SRC) kernels/cuda/registry_cuda.c)
 EMULATED_BIN := $(patsubst tests/gpu/%.c,$(BUILD)/tests/%,$(wildcard tests/gpu/test_emulated_*.c))
 EMULATED_FLAGS := -x c++ -std=gnu++20 -fPIC -fvisibility=hidden -Itests/gpu/emulator -I. -Iengine -Wall \
                   -Wno-unused-function -Wno-unknown-pragmas -Wno-deprecated-enum-enum-conversion -D_GNU_SOURCE \
                   -ffp-contract=fast $(if $(shell grep -sw fma /proc/cpuinfo),-mfma)
+EMULATED_O := -O1
+# The kernels are what sanitizers are to look at; the emulator between their turns would take more time than they do.
+# What it copies for them is looked at by the sanitizer's memcpy, and fibers say where they are.
+$(BUILD)/emulated/tests/gpu/emulator/emulator.cpp.o: EMULATED_O = -O2 $(if $(findstring address,$(CFLAGS)),\
+  -fno-sanitize=all -fno-builtin-memcpy -fno-builtin-memset -DLB_EMU_SANITIZED)
 $(BUILD)/emulated/%.c.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LB_CFLAGS) $(CFLAGS) -fPIC -MMD -MP -c $< -o $@
 $(BUILD)/emulated/%.o: % $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,c++  $< (emulated))
-	$(Q)$(filter ccache,$(firstword $(CC))) $(CXX) $(EMULATED_FLAGS) $(filter-out -O%,$(CFLAGS)) -O1 -MMD -MP -c $< -o $@
+	$(Q)$(filter ccache,$(firstword $(CC))) $(CXX) $(EMULATED_FLAGS) $(filter-out -O%,$(CFLAGS)) $(EMULATED_O) \
+	  -MMD -MP -c $< -o $@
 $(BUILD)/tests/emulated.so: $(EMULATED_OBJ)
 	@mkdir -p $(@D)
 	$(call say,link $@)
 	$(Q)$(CXX) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lm -ldl
-$(BUILD)/tests/emulator_faults.so: $(patsubst %,$(BUILD)/emulated/%.o,tests/gpu/emulator/emulator.cpp tests/gpu/emulator/wgmma.cpp tests/gpu/faults/faults.cpp)
+$(BUILD)/tests/emulator_faults.so: $(patsubst %,$(BUILD)/emulated/tests/gpu/%.cpp.o,emulator/emulator emulator/wgmma \
+                                                                                    faults/faults)
 	@mkdir -p $(@D)
 	$(call say,link $@)
 	$(Q)$(CXX) $(CFLAGS) $(LDFLAGS) -shared -o $@ $^ -lm
@@ -168,7 +178,8 @@ ifdef FUZZ_CC
 FUZZED := $(addprefix $(BUILD)/obj/,engine/io/%.o engine/text/%.o tests/fuzz/%.o)
 $(FUZZED): CC = $(FUZZ_CC)
 $(FUZZ_BIN): private CC = $(FUZZ_CC)
-$(FUZZED): CFLAGS = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fsanitize=fuzzer-no-link,address,undefined
+$(FUZZED): CFLAGS = -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
+                    -fsanitize=fuzzer-no-link,address,undefined
 $(FUZZ_BIN): private LDFLAGS = -fsanitize=fuzzer,address,undefined
 endif
 
@@ -198,7 +209,8 @@ GPU_BARE := $(if $(CUDA_SO),$(BUILD)/tests/gpu_bare)
 $(BUILD)/tests/gpu_bare: tests/gpu/bare_cublaslt.cpp $(BUILD)/cuda/engine/cuda/library.c.o
 	@mkdir -p $(@D)
 	$(call say,nvcc $<)
-	$(Q)$(NVCC_RUN) -std=c++20 -O2 -I. -Xcompiler -Wall -c $< -o $@.o && $(NVCC) -cudart static -o $@ $@.o $(word 2,$^) -ldl
+	$(Q)$(NVCC_RUN) -std=c++20 -O2 -I. -Xcompiler -Wall -c $< -o $@.o && \
+	  $(NVCC) -cudart static -o $@ $@.o $(word 2,$^) -ldl
 gpu-check: all $(GPU_BIN)
 	@BUILD=$(BUILD) bash tests/gpu/check.sh
 gpu-bench: all $(GPU_BARE)
@@ -206,8 +218,9 @@ gpu-bench: all $(GPU_BARE)
 gpu-limits: all
 	@BUILD=$(BUILD) bash tests/gpu/test_ptxas.sh record
 
-test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so $(BUILD)/tests/fake_cuda.so $(FAKE_NVML) $(BUILD)/tests/emulated.so \
-               $(EMULATED_BIN) $(BUILD)/tests/test_emulator $(if $(CUDA_SO),$(GPU_BIN) $(GPU_BARE))
+test-programs: $(TEST_BIN) $(BUILD)/tests/faulty_kernels.so $(BUILD)/tests/fake_cuda.so $(FAKE_NVML) \
+               $(BUILD)/tests/emulated.so $(EMULATED_BIN) $(BUILD)/tests/test_emulator \
+               $(if $(CUDA_SO),$(GPU_BIN) $(GPU_BARE))
 
 # Kernels made wrong on purpose, for tests/faults/faults.lua.
 $(BUILD)/tests/faulty_kernels.so: tests/faults/faulty_kernels.c $(wildcard engine/*.h engine/ops/*.h) $(BUILD)/flags
@@ -230,7 +243,8 @@ tsan-programs: $(TSAN_OBJ)
 
 # Parsers of files under mutated input; `make test` does some of it. clang's libFuzzer is used where clang is.
 SECONDS = 60
-LIBFUZZER = $(shell clang -fsanitize=fuzzer -x c -o /dev/null - < /dev/null 2>&1 | grep -c 'fuzzer.*No such file\|not found')
+LIBFUZZER = $(shell clang -fsanitize=fuzzer -x c -o /dev/null - < /dev/null 2>&1 | \
+              grep -c 'fuzzer.*No such file\|not found')
 fuzz-programs: $(FUZZ_BIN)
 fuzz:
 ifeq ($(LIBFUZZER),0)
@@ -251,7 +265,8 @@ HEADERS := $(addprefix engine/,kernel.h op.h quantizer.h activation.h tensor.h d
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DATA) $(DESTDIR)$(PREFIX)/include/luabench/ops
 	install -m 755 $(BUILD)/luabench $(DESTDIR)$(PREFIX)/bin/luabench
-	$(if $(CUDA_SO),install -d $(DESTDIR)$(PREFIX)/lib/luabench && install -m 755 $(CUDA_SO) $(DESTDIR)$(PREFIX)/lib/luabench/)
+	$(if $(CUDA_SO),install -d $(DESTDIR)$(PREFIX)/lib/luabench && \
+	  install -m 755 $(CUDA_SO) $(DESTDIR)$(PREFIX)/lib/luabench/)
 	rm -rf $(DATA)/lua $(DATA)/scenarios
 	cp -R lua scenarios $(DATA)/
 	install -m 644 $(HEADERS) $(DESTDIR)$(PREFIX)/include/luabench
@@ -275,6 +290,7 @@ help:
 	@echo 'make setup    only install what is missing; make clean removes $(BUILD)'
 
 FORCE:
-.PHONY: all gpu-check gpu-bench gpu-limits setup run test test-programs fuzz-programs sanitized tsan-programs fuzz bench layers install dist clean help FORCE
+.PHONY: all gpu-check gpu-bench gpu-limits setup run test test-programs fuzz-programs sanitized tsan-programs fuzz \
+        bench layers install dist clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

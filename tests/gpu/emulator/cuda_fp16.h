@@ -22,10 +22,13 @@ typedef __half2 half2;
 
 /* To `fraction` bits and exponents from `least` on, without range. */
 static inline double lb_emu_round(double v, int fraction, int least) {
-    if (v == 0 || !isfinite(v)) return v;
-    int e = ilogb(v);
-    e = e < least ? least : e;
-    return ldexp(nearbyint(ldexp(v, fraction - e)), e - fraction);
+    uint64_t bits = lb_emu_bits<uint64_t>(v), half = 1ull << (51 - fraction);
+    int e = (int)(bits >> 52 & 2047) - 1023;
+    if (v == 0 || e == 1024) return v;
+    if (e < least) return ldexp(nearbyint(ldexp(v, fraction - least)), least - fraction);
+    /* to nearest, ties to even, in the double's own bits: a carry out of the fraction raises the exponent */
+    bits += half - 1 + (bits >> (52 - fraction) & 1);
+    return lb_emu_bits<double>(bits & ~(2 * half - 1));
 }
 static inline unsigned short lb_emu_half_bits(double v) {
     unsigned short sign = signbit(v) ? 0x8000 : 0;
@@ -33,13 +36,12 @@ static inline unsigned short lb_emu_half_bits(double v) {
     double r = fabs(lb_emu_round(v, 10, -14));
     if (r >= 65536) return sign | 0x7c00;
     if (r < 0x1p-14) return (unsigned short)(sign | (int)(r * 0x1p24));
-    int e = ilogb(r);
-    return (unsigned short)(sign | ((e + 15) << 10 | ((int)ldexp(r, 10 - e) - 1024)));
+    return (unsigned short)(sign | (unsigned)((lb_emu_bits<uint64_t>(r) >> 42) - (1008ull << 10)));
 }
 inline __half::__half(float v) : bits(lb_emu_half_bits(v)) {}
 static inline float lb_emu_half_value(unsigned short h) {
-    int e = h >> 10 & 31, m = h & 1023;
-    float v = e == 31 ? m ? NAN : INFINITY : e ? ldexpf((float)(1024 + m), e - 25) : ldexpf((float)m, -24);
+    unsigned e = h >> 10 & 31, m = h & 1023;
+    float v = e == 31 ? m ? NAN : INFINITY : e ? __uint_as_float((e + 112) << 23 | m << 13) : (float)m * 0x1p-24f;
     return h & 0x8000 ? -v : v;
 }
 static inline __half __ushort_as_half(unsigned short u) { return __half_raw{ u }; }

@@ -9,46 +9,81 @@
 
 struct lb_emu_mma { void *c; const uint32_t *a; uint32_t b[2]; bool first; };
 
-static inline double lb_emu_part(uint32_t pair, int half, bool bf16) {
-    unsigned short h = (unsigned short)(pair >> 16 * half);
-    return bf16 ? __uint_as_float((unsigned)h << 16) : lb_emu_half_value(h);
+/* Without sanitizers, which would take most of the time: these work on the emulator's own copies. What is the kernel's is
+ * read and written by their callers. */
+#define LB_EMU_PLAIN __attribute__((optimize("O3"), no_sanitize("address", "undefined")))
+
+/* What the 32 lanes bring; c as floats or as integers. */
+struct lb_emu_operands { uint32_t a[32][4], b[32][2], c[32][4]; };
+
+LB_EMU_PLAIN static inline double lb_emu_part(uint32_t pair, int half, bool bf16) {
+    unsigned h = pair >> 16 * half & 0xffff, e = h >> 10 & 31, m = h & 1023, bits = h << 16;
+    float v;
+    if (!bf16 && !e) return (h & 0x8000 ? -0x1p-24 : 0x1p-24) * m;
+    if (!bf16) bits = (h & 0x8000) << 16 | (e == 31 ? 255u : e + 112) << 23 | m << 13;
+    memcpy(&v, &bits, 4);
+    return v;
+}
+LB_EMU_PLAIN static inline void lb_emu_multiply_16(lb_emu_operands *o, bool bf16) {
+    double a[16][16], b[16][8], c[16][8];
+    for (int l = 0; l < 32; l++) {
+        int g = l / 4, t = l % 4;
+        for (int i = 0; i < 8; i++)
+            a[g + i / 2 % 2 * 8][2 * t + i / 4 * 8 + i % 2] = lb_emu_part(o->a[l][i / 2], i % 2, bf16);
+        for (int i = 0; i < 4; i++) b[2 * t + i / 2 * 8 + i % 2][g] = lb_emu_part(o->b[l][i / 2], i % 2, bf16);
+        float sums[4];
+        memcpy(sums, o->c[l], 16);
+        for (int i = 0; i < 4; i++) c[g + i / 2 * 8][t * 2 + i % 2] = sums[i];
+    }
+    for (int row = 0; row < 16; row++)
+        for (int k = 0; k < 16; k++)
+            for (int column = 0; column < 8; column++) c[row][column] += a[row][k] * b[k][column];
+    for (int l = 0; l < 32; l++)
+        for (int i = 0; i < 4; i++) {
+            float sum = (float)c[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2];
+            memcpy(&o->c[l][i], &sum, 4);
+        }
+}
+LB_EMU_PLAIN static inline void lb_emu_multiply_8(lb_emu_operands *o) {
+    int a[16][32], b[32][8], c[16][8];
+    for (int l = 0; l < 32; l++) {
+        int g = l / 4, t = l % 4;
+        for (int i = 0; i < 16; i++)
+            a[g + i / 4 % 2 * 8][4 * t + i / 8 * 16 + i % 4] = (int8_t)(o->a[l][i / 4] >> 8 * (i % 4));
+        for (int i = 0; i < 8; i++) b[4 * t + i / 4 * 16 + i % 4][g] = (int8_t)(o->b[l][i / 4] >> 8 * (i % 4));
+        for (int i = 0; i < 4; i++) c[g + i / 2 * 8][t * 2 + i % 2] = (int)o->c[l][i];
+    }
+    for (int row = 0; row < 16; row++)
+        for (int k = 0; k < 32; k++)
+            for (int column = 0; column < 8; column++) c[row][column] += a[row][k] * b[k][column];
+    for (int l = 0; l < 32; l++)
+        for (int i = 0; i < 4; i++) o->c[l][i] = (uint32_t)c[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2];
+}
+
+static inline void lb_emu_mma_operands(void **lanes, lb_emu_operands *o) {
+    for (int l = 0; l < 32; l++) {
+        const lb_emu_mma *m = (const lb_emu_mma *)lanes[l];
+        memcpy(o->a[l], m->a, 16);
+        memcpy(o->b[l], m->b, 8);
+        if (m->first) memset(o->c[l], 0, 16);
+        else memcpy(o->c[l], m->c, 16);
+    }
+}
+static inline void lb_emu_mma_result(const lb_emu_operands *o, void **lanes) {
+    for (int l = 0; l < 32; l++) memcpy(((lb_emu_mma *)lanes[l])->c, o->c[l], 16);
 }
 /* `kind` points at true for bf16, false for f16. */
 static inline void lb_emu_mma_16(void **lanes, unsigned, void *kind) {
-    bool bf16 = *(bool *)kind;
-    double a[16][16], b[16][8];
-    for (int l = 0; l < 32; l++) {
-        const lb_emu_mma *m = (const lb_emu_mma *)lanes[l];
-        int g = l / 4, t = l % 4;
-        for (int i = 0; i < 8; i++)
-            a[g + i / 2 % 2 * 8][2 * t + i / 4 * 8 + i % 2] = lb_emu_part(m->a[i / 2], i % 2, bf16);
-        for (int i = 0; i < 4; i++) b[2 * t + i / 2 * 8 + i % 2][g] = lb_emu_part(m->b[i / 2], i % 2, bf16);
-    }
-    for (int l = 0; l < 32; l++) {
-        const lb_emu_mma *m = (const lb_emu_mma *)lanes[l];
-        float *c = (float *)m->c;
-        for (int i = 0; i < 4; i++) {
-            int row = l / 4 + i / 2 * 8, column = l % 4 * 2 + i % 2;
-            double sum = m->first ? 0 : c[i];
-            for (int k = 0; k < 16; k++) sum += a[row][k] * b[k][column];
-            c[i] = (float)sum;
-        }
-    }
+    lb_emu_operands o;
+    lb_emu_mma_operands(lanes, &o);
+    lb_emu_multiply_16(&o, *(bool *)kind);
+    lb_emu_mma_result(&o, lanes);
 }
 static inline void lb_emu_mma_8(void **lanes, unsigned, void *) {
-    int a[16][32], b[32][8];
-    for (int l = 0; l < 32; l++) {
-        const lb_emu_mma *m = (const lb_emu_mma *)lanes[l];
-        int g = l / 4, t = l % 4;
-        for (int i = 0; i < 16; i++)
-            a[g + i / 4 % 2 * 8][4 * t + i / 8 * 16 + i % 4] = (int8_t)(m->a[i / 4] >> 8 * (i % 4));
-        for (int i = 0; i < 8; i++) b[4 * t + i / 4 * 16 + i % 4][g] = (int8_t)(m->b[i / 4] >> 8 * (i % 4));
-    }
-    for (int l = 0; l < 32; l++) {
-        int32_t *c = (int32_t *)((const lb_emu_mma *)lanes[l])->c;
-        for (int i = 0; i < 4; i++)
-            for (int k = 0; k < 32; k++) c[i] += a[l / 4 + i / 2 * 8][k] * b[k][l % 4 * 2 + i % 2];
-    }
+    lb_emu_operands o;
+    lb_emu_mma_operands(lanes, &o);
+    lb_emu_multiply_8(&o);
+    lb_emu_mma_result(&o, lanes);
 }
 LB_DEVICE void lb_mma_bf16(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
     lb_emu_mma m = { c, a, { b0, b1 }, false };

@@ -26,6 +26,7 @@ namespace {
 
 constexpr int WARP = 32, WARPGROUP = 128, BARRIERS = 16, MAX_THREADS = 1024;
 constexpr size_t STACK_BYTES = 256 << 10, MAX_SHARED = 227 << 10, GUARD = 256;
+[[maybe_unused]] constexpr size_t FIRST_FRAMES = 4096;
 constexpr unsigned char POISON = 0xff, CANARY = 0xa7;
 
 enum class state : uint8_t { ready, waiting, done };
@@ -46,6 +47,7 @@ struct thread {
     lb_fiber fiber;
     lb_emu_where where;
     state s;
+    bool left_early = true;                  /* its stack may hold the sanitizer's marks of calls that never returned */
     const char *waits;                       /* for what, for the text of an error; NULL = nothing */
     std::vector<copy> copies;                /* not yet committed */
     std::vector<std::vector<copy>> groups;   /* committed */
@@ -53,7 +55,7 @@ struct thread {
 struct barrier {
     int count = 0, arrived = 0;
     const char *where = nullptr;
-    std::vector<int> waiting;
+    unsigned waiting[MAX_THREADS / WARP] = {};   /* a bit a thread */
 };
 /* A meeting of some threads of one warp, or of one warpgroup. */
 struct meeting {
@@ -66,6 +68,7 @@ struct meeting {
 
 struct block {
     int threads = 0, alive = 0;
+    unsigned ended[MAX_THREADS / WARP] = {}; /* lanes of each warp that have */
     std::vector<int> ready;
     size_t head = 0;
     barrier barriers[BARRIERS];
@@ -108,15 +111,64 @@ void record(const char *text) {
 
 /* ---- turns ---- */
 
+void finish_bulk(size_t i);
+
 void make_ready(int t) {
     pool[t]->s = state::ready;
     now.ready.push_back(t);
 }
 
+/* Says who waits for what. */
+void report_stuck() {
+    std::string text = "stuck: ";
+    int shown = 0, finished = 0;
+    for (int i = 0; i < now.threads; i++) finished += pool[i]->s == state::done;
+    if (finished) text += std::to_string(finished) + " threads have ended; ";
+    for (int i = 0; i < now.threads && shown < 4; i++) {
+        const char *w = pool[i]->waits;
+        if (pool[i]->s == state::done || (i && pool[i - 1]->s != state::done && pool[i - 1]->waits == w)) continue;
+        text += (shown++ ? "; thread " : "thread ") + std::to_string(i) + " waits for " + (w ? w : "nothing");
+    }
+    current = -1;
+    record(text.c_str());
+    aborted = true;
+}
+
+int take_turn() {
+    size_t left = now.ready.size() - now.head;
+    if (order_seed > 1) std::swap(now.ready[now.head], now.ready[now.head + next_random() % left]);
+    int t = now.ready[now.head++];
+    if (now.head == now.ready.size()) now.ready.clear(), now.head = 0;
+    return t;
+}
+
+/* The thread whose turn is next; -1: the block is over. Copies of the copy engine end here. */
+int next_thread() {
+    while (now.alive && !aborted) {
+        bool idle = now.head == now.ready.size(), spinning = now.polls > 4u * (unsigned)now.threads;
+        if (!now.bulks.empty() && (idle || spinning || order_seed == 0 || (order_seed > 1 && next_random() % 64 == 0)))
+            finish_bulk(order_seed > 1 ? next_random() % now.bulks.size() : 0);
+        else if (idle || (now.polls > 1000 + 64u * (unsigned)now.threads))
+            report_stuck();
+        if (!aborted && now.head != now.ready.size()) return take_turn();
+    }
+    return -1;
+}
+
+lb_fiber *take_place(int t) {
+    current = t;
+    lb_emu_now = &pool[t]->where;
+    return &pool[t]->fiber;
+}
+
+/* Ends the turn: straight on to the thread whose turn is next, which may be the same. */
 void leave(state s, bool last) {
-    thread *self = pool[current];
-    self->s = s;
-    lb_fiber_switch(&self->fiber, &scheduler, last);
+    int self = current;
+    pool[self]->s = s;
+    if (s == state::done) now.alive--;
+    int next = next_thread();
+    if (next == self) return;
+    lb_fiber_switch(&pool[self]->fiber, next < 0 ? &scheduler : take_place(next), last);
 }
 
 void wait_for(const char *what) {
@@ -139,6 +191,8 @@ void fiber_main() {
 #endif
     thread_main(thread_arg);
     now.polls = 0;
+    now.ended[current / WARP] |= 1u << current % WARP;
+    pool[current]->left_early = false;
     leave(state::done, true);
     abort();
 }
@@ -226,51 +280,20 @@ void start_threads(dim3 size, uint3 at, dim3 grid, unsigned char *shared) {
         t->groups.clear();
         t->waits = NULL;
 #ifdef LB_FIBER_ASAN
-        __asan_unpoison_memory_region(t->fiber.stack, t->fiber.stack_bytes);
+        /* A thread that ended left marks of fiber_main and what it called, which did not return. */
+        size_t marked = t->left_early ? t->fiber.stack_bytes : FIRST_FRAMES;
+        __asan_unpoison_memory_region(t->fiber.stack + t->fiber.stack_bytes - marked, marked);
 #endif
+        t->left_early = true;
         lb_fiber_start(&t->fiber, fiber_main);
     }
     for (int i = 0; i < n; i++) make_ready(order_seed == 1 ? n - 1 - i : i);
 }
 
-/* Says who waits for what. */
-void report_stuck() {
-    std::string text = "stuck: ";
-    int shown = 0, finished = 0;
-    for (int i = 0; i < now.threads; i++) finished += pool[i]->s == state::done;
-    if (finished) text += std::to_string(finished) + " threads have ended; ";
-    for (int i = 0; i < now.threads && shown < 4; i++) {
-        const char *w = pool[i]->waits;
-        if (pool[i]->s == state::done || (i && pool[i - 1]->s != state::done && pool[i - 1]->waits == w)) continue;
-        text += (shown++ ? "; thread " : "thread ") + std::to_string(i) + " waits for " + (w ? w : "nothing");
-    }
-    current = -1;
-    record(text.c_str());
-    aborted = true;
-}
-
-int take_turn() {
-    size_t left = now.ready.size() - now.head;
-    if (order_seed > 1) std::swap(now.ready[now.head], now.ready[now.head + next_random() % left]);
-    int t = now.ready[now.head++];
-    if (now.head == now.ready.size()) now.ready.clear(), now.head = 0;
-    return t;
-}
-
 void run_block() {
-    while (now.alive && !aborted) {
-        bool idle = now.head == now.ready.size(), spinning = now.polls > 4u * (unsigned)now.threads;
-        if (!now.bulks.empty() && (idle || spinning || order_seed == 0 || (order_seed > 1 && next_random() % 64 == 0)))
-            finish_bulk(order_seed > 1 ? next_random() % now.bulks.size() : 0);
-        else if (idle || (now.polls > 1000 + 64u * (unsigned)now.threads))
-            report_stuck();
-        if (aborted || now.head == now.ready.size()) continue;
-        current = take_turn();
-        lb_emu_now = &pool[current]->where;
-        lb_fiber_switch(&scheduler, &pool[current]->fiber, false);
-        if (pool[current]->s == state::done) now.alive--;
-        current = -1;
-    }
+    int first = next_thread();
+    if (first >= 0) lb_fiber_switch(&scheduler, take_place(first), false);
+    current = -1;
     for (const meeting &m : now.meetings)
         if (!aborted) record((std::string("a warp's threads ended while others waited at ") + m.name).c_str());
     const char *left = aborted ? NULL : lb_emu_wgmma_left();
@@ -362,20 +385,22 @@ static void pass(barrier &b, int count, const char *where, bool wait, int id) {
     int wanted = count ? count : now.threads;
     if (b.arrived && b.count != wanted)
         lb_emu_fail("barrier %d is waited for by %d threads and by %d", id, b.count, wanted);
-    if (b.arrived && where && b.where && strcmp(b.where, where))
+    if (b.arrived && where && b.where && where != b.where && strcmp(b.where, where))
         lb_emu_fail("threads of one block wait at different barriers, %s and %s", b.where, where);
     b.count = wanted, b.where = where;
     if (++b.arrived == wanted) {
-        std::sort(b.waiting.begin(), b.waiting.end());
-        if (order_seed == 1) std::reverse(b.waiting.begin(), b.waiting.end());
-        for (int t : b.waiting) make_ready(t);
-        b.arrived = 0, b.waiting.clear(); /* nothing of this thread's own: it may not come back */
+        for (int i = 0; i < now.threads; i++) {
+            int t = order_seed == 1 ? now.threads - 1 - i : i;
+            if (b.waiting[t / WARP] >> t % WARP & 1) make_ready(t);
+        }
+        b.arrived = 0;
+        memset(b.waiting, 0, sizeof b.waiting); /* nothing of this thread's own: it may not come back */
         if (wait) {
             make_ready(current);
             leave(state::ready, false);
         }
     } else if (wait) {
-        b.waiting.push_back(current);
+        b.waiting[current / WARP] |= 1u << current % WARP;
         wait_for(where ? where : "a named barrier");
     }
 }
@@ -397,7 +422,7 @@ void lb_emu_poll(void) {
 static meeting *join(int first, int size, unsigned mask, const char *name, int wanted) {
     for (meeting &m : now.meetings) {
         if (m.first != first || m.size != size || m.mask != mask) continue;
-        if (strcmp(m.name, name)) lb_emu_fail("its warp is in %s while it is in %s", m.name, name);
+        if (m.name != name && strcmp(m.name, name)) lb_emu_fail("its warp is in %s while it is in %s", m.name, name);
         return &m;
     }
     meeting m = {};
@@ -421,9 +446,8 @@ template <class F> static void meet(int first, int size, unsigned mask, const ch
 void lb_emu_warp(unsigned mask, const char *name, void *mine, void (*act)(void **, unsigned, void *), void *context) {
     int first = current / WARP * WARP, lane = current % WARP;
     if (!(mask >> lane & 1)) lb_emu_fail("%s with mask %08x, in which its lane %d is not", name, mask, lane);
-    for (int i = 0; i < WARP; i++)
-        if (mask >> i & 1 && pool[first + i]->s == state::done)
-            lb_emu_fail("%s with mask %08x, of which lane %d has ended", name, mask, i);
+    if (unsigned ended = mask & now.ended[current / WARP])
+        lb_emu_fail("%s with mask %08x, of which lane %d has ended", name, mask, __builtin_ctz(ended));
     meet(first, WARP, mask, name, mine, __builtin_popcount(mask), [&](void **g) { act(g, mask, context); });
 }
 

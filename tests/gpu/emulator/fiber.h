@@ -7,7 +7,7 @@
 #include <ucontext.h>
 #endif
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(LB_EMU_SANITIZED) /* the emulator, or the kernels that it runs */
 #include <sanitizer/common_interface_defs.h>
 #define LB_FIBER_ASAN 1
 #endif
@@ -24,12 +24,10 @@ struct lb_fiber {
 };
 
 #if defined(__x86_64__)
-/* Callee-saved registers, MXCSR and the x87 control word stay on the stack that is left. */
+/* Callee-saved registers stay on the stack that is left; all fibers round alike. */
 __asm__(".text\n.p2align 4\n.type lb_fiber_swap_asm,@function\nlb_fiber_swap_asm:\n"
         "pushq %rbp\npushq %rbx\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
-        "subq $8, %rsp\nstmxcsr (%rsp)\nfnstcw 4(%rsp)\n"
         "movq %rsp, (%rdi)\nmovq %rsi, %rsp\n"
-        "ldmxcsr (%rsp)\nfldcw 4(%rsp)\naddq $8, %rsp\n"
         "popq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbx\npopq %rbp\nretq\n"
         ".size lb_fiber_swap_asm,.-lb_fiber_swap_asm\n");
 extern "C" void lb_fiber_swap_asm(void **from, void *to);
@@ -38,12 +36,7 @@ static inline void *lb_fiber_frame(char *top, void (*entry)(void)) {
     *sp-- = 0;                               /* entry never returns; keeps the stack aligned as after a call */
     *sp-- = (uintptr_t)entry;
     for (int i = 0; i < 6; i++) *sp-- = 0;
-    unsigned csr;
-    unsigned short cw;
-    __asm__ volatile("stmxcsr %0" : "=m"(csr));
-    __asm__ volatile("fnstcw %0" : "=m"(cw));
-    *sp = (uintptr_t)csr | (uintptr_t)cw << 32;
-    return sp;
+    return sp + 1;
 }
 #elif defined(__aarch64__)
 __asm__(".text\n.p2align 4\n.type lb_fiber_swap_asm,%function\nlb_fiber_swap_asm:\n"
