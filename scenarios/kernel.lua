@@ -1,7 +1,7 @@
 -- kernel.lua: single kernels at a shape, against one another: what `luabench ab KERNEL KERNEL` runs.
 --   luabench scenarios/kernel.lua --kernel gemm.q4_k.avx512,gemm.any.portable --m 1 --recipe q4_k
 --   luabench ab gemm.q4_k.avx512 gemm.any.portable --m 8 --recipe q4_k
---   luabench scenarios/kernel.lua --own mine.c --recipe f32 --m 8       # a file for lb.kernel.compile, and those of gemm
+--   luabench scenarios/kernel.lua --own mine.c --recipe f32 --m 8   # a file for lb.kernel.compile, and those of gemm
 local lb = require "luabench"
 
 -- The first format of the kernel's family, unless --recipe names one: "int4wo" takes "int4wo-128".

@@ -153,5 +153,6 @@ return lb.scenario {
   end,
   case = case,
   columns = { "test", "depth", "items", "time", "ci", "ceiling",
-    { title = "streams", field = "sol.streamed_fraction", unit = "%" }, "weights", { title = "KV cache", field = "metrics.kv_cache.median", unit = "B" }, "nmse" },
+    { title = "streams", field = "sol.streamed_fraction", unit = "%" }, "weights",
+    { title = "KV cache", field = "metrics.kv_cache.median", unit = "B" }, "nmse" },
 }

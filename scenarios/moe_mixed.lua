@@ -91,8 +91,8 @@ local function layer_check(layer, job, axes, most, set)
     local passed = nmse ~= nil and nmse <= reference.LAYER_TOLERANCE
     return {
       name = "layer", nmse = nmse, tolerance = reference.LAYER_TOLERANCE, passed = passed,
-      reason = not passed and ("layer output differs from f64 on the same weights: NMSE %s, at most %g is expected from "
-        .. "rounding activations to int8"):format(tostring(nmse), reference.LAYER_TOLERANCE) or nil,
+      reason = not passed and ("layer output differs from f64 on the same weights: NMSE %s, at most %g is expected "
+        .. "from rounding activations to int8"):format(tostring(nmse), reference.LAYER_TOLERANCE) or nil,
     }
   end
 end
@@ -195,7 +195,8 @@ local function check_strategy(name)
   local s = lb.strategy(name)
   local good = type(s) == "table" and s.name == name and type(s.record) == "function" and type(s.weights) == "table"
   if not good then
-    error(("strategy %q: its file should return { name = %q, about =, weights = { sets }, record = function(plan, job) }")
+    error(("strategy %q: its file should return { name = %q, about =, weights = { sets }, "
+        .. "record = function(plan, job) }")
       :format(name, name), 0)
   end
   return s

@@ -29,9 +29,9 @@ luabench ab A B [options] [options of the scenario]
   turns of a few milliseconds (ABBA), checked before and after; programs and commands run one after the other.
   B is faster or slower if the 95 % interval of B/A over the pairs clears ±epsilon, the same if it lies inside, else
   inconclusive. It ends when the interval is narrow enough, never because a difference has become significant.
-  Where over 5 % of a side's samples were disturbed by other work (context switches, waiting for a CPU, ...), the verdict
-  is inconclusive whatever the interval (unless --allow-noisy); of commands, where for so long others took a CPU that
-  somebody waited for. A clock that wanders is only remarked on: it meets both sides alike.
+  Where over 5 % of a side's samples were disturbed by other work (context switches, waiting for a CPU, ...), the
+  verdict is inconclusive whatever the interval (unless --allow-noisy); of commands, where for so long others took a
+  CPU that somebody waited for. A clock that wanders is only remarked on: it meets both sides alike.
 
 ]]
 
@@ -55,7 +55,8 @@ local OPTIONS = {
   { name = "epsilon", type = "number", share = true, min = 0.0001, max = 0.5, default = 0.01, metavar = "FRACTION",
     help = "what counts as a difference; 0.01 or 1%" },
   { name = "precision", type = "number", share = true, min = 0.0001, max = 0.5, metavar = "FRACTION",
-    help = "half-width of the interval that is narrow enough (default: half of epsilon, or a tenth of the effect); 0.005 or 0.5%" },
+    help = "half-width of the interval that is narrow enough (default: half of epsilon, or a tenth of the effect); "
+      .. "0.005 or 0.5%" },
   { name = "process_time", type = "number", min = 0.001, max = 3600, default = pairs_of.PROCESS_TIME,
     metavar = "SECONDS",
     help = "sampling in each process (kernels and scenarios)" },
@@ -233,16 +234,16 @@ local function text_of(sides, result, epsilon)
   if #rows > 1 then
     for _, line in ipairs(aligned(rows)) do out[#out + 1] = line end
     out[#out + 1] = ""
-    out[#out + 1] = ("verdict: against ±%g %%%s; p: sign-flip permutation; would find: with 80 %% power"):format(epsilon * 100,
-      #rows > 2 and (", Holm over %d cases"):format(#rows - 1) or "")
+    out[#out + 1] = ("verdict: against ±%g %%%s; p: sign-flip permutation; would find: with 80 %% power"):format(
+      epsilon * 100, #rows > 2 and (", Holm over %d cases"):format(#rows - 1) or "")
   end
   for _, line in ipairs(skipped) do out[#out + 1] = line end
   for _, c in ipairs(result.cases) do
     if c.result and c.result.reason then
       out[#out + 1] = ("%s%s, so nothing is claimed"):format(c.key ~= "" and c.key .. ": " or "", c.result.reason)
     elseif c.result and c.result.wandered then
-      out[#out + 1] = ("%sthe clock was over 2 %% off its median after %.0f %% of the samples; both sides met that, and the "
-        .. "interval has it"):format(c.key ~= "" and c.key .. ": " or "", c.result.wandered * 100)
+      out[#out + 1] = ("%sthe clock was over 2 %% off its median after %.0f %% of the samples; both sides met that, "
+        .. "and the interval has it"):format(c.key ~= "" and c.key .. ": " or "", c.result.wandered * 100)
     end
   end
   return table.concat(out, "\n") .. "\n"

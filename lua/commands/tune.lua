@@ -17,11 +17,11 @@ local DEFAULT = "kernel_choice"
 
 local HELP = [[
 luabench tune [SCENARIO.lua|NAME] [options] [options of the scenario]
-  For each case of the scenario (default: kernel_choice) the kernels that could do a step are checked, and timed by turns; the
-  fastest is kept as the choice for operands of that form. Runs then use it (--kernels priority: not), and say so: `why` in
-  a record's path, lb.explain(plan), luabench list kernels. A kernel takes the place of the one of highest priority only
-  if it is faster beyond doubt, by over 1 %. Known forms are not measured again. Another build of luabench, another machine or number of threads
-  starts anew.
+  For each case of the scenario (default: kernel_choice) the kernels that could do a step are checked, and timed by
+  turns; the fastest is kept as the choice for operands of that form. Runs then use it (--kernels priority: not), and
+  say so: `why` in a record's path, lb.explain(plan), luabench list kernels. A kernel takes the place of the one of
+  highest priority only if it is faster beyond doubt, by over 1 %. Known forms are not measured again. Another build of
+  luabench, another machine or number of threads starts anew.
 
 ]]
 

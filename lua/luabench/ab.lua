@@ -205,8 +205,8 @@ local LENGTHS = { ["--quick"] = true, ["--full"] = true, ["--precision"] = true,
 function resolve.build(a, b, opt)
   local script = scenario_of(opt)
   if #opt.a > 0 or #opt.b > 0 or opt.extra_work then
-    fail("two luabench programs run the same scenario with the same options; --a, --b and --extra-work go with kernels and "
-      .. "scenarios")
+    fail("two luabench programs run the same scenario with the same options; --a, --b and --extra-work go with kernels "
+      .. "and scenarios")
   end
   local argv, told = joined(opt.rest), false
   for _, word in ipairs(argv) do told = told or LENGTHS[word:match "^[^=]*"] end

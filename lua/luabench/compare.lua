@@ -117,14 +117,16 @@ local function measure(plans, names, o, epsilon)
 end
 
 -- Options, all optional:
---   rounds       exactly so many (6 or more; rounded up to whole blocks); else min_rounds (20), until precision or max_time
+--   rounds       exactly so many (6 or more; rounded up to whole blocks); else min_rounds (20), until precision or
+--                max_time
 --   precision    half-width of the interval of the log ratio that is tight enough; half of epsilon by default
 --   max_time     seconds of sampling for each plan (5)
 --   epsilon      0.01: what counts as a difference, either way
 --   tolerance    NMSE between outputs up to which they agree (1e-3); above it the result says so
 --   cache, mode, seed     as in a run;  warmup, warmup_min, warmup_max     samples, seconds, seconds
 --   check        false: the plans are not checked before and after (the caller has done it)
---   extra_work   { b = 0.02 }: plan b does 2 % more runs than are counted, in the timed loop; what the self-test injects
+--   extra_work   { b = 0.02 }: plan b does 2 % more runs than are counted, in the timed loop; what the self-test
+--                injects
 -- Returns a printable table:
 --   names, times (statistics by name), samples (ns, by name: entry i of all is of round i),
 --   pairs        by name, each against the first: a result of verdict.lua

@@ -36,7 +36,8 @@ local function choice_lines(add, plan, i, step)
   local _, form = plan:candidates(i)
   local entry = require("luabench.choices").entry(plan.device, form)
   if step.why == "asked for" then add "     chosen  because the script names it"
-  elseif step.why == "preferred" then add "     chosen  because it is preferred (--kernels, luabench ab), whatever its priority"
+  elseif step.why == "preferred" then
+    add "     chosen  because it is preferred (--kernels, luabench ab), whatever its priority"
   elseif step.why == "measured" then
     add("     chosen  by measurement, %s: %s", entry and entry.when or "?", entry and entry.ratio
       and ("%.3f of the time of %s, which has the highest priority"):format(entry.ratio, entry.default)
@@ -142,7 +143,8 @@ local function bound_lines(add, plan, account, best)
   if compute_s > 0 then
     add("     compute at least %s: %s (%s)", units.time(compute_s * 1e9), units.si(account.flops, "FLOP"), by)
   end
-  add("     bound   %s: no run with cold weights can be faster than %s (best ceilings seen on this machine, %d threads)",
+  add("     bound   %s: no run with cold weights can be faster than %s (best ceilings seen on this machine, %d"
+    .. " threads)",
     memory_s >= compute_s and "memory" or "compute", units.time(math.max(memory_s, compute_s) * 1e9),
       plan.device.threads)
 end

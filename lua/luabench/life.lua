@@ -308,7 +308,8 @@ local function live(ctx, axes, rec, keep)
   fill_time(rec, samples)
   fill_energy(rec, samples)
   if samples.rotation and samples.rotation.capped then
-    local why = ("only %d copies rotate, too few for weights this small or memory this short: they may still be in the cache"):format(samples.rotation.sets)
+    local why = ("only %d copies rotate, too few for weights this small or memory this short: they may still be in the"
+      .. " cache"):format(samples.rotation.sets)
     rec.note = rec.note and rec.note .. "; " .. why or why
   end
   rec.memory.peak_bytes = (case.memory or {}).peak_bytes or sys.memory_peak()

@@ -3,7 +3,8 @@
 -- A scenario declares  options = { name = {"help", default} }  or
 --   { name = { help =, default =, choices =, type = "integer|number|string|boolean|list", check = f, min =, max = } }.
 -- The type follows from the default. A list's elements follow from its first one ("1,4,16" -> {1, 4, 16}).
--- check(value) returns true, or false and what was expected. share = true: "2%" is 0.02 too. snake_case names become --kebab-case.
+-- check(value) returns true, or false and what was expected. share = true: "2%" is 0.02 too. snake_case names become
+-- --kebab-case.
 local suggest = require "luabench.suggest"
 
 local M = {}
@@ -21,12 +22,14 @@ M.common = {
   { name = "dtype", type = "string", default = "f32", choices = { "f32", "f16", "bf16", "f64" }, case = true,
     help = "type of activations and unquantized weights, where the script takes it" },
   { name = "mode", type = "string", default = "plan", choices = { "eager", "plan", "fused" }, case = true,
-    help = "how operations are launched: one by one, recorded, or only cases with fused kernels; a result says which ran" },
+    help = "how operations are launched: one by one, recorded, or only cases with fused kernels; a result says which "
+      .. "ran" },
   { name = "kernels", type = "string", default = "measured", metavar = "RULE", case = true,
-    help = "which kernels run where several fit: measured (what `luabench tune` found, else by priority), priority, or names "
-      .. "separated by commas, which are taken wherever they fit" },
+    help = "which kernels run where several fit: measured (what `luabench tune` found, else by priority), priority, or "
+      .. "names separated by commas, which are taken wherever they fit" },
   { name = "tune", type = "boolean", default = false, case = true,
-    help = "measure, before a case, what was not measured yet for operands of its form, and keep it (see luabench tune)" },
+    help = "measure, before a case, what was not measured yet for operands of its form, and keep it (see luabench "
+      .. "tune)" },
   { name = "cache", type = "string", default = "weights-cold", choices = { "weights-cold", "hot", "all-cold" },
     case = true, help = "what is in the caches when a run starts" },
   { name = "quick", type = "boolean", default = false, help = "precision 5 %, at most 0.5 s a case, short warm-up" },
@@ -372,9 +375,9 @@ function M.parse(argv, what)
   return values, given
 end
 
--- Parses the command line of a command. what = { name = "luabench compare", about =, arguments = { { name, help } } (all
--- of them needed), options = list of specs as M.common has them }. Returns values, arguments among them, and the set of
--- options given; or nil, message; or "help", text.
+-- Parses the command line of a command. what = { name = "luabench compare", about =, arguments = { { name, help } }
+-- (all of them needed), options = list of specs as M.common has them }. Returns values, arguments among them, and the
+-- set of options given; or nil, message; or "help", text.
 function M.parse_command(argv, what)
   local group = { title = "Options" }
   for i, o in ipairs(what.options) do group[i] = o end

@@ -132,8 +132,9 @@ function M.refuse_noisy(cases)
 end
 
 -- o = {
---   take       function(order, index) -> list of { key =, a = ns, b = ns, details =, about = } or { key =, skipped = reason }
---              for one pair; order = "ab" or "ba"; nil when interrupted; raises { message = } when a side failed
+--   take       function(order, index) -> list of { key =, a = ns, b = ns, details =, about = } or { key =, skipped =
+--              reason } for one pair; order = "ab" or "ba"; nil when interrupted; raises { message = } when a side
+--              failed
 --   least, most, max_time   10 pairs at least, 60 at most, no new pair after 60 s; least is 6 or more
 --   epsilon    0.01;  precision   half-width of the log ratio's interval that is tight enough (half of epsilon)
 --   seed       1;     on_pair     function(state) after each pair, state = { pairs, most, seconds, max_time, cases }
@@ -256,9 +257,11 @@ local function pair_of_case(w, case, order, index)
 end
 
 -- Cases of scenarios in fresh workers of this program. w = {
---   cases         list of { key = text, a = side, b = side }; side = { script =, argv = {}, axes = {}, kernel = name that is
---                 taken wherever it fits, extra_work = 0.02: so much more work than is counted, label = for messages }
---   prepared      a directory where prepared weights are shared (it makes fresh processes cheap); nil: each makes its own
+--   cases         list of { key = text, a = side, b = side }; side = { script =, argv = {}, axes = {}, kernel = name
+--                 that is taken wherever it fits, extra_work = 0.02: so much more work than is counted, label = for
+--                 messages }
+--   prepared      a directory where prepared weights are shared (it makes fresh processes cheap); nil: each makes its
+--                 own
 --   process_time  seconds of sampling in each process (0.15);  timeout   seconds for one answer (120)
 --   seed;  on_tick = function() while a process works;  on_print = function(line) of a script
 -- }

@@ -337,7 +337,8 @@ local function run_cases(run, list, state, done)
         -- a full disk: what is measured can still be shown, and written elsewhere
         state.journal_failed = true
         state.bar:clear()
-        io.stderr:write(("luabench: the journal cannot be written, so --resume will miss cases: %s\n"):format(sys.clean(why)))
+        io.stderr:write(("luabench: the journal cannot be written, so --resume will miss cases: %s\n")
+          :format(sys.clean(why)))
       end
       state.bar:finish(rec)
     end

@@ -6,7 +6,8 @@
 --     grid     = lb.grid{...} | function(opt) return lb.grid{...} end
 --     case     = function(axes, opt) ... end,     returns a plan, lb.skip(reason), or a table (below); required
 --     baseline = { strategy = "slow_path" },      speed-up is against the case with these axes and else the same
---     ab       = true,                            each case is compared with it too, interleaved, as with --ab (versus.lua)
+--     ab       = true,                            each case is compared with it too, interleaved, as with --ab
+--                                                 (versus.lua)
 --     group    = "tokens",                        the table has a section per value of this axis
 --     sort     = "time" | axis | list of them,    order of the rows of a section (default: the grid's)
 --     columns  = { "strategy", "time", ... },     what the table shows; names are in luabench/columns.lua, or
@@ -22,11 +23,13 @@
 --   work         { flops =, bytes = } where the recorded operations do not know better
 --   quantization_error   { bits_per_weight =, sqnr_db =, rel_rmse =, output_rel_rmse = }, or a function() of it, called
 --                while the outputs are those of the check after measuring. Without it the runner computes what it can:
---                the weights' error where t:quantize made them in case(), the output's too where the plan is one product
+--                the weights' error where t:quantize made them in case(), the output's too where the plan is one
+--                product
 --   weights_bytes        bytes of all weights that the case holds, touched by a run or not
 --   extra_checks list of functions, each called with the plan after the timed runs and before them; each returns
 --                { name =, nmse =, tolerance =, passed =, reason = } or a list of such tables
---   metrics      { name = { unit =, median =, ... } }, or a function(samples) of it, called last: it may run other plans
+--   metrics      { name = { unit =, median =, ... } }, or a function(samples) of it, called last: it may run other
+--                plans
 --   memory       { weights_bytes =, peak_bytes = }
 --   after        function(samples) called after measuring, for what a script wants to do with them
 --   cache        the cache regime of this case, where the option's does not apply

@@ -64,7 +64,8 @@ function M.error_text(e)
   return ("error() was given a %s, not a message"):format(type(e))
 end
 
--- The message of a script that took all the memory that Lua has (engine/main.c), which Lua words shortly and without a place.
+-- The message of a script that took all the memory that Lua has (engine/main.c), which Lua words shortly and without a
+-- place.
 function M.with_memory_hint(message)
   if not message:find("not enough memory", 1, true) then return message end
   return ("memory exhausted: %s; a script's own tables and strings may take %d MiB (tensors are apart), which "
@@ -298,7 +299,8 @@ function M.verify(plan)
   return c.passed, c.reason
 end
 function M.check(plan) return plan:check() end
--- Holds the originals of what t:quantize makes, up to so many bytes (nil: lets go); and the original of a weight, or nil.
+-- Holds the originals of what t:quantize makes, up to so many bytes (nil: lets go); and the original of a weight, or
+-- nil.
 function M.keep_originals(bytes) core.keep_originals(bytes) end
 function M.original_of(t) return core.original_of(t) end
 function M.oracle_matmul(x, w) return core.oracle.matmul(x, w) end

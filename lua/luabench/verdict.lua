@@ -7,8 +7,8 @@
 --   ratio         time of b over time of a; ci95 = { lo, hi } its interval, absent where there are too few values
 --   epsilon       what counts as a difference: 0.01 is 1 % either way
 --   verdict       "faster" or "slower" (of b): the interval clears +-epsilon; "same": it lies inside; "inconclusive"
---   p_difference  two-sided, that the ratio lies beyond +-epsilon; p_same: that it lies within. At 95 % a verdict other than
---                 inconclusive goes with a p of at most 0.05, and the other way round
+--   p_difference  two-sided, that the ratio lies beyond +-epsilon; p_same: that it lies within. At 95 % a verdict other
+--                 than inconclusive goes with a p of at most 0.05, and the other way round
 --   p_flip        secondary: sign-flip permutation test that the mean log ratio is 0 (paired only)
 --   detectable    minimum detectable effect: the least change (0.02 = 2 %) that so many values with this scatter would
 --                 have called faster or slower with 80 % power; absent where it is unknown

@@ -31,7 +31,8 @@ end
 
 programs.with_folder(function(folder)
   local program = folder .. "/stream_read"
-  local built, why = programs.run { "cc", "-O3", "-march=native", "-o", program, "tests/bench/stream_read.c", "-lpthread" }
+  local built, why = programs.run { "cc", "-O3", "-march=native", "-o", program, "tests/bench/stream_read.c",
+    "-lpthread" }
   if not built then
     print("the independent reader was not built: " .. why)
     return

@@ -1,10 +1,10 @@
 /* stream_read.c: an independent reader, as STREAM would have it: no line of luabench is in it. stream.lua compiles it.
  *
- * stream_read BYTES SECONDS CPU...: one thread pinned to each CPU; each reads its share of an array that it touched first,
- * all together, pass after pass. An eighth of a pass is timed at a time, as luabench does: the best of short times is
- * higher than that of long ones. Parts are read plainly and with prefetch by turns, since which of them memory serves
- * faster depends on its state (plain reads lose up to a seventh where it is slow). Prints the best and the median rate
- * of the faster form in bytes/s. */
+ * stream_read BYTES SECONDS CPU...: one thread pinned to each CPU; each reads its share of an array that it touched
+ * first, all together, pass after pass. An eighth of a pass is timed at a time, as luabench does: the best of short
+ * times is higher than that of long ones. Parts are read plainly and with prefetch by turns, since which of them memory
+ * serves faster depends on its state (plain reads lose up to a seventh where it is slow). Prints the best and the
+ * median rate of the faster form in bytes/s. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sched.h>

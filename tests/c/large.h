@@ -80,7 +80,9 @@ static inline lb_tensor *ints(int64_t n, const int32_t *v) {
 }
 #define INTS(...) ints((int64_t)(sizeof((int32_t[]){ __VA_ARGS__ }) / 4), (int32_t[]){ __VA_ARGS__ })
 
-static inline float *row(const lb_tensor *t, int64_t i) { return (float *)lb_tensor_data(t) + i * t->dims[t->rank - 1]; }
+static inline float *row(const lb_tensor *t, int64_t i) {
+    return (float *)lb_tensor_data(t) + i * t->dims[t->rank - 1];
+}
 static inline uint16_t *row16(const lb_tensor *t, int64_t i) {
     return (uint16_t *)lb_tensor_data(t) + i * t->dims[t->rank - 1];
 }
@@ -134,7 +136,8 @@ static inline void each_kernel(call *c, void (*clear)(call *), void (*check)(cal
 }
 
 #define EXPECT(name, got, want)                                                                                      \
-    if (!((double)(got) == (double)(want))) fail_msg("%s: %s is %g, expected %g", name, #got, (double)(got), (double)(want))
+    if (!((double)(got) == (double)(want)))                                                                          \
+        fail_msg("%s: %s is %g, expected %g", name, #got, (double)(got), (double)(want))
 
 static inline int open_device(void **unused) {
     (void)unused;

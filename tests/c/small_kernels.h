@@ -1,5 +1,5 @@
-/* small_kernels.h: operands, launching and comparing for the tests of kernels that are called without a plan: each kernel
- * of an operation that fits some arguments, in odd splits, against what the caller expects. */
+/* small_kernels.h: operands, launching and comparing for the tests of kernels that are called without a plan: each
+ * kernel of an operation that fits some arguments, in odd splits, against what the caller expects. */
 #pragma once
 #include <math.h>
 #include <setjmp.h>

@@ -166,7 +166,7 @@ static void test_odd_input_gives_defined_codes(void **state) {
     lb_act_quantize_row(LB_ACT_Q8_ROW, x, 0, q, d); /* nothing to do, nothing touched */
 }
 
-/* NaN, Inf or -Inf in any place: what shares a scale with it is no number, the rest stays as it was, and codes are 0. */
+/* NaN, Inf or -Inf in any place: what shares a scale with it is no number, the rest stays as it was, codes are 0. */
 static void test_no_number_vanishes(void **state) {
     (void)state;
     static const float odd[] = { NAN, INFINITY, -INFINITY };

@@ -1,6 +1,6 @@
-/* test_large.c: operands of more than 2^31 bytes, whose last elements a 32-bit offset would miss: every CPU kernel of the
- * operations below. Little of them is memory: pages that nobody wrote are one page of zeros, and outputs are one piece of
- * memory mapped again and again, but for their end. */
+/* test_large.c: operands of more than 2^31 bytes, whose last elements a 32-bit offset would miss: every CPU kernel of
+ * the operations below. Little of them is memory: pages that nobody wrote are one page of zeros, and outputs are one
+ * piece of memory mapped again and again, but for their end. */
 #include "large.h"
 
 /* ---- rows by number ---- */

@@ -56,7 +56,8 @@ check "a faster one is none" 0 "faster" \
 check "injected work is found" 1 "slower" \
     "$LUABENCH" ab peak.f32.portable peak.f32.portable --rounds 2 --threads 1 --extra-work 1 $quick
 check "kernels through a scenario without that axis" 0 "" \
-    "$LUABENCH" ab gemm.any.portable gemm.any.portable --scenario gemm_formats --m 1 --quant f32 $small --epsilon 0.5 $quick
+    "$LUABENCH" ab gemm.any.portable gemm.any.portable --scenario gemm_formats --m 1 --quant f32 \
+    $small --epsilon 0.5 $quick
 check "its JSON on the standard output" 0 "luabench-ab/1" \
     "$LUABENCH" ab swiglu.f32.portable swiglu.f32.portable --n 64 --threads 1 --epsilon 0.5 $quick -o -
 holds "and nothing else" python3 -c 'import json; json.load(open("out"))'
@@ -76,18 +77,21 @@ return lb.scenario {
 }
 END
 check "a grid, case by case" 0 "Holm over 2 cases" "$LUABENCH" ab s.lua s.lua --threads 1 --epsilon 0.5 $quick
-check "two cases of a scenario" 1 "n=1 against n=16 .*slower" "$LUABENCH" ab "s.lua --n 1" "s.lua --n 16" --threads 1 $quick
+check "two cases of a scenario" 1 "n=1 against n=16 .*slower" \
+    "$LUABENCH" ab "s.lua --n 1" "s.lua --n 16" --threads 1 $quick
 check "cases that one side lacks" 2 "A has the case" "$LUABENCH" ab s.lua "s.lua --only n=16" $quick
 check "an unknown option of the scenario" 2 "unknown option '--nosuch'" "$LUABENCH" ab s.lua s.lua --nosuch 3
 
 # ---- programs ----
 check "two programs" 0 "wall|median of a process" \
-    "$LUABENCH" ab "$LUABENCH" "$(dirname "$LUABENCH")" --scenario s.lua --n 1 --threads 1 --epsilon 0.5 --pairs 6 --max-pairs 6
+    "$LUABENCH" ab "$LUABENCH" "$(dirname "$LUABENCH")" --scenario s.lua --n 1 --threads 1 --epsilon 0.5 \
+    --pairs 6 --max-pairs 6
 check "programs need a scenario" 2 "need a scenario" "$LUABENCH" ab "$LUABENCH" "$LUABENCH"
 check "a folder without one" 2 "without a luabench program" "$LUABENCH" ab "$work" "$work" --scenario s.lua
 
 # ---- command lines ----
-check "a slower command" 1 "wall time of the whole command" "$LUABENCH" ab "sleep 0.01" "sleep 0.1" --pairs 6 --max-pairs 6 --allow-noisy
+check "a slower command" 1 "wall time of the whole command" \
+    "$LUABENCH" ab "sleep 0.01" "sleep 0.1" --pairs 6 --max-pairs 6 --allow-noisy
 check "a failing command is an error" 1 "B ended with status 3.*last words: oh" \
     "$LUABENCH" ab true "sh -c 'echo oh >&2; exit 3'"
 check "one that fails later keeps what is done" 1 "4 pairs.*a side failed" \
@@ -106,7 +110,8 @@ return lb.scenario {
   case = function(g, opt) return lb.plan(opt.device):peak { rounds = 50 * g.n } end,
 }
 END
-check "rows against the baseline" 0 "slower [0-9]+\.[0-9]+x" "$LUABENCH" base.lua --ab --quick --threads 1 --cache hot -o b.json
+check "rows against the baseline" 0 "slower [0-9]+\.[0-9]+x" \
+    "$LUABENCH" base.lua --ab --quick --threads 1 --cache hot -o b.json
 holds "verdicts are under Holm, the baseline has none" python3 - <<'END'
 import json
 m = {c["axes"]["n"]: c["metrics"] for c in json.load(open("b.json"))["cases"]}
@@ -117,7 +122,8 @@ for n in (8, 16):
     assert v["p_difference_holm"] >= v["p_difference"], v
 END
 check "six processes are six values" 0 "slower" \
-    "$LUABENCH" base.lua --ab --quick --threads 1 --cache hot --only n=8 --processes 6 --measurement-iterations 10 -o p.json
+    "$LUABENCH" base.lua --ab --quick --threads 1 --cache hot --only n=8 --processes 6 \
+    --measurement-iterations 10 -o p.json
 holds "of the ratio" python3 -c '
 import json
 v = json.load(open("p.json"))["cases"][0]["metrics"]["versus"]

@@ -66,7 +66,8 @@ return lb.scenario {
     if g.kind == "memory" then local t = {} while true do t[#t + 1] = ("x"):rep(1e6) .. #t end end
     if g.kind == "key" then return { plan = plan, itms = 1 } end
     if g.kind == "check" then
-      return { plan = plan, extra_checks = { function() return { name = "mine", passed = false, reason = "never right" } end } }
+      local function never() return { name = "mine", passed = false, reason = "never right" } end
+      return { plan = plan, extra_checks = { never } }
     end
     return plan
   end,
@@ -79,7 +80,8 @@ echo 'print("plain", ...)' > plain.lua
 echo 'return 5' > five.lua
 echo 'local lb = require "luabench" return lb.scenario { about = "x", grd = 1, case = print }' > key.lua
 echo 'local lb = require "luabench" return lb.scenario { about = "x", group = "m", case = print }' > group.lua
-echo 'local lb = require "luabench" return lb.scenario { about = "x", grid = function() while true do end end, case = print }' > gridloop.lua
+echo 'local lb = require "luabench"
+    return lb.scenario { about = "x", grid = function() while true do end end, case = print }' > gridloop.lua
 quick=(--quick --measurement-iterations 8 --warmup-iterations 1)
 
 # ---- help, version, unknown things ----
@@ -122,11 +124,13 @@ check "no such folder" 2 "there is no directory" "$LUABENCH" good.lua -o no/wher
 check "--only without a match" 2 'a case is "k=64 m=1"' "$LUABENCH" good.lua --only zzz
 check "--only with a comma and no axis" 2 'the whole of "a,b", comma included' "$LUABENCH" good.lua --only a,b
 check "--only with an axis that is not there" 2 'no axis "kk"; did you mean "k"' "$LUABENCH" good.lua --only kk=64,m=1
-check "--dtype where the script does not take it" 2 'takes --dtype by declaring the option "dtype"' "$LUABENCH" good.lua --dtype bf16
+check "--dtype where the script does not take it" 2 'takes --dtype by declaring the option "dtype"' \
+    "$LUABENCH" good.lua --dtype bf16
 check "a weight format that is none" 2 "did you mean 'q4_k'" "$LUABENCH" run gemm_formats --quant q4k
 check "a size that is none" 2 "whole numbers from 1" "$LUABENCH" run gemm_formats --m 0
 sed 's/options = {/options = { dtype = { "activations", "f32" },/' good.lua > typed.lua
-check "--dtype where it is declared" 0 '"dtype": "bf16"' "$LUABENCH" typed.lua "${quick[@]}" --only k=64,m=1 --dtype bf16 -o -
+check "--dtype where it is declared" 0 '"dtype": "bf16"' \
+    "$LUABENCH" typed.lua "${quick[@]}" --only k=64,m=1 --dtype bf16 -o -
 
 # ---- a good run ----
 check "a run" 0 "4 ok" "$LUABENCH" good.lua "${quick[@]}" -o r.json -o r.csv -o r.md -o r.yaml -o r.jsonl.gz -o r.txt
@@ -171,7 +175,8 @@ holds "a file of its own name" sh -c 'ls made/here/good-*.json'
 check "faults" 1 "" env LUABENCH_LUA_MEMORY_MB=256 "$LUABENCH" faults.lua "${quick[@]}" --timeout 5 -o f.json
 for row in '^good .*(ns|us|ms)' '^segv +crashed: killed by SIGSEGV' '^exit +crashed: .*status 7' \
     '^hang +timeout: no end within 5 s, in phase prepare' '^error +failed: .*faults.lua:[0-9]+: on purpose' \
-    '^skip +skipped: makes no sense' '^nothing +failed: case\(\) should return a plan' '^memory +failed: memory exhausted' \
+    '^skip +skipped: makes no sense' '^nothing +failed: case\(\) should return a plan' \
+    '^memory +failed: memory exhausted' \
     '^check +failed: check "mine": never right' '^key +failed: .*did you mean "items"' \
     '1 ok, 1 skipped, 5 failed, 2 crashed, 1 timeout'; do
     holds "row /$row/" grep -Eq "$row" out
@@ -181,7 +186,8 @@ check "what failed is run again by its own line" 1 "on purpose" sh -c \
     "$(grep -o '"reproduce": ".*kind=error[^"]*"' f.json | cut -d'"' -f4 | sed "s#^luabench#$LUABENCH#")"
 
 # ---- resume ----
-check "resume runs nothing that is done" 1 "5 failed" "$LUABENCH" faults.lua "${quick[@]}" --timeout 5 -o f.json --resume
+check "resume runs nothing that is done" 1 "5 failed" \
+    "$LUABENCH" faults.lua "${quick[@]}" --timeout 5 -o f.json --resume
 holds "no case was run" sh -c '! grep -q "^\[" err'
 check "other options are other cases" 0 "4 ok" "$LUABENCH" good.lua "${quick[@]}" --n 32 -o r.json --resume
 holds "all four were run" grep -q '^\[4/4\]' err
@@ -193,7 +199,8 @@ check "a file that is no journal" 2 "not a journal" "$LUABENCH" good.lua "${quic
 
 # ---- Ctrl-C keeps what is done ----
 rm -f i.json*
-"$LUABENCH" good.lua --measurement-iterations 300 --max-time 60 --tokens 512,256 --n 2048 --k 1024,2048 -o i.json > out 2> err &
+"$LUABENCH" good.lua --measurement-iterations 300 --max-time 60 --tokens 512,256 --n 2048 --k 1024,2048 -o i.json \
+    > out 2> err &
 pid=$!
 for _ in $(seq 300); do [ -e i.json.journal ] && [ "$(wc -l < i.json.journal)" -ge 2 ] && break; sleep 0.1; done
 kill -INT $pid
@@ -231,20 +238,24 @@ done
 check "list an unknown kind" 2 'did you mean "kernels"' "$LUABENCH" list kernles
 check "list has the scenarios" 0 "gemm_formats +GEMM time" "$LUABENCH" list
 # ---- one broken file does not hide the others ----
-mkdir -p tree/build && cp "$LUABENCH" tree/build/ && cp -R "$("$LUABENCH" -e 'print(require("luabench.core").lua_root())')" tree/lua
+mkdir -p tree/build && cp "$LUABENCH" tree/build/
+cp -R "$("$LUABENCH" -e 'print(require("luabench.core").lua_root())')" tree/lua
 for kind in models outputs commands; do echo 'return {' > tree/lua/$kind/broken.lua; done
-check "list shows the broken one and fails" 1 "broken +broken: .*models/broken.lua:2: unexpected symbol" tree/build/luabench list models
+check "list shows the broken one and fails" 1 "broken +broken: .*models/broken.lua:2: unexpected symbol" \
+    tree/build/luabench list models
 holds "and the others" grep -q "^  synthetic" out
 check "list --json has the error" 1 '"error": ".*broken.lua:2' tree/build/luabench list models --json
 check "help lists the other commands" 0 "luabench list" tree/build/luabench --help
 check "a run writes its own format" 0 "1 ok" tree/build/luabench good.lua "${quick[@]}" --only k=64,m=4 -o t.json
-check "the broken format says why" 2 "broken.lua:2: unexpected symbol" tree/build/luabench good.lua "${quick[@]}" --only k=64,m=4 -o t.broken
+check "the broken format says why" 2 "broken.lua:2: unexpected symbol" \
+    tree/build/luabench good.lua "${quick[@]}" --only k=64,m=4 -o t.broken
 
 # ---- two runs at once ----
 "$LUABENCH" good.lua --measurement-iterations 300 --max-time 60 --tokens 512 --n 2048 --k 1024 -o both.json > o1 2> e1 &
 pid=$!
 for _ in $(seq 100); do [ -e both.json.journal ] && break; sleep 0.1; done
-check "the same output file is refused" 2 "another run is going on that writes both.json.journal" "$LUABENCH" good.lua "${quick[@]}" -o both.json
+check "the same output file is refused" 2 "another run is going on that writes both.json.journal" \
+    "$LUABENCH" good.lua "${quick[@]}" -o both.json
 check "no output file: a journal of its own" 0 "4 ok" "$LUABENCH" good.lua "${quick[@]}"
 kill -9 $pid
 wait $pid 2> /dev/null

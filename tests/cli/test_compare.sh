@@ -14,7 +14,8 @@ check() {
     shift 3
     timeout 120 "$@" > "$work/all" 2>&1 < /dev/null
     status=$?
-    if [ "$status" = "$want" ] && { [ -z "$pattern" ] || grep -Eq -- "$pattern" "$work/all"; }; then passed=$((passed + 1))
+    if [ "$status" = "$want" ] && { [ -z "$pattern" ] || grep -Eq -- "$pattern" "$work/all"; }; then
+        passed=$((passed + 1))
     else
         failed=$((failed + 1))
         echo "FAILED: $name: exit status $status, expected $want and /$pattern/"
@@ -23,7 +24,8 @@ check() {
 }
 
 cd "$work" || exit 1
-# make NAME SEED [CHANGE]: a result of four cases in eight processes each; CHANGE is Lua that sees r, its cases c1 to c4.
+# make NAME SEED [CHANGE]: a result of four cases in eight processes each; CHANGE is Lua that sees r, its cases c1 to
+# c4.
 cat > make.lua <<'END'
 local lb = require "luabench"
 local name, seed, change = ...
@@ -31,7 +33,8 @@ local r = { schema = "luabench/1", run = { id = name }, machine = { cpu = "C" },
 for i = 1, 4 do
   local z, p = lb.randn({ 8 }, { seed = seed * 10 + i }):totable(), {}
   for k = 1, 8 do p[k] = { median_ns = 1000 * i * (1 + 0.002 * z[k]) } end
-  r.cases[i] = { scenario = "s", case = "m=" .. i, axes = { m = i }, status = "ok", processes = p, time = { median = 1000 * i } }
+  r.cases[i] = { scenario = "s", case = "m=" .. i, axes = { m = i }, status = "ok", processes = p,
+    time = { median = 1000 * i } }
 end
 if change then
   local f = assert(loadstring("local r, c1, c2, c3, c4 = ... " .. change))
@@ -60,8 +63,10 @@ check "a gain is no regression" 0 "1 faster" "$LUABENCH" compare base.json fast.
 check "below the threshold" 0 "no regression found: 4 same" "$LUABENCH" compare base.json slow.json --threshold 10%
 check "a threshold as a share" 1 "from 1.00 % on" "$LUABENCH" compare base.json slow.json --threshold 0.01
 check "a case that broke" 1 "broken: s m=3" "$LUABENCH" compare base.json broken.json
-check "single processes decide nothing" 0 "needs several processes on both sides" "$LUABENCH" compare base.json single.json
-check "another machine is refused" 2 "different machines .CPU: C in BASE, D in NEW.; --different-machines" "$LUABENCH" compare base.json cpu.json
+check "single processes decide nothing" 0 "needs several processes on both sides" \
+    "$LUABENCH" compare base.json single.json
+check "another machine is refused" 2 "different machines .CPU: C in BASE, D in NEW.; --different-machines" \
+    "$LUABENCH" compare base.json cpu.json
 check "unless told" 1 "REGRESSION" "$LUABENCH" compare base.json cpu.json --different-machines
 check "or forced" 1 "REGRESSION" "$LUABENCH" compare base.json cpu.json --force
 check "missing and new cases" 0 "2 same, 2 missing in NEW, 1 only in NEW" "$LUABENCH" compare base.json fewer.json
@@ -70,7 +75,8 @@ check "files in two formats" 1 "REGRESSION" "$LUABENCH" compare base.json slow.j
 check "Markdown" 0 "" grep -q '^| m=2 |.* \*\*slower\*\* |' c.md
 check "JSON" 0 "" grep -q '"schema": "luabench-compare/1"' c.json
 check "text" 0 "" grep -q '^REGRESSION' c.txt
-check "Markdown on the standard output" 1 "^### luabench: REGRESSION" "$LUABENCH" compare base.json slow.json --format md
+check "Markdown on the standard output" 1 "^### luabench: REGRESSION" \
+    "$LUABENCH" compare base.json slow.json --format md
 check "only there" 1 "^### luabench: REGRESSION" "$LUABENCH" compare base.json slow.json --format md -o -
 check "quiet" 1 "" "$LUABENCH" compare base.json slow.json --quiet
 check "quiet says nothing" 0 "" test ! -s all
@@ -79,7 +85,8 @@ if command -v python3 > /dev/null; then
 import json
 c = json.load(open("c.json"))
 assert c["regression"] is True and [r["verdict"] for r in c["rows"]] == ["same", "slower", "same", "same"], c
-assert c["rows"][1]["ci95"][0] > 1.02 and c["rows"][1]["processes"] == [8, 8] and c["counts"] == {"same": 3, "slower": 1}'
+assert c["rows"][1]["ci95"][0] > 1.02 and c["rows"][1]["processes"] == [8, 8]
+assert c["counts"] == {"same": 3, "slower": 1}'
 fi
 
 check "help" 0 "--threshold SHARE" "$LUABENCH" compare --help
@@ -87,7 +94,8 @@ check "a file is missing" 2 "missing argument 'new'" "$LUABENCH" compare base.js
 check "no such file" 2 "nope.json: no such file" "$LUABENCH" compare base.json nope.json
 check "not a result" 2 "no result of luabench" sh -c "echo '{}' > x.json; '$LUABENCH' compare base.json x.json"
 check "cut off" 2 "y.json: " sh -c "head -c 300 base.json > y.json; '$LUABENCH' compare base.json y.json"
-check "a bad threshold" 2 'between 0 and 1, as 2% or 0.02, got "200%"' "$LUABENCH" compare base.json same.json --threshold 200%
+check "a bad threshold" 2 'between 0 and 1, as 2% or 0.02, got "200%"' \
+    "$LUABENCH" compare base.json same.json --threshold 200%
 check "an unknown metric" 2 'did you mean "time"' "$LUABENCH" compare base.json same.json --metric tiem
 check "an unknown option" 2 "did you mean '--threshold'" "$LUABENCH" compare base.json same.json --treshold 1%
 check "a file of no kind" 2 "ends in .md, .json or .txt" "$LUABENCH" compare base.json same.json -o c.pdf

@@ -40,9 +40,11 @@ outputs=(-o a.json)
 for e in $endings; do outputs+=(-o "a.$e"); done
 holds "a run with every format" "$LUABENCH" s.lua "${quick[@]}" --processes 3 "${outputs[@]}"
 for e in $endings; do holds "a.$e is there" test -s "a.$e"; done
-holds "to the standard output" sh -c "'$LUABENCH' s.lua --quick --measurement-iterations 6 --format llama.md 2> /dev/null | grep -q '^| tiny .*pp4 '"
+holds "to the standard output" sh -c \
+    "'$LUABENCH' s.lua --quick --measurement-iterations 6 --format llama.md 2> /dev/null | grep -q '^| tiny .*pp4 '"
 holds "no model run: refused with status 2, and nothing written" sh -c \
-    "'$LUABENCH' plain.lua ${quick[*]} -o p.llama.csv -o p.json 2> err; [ \$? = 2 ] && grep -q 'no metrics.llama_bench' err && [ ! -e p.llama.csv ] && [ -s p.json ]"
+    "'$LUABENCH' plain.lua ${quick[*]} -o p.llama.csv -o p.json 2> err
+    [ \$? = 2 ] && grep -q 'no metrics.llama_bench' err && [ ! -e p.llama.csv ] && [ -s p.json ]"
 
 if command -v python3 > /dev/null; then
     cat > verify.py <<'END'
@@ -50,11 +52,13 @@ import csv, json, sqlite3
 r = json.load(open("a.json"))
 by = {c["axes"]["m"]: c for c in r["cases"]}
 g = json.load(open("a.gbench.json"))
-assert g["context"]["caches"] and all(set(c) == {"type", "level", "size", "num_sharing"} for c in g["context"]["caches"])
+caches = g["context"]["caches"]
+assert caches and all(set(c) == {"type", "level", "size", "num_sharing"} for c in caches)
 runs = [b for b in g["benchmarks"] if b["run_type"] == "iteration"]
 assert len(runs) == 6 and all(b["time_unit"] == "ns" and b["repetitions"] == 3 for b in runs)
 assert [b["real_time"] for b in runs if b["name"] == "s/m=1"] == [p["median_ns"] for p in by[1]["processes"]]
-assert {b["aggregate_name"] for b in g["benchmarks"] if b["run_type"] == "aggregate"} == {"mean", "median", "stddev", "cv"}
+aggregates = {b["aggregate_name"] for b in g["benchmarks"] if b["run_type"] == "aggregate"}
+assert aggregates == {"mean", "median", "stddev", "cv"}
 a = json.load(open("a.gha.json"))
 assert [x["value"] for x in a] == [by[1]["time"]["median"], by[4]["time"]["median"]] and a[0]["unit"] == "ns"
 b = json.load(open("a.bmf.json"))
@@ -69,7 +73,8 @@ rows = list(csv.DictReader(open("a.llama.csv", newline="")))
 assert [float(x["avg_ts"]) for x in rows] == [x["avg_ts"] for x in l] and rows[0]["model_filename"] == "it's.gguf"
 db = sqlite3.connect(":memory:")
 db.executescript(open("a.llama.sql").read())
-assert db.execute("select model_filename, n_gen, typeof(avg_ts), build_number from test").fetchall() == [("it's.gguf", 0, "real", None)] * 2
+rows = db.execute("select model_filename, n_gen, typeof(avg_ts), build_number from test").fetchall()
+assert rows == [("it's.gguf", 0, "real", None)] * 2
 END
     holds "python reads them all, and they agree with the result" python3 verify.py
 else

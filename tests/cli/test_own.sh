@@ -32,7 +32,8 @@ END
 run() { "$LUABENCH" "$@" > out 2> err; echo $?; }
 holds "the statuses of good and bad kernels" test "$(run faults.lua --quick --max-time 0.05 \
     --kind good,wrong,poison,crash,broken -o r.json)" = 1
-for row in '^good .*(ns|us)' '^wrong +failed: .*NMSE' '^poison +failed: ' '^crash +crashed: killed by SIGSEGV.*check before' \
+for row in '^good .*(ns|us)' '^wrong +failed: .*NMSE' '^poison +failed: ' \
+    '^crash +crashed: killed by SIGSEGV.*check before' \
     '^broken +failed: .*does not compile.*error: .*nothing' \
     '1 ok, 3 failed, 1 crashed'; do
     holds "row /$row/" grep -Eq "$row" out
@@ -46,7 +47,8 @@ holds "no temporary folder is left" sh -c '! ls tmp | grep -q luabench-'
 holds "an endless loop" test "$(run faults.lua --quick --kind hang --timeout 4)" = 1
 holds "is ended" grep -Eq '^hang +timeout: no end within 4 s' out
 # The folder cannot be made: a file is in its way. It works all the same.
-holds "a cache that cannot be written" test "$(XDG_CACHE_HOME=/dev/null run faults.lua --quick --max-time 0.05 --only kind=good)" = 0
+holds "a cache that cannot be written" \
+    test "$(XDG_CACHE_HOME=/dev/null run faults.lua --quick --max-time 0.05 --only kind=good)" = 0
 holds "no compiler" test "$(CC="no-such-cc -x" XDG_CACHE_HOME=$work/other run faults.lua --quick --only kind=good)" = 1
 holds "no compiler is said" grep -q 'no C compiler: $CC is "no-such-cc -x".*install one' out
 holds "a compiler that fails" test "$(CC=false XDG_CACHE_HOME=$work/other run faults.lua --quick --only kind=good)" = 1

@@ -91,7 +91,8 @@ printf '\nerror "oops"\n' > bad.lua
 session '-i: a script that fails' 1 '/^error: bad.lua:2: oops/' 'print(1)' -i bad.lua
 session '-i: no such script' 2 '/no such file: nosuch.lua/' '' -i nosuch.lua
 session 'reload: the script anew, variables stay' 0 $'/^43$/' \
-    $'mine = 1\nf = io.open("script.lua", "w")\nf:write("answer = 42 + mine")\nf:close()\nreload()\nanswer' -i script.lua
+    $'mine = 1\nf = io.open("script.lua", "w")\nf:write("answer = 42 + mine")\nf:close()\nreload()\nanswer' \
+    -i script.lua
 printf 'answer = 42\n' > script.lua
 session 'reload: an error leaves all as it was' 1 '/nothing was reloaded: .*script.lua:1/' \
     $'f = io.open("script.lua", "w")\nf:write("answer = = 1")\nf:close()\nreload()\nlb.zeros{1}' -i script.lua

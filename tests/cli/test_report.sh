@@ -13,7 +13,8 @@ check() {
     shift 3
     timeout 120 "$@" > "$work/all" 2>&1 < /dev/null
     status=$?
-    if [ "$status" = "$want" ] && { [ -z "$pattern" ] || grep -Eq -- "$pattern" "$work/all"; }; then passed=$((passed + 1))
+    if [ "$status" = "$want" ] && { [ -z "$pattern" ] || grep -Eq -- "$pattern" "$work/all"; }; then
+        passed=$((passed + 1))
     else
         failed=$((failed + 1))
         echo "FAILED: $name: exit status $status, expected $want and /$pattern/"
@@ -72,7 +73,8 @@ else
 fi
 browser=$(command -v chromium || command -v chromium-browser || true)
 if [ -n "$browser" ]; then
-    check "a browser draws it" 0 "" sh -c "'$browser' --headless=new --no-sandbox --disable-gpu --user-data-dir=browser \
+    check "a browser draws it" 0 "" \
+        sh -c "'$browser' --headless=new --no-sandbox --disable-gpu --user-data-dir=browser \
         --screenshot=r.png --window-size=1000,3000 file://$work/r.html && [ \$(stat -c %s r.png) -gt 40000 ]"
 else
     skipped=$((skipped + 1))

@@ -22,13 +22,15 @@ holds "the form is told" grep -q '^softmax x f32\[4, 256\] out f32\[4, 256\] sca
 holds "times of more than one kernel" grep -Eq 'softmax.f32.[a-z0-9]+ [0-9.]+ [nu]s, softmax.f32' out
 holds "where it is kept" grep -q '1 form met, 1 measured in .*choices.json' err
 holds "the file" grep -q '"version": 1' "$file"
-holds "nothing is measured twice" test "$(tune "${small[@]}" --kernel-time 0.02; grep -c '1 form met, 0 measured' err)" = "0
+holds "nothing is measured twice" \
+    test "$(tune "${small[@]}" --kernel-time 0.02; grep -c '1 form met, 0 measured' err)" = "0
 1"
 best=$(grep -o '"default": "[^"]*"' "$file" | cut -d'"' -f4)
 other=softmax.f32.portable
 holds "show" sh -c "'$LUABENCH' tune --show | grep -q '1 form of cpu with'"
 holds "show as JSON" sh -c "'$LUABENCH' tune --show --json | grep -q '\"default\": \"$best\"'"
-holds "info tells where" sh -c "'$LUABENCH' info | grep -A 1 -E '^  choices' | tr -d '\n' | grep -q 'choices.json: 1 form'"
+holds "info tells where" \
+    sh -c "'$LUABENCH' info | grep -A 1 -E '^  choices' | tr -d '\n' | grep -q 'choices.json: 1 form'"
 holds "list kernels tells" sh -c "'$LUABENCH' list kernels | grep -E '^ *$best .*of 1 measured form\\)'"
 
 # As if the other one had been faster.
@@ -41,9 +43,12 @@ holds "then nothing measured counts" ran "$best" priority
 holds "a named kernel" test "$(run --kernels "no.such.kernel,$best")" = 0
 holds "then it runs" ran "$best" preferred
 holds "a name that fits nowhere" test "$(run --kernels softmax.f32.portabel)" = 0
-holds "is a skipped case that says why" grep -Eq 'skipped: --kernels: none of them runs.*did you mean "softmax.f32.portable"' out
-holds "explain tells" sh -c "'$LUABENCH' -e 'lb.explain(lb.plan():softmax { x = lb.randn({ 3, 256 }) })' | grep -q 'chosen  by measurement'"
-holds "another form is not meant" sh -c "'$LUABENCH' -e 'lb.explain(lb.plan():softmax { x = lb.randn({ 3, 128 }) })' | grep -q 'nothing was measured for this form'"
+holds "is a skipped case that says why" \
+    grep -Eq 'skipped: --kernels: none of them runs.*did you mean "softmax.f32.portable"' out
+holds "explain tells" sh -c \
+    "'$LUABENCH' -e 'lb.explain(lb.plan():softmax { x = lb.randn({ 3, 256 }) })' | grep -q 'chosen  by measurement'"
+holds "another form is not meant" sh -c "'$LUABENCH' -e 'lb.explain(lb.plan():softmax { x = lb.randn({ 3, 128 }) })' |
+    grep -q 'nothing was measured for this form'"
 
 # Another build, another version of the file, no JSON at all: as if it were not there.
 cp "$file" kept.json
@@ -55,7 +60,8 @@ sed 's/"version": 1/"version": 2/' kept.json > "$file"
 holds "another version" sh -c "test $(run) = 0 && grep -q '\"why\": \"priority\"' r.json"
 echo '{ "version": 1, "machines": [' > "$file"
 holds "a broken file" sh -c "test $(run) = 0 && grep -q '\"why\": \"priority\"' r.json"
-holds "--tune measures what is missing" test "$(run --tune; grep -c measured "$file" > /dev/null; grep -c '"default"' "$file")" = "0
+holds "--tune measures what is missing" \
+    test "$(run --tune; grep -c measured "$file" > /dev/null; grep -c '"default"' "$file")" = "0
 1"
 holds "forget" test "$(tune --forget; grep -c '1 form of cpu' out)" = "0
 1"

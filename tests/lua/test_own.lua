@@ -118,7 +118,8 @@ function T.test_rows_workspace_and_phases()
 end
 
 function T.test_quantized_bytes_and_descriptors()
-  local k = lb.kernel.compile { op = "gemm", name = "test_q8", format = "q8_0", split = "N", needs = "K % 32 == 0", source = [[
+  local k = lb.kernel.compile { op = "gemm", name = "test_q8", format = "q8_0", split = "N", needs = "K % 32 == 0",
+    source = [[
     typedef struct block { _Float16 d; int8_t q[32]; } block;
     void kernel(const lb_tensor *x, const void *w, float *out, int N, int K, int begin, int end) {
         const float *values = lb_tensor_f32(x);
@@ -157,8 +158,8 @@ function T.test_the_whole_contract()
     #include "kernel.h"
     #include "ops/slots.h"
     static void launch(const lb_args *a, const lb_launch *l) { (void)a, (void)l; }
-    static const lb_kernel mine = { .name = "empty.none.test_plugin", .op = "empty", .device = "cpu", .about = "nothing",
-        .source = "a test", .tolerance_why = "nothing", .launch = launch };
+    static const lb_kernel mine = { .name = "empty.none.test_plugin", .op = "empty", .device = "cpu",
+        .about = "nothing", .source = "a test", .tolerance_why = "nothing", .launch = launch };
     const lb_kernel *const luabench_kernels[] = { &mine, 0 };
     const int luabench_abi = LB_KERNEL_ABI;]] }
   lu.assertEquals(plugin.name, "empty.none.test_plugin")
@@ -183,7 +184,9 @@ function T.test_files_and_their_comments()
   sys.replace_file(work .. "/mine.c", [[
 /* luabench: op=fill name=test_file split="out_numel", priority=-3 */
 #include "half.h"
-void kernel(float *out, float value, int begin, int end) { for (int i = begin; i < end; i++) out[i] = value + HALF - 0.5f; }
+void kernel(float *out, float value, int begin, int end) {
+  for (int i = begin; i < end; i++) out[i] = value + HALF - 0.5f;
+}
 ]])
   local k = lb.kernel.compile(work .. "/mine.c")
   lu.assertEquals(k.name, "fill.any.test_file")
@@ -317,7 +320,8 @@ function T.test_prototypes()
   lu.assertEquals({ e.parameters[1].type, e.parameters[1].stars, e.parameters[1].const, e.parameters[1].name },
     { "float", 1, true, "x" })
   lu.assertEquals({ e.parameters[3].stars, e.parameters[3].const, e.parameters[3].name }, { 1, false, "out" })
-  e = prototype.find("template <int N> __device__ int f(int a) { return a; }\n__global__ void __launch_bounds__(64) go(int M) { }", nil, true)
+  e = prototype.find("template <int N> __device__ int f(int a) { return a; }\n"
+    .. "__global__ void __launch_bounds__(64) go(int M) { }", nil, true)
   lu.assertEquals(e.name, "go")
   lu.assertEquals(prototype.find("void kernel(void) { }").parameters, {})
 end

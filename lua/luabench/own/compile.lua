@@ -7,7 +7,8 @@
 --
 --   local mine = lb.kernel.compile {
 --     op = "gemm", name = "mine", split = "N",
---     source = [[ void kernel(const float *x, const float *w, float *out, int M, int N, int K, int begin, int end) { ... } ]],
+--     source = [[
+--       void kernel(const float *x, const float *w, float *out, int M, int N, int K, int begin, int end) { ... } ]],
 --   }
 --   lb.plan():call(mine, { x = x, w = w })
 --

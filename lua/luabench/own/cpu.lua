@@ -52,7 +52,8 @@ __attribute__((unused)) static void *lb_own_data(const lb_args *a, const lb_laun
 __attribute__((unused)) static bool lb_own_is(const lb_args *a, int s, lb_dtype want, const char **why) {
     for (int i = 0; i < a->t[s].count; i++) {
         const lb_tensor *t = a->t[s].items[i];
-        if (t->dtype != LB_QUANT && !lb_tensor_is_dense(t)) return *why = "an operand is not dense, and the function takes a plain pointer", false;
+        if (t->dtype != LB_QUANT && !lb_tensor_is_dense(t))
+            return *why = "an operand is not dense, and the function takes a plain pointer", false;
         if (want != LB_QUANT && t->dtype != want && !(want == LB_U8 && t->dtype == LB_QUANT))
             return *why = "an operand is of another type than the function's pointer", false;
     }
@@ -101,7 +102,8 @@ local function check(k)
   end
   if has(k.bound, "workspace") ~= (k.workspace ~= nil) and not has(k.bound, "launch") then
     error(k.workspace and ("workspace is given, but %s() takes no workspace"):format(k.entry.name)
-      or ("%s() takes a workspace, so `workspace` must say of how many bytes: workspace = \"4 * K\""):format(k.entry.name), 0)
+      or ("%s() takes a workspace, so `workspace` must say of how many bytes: workspace = \"4 * K\"")
+        :format(k.entry.name), 0)
   end
   if has(k.bound, "phase") and not k.phases then
     error(("%s() takes phase, so `phases` must say how many there are"):format(k.entry.name), 0)
@@ -141,7 +143,8 @@ local function descriptor(k)
   local serial = not has(k.bound, "begin", "stop", "part", "parts", "launch")
   local function set(name, value) lines[#lines + 1] = ("    .%s = %s,"):format(name, value) end
   if k.workspace then
-    out[#out + 1] = ("static size_t lb_own_workspace(const lb_args *lb_a, int lb_parts) {\n    (void)lb_a, (void)lb_parts;\n"
+    out[#out + 1] = ("static size_t lb_own_workspace(const lb_args *lb_a, int lb_parts) {\n"
+      .. "    (void)lb_a, (void)lb_parts;\n"
       .. "    return (size_t)%s;\n}"):format(sizes_of.to_c(sizes_of.parse(k.workspace, k.sizes, "workspace")))
   end
   if k.phases then

@@ -67,7 +67,8 @@ function M.make(k)
   end
   if has_workspace(k) ~= (k.workspace ~= nil) then
     error(k.workspace and ("workspace is given, but %s() takes no workspace"):format(k.entry.name)
-      or ("%s() takes a workspace, so `workspace` must say of how many bytes: workspace = \"4 * K\""):format(k.entry.name), 0)
+      or ("%s() takes a workspace, so `workspace` must say of how many bytes: workspace = \"4 * K\"")
+        :format(k.entry.name), 0)
   end
   local options = { "--std=c++17" }
   for flag in (k.flags or ""):gmatch "%S+" do options[#options + 1] = flag end

@@ -66,8 +66,8 @@ function M.headers()
   for _, path in ipairs { root .. "/../engine", root .. "/../../../include/luabench" } do
     if sys.exists(path .. "/kernel.h") then return path end
   end
-  error(("kernel.h was found neither in %s/../engine nor in %s/../../../include/luabench: this luabench was installed without "
-    .. "its headers"):format(root, root), 0)
+  error(("kernel.h was found neither in %s/../engine nor in %s/../../../include/luabench: this luabench was installed "
+    .. "without its headers"):format(root, root), 0)
 end
 
 -- ---- kept objects ----

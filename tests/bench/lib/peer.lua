@@ -1,5 +1,5 @@
--- peer.lua: a GGUF file's prompt and generation rates in this process, as one line of JSON: MODEL, PROMPT, GEN, REPACK in
--- the environment. tests/bench/peer.lua runs it by turns with llama-bench.
+-- peer.lua: a GGUF file's prompt and generation rates in this process, as one line of JSON: MODEL, PROMPT, GEN, REPACK
+-- in the environment. tests/bench/peer.lua runs it by turns with llama-bench.
 local lb = require "luabench"
 local PROMPT, GEN, TIMES = tonumber(os.getenv "PROMPT"), tonumber(os.getenv "GEN"), 3
 
