@@ -44,13 +44,14 @@ done
 check 'install.sh --check: nothing is missing here' sh vendor/install.sh --check
 while read -r probe debian fedora arch brew why; do
     case $probe in ''|'#'*) continue ;; esac
-    check "packages.txt: $probe has all columns" test -n "$debian" -a -n "$fedora" -a -n "$arch" -a -n "$brew" -a -n "$why"
+    check "packages.txt: $probe has all columns" \
+        test -n "$debian" -a -n "$fedora" -a -n "$arch" -a -n "$brew" -a -n "$why"
 done < vendor/packages.txt
 
 # ---- version.h ----------------------------------------------------------------------------------------------------
 (cd "$tmp" && sh "$OLDPWD/vendor/version.sh" '1.2"3' cc '-DX="y"') > "$tmp/version.h"
-printf '#include "version.h"\nconst char *v[] = { LB_VERSION, LB_COMMIT, LB_COMPILER, LB_FLAGS };\nint d = LB_DIRTY;\n' \
-    > "$tmp/v.c"
+printf '%s\n' '#include "version.h"' 'const char *v[] = { LB_VERSION, LB_COMMIT, LB_COMPILER, LB_FLAGS };' \
+    'int d = LB_DIRTY;' > "$tmp/v.c"
 check 'version.h: quotes survive, and no commit is known outside of a checkout' cc -c -I "$tmp" -o "$tmp/v.o" "$tmp/v.c"
 check 'version.h: no commit' has 'LB_COMMIT ""' "$tmp/version.h"
 
@@ -67,7 +68,8 @@ without_constructors() {
 check 'kernels of an instruction set have no constructors' without_constructors
 
 # ---- an installed tree --------------------------------------------------------------------------------------------
-check 'make install' make --no-print-directory -s -o "$build/luabench" install BUILD="$build" PREFIX=/opt/lb DESTDIR="$tmp/root"
+check 'make install' make --no-print-directory -s -o "$build/luabench" install BUILD="$build" PREFIX=/opt/lb \
+    DESTDIR="$tmp/root"
 check 'the installed program runs from its own files' test "$(cd / && env -u LUABENCH_LUA \
     "$tmp/root/opt/lb/bin/luabench" -e 'print(6 * 7)')" = 42
 sed -n '/^```c$/,/^```$/p' kernels/README.md | grep -v '^```' > "$tmp/mine.c"

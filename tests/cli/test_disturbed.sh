@@ -51,9 +51,11 @@ done
 status=$?
 "$LUABENCH" "${several[@]}" -o new.json > /dev/null 2> err
 # half as much work again: without the neighbour that is a regression
-"$LUABENCH" ab one.lua one.lua --threads 1 --cache hot --extra-work 0.5 --pairs 6 --max-pairs 6 -o ab.json > ab.txt 2> err
+"$LUABENCH" ab one.lua one.lua --threads 1 --cache hot --extra-work 0.5 --pairs 6 --max-pairs 6 -o ab.json \
+    > ab.txt 2> err
 ab_status=$?
-"$LUABENCH" ab "$(printf "$loop" 20000)" "$(printf "$loop" 60000)" --pairs 6 --max-pairs 6 -o commands.json > commands.txt 2> err
+"$LUABENCH" ab "$(printf "$loop" 20000)" "$(printf "$loop" 60000)" --pairs 6 --max-pairs 6 -o commands.json \
+    > commands.txt 2> err
 commands_status=$?
 kill "${burners[@]}" 2> /dev/null
 wait "${burners[@]}" 2> /dev/null
@@ -62,8 +64,10 @@ holds "a disturbed run is no failure" test $status = 0
 holds "the row is noisy" grep -q '"noisy": true' noisy.json
 holds "the table says so" grep -q 'noisy$' table.txt
 # 1 switched + 8 delayed; other causes may come with them
-holds "its samples say why" sh -c "tr -d ' \n' < noisy.json | grep -o '\"marks\":\[[^]]*\]' | tr ',[' '\n\n' | awk '\$1 % 2 == 1 || int(\$1 / 8) % 2 == 1 { found = 1 } END { exit !found }'"
-holds "it counted switches or waiting" sh -c "tr -d ' \n' < noisy.json | grep -Eq '\"involuntary_switches\":[1-9]|\"run_delay_ns\":[1-9]'"
+holds "its samples say why" sh -c "tr -d ' \n' < noisy.json | grep -o '\"marks\":\[[^]]*\]' | tr ',[' '\n\n' |
+    awk '\$1 % 2 == 1 || int(\$1 / 8) % 2 == 1 { found = 1 } END { exit !found }'"
+holds "it counted switches or waiting" \
+    sh -c "tr -d ' \n' < noisy.json | grep -Eq '\"involuntary_switches\":[1-9]|\"run_delay_ns\":[1-9]'"
 
 # ---- the gates ----
 holds "its processes are noisy" grep -q '"noisy": true' new.json
@@ -72,7 +76,8 @@ status=$?
 cat compare.txt err > all
 holds "compare finds no regression" test $status = 0
 holds "the verdict is inconclusive, and says why" grep -Eq 'inconclusive.*noisy in (NEW|both)' compare.txt
-holds "the other way round too" sh -c "$LUABENCH compare new.json base.json | grep -Eq 'inconclusive.*noisy in (BASE|both)'"
+holds "the other way round too" \
+    sh -c "$LUABENCH compare new.json base.json | grep -Eq 'inconclusive.*noisy in (BASE|both)'"
 holds "ab finds no regression" test $ab_status = 0
 holds "ab is inconclusive, and says why" grep -q 'noisy: .* disturbed, so nothing is claimed' ab.txt
 holds "its file too" sh -c "grep -q '\"verdict\": \"inconclusive\"' ab.json && grep -q '\"noisy\": true' ab.json"
@@ -92,8 +97,10 @@ kill "${burners[@]}" 2> /dev/null
 wait "${burners[@]}" 2> /dev/null
 burners=()
 holds "joules an item" sh -c "tr -d ' \n' < energy.json | grep -Eq '\"joules_per_item\":[0-9.e-]*[1-9]'"
-holds "info says what is counted" sh -c "LUABENCH_POWERCAP=$PWD/rapl $LUABENCH info | grep -q 'energy  *counted: package-0'"
-holds "info says why nothing is" sh -c "LUABENCH_POWERCAP=$PWD/none $LUABENCH info | grep -q 'energy  *unknown: .*none: No such file'"
+holds "info says what is counted" \
+    sh -c "LUABENCH_POWERCAP=$PWD/rapl $LUABENCH info | grep -q 'energy  *counted: package-0'"
+holds "info says why nothing is" \
+    sh -c "LUABENCH_POWERCAP=$PWD/none $LUABENCH info | grep -q 'energy  *unknown: .*none: No such file'"
 LUABENCH_POWERCAP=$PWD/none "$LUABENCH" one.lua --quick --cache hot -o none.json > /dev/null 2> err
 holds "unknown energy is null" sh -c "tr -d ' \n' < none.json | grep -q '\"energy\":null\|\"joules_per_item\":null'"
 holds "counters are there, or info says why not" sh -c "$LUABENCH info | grep -Eq 'counters  *(none: |cycles)'"
