@@ -5,7 +5,8 @@
  * depends on the batch it is in.
  *
  * Codes have none for NaN and Inf, which must not vanish: what shares a scale with one has NaN as its values. Where one
- * is NaN, so is the maximum of magnitudes, and the scale with it; where one is Inf the scale is Inf; all codes are 0. */
+ * is NaN, so is the maximum of magnitudes, and the scale with it; where one is Inf the scale is Inf; all codes are
+ * 0. */
 #pragma once
 #include <stdint.h>
 

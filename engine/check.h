@@ -36,8 +36,8 @@ lb_status lb_plan_snapshot_outputs(lb_plan *p);
  * comparison. LB_EINVAL without a snapshot; a difference is LB_OK with out->passed false and a reason. */
 lb_status lb_plan_verify_outputs(lb_plan *p, lb_check *out);
 
-/* After lb_plan_rotate: runs every rotation set once and compares all outputs with those of the originals, bit for bit, so
- * that a broken copy cannot be timed. Passes where there is one set. */
+/* After lb_plan_rotate: runs every rotation set once and compares all outputs with those of the originals, bit for bit,
+ * so that a broken copy cannot be timed. Passes where there is one set. */
 lb_status lb_plan_check_sets(lb_plan *p, lb_check *out);
 
 /* Fills a tensor's elements with signalling garbage: NaN for floats, 0x80.. for integers. Not for weights. */

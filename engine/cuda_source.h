@@ -45,8 +45,9 @@ typedef struct lb_cuda_source {
     lb_terms grid[3], block[3], shared, workspace, needs;    /* count 0: 1, 1, 0, 0, true */
 } lb_cuda_source;
 
-/* Compiles and registers; one of the same name that was made before gives way. *log: the compiler's words, malloc'd; may
- * be NULL. LB_EINVAL with the compiler's lines where it does not compile, LB_EUNSUPPORTED where NVRTC is missing. */
+/* Compiles and registers; one of the same name that was made before gives way. *log: the compiler's words, malloc'd;
+ * may be NULL. LB_EINVAL with the compiler's lines where it does not compile, LB_EUNSUPPORTED where NVRTC is
+ * missing. */
 lb_status lb_cuda_source_make(lb_device *d, const lb_cuda_source *source, const lb_kernel **out, char **log);
 /* The error of the launches of such kernels by this thread since the last call. */
 lb_status lb_cuda_source_launched(void);

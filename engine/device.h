@@ -75,7 +75,8 @@ int lb_device_cpu_of(const lb_device *d, int i);
 int lb_device_list(char (*names)[64], int max);
 /* False: nothing is known of such things here. May take milliseconds. */
 bool lb_device_live_read(lb_device *d, lb_device_live *out);
-/* Clock frequency of what ran last, in GHz: of the GPU's multiprocessors in the last timed region, of this processor now. */
+/* Clock frequency of what ran last, in GHz: of the GPU's multiprocessors in the last timed region, of this processor
+ * now. */
 double lb_device_frequency_ghz(lb_device *d);
 /* A fault has made the device unusable for this process: what needs it has to go on in another. */
 bool lb_device_lost(lb_device *d);

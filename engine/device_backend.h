@@ -17,8 +17,8 @@ typedef struct lb_device_backend {
     bool (*pinned)(const lb_device *d);      /* NULL = no threads */
     int (*cpu)(const lb_device *d, int thread);   /* where a thread is pinned; -1 = nowhere; NULL = no threads */
 
-    /* Devices with a memory of their own, in which alloc() takes its bytes; NULL = the host's memory. All return when it
-     * is done. `pool` is then the host's, for the work that the host does on their tensors. */
+    /* Devices with a memory of their own, in which alloc() takes its bytes; NULL = the host's memory. All return when
+     * it is done. `pool` is then the host's, for the work that the host does on their tensors. */
     const struct lb_device_memory *memory;
     double (*frequency_ghz)(lb_device *d);   /* of the processors just now; NULL = the host's; NaN = unknown */
     const char *(*missing)(void);            /* why count() is 0; NULL = never so */

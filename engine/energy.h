@@ -16,6 +16,6 @@ typedef struct lb_energy {
 void lb_energy_open(lb_energy *e, const char *root);
 void lb_energy_close(lb_energy *e);          /* also on one that is all zeros */
 
-/* Joules since the last call (or since open), of all zones together: of the whole package, whoever used it. The counters
- * step about every millisecond and wrap every few minutes: call it more often than that. NaN = unknown. */
+/* Joules since the last call (or since open), of all zones together: of the whole package, whoever used it. The
+ * counters step about every millisecond and wrap every few minutes: call it more often than that. NaN = unknown. */
 double lb_energy_joules(lb_energy *e);

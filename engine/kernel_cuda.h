@@ -1,11 +1,11 @@
 /* kernel_cuda.h: what a CUDA kernel's file (kernels/cuda/<op>_<format>_<variant>.cu) includes, and nothing else of the
  * engine. It brings kernel.h, ops/slots.h and ops/kv.h, whose contracts hold; what is different on a GPU stands here.
  *
- * launch(a, l) is host code. It enqueues work on lb_cuda_stream(l) and returns; the executor calls it once with part 0 of
- * 1 for each phase, often while the stream is being captured into a graph. So it must not: synchronize, allocate, free,
- * copy to or from host memory, use another stream, or read what an operand points at: lb_tensor_data() of an operand is
- * an address on the device. Shapes, strides, parameters and l->pick are the host's to read. What depends on data
- * (lengths, offsets, counts) is read by the device code; grids are sized for the most that shapes allow.
+ * launch(a, l) is host code. It enqueues work on lb_cuda_stream(l) and returns; the executor calls it once with part 0
+ * of 1 for each phase, often while the stream is being captured into a graph. So it must not: synchronize, allocate,
+ * free, copy to or from host memory, use another stream, or read what an operand points at: lb_tensor_data() of an
+ * operand is an address on the device. Shapes, strides, parameters and l->pick are the host's to read. What depends on
+ * data (lengths, offsets, counts) is read by the device code; grids are sized for the most that shapes allow.
  *
  *   - Results must be the same bits from run to run: no floating-point atomics, no order that depends on timing.
  *   - l->workspace is device memory, 256-byte aligned, contents undefined. l->ticket is NULL; lb_cuda_tickets(l) are
@@ -63,9 +63,9 @@ template <typename F> static inline void lb_cuda_smem(F *kernel, size_t bytes) {
         cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
 }
 
-/* The descriptor of kernels/cuda/<name>.cu:  LB_CUDA_KERNEL(name) = { .name = "op.format.variant", ... };  The fields stand
- * in the order of lb_kernel, as C++ wants it. The variant says how it works (gemv, mma, wgmma, flash, warp) and makes
- * the name unlike those of the CPU's kernels. */
+/* The descriptor of kernels/cuda/<name>.cu:  LB_CUDA_KERNEL(name) = { .name = "op.format.variant", ... };  The fields
+ * stand in the order of lb_kernel, as C++ wants it. The variant says how it works (gemv, mma, wgmma, flash, warp) and
+ * makes the name unlike those of the CPU's kernels. */
 #define LB_CUDA_KERNEL(name)                                                                                           \
     extern "C" {                                                                                                       \
     extern const lb_kernel lb_kernel_cuda_##name;                                                                      \

@@ -1,7 +1,8 @@
 /* mirror.h: buffers of devices with a memory of their own. Each has an address range of the host, where everything that
- * the host does to tensors (filling, quantizing, oracles, files, printing) finds its bytes, and as many bytes on the device.
- * Which of the two is right is known at any time; bytes move when the other side needs them, never in a timed region, as
- * plans bring all operands over before they start. The host's pages are given back once the device has the bytes. */
+ * the host does to tensors (filling, quantizing, oracles, files, printing) finds its bytes, and as many bytes on the
+ * device. Which of the two is right is known at any time; bytes move when the other side needs them, never in a timed
+ * region, as plans bring all operands over before they start. The host's pages are given back once the device has the
+ * bytes. */
 #pragma once
 #include <pthread.h>
 #include "tensor.h"

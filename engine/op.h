@@ -98,8 +98,8 @@ typedef struct lb_op {
     void (*work)(const lb_args *a, int32_t pick, lb_work *w);
     /* Optional: which weights a launch reads; NULL = every LB_WEIGHT operand, item `pick` of lists. */
     void (*touch)(const lb_args *a, int32_t pick, lb_touch_fn fn, void *ctx);
-    /* Optional: neither of two launches touches an element that the other writes, although their LB_PARTIAL operands may
-     * be the same tensors; told from what does not change between runs. Plans then put no barrier between them. */
+    /* Optional: neither of two launches touches an element that the other writes, although their LB_PARTIAL operands
+     * may be the same tensors; told from what does not change between runs. Plans then put no barrier between them. */
     bool (*apart)(const lb_args *a, const lb_args *b);
     /* f64 on exactly the operands that the kernel saw. Fills up to LB_MAX_EXPECTED; *count says how many. */
     lb_status (*oracle)(const lb_oracle_in *in, lb_expected *out, int *count);

@@ -32,8 +32,8 @@ lb_status lb_file_replace(const char *path, const void *data, size_t bytes);
 /* Creates "<$TMPDIR or /tmp>/<prefix>XXXXXX", mode 0700, and remembers it. Its file "owner.lock" is locked while this
  * process lives. */
 lb_status lb_tempdir_new(const char *prefix, char *out, size_t out_bytes);
-/* Removes directories of that prefix which lb_tempdir_new made for this user in a process that has died without removing
- * them (SIGKILL). Others', living owners' and foreign directories stay. How many were removed. */
+/* Removes directories of that prefix which lb_tempdir_new made for this user in a process that has died without
+ * removing them (SIGKILL). Others', living owners' and foreign directories stay. How many were removed. */
 int lb_tempdir_sweep(const char *prefix);
 /* Removes a directory that lb_tempdir_new made in this process, with all it holds (symbolic links are removed, not
  * followed). Anything else is refused with LB_EINVAL. */

@@ -1,12 +1,13 @@
 /* plan_gpu_branch.c: which steps of a plan may run side by side in its graphs, and which stream each is captured on.
  *
- * Two steps keep their order if one writes what the other reads or writes (operands' addresses, as plan_flow.c has them for
- * the CPU's barriers); one without operands keeps its place among all. A step goes on where one that it needs was the last;
- * else on a stream that is free, of which there are LB_CUDA_BRANCHES. Each stream has a workspace and tickets of its own, so
- * its steps keep their order, too: where more steps are independent than there are streams, some wait without need.
+ * Two steps keep their order if one writes what the other reads or writes (operands' addresses, as plan_flow.c has them
+ * for the CPU's barriers); one without operands keeps its place among all. A step goes on where one that it needs was
+ * the last; else on a stream that is free, of which there are LB_CUDA_BRANCHES. Each stream has a workspace and tickets
+ * of its own, so its steps keep their order, too: where more steps are independent than there are streams, some wait
+ * without need.
  *
- * Steps that hang on a value (plan_gpu_decide.c) stand alone: what is before them ends first, what is behind waits. So do
- * the runs of a graph of several. */
+ * Steps that hang on a value (plan_gpu_decide.c) stand alone: what is before them ends first, what is behind waits. So
+ * do the runs of a graph of several. */
 #include "plan_gpu.h"
 
 #include <stdlib.h>
@@ -90,8 +91,8 @@ static lb_status note_step(finder *f, int i, int branch) {
     return st;
 }
 
-/* The stream whose last step is the latest that this one needs; else one whose last step is over by then, or none was on;
- * else the one that has been left alone the longest. */
+/* The stream whose last step is the latest that this one needs; else one whose last step is over by then, or none was
+ * on; else the one that has been left alone the longest. */
 static int choose(const finder *f, const int *needs, const int *covered, int branches) {
     int best = -1, idle = -1, oldest = 0;
     for (int b = 0; b < branches; b++) {

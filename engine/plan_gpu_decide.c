@@ -1,5 +1,6 @@
-/* plan_gpu_decide.c: steps that hang on a value (`when`, `pick`) as parts of a captured graph: the device reads the values
- * and runs what they name. Where it cannot, the host reads them (plan_gpu.c), and lb_plan_conditions says why. */
+/* plan_gpu_decide.c: steps that hang on a value (`when`, `pick`) as parts of a captured graph: the device reads the
+ * values and runs what they name. Where it cannot, the host reads them (plan_gpu.c), and lb_plan_conditions says
+ * why. */
 #include "plan_gpu.h"
 
 #include <stdio.h>

@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 void lb_philox4x32(uint64_t seed, uint64_t counter, uint32_t out[4]);
-/* With all 128 bits of the counter and 64 of the key, as published; the above sets the upper half of the counter to 0. */
+/* With all 128 bits of the counter and 64 of the key, as published; the above sets the upper half of the counter to
+ * 0. */
 void lb_philox4x32_full(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 /* Elements [start, start + n) of the stream `seed`. Element i takes word (i / 64) % 4 of counter
  * (i / 256) * 64 + i % 64. Uniforms use its upper 24 bits. Normals pair words 0 and 1, and 2 and 3: the first gives the

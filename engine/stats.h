@@ -19,9 +19,9 @@ void lb_stats_quantile_ranks(int64_t n, double p, double confidence, int64_t *lo
 /* The same for the median: ranks (1-based lo, hi) of its order-statistic interval. */
 void lb_stats_median_ranks(int64_t n, double confidence, int64_t *lo, int64_t *hi);
 
-/* Sampling until an interval is narrow ends too early where it happens to look narrow: such intervals hold the truth in 93 %
- * of cases, not 95. So the width that is wanted has to be seen twice: with n values, and with at least twice as many; once
- * is enough only at the first look, far inside. Call it with *end = 0 at first, whenever the half-width of the interval of n
- * values is known (NaN: there is none yet); true: enough. Else *end > 0 says when to look again at the latest.
- * tests/c/test_stats.c has the simulation. */
+/* Sampling until an interval is narrow ends too early where it happens to look narrow: such intervals hold the truth in
+ * 93 % of cases, not 95. So the width that is wanted has to be seen twice: with n values, and with at least twice as
+ * many; once is enough only at the first look, far inside. Call it with *end = 0 at first, whenever the half-width of
+ * the interval of n values is known (NaN: there is none yet); true: enough. Else *end > 0 says when to look again at
+ * the latest. tests/c/test_stats.c has the simulation. */
 bool lb_stats_enough(int64_t n, double half_width, double wanted, int64_t *end);

@@ -87,7 +87,8 @@ lb_status lb_tensor_to_dtype(const lb_tensor *t, lb_dtype dtype, lb_tensor **out
 typedef void (*lb_progress_fn)(void *ctx, int64_t done, int64_t total);
 lb_status lb_tensor_quantize(const lb_tensor *t, const lb_quantizer *q, lb_progress_fn progress, void *ctx,
                              lb_tensor **out);
-/* The same with sample activations [M, K] f32, for the recipes that have an algorithm for them (LB_EINVAL for others). */
+/* The same with sample activations [M, K] f32, for the recipes that have an algorithm for them (LB_EINVAL for
+ * others). */
 lb_status lb_tensor_quantize_calibrated(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
                                         lb_progress_fn progress, void *ctx, lb_tensor **out);
 /* Re-encodes a quantized tensor in a wider format of the same family with exactly the same values; *out is NULL, and

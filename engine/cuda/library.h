@@ -4,7 +4,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-/* "cublasLt", "nvrtc": a handle for dlsym, the same each time; NULL: not found. *from (may be NULL): the path, or why not. */
+/* "cublasLt", "nvrtc": a handle for dlsym, the same each time; NULL: not found. *from (may be NULL): the path, or why
+ * not. */
 void *lb_cuda_library(const char *name, const char **from);
 /* An attribute of a device; 0 = unknown. */
 #ifdef __CUDA_RUNTIME_API_H__

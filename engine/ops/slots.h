@@ -5,8 +5,8 @@
  * out [M,N] f32. M == 1 is a GEMV. */
 enum { LB_GEMM_X, LB_GEMM_W, LB_GEMM_OUT };
 
-/* swiglu: out = silu(gate) * up, silu(g) = g / (1 + exp(-g)).  f32 rows (see below) of one shape: gate and up may be the
- * halves of one product; out dense. */
+/* swiglu: out = silu(gate) * up, silu(g) = g / (1 + exp(-g)).  f32 rows (see below) of one shape: gate and up may be
+ * the halves of one product; out dense. */
 enum { LB_SWIGLU_GATE, LB_SWIGLU_UP, LB_SWIGLU_OUT };
 
 /* axpy: y[i] += scale[at] * x[i].  x, y f32 with equal numel; scale f32 [S]. */
