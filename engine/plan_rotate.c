@@ -5,7 +5,6 @@
  * intermediates stay where they are: they are hot in a real model too, and steps hand them to one another. */
 #include "plan_internal.h"
 #include "cache.h"
-#include "device_backend.h"
 #include <stdlib.h>
 #include <string.h>
 

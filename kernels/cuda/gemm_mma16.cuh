@@ -59,7 +59,8 @@ static void lb_launch_overlapping(void (*kernel)(P...), dim3 grid, dim3 block, s
     attribute.val.programmaticStreamSerializationAllowed = 1;
     cudaLaunchConfig_t config = {};
     config.gridDim = grid, config.blockDim = block, config.dynamicSmemBytes = smem, config.stream = stream;
-    config.attrs = &attribute, config.numAttrs = lb_cuda_info_now()->cc >= 90;
+    /* code for other processors than Hopper does not wait */
+    config.attrs = &attribute, config.numAttrs = lb_cuda_info_now()->cc == 90;
     cudaLaunchKernelEx(&config, kernel, P(a)...);
 }
 #define LB_LAUNCH_OVERLAPPING(kernel, grid, block, smem, stream, ...)                                             \
