@@ -165,7 +165,7 @@ LB_INLINE void few_rows(void (*block)(const few *, __m512 *, int), const size_t 
     const size_t row = bytes * (size_t)blocks;
     for (int r = 0; r < ROWS; r += LANES, w += LANES * row) {
         few f = { .row = { w, w + 4 * row, w + 8 * row, w + 12 * row }, .step = row, .step3 = 3 * row,
-                  .ahead = w + LANES * row };
+                  .ahead = w + LANES * row + FEW_FURTHER };
         __m512 acc[FEW_COLS];
         EACH f.act[c] = (const int8_t *)act + (size_t)(c < some ? c : some - 1) * stride;
         EACH acc[c] = _mm512_setzero_ps();

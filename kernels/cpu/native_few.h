@@ -6,13 +6,14 @@
  * of columns. Turning takes 24 instructions for 256 bytes; scales of 16 rows become floats together, and no sum is
  * taken across lanes.
  *
- * The rows of a panel follow one another, but are read side by side: lines are asked for 16 rows ahead, in the order of
- * addresses, so that the memory sees one stream. */
+ * The rows of a panel follow one another, but are read side by side: lines are asked for 16 rows and FEW_FURTHER ahead,
+ * in the order of addresses, so that the memory sees one stream. Without the latter the last of 16 rows, whose first
+ * block is needed at once, was asked for a KiB before: short rows waited at the begin of each 16. */
 #pragma once
 #include "act_q8_32_avx512.h"
 #include "rows16.h"
 
-enum { FEW_COLS = 4 };
+enum { FEW_COLS = 4, FEW_FURTHER = 4096 };
 #define EACH LB_UNROLL for (int c = 0; c < cols; c++)
 
 /* Where the current blocks of 16 rows stand: of rows 0, 4, 8 and 12; bytes from row to row, and three times that; what
