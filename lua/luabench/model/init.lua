@@ -200,7 +200,15 @@ local function repack(m, o)
       ns, bytes = ns + n, bytes + b
     end
   end
+  -- what is small (norms, biases, routers) would keep up to 2 MiB of its file in memory, each
+  local function own(holder)
+    for role, t in pairs(holder) do
+      if type(t) == "userdata" and not t.quantizer and t:nbytes() < 2 ^ 20 then holder[role] = t:clone() end
+    end
+  end
+  if m.file then own(m.weights) end
   for i, l in ipairs(m.layers) do
+    if m.file then own(l) end
     m.second_copy = m.second_copy or into_file(l, o.made, o.device)
     for role, t in pairs(l) do
       if role ~= "kv_b" then add(t) end
