@@ -34,9 +34,11 @@ function T.test_a_process_holds_the_weights_once()
   local path = top .. "/m.gguf"
   core.write_file(top .. "/config.json", CONFIG)
   luabench("quantize", top, path, "--type", "q8_0", "--random-weights", "--quiet", "--tensor", "token_embd=q8_0")
-  for _, how in ipairs { {}, { "--no-repack" } } do
+  -- without kernels for the file's own layout the head is repacked, beside what is read of the embedding between
+  local native = lb.model.load(path).native_head
+  for _, how in ipairs(native and { {}, { "--no-repack" } } or { {} }) do
     local m = memory_of(path, unpack(how))
-    local held = m.weights_bytes + m.kv_bytes
+    local held = m.weights_bytes + m.kv_bytes + (native and 0 or 35e6)
     lu.assertTrue(m.increase_bytes <= 1.1 * held + MORE, ("%s %.1f MB more than %.1f MB of weights and KV cache")
       :format(table.concat(how), (m.increase_bytes - held) / 1e6, held / 1e6))
   end
