@@ -79,6 +79,29 @@ function T.test_plans_recorded_anew()
   end
 end
 
+-- Nothing is recorded after prepare(), also where a token of all sequences has more rows than a launch of their prompts.
+function T.test_prepared_is_recorded()
+  local m = lb.model.load("tests/fixtures/models/llama", { dtype = "f32" })
+  local how = { temperature = 0, top_k = 0, top_p = 1, min_p = 0, seed = 1 }
+  for _, mode in ipairs { "eager", "plan", "fused" } do
+    local s = m:session { batch = 24, capacity = 64, mode = mode, prompt_rows = 16 }
+    for _, n in ipairs { 1, 3, 30 } do
+      local lengths, prompts = {}, {}
+      for b = 1, 24 do
+        lengths[b], prompts[b] = n, {}
+        for i = 1, n do prompts[b][i] = (i * 7 + b) % 50 end
+      end
+      s:reset()
+      s:prepare(lengths, how)
+      local recorded = s.record_ns
+      s:prompt(prompts)
+      s:first(how)
+      s:next(how)
+      lu.assertEquals(s.record_ns, recorded, ("%s, prompts of %d"):format(mode, n))
+    end
+  end
+end
+
 -- What MLA's keys and values are expanded to on loading is held once, repacked, and nothing of the way there.
 function T.test_latents_are_held_once()
   local path = top .. "/m.gguf"

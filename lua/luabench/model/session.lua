@@ -22,7 +22,7 @@ function M.new(model, o)
   local shape = model.architecture.attention.cache(s)
   local self = setmetatable({ model = model, batch = o.batch or 1, capacity = o.capacity, mode = o.mode or "fused",
     prompt_rows = arguments.number(o, "prompt_rows", 512, 1, 2 ^ 20, true), pool = {}, plans = {}, prompts_used = {},
-    record_ns = 0, timer = core.timer(model.device) }, Session)
+    outgrown = 0, record_ns = 0, timer = core.timer(model.device) }, Session)
   if not MODES[self.mode] then
     error(("mode %q is not known; there are eager, plan, fused"):format(tostring(self.mode)), 0)
   end
@@ -78,6 +78,7 @@ local function planned(self, key, record)
   p = record(emit) or {}
   p.plan = plan
   if self.pool.outgrown then
+    self.outgrown = self.outgrown + 1
     for other in pairs(self.plans) do drop(self, other) end
     collectgarbage()
     core.memory_trim()
@@ -224,20 +225,26 @@ local function feed(self, prompts, all, each)
   for b = 1, self.batch do self.used[b] = self.used[b] + #(prompts[b] or {}) end
 end
 
--- Records what prompts of these lengths and their tokens need, so that no recording falls into what is timed.
+-- Records what prompts of these lengths and their tokens need, so that no recording falls into what is timed. Where a
+-- token of many sequences wants larger buffers than the prompts did, the prompts' plans went, and are recorded again.
 function Session:prepare(lengths, how)
-  local done, prompts = {}, {}
+  local prompts, before = {}, nil
   for b = 1, self.batch do
-    done[b], prompts[b] = 0, {}
+    prompts[b] = {}
     for i = 1, lengths[b] or 0 do prompts[b][i] = 0 end
   end
-  local rows = next_rows(self, prompts, done)
-  while rows > 0 do
-    prompt_plan(self, rows, false)
-    rows = next_rows(self, prompts, done)
-  end
-  first_plan(self, how)
-  token_plan(self, how)
+  repeat
+    before = self.outgrown
+    local done = {}
+    for b = 1, self.batch do done[b] = 0 end
+    local rows = next_rows(self, prompts, done)
+    while rows > 0 do
+      prompt_plan(self, rows, false)
+      rows = next_rows(self, prompts, done)
+    end
+    first_plan(self, how)
+    token_plan(self, how)
+  until self.outgrown == before
 end
 
 -- Takes prompts in: a list of lists of token numbers, one a sequence.
