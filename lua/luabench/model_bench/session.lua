@@ -1,6 +1,7 @@
 -- session.lua: the worker's side of `luabench model`: one model in this process: loaded, asked, its quality measured.
 -- Requests are { cmd = "model", step = "hello" | "load" | "prompt" | "quality" | "close", ... }.
 local lb = require "luabench"
+local core = require "luabench.core"
 local json = require "luabench.json"
 local quality = require "luabench.model_bench.quality"
 local sys = require "luabench.sys"
