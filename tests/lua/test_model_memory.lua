@@ -1,6 +1,7 @@
 -- test_model_memory.lua: what a process takes beside a model's weights and caches: nothing twice, nothing piles up.
 local lu = require "luaunit"
 local lb = require "luabench"
+local builder = require "luabench.model.builder"
 local programs = dofile "tests/bench/lib/programs.lua"
 local core = lb.core
 
@@ -17,13 +18,14 @@ end
 
 local function memory_of(path, ...)
   luabench("model", "--original", path, "--max-new-tokens", "3", "--iterations", "1", "--no-quality", "--quiet",
-    "--ignore-stop", "-o", top .. "/m.json", ...)
+    "--ignore-stop", "--threads", "2", "-o", top .. "/m.json", ...)
   return lb.load(top .. "/m.json").models.original.memory
 end
 
 -- A Llama of 99 MB in q8_0, over a third of it an embedding that is the head too. Beside weights and KV cache a
 -- process takes 10 %, and what prompts of 192 rows need, whatever the model's depth: 8 buffers as wide as the layers,
--- workspaces for as much in int8, the plans' steps: 20 MB at these sizes. The embedding alone has 35 MB.
+-- workspaces for as much in int8, the plans' steps: 20 MB at these sizes. The embedding alone has 35 MB; where no kernel
+-- reads the file's layout (native_head) it is repacked too, and what is looked up in the file comes on top.
 local CONFIG = [[{ "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 1024,
   "intermediate_size": 4096, "num_hidden_layers": 4, "num_attention_heads": 16, "num_key_value_heads": 4,
   "head_dim": 64, "vocab_size": 32000, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5,
@@ -115,7 +117,7 @@ function T.test_latents_are_held_once()
   luabench("quantize", top, path, "--type", "q8_0", "--random-weights", "--quiet")
   local before = core.memory().now_bytes
   local m = lb.model.load(path, { type = "deepseek_v2" })
-  if m.repack_bytes == 0 then return end                             -- no panels on this machine
+  if m.repack_bytes == 0 then lu.skip "no kernel of this machine has a layout of its own for q8_0" end
   collectgarbage()
   local held, latents = core.memory().now_bytes - before, 0
   for _, l in ipairs(m.layers) do latents = latents + l.k_b:nbytes() + l.v_b:nbytes() end
