@@ -104,6 +104,25 @@ function T.test_prepared_is_recorded()
   end
 end
 
+-- A plan that somebody has from the session goes on running, though the session's own take larger buffers.
+function T.test_a_plan_that_is_held()
+  local m = lb.model.load("tests/fixtures/models/llama", { dtype = "f32" })
+  for _, mode in ipairs { "eager", "plan", "fused" } do
+    local how = { temperature = 0, top_k = 0, top_p = 1, min_p = 0, seed = 1 }
+    local s, other = m:session { capacity = 64, mode = mode }, m:session { capacity = 64, mode = mode }
+    s:prepare({ 2 }, how)
+    local token, prompt = s:plan_of "token", s:plan_of("prompt", 2)
+    lu.assertNil(s:plan_of("prompt", 3))
+    for _, one in ipairs { s, other } do
+      one:prompt { { 5, 6, 7, 8, 9, 10, 11, 12, 13 } }
+      one:first(how)
+    end
+    token:run()
+    lu.assertEquals(s.token.ids:totable(), other:next(how):totable(), mode)
+    prompt:run()
+  end
+end
+
 -- What MLA's keys and values are expanded to on loading is held once, repacked, and nothing of the way there.
 function T.test_latents_are_held_once()
   local path = top .. "/m.gguf"

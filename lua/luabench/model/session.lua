@@ -62,9 +62,9 @@ local function builder_of(self, rows, io, emit)
 end
 
 local function drop(self, key)
-  local plan = self.plans[key].plan
+  local p = self.plans[key]
   self.plans[key] = nil
-  if type(plan) == "userdata" then plan:close() end
+  if type(p.plan) == "userdata" and not p.lent then p.plan:close() end
 end
 
 -- A plan under a key, recorded when first wanted. Where it wants larger buffers than there were, the other plans go:
@@ -295,12 +295,16 @@ function Session:reset()
   for b = 1, self.batch do self.used[b] = 0 end
 end
 
--- The plan of a kind that was recorded: "token" (the last recorded), or "prompt" of so many rows; nil if there is none.
+-- The plan of a kind that was recorded: "token" or "first" (any of them, where ways of sampling differ), or "prompt" of
+-- so many rows; nil if there is none. It runs for as long as it is held, also when the session has recorded another.
 function Session:plan_of(kind, rows)
-  if kind == "prompt" then return (self.plans[("prompt %d "):format(rows)] or {}).plan end
+  local found = kind == "prompt" and self.plans[("prompt %d "):format(rows)] or nil
   for key, p in pairs(self.plans) do
-    if key:find("^" .. kind .. " ") then return p.plan end
+    if not found and kind ~= "prompt" and key:find("^" .. kind .. " ") then found = p end
   end
+  if not found then return end
+  found.lent = true
+  return found.plan
 end
 
 function Session:kv_bytes() return self.cache.nbytes end
