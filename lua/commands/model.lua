@@ -255,7 +255,10 @@ local function journal_of(opt)
   local path, begun = target .. ".journal", false
   local old = path .. ".old"
   return { path = path, add = function(rec)
-    if not begun and sys.exists(path) then os.rename(path, old) end
+    if not begun and sys.exists(path) then
+      local kept, why = os.rename(path, old)
+      if not kept then error(("%s, what an earlier run left, cannot be kept: %s"):format(path, why), 0) end
+    end
     begun = true
     sys.append_file(path, json.encode(rec) .. "\n")
   end, done = function()

@@ -103,6 +103,11 @@ holds "a worker that dies costs its prompt only" worker_killed
 echo kept > r.json.journal
 holds "SIGKILL while loading" ended KILL 137
 holds "what an earlier run left is still there" sh -c 'cat r.json.journal* | grep -q kept'
+mkdir r.json.journal.old
+holds "and where it cannot be kept" says 2 'r.json.journal, what an earlier run left, cannot be kept: ' --original wide \
+    "${quick[@]}" --no-quality --quiet -o r.json
+rmdir r.json.journal.old
+holds "it is as it was" grep -qx kept r.json.journal
 holds "a run that ends clears up" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet -o r.json && [ ! -e r.json.journal ] && [ ! -e r.json.journal.old ]"
 
 if command -v python3 > /dev/null; then
