@@ -1,12 +1,16 @@
-/* test_huge.c: buffers in regions of huge pages neither overlap nor are lost, whatever the order they come and go
- * in. */
+/* test_huge.c: buffers in regions of huge pages neither overlap nor are lost, whatever the order they come and go in,
+ * and what they held goes back to the system. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -75,6 +79,80 @@ static void test_room_is_used_again(void **state) {
     lb_huge_free(second, 1u << 20);
 }
 
+/* Small pages that are in memory, of the huge pages that lie wholly in the buffer; -1: there is no mapping. */
+static int resident(const uint8_t *p, size_t bytes) {
+    static unsigned char in[16384];
+    const uintptr_t huge = 2u << 20;
+    uintptr_t from = ((uintptr_t)p + huge - 1) / huge * huge, to = ((uintptr_t)p + bytes) / huge * huge;
+    size_t pages = (to - from) / (size_t)sysconf(_SC_PAGESIZE);
+    assert_true(from < to && pages <= sizeof in);
+    if (mincore((void *)from, to - from, in) != 0) return -1;
+    int n = 0;
+    for (size_t i = 0; i < pages; i++) n += in[i] & 1;
+    return n;
+}
+
+/* A buffer of so many bytes, written, between two that stay. What is in memory when it is freed; then after a trim. */
+static void free_between(size_t bytes, int *freed, int *trimmed) {
+    enum { SIDE = 40 << 10 };
+    uint8_t *at[3];
+    const size_t size[3] = { SIDE, bytes, SIDE };
+    for (int i = 0; i < 3; i++) {
+        void *p = NULL;
+        assert_int_equal(lb_huge_alloc(size[i], &p), LB_OK);
+        at[i] = p;
+        memset(p, i + 1, size[i]);
+    }
+    assert_true(resident(at[1], bytes) > 0);
+    lb_huge_free(at[1], bytes);
+    *freed = resident(at[1], bytes);
+    lb_huge_trim();
+    *trimmed = resident(at[1], bytes);
+    for (int i = 0; i < 3; i += 2) {
+        for (int j = 0; j < SIDE; j++) assert_int_equal(at[i][j], i + 1);
+        lb_huge_free(at[i], SIDE);
+    }
+}
+
+static void test_memory_goes_back(void **state) {
+    (void)state;
+    int freed = -1, trimmed = -1;
+    free_between(20u << 20, &freed, &trimmed); /* large: at once */
+    assert_int_equal(freed, 0);
+    assert_int_equal(trimmed, 0);
+    free_between(10u << 20, &freed, &trimmed);
+    assert_true(freed > 0);
+    assert_int_equal(trimmed, 0);
+    lb_huge_trim(); /* without any region */
+}
+
+/* Addresses for a whole region are not to be had: a mapping for each buffer. */
+static void test_few_addresses(void **state) {
+    (void)state;
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%llu", &pages), 1);
+    fclose(f);
+    struct rlimit before, few;
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)(pages * (unsigned long long)sysconf(_SC_PAGESIZE) + (100u << 20));
+    void *p[3] = { NULL, NULL, NULL };
+    const size_t bytes[3] = { 100u << 10, 20u << 20, 1u << 20 };
+    assert_int_equal(setrlimit(RLIMIT_AS, &few), 0);
+    lb_status first = lb_huge_alloc(bytes[0], &p[0]), second = lb_huge_alloc(bytes[1], &p[1]);
+    setrlimit(RLIMIT_AS, &before);
+    assert_int_equal(first, LB_OK);
+    assert_int_equal(second, LB_OK);
+    assert_int_equal(lb_huge_alloc(bytes[2], &p[2]), LB_OK); /* in a region again */
+    for (int i = 0; i < 3; i++) memset(p[i], i + 1, bytes[i]);
+    for (int i = 0; i < 2; i++) assert_int_equal((uintptr_t)p[i] % (2u << 20), 0); /* not one behind the other */
+    for (int i = 0; i < 3; i++) assert_int_equal(((uint8_t *)p[i])[bytes[i] - 1], i + 1);
+    for (int i = 0; i < 3; i++) lb_huge_free(p[i], bytes[i]);
+    assert_int_equal(resident(p[1], bytes[1]), -1);
+}
+
 static void test_too_large(void **state) {
     (void)state;
     void *p = NULL;
@@ -86,6 +164,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_come_and_go),
         cmocka_unit_test(test_room_is_used_again),
+        cmocka_unit_test(test_memory_goes_back),
+        cmocka_unit_test(test_few_addresses),
         cmocka_unit_test(test_too_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
