@@ -5,8 +5,9 @@
 # A kernel is tested in processes of its own, which end after LIMIT seconds: one that is wrong, faults or hangs costs itself.
 # Each result is in RESULTS/check-DATE-DEVICE.txt as soon as it is known; RESULTS is the current folder, or $OUT.
 #   LIMIT=180 JOBS=8 (at a time)   ONLY=TEXT (kernels with it in their names)   RESUME=FILE (what passed there is not run again)
-#   TIME=540: ends after so many seconds in all; FROM=FOLDER: goes on from the last result file there, if there is one, be
-#   it of another device of this model
+#   TIME=540: ends after so many seconds in all; FROM=FOLDER: goes on from the last result file there that is of a device of
+#   this model, if there is one
+# What passed before stays in the file, also where ONLY leaves it out.
 # Status 0: all right; 1: something failed, or TIME was over; 77: no GPU.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -76,7 +77,9 @@ facts=$("$program" -e 'local c = lb.device(os.getenv "LUABENCH_GPU" or "cuda:0")
       "l2_bytes", "uuid" } do print(k, c[k]) end' 2>&1)
 other=
 if [ -n "${FROM:-}" ]; then
-    for last in "$FROM"/check-*.txt; do [ -e "$last" ] && RESUME=$last; done
+    for last in "$FROM"/check-*.txt; do
+        [ "$(sed -n '1s/^gpu-check, [^,]*, //p' "$last" 2> /dev/null)" = "$device" ] && RESUME=$last
+    done
 fi
 if [ -n "${RESUME:-}" ]; then
     kept="$(sed -n '1s/^gpu-check, [^,]*, //p' "$RESUME")" uuid=$(grep -m 1 '^uuid' "$RESUME")
@@ -97,31 +100,48 @@ ended() {
 }
 trap ended TERM INT HUP
 export LIMIT=${LIMIT:-180} END=$(($(date +%s) + ${TIME:-86400}))
-: > "$file"
-say "gpu-check, $(date -u +%FT%TZ), $device"
-echo "$facts" | tee -a "$file"
-[ -z "$other" ] || say "what passed before did so on another device of this model, $other"
+# The kernels, those that take long first. What passed before is in the new file from the start.
+list=$(LUABENCH_GPU_LIST=1 timeout -k 5 60 "$programs/gpu_ops" 2>&1 | sed -n 's/^kernel //p' |
+    awk '{ print ($2 == "gemm" || $2 == "moe_ffn" ? 0 : $2 == "attention" || $2 == "linear" ? 1 : 2), $0 }' |
+    sort -s -n -k 1,1 | cut -d ' ' -f 2-)
+{
+    echo "gpu-check, $(date -u +%FT%TZ), $device"
+    echo "$facts"
+    [ -z "$other" ] || echo "what passed before did so on another device of this model, $other"
+    if [ -z "$list" ]; then cat "$before"
+    else while read -r name _; do grep -F "passed   $name " "$before"; done <<< "$list"; fi
+} > "$file.new"
+mv "$file.new" "$file" || exit 1
+cat "$file"
+[ -n "$list" ] || say "FAILED   gpu_ops                              it names no kernels"
 say "== device"
-timeout -k 5 $((${TIME:-86400} < LIMIT ? TIME : LIMIT)) "$program" -e "dofile '$here/device_cases.lua'" 2>&1 | tee -a "$file"
-[ "${PIPESTATUS[0]}" = 0 ] || say "FAILED   device_cases.lua"
+left=$((END - $(date +%s)))
+if [ $left -le 0 ]; then
+    say "left     device_cases.lua                     TIME was over"
+else
+    most=$((left < LIMIT ? left : LIMIT))
+    timeout -k 5 $most "$program" -e "dofile '$here/device_cases.lua'" 2>&1 | tee -a "$file"
+    ended=${PIPESTATUS[0]}
+    if [ "$ended" != 124 ] && [ "$ended" != 137 ]; then
+        [ "$ended" = 0 ] || say "FAILED   device_cases.lua                     status $ended"
+    elif [ $most -lt "$LIMIT" ]; then say "left     device_cases.lua                     TIME was over, $most s"
+    else say "FAILED   device_cases.lua                     still running after $most s"; fi
+fi
 say "== kernels"
 set -m                                  # what follows is a process group of its own
-# those that take long begin first
-LUABENCH_GPU_LIST=1 "$programs/gpu_ops" 2>&1 | sed -n 's/^kernel //p' |
-    awk '{ print ($2 == "gemm" || $2 == "moe_ffn" ? 0 : $2 == "attention" || $2 == "linear" ? 1 : 2), $0 }' | sort -s -n -k 1,1 |
-    while read -r _ name op more; do
-    if [[ $name != *"${ONLY:-}"* ]]; then continue
+while read -r name op more; do
+    if [ -z "$name" ] || [[ $name != *"${ONLY:-}"* ]] || grep -qF "passed   $name " "$before"; then continue
     elif [ -n "$more" ]; then printf '%-8s %-36s %s\n' "not run" "$name" "$more" | tee -a "$file" >&2
-    elif grep -F "passed   $name " "$before" | tee -a "$file" | grep . >&2; then continue
     else echo "$name $op"; fi
-done | xargs -r -P "${JOBS:-8}" -L 1 bash -c 'exec bash "$0" --one "$2" "$3" "$1"' "$here/check.sh" "$file" &
+done <<< "$list" | xargs -r -P "${JOBS:-8}" -L 1 bash -c 'exec bash "$0" --one "$2" "$3" "$1"' "$here/check.sh" "$file" &
 last=$! group=$(jobs -p)
 set +m
 wait $last
 group=
 count() { grep -c "^$1 " "$file"; }
 say "$(count passed) kernels passed, $(count FAILED) failed, $(count 'not run') not run"
-if [ "$(count FAILED)" != 0 ] || [ "$(count passed)" = 0 ]; then say "gpu-check: FAILED"
+if [ "$(count FAILED)" != 0 ]; then say "gpu-check: FAILED"
+elif [ "$(count passed)" = 0 ] && [ "$(count left)" = 0 ]; then say "gpu-check: FAILED: no kernel was tested"
 elif [ "$(count left)" = 0 ]; then say "gpu-check: all passed"; fi
 [ "$(count left)" = 0 ] || say "gpu-check: TIME was over, $(count left) are left: RESUME=$file goes on"
 echo "written: $file"

@@ -29,7 +29,8 @@ expect "tickets left behind are found" grep -qE '^FAILED   fill.f32.fake_ticket'
 expect "in all" grep -q '^2 kernels passed, 3 failed, 0 not run' "$file"
 cp "$file" "$out/before"
 RESUME=$out/before ONLY=fill.f32.fake_ bash tests/gpu/check.sh > "$out/log" 2>&1
-expect "the others again" grep -q '^1 kernels passed, 3 failed' "$file"
+expect "the others again" grep -q '^2 kernels passed, 3 failed' "$file"
+expect "what passed is there, though ONLY leaves it out" grep -qE '^passed   fill.f32.fake ' "$file"
 RESUME=$out/before ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "what passed is kept" grep -qE '^passed   fill.f32.fake +[1-9][0-9]* launches' "$file"
 sed -E 's/^(uuid[^0-9a-f]*).*/\1another/' "$out/before" > "$out/other"
@@ -38,9 +39,13 @@ expect "another device's results are refused" [ $? = 2 ]
 expect "and said" grep -q "other is of another device: .*; here is " "$out/log"
 mkdir "$out/again" "$out/earlier"
 cp "$out/other" "$out/earlier/check-1.txt"
+sed '1s/played/another model, played/' "$out/other" > "$out/earlier/check-2.txt"
 OUT=$out/again FROM=$out/earlier ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "but FROM takes those of its model" grep -q 'did so on another device of this model' "$out"/again/check-*.txt
 expect "and keeps what passed" grep -q '^2 kernels passed' "$out"/again/check-*.txt
+OUT=$out/again FROM=$out/again TIME=0 ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
+expect "also where TIME is over at once" grep -q '^2 kernels passed' "$out"/again/check-*.txt
+expect "which is said of the device's cases" grep -qE '^left     device_cases.lua .*TIME was over' "$out"/again/check-*.txt
 rm "$file"
 ONLY=hanging LIMIT=60 bash tests/gpu/check.sh > "$out/log" 2>&1 &
 check=$!
@@ -54,7 +59,7 @@ ONLY=hanging LIMIT=2 bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "what hangs is ended" grep -qE '^FAILED   fill.f32.hanging .*still running after 2 s' "$file"
 ONLY=hanging LIMIT=60 TIME=4 bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "TIME ends it" grep -qE '^left     fill.f32.hanging .*TIME was over' "$file"
-expect "and says how it goes on" grep -q '^gpu-check: TIME was over, 1 are left: RESUME=' "$file"
+expect "and says how it goes on" grep -q '^gpu-check: TIME was over, [12] are left: RESUME=' "$file"
 [ $failed = 0 ] || cat "$file"
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
