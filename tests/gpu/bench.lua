@@ -1,10 +1,14 @@
 -- bench.lua: make gpu-bench: what the kernels reach on the GPU at hand, against its measured ceilings, cuBLASLt called bare,
 -- PyTorch and Triton; the last two by bench.sh, which leaves their figures, or why there are none, in $REFERENCES. Prints a
--- line for every goal and keeps bench-DATE-DEVICE.json, row by row: what ends it early leaves what was measured. A row that
--- cannot be run says why.
---   luabench -e 'dofile "tests/gpu/bench.lua"'     LUABENCH_GPU=cuda:1, OUT=FOLDER, ONLY=PATTERN
---   RESUME=FILE: rows that were measured in FILE are taken from it; LATE=FILE: only what other programs found out since is added
+-- line for every goal and keeps bench-DATE-DEVICE.json, row by row: what ends it early leaves what was measured. DEVICE is the
+-- model and the beginning of the uuid. A row that cannot be run says why.
+--   luabench -e 'dofile "tests/gpu/bench.lua"'     LUABENCH_GPU=cuda:1, OUT=FOLDER
+--   RESUME=FILE: rows that were measured in FILE are taken from it
+--   ONLY=PATTERN: rows whose names match are measured anew, the others stay as they are in RESUME, or in the file to be
+--   written
+--   LATE=FILE: only what other programs found out since is added
 --   END=SECONDS: no row is begun after this time
+--   ROWS=FILE: the file to be written; LUABENCH_GPU_BENCH_FILE=1: prints its name, and no more
 -- LUABENCH_GPU_BENCH_SCALE=64 divides sizes: tries the script, where nothing is measured (tests/gpu/test_bench.sh).
 local lb = require "luabench"
 local sys = require "luabench.sys"
@@ -13,26 +17,34 @@ local d = lb.device(os.getenv "LUABENCH_GPU" or "cuda:0")
 local only = os.getenv "ONLY"
 local scale = tonumber(os.getenv "LUABENCH_GPU_BENCH_SCALE") or 1
 local references = os.getenv "REFERENCES"
-local rows, earlier = {}, {}
+local rows, earlier, before_them = {}, {}, {}
 local late = os.getenv "LATE"
 local stop = tonumber(os.getenv "END") or math.huge
 local report = { when = sys.time_iso(), device = d.model, rows = rows }
 local trial = scale > 1
 local BIG, K, LONG = math.max(28672 / scale, 512), math.max(8192 / scale, 256), math.max(8192 / scale, 256)
 
+local uuid = d.caps.uuid ~= "" and d.caps.uuid or nil
+local file = os.getenv "ROWS" or ("%s/bench-%s%s-%s-%s.json"):format(os.getenv "OUT" or ".", trial and "trial-" or "",
+  os.date "!%Y-%m-%d", (d.model:gsub("[^%w]+", "-")), uuid and uuid:gsub("^GPU%-", ""):match "^%w+" or "no-uuid")
+if os.getenv "LUABENCH_GPU_BENCH_FILE" then
+  io.write(file)
+  return
+end
 local from = late or os.getenv "RESUME"
-if from and from ~= "" then
+if from == "" then from = nil end
+if not from and only and uuid and pcall(lb.load, file) then from = file end
+if from then
   report = lb.load(from)
-  local uuid = (report.caps or {}).uuid
-  if report.device ~= d.model or uuid ~= d.caps.uuid then
-    error(("%s is of another device: %s, uuid %s; here is %s, uuid %s"):format(from, tostring(report.device), tostring(uuid),
-      d.model, tostring(d.caps.uuid)), 0)
+  local other = (report.caps or {}).uuid
+  if report.device ~= d.model or other ~= d.caps.uuid or not (uuid or late) then
+    error(("%s is of another device: %s, uuid %s; here is %s, uuid %s"):format(from, tostring(report.device),
+      tostring(other), d.model, tostring(d.caps.uuid)), 0)
   end
-  for _, r in ipairs(report.rows) do earlier[r.what] = r end
+  before_them = report.rows
+  for _, r in ipairs(before_them) do earlier[r.what] = r end
   report.rows, report.resumed = rows, true
 end
-local file = ("%s/bench-%s%s-%s.json"):format(os.getenv "OUT" or ".", trial and "trial-" or "", os.date "!%Y-%m-%d",
-  (d.model:gsub("[^%w]+", "-")))
 
 local function opts(more)
   local o = { precision = 0.01, max_time_s = 1.5, warmup_min_s = 0.2, warmup_max_s = 1, cache = "weights-cold" }
@@ -83,29 +95,37 @@ local function met(r)
   if r.error or r.met == nil then return "" end
   return r.met and "yes" or "NO"
 end
-local function save() sys.replace_file(file, json.encode(report, { pretty = true }) .. "\n") end
+-- Until the end, rows of before that were not reached yet are in the file, too.
+local placed = {}
+local function save(all)
+  report.rows = { unpack(rows) }
+  for _, r in ipairs(all and {} or before_them) do
+    if not placed[r.what] then table.insert(report.rows, r) end
+  end
+  sys.replace_file(file, json.encode(report, { pretty = true }) .. "\n")
+end
 
 local function us_text(us) return us < 10 and ("%.2f us"):format(us) or ("%.1f us"):format(us) end
 
 -- f gives { us =, shows = TEXT, met = whether the goal is reached, kernel = }, or an error, which is the row's. `found`: it
--- runs nothing, only reads what other programs found out.
+-- runs nothing, only reads what other programs found out; where they found nothing now, what they did before stays.
 local function row(what, goal, f, found)
-  if only and not what:find(only) then return end
-  local r = { what = what, goal = goal }
-  local before = earlier[what]
-  if before and not (late and found) and (late or not before.error) then
+  local r, before = { what = what, goal = goal }, earlier[what]
+  local wanted = not only or what:find(only) ~= nil
+  if not before and (not wanted or late and not found) then return end
+  if before and (not wanted or late and not found or not late and not only and not before.error) then
     r = before
   else
-    if late and not found then return end
     local ok, got = true, nil
     if not found and os.time() >= stop then ok, got = false, "TIME was over" else ok, got = pcall(f) end
     if ok then for k, v in pairs(got) do r[k] = v end
     elseif sys.interrupted() then error(got, 0)
+    elseif found and before and not before.error then r = before
     else r.error = sys.clean(got):gsub("%s+", " ") end
     if trial then r.met = nil end
   end
-  rows[#rows + 1] = r
-  if not late or not (before and before.us == r.us and before.error == r.error) then
+  rows[#rows + 1], placed[what] = r, true
+  if wanted and not (late and before and before.us == r.us and before.error == r.error) then
     if r.error then print(("%-58s %-32s not run: %s"):format(r.what, r.goal, r.error))
     else line { r.what, r.goal, us_text(r.us), r.shows or "", met(r), r.kernel or "" } end
     io.stdout:flush()
@@ -131,14 +151,19 @@ end
 -- ---- ceilings ----
 
 print(d.model .. (trial and (": a trial with sizes divided by %d; nothing here is a measurement"):format(scale) or ""))
-local ceilings = late and report.ceilings or sys.all_ceilings(d, trial and 0.2 or 3, { "read", "copy", "write" })
-local bandwidth = ceilings.read_bytes_per_s
-local peaks = late and report.peaks or {}
-if not late then print(("  read %.0f GB/s, copy %.0f GB/s, write %.0f GB/s"):format(bandwidth / 1e9,
-  (ceilings.copy and ceilings.copy.best or 0) / 1e9, (ceilings.write and ceilings.write.best or 0) / 1e9)) end
-for _, c in ipairs(late and {} or sys.ceiling_classes(d, trial and 0.2 or 3)) do
-  peaks[c.compute] = math.max(peaks[c.compute] or 0, c.best)
-  print(("  %-6s %8.1f TOP/s  %s"):format(c.compute, c.best / 1e12, c.kernel))
+local kept = late or os.time() >= stop   -- nothing is measured
+local ceilings, peaks = kept and report.ceilings or nil, kept and report.peaks or {}
+if not kept then
+  ceilings = sys.all_ceilings(d, trial and 0.2 or 3, { "read", "copy", "write" })
+  print(("  read %.0f GB/s, copy %.0f GB/s, write %.0f GB/s"):format(ceilings.read_bytes_per_s / 1e9,
+    (ceilings.copy and ceilings.copy.best or 0) / 1e9, (ceilings.write and ceilings.write.best or 0) / 1e9))
+  for _, c in ipairs(sys.ceiling_classes(d, trial and 0.2 or 3)) do
+    peaks[c.compute] = math.max(peaks[c.compute] or 0, c.best)
+    print(("  %-6s %8.1f TOP/s  %s"):format(c.compute, c.best / 1e12, c.kernel))
+  end
+end
+local function bandwidth()
+  return ceilings and ceilings.read_bytes_per_s or error("the bandwidth was not measured: TIME was over", 0)
 end
 
 report.trial, report.ceilings, report.peaks, report.live = trial or nil, ceilings, peaks, d.live
@@ -148,7 +173,7 @@ if not late then
   line { "work", "goal", "time", "reached", "met", "kernel" }
 end
 
-local function of_bandwidth(bytes, us) return bytes / (us * 1e-6) / bandwidth end
+local function of_bandwidth(bytes, us) return bytes / (us * 1e-6) / bandwidth() end
 local function percent(x, of) return ("%.1f %% of %s"):format(100 * x, of) end
 
 -- ---- products ----
@@ -340,8 +365,10 @@ end
 -- Plans of few steps are replayed several to a graph, those of more than half as many as fit one by one: the difference
 -- between two of those is the steps', what is left is the graph's.
 local graph = row("one graph launch among others", "what a plan's replay costs", function()
-  local some, twice = lb.measure(empties(150), opts { cache = "hot" }).median, lb.measure(empties(300), opts { cache = "hot" }).median
-  return { us = math.max(0, 2 * some - twice) / 1000, kernel = "empty", shows = ("and %.2f us a step"):format((twice - some) / 150e3) }
+  local some = lb.measure(empties(150), opts { cache = "hot" }).median
+  local twice = lb.measure(empties(300), opts { cache = "hot" }).median
+  return { us = math.max(0, 2 * some - twice) / 1000, kernel = "empty",
+    shows = ("and %.2f us a step"):format((twice - some) / 150e3) }
 end)
 row("empty launch, several runs in a graph", "the floor of this mode", function()
   return { us = lb.measure(empties(1), opts { cache = "hot" }).median / 1000, kernel = "empty", shows = "" }
@@ -350,24 +377,25 @@ row("empty launch, eager from C", "the floor of this mode", function()
   return { us = lb.measure(empties(1), opts { cache = "hot", mode = "eager" }).median / 1000, kernel = "empty", shows = "" }
 end)
 row("empty launch, isolated", "the floor of this mode", function()
-  return { us = lb.measure(lb.plan(d):empty {}, opts { cache = "hot", isolated = true }).median / 1000, kernel = "empty", shows = "" }
+  local us = lb.measure(lb.plan(d):empty {}, opts { cache = "hot", isolated = true }).median / 1000
+  return { us = us, kernel = "empty", shows = "" }
 end)
 
 -- ---- the MoE layer: moe_mixed.lua's records ----
 
 local function moe_case(tokens)
   local ok, result = pcall(lb.load, (references or "") .. "/moe.json")
-  if not ok then
-    local why = io.open((references or "") .. "/moe.why")
-    error(why and why:read "*l" or "moe_mixed.lua left no result: bench.sh runs it", 0)
-  end
+  local why = io.open((references or "") .. "/moe.why")
+  local reason = why and why:read "*l"
+  if why then why:close() end
+  if not ok then error(reason or "moe_mixed.lua left no result: bench.sh runs it", 0) end
   for _, c in ipairs(result.cases or {}) do
     if c.axes.tokens == tokens and c.axes.strategy == "fast_mixed" then
       if c.status ~= "ok" then error(("%s: %s"):format(c.status, c.reason or "no reason"), 0) end
       return c
     end
   end
-  error("moe_mixed.lua has no such case", 0)
+  error(reason or "moe_mixed.lua has no such case", 0)
 end
 for _, tokens in ipairs { 1, 16, 64, 256 } do
   local what = ("MoE layer GLM-4.7-Flash fast_mixed, %d token%s"):format(tokens, tokens > 1 and "s" or "")
@@ -381,7 +409,7 @@ for _, tokens in ipairs { 1, 16, 64, 256 } do
   if tokens == 1 then
     row(what, "<= 1.5 x (bytes + graph launch)", function()
       local r = measured()
-      local floor = r.bytes / bandwidth * 1e6 + (graph and graph.us or 0 / 0)
+      local floor = r.bytes / bandwidth() * 1e6 + (graph and graph.us or 0 / 0)
       r.shows, r.met = ("%.2f x"):format(r.us / floor), r.us <= 1.5 * floor
       return r
     end, true)
@@ -410,6 +438,6 @@ for _, r in ipairs(rows) do
   if kind then counts[kind] = counts[kind] + 1 end
 end
 report.references = loaded
-save()
+save(true)
 print(("%d goals met, %d missed, %d rows not run"):format(counts.met, counts.missed, counts.missing))
 print("written: " .. file)
