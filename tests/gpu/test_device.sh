@@ -62,6 +62,8 @@ if compgen -G "$toolkit/libnvrtc.so.1*" > /dev/null; then
         device = "cuda:0", grid = "out_numel", block = 1,
         source = "__global__ void kernel(float *out, float value, int64_t out_numel) { out[blockIdx.x] = value; }" }' 2>&1)
     if [[ $got == *"loading: an error"* ]]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "NVRTC: got: $got"; fi
+else
+    echo "NVIDIA's own NVRTC: skipped: no libnvrtc in $toolkit"
 fi
 # A fault costs one case: it is named, and the next begins in another worker.
 work=$(mktemp -d)
