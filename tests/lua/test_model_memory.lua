@@ -1,7 +1,6 @@
 -- test_model_memory.lua: what a process takes beside a model's weights and caches: nothing twice, nothing piles up.
 local lu = require "luaunit"
 local lb = require "luabench"
-local builder = require "luabench.model.builder"
 local programs = dofile "tests/bench/lib/programs.lua"
 local core = lb.core
 
