@@ -4,7 +4,8 @@
  * emulated.h.
  *
  * LUABENCH_GPU_KERNEL=NAME tests this kernel only, and says at the end how often it was launched; LUABENCH_GPU_LIST=1 prints
- * "kernel NAME OP", or "kernel NAME OP needs another device", of each, and no more (check.sh). */
+ * "kernel NAME OP", or "kernel NAME OP needs another device", of each, and no more (check.sh). LUABENCH_GPU_GUARDS=0: each
+ * operand is an allocation of its own without guards, so that compute-sanitizer sees what is read or written beside it. */
 #pragma once
 #include <stdint.h>
 #include <stdio.h>
@@ -75,31 +76,40 @@ static inline const lb_kernel *on_gpu_panel_for(const lb_device *d, const lb_qua
 
 /* The device's copy of a buffer, at an address that is aligned as the host's, between two guards. */
 enum { ON_GPU_GUARD = 256, ON_GPU_CANARY = 0x5c };
-typedef struct on_gpu_buffer { lb_buffer *host, device; char *base; size_t bytes; } on_gpu_buffer;
+typedef struct on_gpu_buffer { lb_buffer *host, device; char *base; size_t bytes; bool guarded; } on_gpu_buffer;
 static on_gpu_buffer on_gpu_buffers[ON_GPU_BUFFERS], on_gpu_workspace;
 static int on_gpu_used;
 
-/* Guarded memory, all of it canaries; m->device.data is `aligned` beyond a multiple of 256. */
+/* Guarded memory, all of it canaries; m->device.data is `aligned` beyond a multiple of 256. Without guards: `bytes` of the
+ * driver's own, aligned to 256. */
 static void on_gpu_alloc(on_gpu_buffer *m, size_t bytes, size_t aligned, const char *what) {
     const lb_cuda_state *s = lb_cuda_of(on_gpu_device);
+    const char *guards = getenv("LUABENCH_GPU_GUARDS");
     void *base;
-    m->bytes = bytes + aligned + 2 * ON_GPU_GUARD;
-    if (lb_device_alloc(on_gpu_device, m->bytes, &base) || s->api->set(s->dev, base, ON_GPU_CANARY, m->bytes))
-        on_gpu_stop(what);
+    m->guarded = !guards || strcmp(guards, "0");
+    m->bytes = m->guarded ? bytes + aligned + 2 * ON_GPU_GUARD : bytes ? bytes : 1;
+    lb_status st = m->guarded ? lb_device_alloc(on_gpu_device, m->bytes, &base) : s->api->alloc(s->dev, m->bytes, &base);
+    if (st || s->api->set(s->dev, base, ON_GPU_CANARY, m->bytes)) on_gpu_stop(what);
     m->base = base;
-    m->device.data = m->base + ON_GPU_GUARD + aligned;
+    m->device.data = m->guarded ? m->base + ON_GPU_GUARD + aligned : m->base;
     m->device.size_bytes = bytes;
 }
-static void on_gpu_free(on_gpu_buffer *m, const char *what) {
+/* False: something was written beside it. */
+static bool on_gpu_free(on_gpu_buffer *m, const char *what) {
     const lb_cuda_state *s = lb_cuda_of(on_gpu_device);
     char *data = m->device.data, guard[2 * ON_GPU_GUARD];
+    bool intact = true;
+    if (!m->guarded) {
+        s->api->free(s->dev, m->base);
+        return true;
+    }
     size_t behind = (size_t)(m->base + m->bytes - data) - m->device.size_bytes;      /* 256 */
     if (s->api->get(s->dev, guard, data - ON_GPU_GUARD, ON_GPU_GUARD) ||
         s->api->get(s->dev, guard + ON_GPU_GUARD, data + m->device.size_bytes, behind))
         on_gpu_stop(what);
-    for (size_t i = 0; i < ON_GPU_GUARD + behind; i++)
-        if (guard[i] != ON_GPU_CANARY) fail_msg("%s: writes outside of an operand or its workspace", what);
+    for (size_t i = 0; i < ON_GPU_GUARD + behind; i++) intact &= guard[i] == ON_GPU_CANARY;
     lb_device_free(on_gpu_device, m->base, m->bytes);
+    return intact;
 }
 
 /* Tests lend memory of their own in buffers that do not say how large they are: then it is what the tensor spans. */
@@ -111,27 +121,32 @@ static lb_buffer *on_gpu_buffer_of(const lb_tensor *t) {
         if (on_gpu_buffers[i].host == b) return &on_gpu_buffers[i].device;
     if (on_gpu_used == ON_GPU_BUFFERS) on_gpu_stop("too many operands");
     on_gpu_buffer *m = &on_gpu_buffers[on_gpu_used++];
-    *m = (on_gpu_buffer){ b, { .device = on_gpu_device }, NULL, 0 };
+    *m = (on_gpu_buffer){ b, { .device = on_gpu_device }, NULL, 0, false };
     on_gpu_alloc(m, bytes, (uintptr_t)b->data % 256, "operand");
     if (bytes && s->api->put(s->dev, m->device.data, b->data, bytes)) on_gpu_stop("operand");
     return &m->device;
 }
 
+/* What was wrong is said when all is put back, so that the next case begins as the first one. */
 static void on_gpu_end(const lb_kernel *k) {
     const lb_cuda_state *s = lb_cuda_of(on_gpu_device);
-    unsigned words[LB_CUDA_TICKET_BYTES / 4];
+    static unsigned words[LB_CUDA_TICKET_BYTES / 4];
+    size_t ticket = 0, tickets = sizeof words / sizeof *words;
+    bool intact = true;
     if (s->api->sync(s->dev) || s->api->get(s->dev, words, s->tickets, sizeof words)) on_gpu_stop(k->name);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (words[i]) fail_msg("%s: ticket %zu is %u after the launch", k->name, i, words[i]);
+    while (ticket < tickets && !words[ticket]) ticket++;
+    if (ticket < tickets && s->api->set(s->dev, s->tickets, 0, sizeof words)) on_gpu_stop(k->name);
     for (int i = 0; i < on_gpu_used; i++) {
         on_gpu_buffer *m = &on_gpu_buffers[i];
         if (m->device.size_bytes && s->api->get(s->dev, m->host->data, m->device.data, m->device.size_bytes))
             on_gpu_stop(k->name);
-        on_gpu_free(m, k->name);
+        intact &= on_gpu_free(m, k->name);
     }
     on_gpu_used = 0;
-    if (on_gpu_workspace.base) on_gpu_free(&on_gpu_workspace, k->name);
+    if (on_gpu_workspace.base) intact &= on_gpu_free(&on_gpu_workspace, k->name);
     on_gpu_workspace.base = NULL;
+    if (ticket < tickets) fail_msg("%s: ticket %zu is %u after the launch", k->name, ticket, words[ticket]);
+    if (!intact) fail_msg("%s: writes outside of an operand or its workspace", k->name);
 }
 
 /* Operands come with the first phase and go back after the last one: between them nothing waits, as in a plan. */
