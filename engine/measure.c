@@ -145,7 +145,8 @@ static int64_t common_multiple(int64_t a, int64_t b) {
 }
 
 /* A GPU's samples are graphs of several runs as a whole, so that launching graphs is no part of them; where a sample is
- * fewer runs than such a graph, launching is little beside it. */
+ * fewer runs than such a graph, launching is little beside it. Where one graph does not hold all rotation sets, samples
+ * begin inside of graphs: runs up to the next one, and the last sets, are launched one by one, and that is timed. */
 static lb_status take_whole_graphs(sampler *m) {
     int64_t runs = 1;
     double ns;

@@ -208,7 +208,8 @@ void lb_gpu_done(lb_plan *p) {
 }
 
 /* Runs of a few short steps: several of them in one graph, so that what is timed is not the launching of graphs. They
- * cover the rotation sets in order. */
+ * cover the rotation sets in order; where these are more than one graph holds, the last of them run one by one, and each
+ * may: all sets have graphs of their own, too. */
 static void plan_chunks(lb_plan *p) {
     lb_gpu_plan *g = p->gpu;
     int64_t nodes = lb_gpu_nodes(p);

@@ -33,8 +33,8 @@ __global__ void __launch_bounds__(256) lb_cuda_flush_words(uint4 *at, size_t n, 
     }
 }
 
-/* What was written is in L2 still, to be written to memory when something else comes: which is what is timed next. Reading it
- * all has that done before, and leaves lines that can be dropped. */
+/* What was written is in L2 still, to be written to memory when something else comes: which is what is timed next.
+ * Reading it all has that done before, and leaves lines that can be dropped. */
 __global__ void __launch_bounds__(256) lb_cuda_flush_read(uint4 *at, size_t n) {
     unsigned all = 0;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (size_t)gridDim.x * blockDim.x) {

@@ -72,7 +72,8 @@ static std::vector<unsigned char> random_bytes(size_t bytes, bool fp8) {
     unsigned long long state = 88172645463325252ull;
     auto next = [&] { return state ^= state << 13, state ^= state >> 7, state ^= state << 17, state >> 16; };
     for (int i = 0; i < 65536 && !table16[65535]; i++) {
-        double u = ((double)(next() & 0xffffff) + 0.5) / 16777216, angle = 6.283185307179586 * (double)(next() & 0xffffff) / 16777216;
+        double u = ((double)(next() & 0xffffff) + 0.5) / 16777216;
+        double angle = 6.283185307179586 * (double)(next() & 0xffffff) / 16777216;
         double value = std::sqrt(-2 * std::log(u)) * std::cos(angle);
         table8[i] = __nv_cvt_double_to_fp8(value * 448 / 6, __NV_SATFINITE, __NV_E4M3);
         __nv_bfloat16_raw raw = __float2bfloat16((float)value);
@@ -81,7 +82,8 @@ static std::vector<unsigned char> random_bytes(size_t bytes, bool fp8) {
     for (size_t i = 0; i + 8 <= bytes; i += 8) {
         unsigned long long bits = next(), more = next();
         for (int k = 0; k < (fp8 ? 8 : 4); k++) {
-            unsigned at = (unsigned)((k < 3 ? bits >> 16 * k : k < 6 ? more >> 16 * (k - 3) : (bits >> 5) * 31 + (unsigned)k) & 65535);
+            unsigned long long from = k < 3 ? bits >> 16 * k : k < 6 ? more >> 16 * (k - 3) : (bits >> 5) * 31 + (unsigned)k;
+            unsigned at = (unsigned)(from & 65535);
             if (fp8) v[i + (size_t)k] = table8[at];
             else memcpy(v.data() + i + 2 * k, &table16[at], 2);
         }

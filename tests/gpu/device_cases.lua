@@ -359,8 +359,8 @@ case("a model of quantized weights runs in every mode", function()
   if fake and not os.getenv "LUABENCH_FAKE_KERNELS" then return end      -- the played device's own have no attention
   local m = lb.model.load({ architectures = { "LlamaForCausalLM" }, model_type = "llama", hidden_size = 256,
     intermediate_size = 512, num_hidden_layers = 1, num_attention_heads = 4, num_key_value_heads = 2, head_dim = 64,
-    vocab_size = 512, max_position_embeddings = 64, rms_norm_eps = 1e-5, rope_theta = 10000, tie_word_embeddings = false,
-    eos_token_id = 2 }, { random_weights = true, dtype = "f32", quantize = "q8_0", device = name })
+    vocab_size = 512, max_position_embeddings = 64, rms_norm_eps = 1e-5, rope_theta = 10000,
+    tie_word_embeddings = false, eos_token_id = 2 }, { random_weights = true, dtype = "f32", quantize = "q8_0", device = name })
   local first
   for _, mode in ipairs { "eager", "plan", "fused" } do
     local logits = m:logits({ 5, 6, 7 }, { mode = mode }):to "cpu"
