@@ -1,6 +1,7 @@
 -- test_model_memory.lua: what a process takes beside a model's weights and caches: nothing twice, nothing piles up.
 local lu = require "luaunit"
 local lb = require "luabench"
+local sys = require "luabench.sys"
 local programs = dofile "tests/bench/lib/programs.lua"
 local core = lb.core
 
@@ -120,6 +121,25 @@ function T.test_a_plan_that_is_held()
     lu.assertEquals(s.token.ids:totable(), other:next(how):totable(), mode)
     prompt:run()
   end
+end
+
+-- Bytes of files that this process has in memory through mappings.
+local function of_files()
+  local status = sys.read_file "/proc/self/status"
+  return (tonumber(status:match "RssFile:%s*(%d+)") + tonumber(status:match "RssShmem:%s*(%d+)")) * 1024
+end
+
+function T.test_what_was_read_of_a_file_is_given_back()
+  local path, size = top .. "/a.safetensors", 2 ^ 25
+  lb.save(path, { a = lb.randn({ 2 ^ 11, 2 ^ 12 }, { seed = 1 }) })
+  local t = lb.model_file(path):tensor "a"
+  local before, sum = of_files(), t:sum()
+  local read = of_files()
+  lu.assertTrue(read - before >= size - 2 ^ 20, ("%d bytes were read"):format(read - before))
+  lu.assertTrue(t:forget() > 0)
+  lu.assertTrue(of_files() - before <= size / 8, ("%d bytes are still there"):format(of_files() - before))
+  lu.assertEquals(t:sum(), sum)
+  lu.assertEquals(lb.zeros({ 1024, 1024 }):forget(), 0)
 end
 
 -- What MLA's keys and values are expanded to on loading is held once, repacked, and nothing of the way there.

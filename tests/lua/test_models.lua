@@ -201,6 +201,28 @@ function T.test_files_own_layout()
   end
 end
 
+-- A head that is the embedding too stays as the file has it where a kernel reads that, also beside repacked layers.
+function T.test_head_in_the_files_own_layout()
+  local config = { model_type = "llama", num_hidden_layers = 2, hidden_size = 256, intermediate_size = 512,
+    num_attention_heads = 4, vocab_size = 96, head_dim = 64, tie_word_embeddings = true }
+  local function q8_0(role) return role ~= "router" and "q8_0" or nil end
+  local packed = lb.model.load(config, { random_weights = true, quantize = q8_0 })
+  local native = lb.model.load(config, { random_weights = true, quantize = q8_0, repack = false })
+  local alike = core.machine().isa:find "avx512_vnni" ~= nil
+  lu.assertNil(packed.weights.head)
+  lu.assertEquals(packed.native_head, alike)
+  lu.assertNil(native.native_head)
+  local prompt = { 1, 20, 33, 47, 95 }
+  local d = distance(native:logits(prompt), packed:logits(prompt))
+  lu.assertTrue(d <= (alike and 0 or 0.1), ("differs by %.3g"):format(d))
+  for _, mode in ipairs { "eager", "plan", "fused" } do
+    local o = { max_new_tokens = 8, stop = false, mode = mode }
+    local got, want = packed:generate(prompt, o).tokens, native:generate(prompt, o).tokens
+    lu.assertEquals(#got, 8)
+    if alike then lu.assertEquals(got, want, mode) end
+  end
+end
+
 function T.test_types_of_caches()
   local m, e = lb.model.load(folder "llama", { dtype = "f32" }), expected "llama"
   local _, want = expected "llama"
