@@ -29,6 +29,7 @@ printf 'GGUF\003\000\000\000garbage' > bad.gguf
 holds "a damaged file" says 2 'bad.gguf' bad.gguf c.gguf --type q4_k
 holds "a folder gets the tokenizer too" sh -c "'$LUABENCH' quantize mixtral out/ --type int4wo-32 --quiet && cmp out/tokenizer.json mixtral/tokenizer.json && cmp out/config.json mixtral/config.json"
 holds "parts" sh -c "'$LUABENCH' quantize wide p.gguf --type q8_0 --split 300k --quiet && ls p-00001-of-0000?.gguf && [ ! -e p.gguf ]"
+holds "not over parts, however many they are" sh -c "'$LUABENCH' quantize wide p.gguf --bits-rule outliers --split 1G > said 2>&1; [ \$? = 2 ] && grep -q 'p-00001-of-0000..gguf is there already' said && [ ! -e p.gguf ]"
 holds "to a full disk" sh -c "! '$LUABENCH' quantize wide /dev/full/x.gguf --type q4_k"
 
 # ---- killed on the way: enough work for seconds, ended after a part of one ----

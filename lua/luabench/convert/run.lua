@@ -54,6 +54,22 @@ local function check_apart(file, target)
   end
 end
 
+-- Parts are never written over others; that is said before the work, and for any number of parts: how many it will be
+-- is not known before the formats are chosen, and parts of two models under one name are nobody's wish.
+local function check_no_parts(target)
+  local ending = "." .. target.format
+  local folder, stem = target.path:match "^(.*/)([^/]*)$"
+  folder, stem = folder or "./", stem or target.path
+  if stem:sub(-#ending) == ending then stem = stem:sub(1, -#ending - 1) end
+  if not sys.is_directory(folder) then return end
+  for _, name in ipairs(sys.list_directory(folder)) do
+    if name:sub(1, #stem) == stem and name:sub(#stem + 1):find("^%-%d%d%d%d%d%-of%-%d%d%d%d%d%" .. ending .. "$") then
+      fail("%s is there already; parts of a model are not written over others: remove them, or name another file",
+        (folder == "./" and "" or folder) .. name)
+    end
+  end
+end
+
 -- ---- what each tensor becomes ----
 
 local function is_matrix(item, rule)
@@ -307,6 +323,7 @@ function M.run(o)
     max_bits = o.max_bits or 8, no_tokenizer = o.no_tokenizer, overrides = {}, notes = {} }
   job.random = job.made or models.is_random(job.file)
   check_apart(job.file, target)
+  if o.split_bytes then check_no_parts(target) end
   if o.recipe then job.recipe = recipes.check(o.recipe, target.format) end
   if o.rule then recipes.check_map(o.map, target.format) end
   for i, text in ipairs(o.overrides or {}) do job.overrides[i] = recipes.override(text, target.format) end
