@@ -6,6 +6,7 @@
  * whole time allowed still get six samples: with fewer there is no interval.
  *
  * Nothing is dropped: samples that fall out of line or that were disturbed are marked. */
+#define QUANTUM_MOST 1000           /* runs that a sample has a multiple of */
 #include "measure.h"
 
 #include "check.h"
@@ -134,15 +135,8 @@ static double median5(const double *x) {
     return sorted[WINDOW / 2];
 }
 
-static int64_t common_multiple(int64_t a, int64_t b) {
-    int64_t x = a, y = b;
-    while (y) {
-        int64_t rest = x % y;
-        x = y;
-        y = rest;
-    }
-    return a / x * b;
-}
+static int64_t common_divisor(int64_t a, int64_t b) { return b ? common_divisor(b, a % b) : a; }
+static int64_t common_multiple(int64_t a, int64_t b) { return a / common_divisor(a, b) * b; }
 
 /* A GPU's samples are graphs of several runs as a whole, so that launching graphs is no part of them; where a sample is
  * fewer runs than such a graph, launching is little beside it. Where one graph does not hold all rotation sets, samples
@@ -153,7 +147,9 @@ static lb_status take_whole_graphs(sampler *m) {
     if (!m->plan->on_gpu || m->o->eager || m->o->isolated) return LB_OK;
     lb_status s = lb_gpu_whole_runs(m->plan, &runs);
     if (s != LB_OK || runs == 1 || runs > 2 * m->s.iterations) return s;
-    m->quantum = common_multiple(m->quantum, runs);
+    int64_t both = common_multiple(m->quantum, runs);
+    if (both > QUANTUM_MOST) return LB_OK;
+    m->quantum = both;
     return m->plan->set ? epoch(m, m->plan->sets - m->plan->set, &ns, NULL) : LB_OK;
 }
 
@@ -331,7 +327,7 @@ static void judge(sampler *m) {
 
 /* The least number of runs whose `share` is a whole number; 0: there is none up to 1000. */
 static int64_t quantum_of(double share) {
-    for (int64_t q = 1; q <= 1000; q++) {
+    for (int64_t q = 1; q <= QUANTUM_MOST; q++) {
         double extra = share * (double)q;
         if (extra > 0.5 && fabs(extra - round(extra)) < 1e-6) return q;
     }
@@ -438,7 +434,7 @@ static void equalize(sampler *m, int count, const double *run_ns) {
     for (int i = 0; i < count; i++) {
         if (m[i].s.iterations > most) most = m[i].s.iterations;
         int64_t both = common_multiple(quantum, m[i].quantum);
-        quantum = both <= 1000 ? both : m[i].quantum > quantum ? m[i].quantum : quantum;
+        quantum = both <= QUANTUM_MOST ? both : m[i].quantum > quantum ? m[i].quantum : quantum;
         slowest = fmax(slowest, run_ns[i]);
     }
     int64_t cap = (int64_t)fmax(1, fmax(ROUND_NS, target_ns()) / slowest);
@@ -571,7 +567,7 @@ double lb_sampler_run_ns(const lb_sampler *s) { return s->m.run_ns; }
 
 lb_status lb_sampler_take(lb_sampler *s, int64_t samples, int64_t iterations, int64_t quantum) {
     if (!s->open) return lb_fail(LB_EINVAL, "measure: the sampler has finished");
-    if (samples < 1 || iterations < 0 || iterations > ITERATIONS_MOST || quantum < 0 || quantum > 1000)
+    if (samples < 1 || iterations < 0 || iterations > ITERATIONS_MOST || quantum < 0 || quantum > QUANTUM_MOST)
         return lb_fail(LB_EINVAL, "measure: %lld samples of %lld runs in multiples of %lld cannot be taken",
                        (long long)samples, (long long)iterations, (long long)quantum);
     if (iterations > 0) s->m.s.iterations = iterations;
