@@ -93,7 +93,8 @@ static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes
     }
 }
 
-/* Groups that one row's share of a panel takes before the next row's: runs of a KiB are read, what is written stays near. */
+/* Groups that one row's share of a panel takes before the next row's: runs of a KiB are read, what is written
+ * stays near. */
 enum { H32_GROUPS_AT_ONCE = 64 };
 
 /* Groups [g0, g1) of row r of a panel, from the row's blocks, which end with the codes' dwords as lanes have them, each

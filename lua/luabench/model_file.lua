@@ -60,8 +60,8 @@ end
 local function tokenizer_in(folder)
   local path = folder .. "/tokenizer.json"
   if core.stat(path) then return core.tokenizer(path) end
-  local other = core.stat(folder .. "/tokenizer.model") and "; its tokenizer.model is not read: save the tokenizer with "
-    .. "transformers, which writes tokenizer.json" or ""
+  local other = core.stat(folder .. "/tokenizer.model") and "; its tokenizer.model is not read: save the tokenizer "
+    .. "with transformers, which writes tokenizer.json" or ""
   error(("%s has no tokenizer.json%s"):format(folder, other), 0)
 end
 

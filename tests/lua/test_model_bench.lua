@@ -73,7 +73,8 @@ local function run_record(ttft, steps, prompt, generated, rates)
   for _, ns in ipairs(steps) do sum = sum + ns end
   for _, ns in ipairs(ttft) do first = first + ns end
   return { status = "ok", axes = { category = "c" }, runs = { ttft_ns = ttft, end_to_end_ns = ttft, step_ns = steps,
-    steps_ns = sum, generation_rates = rates }, metrics = { prompt_tokens = { median = prompt }, generated_tokens = { median = generated } } }
+    steps_ns = sum, generation_rates = rates },
+    metrics = { prompt_tokens = { median = prompt }, generated_tokens = { median = generated } } }
 end
 
 function T.test_sums()

@@ -24,8 +24,8 @@ end
 
 -- A Llama of 99 MB in q8_0, over a third of it an embedding that is the head too. Beside weights and KV cache a
 -- process takes 10 %, and what prompts of 192 rows need, whatever the model's depth: 8 buffers as wide as the layers,
--- workspaces for as much in int8, the plans' steps: 20 MB at these sizes. The embedding alone has 35 MB; where no kernel
--- reads the file's layout (native_head) it is repacked too, and what is looked up in the file comes on top.
+-- workspaces for as much in int8, the plans' steps: 20 MB at these sizes. The embedding alone has 35 MB; where no
+-- kernel reads the file's layout (native_head) it is repacked too, and what is looked up in the file comes on top.
 local CONFIG = [[{ "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 1024,
   "intermediate_size": 4096, "num_hidden_layers": 4, "num_attention_heads": 16, "num_key_value_heads": 4,
   "head_dim": 64, "vocab_size": 32000, "max_position_embeddings": 2048, "rms_norm_eps": 1e-5,
@@ -81,7 +81,7 @@ function T.test_plans_recorded_anew()
   end
 end
 
--- Nothing is recorded after prepare(), also where a token of all sequences has more rows than a launch of their prompts.
+-- Nothing is recorded after prepare(), also where a token of all sequences has more rows than a launch of prompts.
 function T.test_prepared_is_recorded()
   local m = lb.model.load("tests/fixtures/models/llama", { dtype = "f32" })
   local how = { temperature = 0, top_k = 0, top_p = 1, min_p = 0, seed = 1 }

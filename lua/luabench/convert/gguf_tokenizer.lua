@@ -115,8 +115,8 @@ local function likely_stop(m, t, eos)
   end
 end
 
--- The tokens that end a text beside eos: GGUF has room for two, end of turn and end of message. Returns the numbers that
--- have no place, or nil.
+-- The tokens that end a text beside eos: GGUF has room for two, end of turn and end of message. Returns the numbers
+-- that have no place, or nil.
 local function stop_keys(m, t, eos, stops)
   local left = {}
   for _, id in ipairs(stops) do

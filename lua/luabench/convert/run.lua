@@ -103,8 +103,8 @@ end
 local function check_rows(item, job, target)
   if target.format ~= "safetensors" or job.kind ~= "gpt_oss" or recipes.PLAIN[item.recipe] then return end
   if not item.name:find "mlp%.experts%.[%w_]+_proj$" then return end
-  fail("%s: the experts of gpt-oss cannot be quantized in safetensors, where their rows do not lie along K (%s); OUT can "
-    .. "be a .gguf file", job.file.path, item.name)
+  fail("%s: the experts of gpt-oss cannot be quantized in safetensors, where their rows do not lie along K (%s); OUT "
+    .. "can be a .gguf file", job.file.path, item.name)
 end
 
 -- Sets item.recipe (nil: kept), item.asked, item.type (as the file writes it), item.stored_shape.

@@ -215,7 +215,8 @@ local function rope_gguf(get, head_dim, arch, file)
   local scaling = SCALINGS[kind]
   if not scaling then fail('rope.scaling.type "%s" is not known; there are none, linear, yarn', tostring(kind)) end
   local rope = { dim = count(get, { "rope.dimension_count" }, head_dim),
-    base = positive(get, "rope.freq_base") or 10000, scaling = scaling, pairs = arch.rope_pairs or arch.gguf_pairs or false,
+    base = positive(get, "rope.freq_base") or 10000, scaling = scaling,
+    pairs = arch.rope_pairs or arch.gguf_pairs or false,
     factors = file:info_or_nil "rope_freqs.weight" and "rope_freqs.weight" or nil }
   if rope.dim > head_dim then fail("rope.dimension_count is %d, and heads have %d elements", rope.dim, head_dim) end
   if scaling ~= "none" then

@@ -250,7 +250,8 @@ local function load(path, opts)
   end
   local m = setmetatable({ spec = spec, architecture = arch, type = arch.name, config = config, file = file,
     path = type(path) == "string" and path or nil, native = not o.repack,
-    random = o.random or file ~= nil and model_file.is_random(file), device = core.device(o.device), joined = setmetatable({}, { __mode = "k" }), sessions = {},
+    random = o.random or file ~= nil and model_file.is_random(file), device = core.device(o.device),
+    joined = setmetatable({}, { __mode = "k" }), sessions = {},
     ffn_kernels = {} }, Model)
   m.feed_forward = feed_forward.parts(spec, arch)
   m.layer_load_ns, m.layer_repack_ns = {}, {}

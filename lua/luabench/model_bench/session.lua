@@ -97,8 +97,8 @@ local function tokens_of(text)
   return list, (sys.now_s() - t0) * 1e9
 end
 
--- A prompt is taken in launches of so many rows: as fast as 512 within a few per cent, in less memory: with a 1B model
--- in q4_0 a process peaks at 9.8 % over weights and KV cache (at 256 rows: 11.5 %).
+-- A prompt is taken in launches of so many rows: as fast as 512 within a few per cent, in less memory
+-- (lua/README.md has the figures).
 local PROMPT_ROWS = 192
 
 -- Plans and caches for prompts of this size are kept: a server has them too.
@@ -118,8 +118,8 @@ local function session_for(batch, room)
   return s
 end
 
--- A line for each token of the first sequence: the model's name, its time, its number, and the text that it completes (of
--- a character that several tokens make, all of it with the last).
+-- A line for each token of the first sequence: the model's name, its time, its number, and the text that it completes
+-- (of a character that several tokens make, all of it with the last).
 local function timing_lines(request)
   if not request.timing then return nil end
   local stream = held.tokenizer and held.tokenizer:stream()

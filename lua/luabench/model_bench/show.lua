@@ -120,7 +120,8 @@ end
 function M.heads(...)
   local lines = {}
   for _, s in ipairs { ... } do
-    lines[#lines + 1] = ("%-9s  %s%s"):format(s.name or "?", s.path or "?", s.random_weights and "  (RANDOM WEIGHTS)" or "")
+    lines[#lines + 1] = ("%-9s  %s%s"):format(s.name or "?", s.path or "?",
+      s.random_weights and "  (RANDOM WEIGHTS)" or "")
     if s.type then
       lines[#lines + 1] = ("           %s, %s weights: %s; %s, %s %s"):format(s.type, units.count(s.parameters),
         types_text(s), s.device or "?", tostring(s.threads or "?"), s.threads == 1 and "thread" or "threads")

@@ -18,8 +18,8 @@ local function add(list, values)
   for _, v in ipairs(values) do list[#list + 1] = v end
 end
 
--- Sums and statistics of records that are ok. The first token of a run comes with the prompt: generation is what is behind
--- it, in count, time and rates (a rate for each run).
+-- Sums and statistics of records that are ok. The first token of a run comes with the prompt: generation is what is
+-- behind it, in count, time and rates (a rate for each run).
 function M.of_records(records, batch)
   local ttft, prompt_rates, rates, gaps, e2e, settled = {}, {}, {}, {}, {}, {}
   local p = { count = 0, duration_ns = 0 }
@@ -48,7 +48,8 @@ function M.of_records(records, batch)
   if ok == 0 then p, g, generated = {}, {}, nil end                  -- nothing ran: nothing is 0
   local gap = metric("ns", gaps)
   local settled_gap = metric("ns", settled)
-  return { prompts = { ok = ok, failed = failed, skipped = skipped }, generated_tokens = generated, time_to_first_token = metric("ns", ttft),
+  return { prompts = { ok = ok, failed = failed, skipped = skipped }, generated_tokens = generated,
+    time_to_first_token = metric("ns", ttft),
     prompt = p, prompt_rate = metric("tokens/s", prompt_rates), generation = g,
     generation_rate = metric("tokens/s", rates),
     inter_token_latency = gap, end_to_end = metric("ns", e2e),

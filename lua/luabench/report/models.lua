@@ -1,5 +1,5 @@
--- models.lua: the part on whole models (`luabench model`): what was gained and lost, bars for memory and rates, both models
--- side by side, categories of prompts, and what each wrote.
+-- models.lua: the part on whole models (`luabench model`): what was gained and lost, bars for memory and rates, both
+-- models side by side, categories of prompts, and what each wrote.
 local show = require "luabench.model_bench.show"
 local summary = require "luabench.model_bench.summary"
 local svg = require "luabench.report.svg"
