@@ -22,6 +22,10 @@ resolve() {
     local path parent
     for path in "${1%/*}/$2" "$2" "engine/$2"; do
         [ -f "$path" ] || continue
+        while [[ $path == *//* ]]; do path=${path/\/\//\/}; done
+        path=/$path
+        while [[ $path == */./* ]]; do path=${path/\/.\//\/}; done
+        path=${path#/}
         while [[ $path == */../* ]]; do         # a/b/../c is a/c
             parent=${path%%/../*}
             [[ $parent == */* ]] && parent=${parent%/*}/ || parent=
@@ -35,7 +39,8 @@ resolve() {
 
 include='#[[:space:]]*include[[:space:]]*[<"]([^>"]+)[>"]'
 while IFS=: read -r file line text; do
-    [[ $text =~ $include ]] && name=${BASH_REMATCH[1]}
+    [[ $text =~ $include ]] || continue
+    name=${BASH_REMATCH[1]}
     resolve "$file" "$name"
     at=$file:$line
     case $file in

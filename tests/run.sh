@@ -159,6 +159,9 @@ if [ $((passed + failed)) = 0 ]; then
     echo "no test ran${filters:+: no name has \"${filters[*]}\" in it}"
     failed=1
 fi
+for name in LUABENCH_TEST_FORMAT LUABENCH_TEST_KERNEL LUABENCH_TEST_OP; do
+    [ -z "${!name:-}" ] || echo "not everything: $name=${!name}"
+done
 if [ "$skipped" != 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"
 else echo "$passed passed, $failed failed"; fi
 [ "$failed" = 0 ]

@@ -45,7 +45,7 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 const lb_kernel lb_kernel_gemm_q4_k_avx512 = {
     .name = "gemm.q4_k.avx512",
     .format = "q4_k",
-    .about = "panels of 32 rows; vpdpbusd per sub-block of 32, its 6-bit scale applied in int32, minima by vpdpwssd "
+    .about = "panels of 32 rows; vpdpbusd per sub-block of 32, its 6-bit scale applied in integers, minima by vpdpwssd "
              "with sums of activations, f32 once per 256",
     ROWS16_KERNEL,
 };

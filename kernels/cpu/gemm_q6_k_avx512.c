@@ -39,6 +39,6 @@ LB_INLINE __m512i block_sum(__m512i sum) { return sum; }
 const lb_kernel lb_kernel_gemm_q6_k_avx512 = {
     .name = "gemm.q6_k.avx512",
     .format = "q6_k",
-    .about = "panels of 32 rows; vpdpbusd per sub-block of 16, its int8 scale applied in int32, f32 once per 256",
+    .about = "panels of 32 rows; vpdpbusd per sub-block of 16, its int8 scale applied in integers, f32 once per 256",
     ROWS16_KERNEL,
 };

@@ -131,7 +131,8 @@ LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void
 #endif
 }
 
-/* The same of the head that lies before `later`, the first block of a half. */
+/* The same of the bytes before `later`, as many as a half's head has: where blocks of one half go on in the next, what is
+ * asked for so far ahead would leave them out. */
 LB_INLINE void ahead_of_head(const uint8_t *later, int64_t k) {
     for (const char *p = (const char *)later - lb_rows16_head_bytes(SHAPE, k); p < (const char *)later; p += 64) {
         _mm_prefetch(p, _MM_HINT_T0);

@@ -305,9 +305,12 @@ static bool runs_here(const lb_kernel *k, const char *op) {
 }
 
 /* LUABENCH_TEST_FORMAT=q4_0 tests only weight formats whose names begin so. */
+static int formats_wanted;
 static bool format_wanted(const char *name) {
     const char *only = getenv("LUABENCH_TEST_FORMAT");
-    return !only || !strncmp(name, only, strlen(only));
+    bool wanted = !only || !strncmp(name, only, strlen(only));
+    formats_wanted += wanted;
+    return wanted;
 }
 
 static void each_member(const lb_kernel *kernel, const lb_quantizer_family *f) {
@@ -335,6 +338,7 @@ static void test_gemm_kernels(void **unused) {
                 gemm_format(k, k->format, floating[d], NULL);
     }
     if (!tested && !getenv("LUABENCH_TEST_KERNEL")) NOTHING_TESTED;
+    if (tested && !formats_wanted) fail_msg("no format's name begins with \"%s\"", getenv("LUABENCH_TEST_FORMAT"));
 }
 
 #include "moe_kernels.h"

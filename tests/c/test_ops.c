@@ -124,6 +124,17 @@ static void assert_untouched(const char *what, const lb_tensor *t, const lb_tens
     }
 }
 
+static void assert_same(const char *what, const char *operand, const lb_tensor *t, const lb_tensor *before) {
+    lb_tensor_walk now, then;
+    lb_tensor_walk_init(&now, t);
+    lb_tensor_walk_init(&then, before);
+    for (int64_t i = 0, n = lb_tensor_numel(t); i < n; i++) {
+        if (memcmp(now.at, then.at, now.element_bytes)) fail_msg("%s writes to %s, which it only reads", what, operand);
+        lb_tensor_walk_next(&now);
+        lb_tensor_walk_next(&then);
+    }
+}
+
 static void restore(lb_tensor *t, const lb_tensor *before) {
     lb_tensor_walk to, from;
     lb_tensor_walk_init(&to, t);
@@ -147,6 +158,7 @@ typedef struct truth {
 typedef struct given {
     const lb_args *args;                     /* with weights in their native layout */
     lb_tensor *before[LB_MAX_OPERANDS];      /* copies of LB_UPDATE operands */
+    lb_tensor *read[LB_MAX_OPERANDS];        /* and of LB_READ ones, which nobody may change */
     bool shared;
     truth *truths;
     int count;
@@ -157,8 +169,9 @@ static void given_init(given *g, const lb_args *a) {
     *g = (given){ .args = a };
     for (size_t i = 0; i < sizeof shared / sizeof *shared; i++) g->shared |= !strcmp(a->op->name, shared[i]);
     for (int s = 0; a->op->operands[s].name; s++) {
-        if (!a->t[s].count || a->op->operands[s].role != LB_UPDATE) continue;
-        if (lb_tensor_clone(lb_arg(a, s), &g->before[s])) fail_msg("%s", lb_error());
+        lb_role role = a->op->operands[s].role;
+        if (a->t[s].count != 1 || (role != LB_UPDATE && role != LB_READ) || lb_arg(a, s)->dtype == LB_QUANT) continue;
+        if (lb_tensor_clone(lb_arg(a, s), role == LB_READ ? &g->read[s] : &g->before[s])) fail_msg("%s", lb_error());
     }
 }
 
@@ -191,8 +204,10 @@ static const truth *truth_of(given *g, const lb_kernel *k, const char *what) {
 static void given_done(given *g) {
     forget(g);
     free(g->truths);
-    for (int s = 0; s < LB_MAX_OPERANDS; s++)
-        if (g->before[s]) lb_tensor_release(g->before[s]);
+    for (int s = 0; s < LB_MAX_OPERANDS; s++) {
+        lb_tensor_release(g->before[s]);
+        lb_tensor_release(g->read[s]);
+    }
 }
 
 static void compare(const lb_kernel *k, const lb_args *a, given *g, const char *what) {
@@ -203,8 +218,10 @@ static void compare(const lb_kernel *k, const lb_args *a, given *g, const char *
         assert_expected(what, t, e, k);
         if (g->before[e->slot]) assert_untouched(what, t, g->before[e->slot], e->mask);
     }
-    for (int s = 0; a->op->operands[s].name; s++)
+    for (int s = 0; a->op->operands[s].name; s++) {
         if (a->t[s].count && writes(a->op->operands[s].role)) assert_canaries(what, lb_arg(a, s));
+        if (g->read[s]) assert_same(what, a->op->operands[s].name, lb_arg(a, s), g->read[s]);
+    }
 }
 
 /* The arguments as the kernel reads them: weights in the layouts of the panels that it builds on. */

@@ -25,9 +25,10 @@ printf '\n#include <lua.h>\n' > "$tree"/engine/a.c
 printf '#include "kernels/cpu/k.h"\n' > "$tree"/engine/b.c
 printf '#include "bind/bind.h"\n' > "$tree"/engine/c.c
 printf '#include "engine/pool.h"\n' > "$tree"/kernels/cpu/d.c
+printf '#include "./bind//bind.h"\n#include "./../kernels/cpu/k.h"\n' > "$tree"/engine/e.c
 bash tests/layers.sh "$tree" > "$tmp/layers.txt"
 check 'layers: violations fail' test $? = 1
-for place in engine/a.c:2 engine/b.c:1 engine/c.c:1 kernels/cpu/d.c:1 '4 violations'; do
+for place in engine/a.c:2 engine/b.c:1 engine/c.c:1 kernels/cpu/d.c:1 engine/e.c:1 engine/e.c:2 '6 violations'; do
     check "layers: $place" has "$place" "$tmp/layers.txt"
 done
 

@@ -18,7 +18,7 @@ end
 
 local function memory_of(path, ...)
   luabench("model", "--original", path, "--max-new-tokens", "3", "--iterations", "1", "--no-quality", "--quiet",
-    "--ignore-stop", "--threads", "2", "-o", top .. "/m.json", ...)
+    "--ignore-stop", "--threads", tostring(math.min(2, lb.device("cpu").threads)), "-o", top .. "/m.json", ...)
   return lb.load(top .. "/m.json").models.original.memory
 end
 
@@ -32,19 +32,20 @@ local CONFIG = [[{ "architectures": ["LlamaForCausalLM"], "model_type": "llama",
   "tie_word_embeddings": true }]]
 local MORE = 20e6
 
-function T.test_a_process_holds_the_weights_once()
+local function holds_once(native, ...)
   local path = top .. "/m.gguf"
   core.write_file(top .. "/config.json", CONFIG)
   luabench("quantize", top, path, "--type", "q8_0", "--random-weights", "--quiet", "--tensor", "token_embd=q8_0")
   -- without kernels for the file's own layout the head is repacked, beside what is read of the embedding between
-  local native = lb.model.load(path).native_head
-  for _, how in ipairs(native and { {}, { "--no-repack" } } or { {} }) do
-    local m = memory_of(path, unpack(how))
-    local held = m.weights_bytes + m.kv_bytes + (native and 0 or 35e6)
-    lu.assertTrue(m.increase_bytes <= 1.1 * held + MORE, ("%s %.1f MB more than %.1f MB of weights and KV cache")
-      :format(table.concat(how), (m.increase_bytes - held) / 1e6, held / 1e6))
-  end
+  local alike = lb.model.load(path).native_head
+  if native and not alike then lu.skip "no kernel of this machine reads q8_0 in its file's layout" end
+  local m = memory_of(path, ...)
+  local held = m.weights_bytes + m.kv_bytes + (alike and 0 or 35e6)
+  lu.assertTrue(m.increase_bytes <= 1.1 * held + MORE, ("%.1f MB more than %.1f MB of weights and KV cache")
+    :format((m.increase_bytes - held) / 1e6, held / 1e6))
 end
+function T.test_a_process_holds_the_weights_once() holds_once(false) end
+function T.test_a_process_holds_mapped_weights_once() holds_once(true, "--no-repack") end
 
 -- Prompts of many lengths, the longest last: the buffers of the shorter ones, and their plans' workspaces, have gone.
 function T.test_prompts_of_many_lengths()
@@ -124,20 +125,24 @@ function T.test_a_plan_that_is_held()
 end
 
 -- Bytes of files that this process has in memory through mappings.
-local function of_files()
-  local status = sys.read_file "/proc/self/status"
-  return (tonumber(status:match "RssFile:%s*(%d+)") + tonumber(status:match "RssShmem:%s*(%d+)")) * 1024
+-- Bytes of a mapped file in memory. Not RssFile of /proc/self/status, which threads add to by and by.
+local function of_file(name)
+  local bytes, inside = 0, false
+  for line in sys.read_file("/proc/self/smaps"):gmatch "[^\n]+" do
+    if line:find "^%x+%-%x+ " then inside = line:find(name, 1, true) ~= nil end
+    bytes = bytes + (inside and tonumber(line:match "^Rss:%s*(%d+)") or 0) * 1024
+  end
+  return bytes
 end
 
 function T.test_what_was_read_of_a_file_is_given_back()
   local path, size = top .. "/a.safetensors", 2 ^ 25
   lb.save(path, { a = lb.randn({ 2 ^ 11, 2 ^ 12 }, { seed = 1 }) })
   local t = lb.model_file(path):tensor "a"
-  local before, sum = of_files(), t:sum()
-  local read = of_files()
-  lu.assertTrue(read - before >= size - 2 ^ 20, ("%d bytes were read"):format(read - before))
+  local sum, read = t:sum(), of_file(path)
+  lu.assertTrue(read >= size, ("%d bytes were read"):format(read))
   lu.assertTrue(t:forget() > 0)
-  lu.assertTrue(of_files() - before <= size / 8, ("%d bytes are still there"):format(of_files() - before))
+  lu.assertTrue(of_file(path) <= size / 8, ("%d bytes are still there"):format(of_file(path)))
   lu.assertEquals(t:sum(), sum)
   lu.assertEquals(lb.zeros({ 1024, 1024 }):forget(), 0)
 end

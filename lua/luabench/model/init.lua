@@ -203,7 +203,10 @@ local function repack(m, o)
   -- what is small (norms, biases, routers) would keep up to 2 MiB of its file in memory, each
   local function own(holder)
     for role, t in pairs(holder) do
-      if type(t) == "userdata" and not t.quantizer and t:nbytes() < 2 ^ 20 then holder[role] = t:clone() end
+      if type(t) == "userdata" and not t.quantizer and t:nbytes() < 2 ^ 20 and role ~= "kv_b" then
+        holder[role] = t:clone()
+        t:forget()
+      end
     end
   end
   if m.file then own(m.weights) end
