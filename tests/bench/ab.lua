@@ -1,5 +1,5 @@
 -- ab.lua: how often `luabench ab`, with what it does by default, finds 2 % more work in a compute-bound kernel, and how
--- often it calls a kernel different from itself. `make bench` runs it, for some ten minutes; RUNS=n: n times each.
+-- often it calls a kernel different from itself. `make bench` runs it, for ten to twenty minutes; RUNS=n: n times each.
 --
 -- With each share stands the bound that so many runs support at 95 % (Clopper and Pearson); hence the numbers of runs:
 -- 20 of 20 found say "at least 86.1 %", 60 without a false verdict "at most 4.9 %".
