@@ -79,13 +79,13 @@ lb_status lb_sampler_finish(lb_sampler *s, lb_samples *out);
 void lb_sampler_free(lb_sampler *s);   /* NULL is fine */
 
 /* ---- ceilings: what the hardware can do, measured with the same number of threads ---- */
-typedef struct lb_rate { double best, median; } lb_rate;      /* per second; 0 = not measured */
+/* Of samples of a millisecond, per second; 0 = not measured. The best of all grows with their number, so that it says how
+ * long one looked: it is what nothing may exceed. best_of_ten is what ten samples reach: the median over runs of ten of
+ * the best of each (the best of all where there are fewer): it is what a case is held against. */
+typedef struct lb_rate { double best, best_of_ten, median; } lb_rate;
 typedef struct lb_ceilings {
-    double read_bytes_per_s;                 /* 0 = not measured */
-    double ops_per_s[LB_COMPUTE_COUNT];      /* per compute type; 0 = no kernel for it here */
-    double median_read_bytes_per_s;
-    double median_ops_per_s[LB_COMPUTE_COUNT];
-    lb_rate copy, write;                     /* bytes/s: read and written; written past the caches */
+    lb_rate read, copy, write;               /* bytes/s; copy: read and written; write: past the caches */
+    lb_rate ops[LB_COMPUTE_COUNT];           /* per compute type; 0 = no kernel for it here */
 } lb_ceilings;
 enum { LB_CEILING_READ = 1, LB_CEILING_COPY = 1 << 29, LB_CEILING_WRITE = 1 << 30 };
 /* A quick look at what holds now (about `seconds` in all). `what`: LB_CEILING_*, and bit 1 + compute type. Memory is

@@ -5,17 +5,22 @@
 #include "../measure.h"
 #include "bind.h"
 
+static void push_rate_fields(lua_State *L, lb_rate rate) {
+    bind_set_number(L, "best", rate.best);
+    bind_set_number(L, "best_of_ten", rate.best_of_ten);
+    bind_set_number(L, "median", rate.median);
+}
+
 static void push_rate(lua_State *L, const char *key, lb_rate rate) {
     if (rate.best <= 0) return;
     lua_newtable(L);
-    bind_set_number(L, "best", rate.best);
-    bind_set_number(L, "median", rate.median);
+    push_rate_fields(L, rate);
     lua_setfield(L, -2, key);
 }
 
 /* core.ceilings([device[, seconds[, what]]]): what: a list of "read", "copy", "write", "f32", "bf16", "int8", ...; all
- * by default. { read_bytes_per_s, median_read_bytes_per_s, copy = { best, median }, write =, ops_per_s = { type = rate
- * }, median_ops_per_s = } */
+ * by default. { read =, copy =, write =, ops = { type = rate } }, rate = { best, best_of_ten, median } in bytes or
+ * operations a second. */
 static int ceilings(lua_State *L) {
     lb_device *d = bind_device_at(L, 1);
     double seconds = lua_isnoneornil(L, 2) ? 0.5 : bind_number(L, 2, "seconds");
@@ -43,16 +48,10 @@ static int ceilings(lua_State *L) {
     memset(&c, 0, sizeof c);
     BIND_TRY(L, lb_ceilings_measure(d, seconds, what, &c));
     lua_newtable(L);
-    if (c.read_bytes_per_s > 0) bind_set_number(L, "read_bytes_per_s", c.read_bytes_per_s);
-    if (c.median_read_bytes_per_s > 0) bind_set_number(L, "median_read_bytes_per_s", c.median_read_bytes_per_s);
     lua_newtable(L);
-    for (int i = 1; i < LB_COMPUTE_COUNT; i++)
-        if (c.ops_per_s[i] > 0) bind_set_number(L, lb_compute_name((lb_compute)i), c.ops_per_s[i]);
-    lua_setfield(L, -2, "ops_per_s");
-    lua_newtable(L);
-    for (int i = 1; i < LB_COMPUTE_COUNT; i++)
-        if (c.median_ops_per_s[i] > 0) bind_set_number(L, lb_compute_name((lb_compute)i), c.median_ops_per_s[i]);
-    lua_setfield(L, -2, "median_ops_per_s");
+    for (int i = 1; i < LB_COMPUTE_COUNT; i++) push_rate(L, lb_compute_name((lb_compute)i), c.ops[i]);
+    lua_setfield(L, -2, "ops");
+    push_rate(L, "read", c.read);
     push_rate(L, "copy", c.copy);
     push_rate(L, "write", c.write);
     return 1;
@@ -60,8 +59,8 @@ static int ceilings(lua_State *L) {
 
 #define MAX_CLASSES 64
 
-/* core.ceiling_classes([device[, seconds]]): { { kernel, compute, isa, best, median }, ... }: the peak rates of all
- * instruction classes that there are kernels for. */
+/* core.ceiling_classes([device[, seconds]]): { { kernel, compute, isa, best, best_of_ten, median }, ... }: the peak
+ * rates of all instruction classes that there are kernels for. */
 static int ceiling_classes(lua_State *L) {
     lb_device *d = bind_device_at(L, 1);
     double seconds = lua_isnoneornil(L, 2) ? 0.5 : bind_number(L, 2, "seconds");
@@ -76,8 +75,7 @@ static int ceiling_classes(lua_State *L) {
         bind_set_string(L, "kernel", all[i].kernel->name);
         bind_set_string(L, "compute", lb_compute_name(all[i].kernel->compute));
         bind_set_string(L, "isa", isa);
-        bind_set_number(L, "best", all[i].ops_per_s.best);
-        bind_set_number(L, "median", all[i].ops_per_s.median);
+        push_rate_fields(L, all[i].ops_per_s);
         lua_rawseti(L, -2, i + 1);
     }
     return 1;

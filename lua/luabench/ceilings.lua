@@ -1,5 +1,8 @@
 -- ceilings.lua: what the hardware does now, measured next to each case, and the best ever seen, kept per machine.
 --
+-- Next to a case it is what ten samples of a millisecond reach: the best of all that fit in would grow with the time
+-- spent on looking. The best ever seen is the best of all samples ever: nothing that is faster can be true.
+--
 -- The file is <cache>/luabench/ceilings.json: { key = { read_bytes_per_s, ops_per_s = {type = rate}, curve, when,
 -- since, measured } }, the key being CPU model, device, threads, the number of the measuring method, which changes when
 -- its figures do, and a fingerprint of the machine: cores, caches, memory, instruction sets, kernel. A machine that
@@ -42,7 +45,7 @@ local function machine_part() return "machine " .. M.fingerprint(sys.machine()) 
 
 local function key_of(device)
   local name = device.caps.uuid and device.caps.uuid ~= "" and device.model .. " " .. device.caps.uuid or device.name
-  return ("%s | %s | %d threads | method 5 | %s"):format(sys.machine().cpu or "unknown cpu", name,
+  return ("%s | %s | %d threads | method 6 | %s"):format(sys.machine().cpu or "unknown cpu", name,
     device.threads, machine_part())
 end
 M.key_of = key_of
@@ -175,7 +178,7 @@ function M.measure(device, seconds, read, types, curve)
   if curve then reading.curve = sweep(device) end
   reading.asked = types
   last[key_of(device)] = { when = sys.now_s(), ceilings = reading }
-  remember(device, reading)
+  remember(device, judge.merge(reading.best, { ops_per_s = {}, curve = reading.curve }))
   return reading
 end
 
@@ -195,14 +198,13 @@ function M.measure_all(device, seconds)
   local memory = sys.all_ceilings(device, 0.5 * seconds, MEMORY)
   local classes = sys.ceiling_classes(device, 0.4 * seconds)
   local curve = sys.cache_curve(device, math.max(M.CURVE_S, 0.1 * seconds))
-  local reading = { read_bytes_per_s = memory.read_bytes_per_s, ops_per_s = {}, curve = curve }
+  local reading = { read_bytes_per_s = memory.read.best, ops_per_s = {}, curve = curve }
   for _, c in ipairs(classes) do reading.ops_per_s[c.compute] = math.max(reading.ops_per_s[c.compute] or 0, c.best) end
   local function level(name, best)
     return curve[name .. best] and { best = curve[name .. best], median = curve[name .. "_median"] } or nil
   end
   local all = { when = sys.time_iso(), seconds = seconds, threads = device.threads, device = device.name,
-    read = { best = memory.read_bytes_per_s, median = memory.median_read_bytes_per_s }, copy = memory.copy,
-    write = memory.write, l1 = level("l1", "_bytes_per_s"), l2 = level("l2", "_bytes_per_s"),
+    read = memory.read, copy = memory.copy, write = memory.write, l1 = level("l1", "_bytes_per_s"), l2 = level("l2", "_bytes_per_s"),
     llc = level("llc", "_bytes_per_s"), classes = classes, launch_ns = M.launch_ns(device),
     cache_bytes = curve.capacity_bytes, curve = { bytes = curve.bytes, bytes_per_s = curve.bytes_per_s } }
   remember(device, reading, all)

@@ -349,17 +349,22 @@ function M.contrast_unpaired(a, b, o) return core.contrast_unpaired(a, b, o) end
 function M.sign_flip_p(logs, seed) return core.sign_flip_p(logs, { seed = seed }) end
 function M.holm(p) return core.holm(p) end
 
--- read: the read bandwidth too; types: set of compute types.
+-- { read_bytes_per_s, ops_per_s = { type = rate }, best = { read_bytes_per_s, ops_per_s } }: what ten samples reach, and the
+-- best of all. read: the read bandwidth too; types: set of compute types.
 function M.ceilings(device, seconds, read, types)
   local what = {}
   if read then what[1] = "read" end
   for name in pairs(types) do what[#what + 1] = name end
   local c = core.ceilings(device, seconds, what)
-  c.ops_per_s = c.ops_per_s or {}
-  return c
+  local out = { ops_per_s = {}, best = { ops_per_s = {} } }
+  if c.read then out.read_bytes_per_s, out.best.read_bytes_per_s = c.read.best_of_ten, c.read.best end
+  for name, rate in pairs(c.ops) do
+    out.ops_per_s[name], out.best.ops_per_s[name] = rate.best_of_ten, rate.best
+  end
+  return out
 end
 
--- { { kernel, compute, isa, best, median }, ... } of every instruction class that there is a kernel for.
+-- { { kernel, compute, isa, best, best_of_ten, median }, ... } of every instruction class that there is a kernel for.
 function M.ceiling_classes(device, seconds) return core.ceiling_classes(device, seconds) end
 -- All of core.ceilings.
 function M.all_ceilings(device, seconds, what) return core.ceilings(device, seconds, what) end

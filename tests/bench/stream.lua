@@ -18,8 +18,8 @@ local function rounds(program)
   local ours, theirs = { best = {}, median = {} }, { best = {}, median = {} }
   for _ = 1, ROUNDS do
     local c = core.ceilings(device, SECONDS, { "read" })
-    table.insert(ours.best, c.read_bytes_per_s)
-    table.insert(ours.median, c.median_read_bytes_per_s)
+    table.insert(ours.best, c.read.best)
+    table.insert(ours.median, c.read.median)
     local ok, said = programs.run(argv)
     local best, middle = said:match "^(%d+) (%d+)"
     if not ok or not best then error("stream_read failed: " .. said, 0) end

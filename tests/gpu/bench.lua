@@ -155,7 +155,7 @@ local kept = late or os.time() >= stop   -- nothing is measured
 local ceilings, peaks = kept and report.ceilings or nil, kept and report.peaks or {}
 if not kept then
   ceilings = sys.all_ceilings(d, trial and 0.2 or 3, { "read", "copy", "write" })
-  print(("  read %.0f GB/s, copy %.0f GB/s, write %.0f GB/s"):format(ceilings.read_bytes_per_s / 1e9,
+  print(("  read %.0f GB/s, copy %.0f GB/s, write %.0f GB/s"):format(ceilings.read.best / 1e9,
     (ceilings.copy and ceilings.copy.best or 0) / 1e9, (ceilings.write and ceilings.write.best or 0) / 1e9))
   for _, c in ipairs(sys.ceiling_classes(d, trial and 0.2 or 3)) do
     peaks[c.compute] = math.max(peaks[c.compute] or 0, c.best)
@@ -163,7 +163,7 @@ if not kept then
   end
 end
 local function bandwidth()
-  return ceilings and ceilings.read_bytes_per_s or error("the bandwidth was not measured: TIME was over", 0)
+  return ceilings and ceilings.read and ceilings.read.best or error("the bandwidth was not measured: TIME was over", 0)
 end
 
 report.trial, report.ceilings, report.peaks, report.live = trial or nil, ceilings, peaks, d.live

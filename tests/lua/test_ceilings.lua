@@ -57,6 +57,17 @@ function T.test_the_date_of_the_first_reading_stays()
   lu.assertAlmostEquals(ceilings.seconds_of(after.when), sys.wall_s(), 60)
 end
 
+-- What a case is held against is what ten samples reach; what nothing may exceed is the best of all.
+function T.test_the_best_of_all_is_kept_and_what_ten_samples_reach_is_given()
+  local device = sys.device("cpu", 1)       -- a key of its own: what was seen before is kept in this process
+  local reading = ceilings.measure(device, 0.1, true, { f32 = true })
+  local best = ceilings.stored()[ceilings.key_of(device)]
+  lu.assertTrue(reading.read_bytes_per_s > 0 and reading.read_bytes_per_s <= reading.best.read_bytes_per_s)
+  lu.assertTrue(reading.ops_per_s.f32 > 0 and reading.ops_per_s.f32 <= reading.best.ops_per_s.f32)
+  lu.assertTrue(best.read_bytes_per_s >= reading.best.read_bytes_per_s)
+  lu.assertTrue(best.ops_per_s.f32 >= reading.best.ops_per_s.f32)
+end
+
 function T.test_a_machine_that_changed_is_another()
   local m = sys.machine()
   local function changed(edit)
