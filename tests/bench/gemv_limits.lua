@@ -1,9 +1,9 @@
--- gemv_limits.lua: products of one row of x with weights whose decoding bounds them: of the read bandwidth, and of their
--- limit, the lower of it and of what decoding does by itself (gemv_limits.c, one core out of L1, times the threads). Each
--- launch is timed by turns with a read of 256 MiB. `make bench` runs it.
+-- gemv_limits.lua: products of one row of x with weights whose decoding bounds them: of the read bandwidth by turns, and
+-- of their limit, the lower of it and of what decoding does by itself (gemv_limits.c, one core out of L1, times the
+-- threads). `make bench` runs it.
 local lb = require "luabench"
 local programs = dofile "tests/bench/lib/programs.lua"
-local core = lb.core
+local beside = dofile "tests/bench/lib/beside.lua"
 
 local N, K, SECONDS, WANTED = 4096, 14336, 2, 0.8
 local FORMATS = { { "sparse24-float8dq" }, { "trellis-2-L8", 2 }, { "trellis-3-L8", 3 }, { "trellis-4-L8", 4 } }
@@ -11,8 +11,7 @@ local FLAGS = { "-std=gnu11", "-O3", "-D_GNU_SOURCE", "-w", "-fno-math-errno", "
   "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512bf16", "-mavx512vbmi", "-mfma", "-mf16c",
   "-mprefer-vector-width=512", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections" }
 
-local device = lb.device()
-local read = lb.plan(device):peak_read { x = lb.zeros({ 65536, 1024 }, { device = device }), rounds = 1 }
+local device = beside.device()
 
 -- Bytes a nanosecond; nil and why.
 local function in_cache(folder, bits, products)
@@ -27,22 +26,15 @@ local function in_cache(folder, bits, products)
   return ok and tonumber(said) * 1e-9 or nil, said
 end
 
--- Medians over turns: bytes a nanosecond, of the read bandwidth, of the limit.
+-- Medians over turns: bytes a second, of the read bandwidth, of the limit.
 local function by_turns(format, alone)
   local w = lb.randn({ N, K }, { seed = 1, device = device }):quantize(format)
   local x = lb.randn({ 1, K }, { seed = 2, device = device })
   local plan, bytes = lb.plan(device):gemm { x = x, w = w }, w:nbytes()
-  plan:submit(2)
-  local rates, shares, limits, stop = {}, {}, {}, core.now_ns() + SECONDS * 1e9
-  while core.now_ns() < stop do
-    local memory = 2 ^ 28 / read:submit(1)
-    local rate = bytes / plan:submit(1)
-    table.insert(rates, rate)
-    table.insert(shares, rate / memory)
-    table.insert(limits, rate / math.min(memory, alone * device.threads))
-  end
+  local rate, share, limit = beside.by_turns(plan, { work = bytes, ceiling = "read", seconds = SECONDS,
+    least_ns = bytes / (alone * device.threads) })
   plan:close()
-  return programs.median(rates), programs.median(shares), programs.median(limits)
+  return rate, share, limit
 end
 
 programs.with_folder(function(folder)
@@ -56,7 +48,7 @@ programs.with_folder(function(folder)
     end
     local rate, share, limit = by_turns(f[1], alone)
     print(("%-18s %9.1f GB/s %10.1f GB/s %5.1f GB/s %5.0f %% %7.0f %%%s"):format(f[1], alone,
-      in_cache(folder, f[2], true), rate, share * 100, limit * 100, limit < WANTED and "  off" or ""))
+      in_cache(folder, f[2], true), rate * 1e-9, share * 100, limit * 100, limit < WANTED and "  off" or ""))
     collectgarbage()
   end
 end)

@@ -1,0 +1,34 @@
+-- prefill.lua: causal attention of a prompt of 2048, 16 heads of 64 and of 128, of the peak of the type that the kernel
+-- computes in, by turns. `make bench` runs it; one token over long caches: decode.lua.
+local lb = require "luabench"
+local beside = dofile "tests/bench/lib/beside.lua"
+
+local S, HEADS, SECONDS, WANTED = 2048, 16, 2, 0.6
+local device = beside.device()
+
+local function row(type, dim)
+  local c = lb.kv_cache { batch = 1, heads = HEADS, capacity = S, dim = dim, type = type, device = device }
+  c.lengths:fill(S)
+  for i, cache in ipairs { c.k[1], c.v[1] } do
+    local x = lb.randn({ S, HEADS, dim }, { seed = i, device = device })
+    lb.plan(device):kv_write { x = x, cache = cache, lengths = c.lengths, packed = c.packed }:run()
+  end
+  local q = lb.randn({ S, HEADS, dim }, { seed = 3, device = device })
+  local plan = lb.plan(device):attention { q = q, k = c.k[1], v = c.v[1], lengths = c.lengths, packed = c.packed,
+    causal = true }
+  local kernel = plan:steps()[1].kernel
+  local compute = lb.kernel(kernel).compute
+  local rate, share = beside.by_turns(plan, { work = 4 * dim * HEADS * S * (S + 1) / 2, ceiling = compute,
+    seconds = SECONDS })
+  print(("%-8s %6d %-32s %8.0f GFLOP/s %5.1f %% of %-5s %2.0f %%%s"):format(type, dim, kernel, rate * 1e-9, share * 100,
+    compute, WANTED * 100, beside.verdict(share, WANTED)))
+  plan:close()
+  collectgarbage()
+end
+
+print(("causal, a sequence of %d, %d heads, %d threads: of the peak of the type by turns"):format(S, HEADS,
+  device.threads))
+print(("%-8s %6s %-32s %16s %16s %s"):format("cache", "dim", "kernel", "", "of the peak", "at least"))
+for _, type in ipairs { "bf16", "f32" } do
+  for _, dim in ipairs { 64, 128 } do row(type, dim) end
+end
