@@ -16,7 +16,7 @@ local function row_of_memory(dense, format)
   local rates, shares = {}, {}
   dense:quantize(format):close()
   for i = 1, TURNS do
-    local ceiling = core.ceilings(device, 0.02, { "read" }).read.best_of_ten
+    local ceiling = core.ceilings(device, 0.02, { "read" }).read.median
     local start = core.now_ns()
     local q = dense:quantize(format)
     local s = (core.now_ns() - start) * 1e-9

@@ -8,13 +8,14 @@ local TURN_S = 0.012      -- of the ceiling: a dozen samples of a millisecond
 
 --- Medians over turns of a plan's rate (work, which is bytes or operations, a second), of its share of the ceilings before
 --- and after, and of its share of the limit: the longer of the ceilings' time and of least_ns, what else a run cannot
---- take less than. o = { work=, ceiling = "read" or a compute type, seconds=, [least_ns=], [cache = "weights-cold"] }:
+--- take less than. All are medians of the same seconds (a scenario's rows are held against what ten samples reach, which
+--- is 1 to 4 % more). o = { work=, ceiling = "read" or a compute type, seconds=, [least_ns=], [cache = "weights-cold"] }:
 --- what rotates has as many copies as being cold takes.
 function M.by_turns(plan, o)
   local device, ceiling = plan.device, o.ceiling
   local function now()
     local c = core.ceilings(device, TURN_S, { ceiling })
-    return (c.read or c.ops[ceiling] or error("no kernel measures " .. ceiling .. " here", 0)).best_of_ten
+    return (c.read or c.ops[ceiling] or error("no kernel measures " .. ceiling .. " here", 0)).median
   end
   plan:rotate(o.cache or "weights-cold")
   local runs = math.max(1, math.ceil(TURN_S * 1e9 / math.max(plan:submit(2) / 2, 1)))
