@@ -27,23 +27,27 @@ static inline __m512i any_codes(__m512 f) {
     return _mm512_maskz_cvtps_epi32(number, f);
 }
 
-/* 64 codes at `x`. `plain`, a constant: see lb_act_q8_plain. */
-static inline __m512i codes64(const float *x, __m512 id, int8_t *q, const bool plain) {
-    for (int j = 0; j < 4; j++) {
-        __m512 f = _mm512_mul_ps(_mm512_loadu_ps(x + 16 * j), id);
-        __m512i v = plain ? _mm512_cvtps_epi32(f) : any_codes(f);
-        _mm_store_si128((__m128i *)(q + 16 * j), _mm512_cvtepi32_epi8(v));
-    }
-    return _mm512_loadu_si512(q);
+/* Dwords 4 i + j become 4 j + i. */
+static inline __m512i turned(__m512i v) {
+    return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), v);
 }
 
-/* Sums of the four runs of 16 products join `sums`, whose lane i is that of run i once all are there. */
-static inline __m512i add_runs(__m512i sums, __m512i u8, __m512i s8) {
-    __m512i s = _mm512_dpbusd_epi32(_mm512_setzero_si512(), u8, s8);
-    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_BADC));
-    s = _mm512_add_epi32(s, _mm512_shuffle_epi32(s, _MM_PERM_CDAB));
-    sums = _mm512_mask_mov_epi32(sums, (__mmask16)0xf, _mm512_maskz_compress_epi32((__mmask16)0x1111, s));
-    return _mm512_shuffle_i32x4(sums, sums, _MM_SHUFFLE(0, 3, 2, 1)); /* the four go round to 12..15 */
+/* The codes of 64 floats. `plain`, a constant: see lb_act_q8_plain. */
+static inline __m512i codes64(const float *x, __m512 id, const bool plain) {
+    __m512i v[4];
+    for (int j = 0; j < 4; j++) {
+        __m512 f = _mm512_mul_ps(_mm512_loadu_ps(x + 16 * j), id);
+        v[j] = plain ? _mm512_cvtps_epi32(f) : any_codes(f);
+    }
+    return turned(_mm512_packs_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3])));
+}
+
+/* From sums of four, those of the 16 runs of 16. */
+static inline __m512i runs(const __m512i s[4]) {
+    __m512i t[2];
+    for (int i = 0; i < 2; i++)
+        t[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2 * i], s[2 * i + 1]), _mm512_unpackhi_epi32(s[2 * i], s[2 * i + 1]));
+    return turned(_mm512_add_epi32(_mm512_unpacklo_epi64(t[0], t[1]), _mm512_unpackhi_epi64(t[0], t[1])));
 }
 
 /* From the sums of runs of 16 and of 32, and of their magnitudes: what is positive in a run, or negative, is half of
@@ -60,20 +64,22 @@ static inline int32_t fits_of(__m512i magnitude16, __m256i sum32) {
 static inline void put_block(const float *x, float amax, float id, lb_act_q8_256 *b, const bool plain) {
     b->d = amax / 127.0f;
     __m512 vid = _mm512_set1_ps(id);
-    const __m512i ones = _mm512_set1_epi8(1);
-    __m512i sums = _mm512_setzero_si512(), magnitudes = sums;
+    const __m512i ones = _mm512_set1_epi8(1), zero = _mm512_setzero_si512();
+    __m512i fours[4], magnitudes[4];
     for (int j = 0; j < 4; j++) {
-        __m512i q = codes64(x + 64 * j, vid, b->q + 64 * j, plain);
-        sums = add_runs(sums, ones, q);
-        magnitudes = add_runs(magnitudes, _mm512_abs_epi8(q), ones);
+        __m512i q = codes64(x + 64 * j, vid, plain);
+        _mm512_storeu_si512(b->q + 64 * j, q);
+        fours[j] = _mm512_dpbusd_epi32(zero, ones, q);
+        magnitudes[j] = _mm512_dpbusd_epi32(zero, _mm512_abs_epi8(q), ones);
     }
-    _mm512_storeu_si512(b->neg32, _mm512_slli_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), sums), 5));
+    __m512i sums = runs(fours);
+    _mm512_storeu_si512(b->neg32, _mm512_slli_epi32(_mm512_sub_epi32(zero, sums), 5));
     __m256i s16 = _mm512_cvtepi32_epi16(sums);
     _mm256_storeu_si256((__m256i *)b->sum16, s16);
     __m256i s32 = _mm256_madd_epi16(s16, _mm256_set1_epi16(1));
     _mm_store_si128((__m128i *)b->sum32, _mm256_cvtepi32_epi16(s32));
     b->neg127 = -127 * _mm512_reduce_add_epi32(sums);
-    b->fits = fits_of(magnitudes, s32);
+    b->fits = fits_of(runs(magnitudes), s32);
     b->unused = 0;
 }
 
