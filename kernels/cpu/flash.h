@@ -122,7 +122,7 @@ static size_t space_bytes(const task *t, space *s, char *base) {
     return at;
 }
 
-/* Partial results of split items: [item][row] of vpad outputs, top, sum. */
+/* Partial results of split items: [item][row] of vpad outputs, top, sum, whether it saw any position. */
 static size_t partial_floats(const task *t) {
     int64_t all = t->group * t->batch.rows;
     return (size_t)(t->rows_most < all ? t->rows_most : all) * (size_t)(t->vpad + LANES);
@@ -249,7 +249,7 @@ static inline float soften(float *restrict s, int64_t lo, int64_t hi, float scal
         total = _mm512_mul_ps(total, _mm512_set1_ps(factor));
         *top = m;
     }
-    __m512 shift = _mm512_set1_ps(*top);
+    __m512 shift = _mm512_set1_ps(*top == -INFINITY ? 0 : *top); /* -Inf less -Inf would be NaN, not 0 */
     for (int i = 0; i < 4; i++) {
         __m512 p = _mm512_maskz_mov_ps((__mmask16)(bits >> (16 * i)), exp2_16(_mm512_fmsub_ps(v[i], f, shift)));
         total = _mm512_add_ps(total, p);
@@ -268,7 +268,9 @@ static inline float soften(float *restrict s, int64_t lo, int64_t hi, float scal
         for (int i = 0; i < LANES; i++) sums[i] *= factor;
         *top = m;
     }
-    for (int i = 0; i < BLOCK; i++) s[i] = i >= lo && i < hi ? vexp((s[i] - *top) * 0.69314718f) : 0;
+    float shift = *top == -INFINITY ? 0 : *top; /* -Inf less -Inf would be NaN */
+    for (int i = 0; i < BLOCK; i++)
+        s[i] = i >= lo && i < hi && s[i] != -INFINITY ? vexp((s[i] - shift) * 0.69314718f) : 0;
     VF total = vf_load(sums);
     for (int i = 0; i < BLOCK; i += LANES) total += vf_load(s + i);
     vf_store(sums, total);
@@ -362,14 +364,15 @@ static void finish_rows(const task *t, const item *it, const space *s, float *pa
     for (int64_t r = 0; r < it->count; r++) {
         const float *from = s->out + r * t->vpad;
         float sum = vf_sum(vf_load(s->sums + r * LANES));
+        bool saw = s->hi[r] > s->lo[r];
         if (partial) {
             float *to = partial + r * (t->vpad + LANES);
             memcpy(to, from, (size_t)t->vpad * sizeof *to);
-            to[t->vpad] = s->tops[r], to[t->vpad + 1] = sum;
+            to[t->vpad] = s->tops[r], to[t->vpad + 1] = sum, to[t->vpad + 2] = saw;
             continue;
         }
         float *to = t->out + (token_of(t, it, r) * t->heads + head_of(t, it, r)) * t->values;
-        float inverse = sum != 0 ? 1 / sum : 0; /* saw nothing; NaN is not 0 */
+        float inverse = saw ? 1 / sum : 0; /* all scores -Inf: 0 / 0, as the formula has it */
         for (int64_t i = 0; i < t->values; i++) to[i] = from[i] * inverse;
     }
 }
@@ -411,20 +414,21 @@ static void run_item(const task *t, const item *it, space *s, float *partial) {
 /* ---- phase 1: what was split ---- */
 
 static void merge_row(const task *t, const float *partials, size_t stride, float *to) {
-    float top = -INFINITY, sum = 0;
+    float top = -INFINITY, sum = 0, saw = 0;
     for (int64_t c = 0; c < t->chunks; c++) {
         const float *p = partials + (size_t)c * stride;
         top = p[t->vpad] > top ? p[t->vpad] : top;
+        saw += p[t->vpad + 2];
     }
     memset(to, 0, (size_t)t->values * sizeof *to);
     for (int64_t c = 0; c < t->chunks; c++) {
         const float *restrict p = partials + (size_t)c * stride;
         float f = p[t->vpad] == -INFINITY ? 0.0f : exp2f(p[t->vpad] - top);
-        if (p[t->vpad + 1] == 0) continue;
+        if (p[t->vpad + 1] == 0 && p[t->vpad + 2] == 0) continue;
         sum += f * p[t->vpad + 1];
         for (int64_t i = 0; i < t->values; i++) to[i] = FMAF(f, p[i], to[i]);
     }
-    float inverse = sum != 0 ? 1 / sum : 0;
+    float inverse = saw > 0 ? 1 / sum : 0;
     for (int64_t i = 0; i < t->values; i++) to[i] *= inverse;
 }
 

@@ -173,7 +173,8 @@ template <int D> __device__ static void weigh(const places<D> &m, int stage, con
 }
 
 template <int D>
-__device__ static void store(const job &o, state<D> *w, int64_t begin, int64_t g, int64_t first, int rows) {
+__device__ static void store(const job &o, const places<D> &m, state<D> *w, int64_t begin, int64_t g, int64_t first,
+                             int rows) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 #pragma unroll
     for (int i = 0; i < MT; i++)
@@ -185,8 +186,9 @@ __device__ static void store(const job &o, state<D> *w, int64_t begin, int64_t g
             int r = warp * MT * 16 + i * 16 + half * 8 + lane / 4;
             if (r >= rows) continue;
             int64_t token = begin + (first + r) / o.j.group, head = g * o.j.group + (first + r) % o.j.group;
-            if (o.j.sinks && sum > 0) sum += lb_sink(o.j.sinks[head], w->most[i][half]);
-            const float inverse = sum != 0 ? 1.0f / sum : 0.0f; /* NaN of a sink stays */
+            bool saw = m.hi[r] > m.lo[r]; /* scores that are all -Inf: 0 / 0 */
+            if (o.j.sinks && saw) sum += lb_sink(o.j.sinks[head], w->most[i][half]);
+            const float inverse = saw ? 1.0f / sum : 0.0f;
             float *to = o.j.out + (token * o.j.heads + head) * D + lane % 4 * 2;
 #pragma unroll
             for (int n = 0; n < D / 8; n++)
@@ -242,7 +244,7 @@ template <int D> __global__ void __launch_bounds__(THREADS, 2) flash_kernel(job 
         weigh<D>(m, stage, s, &w);
         __syncthreads();
     }
-    store<D>(o, &w, begin, g, first, rows);
+    store<D>(o, m, &w, begin, g, first, rows);
 }
 
 /* ---- host ---- */

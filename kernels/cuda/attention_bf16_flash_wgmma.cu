@@ -195,7 +195,9 @@ __device__ void soften(float scale, float (&s)[KEYS / 2], uint32_t (&p)[KEYS / 4
     }
 }
 
-template <int D> __device__ void store(const job &o, const state<D> &w, const part &p, int group) {
+template <int D>
+__device__ void store(const job &o, const unsigned char *smem, const state<D> &w, const part &p, int group) {
+    const int *lo = (const int *)(smem + shape<D>::LO_AT), *hi = (const int *)(smem + shape<D>::HI_AT);
     int lane = threadIdx.x % 32;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
@@ -205,8 +207,9 @@ template <int D> __device__ void store(const job &o, const state<D> &w, const pa
         int r = group * 64 + threadIdx.x / 32 % 4 * 16 + half * 8 + lane / 4;
         if (r >= p.rows) continue;
         int64_t token = p.begin + (p.first + r) / o.j.group, head = p.g * o.j.group + (p.first + r) % o.j.group;
-        if (o.j.sinks && sum > 0) sum += lb_sink(o.j.sinks[head], w.most[half]);
-        const float inverse = sum != 0 ? 1.0f / sum : 0.0f; /* NaN of a sink stays */
+        bool saw = hi[r] > lo[r]; /* scores that are all -Inf: 0 / 0 */
+        if (o.j.sinks && saw) sum += lb_sink(o.j.sinks[head], w.most[half]);
+        const float inverse = saw ? 1.0f / sum : 0.0f;
         float *to = o.j.out + (token * o.j.heads + head) * D + lane % 4 * 2;
 #pragma unroll
         for (int n = 0; n < D / 8; n++)
@@ -261,7 +264,7 @@ template <int D> __device__ void multiply(const job &o, unsigned char *smem, con
         lb_wgmma_done(probabilities);
         give(&at.v_empty[this_stage]);
     }
-    store<D>(o, w, p, group);
+    store<D>(o, smem, w, p, group);
 }
 #endif
 

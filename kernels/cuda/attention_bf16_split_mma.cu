@@ -297,17 +297,18 @@ template <class S> __device__ static void sums(const places<S> &m, state<S> *w, 
         }
 }
 
-/* What a row's sum becomes with its sink, and 1 over it; 0 where nothing was seen. */
-__device__ static float inverse_of(const lb_attention &j, int64_t head, float most, float sum) {
-    if (!(sum > 0)) return 0.0f;
+/* What a row's sum becomes with its sink, and 1 over it; 0 where nothing was seen. Scores that are all -Inf sum to 0, of
+ * which NaN comes, as the formula has it. */
+__device__ static float inverse_of(const lb_attention &j, int64_t head, float most, float sum, bool saw) {
+    if (!saw) return 0.0f;
     if (j.sinks) sum += lb_sink(j.sinks[head], most);
     return 1.0f / sum;
 }
 
 /* With one split: straight to `out`. Else to the workspace, rows of V values, then maxima, then sums. */
 template <class S>
-__device__ static void store(const job &o, state<S> *w, const float total[S::MT][2], int64_t begin, int64_t g, int first,
-                             int rows, float *slot) {
+__device__ static void store(const job &o, const places<S> &m, state<S> *w, const float total[S::MT][2], int64_t begin,
+                             int64_t g, int first, int rows, float *slot) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, t = lane % 4;
 #pragma unroll
     for (int i = 0; i < S::MT; i++)
@@ -316,7 +317,7 @@ __device__ static void store(const job &o, state<S> *w, const float total[S::MT]
             int r = i * 16 + half * 8 + lane / 4;
             if (r >= rows) continue;
             int64_t token = begin + (first + r) / o.j.group, head = g * o.j.group + (first + r) % o.j.group;
-            float factor = slot ? 1.0f : inverse_of(o.j, head, w->most[i][half], total[i][half]);
+            float factor = slot ? 1.0f : inverse_of(o.j, head, w->most[i][half], total[i][half], m.hi[r] > m.lo[r]);
             float *to = slot ? slot + r * S::V : o.j.out + (token * o.j.heads + head) * S::V;
 #pragma unroll
             for (int n = 0; n < S::NT; n++)
@@ -331,7 +332,8 @@ __device__ static void store(const job &o, state<S> *w, const float total[S::MT]
 
 /* The splits' results, in their order. */
 template <class S>
-__device__ static void merge(const job &o, int64_t begin, int64_t g, int first, int rows, const float *slots) {
+__device__ static void merge(const job &o, const places<S> &m, int64_t begin, int64_t g, int first, int rows,
+                             const float *slots) {
     constexpr int SLOT = S::ROWS * (S::V + 2);
     for (int r = threadIdx.x / 32; r < rows; r += WARPS) {
         int64_t token = begin + (first + r) / o.j.group, head = g * o.j.group + (first + r) % o.j.group;
@@ -341,7 +343,7 @@ __device__ static void merge(const job &o, int64_t begin, int64_t g, int first, 
         for (int s = 0; s < o.splits; s++)
             sum += __ldcg(slots + s * SLOT + S::ROWS * (S::V + 1) + r) *
                    lb_exp2(__ldcg(slots + s * SLOT + S::ROWS * S::V + r) - from);
-        float inverse = inverse_of(o.j, head, from, sum);
+        float inverse = inverse_of(o.j, head, from, sum, m.hi[r] > m.lo[r]);
         for (int c = threadIdx.x % 32; c < S::V; c += 32) {
             float v = 0;
             for (int s = 0; s < o.splits; s++)
@@ -379,7 +381,7 @@ template <class S, bool ASYNC> __global__ void __launch_bounds__(THREADS, S::LAT
     sums<S>(m, &w, total);
     int64_t job_index = b * gridDim.y + blockIdx.y;
     float *slots = o.workspace + job_index * o.splits * (int64_t)(S::ROWS * (S::V + 2));
-    store<S>(o, &w, total, begin, g, (int)first, rows,
+    store<S>(o, m, &w, total, begin, g, (int)first, rows,
              o.splits > 1 ? slots + split * (int64_t)(S::ROWS * (S::V + 2)) : nullptr);
     if (o.splits == 1) return;
     __threadfence();
@@ -388,7 +390,7 @@ template <class S, bool ASYNC> __global__ void __launch_bounds__(THREADS, S::LAT
     __syncthreads();
     if (!last) return;
     __threadfence();
-    merge<S>(o, begin, g, (int)first, rows, slots);
+    merge<S>(o, m, begin, g, (int)first, rows, slots);
     if (threadIdx.x == 0) o.tickets[job_index] = 0;
 }
 

@@ -115,7 +115,7 @@ typedef struct attention_shape {
     int64_t lengths[3], tokens[3];
     int causal, window, sinks;
     /* see case_attention */
-    enum { ANY, SINK_KEY, NAN_Q, INF_Q, NAN_K, INF_K, NAN_V, INF_V, MINUS_V, BAD_SINK } contents;
+    enum { ANY, SINK_KEY, NAN_Q, INF_Q, NAN_K, INF_K, NAN_V, INF_V, MINUS_V, BAD_SINK, NO_CHANCE } contents;
 } attention_shape;
 static const attention_shape attention_shapes[] = {
     { 4, 1, 64, 64, 32, { 32, 7, 1 }, { 5, 7, 1 }, 1, 0, 0, ANY }, /* ragged prefill */
@@ -150,6 +150,9 @@ static const attention_shape attention_shapes[] = {
     { 2, 1, 64, 64, 8, { 8, 0, 3 }, { 0, 0, 0 }, 1, 0, 0, ANY }, /* no rows */
     { 1, 1, 1, 1, 1, { 1, 1, 1 }, { 1, 1, 1 }, 1, 0, 0, ANY },   /* one of everything (of a packed cache 32) */
     { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 1, BAD_SINK },
+    { 4, 4, 64, 64, 700, { 700, 513, 60 }, { 1, 1, 1 }, 1, 0, 0, NO_CHANCE }, /* long enough to be split */
+    { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 20, 9, 3 }, 1, 0, 0, NO_CHANCE },
+    { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 20, 9, 3 }, 1, 0, 1, NO_CHANCE },
 };
 enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 
@@ -200,6 +203,23 @@ static void plant_in_cache(lb_args *a, const attention_shape *s, int type) {
             else memcpy(row + (type == 1 ? 2 * 5 : lb_packed_bytes(c.packed)), &half, 2);
         }
 }
+/* The first positions, more than kernels take together, score -Inf with every row: the others have all of the
+ * probability. A row that sees no others is NaN, or of a sink 0. Packed caches and f8e4m3 hold no Inf. */
+static void plant_no_chance(lb_args *a, const attention_shape *s, int type) {
+    int64_t first = s->s > 300 ? 330 : 71;
+    const float none = -INFINITY, one = 1;
+    uint16_t half = lb_f32_to_f16(none), brain = lb_f32_to_bf16(none);
+    lb_kv c = lb_kv_of(lb_arg(a, LB_ATTENTION_K), lb_arg(a, LB_ATTENTION_PAGES), packing_of(type));
+    lb_tensor *q = lb_arg(a, LB_ATTENTION_Q);
+    for (int64_t i = 0; i < q->dims[0] * q->dims[1]; i++) lb_row_f32(q, i)[5] = one;
+    for (int64_t b = 0; b < 3 && type < 3; b++)
+        for (int64_t g = 0; g < s->heads / s->group; g++)
+            for (int64_t i = 0; i < first && i < s->lengths[b]; i++) {
+                char *row = lb_kv_row(&c, b, g, i);
+                if (type == 0) memcpy(row + 4 * 5, &none, 4);
+                else memcpy(row + 2 * 5, type == 1 ? &half : &brain, 2);
+            }
+}
 /* Every third position of a packed cache has negative factors, which no quantizer of q8_0 makes. */
 static void plant_minus(lb_args *a, const attention_shape *s, int type) {
     lb_kv c = lb_kv_of(lb_arg(a, LB_ATTENTION_V), lb_arg(a, LB_ATTENTION_PAGES), packing_of(type));
@@ -232,6 +252,7 @@ static bool case_attention(int i, lb_args *a) {
     param(a, "scale", i % 3 || s->contents == SINK_KEY ? 0 : 0.2);
     if (s->contents == SINK_KEY) plant_sink(a, s, i % CACHE_TYPES);
     else if (s->contents == MINUS_V) plant_minus(a, s, i % CACHE_TYPES);
+    else if (s->contents == NO_CHANCE) plant_no_chance(a, s, i % CACHE_TYPES);
     else if (s->contents == NAN_Q || s->contents == INF_Q)
         lb_row_f32(lb_arg(a, LB_ATTENTION_Q), s->heads + 2)[5] =
             s->contents == NAN_Q ? NAN : i % 4 ? INFINITY : -INFINITY;
