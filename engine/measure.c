@@ -138,19 +138,18 @@ static double median5(const double *x) {
 static int64_t common_divisor(int64_t a, int64_t b) { return b ? common_divisor(b, a % b) : a; }
 static int64_t common_multiple(int64_t a, int64_t b) { return a / common_divisor(a, b) * b; }
 
-/* A GPU's samples are graphs of several runs as a whole, so that launching graphs is no part of them; where a sample is
- * fewer runs than such a graph, launching is little beside it. Where one graph does not hold all rotation sets, samples
- * begin inside of graphs: runs up to the next one, and the last sets, are launched one by one, and that is timed. */
+/* A GPU's samples are graphs of several runs as a whole, or whole rotations of several graphs, so that launching graphs is
+ * no part of them. Where a sample would be few runs, launching is little beside it, and it stays as short as it is. */
 static lb_status take_whole_graphs(sampler *m) {
+    enum { SHORT = 50 };            /* so many runs in a sample of a millisecond: each is 20 us or less */
     int64_t runs = 1;
     double ns;
     if (!m->plan->on_gpu || m->o->eager || m->o->isolated) return LB_OK;
     lb_status s = lb_gpu_whole_runs(m->plan, &runs);
-    if (s != LB_OK || runs == 1 || runs > 2 * m->s.iterations) return s;
+    if (s != LB_OK || runs == 1 || runs > (m->s.iterations > SHORT ? 16 : 2) * m->s.iterations) return s;
     int64_t both = common_multiple(m->quantum, runs);
-    if (both > QUANTUM_MOST) return LB_OK;
-    m->quantum = both;
-    return m->plan->set ? epoch(m, m->plan->sets - m->plan->set, &ns, NULL) : LB_OK;
+    if (both <= QUANTUM_MOST || m->quantum == 1) m->quantum = both;
+    return m->quantum % runs == 0 && m->plan->set ? epoch(m, m->plan->sets - m->plan->set, &ns, NULL) : LB_OK;
 }
 
 /* Runs epochs until the median of the last five is within 1 % of that of the five before; at least and at most as

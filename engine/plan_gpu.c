@@ -208,8 +208,8 @@ void lb_gpu_done(lb_plan *p) {
 }
 
 /* Runs of a few short steps: several of them in one graph, so that what is timed is not the launching of graphs. They
- * cover the rotation sets in order; where these are more than one graph holds, the last of them run one by one, and each
- * may: all sets have graphs of their own, too. */
+ * cover the rotation sets in order, several graphs where these are more than one holds. What begins or ends within one runs
+ * by graphs of a single run. */
 static void plan_chunks(lb_plan *p) {
     lb_gpu_plan *g = p->gpu;
     int64_t nodes = lb_gpu_nodes(p);
@@ -221,19 +221,26 @@ static void plan_chunks(lb_plan *p) {
         if (runs >= p->sets) runs -= runs % p->sets;
         if (runs < 2 || (made && runs >= g->chunks[made - 1].runs)) continue;
         lb_gpu_chunks *c = &g->chunks[made];
-        c->count = runs >= p->sets ? 1 : p->sets / runs; /* the last sets, fewer than a graph's, run one by one */
+        c->count = (p->sets + runs - 1) / runs;
+        if (c->count > 1) runs = (p->sets + c->count - 1) / c->count, c->count = (p->sets + runs - 1) / runs;
         c->graphs = calloc((size_t)c->count, sizeof *c->graphs);
         if (c->graphs) c->runs = runs, made++;
         else c->count = 0;
     }
 }
 
-lb_status lb_gpu_whole_runs(lb_plan *p, int64_t *runs) {
-    lb_status st = lb_gpu_capture(p);
-    *runs = 1;
-    for (int k = 0; k < LB_GPU_CHUNKS && !st; k++)
-        if (p->gpu->chunks[k].runs >= p->sets) *runs = p->gpu->chunks[k].runs;
-    return st;
+/* Runs of the graph that begins at `set`, which is a multiple of c->runs. */
+static int chunk_runs(const lb_plan *p, const lb_gpu_chunks *c, int set) {
+    return c->count > 1 && set + c->runs > p->sets ? p->sets - set : c->runs;
+}
+
+/* The largest graph of several runs that begins at `set` and is wanted whole, of `left` runs; NULL: none. */
+static const lb_gpu_chunks *chunk_at(const lb_plan *p, int set, int64_t left) {
+    for (int k = 0; k < LB_GPU_CHUNKS; k++) {
+        const lb_gpu_chunks *c = &p->gpu->chunks[k];
+        if (c->runs && set % c->runs == 0 && set / c->runs < c->count && left >= chunk_runs(p, c, set)) return c;
+    }
+    return NULL;
 }
 
 static lb_status gpu_prepare(lb_plan *p) {
@@ -332,38 +339,66 @@ static lb_status capture(lb_plan *p, int first, int last, int set, int runs, lb_
     return lb_fail(st, "%s", text);
 }
 
-/* Every graph that replaying from any set can need. */
-static lb_status capture_each(lb_plan *p) {
+/* The graphs of a single run of a rotation set. */
+static lb_status capture_run(lb_plan *p, int set) {
     lb_gpu_plan *g = p->gpu;
     lb_status st = LB_OK;
-    for (int i = 0; i < g->segment_count; i++)
-        for (int s = 0; s < p->sets && !g->segments[i].decided && !st; s++)
-            if (!g->segments[i].graphs[s])
-                st = capture(p, g->segments[i].first, g->segments[i].last, s, 1, &g->segments[i].graphs[s]);
-    for (int k = 0; k < LB_GPU_CHUNKS; k++)
-        for (int c = 0; c < g->chunks[k].count && !st; c++)
-            if (!g->chunks[k].graphs[c])
-                st = capture(p, 0, p->step_count, c * g->chunks[k].runs % p->sets, g->chunks[k].runs,
-                             &g->chunks[k].graphs[c]);
+    for (int i = 0; i < g->segment_count && !st; i++)
+        if (!g->segments[i].decided && !g->segments[i].graphs[set])
+            st = capture(p, g->segments[i].first, g->segments[i].last, set, 1, &g->segments[i].graphs[set]);
+    return st;
+}
+
+/* What n runs from `set` on need and was not captured before: all of it now, none of it while it is timed. */
+static lb_status capture_each(lb_plan *p, lb_gpu_mode mode, int64_t n, int set) {
+    lb_status st = LB_OK;
+    int64_t singles = 0, runs;
+    for (int64_t done = 0; done < n && singles < p->sets && !st; done += runs) {
+        int at = (int)((set + done) % p->sets);
+        const lb_gpu_chunks *c = mode == LB_GPU_GRAPH ? chunk_at(p, at, n - done) : NULL;
+        runs = c ? chunk_runs(p, c, at) : 1;
+        singles = c ? 0 : singles + 1;            /* so many one after the other: all are there */
+        if (!c) st = capture_run(p, at);
+        else if (!c->graphs[at / c->runs]) st = capture(p, 0, p->step_count, at, (int)runs, &c->graphs[at / c->runs]);
+        else if (runs >= p->sets && n - done > 2 * runs) runs = (n - done) / runs * runs - runs; /* that one again and again */
+    }
     return st;
 }
 
 /* A device that does not take the choices leaves them to the host. */
-static lb_status capture_all(lb_plan *p) {
+static lb_status capture_runs(lb_plan *p, lb_gpu_mode mode, int64_t n, int set) {
     lb_gpu_plan *g = p->gpu;
-    lb_status st = capture_each(p);
+    lb_status st = capture_each(p, mode, n, set);
     if (!st || !g->decided || API(p)->lost(DEV(p))) return st;
     lb_gpu_decide_on_host(p);
     drop_graphs(p, g);
     st = find_segments(p);
     if (st) return lb_gpu_done(p), st;
     plan_chunks(p);
-    return capture_each(p);
+    return capture_each(p, mode, n, set);
 }
 
 lb_status lb_gpu_capture(lb_plan *p) {
     lb_status st = bring(p);
-    return st ? st : capture_all(p);
+    return st ? st : capture_runs(p, LB_GPU_ISOLATED, 1, 0);
+}
+
+/* Of the smallest graphs that hold whole rotations; else a rotation, which is several. */
+static int64_t whole_runs(const lb_plan *p) {
+    int64_t runs = 1;
+    for (int k = 0; k < LB_GPU_CHUNKS; k++) {
+        const lb_gpu_chunks *c = &p->gpu->chunks[k];
+        if (c->runs) runs = c->count > 1 ? p->sets : c->runs;
+    }
+    return runs;
+}
+
+lb_status lb_gpu_whole_runs(lb_plan *p, int64_t *runs) {
+    lb_status st = bring(p);
+    *runs = 1;
+    if (!st) st = capture_runs(p, LB_GPU_GRAPH, whole_runs(p), 0);
+    if (!st) *runs = whole_runs(p);               /* the host may decide now */
+    return st;
 }
 
 static lb_status run_step(lb_plan *p, int i, int set, int64_t *launches) {
@@ -397,20 +432,17 @@ static lb_status run_eager(lb_plan *p, int set, int64_t *launches) {
     return st;
 }
 
-/* The next runs by one launch: the largest graph that begins here and is wanted whole. *runs: how many. */
+/* The next runs by one launch. *runs: how many. */
 static lb_status run_some(lb_plan *p, lb_gpu_mode mode, int64_t left, int set, int64_t *runs, int64_t *launches) {
     const lb_gpu_plan *g = p->gpu;
     *runs = 1;
     p->gpu->refs_read = false;
     if (mode == LB_GPU_EAGER) return run_eager(p, set, launches);
-    for (int k = 0; k < LB_GPU_CHUNKS; k++) {
-        const lb_gpu_chunks *c = &g->chunks[k];
-        if (!c->runs || left < c->runs || set % c->runs || set / c->runs >= c->count) continue;
-        *runs = c->runs;
-        *launches += *runs * (g->decided ? g->always : p->step_count);
-        return API(p)->graph_launch(DEV(p), c->graphs[set / c->runs]);
-    }
-    return run_graphs(p, set, launches);
+    const lb_gpu_chunks *c = chunk_at(p, set, left);
+    if (!c) return run_graphs(p, set, launches);
+    *runs = chunk_runs(p, c, set);
+    *launches += *runs * (g->decided ? g->always : p->step_count);
+    return API(p)->graph_launch(DEV(p), c->graphs[set / c->runs]);
 }
 
 /* ---- replaying ------------------------------------------------------------------------------------------------- */
@@ -476,7 +508,7 @@ lb_status lb_gpu_replay(lb_plan *p, lb_gpu_mode mode, int64_t n, int set, double
     *ns = 0;
     *launches = 0;
     lb_status st = bring(p);
-    if (!st && mode != LB_GPU_EAGER) st = capture_all(p);
+    if (!st && mode != LB_GPU_EAGER && (mode != LB_GPU_ISOLATED || as_graphs(p))) st = capture_runs(p, mode, n, set);
     if (st) return st;
     CUDA(p)->timed_out = false;
     if (mode != LB_GPU_EAGER) st = lb_gpu_decided_begin(p);
@@ -492,7 +524,7 @@ lb_status lb_gpu_submit(lb_plan *p) {
     int64_t launches = 0;
     lb_status st = bring(p);
     bool graphs = !st && as_graphs(p);
-    if (graphs) st = capture_all(p);
+    if (graphs) st = capture_runs(p, LB_GPU_ISOLATED, 1, p->set);
     if (!st) st = lb_gpu_decided_begin(p);
     if (!st) st = graphs ? run_graphs(p, p->set, &launches) : run_eager(p, p->set, &launches);
     if (!st && p->gpu->picks) st = lb_gpu_decided_end(p, &launches);      /* or a pick out of range would be nobody's */

@@ -202,14 +202,13 @@ end
 local function paths(n)
   local f, last, graph = assert(io.open(os.getenv "LUABENCH_FAKE_GRAPHS")), nil, nil
   for line in f:lines() do
-    local count = line:match "^graph (%d+)"
+    local count, node = line:match "^graph (%d+)", line:match "^(%d+):"
     if count then
       graph = { count = tonumber(count) }
       if graph.count == n then last = graph end
-    else
-      local node, after = line:match "^(%d+):(.*)"
+    elseif node then
       local seen = {}
-      for i in after:gmatch "%d+" do
+      for i in line:match ":(.*)":gmatch "%d+" do
         seen[i + 1] = true
         for k in pairs(graph[i + 1]) do seen[k] = true end
       end
@@ -354,6 +353,40 @@ case("samples are whole graphs of several runs", function()
   s:take(3)
   local m = s:finish()
   assert(q == 1 or q % m.rotation.sets == 0, q .. " of " .. m.rotation.sets)
+end)
+-- Of the played device: how many nodes had the graphs that were launched since line `from`, and the line behind them.
+local function launched(from)
+  local nodes, lines = {}, 0
+  for line in io.lines(os.getenv "LUABENCH_FAKE_GRAPHS") do
+    lines = lines + 1
+    local n = lines > from and line:match "^launch (%d+)"
+    if n then nodes[#nodes + 1] = tonumber(n) end
+  end
+  return nodes, lines
+end
+case("samples are whole graphs where one does not hold all rotation sets", function()
+  if not fake then return end
+  local p = lb.plan(d)
+  for i = 1, 7 do                      -- graphs of 36 runs at most
+    local w = lb.randn({ 16, 256 }, { seed = i, device = d }):quantize "q8_0"
+    p:gemm { x = lb.randn({ 1, 256 }, { device = d }), w = w, out = lb.zeros({ 1, 16 }, { device = d }) }
+  end
+  local s = sys.sampler(p, { cache = "weights-cold", warmup = 2 })
+  local _, from = launched(0)
+  s:take(3)
+  local nodes, m = launched(from), s:finish()
+  local sets = m.rotation.sets
+  assert(sets > 36 and s.quantum == sets, ("multiples of %d runs, %d sets"):format(s.quantum, sets))
+  assert(#nodes >= 3 * 2, #nodes .. " graphs were launched")
+  for _, n in ipairs(nodes) do
+    assert(n % 7 == 0 and n >= 7 * 2 and n <= 256, "a graph of " .. n .. " nodes in a sample")
+  end
+  local again = lb.plan(d):add { a = lb.zeros({ 4 }, { device = d }), b = lb.zeros({ 4 }, { device = d }),
+    out = lb.zeros({ 4 }, { device = d }) }
+  _, from = launched(0)
+  for _ = 1, 3 do again:submit(1) end
+  nodes = launched(from)
+  assert(#nodes == 3, #nodes .. " graphs were launched in three runs")
 end)
 case("a model of quantized weights runs in every mode", function()
   if fake and not os.getenv "LUABENCH_FAKE_KERNELS" then return end      -- the played device's own have no attention
