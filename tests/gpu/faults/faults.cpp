@@ -48,6 +48,24 @@ __global__ void past_shared(float *) {
     float *s = (float *)lb_emu_now->shared;
     s[threadIdx.x + 1] = 1; /* 256 floats were asked for */
 }
+/* Sixteen bytes from behind the 256 floats, or to behind the shared memory, as at a tail that nobody thought of; the emulator,
+ * which does it, is not looked at by the sanitizer itself. */
+enum { FROM_BEHIND = 1, TO_BEHIND = 2 };
+template <int WRONG, bool BULK> __global__ void copy_past(float *x) {
+    __shared__ uint64_t barrier;
+    unsigned char *to = lb_emu_now->shared + (WRONG & TO_BEHIND ? N * 4 : 0);
+    const float *from = x + (WRONG & FROM_BEHIND ? N : 0);
+    if (threadIdx.x == 0 && BULK) {
+        lb_emu_mbarrier_init(&barrier, 1);
+        lb_emu_copy_bulk(to, from, 16, &barrier);
+        lb_emu_mbarrier_arrive(&barrier, 16);
+        lb_emu_mbarrier_wait(&barrier, 0);
+    } else if (threadIdx.x == 0) {
+        lb_emu_copy_async(to, from, 16, 16);
+        lb_emu_copy_commit();
+        lb_emu_copy_wait(0);
+    }
+}
 __global__ void forever(float *) {
     __shared__ uint64_t barrier;
     if (threadIdx.x == 0) lb_emu_mbarrier_init(&barrier, 2);
@@ -84,9 +102,15 @@ RUN(fault_half_a_warp, half_a_warp, 1, N, 0)
 RUN(fault_not_in_mask, not_in_mask, 1, N, 0)
 RUN(fault_two_operations, two_operations, 1, N, 0)
 RUN(fault_no_wait, no_wait, 1, N, 0)
-#ifndef __SANITIZE_ADDRESS__ /* which ends the program there */
 RUN(fault_past_shared, past_shared, 1, N, N * 4)
+RUN(fault_copy_to, (copy_past<TO_BEHIND, false>), 1, N, N * 4)
+RUN(fault_bulk_to, (copy_past<TO_BEHIND, true>), 1, N, N * 4)
+#ifdef __SANITIZE_ADDRESS__ /* nothing else sees it */
+RUN(fault_copy_from, (copy_past<FROM_BEHIND, false>), 1, N, N * 4)
+RUN(fault_bulk_from, (copy_past<FROM_BEHIND, true>), 1, N, N * 4)
 #endif
+RUN(fault_copy_none, (copy_past<0, false>), 1, N, N * 4)
+RUN(fault_bulk_none, (copy_past<0, true>), 1, N, N * 4)
 RUN(fault_wgmma_no_wait, product<NO_WAIT>, 1, 128, 16384)
 RUN(fault_wgmma_no_fence, product<NO_FENCE>, 1, 128, 16384)
 RUN(fault_wgmma_left, product<LEFT>, 1, 128, 16384)
