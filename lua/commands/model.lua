@@ -79,6 +79,8 @@ local OPTIONS = {
     help = "loading, and each prompt, may take this long" },
   { name = "output", short = "o", type = "string", repeatable = true, metavar = "FILE",
     help = "write the result: .json, or another format by its ending; - is the standard output; repeatable" },
+  { name = "resume", type = "boolean",
+    help = "go on with a run that was interrupted: only what its journal lacks is measured" },
   { name = "report", type = "string", metavar = "FILE.html", help = "a page with tables and plots" },
   { name = "output_dir", type = "string", metavar = "DIR",
     help = "write the result and the page there, under names with the time" },
@@ -210,14 +212,11 @@ local SETTINGS = { "original", "quantized", "quantize", "device", "threads", "dt
   "quality_tokens", "no_quality", "random_weights", "no_repack", "model_type", "keep", "timeout" }
 
 local function new_result(opt)
-  local version = sys.version()
   local settings = {}
   for _, name in ipairs(SETTINGS) do settings[name] = opt[name] end
   settings.tensor = #opt.tensor > 0 and json.array(opt.tensor) or nil
   return { schema = record.SCHEMA, machine = require("luabench.machine").block(), settings = settings, cases = {},
-    run = { id = ("%s-%d"):format(os.date("!%Y%m%dT%H%M%SZ"), sys.self_pid()), started = sys.time_iso(),
-      argv = json.array(sys.argv()), seed = opt.seed, version = version.version, commit = version.commit,
-      dirty = version.dirty, flags = version.flags } }
+    run = record.head(opt.seed) }
 end
 
 local MODEL_ORDER = { "name", "path", "type", "format", "parameters", "bits_per_weight", "weight_types",
@@ -246,27 +245,6 @@ local function write_results(result, opt)
   end
 end
 
--- Every finished prompt is on the disk at once, beside the first result file, until that is written whole. What a run
--- that did not end has left there is kept beside it until then, too. { path =, add = f(record), done = f() }, or nil.
-local function journal_of(opt)
-  local target
-  for _, t in ipairs(opt.output or {}) do target = target or t ~= "-" and t end
-  if not target then return nil end
-  local path, begun = target .. ".journal", false
-  local old = path .. ".old"
-  return { path = path, add = function(rec)
-    if not begun and sys.exists(path) then
-      local kept, why = os.rename(path, old)
-      if not kept then error(("%s, what an earlier run left, cannot be kept: %s"):format(path, why), 0) end
-    end
-    begun = true
-    sys.append_file(path, json.encode(rec) .. "\n")
-  end, done = function()
-    os.remove(path)
-    os.remove(old)
-  end }
-end
-
 local function set_models(result, original, quantized, batch)
   local summary = require "luabench.model_bench.summary"
   result.models = { original = summary.of_side(original, batch) }
@@ -287,19 +265,17 @@ local function text_of(opt, prompts)
 end
 
 local function words_of(argv, prompt)
-  local words = { "luabench", "model" }
-  for _, a in ipairs(argv) do words[#words + 1] = record.shell_quote(a) end
-  return table.concat(words, " ") .. (prompt and "  # prompt " .. prompt.name or "")
+  return record.command({ "luabench", "model" }, argv) .. "  # prompt " .. prompt.name
 end
 
-local function new_run(opt, argv, prompts, folder, bar)
+local function new_run(opt, argv, text, memo, folder, bar)
   local both = opt.quantized ~= nil
   local o = {}
   for k, v in pairs(opt) do o[k] = v end
   o.batch, o.cache, o.repack = opt.batch_size, opt.kv_type, not opt.no_repack
   o.dtype = opt.dtype
   return { opt = o, bar = bar, timeout = opt.timeout, folder = folder, quality = not opt.no_quality,
-    text = text_of(opt, prompts), roles = { original = both and "reference" or nil, quantized = "compared" },
+    text = text, memo = memo, roles = { original = both and "reference" or nil, quantized = "compared" },
     shown = { quantized = opt.quantize and not opt.keep and ("%s as %s (not kept)"):format(opt.original, opt.quantize)
       or nil },
     reproduce = function(prompt) return words_of(argv, prompt) end }
@@ -333,42 +309,79 @@ local function status_of(sides)
   return 0
 end
 
-local function measure(opt, argv, folder)
-  local prompts = require("luabench.model_bench.prompts").load(opt.prompts_file)
-  local bar = progress.new { total = #prompts * ((opt.quantized or opt.quantize) and 2 or 1), quiet = opt.quiet }
-  local result, sides = new_result(opt), {}
-  name_outputs(opt, result.run.id)
-  if opt.quantize then opt.quantized, result.quantization = quantize(opt, folder, bar) end
+-- The quantized form is made, unless nothing is to be asked of it any more.
+local function make_quantized(opt, folder, bar, memo)
+  local made = memo:get("quantized", "quantization")
+  if made and memo:whole("quantized", not opt.no_quality) and (not opt.keep or sys.exists(opt.keep)) then
+    opt.quantized = quantized_path(opt, folder)
+    return made
+  end
+  opt.quantized, made = quantize(opt, folder, bar)
   check_types(opt)
-  local run, journal = new_run(opt, argv, prompts, folder, bar), journal_of(opt)
+  memo:put("quantized", "quantization", made, function(text) bar:log("error", text) end)
+  return made
+end
+
+local function measure_all(opt, run, prompts, result)
+  local sides = {}
   for i, path in ipairs { opt.original, opt.quantized } do
     sides[i] = require("luabench.model_bench.sides").run(run, i == 1 and "original" or "quantized", path, prompts,
-      function(rec, again)
-        result.cases[#result.cases + 1] = rec
-        if not again then bar:finish(rec) end
-        if journal then journal.add(rec) end
-      end)
+      function(rec) result.cases[#result.cases + 1] = rec end)
     if sides[i].interrupted then break end
   end
-  bar:close()
   set_models(result, sides[1], sides[2], opt.batch_size)
-  local status = status_of(sides)
-  if status ~= 130 or not journal then
-    write_results(result, opt)
-    if journal then journal.done() end
-  end
+  return sides
+end
+
+local function tell_interrupted(result, total, journal)
+  local where = journal.beside and " in " .. journal.path or ""
+  io.stderr:write(("luabench: model: interrupted; %d of %d prompts are done%s, --resume goes on from there; earlier "
+    .. "results are untouched\n"):format(#result.cases, total, where))
+end
+
+local function finish(opt, result, sides, memo, total)
+  local status, journal = status_of(sides), memo.journal
+  local to_stdout = false
+  for _, target in ipairs(opt.output or {}) do to_stdout = to_stdout or target == "-" end
+  -- what did not end takes no file's name; the standard output has what there is
+  if status ~= 130 or #opt.output > 0 and not journal.beside then write_results(result, opt) end
+  if status ~= 130 then journal:remove() end
   if not opt.quiet then
-    local to_stdout = false
-    for _, target in ipairs(opt.output or {}) do to_stdout = to_stdout or target == "-" end
     local out = to_stdout and io.stderr or io.stdout
     show(result, sides, out)
     if opt.told and status ~= 130 then out:write(opt.told) end
   end
-  if status == 130 and journal then
-    local kept = #result.cases > 0 and ("%d prompts are in %s"):format(#result.cases, journal.path)
-      or "no prompt was done"
-    io.stderr:write(("luabench: model: interrupted; %s, earlier results are untouched\n"):format(kept))
+  if status == 130 then tell_interrupted(result, total, journal) end
+  return status
+end
+
+-- What is to be asked, and what of it an earlier run has done (--resume).
+local function begin(opt, prompts, text, total, result)
+  local memo = require("luabench.model_bench.resume").open(opt, text, prompts, result.run)
+  local done = memo:done "original" + ((opt.quantized or opt.quantize) and memo:done "quantized" or 0)
+  if opt.resume and not opt.quiet then
+    io.stderr:write(done > 0 and ("%d of %d prompts are done already\n"):format(done, total)
+      or ("no prompt of a run with these options is in %s: all is measured\n"):format(memo.journal.path or "a journal"))
   end
+  return memo
+end
+
+local function measure(opt, argv, folder)
+  local prompts = require("luabench.model_bench.prompts").load(opt.prompts_file)
+  local text, result = text_of(opt, prompts), new_result(opt)
+  local total = #prompts * ((opt.quantized or opt.quantize) and 2 or 1)
+  local memo = begin(opt, prompts, text, total, result)
+  local bar = progress.new { total = total, quiet = opt.quiet }
+  local ok, status = pcall(function()
+    name_outputs(opt, result.run.id)
+    if opt.quantize then result.quantization = make_quantized(opt, folder, bar, memo) end
+    local sides = measure_all(opt, new_run(opt, argv, text, memo, folder, bar), prompts, result)
+    bar:close()
+    return finish(opt, result, sides, memo, total)
+  end)
+  bar:close()
+  memo.journal:close()
+  if not ok then error(status, 0) end
   return status
 end
 

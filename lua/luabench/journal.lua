@@ -50,9 +50,26 @@ end
 
 local function folder_of(path) return path:match("^(.*)/[^/]*$") or "." end
 
+-- The first free one of "PATH.old", "PATH.old2", ...
+local function free_name(path)
+  local name, n = path .. ".old", 1
+  while sys.modified_s(name) do
+    n = n + 1
+    name = path .. ".old" .. n
+  end
+  return name
+end
+
+-- Does it hold anything that would be missed? A file that is no journal does.
+local function worth_keeping(path)
+  local ok, _, count = pcall(M.read, path)
+  return not ok or count > 0
+end
+
 -- Opens for appending under a lock that lasts until close(); `keep` = go on with what is there, else the file starts
--- anew. Errors are raised (level 0); one because of another run is { busy = true, message = }.
-function M.open(path, keep, run)
+-- anew; `aside`: what was there is then copied to "PATH.old" (old2, ...: none is written over), which remove() removes
+-- too. Errors are raised (level 0); one because of another run is { busy = true, message = }.
+function M.open(path, keep, run, aside)
   sys.mkdir_p(folder_of(path))
   local lock, why = sys.lock(path, 0)
   if not lock then
@@ -60,6 +77,10 @@ function M.open(path, keep, run)
   end
   local self = setmetatable({ path = path, lock = lock }, Journal)
   local ok, e = pcall(function()
+    if aside and not keep and worth_keeping(path) then
+      self.aside = free_name(path)
+      sys.replace_file(self.aside, sys.read_file(path))
+    end
     self.records = keep and M.read(path) or {}
     local old = keep and sys.read_file(path) or ""
     if not old:find("\n", 1, true) then
@@ -103,6 +124,36 @@ function M.open_cached(path, resume, run)
   error(busy, 0)
 end
 
+-- The journal of a run that begins: o = { outputs =, names = (of scenarios), fingerprint = (of what results depend on),
+-- resume =, run = (head of the result), aside = (see open) }. Next to an output file it must be written; in the cache
+-- directory a run can do without, and says so. Two runs at once never share one: with the same output file the second is
+-- refused, without one it gets its own. Raises (level 0).
+function M.begin(o)
+  local path, needed = M.path(o.outputs, o.names, o.fingerprint)
+  local ok, j
+  if needed then ok, j = pcall(M.open, path, o.resume, o.run, o.aside)
+  else ok, j = pcall(M.open_cached, path, o.resume, o.run) end
+  if ok then
+    j.beside = needed
+    return j
+  end
+  if type(j) == "table" and j.busy then
+    error(("another run is going on that writes %s; wait for its end%s"):format(path,
+      needed and ", or choose another output file" or ""), 0)
+  end
+  local why = type(j) == "table" and j.message or j
+  if needed or o.resume then error(why, 0) end
+  io.stderr:write(("luabench: no journal, so --resume will not find this run: %s\n"):format(sys.clean(why)))
+  return setmetatable({ records = {}, unwritten = true }, Journal)
+end
+
+-- What a result found in a journal must have in common with this run, beside its options: the build and the processor.
+function M.circumstances()
+  local version = sys.version()
+  return { ["(build)"] = { version.version, version.commit or "", tostring(version.dirty), version.flags or "" },
+    ["(cpu)"] = sys.machine().cpu }
+end
+
 -- Removes old journals of the cache directory; never one that a run has locked.
 function M.sweep(folder)
   local ok, names = pcall(sys.list_directory, folder)
@@ -119,9 +170,25 @@ function M.sweep(folder)
   end
 end
 
--- One case, synced before this returns.
-function Journal:add(key, record)
-  sys.append_file(self.path, json.encode { key = key, record = record } .. "\n")
+-- One case, synced before this returns. Where it cannot be written (a full disk) the run goes on, and what it measures
+-- can still be shown and written elsewhere: the first time this is said, through say(text).
+function Journal:add(key, record, say)
+  if self.unwritten then return end
+  local ok, why = pcall(sys.append_file, self.path, json.encode { key = key, record = record } .. "\n")
+  if ok or self.failed then return end
+  self.failed = true
+  say(("the journal cannot be written, so --resume will miss cases: %s"):format(sys.clean(why)))
+end
+
+-- The result is written: the journal goes, and with it those of earlier runs that were kept aside.
+function Journal:remove()
+  if self.unwritten then return end
+  os.remove(self.path)
+  local folder, name = folder_of(self.path), self.path:match "[^/]*$"
+  for _, other in ipairs(sys.list_directory(folder)) do
+    local rest = other:sub(1, #name) == name and other:sub(#name + 1)
+    if rest and rest:find "^%.old%d*$" then os.remove(folder .. "/" .. other) end
+  end
 end
 
 -- Lets other runs have the file.

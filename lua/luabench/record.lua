@@ -55,12 +55,11 @@ end
 
 -- Options that say where results go or which cases run; the command that runs one case again has its own.
 local DROPPED = { ["--output"] = true, ["-o"] = true, ["--only"] = true, ["--format"] = true, ["--output-dir"] = true,
-  ["--trace"] = true }
+  ["--trace"] = true, ["--report"] = true }
 local DROPPED_FLAGS = { ["--resume"] = true, ["--quiet"] = true, ["-h"] = true, ["--help"] = true }
 
--- The shell line that runs only this case: script and its arguments, outputs apart.
-function M.reproduce(script, argv, axes, names)
-  local words = { "luabench", script }
+-- The shell line of a command and its arguments, outputs apart. `more`: further words.
+function M.command(words, argv, more)
   local i = 1
   while i <= #argv do
     local a = argv[i]
@@ -72,14 +71,25 @@ function M.reproduce(script, argv, axes, names)
     end
     i = i + 1
   end
-  if #names > 0 then
-    words[#words + 1] = "--only"
-    local parts = {}
-    for k, name in ipairs(names) do parts[k] = name .. "=" .. M.value_text(axes[name]) end
-    words[#words + 1] = table.concat(parts, ",")
-  end
+  for _, w in ipairs(more or {}) do words[#words + 1] = w end
   for k, w in ipairs(words) do words[k] = M.shell_quote(w) end
   return table.concat(words, " ")
+end
+
+-- The shell line that runs only this case.
+function M.reproduce(script, argv, axes, names)
+  local parts = {}
+  for k, name in ipairs(names) do parts[k] = name .. "=" .. M.value_text(axes[name]) end
+  return M.command({ "luabench", script }, argv, #names > 0 and { "--only", table.concat(parts, ",") } or nil)
+end
+
+-- The head of a result, "run": who, when, with what.
+function M.head(seed)
+  local sys = require "luabench.sys"
+  local version = sys.version()
+  return { id = ("%s-%d"):format(os.date("!%Y%m%dT%H%M%SZ"), sys.self_pid()), started = sys.time_iso(),
+    argv = json.array(sys.argv()), seed = seed, version = version.version, commit = version.commit,
+    dirty = version.dirty, flags = version.flags }
 end
 
 -- A record with what is known before a case runs.

@@ -274,16 +274,6 @@ local function finish_job(run, job, cases)
   return reply.value.lines or {}
 end
 
-local function new_run(jobs)
-  local version = sys.version()
-  local opt = jobs[1].opt
-  local argv = {}
-  for i, a in ipairs(sys.argv()) do argv[i] = a end
-  return { id = ("%s-%d"):format(os.date("!%Y%m%dT%H%M%SZ"), sys.self_pid()), started = sys.time_iso(),
-    argv = json.array(argv), seed = opt.seed, version = version.version, commit = version.commit,
-    dirty = version.dirty, flags = version.flags }
-end
-
 local function make_coordinator(jobs, state)
   return coordinator.new {
     isolation = not has_flag(jobs[1].argv, "--no-isolation"),
@@ -332,14 +322,7 @@ local function run_cases(run, list, state, done)
       local rec = run_case(run, case)
       if not rec or sys.interrupted() and rec.status ~= "ok" then return true end
       case.record = rec
-      local kept, why = pcall(run.journal.add, run.journal, key, rec)
-      if not kept and not state.journal_failed then
-        -- a full disk: what is measured can still be shown, and written elsewhere
-        state.journal_failed = true
-        state.bar:clear()
-        io.stderr:write(("luabench: the journal cannot be written, so --resume will miss cases: %s\n")
-          :format(sys.clean(why)))
-      end
+      run.journal:add(key, rec, function(text) state.bar:log("error", text) end)
       state.bar:finish(rec)
     end
   end
@@ -449,22 +432,11 @@ local function names_of(jobs)
   return names
 end
 
--- The journal. Next to an output file it must be written; in the cache directory a run can do without, and says so.
--- Two runs at once never share one: with the same output file the second is refused, without one it gets its own.
 local function open_journal(opt, jobs, head)
   local keyed = {}
   for i, job in ipairs(jobs) do keyed[i] = { script = job.name, options = job.keyed } end
-  local path, needed = journal.path(opt.output, names_of(jobs), record.hash(json.encode(json.array(keyed))):sub(1, 10))
-  local ok, j = pcall(needed and journal.open or journal.open_cached, path, opt.resume, head)
-  if ok then return j end
-  if type(j) == "table" and j.busy then
-    error(("another run is going on that writes %s; wait for its end%s"):format(path,
-      needed and ", or choose another output file" or ""), 0)
-  end
-  local why = type(j) == "table" and j.message or j
-  if needed or opt.resume then error(why, 0) end
-  io.stderr:write(("luabench: no journal, so --resume will not find this run: %s\n"):format(sys.clean(why)))
-  return { records = {}, add = function() end, close = function() end }
+  return journal.begin { outputs = opt.output, names = names_of(jobs), resume = opt.resume, run = head,
+    fingerprint = record.hash(json.encode(json.array(keyed))):sub(1, 10) }
 end
 
 -- The trace file, and the tables of time by operation after the results. Returns false on failure.
@@ -486,7 +458,7 @@ end
 
 local function execute(run, jobs, state)
   local opt = jobs[1].opt
-  local head = new_run(jobs)
+  local head = record.head(opt.seed)
   run.journal = open_journal(opt, jobs, head)
   run.trace = opt.trace and require("luabench.trace").collector(opt.trace, run.prepared)
   local list = schedule(jobs, opt.seed)

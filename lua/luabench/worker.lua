@@ -103,10 +103,7 @@ local function keyed_options(s, opt)
     if o.case then keyed[o.name] = opt[o.name] end
   end
   for _, o in ipairs(s.options) do keyed[o.name] = opt[o.name] end
-  -- a result of another build or machine is no result of this run
-  local version = sys.version()
-  keyed["(build)"] = { version.version, version.commit or "", tostring(version.dirty), version.flags or "" }
-  keyed["(cpu)"] = sys.machine().cpu
+  for name, value in pairs(require("luabench.journal").circumstances()) do keyed[name] = value end
   return keyed
 end
 

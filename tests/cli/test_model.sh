@@ -102,13 +102,44 @@ worker_killed() {
 holds "a worker that dies costs its prompt only" worker_killed
 echo kept > r.json.journal
 holds "SIGKILL while loading" ended KILL 137
-holds "what an earlier run left is still there" sh -c 'cat r.json.journal* | grep -q kept'
-mkdir r.json.journal.old
-holds "and where it cannot be kept" says 2 'r.json.journal, what an earlier run left, cannot be kept: ' --original wide \
-    "${quick[@]}" --no-quality --quiet -o r.json
-rmdir r.json.journal.old
-holds "it is as it was" grep -qx kept r.json.journal
-holds "a run that ends clears up" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet -o r.json && [ ! -e r.json.journal ] && [ ! -e r.json.journal.old ]"
+holds "SIGKILL once more" ended KILL 137
+holds "what an earlier run left is still there" sh -c 'cat r.json.journal.old* | grep -q kept'
+# Ended when so many lines are in the journal: a head, what --quantize made, then the prompts.
+some=(--original wide --quantize q4_k --max-new-tokens 40 --iterations 60 --quality-context 16 --prompts-file prompts.json)
+ended_at() {     # ended_at LINES SIGNAL JOURNAL ARGUMENTS...
+    local lines=$1 signal=$2 journal=$3 pid i
+    shift 3
+    "$LUABENCH" model "${some[@]}" "$@" > log 2>&1 &
+    pid=$!
+    for ((i = 0; i < 600; i++)); do
+        [ "$(cat $journal 2> /dev/null | wc -l)" -ge "$lines" ] && break
+        sleep 0.05
+    done
+    kill -"$signal" $pid
+    wait $pid 2> /dev/null
+    cp s.json.journal left 2> /dev/null
+    echo "ended after $lines lines"
+}
+rm -f ./*.journal*
+ended_at 3 KILL s.json.journal -o s.json
+holds "another run's journal is not written into" sh -c "'$LUABENCH' model --original wide --iterations 4000 --prompts-file prompts.json -o s.json > /dev/null 2>&1 & sleep 1; '$LUABENCH' model --original wide -o s.json 2>&1 | grep -q 'another run is going on that writes s.json.journal'; r=\$?; kill -9 \$!; exit \$r"
+holds "an interrupted run's journal is kept beside the next one's" cmp left s.json.journal.old
+mv s.json.journal.old s.json.journal
+holds "other options are another run" says 0 'no prompt of a run with these options is in s.json.journal' --original wide \
+    "${quick[@]}" --no-quality -o s.json --resume
+holds "a run that ends clears up" sh -c '[ -z "$(ls -d ./*.journal* 2> /dev/null)" ]'
+ended_at 3 KILL s.json.journal -o s.json
+holds "--resume in the original's prompts" says 0 ' of 6 prompts are done already' "${some[@]}" -o s.json --resume
+holds "says what is of which process" grep -q '^  *[1-3] of 3 prompts are of a process that was interrupted' said
+cp left first && mv s.json resumed1.json
+ended_at 8 INT s.json.journal -o s.json
+holds "Ctrl-C says how to go on" grep -q 'interrupted; [3-6] of 6 prompts are done in s.json.journal, --resume goes on' log
+holds "--resume in the quantized one's prompts" says 0 'same likeliest token' "${some[@]}" -o s.json --resume
+cp left second && mv s.json resumed2.json
+rm -rf cache/luabench/journals
+ended_at 3 KILL 'cache/luabench/journals/model-*.jsonl' --output-dir dir
+holds "--resume without a file beside it" says 0 ' of 6 prompts are done already' "${some[@]}" --output-dir dir --resume
+holds "nothing is left of it" sh -c '[ -z "$(ls cache/luabench/journals)" ]'
 
 if command -v python3 > /dev/null; then
     cat > verify.py <<'END'
@@ -135,6 +166,17 @@ assert s["kl"]["max"] == 0 and s["top1_agreement"] == 1
 t = [[c["generated"]["tokens"] for c in json.load(open(m + ".json"))["cases"]] for m in ("eager", "plan", "fused")]
 assert t[0] == t[1] == t[2], t
 assert [json.load(open(m + ".json"))["cases"][0]["mode"] for m in ("eager", "plan", "fused")] == ["eager", "plan", "fused"]
+for journal, result in ("first", "resumed1.json"), ("second", "resumed2.json"):
+    kept = [json.loads(line)["record"] for line in open(journal).read().split("\n")[1:-1]]
+    kept = [k for k in kept if "prompt_text" in k]
+    r = json.load(open(result))
+    cases = {c["case"]: c for c in r["cases"]}
+    assert len(cases) == 6 and all(c["status"] == "ok" for c in cases.values()) and len(kept) >= 1
+    for k in kept:
+        assert cases[k["case"]]["samples_ns"] == k["samples_ns"] and cases[k["case"]]["generated"] == k["generated"]
+    a, b = r["models"]["original"], r["models"]["quantized"]
+    assert b["quality"]["kl"]["mean"] > 0 and a["performance"]["inter_token_latency"]["samples"] == 3 * 60 * 39
+    assert a["memory"]["peak_bytes"] > 0 and b["load"]["total_ns"] > 0
 x = json.load(open("random.json"))
 assert x["models"]["original"]["random_weights"] is True and all(c["random_weights"] for c in x["cases"])
 END

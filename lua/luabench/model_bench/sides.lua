@@ -18,14 +18,16 @@ local function load_options(opt)
   return o
 end
 
--- run = { opt =, bar =, timeout =, folder = (for logits), text =, quality =, roles =, shown = { names of paths },
--- reproduce = f(prompt) }
+-- run = { opt =, bar =, timeout =, folder = (for logits), text =, quality =, roles =, shown = { names of paths }, memo =
+-- (resume.lua), reproduce = f(prompt) }
 local function new(run, name, path)
   local s = setmetatable({ run = run, name = name, path = path, shown = run.shown[name] or path }, Side)
   local bar = run.bar
   s.coordinator = coordinator.new { isolation = not run.opt.no_isolation, tick_s = memory.EVERY_S,
     on_phase = function(text) bar:set_phase(text) end,
-    on_progress = function(text, fraction) bar:set_phase(text, fraction) end,
+    on_progress = function(text, fraction)
+      bar:set_phase(bar.terminal and text or name .. ": " .. text, fraction)
+    end,
     on_print = function(line)
       bar:clear()
       io.stderr:write(line, "\n")
@@ -189,40 +191,101 @@ local function memory_of(side, watched)
   return m
 end
 
--- Loads and asks; done(record, again) after each prompt; again: the model was refused, and the record says so once
--- more. Returns { name, path, loaded =, cold_start_ns =, memory =, quality =,
--- records = }; loaded is nil, and records say why, if the model could not be loaded.
+-- ---- what a run that was interrupted has left ----
+
+-- A prompt of it: what that process held at most counts for the model.
+function Side:recall(rec)
+  self.peak = math.max(self.peak or 0, (rec.memory or {}).peak_bytes or 0)
+  self.kv = math.max(self.kv or 0, ((rec.metrics or {}).kv or {}).median or 0)
+  self.recalled = (self.recalled or 0) + 1
+end
+
+function Side:remember(kind, value, prompt)
+  local bar = self.run.bar
+  self.run.memo:put(self.name, kind, value, function(text) bar:log("error", text) end, prompt)
+end
+
+-- ---- the steps of a side ----
+
+local function load_and_start(side, out, prompts)
+  side.run.bar:start(side.name)
+  if not side:load() then return end
+  local cold = side:call("prompt", { text = prompts[1].text, cold = true })
+  local first = cold and cold.runs and cold.runs[1]
+  out.cold_start_ns = first and first.wall_ns
+end
+
+local function ask(side, out, prompts, done)
+  local run = side.run
+  for _, prompt in ipairs(prompts) do
+    local rec, again = run.memo:get(side.name, "prompt", prompt), side.refused ~= nil
+    local old = rec ~= nil
+    if old then side:recall(rec)
+    else
+      run.bar:start(side.name .. ": " .. prompt.name)
+      rec = side:prompt(prompt)
+      side:remember("prompt", rec, prompt)
+    end
+    out.records[#out.records + 1] = rec
+    if not again then run.bar:finish(rec, old) end
+    done(rec)
+  end
+end
+
+-- Loading, cold start, prompts and memory; from the journal where all of it is there.
+local function measure(side, out, prompts, done)
+  local memo = side.run.memo
+  local known = memo:done(side.name) == #prompts and memo:get(side.name, "side") or nil
+  if not known then load_and_start(side, out, prompts) end
+  ask(side, out, prompts, done)
+  if known then
+    out.loaded, out.cold_start_ns, out.memory, out.recalled = known.loaded, known.cold_start_ns, known.memory,
+      known.recalled
+    return
+  end
+  local watched = side.watch and side.watch:close() or {}            -- what quality takes is not the model's
+  side.watch = nil
+  out.loaded, out.recalled = side.first_load, side.recalled
+  if not out.loaded then return end
+  out.memory = memory_of(side, watched)
+  side:remember("side", { loaded = out.loaded, cold_start_ns = out.cold_start_ns, memory = out.memory,
+    recalled = out.recalled })
+end
+
+-- The original's is taken again where the other model is still to be compared with its logits.
+local function judge(side, out)
+  local run = side.run
+  if not run.quality or not out.loaded then return end
+  local known = run.memo:get(side.name, "quality")
+  if known and not (side.name == "original" and run.memo.sides.quantized
+      and not run.memo:get("quantized", "quality")) then
+    out.quality = known
+    return
+  end
+  run.bar:start(side.name)
+  local value, why = side.loaded, nil
+  if not value then value, why = side:load() end
+  if value then value, why = side:call("quality", { text = run.text, context = run.opt.quality_context,
+    most = run.opt.quality_tokens, folder = run.folder, role = run.roles[side.name] }) end
+  out.quality = value or { reason = why.reason, status = why.status }
+  if value then side:remember("quality", value) end
+end
+
+-- Loads and asks; done(record) after each prompt. Returns { name, path, loaded =, cold_start_ns =, memory =, quality =,
+-- records =, recalled = how many of them another process measured }; loaded is nil, and records say why, if the model
+-- could not be loaded. What is done is in run.memo (resume.lua), and what is there is not done again.
 function M.run(run, name, path, prompts, done)
   local side = new(run, name, path)
   local out = { name = name, path = side.shown, records = {} }
-  local watched = nil
   local ok, why = pcall(function()
-    run.bar:start(name .. ": loading")
-    local loaded = side:load()
-    if loaded then
-      out.loaded = loaded
-      local cold = side:call("prompt", { text = prompts[1].text, cold = true })
-      local first = cold and cold.runs and cold.runs[1]
-      out.cold_start_ns = first and first.wall_ns
-    end
-    for _, prompt in ipairs(prompts) do
-      run.bar:start(name .. ": " .. prompt.name)
-      local known = side.refused
-      local rec = side:prompt(prompt)
-      out.records[#out.records + 1] = rec
-      done(rec, known ~= nil)
-    end
-    watched = side.watch and side.watch:close()                      -- what quality takes is not the model's
-    side.watch = nil
-    if side.loaded and run.quality then
-      run.bar:start(name .. ": quality")
-      local q, reason = side:call("quality", { text = run.text, context = run.opt.quality_context,
-        most = run.opt.quality_tokens, folder = run.folder, role = run.roles[name] })
-      out.quality = q or { reason = reason.reason, status = reason.status }
-    end
+    measure(side, out, prompts, done)
+    judge(side, out)
   end)
-  watched = watched or side.watch and side.watch:close() or {}
-  if out.loaded then out.memory = memory_of(side, watched) end
+  if not ok and side.first_load and not out.loaded then
+    out.loaded, out.memory = side.first_load, memory_of(side, side.watch and side.watch:close() or {})
+  elseif side.watch then
+    side.watch:close()
+  end
   side.coordinator:close()
   if not ok then
     out.interrupted = sys.interrupted()

@@ -57,6 +57,16 @@ function M.of_records(records, batch)
     steady_rate = settled_gap and batch / settled_gap.mean * 1e9 or nil }
 end
 
+-- What must be known of the figures of a model: lines, or nil.
+local function note_of(side)
+  local notes = { side.loaded and side.loaded.note }
+  if side.recalled then
+    notes[#notes + 1] = ("%d of %d prompts are of a process that was interrupted; load, cold start and memory over time"
+      .. " are of the one that went on"):format(side.recalled, #side.records)
+  end
+  return notes[1] and table.concat(notes, "; ") or nil
+end
+
 -- { name, path, ..., performance =, categories = { { category, ... } } } of what sides.run gave.
 function M.of_side(side, batch)
   local l = side.loaded or {}
@@ -65,7 +75,7 @@ function M.of_side(side, batch)
     bits_per_weight = (l.parameters or 0) > 0 and l.weights_bytes and l.weights_bytes * 8 / l.parameters or nil,
     load = l.load_ns and { model_ns = l.load_ns, repack_ns = l.repack_ns, tokenizer_ns = l.tokenizer_ns,
       total_ns = l.load_ns + (l.repack_ns or 0) + (l.tokenizer_ns or 0), repack_bytes = l.repack_bytes,
-      layer_load_ns = l.layer_load_ns, layer_repack_ns = l.layer_repack_ns } or nil, note = l.note,
+      layer_load_ns = l.layer_load_ns, layer_repack_ns = l.layer_repack_ns } or nil, note = note_of(side),
     cold_start_ns = side.cold_start_ns, memory = side.memory, quality = side.quality,
     performance = M.of_records(side.records, batch), categories = {} }
   local by, order = {}, {}
