@@ -186,21 +186,23 @@ static bool push_function(lua_State *L, const job *j, const char *module, const 
     return false;
 }
 
-/* luabench -e CODE [ARG ...]: loads as text in the scripts' environment, runs it. */
-static int run_code(lua_State *L, job *j) {
-    if (j->argc < 3) {
+/* luabench [--unsafe] -e CODE [ARG ...]: loads as text in the scripts' environment, runs it; argv[code] is CODE. */
+static int run_code(lua_State *L, job *j, int code) {
+    if (j->argc <= code) {
         say("-e needs the code to run, as in: luabench -e 'print(lb.randn({2, 3}))'");
         return 2;
     }
-    set_arg(L, j->argc, j->argv, 2);
+    set_arg(L, j->argc, j->argv, code);
+    if (code > 2 && (!push_function(L, j, "luabench.sandbox", "allow_unsafe") || !call(L, j, 0, 0)))
+        return report(L), 2;
     if (!push_function(L, j, "luabench.sandbox", "load")) return report(L), 2;
-    lua_pushstring(L, j->argv[2]);
+    lua_pushstring(L, j->argv[code]);
     lua_pushliteral(L, "=(command line)");
     if (!call(L, j, 2, 2)) return report(L), 2;
     if (lua_isnil(L, -2)) return report(L), 2;
     lua_pop(L, 1);
-    for (int i = 3; i < j->argc; i++) lua_pushstring(L, j->argv[i]);
-    if (!call(L, j, j->argc - 3, 0)) return report(L), 1;
+    for (int i = code + 1; i < j->argc; i++) lua_pushstring(L, j->argv[i]);
+    if (!call(L, j, j->argc - code - 1, 0)) return report(L), 1;
     return 0;
 }
 
@@ -233,7 +235,9 @@ static int protected_main(lua_State *L) {
     lua_pushliteral(L, "raise");
     lua_call(L, 1, 0);
     lua_settop(L, 0);
-    j->status = j->argc >= 2 && strcmp(j->argv[1], "-e") == 0 ? run_code(L, j) : run_cli(L, j);
+    int at = 1;
+    while (at < j->argc && strcmp(j->argv[at], "--unsafe") == 0) at++;
+    j->status = at < j->argc && strcmp(j->argv[at], "-e") == 0 ? run_code(L, j, at + 1) : run_cli(L, j);
     return 0;
 }
 

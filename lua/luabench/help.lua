@@ -64,9 +64,12 @@ local function entry(signature, about)
   return show.wrap("  " .. signature, 6) .. "\n" .. show.wrap(("  %-34s %s"):format("", about), 37)
 end
 
+-- A class by its name, the engine's or one made in Lua.
+local function class_named(name) return meta.classes[name] or meta.lua_classes[name] end
+
 -- "methods" and "fields" of a class, as a block.
 local function class_text(name)
-  local class = meta.classes[name]
+  local class = class_named(name)
   local lines = { show.wrap(("%s: %s"):format(name, class.about), 2) }
   local names = suggest.keys(class.methods)
   if #names > 0 then lines[#lines + 1] = "methods" end
@@ -108,6 +111,7 @@ local FACTS = {
   kernel = { "op", "device", "about", "source", "format", "isa", "layout", "activation", "accumulator", "compute",
     "tolerance", "tolerance_why", "priority", "usable", "builtin" },
   device = { "name", "model", "threads", "isa" },
+  model = { "type", "path", "parameters", "nbytes", "random" },
 }
 
 local function object_text(x, class)
@@ -123,8 +127,13 @@ local function object_text(x, class)
   return table.concat(lines, "\n") .. "\n\n" .. class_text(class)
 end
 
---- The class name of one of the engine's objects; nil for everything else.
+--- The class name of one of our objects; nil for everything else.
 function M.class_of(x)
+  if type(x) == "table" then
+    local mt = getmetatable(x)
+    local name = type(mt) == "table" and rawget(mt, "__name")
+    return meta.lua_classes[name] and name or nil
+  end
   if type(x) ~= "userdata" then return nil end
   local mt = debug.getmetatable(x)
   for name, class in pairs(require("luabench.core").classes()) do
@@ -133,7 +142,7 @@ function M.class_of(x)
 end
 
 local function function_text(name)
-  local f = meta.functions[name]
+  local f = meta.functions[name] or meta.table_functions[name]
   if f then return f[1] .. "\n  " .. f[2] end
 end
 
@@ -198,21 +207,23 @@ local function name_text(name)
   end
   if name == "exit" or name == "quit" then return "exit([status])\n  leaves, as Ctrl-D does" end
   local class, method = name:match "^(%w+)[:.]([%w_]+)$"
-  if class and meta.classes[class] then
-    local c = meta.classes[class]
+  if class and class_named(class) then
+    local c = class_named(class)
     if c.methods[method] then return c.methods[method][1] .. "\n  " .. c.methods[method][2] end
     if c.fields and c.fields[method] then return name .. "\n  " .. c.fields[method] end
     if class == "plan" and meta.operation(method) then return operation_text(meta.operation(method)) end
   end
   local parts = {}
-  if meta.functions[name] then parts[#parts + 1] = function_text(name) end
+  parts[#parts + 1] = function_text(name)
   if meta.tables[name] then parts[#parts + 1] = "lb." .. name .. "\n  " .. meta.tables[name] end
-  if meta.classes[name] then parts[#parts + 1] = class_text(name) end
+  if class_named(name) then parts[#parts + 1] = class_text(name) end
   parts[#parts + 1] = named(name)
   if #parts == 0 then
-    for _, c in ipairs(suggest.keys(meta.classes)) do
-      local m = meta.classes[c].methods[name]
-      if m then parts[#parts + 1] = ("%s: %s\n  %s"):format(c, m[1], m[2]) end
+    for _, classes in ipairs { meta.classes, meta.lua_classes } do
+      for _, c in ipairs(suggest.keys(classes)) do
+        local m = classes[c].methods[name]
+        if m then parts[#parts + 1] = ("%s: %s\n  %s"):format(c, m[1], m[2]) end
+      end
     end
   end
   return parts[1] and table.concat(parts, "\n\n")
@@ -230,14 +241,18 @@ function M.names()
   add(suggest.keys(TOPICS))
   add(suggest.keys(meta.functions))
   add(suggest.keys(meta.tables))
+  add(suggest.keys(meta.table_functions))
   add(suggest.keys(meta.classes))
+  add(suggest.keys(meta.lua_classes))
   add(meta.operations())
   add(core.quantizers())
   add(core.kernels())
   add(loader.strategies())
   add(loader.models())
   add { "lb", "reload", "exit" }
-  for _, c in pairs(meta.classes) do add(suggest.keys(c.methods)) end
+  for _, classes in ipairs { meta.classes, meta.lua_classes } do
+    for _, c in pairs(classes) do add(suggest.keys(c.methods)) end
+  end
   table.sort(names)
   return names
 end
@@ -246,6 +261,30 @@ function M.overview()
   local lines = { GENERAL }
   lines[#lines + 1] = list_of(suggest.keys(TOPICS), "  ")
   return table.concat(lines, "\n")
+end
+
+-- Classes that are made in Lua: name -> metatable.
+function M.lua_classes()
+  return { model = require("luabench.model").class, session = require("luabench.model.session").class }
+end
+
+-- One in a table of lb, or a method of a class made in Lua.
+local function text_of_lua_function(lb, f)
+  for name in pairs(meta.table_functions) do
+    local owner, field = name:match "^(%w+)%.(%w+)$"
+    if rawget(lb, owner) and lb[owner][field] == f then return function_text(name) end
+  end
+  for _, name in ipairs(suggest.keys(meta.tables)) do
+    local t = rawget(lb, name)
+    for field, g in pairs(type(t) == "table" and name ~= "core" and t or {}) do
+      if g == f then return ("lb.%s.%s: a function of lb.%s; help(lb.%s)"):format(name, field, name, name) end
+    end
+  end
+  for name, class in pairs(M.lua_classes()) do
+    for method in pairs(meta.lua_classes[name].methods) do
+      if class[method] == f then return name_text(name .. ":" .. method) end
+    end
+  end
 end
 
 -- Which public function or method is this?
@@ -262,6 +301,8 @@ local function text_of_function(f)
       if class.metatable.methods[method] == f then return name_text(name .. ":" .. method) end
     end
   end
+  local ours = text_of_lua_function(lb, f)
+  if ours then return ours end
   for _, library in ipairs { "string", "table", "math", "io", "os", "coroutine", "bit" } do
     for name, g in pairs(_G[library]) do
       if g == f then return ("%s.%s: a function of Lua's %s library"):format(library, name, library) end
@@ -328,9 +369,9 @@ function M.members(value, methods_only)
   end
   local class = M.class_of(value)
   if class then
-    add(suggest.keys(meta.classes[class].methods))
+    add(suggest.keys(class_named(class).methods))
     if class == "plan" then add(meta.operations()) end
-    if not methods_only then add(suggest.keys(meta.classes[class].fields or {})) end
+    if not methods_only then add(suggest.keys(class_named(class).fields or {})) end
   elseif type(value) == "string" then
     add(suggest.keys(string))
   elseif value == require "luabench" then

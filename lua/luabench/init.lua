@@ -4,27 +4,9 @@ local places = require "luabench.places"
 
 local M = { core = core }
 
--- A function of ours, with errors that name the script's place and not one of these files. What the script's own
--- functions raise keeps its place, and what is no text passes as it is.
-local function guarded(f)
-  local function out(ok, ...)
-    if ok then return ... end
-    local e = ...
-    if type(e) ~= "string" or core.interrupted() then error(e, 0) end
-    local text = places.strip(e)
-    local level, info = 1, nil
-    repeat     -- to the script: `return lb.f()` leaves no trace of it, and the caller is then one of these files
-      level = level + 1
-      info = debug.getinfo(level, "S")
-    until not info or info.what ~= "C" and not places.ours(info.source)
-    error(text, (places.begins(text) or not info) and 0 or level)
-  end
-  return function(...) return out(pcall(f, ...)) end
-end
-
 local function guarded_all(module)
   local copy = {}
-  for name, value in pairs(module) do copy[name] = type(value) == "function" and guarded(value) or value end
+  for name, value in pairs(module) do copy[name] = type(value) == "function" and places.guard(value) or value end
   return setmetatable(copy, getmetatable(module))
 end
 
@@ -86,7 +68,7 @@ setmetatable(M, {
       local value = module
       if where[2] then value = module[where[2]] end
       if value == nil then error(("luabench.%s is missing from %s"):format(name, where[1]), 2) end
-      if type(value) == "function" then value = guarded(value)
+      if type(value) == "function" then value = places.guard(value)
       elseif GUARDED[name] then value = guarded_all(value) end
       rawset(t, name, value)
       return value

@@ -253,6 +253,64 @@ M.classes = {
   },
 }
 
+-- Functions in the tables above that help knows by themselves.
+M.table_functions = {
+  ["model.load"] = { "lb.model.load(path[, { repack = true, dtype =, quantize =, random_weights =, seed = 1, type =, device =,"
+    .. " progress = }])", "a model from GGUF, safetensors, a Hugging Face folder, or a config.json with random_weights = true;"
+    .. " dtype: f32, f16, bf16; quantize: a recipe, or function(role, shape); repack = false: kernels read the file's own"
+    .. " layout; type: an error for another" },
+  ["model.architectures"] = { "lb.model.architectures()", "names of the architectures that can be run" },
+}
+
+-- Objects that are made in Lua, as `classes` has those of the engine: a metatable's __name is the name here.
+M.lua_classes = {
+  model = {
+    about = "a whole model (lb.model.load); layers[i] has its tensors by role, weights those beside the layers",
+    methods = {
+      generate = { "m:generate(prompt[, { max_new_tokens = 128, temperature = 0, top_k = 0, top_p = 1, min_p = 0, seed = 1,"
+        .. " stop =, mode = \"fused\", cache = \"f16\", layout =, context =, prompt_rows = 512, session =, on_token = }])",
+        "text that goes on, and times: { text, tokens, finish, prompt_ns, step_ns, sequences, ... }; prompt: a text, token"
+        .. " numbers, or a list of either" },
+      logits = { "m:logits(text or numbers[, { mode =, cache = \"f32\", prompt_rows =, each = }])",
+        "f32 [T, vocab], row t after token t" },
+      perplexity = { "m:perplexity(text or numbers[, { context = 512, chunks =, mode =, cache =, progress = }])",
+        "{ perplexity, standard_error, nll, tokens, chunks, context, seconds }" },
+      forward = { "m:forward(plan[, { tokens = 1, batch = 1, past = 0, layer =, fused = true, logits = true, cache =, ... }])",
+        "records a whole pass, or one block, to be timed: { ids, positions, lengths, cache, h, logits }" },
+      session = { "m:session([{ batch = 1, capacity =, cache =, layout =, mode =, prompt_rows = 512 }])",
+        "sequences under way, to be fed and drawn from step by step" },
+      tokenizer = { "m:tokenizer()", "that of its file" }, has_tokenizer = { "m:has_tokenizer()", "has it one" },
+      begin_token = { "m:begin_token()", "the token that texts begin with, or nil" },
+      tensor = { "m:tensor(name)", "a tensor, by the file's name or as layers.1.q, embedding, norm, head" },
+      names = { "m:names()", "the file's names of all tensors" },
+      close = { "m:close()", "lets go of weights and file; memory goes where nothing else holds them" },
+    },
+    fields = { type = "the architecture", spec = "sizes: hidden, layers, heads, vocab, ...", path = "what was loaded",
+      random = "are the weights random numbers", parameters = "how many weights", nbytes = "their bytes",
+      layers = "layers[i].q, .k, .gate, ...: tensors by role; lists for experts",
+      weights = "embedding, norm, head", load_ns = "of loading", repack_ns = "of repacking",
+      repack_bytes = "bytes that repacked weights take", layer_load_ns = "by layer", layer_repack_ns = "by layer" },
+  },
+  session = {
+    about = "sequences of a model under way (m:session): caches, and plans that are recorded once",
+    methods = {
+      prompt = { "s:prompt{ { numbers }, ... }", "takes token numbers in, a list a sequence" },
+      first = { "s:first([{ temperature = 0, top_k = 0, top_p = 1, min_p = 0, seed = 1 }])",
+        "draws each sequence's first token after a prompt: i32 [batch]" },
+      next = { "s:next([{ as first }])", "takes what was drawn in, and draws the next: i32 [batch]" },
+      logits = { "s:logits()", "[batch, vocab] after what prompt took in last" },
+      all_logits = { "s:all_logits(numbers, function(first row, logits))", "of every row of one sequence's tokens" },
+      prepare = { "s:prepare({ prompt lengths }[, { as first }])", "records what these need, before a clock starts" },
+      reset = { "s:reset()", "forgets the sequences; plans and caches stay" },
+      plan_of = { "s:plan_of(\"token\", \"first\" or \"prompt\"[, rows])", "a plan that was recorded, or nil" },
+      give_back = { "s:give_back()", "lets go of what was read of a mapped embedding that is repacked, too" },
+      kv_bytes = { "s:kv_bytes()", "bytes of the caches" },
+    },
+    fields = { batch = "sequences", capacity = "positions each can hold", cache = "as lb.kv_cache gives it",
+      mode = "eager, plan or fused", record_ns = "time that recording plans took", model = "whose it is" },
+  },
+}
+
 -- { name, about, operands, params } of an operation, or nil; from the engine.
 function M.operation(name)
   for _, op in ipairs(require("luabench.core").ops()) do

@@ -61,4 +61,22 @@ function M.begins(text)
   return name ~= nil and not DEVICES[name]
 end
 
+-- A function of ours, with errors that name the script's place and not one of these files. What the script's own
+-- functions raise keeps its place, and what is no text passes as it is.
+function M.guard(f)
+  local function out(ok, ...)
+    if ok then return ... end
+    local e = ...
+    if type(e) ~= "string" or core.interrupted() then error(e, 0) end
+    local text = M.strip(e)
+    local level, info = 1, nil
+    repeat     -- to the script: `return lb.f()` leaves no trace of it, and the caller is then one of these files
+      level = level + 1
+      info = debug.getinfo(level, "S")
+    until not info or info.what ~= "C" and not M.ours(info.source)
+    error(text, (M.begins(text) or not info) and 0 or level)
+  end
+  return function(...) return out(pcall(f, ...)) end
+end
+
 return M

@@ -3,6 +3,7 @@
 -- A line is an expression (its values are shown), a statement, or the beginning of either, continued on the next line.
 -- Ctrl-C comes back to the prompt, also from an endless loop: the JIT compiler is off here, because compiled loops do
 -- not look for signals; plans run in C all the same.
+local places = require "luabench.places"
 local show = require "luabench.show"
 local M = {}
 
@@ -90,18 +91,18 @@ local Wrong = { __tostring = function(e) return e.message end }
 local function handler(err)
   if type(err) == "table" and (err[1] == LEAVE or getmetatable(err) == Wrong) then return err end
   local message = message_of(err)
-  local places = {}
+  local frames = {}
   for level = 2, 40 do
     local info = debug.getinfo(level, "Sl")
     if not info then break end
     local path = info.short_src
-    if info.currentline > 0 and not path:find "luabench/[%w_]+%.lua$" then
-      places[#places + 1] = ("%s:%d"):format(path, info.currentline)
+    if info.currentline > 0 and not places.ours(info.source) then
+      frames[#frames + 1] = ("%s:%d"):format(path, info.currentline)
     end
   end
-  if places[1] and message:find(places[1] .. ":", 1, true) then table.remove(places, 1) end
-  if #places > 0 and not (#places == 1 and places[1] == "input:1") then
-    message = message .. "\n  called from " .. table.concat(places, ", ", 1, math.min(#places, 6))
+  if frames[1] and message:find(frames[1] .. ":", 1, true) then table.remove(frames, 1) end
+  if #frames > 0 and not (#frames == 1 and frames[1] == "input:1") then
+    message = message .. "\n  called from " .. table.concat(frames, ", ", 1, math.min(#frames, 6))
   end
   return message
 end

@@ -96,6 +96,7 @@ check "scenario help" 0 "--tokens A,B" "$LUABENCH" good.lua --help
 check "help of a command" 0 "KIND" "$LUABENCH" list --help
 check "-i without a script" 2 "needs a script" "$LUABENCH" -i
 check "-e" 0 "^42$" "$LUABENCH" -e 'print(6 * 7)'
+check "-e with all of LuaJIT" 0 "^function.x$" "$LUABENCH" --unsafe -e 'print(type(require("ffi").new), (...))' x
 check "-e with a syntax error" 2 "command line" "$LUABENCH" -e 'x ='
 check "-e that raises" 1 "boom" "$LUABENCH" -e 'error "boom"'
 

@@ -112,6 +112,31 @@ function T.test_methods_and_fields()
   end
 end
 
+-- The same of objects that are made in Lua, and of functions in tables of lb.
+function T.test_classes_made_in_lua()
+  local help = require "luabench.help"
+  local classes = help.lua_classes()
+  same_keys("classes made in Lua", meta.lua_classes, classes)
+  for name, class in pairs(classes) do
+    local methods = {}
+    for method, f in pairs(class) do
+      if type(f) == "function" and not method:find "^__" then methods[method] = true end
+    end
+    lu.assertEquals(class.__name, name)
+    same_keys(name .. " methods", meta.lua_classes[name].methods, methods)
+    for method, described in pairs(meta.lua_classes[name].methods) do
+      lu.assertStrContains(help.text(class[method]), described[1])
+      lu.assertStrContains(help.text(name .. ":" .. method), described[2])
+    end
+  end
+  for name, described in pairs(meta.table_functions) do
+    local owner, field = name:match "^(%w+)%.(%w+)$"
+    lu.assertStrContains(help.text(lb[owner][field]), described[1])
+    lu.assertStrContains(help.text(name), described[1])
+  end
+  lu.assertStrContains(help.text(lb.units.si), "lb.units.si: a function of lb.units")
+end
+
 function T.test_plan_has_a_method_per_operation()
   local methods = lb.core.classes().plan.metatable.methods
   for _, name in ipairs(meta.operations()) do lu.assertEquals(type(methods[name]), "function", name) end

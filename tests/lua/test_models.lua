@@ -228,6 +228,37 @@ function T.test_head_in_the_files_own_layout()
   end
 end
 
+-- MLA's k_b has a K that no kernel reads in the file's own layout: it alone is repacked then, and has the same bits.
+function T.test_latents_beside_the_files_own_layout()
+  local config = { model_type = "glm4_moe_lite", num_hidden_layers = 2, hidden_size = 256, intermediate_size = 256,
+    moe_intermediate_size = 256, num_attention_heads = 4, num_key_value_heads = 4, n_routed_experts = 4,
+    n_shared_experts = 1, num_experts_per_tok = 2, first_k_dense_replace = 1, kv_lora_rank = 256, q_lora_rank = 256,
+    qk_rope_head_dim = 64, qk_nope_head_dim = 192, v_head_dim = 256, vocab_size = 96, routed_scaling_factor = 1.8, rms_norm_eps = 1e-5, rope_theta = 1e6,
+    max_position_embeddings = 64 }
+  local alike, path = reads_files_layout(), top .. "/g.gguf"
+  core.write_file(top .. "/config.json", require("luabench.json").encode(config))
+  convert.run { input = top .. "/config.json", output = path, recipe = "q8_0", random = true, seed = 3,
+    report = SILENT }
+  local packed, native = lb.model.load(path), lb.model.load(path, { repack = false })
+  local latents = native.layers[1].k_b:nbytes() + native.layers[2].k_b:nbytes()
+  lu.assertEquals(native.packed_latents, alike or nil)
+  if alike then
+    lu.assertTrue(native.repack_bytes >= latents and native.repack_bytes < 1.2 * latents, native.repack_bytes)
+    lu.assertTrue(native.repack_ns > 0)
+  else
+    lu.assertEquals(native.repack_bytes, 0)
+  end
+  local prompt = { 1, 20, 33, 47, 95 }
+  local d = distance(native:logits(prompt), packed:logits(prompt))
+  lu.assertTrue(d <= (alike and 0 or 0.1), ("differs by %.3g"):format(d))
+  local tokens
+  for _, mode in ipairs { "eager", "plan", "fused" } do
+    local r = native:generate(prompt, { max_new_tokens = 6, stop = false, mode = mode })
+    tokens = tokens or r.tokens
+    lu.assertEquals(r.tokens, tokens, mode)
+  end
+end
+
 function T.test_types_of_caches()
   local m, e = lb.model.load(folder "llama", { dtype = "f32" }), expected "llama"
   local _, want = expected "llama"
@@ -248,6 +279,33 @@ function T.test_types_of_caches()
     lu.assertEquals(m:generate(e.prompt, { max_new_tokens = 12, stop = false, layout = layout, cache = "f32" }).tokens,
       e.greedy)
   end
+end
+
+-- What a session is handed is checked, with the script's place; without a way of drawing it is greedy.
+function T.test_sessions_by_hand()
+  local m, e = lb.model.load(folder "llama", { dtype = "f32" }), expected "llama"
+  local s = m:session { capacity = 64 }
+  s:prompt { e.prompt }
+  local got = { s:first():get(1) }
+  for i = 2, 6 do got[i] = s:next({ temperature = 0 }):get(1) end
+  for i = 1, 6 do lu.assertEquals(got[i], e.greedy[i]) end
+  lu.assertEquals(tostring(s), "session of " .. tostring(m)
+    .. ": 1 sequence of up to 64 positions, caches of f16, mode fused")
+  for text, f in pairs { ["a list with the token numbers"] = function() s:prompt { { 1 }, { 2 } } end,
+    ["sequence 1: a list of token numbers expected, got number"] = function() s:prompt { 1 } end,
+    ["session:first has no field"] = function() s:first { top = 1 } end,
+    ["temperature: a number from 0"] = function() s:next { temperature = -1 } end } do
+    local ok, message = pcall(f)
+    lu.assertFalse(ok)
+    lu.assertStrMatches(message, "[^:]*test_models%.lua:%d+: .+")
+    lu.assertStrContains(message, text)
+  end
+  m:close()
+  lu.assertEquals(tostring(m), "model (closed)")
+  for _, f in ipairs { m.generate, m.tensor, m.session, m.names } do raises("this model is closed", f, m, "x") end
+  m:close()
+  lu.assertEquals(type(s:next():get(1)), "number")                   -- its plans hold what they read
+  raises("the session's model is closed", s.prompt, s, { { 1, 2 } })
 end
 
 function T.test_sampling_is_seeded()

@@ -150,7 +150,9 @@ local function expert_keys(put, config, kind)
   put("leading_dense_block_count", dense_layers(config))
   put("expert_shared_count", number(config, "n_shared_experts") or 0)
   put("expert_weights_scale", number(config, "routed_scaling_factor") or 1, "f32")
-  put("expert_weights_norm", config.norm_topk_prob == true, "bool")
+  local renormalize = config.norm_topk_prob
+  if renormalize == nil then renormalize = (M.family(kind).moe or {}).renormalize end
+  put("expert_weights_norm", renormalize == true, "bool")
   if config.topk_method ~= "greedy" then
     put("expert_group_count", number(config, "n_group"))
     put("expert_group_used_count", number(config, "topk_group"))

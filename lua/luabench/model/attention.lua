@@ -129,7 +129,9 @@ local function queries(b, l, x)
   local turned = q:slice(3, m.nope + 1, m.nope + m.rope)
   b:rope(turned, "q")
   local out = b:f32("q latent", { b.rows, s.heads, m.kv_rank + m.rope })
-  b:emit("head_gemm", { x = q:slice(3, 1, m.nope), w = l.k_b, out = out:slice(3, 1, m.kv_rank), label = "q to latent" })
+  local step = { x = q:slice(3, 1, m.nope), w = l.k_b, out = out:slice(3, 1, m.kv_rank), label = "q to latent" }
+  if b.model.packed_latents then step.native = false end
+  b:emit("head_gemm", step)
   b:emit("add", { a = turned, b = b:zeros(m.rope), out = out:slice(3, m.kv_rank + 1, m.kv_rank + m.rope),
     label = "q rotated" })
   return out

@@ -50,9 +50,9 @@ function Builder:zeros(n) return buffer(self, "zeros " .. n, { n }, "f32") end
 
 -- ---- steps ----
 
--- Records one operation; returns its `out`, or its operands where it has several.
+-- Records one operation; returns its `out`, or its operands where it has several. native: that of the model where nil.
 function Builder:emit(op, args)
-  if self.model.native then args.native = true end
+  if self.model.native and args.native == nil then args.native = true end
   self.record(op, args)
   return args.out or args
 end
@@ -132,15 +132,21 @@ local function has_native_ffn(device, gate, up, down)
   return kernel:find "native" ~= nil
 end
 
--- Does a kernel of the CPU read this quantized matrix in its file's own layout, other than the reference?
-function M.reads_native(w)
+-- Is there a kernel of the CPU, other than the reference, that does `op` with the quantized w in its file's own layout?
+local function native_kernel(op, w, ...)
   if not w.quantizer or not tostring(w.device.name):find "^cpu" then return false end
   local plan = core.plan(w.device)
-  plan:linear { x = core.zeros({ 1, w.shape[2] }, { dtype = "f32", device = w.device }), w = w, native = true }
+  plan[op](plan, { x = core.zeros({ ... }, { dtype = "f32", device = w.device }), w = w, native = true })
   local kernel = plan:steps()[1].kernel
   plan:close()
   return kernel:find "native" ~= nil
 end
+
+-- Does one read this matrix so?
+function M.reads_native(w) return native_kernel("linear", w, 1, w.shape[2]) end
+
+-- One a head, [H, N, K]?
+function M.reads_native_heads(w) return native_kernel("head_gemm", w, 1, w.shape[1], w.shape[3]) end
 
 -- Has this machine kernels that fuse a whole FFN of them? Of repacked weights it has. A GPU's read the weights once for each
 -- 16 rows: with many rows `linear` reads them less often.

@@ -144,9 +144,7 @@ function M.generate(model, given, o)
   o = check(o, GENERATE, "model:generate")
   arguments.of_type(o, "on_token", "function")
   local prompts, many = prompts_of(model, given)
-  local how = { temperature = number(o, "temperature", 0, 0, 1e6), top_k = number(o, "top_k", 0, 0, 2 ^ 31, true),
-    top_p = number(o, "top_p", 1, 0, 1), min_p = number(o, "min_p", 0, 0, 1),
-    seed = number(o, "seed", 1, 0, 2 ^ 53, true) }
+  local how = session.sampling(o)
   local run = { budget = number(o, "max_new_tokens", 128, 1, 2 ^ 24, true), stops = stops_of(model, o),
     on_token = o.on_token, sequences = {} }
   local s, lengths = session_for(model, prompts, o, run.budget)

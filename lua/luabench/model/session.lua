@@ -7,10 +7,14 @@ local arguments = require "luabench.model.arguments"
 local builder = require "luabench.model.builder"
 local core = require "luabench.core"
 local kv = require "luabench.kv"
+local places = require "luabench.places"
 
-local Session = {}
+local Session = { __name = "session", __tostring = function(s)
+  return ("session of %s: %d %s of up to %d positions, caches of %s, mode %s"):format(tostring(s.model), s.batch,
+    s.batch == 1 and "sequence" or "sequences", s.capacity, s.cache.type, s.mode)
+end }
 Session.__index = Session
-local M = {}
+local M = { class = Session }
 
 local MODES = { eager = true, plan = true, fused = true }
 M.modes = { "eager", "plan", "fused" }
@@ -138,12 +142,25 @@ local function sample(self, emit, logits, how)
     temperature = how.temperature, top_k = how.top_k, top_p = how.top_p, min_p = how.min_p, seed = how.seed })
 end
 
-local function sampling_key(how)
-  return ("%.17g %d %.17g %.17g %.17g"):format(how.temperature, how.top_k, how.top_p, how.min_p, how.seed)
+local HOW = { temperature = true, top_k = true, top_p = true, min_p = true, seed = true }
+
+-- How tokens are drawn, from a table that may have other fields too: checked, and with the key of its plans.
+function M.sampling(o)
+  local number = arguments.number
+  local how = { temperature = number(o, "temperature", 0, 0, 1e6), top_k = number(o, "top_k", 0, 0, 2 ^ 31, true),
+    top_p = number(o, "top_p", 1, 0, 1), min_p = number(o, "min_p", 0, 0, 1),
+    seed = number(o, "seed", 1, 0, 2 ^ 53, true) }
+  how.key = ("%.17g %d %.17g %.17g %.17g"):format(how.temperature, how.top_k, how.top_p, how.min_p, how.seed)
+  return how
+end
+
+local function way(how, what)
+  if type(how) == "table" and how.key then return how end
+  return M.sampling(arguments.table(how, HOW, what))
 end
 
 local function first_plan(self, how)
-  return planned(self, "first " .. sampling_key(how), function(emit)
+  return planned(self, "first " .. how.key, function(emit)
     local b = builder_of(self, self.batch, self.token, emit)
     b.h = self.last
     local logits = b:head()
@@ -154,7 +171,7 @@ end
 
 -- One token of every sequence; how = nil: without sampling.
 local function token_plan(self, how)
-  return planned(self, "token " .. (how and sampling_key(how) or ""), function(emit)
+  return planned(self, "token " .. (how and how.key or ""), function(emit)
     local io = self.token
     emit("advance", { lengths = io.lengths, positions = io.positions })
     local b = builder_of(self, self.batch, io, emit)
@@ -197,8 +214,16 @@ local function fill(t, list) t:copy(core.tensor(list, { dtype = "i32", device = 
 
 -- Launches for the prompts from where their sequences stand; each(rows, plan, done) after every launch.
 local function feed(self, prompts, all, each)
+  if self.model.closed then error("the session's model is closed", 0) end
+  if type(prompts) ~= "table" or #prompts > self.batch then
+    error(("a list with the token numbers of each of the %d sequences expected, as in s:prompt{ { 1, 2, 3 } }")
+      :format(self.batch), 0)
+  end
   for b = 1, self.batch do
     local list = prompts[b] or {}
+    if type(list) ~= "table" then
+      error(("sequence %d: a list of token numbers expected, got %s"):format(b, type(list)), 0)
+    end
     check_tokens(self, list)
     if self.used[b] + #list > self.capacity then
       error(("%d positions are taken and %d more wanted; the caches hold %d: context = %d would do")
@@ -228,6 +253,7 @@ end
 -- Records what prompts of these lengths and their tokens need, so that no recording falls into what is timed. Where a
 -- token of many sequences wants larger buffers than the prompts did, the prompts' plans went, and are recorded again.
 function Session:prepare(lengths, how)
+  how = way(how, "session:prepare")
   local prompts, before = {}, nil
   for b = 1, self.batch do
     prompts[b] = {}
@@ -262,9 +288,10 @@ function Session:logits()
   return p.logits
 end
 
--- Draws the first token of each sequence after prompt(); then next() one more of each. Both return the numbers' tensor.
+-- Draws the first token of each sequence after prompt(); then next() one more of each. how: { temperature, top_k, top_p,
+-- min_p, seed }, greedy without. Both return the numbers' tensor.
 function Session:first(how)
-  first_plan(self, how).plan:run()
+  first_plan(self, way(how, "session:first")).plan:run()
   return self.token.ids
 end
 
@@ -275,7 +302,7 @@ function Session:next(how)
     end
     self.used[b] = self.used[b] + 1
   end
-  token_plan(self, how).plan:run()
+  token_plan(self, way(how, "session:next")).plan:run()
   return self.token.ids
 end
 
@@ -283,7 +310,7 @@ end
 -- MiB where the page cache holds the file in large pieces. Gives them back; a fraction of a ms, so not every token.
 function Session:give_back()
   local m = self.model
-  if m.file and m.repack_bytes > 0 and not m.native_head and not m.weights.head and m.weights.embedding.quantizer then
+  if m.file and not m.native and m.repack_bytes > 0 and not m.native_head and not m.weights.head and m.weights.embedding.quantizer then
     m.weights.embedding:forget()
   end
 end
@@ -308,5 +335,9 @@ function Session:plan_of(kind, rows)
 end
 
 function Session:kv_bytes() return self.cache.nbytes end
+
+for name, f in pairs(Session) do
+  if type(f) == "function" and not name:find "^__" then Session[name] = places.guard(f) end
+end
 
 return M
