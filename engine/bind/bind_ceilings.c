@@ -59,11 +59,11 @@ static int ceilings(lua_State *L) {
 
 #define MAX_CLASSES 64
 
-/* core.ceiling_classes([device[, seconds]]): { { kernel, compute, isa, best, best_of_ten, median }, ... }: the peak
+/* core.ceiling_classes(device, seconds): { { kernel, compute, isa, best, best_of_ten, median }, ... }: the peak
  * rates of all instruction classes that there are kernels for. */
 static int ceiling_classes(lua_State *L) {
     lb_device *d = bind_device_at(L, 1);
-    double seconds = lua_isnoneornil(L, 2) ? 0.5 : bind_number(L, 2, "seconds");
+    double seconds = bind_number(L, 2, "seconds");
     lb_peak_class all[MAX_CLASSES];
     int n = 0;
     BIND_TRY(L, lb_ceilings_classes(d, seconds, all, MAX_CLASSES, &n));
@@ -111,7 +111,7 @@ static void set_positive(lua_State *L, const char *key, double v) {
     if (v > 0) bind_set_number(L, key, v);
 }
 
-/* core.cache_curve([device[, seconds]]): { bytes = {...}, bytes_per_s = {...}, capacity_bytes, l1_bytes_per_s,
+/* core.cache_curve(device, seconds): { bytes = {...}, bytes_per_s = {...}, capacity_bytes, l1_bytes_per_s,
  * l2_bytes_per_s, llc_bytes_per_s, l1_median, l2_median, llc_median }: rates of reading so many bytes over and over.
  * With a table { bytes, bytes_per_s } in place of seconds: what those points say. */
 static int cache_curve(lua_State *L) {
@@ -123,7 +123,7 @@ static int cache_curve(lua_State *L) {
             return luaL_error(L, "cache_curve: the lists bytes and bytes_per_s differ in length");
         lb_cache_curve_fit(d, &c);
     } else {
-        double seconds = lua_isnoneornil(L, 2) ? 0.1 : bind_number(L, 2, "seconds");
+        double seconds = bind_number(L, 2, "seconds");
         BIND_TRY(L, lb_cache_curve_measure(d, seconds, &c));
     }
     lua_newtable(L);

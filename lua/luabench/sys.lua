@@ -364,7 +364,8 @@ function M.ceilings(device, seconds, read, types)
   return out
 end
 
--- { { kernel, compute, isa, best, best_of_ten, median }, ... } of every instruction class that there is a kernel for.
+-- { { kernel, compute, isa, best, best_of_ten, median }, ... } of every instruction class that there is a kernel for;
+-- `seconds` for all of them together.
 function M.ceiling_classes(device, seconds) return core.ceiling_classes(device, seconds) end
 -- All of core.ceilings.
 function M.all_ceilings(device, seconds, what) return core.ceilings(device, seconds, what) end

@@ -10,6 +10,8 @@ local SPARE = {
   ["core.sleep"] = function(v) return type(v) == "number" and v > 0.01 end,
   ["core.lock"] = function(v) return type(v) == "number" and (v < 0 or v > 0.01) end,
   ["core.ceilings"] = function(v) return type(v) == "number" and v > 0.1 end,
+  ["core.ceiling_classes"] = function(v) return type(v) == "number" and v > 0.1 end,
+  ["core.cache_curve"] = function(v) return type(v) == "number" and v > 0.1 end,
   ["sampler:take"] = function(v) return type(v) == "number" and v > 100 end,
   -- what is a prompt: 128 tokens each
   ["own_model:generate"] = function(v) return type(v) == "string" or type(v) == "table" and type(v[1]) == "number" end,

@@ -6,6 +6,7 @@ typedef struct layer {
     const char *formats[3];      /* of the last case run, for messages */
     int64_t hidden, inner;
     lb_tensor *native[3][EXPERTS], *packed[3][EXPERTS];
+    double *values[3][EXPERTS];
     lb_act act[3][EXPERTS];      /* what each weight's products see */
     lb_tensor *bias[3];          /* [EXPERTS, N], NULL = none */
     double limit;                /* above 0: gpt-oss's gate */
@@ -23,6 +24,7 @@ static void layer_new(layer *l, const lb_kernel *k, const char *const *formats, 
             if (lb_quantizer_find(formats[(e + p) % count], &q)) fail_msg("%s", lb_error());
             l->native[p][e] = weights(LB_QUANT, q, p == 2 ? hidden : inner, p == 2 ? inner : hidden, e % 2);
             l->packed[p][e] = l->native[p][e];
+            l->values[p][e] = values_of(l->native[p][e]);
             l->act[p][e] = k->act;
             if (!k->panel_weights) continue;
             const lb_kernel *panel = lb_kernel_panel_for(device, q);
@@ -43,7 +45,7 @@ static void layer_free(layer *l) {
     for (int p = 0; p < 3; p++)
         if (l->bias[p]) lb_tensor_release(l->bias[p]);
     for (int p = 0; p < 3; p++)
-        for (int e = 0; e < EXPERTS; e++) lb_tensor_release(l->native[p][e]);
+        for (int e = 0; e < EXPERTS; e++) lb_tensor_release(l->native[p][e]), free(l->values[p][e]);
 }
 
 /* Slots of `tokens` tokens grouped by expert; expert 1 gets none, expert 0 about half. */
@@ -116,8 +118,7 @@ static void check_moe(const lb_kernel *k, layer *l, const routing *r, const floa
     double *out = malloc((size_t)l->hidden * 8);
     for (int e = 0; e < EXPERTS; e++) {
         bool taken = only < 0 || l->cls[e] == only;
-        double *w[3];
-        for (int p = 0; p < 3; p++) w[p] = values_of(l->native[p][e]);
+        double *const w[3] = { l->values[0][e], l->values[1][e], l->values[2][e] };
         for (int s = 0; s < tokens * TOP; s++) {
             if (r->expert[s] != e) continue;
             const float *hs = h + s * l->inner, *ys = y + s * l->hidden;
@@ -134,7 +135,6 @@ static void check_moe(const lb_kernel *k, layer *l, const routing *r, const floa
             add_bias(l, 2, e, l->hidden, out);
             compare_row(k, "y", ys, out, l->hidden, sums[1]);
         }
-        for (int p = 0; p < 3; p++) free(w[p]);
     }
     for (int i = 0; i < 2; i++)
         if (!(sums[i][0] <= k->tolerance * sums[i][1]))

@@ -116,8 +116,15 @@ static double *values_of(const lb_tensor *w) {
     return v;
 }
 
-static double dot(const double *a, const double *b, int64_t k) {
-    double s[8] = { 0 }, rest = 0; /* eight chains: most of this test's time is spent here */
+/* Most of this test's time is spent here, and what is to be sanitized are the kernels. */
+#if defined __SANITIZE_ADDRESS__ && !defined __clang__
+#define REFERENCE __attribute__((no_sanitize("address", "undefined"), optimize("O3")))
+#else
+#define REFERENCE
+#endif
+
+REFERENCE static double dot(const double *restrict a, const double *restrict b, int64_t k) {
+    double s[8] = { 0 }, rest = 0;
     int64_t i = 0;
     for (; i + 8 <= k; i += 8)
         for (int j = 0; j < 8; j++) s[j] += a[i + j] * b[i + j];
@@ -165,30 +172,58 @@ static void launch(const lb_kernel *k, const lb_args *a, int parts) {
 
 /* ---- gemm ---- */
 
-typedef struct gemm_case { const lb_kernel *kernel; const char *format; lb_tensor *w; int64_t n, k; } gemm_case;
+/* What all kernels of a format have in common at one size: weights, and by the most rows of the usual and of the wide
+ * batches, activations and what f64 makes of them, as each activation format has them. */
+enum { WANTS = 2 };
+typedef struct gemm_case {
+    const char *format;
+    int64_t n, k;
+    lb_tensor *w, *x[WANTS];
+    double *values, *want[WANTS][LB_ACT_COUNT];
+} gemm_case;
 static int launched;
 static const char *refused; /* why a kernel without a panel was not launched: fused kernels need the others anyhow */
 static bool refuses(const lb_kernel *k, const lb_args *a) {
     return !k->panel && k->supports && !k->supports(a, &refused);
 }
 
+static void gemm_case_done(gemm_case *c) {
+    for (int i = 0; i < WANTS; i++) {
+        lb_tensor_release(c->x[i]);
+        for (int a = 0; a < LB_ACT_COUNT; a++) free(c->want[i][a]);
+    }
+    free(c->values);
+    lb_tensor_release(c->w);
+}
+
 /* want[m][n] for the first `rows` rows of x. */
-static void expect_gemm(const gemm_case *c, const lb_tensor *x, const double *w, int rows, double *want) {
+static void expect_gemm(const gemm_case *c, lb_act act, const lb_tensor *x, int rows, double *want) {
     double *xs = malloc(((size_t)rows * (size_t)c->k + 1) * sizeof *xs);
-    lb_act_values(c->kernel->act, lb_tensor_f32(x), rows, c->k, xs);
+    lb_act_values(act, lb_tensor_f32(x), rows, c->k, xs);
     for (int m = 0; m < rows; m++)
-        for (int64_t n = 0; n < c->n; n++) want[m * c->n + n] = dot(w + n * c->k, xs + m * c->k, c->k);
+        for (int64_t n = 0; n < c->n; n++) want[m * c->n + n] = dot(c->values + n * c->k, xs + m * c->k, c->k);
     free(xs);
 }
 
+/* The case's activations of `most` rows, and what they give. */
+static double *expected(gemm_case *c, lb_act act, int which, int most) {
+    if (!c->x[which]) c->x[which] = floats(most, c->k);
+    double **want = &c->want[which][act];
+    if (*want) return *want;
+    *want = malloc(((size_t)most * (size_t)c->n + 1) * sizeof **want);
+    expect_gemm(c, act, c->x[which], most, *want);
+    return *want;
+}
+
 /* All these M, the first of which is the most, by one reference; results must not depend on M or on the parts. */
-static void check_gemm(const gemm_case *c, lb_tensor *packed, const int *rows, size_t count_of_rows) {
+static void check_gemm(gemm_case *c, const lb_kernel *k, lb_tensor *packed, const int *rows, size_t count_of_rows,
+                       int which) {
     const int most = rows[0];
-    lb_tensor *x = floats(most, c->k);
-    double *w = values_of(c->w), *want = malloc((size_t)most * (size_t)c->n * 8);
-    expect_gemm(c, x, w, most, want);
-    double mean = 0; /* a single output may cancel to nothing: then all rows' are the measure */
-    for (int64_t j = 0; j < most * c->n; j++) mean += want[j] * want[j] / (double)(most * c->n);
+    double *want = expected(c, k->act, which, most), mean = 0;
+    lb_tensor *x = c->x[which], *before;
+    if (lb_tensor_clone(x, &before)) fail_msg("%s", lb_error());
+    for (int64_t j = 0; j < most * c->n; j++) /* a single output may cancel to nothing: then all rows' are the measure */
+        mean += want[j] * want[j] / (double)(most * c->n);
     float *first = poisoned(most * c->n);
     for (size_t i = 0; i < count_of_rows; i++)
         for (int parts = 1; parts <= 3; parts += 2) {
@@ -199,42 +234,46 @@ static void check_gemm(const gemm_case *c, lb_tensor *packed, const int *rows, s
             a.t[LB_GEMM_X] = borrow(&bx, lb_tensor_data(x), 2, rows[i], c->k);
             a.t[LB_GEMM_W] = (lb_operand){ &packed, 1 };
             a.t[LB_GEMM_OUT] = borrow(&bo, out, 2, rows[i], c->n);
-            bool whole = c->kernel->serial && parts > 1; /* only ever launched so */
-            if (whole || TEST_SKIPS(c->kernel, rows[i]) || refuses(c->kernel, &a)) {
+            bool whole = k->serial && parts > 1; /* only ever launched so */
+            if (whole || TEST_SKIPS(k, rows[i]) || refuses(k, &a)) {
                 if (out != first) free(out);
                 continue;
             }
             launched++;
-            launch(c->kernel, &a, parts);
-            if (c->kernel->act == LB_ACT_F8_TENSOR) expect_gemm(c, x, w, rows[i], want); /* depends on all rows */
+            launch(k, &a, parts);
+            if (k->act == LB_ACT_F8_TENSOR) expect_gemm(c, k->act, x, rows[i], want); /* depends on all rows */
             double error = 0, size = 0;
             for (int64_t j = 0; j < count; j++) {
                 error += (out[j] - want[j]) * (out[j] - want[j]);
                 size += want[j] * want[j];
             }
             size = fmax(size, mean * (double)count);
-            if (!(error <= c->kernel->tolerance * size))
-                fail_msg("%s %s M=%d N=%d K=%d parts=%d: NMSE %g, allowed %g", c->kernel->name, c->format, rows[i],
-                         (int)c->n, (int)c->k, parts, error / size, c->kernel->tolerance);
+            if (!(error <= k->tolerance * size))
+                fail_msg("%s %s M=%d N=%d K=%d parts=%d: NMSE %g, allowed %g", k->name, c->format, rows[i],
+                         (int)c->n, (int)c->k, parts, error / size, k->tolerance);
             for (int j = 0; j < CANARY; j++)
-                if (!is_poison(out + count + j))
-                    fail_msg("%s %s: writes behind its output", c->kernel->name, c->format);
-            if (c->kernel->panel && c->kernel->panel->run && memcmp(out, first, (size_t)count * 4))
-                fail_msg("%s %s M=%d N=%d K=%d parts=%d: other bits than with M=%d", c->kernel->name, c->format,
+                if (!is_poison(out + count + j)) fail_msg("%s %s: writes behind its output", k->name, c->format);
+            if (k->panel && k->panel->run && memcmp(out, first, (size_t)count * 4))
+                fail_msg("%s %s M=%d N=%d K=%d parts=%d: other bits than with M=%d", k->name, c->format,
                          rows[i], (int)c->n, (int)c->k, parts, most);
             if (out != first) free(out);
         }
-    free(first), free(want), free(w);
-    lb_tensor_release(x);
+    if (memcmp(lb_tensor_data(x), lb_tensor_data(before), lb_tensor_size_bytes(x)))
+        fail_msg("%s %s: writes to x, which it only reads", k->name, c->format);
+    if (k->act == LB_ACT_F8_TENSOR) { /* it is of the last batch */
+        free(want);
+        c->want[which][k->act] = NULL;
+    }
+    free(first);
+    lb_tensor_release(before);
 }
 
 /* NaN, Inf or -Inf in one place of x: nothing of its row passes for a number, unless the weight there is 0 (left out by
  * a sparse format, say) and x has no scales; other rows keep their bits, unless all rows have one scale. */
-static void check_planted(const gemm_case *c, lb_tensor *packed) {
+static void check_planted(const gemm_case *c, const lb_kernel *k, lb_tensor *packed) {
     static const float values[] = { NAN, INFINITY, -INFINITY };
     static const int batches[] = TEST_PLANTED;
-    double *w = values_of(c->w);
-    bool scales = c->kernel->act != LB_ACT_F32 && c->kernel->act != LB_ACT_BF16;
+    bool scales = k->act != LB_ACT_F32 && k->act != LB_ACT_BF16;
     for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
         int m = batches[i], row = m / 2;
         lb_tensor *x = floats(m, c->k);
@@ -244,57 +283,42 @@ static void check_planted(const gemm_case *c, lb_tensor *packed) {
         a.t[LB_GEMM_X] = borrow(&bx, xs, 2, m, c->k);
         a.t[LB_GEMM_W] = (lb_operand){ &packed, 1 };
         a.t[LB_GEMM_OUT] = borrow(&bo, clean, 2, m, c->n);
-        bool taken = !TEST_SKIPS(c->kernel, m) && !refuses(c->kernel, &a);
-        if (taken) launch(c->kernel, &a, 1);
+        bool taken = !TEST_SKIPS(k, m) && !refuses(k, &a);
+        if (taken) launch(k, &a, 1);
         for (int v = 0; taken && v < 3; v++) {
             int64_t at = row * c->k + (c->k - 1) * v / 2;
             float kept = xs[at];
             xs[at] = values[v];
             a.t[LB_GEMM_OUT] = borrow(&bo, out, 2, m, c->n);
-            launch(c->kernel, &a, 1);
+            launch(k, &a, 1);
             xs[at] = kept;
             for (int64_t j = 0; j < m * c->n; j++) {
-                bool meets = j / c->n == row && (scales || w[j % c->n * c->k + (c->k - 1) * v / 2] != 0);
-                if ((meets || c->kernel->act == LB_ACT_F8_TENSOR) && isfinite(out[j]))
-                    fail_msg("%s %s M=%d: %g of x makes %g", c->kernel->name, c->format, m, (double)values[v],
-                             (double)out[j]);
-                if (j / c->n != row && c->kernel->act != LB_ACT_F8_TENSOR && memcmp(out + j, clean + j, 4))
-                    fail_msg("%s %s M=%d: %g in one row changes another", c->kernel->name, c->format, m,
-                             (double)values[v]);
+                bool meets = j / c->n == row && (scales || c->values[j % c->n * c->k + (c->k - 1) * v / 2] != 0);
+                if ((meets || k->act == LB_ACT_F8_TENSOR) && isfinite(out[j]))
+                    fail_msg("%s %s M=%d: %g of x makes %g", k->name, c->format, m, (double)values[v], (double)out[j]);
+                if (j / c->n != row && k->act != LB_ACT_F8_TENSOR && memcmp(out + j, clean + j, 4))
+                    fail_msg("%s %s M=%d: %g in one row changes another", k->name, c->format, m, (double)values[v]);
             }
         }
         free(clean), free(out);
         lb_tensor_release(x);
     }
-    free(w);
 }
 
-static void gemm_format(const lb_kernel *kernel, const char *format, lb_dtype dtype, const lb_quantizer *q) {
-    static const int64_t ks[] = { 256, 512, 2048, 96, 333, 2112 }, ns[] = { 1, 15, 16, 17, 100 };
+/* One kernel at one size, by weights of its own: layouts stay with the tensor that they were made from. */
+static void gemm_at(gemm_case *c, const lb_kernel *k) {
     static const int rows[] = TEST_ROWS;
-    launched = 0;
-    for (int i = 0; i < 6; i++)
-        for (int j = 0; j < 5; j++) {
-            if (q && ks[i] % q->k_multiple) continue;
-            if (TEST_TOO_SLOW(ns[j], ks[i])) continue;
-            /* 33 blocks of 64, of which 17 are kept: one more than are multiplied at a time */
-            bool sparse = kernel->format && !strncmp(kernel->format, "block-sparse", 12);
-            if (ks[i] == 2112 && (ns[j] != 17 || !sparse)) continue;
-#ifdef TEST_ANY_ONCE /* what expands weights of any format is tried with each, not each with everything */
-            if (kernel->format && !strcmp(kernel->format, "any") && (ns[j] != 17 || ks[i] != 256)) continue;
-#endif
-            gemm_case c = { kernel, format, weights(dtype, q, ns[j], ks[i], j % 2), ns[j], ks[i] };
-            lb_tensor *packed = c.w;
-            if (kernel->layout && lb_tensor_in_layout(c.w, kernel, &packed, NULL)) fail_msg("%s", lb_error());
-            check_gemm(&c, packed, rows, sizeof rows / sizeof *rows);
-            if (ks[i] == 256 && ns[j] == 17) check_planted(&c, packed);
+    lb_tensor *w, *packed;
+    if (lb_tensor_clone(c->w, &w)) fail_msg("%s", lb_error());
+    packed = w;
+    if (k->layout && lb_tensor_in_layout(w, k, &packed, NULL)) fail_msg("%s", lb_error());
+    check_gemm(c, k, packed, rows, sizeof rows / sizeof *rows, 0);
+    if (c->k == 256 && c->n == 17) check_planted(c, k, packed);
 #ifdef TEST_WIDE /* kernels for many rows only: more than one tile of them */
-            static const int wide[] = TEST_WIDE;
-            if (!kernel->panel && ks[i] == 256 && ns[j] == 17) check_gemm(&c, packed, wide, sizeof wide / sizeof *wide);
+    static const int wide[] = TEST_WIDE;
+    if (!k->panel && c->k == 256 && c->n == 17) check_gemm(c, k, packed, wide, sizeof wide / sizeof *wide, 1);
 #endif
-            lb_tensor_release(c.w);
-        }
-    if (!launched) TEST_NOT_RUN(kernel, format, refused);
+    lb_tensor_release(w);
 }
 
 /* LUABENCH_TEST_KERNEL=gemm.q4_0 tests only kernels whose names begin so. */
@@ -313,29 +337,71 @@ static bool format_wanted(const char *name) {
     return wanted;
 }
 
-static void each_member(const lb_kernel *kernel, const lb_quantizer_family *f) {
-    for (const char *const *m = f->members; m && *m; m++) {
-        const lb_quantizer *q;
-        if (!format_wanted(*m)) continue;
-        if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
-        gemm_format(kernel, *m, LB_QUANT, q);
-    }
+/* Whether the kernel multiplies weights of this format: `family` NULL, a float type. */
+static bool reads(const lb_kernel *k, const char *family, const char *format) {
+    if (!runs_here(k, "gemm")) return false;
+    if (family && (!k->format || !strcmp(k->format, "any"))) return true;
+    return k->format && !strcmp(k->format, family ? family : format);
+}
+
+static bool size_wanted(const lb_kernel *k, int64_t n, int64_t size) {
+    if (TEST_TOO_SLOW(n, size)) return false;
+    /* 33 blocks of 64, of which 17 are kept: one more than are multiplied at a time */
+    bool sparse = k->format && !strncmp(k->format, "block-sparse", 12);
+    if (size == 2112 && (n != 17 || !sparse)) return false;
+#ifdef TEST_ANY_ONCE /* what expands weights of any format is tried with each, not each with everything */
+    if (k->format && !strcmp(k->format, "any") && (n != 17 || size != 256)) return false;
+#endif
+    return true;
+}
+
+/* Every kernel that reads the format, at every size. */
+static void gemm_format(const lb_quantizer *q, lb_dtype dtype, const char *family, const char *format) {
+    static const int64_t ks[] = { 256, 512, 2048, 96, 333, 2112 }, ns[] = { 1, 15, 16, 17, 100 };
+    int kernels = lb_kernel_count(), *launches = calloc((size_t)kernels, sizeof *launches);
+    assert_non_null(launches);
+    for (int i = 0; i < 6; i++)
+        for (int j = 0; j < 5; j++) {
+            gemm_case c = { .format = format, .n = ns[j], .k = ks[i] };
+            for (int n = 0; n < kernels; n++) {
+                const lb_kernel *k = lb_kernel_at(n);
+                if (!reads(k, family, format) || (q && ks[i] % q->k_multiple) || !size_wanted(k, ns[j], ks[i])) continue;
+                if (!c.w) c.w = weights(dtype, q, ns[j], ks[i], j % 2);
+                if (!c.values) c.values = values_of(c.w);
+                launched = 0;
+                gemm_at(&c, k);
+                launches[n] += launched;
+            }
+            gemm_case_done(&c);
+        }
+    for (int n = 0; n < kernels; n++)
+        if (reads(lb_kernel_at(n), family, format) && !launches[n]) TEST_NOT_RUN(lb_kernel_at(n), format, refused);
+    free(launches);
+}
+
+static bool read_by_any(const char *family, const char *format) {
+    for (int n = 0; n < lb_kernel_count(); n++)
+        if (reads(lb_kernel_at(n), family, format)) return true;
+    return false;
 }
 
 static void test_gemm_kernels(void **unused) {
     (void)unused;
     int tested = 0;
-    for (int i = 0; i < lb_kernel_count(); i++) {
-        const lb_kernel *k = lb_kernel_at(i);
-        if (!runs_here(k, "gemm")) continue;
-        tested++;
-        bool any = !k->format || !strcmp(k->format, "any");
-        for (int f = 0; lb_quantizer_families[f]; f++)
-            if (any || !strcmp(k->format, lb_quantizer_families[f]->name)) each_member(k, lb_quantizer_families[f]);
-        static const lb_dtype floating[] = { LB_F32, LB_F16, LB_BF16 };
-        for (int d = 0; d < 3; d++)
-            if (k->format && !strcmp(k->format, lb_dtype_name(floating[d])) && format_wanted(k->format))
-                gemm_format(k, k->format, floating[d], NULL);
+    for (int n = 0; n < lb_kernel_count(); n++) tested += runs_here(lb_kernel_at(n), "gemm");
+    for (int f = 0; lb_quantizer_families[f]; f++) {
+        const char *family = lb_quantizer_families[f]->name;
+        for (const char *const *m = lb_quantizer_families[f]->members; m && *m; m++) {
+            const lb_quantizer *q;
+            if (!read_by_any(family, *m) || !format_wanted(*m)) continue;
+            if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
+            gemm_format(q, LB_QUANT, family, *m);
+        }
+    }
+    static const lb_dtype floating[] = { LB_F32, LB_F16, LB_BF16 };
+    for (int d = 0; d < 3; d++) {
+        const char *name = lb_dtype_name(floating[d]);
+        if (read_by_any(NULL, name) && format_wanted(name)) gemm_format(NULL, floating[d], NULL, name);
     }
     if (!tested && !getenv("LUABENCH_TEST_KERNEL")) NOTHING_TESTED;
     if (tested && !formats_wanted) fail_msg("no format's name begins with \"%s\"", getenv("LUABENCH_TEST_FORMAT"));

@@ -124,26 +124,11 @@ static void assert_untouched(const char *what, const lb_tensor *t, const lb_tens
     }
 }
 
-static void assert_same(const char *what, const char *operand, const lb_tensor *t, const lb_tensor *before) {
-    lb_tensor_walk now, then;
-    lb_tensor_walk_init(&now, t);
-    lb_tensor_walk_init(&then, before);
-    for (int64_t i = 0, n = lb_tensor_numel(t); i < n; i++) {
-        if (memcmp(now.at, then.at, now.element_bytes)) fail_msg("%s writes to %s, which it only reads", what, operand);
-        lb_tensor_walk_next(&now);
-        lb_tensor_walk_next(&then);
-    }
-}
-
-static void restore(lb_tensor *t, const lb_tensor *before) {
-    lb_tensor_walk to, from;
-    lb_tensor_walk_init(&to, t);
-    lb_tensor_walk_init(&from, before);
-    for (int64_t i = 0, n = lb_tensor_numel(t); i < n; i++) {
-        memcpy(to.at, from.at, to.element_bytes);
-        lb_tensor_walk_next(&to);
-        lb_tensor_walk_next(&from);
-    }
+/* All bytes of a tensor's buffer, what no view shows included. */
+static void *bytes_of(const lb_tensor *t) {
+    void *p = malloc(t->buffer->size_bytes + 1);
+    assert_non_null(p);
+    return memcpy(p, t->buffer->data, t->buffer->size_bytes);
 }
 
 /* A case's operands before any launch: what is updated, and what kernels must make of it. Oracles know of a kernel only
@@ -158,7 +143,7 @@ typedef struct truth {
 typedef struct given {
     const lb_args *args;                     /* with weights in their native layout */
     lb_tensor *before[LB_MAX_OPERANDS];      /* copies of LB_UPDATE operands */
-    lb_tensor *read[LB_MAX_OPERANDS];        /* and of LB_READ ones, which nobody may change */
+    void *bytes[LB_MAX_OPERANDS];            /* of these, to restore them, and of LB_READ ones, which nobody may change */
     bool shared;
     truth *truths;
     int count;
@@ -171,7 +156,8 @@ static void given_init(given *g, const lb_args *a) {
     for (int s = 0; a->op->operands[s].name; s++) {
         lb_role role = a->op->operands[s].role;
         if (a->t[s].count != 1 || (role != LB_UPDATE && role != LB_READ) || lb_arg(a, s)->dtype == LB_QUANT) continue;
-        if (lb_tensor_clone(lb_arg(a, s), role == LB_READ ? &g->read[s] : &g->before[s])) fail_msg("%s", lb_error());
+        g->bytes[s] = bytes_of(lb_arg(a, s));
+        if (role == LB_UPDATE && lb_tensor_clone(lb_arg(a, s), &g->before[s])) fail_msg("%s", lb_error());
     }
 }
 
@@ -206,7 +192,7 @@ static void given_done(given *g) {
     free(g->truths);
     for (int s = 0; s < LB_MAX_OPERANDS; s++) {
         lb_tensor_release(g->before[s]);
-        lb_tensor_release(g->read[s]);
+        free(g->bytes[s]);
     }
 }
 
@@ -220,7 +206,9 @@ static void compare(const lb_kernel *k, const lb_args *a, given *g, const char *
     }
     for (int s = 0; a->op->operands[s].name; s++) {
         if (a->t[s].count && writes(a->op->operands[s].role)) assert_canaries(what, lb_arg(a, s));
-        if (g->read[s]) assert_same(what, a->op->operands[s].name, lb_arg(a, s), g->read[s]);
+        const lb_buffer *b = g->bytes[s] && !g->before[s] ? lb_arg(a, s)->buffer : NULL;
+        if (b && memcmp(b->data, g->bytes[s], b->size_bytes))
+            fail_msg("%s writes to %s, which it only reads", what, a->op->operands[s].name);
     }
 }
 
@@ -256,7 +244,7 @@ static void try_kernel(const lb_kernel *k, const lb_args *a, given *g, int i, in
     compare(k, a, g, what);
     if (!g->shared) forget(g);
     for (int s = 0; s < LB_MAX_OPERANDS; s++)
-        if (g->before[s]) restore(lb_arg(a, s), g->before[s]);
+        if (g->before[s]) memcpy(lb_arg(a, s)->buffer->data, g->bytes[s], lb_arg(a, s)->buffer->size_bytes);
 }
 
 static const char *refused;          /* why a kernel did not fit the last case that one did not */
