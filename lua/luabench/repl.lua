@@ -62,11 +62,12 @@ end
 
 --- Compiles a line: as an expression first, then as statements.
 -- Returns a function, or nil and the message, or nil and nil if more lines are needed. A third value says that a
--- leading `local` was taken away.
-function M.compile(text, env)
+-- leading `local` was taken away. `first`: the number of its first line, for messages; 1 if not given.
+function M.compile(text, env, first)
   text = shorthand(text, env)
   local dropped = without_local(text)
   local source, asked = (dropped or text):gsub("^%s*=", "", 1)
+  source = ("\n"):rep((first or 1) - 1) .. source
   local f, as_expression = compile_expression(source)
   local message
   if not f then f, message = loadstring(asked == 1 and "return " .. source or source, "=input") end
@@ -101,7 +102,7 @@ local function handler(err)
     end
   end
   if frames[1] and message:find(frames[1] .. ":", 1, true) then table.remove(frames, 1) end
-  if #frames > 0 and not (#frames == 1 and frames[1] == "input:1") then
+  if #frames > 0 and not (#frames == 1 and frames[1]:find "^input:%d+$") then
     message = message .. "\n  called from " .. table.concat(frames, ", ", 1, math.min(#frames, 6))
   end
   return message
@@ -125,7 +126,9 @@ function M.execute(f, env, guard, out, err)
   if ok then return true end
   if type(message) == "table" and message[1] == LEAVE then return message.status end
   out:flush()
-  err:write("error: ", message_of(message), "\n")
+  message = message_of(message)
+  local typed_over = M.terminal and message:find "interrupted" -- the terminal shows ^C, without an end of line
+  err:write(typed_over and "\n" or "", "error: ", message, "\n")
   return false
 end
 
@@ -216,10 +219,12 @@ end
 
 --- Lines from a pipe: no prompt, no history; status 1 if any of them failed, 130 after Ctrl-C.
 local function piped(env, edit)
-  local status, pending = 0, nil
+  local status, pending, number, first = 0, nil, 0, 1
   for line in io.stdin:lines() do
+    number = number + 1
+    if not pending then first = number end
     local text = pending and pending .. "\n" .. line or line
-    local f, message = M.compile(text, env)
+    local f, message = M.compile(text, env, first)
     pending = nil
     if f then
       local result = M.execute(f, env, edit.guard, io.stdout, io.stderr)
@@ -236,7 +241,8 @@ local function piped(env, edit)
   end
   if pending and pending:find "%S" then
     io.stdout:flush()
-    io.stderr:write("error: the input ends inside a statement that begins with: ", pending:match "[^\n]*", "\n")
+    io.stderr:write(("error: input:%d: the input ends inside a statement that begins with: %s\n"):format(first,
+      pending:match "[^\n]*"))
     status = 1
   end
   return status
@@ -326,6 +332,7 @@ function M.run(opts)
       return status
     end
   end
+  M.terminal = terminal
   if not terminal then return piped(env, edit) end
   io.stdout:write(M.banner(core, env))
   local ok, status = pcall(interactive, env, edit)

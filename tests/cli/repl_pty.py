@@ -63,7 +63,7 @@ class Session:
     def interrupt(self):
         time.sleep(0.5)  # until it runs
         self.send("\x03")
-        return self.wait(r"(?s)interrupted!?.*\n> $")
+        return self.wait(r"(?s)\^C\nerror: [^\n]*interrupted!?.*\n> $")
 
     def leave(self):
         self.send("\x04")

@@ -54,11 +54,11 @@ session 'a local function stays' 0 120 \
     $'local function f(n) return n == 0 and 1 or n * f(n - 1) end\nf(5)'
 
 # ---- errors ----
-session 'an error keeps the state, and sets the status' 1 $'error: input:1: boom\n1' $'x = 1\nerror "boom"\nx'
+session 'an error keeps the state, and sets the status' 1 $'error: input:2: boom\n1' $'x = 1\nerror "boom"\nx'
 session 'the place of a C function that fails' 1 '/^error: input:1: .*did you mean/' 'lb.quantizer "q4_z"'
 session 'a syntax error' 1 "/^error: input:1: .* near/" 'x = = 1'
-session 'a line of a longer input' 1 '/^error: input:2: /' $'do\n  error "here"\nend'
-session 'frames below the error' 1 '/called from input:1/' $'function g() error "boom" end\nfunction h() g() end\nh()'
+session 'a line of a longer input' 1 '/^error: input:4: /' $'x = 1\n\ndo\n  error "here"\nend'
+session 'frames below the error' 1 '/called from input:2, input:3/' $'function g() error "boom" end\nfunction h() g() end\nh()'
 session 'an error that is a table' 1 '/^error: error object: \{ a = 1 \}/' 'error{a = 1}'
 session 'an unknown name' 1 "/undefined variable 'prnt'; did you mean \"print\"/" 'prnt(1)'
 session 'an unknown field' 1 '/did you mean "randn"/' 'lb.rand'
