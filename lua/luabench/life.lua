@@ -338,7 +338,7 @@ local function traceback(e)
 end
 
 -- A reason on one line, with the script's place kept.
-local function one_line(text) return (sys.clean(text):gsub("%s*\n%s*", "; ")) end
+local function one_line(text) return (sys.clean(text):gsub("([:;,])%s*\n%s*", "%1 "):gsub("%s*\n%s*", "; ")) end
 
 -- The parts of a life that a case measured in turns (turns.lua) has too.
 M.parts = { measure_opts = measure_opts, case_options = case_options, check_before = check_before,

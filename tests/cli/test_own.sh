@@ -34,7 +34,7 @@ holds "the statuses of good and bad kernels" test "$(run faults.lua --quick --ma
     --kind good,wrong,poison,crash,broken -o r.json)" = 1
 for row in '^good .*(ns|us)' '^wrong +failed: .*NMSE' '^poison +failed: ' \
     '^crash +crashed: killed by SIGSEGV.*check before' \
-    '^broken +failed: .*does not compile.*error: .*nothing' \
+    '^broken +failed: .*does not compile .*compiler.: source: .*error: .*nothing' \
     '1 ok, 3 failed, 1 crashed'; do
     holds "row /$row/" grep -Eq "$row" out
 done
