@@ -7,6 +7,9 @@ local TINY = os.getenv "LUABENCH_TREE" or lb.core.pwd()
 
 M.make.grid = function() return lb.grid { m = { 1, 2 }, n = { 3 } } end
 M.make.own_model = function() return lb.model.load(TINY .. "/tests/fixtures/models/tiny-llama") end
+M.make.own_session = function()
+  return lb.model.load(TINY .. "/tests/fixtures/models/tiny-llama"):session { capacity = 16 }
+end
 M.make.traced = function() return lb.trace(lb.plan():gemm { x = lb.randn { 4, 32 }, w = lb.randn { 4, 32 } }) end
 
 -- name -> its methods: the functions of its metatable, and of the table that it looks fields up in.
