@@ -41,6 +41,7 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 #define FOLDED 0
 #define PAIRED 0
 #define FITS 0
+#define STEP 2
 #define SHAPE shape
 #define ROWS16_NATIVE lb_native_many_iq4_xs
 #include "rows16_gemm.h"

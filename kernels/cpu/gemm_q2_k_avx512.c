@@ -66,6 +66,7 @@ LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s,
 #define FOLDED 1
 #define PAIRED 1
 #define FITS 0
+#define STEP 4
 #define SHAPE shape
 #define ROWS16_NATIVE lb_native_many_q2_k
 #include "rows16_gemm.h"

@@ -15,7 +15,7 @@ LB_INLINE void sub_codes(const uint8_t *block, int s, __m256i *w) {
     const bool lowest = third_bit(s) < two_bits(s);
     LB_UNROLL for (int j = 0; j < 4; j++) {
         __m256i x = x2_load_ahead(block + 64 * two_vector(s, j)), h = x2_load(block + 64 * third_vector(s, j));
-        if (s / 4 % 2) h = _mm256_or_si256(_mm256_slli_epi32(h, 6), _mm256_srli_epi32(h, 26));
+        if (j % 2) h = _mm256_or_si256(_mm256_srli_epi32(h, 2), _mm256_slli_epi32(h, 30));
         w[j] = x2_merge(_mm256_setzero_si256(), x, (lowest ? 1 : 0) - two_bits(s), lowest ? 0x06 : 0x03);
         w[j] = x2_merge(w[j], h, (lowest ? 0 : 2) - third_bit(s), lowest ? 0x01 : 0x04);
     }

@@ -21,7 +21,7 @@ LB_INLINE __m512i load_two(const uint8_t *block, int s, int j) {
 
 LB_INLINE __m512i load_third(const uint8_t *block, int s, int j) {
     __m512i h = _mm512_load_si512(block + 64 * third_vector(s, j));
-    return s / 4 % 2 ? _mm512_rol_epi32(h, 6) : h;
+    return j % 2 ? _mm512_ror_epi32(h, 2) : h;
 }
 
 LB_INLINE int place_of(int s) { return third_bit(s) < two_bits(s) ? third_bit(s) : two_bits(s); }
@@ -78,6 +78,7 @@ LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s,
 #define FOLDED 1
 #define PAIRED 1
 #define FITS 0
+#define STEP 4
 #define SHAPE shape
 #define ROWS16_NATIVE lb_native_many_q3_k
 #include "rows16_gemm.h"

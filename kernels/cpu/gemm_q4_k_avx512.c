@@ -38,6 +38,7 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 #define FOLDED 0
 #define PAIRED 0
 #define FITS LB_ACT_Q8_FITS_4
+#define STEP 2
 #define SHAPE shape
 #define ROWS16_NATIVE lb_native_many_q4_k
 #include "rows16_gemm.h"

@@ -13,9 +13,9 @@ LB_INLINE void open_block(const uint8_t *block, const uint8_t *f16s, block_regs 
 
 /* Half a sub-block of 32, whose sums fit int16; both halves have its scale. */
 LB_INLINE void sub_codes(const uint8_t *block, int s, __m256i *w) {
-    __m256i h = x2_load_ahead(block + HIGH + 64 * (s / 2));
+    __m256i h = x2_load_ahead(block + 64 * (5 * (s / 2) + 4));
     LB_UNROLL for (int j = 0; j < 4; j++) {
-        __m256i x = s % 2 ? x2_load(block + 64 * (4 * (s / 2) + j)) : x2_load_ahead(block + 64 * (4 * (s / 2) + j));
+        __m256i x = s % 2 ? x2_load(block + 64 * (5 * (s / 2) + j)) : x2_load_ahead(block + 64 * (5 * (s / 2) + j));
         w[j] = x2_merge(x2_field(x, s % 2 * 4, 0x0f), h, 4 - j - s % 2 * 4, 0x10);
     }
 }

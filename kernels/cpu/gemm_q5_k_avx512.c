@@ -13,9 +13,9 @@ LB_INLINE void open_block(const uint8_t *block, const uint8_t *head, block_regs 
 }
 
 LB_INLINE void sub_codes(const uint8_t *block, int s, __m512i *w) {
-    __m512i h = _mm512_load_si512(block + HIGH + 64 * s), fifth = lb_bytes(0x10);
+    __m512i h = _mm512_load_si512(block + 64 * (5 * s + 4)), fifth = lb_bytes(0x10);
     LB_UNROLL for (int j = 0; j < 4; j++) {
-        __m512i x = _mm512_load_si512(block + 64 * (4 * s + j));
+        __m512i x = _mm512_load_si512(block + 64 * (5 * s + j));
         __m512i low = _mm512_slli_epi32(h, (unsigned)(4 - j)), high = _mm512_srli_epi32(h, (unsigned)j);
         w[j] = _mm512_ternarylogic_epi32(lb_field(x, 0, 0x0f), low, fifth, 0xf8); /* a | (b & c) */
         w[4 + j] = _mm512_ternarylogic_epi32(lb_field(x, 4, 0x0f), high, fifth, 0xf8);
@@ -40,6 +40,7 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 #define FOLDED 0
 #define PAIRED 0
 #define FITS 0 /* with codes to 31 sums often leave int16: choosing by tiles was slower than never */
+#define STEP 1
 #define SHAPE shape
 #define ROWS16_NATIVE lb_native_many_q5_k
 #include "rows16_gemm.h"

@@ -32,6 +32,7 @@ LB_INLINE __m512i block_sum(__m512i sum) { return sum; }
 #define FOLDED 0
 #define PAIRED 0
 #define FITS LB_ACT_Q8_FITS_6
+#define STEP 2
 #define SHAPE shape
 #define ROWS16_NATIVE lb_native_many_q6_k
 #include "rows16_gemm.h"

@@ -9,6 +9,7 @@
  *   FOLDED              1 = the scale times the code fits a byte: many columns use codes that include the scale
  *   PAIRED              1 = few columns take sub-blocks of 16 in pairs, their sums as two int16
  *   FITS                LB_ACT_Q8_FITS_*: many columns take sub-blocks in pairs where activations say so; or 0
+ *   STEP                sub-blocks that few columns take at a time, STEP_BYTES one set of codes behind the other
  *   SHAPE               its lb_rows16_shape
  *   ROWS16_NATIVE       the name of what native_many.h declares for it
  *   block_regs          { __m512i scale[4]; __m512 d, dmin; }: one block's scales in registers
@@ -38,19 +39,16 @@
 enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_ROWS,
        TILE_COLS = FOLDED ? 12 : 6, /* with two vectors of rows: as many sums as the registers hold */
        FEW_MOST = SUBS == 16 ? 5 : 8, /* up to here decoding in registers is the faster way (measured) */
-       AHEAD_BYTES = 8192, AGAIN_BYTES = 2048, BLOCKS_AHEAD = 2 };
+       STEPS = SUBS / STEP, STEP_BYTES = SCALES / STEPS, /* codes come first, then what is read once a block */
+       AHEAD_BYTES = 7168, BLOCKS_AHEAD = 2 };
 
-/* Prefetches step i of `steps` of a block that is needed later: in the order of addresses, whatever the order of the
- * loads, and five to nine lines at a time. Bursts keep the hardware's prefetchers running: single lines between the
- * work cost 6 to 9 % of the bandwidth, a whole block at once 10 % (measured, as is AHEAD_BYTES). A line that finds no
- * room among the misses in flight is forgotten, so each is asked for once more a while later: 3 to 9 % for q2_k and q3_k. */
-LB_INLINE void ahead(const uint8_t *later, int i, int steps) {
-    const int lines = (int)(SHAPE.block_bytes / 64), burst = lines / steps >= 5 ? 1 : 2;
-    if (i % burst) return;
-    for (int l = lines * i / steps; l < lines * (i + burst) / steps; l++) {
-        _mm_prefetch((const char *)later + 64 * l, _MM_HINT_T0);
-        _mm_prefetch((const char *)later + 64 * l - AGAIN_BYTES, _MM_HINT_T0);
-    }
+/* Prefetches what is read AHEAD_BYTES after the code of step g, i of `of` parts of it: in the order of addresses, whatever
+ * the order of the loads, a few lines at a time (all of a block at once, or the scales in their turn: up to a quarter of
+ * the bandwidth less). The last step's share reaches into the next block's. */
+LB_INLINE void ahead(const uint8_t *block, int g, int i, int of) {
+    const int lines = (int)(SHAPE.block_bytes / 64), each = (lines + STEPS - 1) / STEPS;
+    const char *later = (const char *)block + AHEAD_BYTES + 64 * each * g;
+    LB_UNROLL for (int l = each * i / of; l < each * (i + 1) / of; l++) _mm_prefetch(later + 64 * l, _MM_HINT_T0);
 }
 
 /* acc + da * (d * sum - dmin * minsum), each step rounded once. */
@@ -71,26 +69,28 @@ LB_INLINE const lb_act_q8_256 *act_block(const void *act, size_t stride, int64_t
 
 /* ---- few columns: codes stay in registers, and every weight byte is read once ---- */
 
+/* A loop over the steps of a block, which stays a loop: Zen 5's prefetchers follow each load instruction by itself, and with
+ * a block's fifty unrolled they ask for what is of no use. Of the bandwidth of one core, 42 GB/s, 3 to 8 % (measured). */
+#define EACH_STEP _Pragma("GCC unroll 1") for (int g = 0; g < STEPS; g++)
 /* A loop over the columns, unrolled: `cols` is a constant wherever it stands. */
 #define EACH_FEW LB_UNROLL for (int c = 0; c < cols; c++)
 #define EACH_HALF LB_UNROLL for (int h = 0; h < HALVES; h++)
 
 #if PAIRED
-/* A pair's sums, below 2^15 each, become two int16 and meet their scales in one vpdpwssd. Codes are masked, not
- * shifted: their place in the byte is made up for once a sub-block, in bringing the sums together. */
-LB_INLINE void add_pair(const uint8_t *block, const block_regs *regs, int i, const void *act, size_t stride, int64_t b,
+/* Pair i of the step that begins at `codes` and meets the activations from `from` on. Its sums, below 2^15 each, become two
+ * int16 and meet their scales in one vpdpwssd. Codes are masked, not shifted: their place in the byte is made up for once a
+ * sub-block, in bringing the sums together. */
+LB_INLINE void add_pair(const uint8_t *codes, int i, __m512i scales, const void *act, size_t stride, int64_t b, int from,
                         __m512i *sum, const int cols) {
     __m512i w[2][4], even[FEW_MOST], odd[FEW_MOST];
     const lb_pair_place place = pair_places(i);
-    ahead(block + AHEAD_BYTES, i, SUBS / 2);
-    pair_codes(block, i, w[0], w[1]);
+    pair_codes(codes, i, w[0], w[1]);
     EACH_FEW even[c] = odd[c] = _mm512_setzero_si512();
     LB_UNROLL for (int j = 0; j < 4; j++) EACH_FEW {
-        const int8_t *q = act_block(act, stride, b, c)->q + 32 * i + 4 * j;
+        const int8_t *q = act_block(act, stride, b, c)->q + from + 32 * i + 4 * j;
         even[c] = lb_dot4(even[c], w[0][j], q);
         odd[c] = lb_dot4(odd[c], w[1][j], q + 16);
     }
-    __m512i scales = pair_scales(regs, i);
     EACH_FEW {
         __m512i low = place.even ? _mm512_srli_epi32(even[c], (unsigned)place.even) : even[c];
         __m512i high = _mm512_slli_epi32(odd[c], (unsigned)(16 - place.odd));
@@ -99,27 +99,34 @@ LB_INLINE void add_pair(const uint8_t *block, const block_regs *regs, int i, con
 }
 #endif
 
-/* The integer sums of `cols` columns over one block. */
+/* The integer sums of `cols` columns over one block. Scales wait in memory, for the steps are a loop. */
 LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void *act, size_t stride, int64_t b,
                         __m512i *sum, __m512i *minsum, const int cols) {
     EACH_FEW sum[c] = minsum[c] = _mm512_setzero_si512();
 #if PAIRED
-    LB_UNROLL for (int i = 0; i < SUBS / 2; i++) add_pair(block, regs, i, act, stride, b, sum, cols);
+    __m512i scales[SUBS / 2];
+    LB_UNROLL for (int i = 0; i < SUBS / 2; i++) scales[i] = pair_scales(regs, i);
+    EACH_STEP LB_UNROLL for (int i = 0; i < STEP / 2; i++) {
+        ahead(block, g, i, STEP / 2);
+        add_pair(block + g * STEP_BYTES, i, scales[g * (STEP / 2) + i], act, stride, b, 256 / STEPS * g, sum, cols);
+    }
     LB_UNROLL for (int i = 0; i < SUBS / 2; i++) {
         __m512i others = pair_others(regs, i);
         EACH_FEW minsum[c] = lb_dot2(minsum[c], others, pair_sums(act_block(act, stride, b, c), i));
     }
     EACH_FEW close_block(&sum[c], &minsum[c]);
 #else
-    LB_UNROLL for (int s = 0; s < SUBS; s++) {
+    __m512i scales[SUBS];
+    LB_UNROLL for (int s = 0; s < SUBS; s++) scales[s] = sub_scale(regs, s);
+    EACH_STEP LB_UNROLL for (int i = 0; i < STEP; i++) {
+        const int s = g * STEP + i;
         __m512i w[SUB_VECTORS], sub[FEW_MOST];
-        ahead(block + AHEAD_BYTES, s, SUBS);
-        sub_codes(block, s, w);
+        ahead(block, g, i, STEP);
+        sub_codes(block + g * STEP_BYTES, i, w);
         EACH_FEW sub[c] = CENTRED ? lb_spread(&act_block(act, stride, b, c)->neg32[s]) : _mm512_setzero_si512();
         LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++)
             EACH_FEW sub[c] = lb_dot4(sub[c], w[j], act_block(act, stride, b, c)->q + 4 * (s * SUB_VECTORS + j));
-        __m512i scale = sub_scale(regs, s);
-        EACH_FEW sum[c] = _mm512_add_epi32(sum[c], _mm512_mullo_epi32(sub[c], scale));
+        EACH_FEW sum[c] = _mm512_add_epi32(sum[c], _mm512_mullo_epi32(sub[c], scales[s]));
     }
     EACH_FEW sum[c] = block_sum(sum[c]);
 #if PAIRS
@@ -134,10 +141,8 @@ LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void
 /* The same of the bytes before `later`, as many as a half's head has: where blocks of one half go on in the next, what is
  * asked for so far ahead would leave them out. */
 LB_INLINE void ahead_of_head(const uint8_t *later, int64_t k) {
-    for (const char *p = (const char *)later - lb_rows16_head_bytes(SHAPE, k); p < (const char *)later; p += 64) {
+    for (const char *p = (const char *)later - lb_rows16_head_bytes(SHAPE, k); p < (const char *)later; p += 64)
         _mm_prefetch(p, _MM_HINT_T0);
-        _mm_prefetch(p - AGAIN_BYTES, _MM_HINT_T0);
-    }
 }
 
 LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out, int64_t out_stride,
