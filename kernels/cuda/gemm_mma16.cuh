@@ -263,10 +263,12 @@ lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
     static_assert(SUM_PIECES <= LB_THREADS, "one piece a thread");
     auto ask_x = [&](uint8_t *stage) {
         uint8_t *to = stage + S::W_BYTES + tid / EACH * S::X_STRIDE + tid % EACH * 16;
-        LB_UNROLL for (int i = 0; i < (S::COLUMNS * EACH + LB_THREADS - 1) / LB_THREADS; i++)
+        uint32_t at = from_x, apart = (uint32_t)(LB_THREADS / EACH * (a.kp / 8));
+        LB_UNROLL for (int i = 0; i < (S::COLUMNS * EACH + LB_THREADS - 1) / LB_THREADS; i++) {
+            if (i) at += apart, lb_anew(at);
             if ((i + 1) * LB_THREADS <= S::COLUMNS * EACH || tid < S::COLUMNS * EACH - i * LB_THREADS)
-                lb_copy_async_16(to + i * (LB_THREADS / EACH) * S::X_STRIDE,
-                                 a.xp + (size_t)(from_x + (uint32_t)(i * (LB_THREADS / EACH) * (a.kp / 8))) * 16);
+                lb_copy_async_16(to + i * (LB_THREADS / EACH) * S::X_STRIDE, a.xp + (size_t)at * 16);
+        }
         if (tid < SUM_PIECES) lb_copy_async_16(stage + S::W_BYTES + S::X_BYTES + tid * 16, a.sums +
                                                (size_t)from_sums * 4);
         from_x += F::UNIT_K / 8, from_sums += S::GROUPS * (uint32_t)a.mp / 4;

@@ -7,7 +7,6 @@ LB_GEMM16(lb_format_uniform<2>, lb_format_uniform<3>, lb_format_uniform<4>, lb_f
 
 LB_CUDA_KERNEL(gemm_uniform_mma) = {
     LB_GEMM16_FIELDS("gemm.uniform.mma", "uniform",
-                     "mma.sync over weights in the order of its fragments; bits in planes of 4, 2 and 1, "
-                                                    "the middle with the sums of x"),
+                     "mma.sync over weights in the order of its fragments; bits in planes of 4, 2 and 1"),
     LB_GEMM16_CALLS,
 };

@@ -3,7 +3,10 @@
  *
  * The weights are operand A, in registers: a lane's 16 bytes of a tile are the fragments of four products, and those of
  * wgmma are mma.sync's. They become bf16 there, exactly, as everywhere in this layout; a group's products go to sums of
- * their own, which are multiplied by the group's f32 scale. x is operand B in shared memory.
+ * their own, which are multiplied by the group's f32 scale. x is operand B in shared memory. Where scales are so few bits
+ * that their product with a code is a bf16, they go into the code (q2_k, q3_k), and the group is a unit. Minima are products,
+ * too: they are bf16 (or small integers, with a factor for the row), and their operand B are the sums of x of their groups,
+ * each as three bf16 that add up to it.
  *
  * Two launches, three where K is split:
  *   0  x to bf16, once, in tiles of 128 rows by 64 columns as the products want them in shared memory (swizzled, each 16
@@ -16,31 +19,43 @@
  *
  * Counted for an H200 (132 SMs, 2048 bf16 multiplications an SM and clock), M = 256, 8192 x 8192: 128 blocks that take
  * 65536 clocks of products each, 37 us at 1.75 GHz. Beside 128 clocks of products (64 x 32 weights by 128 columns) the
- * four schedulers issue, a warp each: scales 64 of a group of 32 (16 of one of 128), minima as many again, expanding about
- * 25. Bytes from L2 a clock and SM: x 16, weights of 4.5 bits 9. Expected: what holds back a dense product holds this
- * back too, but with groups of 32 and minima (q4_k) instructions do: some 70 % of that. Not measured. */
+ * four schedulers issue, a warp each: scales 64 of a group of 32 (16 of one of 128), expanding about 25. Minima add a product
+ * of 16 columns to 8 (int4wo, q4_k, q5_k) or 3 to 16 (q2_k), and for K-quants 64 instructions a unit of 256. Bytes from L2 a
+ * clock and SM: x 16, weights of 4.5 bits 9. Expected: what holds back a dense product holds this back too. Not measured. */
 #pragma once
 #include "gemm_mma16.cuh"
 #include "wgmma.cuh"
 
 enum : int {
     LB_WG_ROWS = 256, LB_WG_PANELS = LB_WG_ROWS / LB_ROWS, LB_WG_COLUMNS = 128, LB_WG_K = 64, LB_WG_THREADS = 384,
-    LB_WG_X_BYTES = LB_WG_COLUMNS * LB_WG_K * 2, LB_WG_WARPS = 8 /* that multiply */
+    LB_WG_X_BYTES = LB_WG_COLUMNS * LB_WG_K * 2, LB_WG_SUM_BYTES = LB_WG_COLUMNS * 32, LB_WG_WARPS = 8 /* that multiply */
 };
 
+/* What a format with minima says besides: SUM_GROUP columns have a minimum, SUM_STEPS products of 16 a unit are theirs, with
+ * the fragments minima(); SUM_SCALES: times sum_scale(), else they go to the total. A format may read its tiles itself
+ * (read_tile), and has scale() without minima. */
+template <class F> constexpr int lb_wg_sum_steps() {
+    if constexpr (requires { F::SUM_STEPS; }) return F::SUM_STEPS;
+    else return 0;
+}
+template <class F> constexpr int lb_wg_sum_group() {
+    if constexpr (requires { F::SUM_STEPS; }) return F::SUM_GROUP;
+    else return 0;
+}
 template <class F> struct lb_wg_shape {
     static constexpr int
-        GROUPS = F::MINIMA ? F::UNIT_K / (F::GROUP ? F::GROUP : 1) : 0, CHUNKS = F::UNIT_K / LB_WG_K,
-        SUM_BYTES = GROUPS * LB_WG_COLUMNS * 4, W_STAGE = (LB_WG_PANELS * F::UNIT_BYTES + SUM_BYTES + 127) / 128 * 128,
+        SUM_STEPS = lb_wg_sum_steps<F>(), CHUNKS = F::UNIT_K / LB_WG_K, SUM_BYTES = SUM_STEPS * LB_WG_SUM_BYTES, W_STAGE = (LB_WG_PANELS * F::UNIT_BYTES + SUM_BYTES + 127) / 128 * 128,
         W_FIT = 114688 / W_STAGE, W_STAGES = W_FIT > 4 ? 4 : W_FIT < 2 ? 2 : W_FIT,
         X_FIT = (230400 - F::TABLE_BYTES - W_STAGES * W_STAGE) / LB_WG_X_BYTES, X_STAGES = X_FIT > 8 ? 8 : X_FIT,
         W_AT = X_STAGES * LB_WG_X_BYTES, TABLE_AT = W_AT + W_STAGES * W_STAGE, BARRIERS_AT = TABLE_AT + F::TABLE_BYTES,
         SMEM = BARRIERS_AT + 2 * (W_STAGES + X_STAGES) * 8;
     static_assert(X_STAGES > CHUNKS, "a unit's tiles of x are there together");
+    static_assert(!F::MINIMA || SUM_STEPS, "minima need sums");
+    static_assert(LB_WG_PANELS * F::UNIT_BYTES % 256 == 0 && (!SUM_STEPS || W_STAGE % 256 == 0), "where tiles may begin");
 };
 struct lb_wg_args {
     const uint8_t *w, *xp;       /* xp: [row tile][K / 64][128][64] */
-    const float *sums;           /* of minima: [row tile][K / GROUP][128] */
+    const uint8_t *sums;         /* of minima: [row tile][unit][SUM_STEPS][128][16] */
     float *out;
     float4 *shares;              /* where splits > 1, or there is a function: [row tile][weight tile][split][32 x 2][256] */
     const float *bias;
@@ -50,9 +65,17 @@ struct lb_wg_args {
 
 /* ---- phase 0 ---- */
 
-/* One thread for four columns; rows from m on and columns from k on are zeros. */
-template <int GROUP> __global__ void __launch_bounds__(LB_THREADS)
-lb_wg_prepare(const float *x, int m, int64_t k, int kp, uint8_t *xp, float *sums) {
+/* A sum of x in three bf16, `rest` what the ones before left of it. */
+LB_DEVICE uint32_t lb_wg_piece(float &rest) {
+    uint32_t piece = lb_pack_bf16x2(rest, 0.0f) & 0xffffu;
+    rest = fabsf(rest) < 3e38f ? rest - __uint_as_float(piece << 16) : 0.0f; /* NaN and Inf are in the first, once */
+    return piece;
+}
+
+/* One thread for four columns; rows from m on and columns from k on are zeros. STEPS products of 16 a unit of UNIT_K are
+ * those of minima; piece p of a unit's group g is column p * groups + g of them. */
+template <int GROUP, int UNIT_K, int STEPS> __global__ void __launch_bounds__(LB_THREADS)
+lb_wg_prepare(const float *x, int m, int64_t k, int kp, uint8_t *xp, uint8_t *sums) {
     lb_let_next_launch_begin();
     int at = ((int)blockIdx.y * LB_THREADS + (int)threadIdx.x) * 4, row = (int)blockIdx.x;
     if (at >= kp) return; /* whole warps: kp is a multiple of 128 */
@@ -77,8 +100,14 @@ lb_wg_prepare(const float *x, int m, int64_t k, int kp, uint8_t *xp, float *sums
     float sum = (__uint_as_float(pair.x << 16) + __uint_as_float(pair.x & 0xffff0000u)) +
                 (__uint_as_float(pair.y << 16) + __uint_as_float(pair.y & 0xffff0000u));
     LB_UNROLL for (int by = 1; by < GROUP / 4; by *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, by);
-    if (at % (GROUP ? GROUP : 1) == 0)
-        sums[((int64_t)tile * (kp / (GROUP ? GROUP : 1)) + at / (GROUP ? GROUP : 1)) * LB_WG_COLUMNS + r] = sum;
+    constexpr int GROUPS = GROUP ? UNIT_K / GROUP : 1, PIECES = STEPS * 16 / GROUPS;
+    static_assert(GROUP == 0 || (PIECES >= 3 && PIECES <= GROUP / 4), "a thread writes a piece");
+    const int p = at % (GROUP ? GROUP : 1) / 4, column = p * GROUPS + at % UNIT_K / (GROUP ? GROUP : 1);
+    if (p >= PIECES) return;
+    uint32_t bits = 0;
+    for (int i = 0; i <= p; i++) bits = i < 3 ? lb_wg_piece(sum) : 0;
+    uint8_t *step = sums + (((int64_t)tile * (kp / UNIT_K) + at / UNIT_K) * STEPS + column / 16) * LB_WG_SUM_BYTES;
+    *(uint16_t *)(void *)(step + r * 32 + (column % 16 / 8 ^ r / 4 % 2) * 16 + column % 8 * 2) = (uint16_t)bits;
 }
 
 /* ---- phase 1 ---- */
@@ -121,10 +150,9 @@ template <class F> LB_DEVICE void lb_wg_produce(const lb_wg_args &a, uint8_t *sm
             lb_fence_async_global();
             waited = true;
         }
-        if (S::GROUPS)
-            lb_copy_bulk(to + LB_WG_PANELS * F::UNIT_BYTES,
-                         a.sums + ((int64_t)blockIdx.y * a.units + u) * S::GROUPS * LB_WG_COLUMNS, S::SUM_BYTES,
-                         &ring.w_full[ws.at]);
+        if (S::SUM_STEPS)
+            lb_copy_bulk(to + LB_WG_PANELS * F::UNIT_BYTES, a.sums + ((int64_t)blockIdx.y * a.units + u) * S::SUM_BYTES,
+                         S::SUM_BYTES, &ring.w_full[ws.at]);
         for (int c = 0; c < S::CHUNKS; c++, x += LB_WG_X_BYTES) {
             lb_mbarrier_wait(&ring.x_empty[xs.at], (unsigned)xs.turn ^ 1);
             lb_mbarrier_expect(&ring.x_full[xs.at], LB_WG_X_BYTES);
@@ -135,44 +163,55 @@ template <class F> LB_DEVICE void lb_wg_produce(const lb_wg_args &a, uint8_t *sm
     }
 }
 
-/* total += the group's scale times its sums, and its minimum times the sums of x. */
-template <class F>
-LB_DEVICE void lb_wg_minima(const typename F::scales &scales, int group, const float *sums, float (&total)[64]) {
-    float s[2], m[2];
-    const float *at = sums + group * LB_WG_COLUMNS + threadIdx.x % 4 * 2;
-    F::scale(scales, group, s, m);
-    LB_UNROLL for (int j = 0; j < 16; j++) {
-        float2 v = *(const float2 *)(const void *)(at + 8 * j);
-        total[4 * j] += m[0] * v.x, total[4 * j + 1] += m[0] * v.y;
-        total[4 * j + 2] += m[1] * v.x, total[4 * j + 3] += m[1] * v.y;
-    }
+template <class F> LB_DEVICE void lb_wg_scale(const typename F::scales &scales, int group, float f[2]) {
+    if constexpr (requires { F::scale(scales, group, f); }) F::scale(scales, group, f);
+    else F::scale(scales, group, f, nullptr);
 }
-template <class F>
-LB_DEVICE void lb_wg_scale(const typename F::scales &scales, int group, const float (&part)[64], float (&total)[64]) {
-    float s[2], m[2];
-    F::scale(scales, group, s, m);
-    LB_UNROLL for (int i = 0; i < 64; i++) total[i] += s[i / 2 % 2] * part[i];
+LB_DEVICE void lb_wg_add(const float f[2], const float (&part)[64], float (&total)[64]) {
+    LB_UNROLL for (int i = 0; i < 64; i++) total[i] += f[i / 2 % 2] * part[i];
 }
 
 /* 64 rows by a unit. Batches of one group of 16, or of 32 columns; fragments of the next are made while a batch is
  * multiplied. x: stages from `xs` on. */
-template <class F> LB_DEVICE void lb_wg_unit(const typename F::context &ctx, const uint8_t *unit, const float *sums, uint8_t *smem,
+template <class F> LB_DEVICE void lb_wg_unit(const typename F::context &ctx, const uint8_t *unit, const uint8_t *sums, uint8_t *smem,
                                              const lb_wg_rings<F> &ring, lb_wg_ring xs, float (&total)[64]) {
     typedef lb_wg_shape<F> S;
-    constexpr int STEPS = F::GROUP == 16 ? 1 : 2, BATCHES = F::UNIT_K / (16 * STEPS), EACH = 16 * STEPS;
+    constexpr int STEPS = F::GROUP == 16 || S::SUM_STEPS ? 1 : 2, BATCHES = F::UNIT_K / (16 * STEPS), EACH = 16 * STEPS;
     constexpr int GROUP = F::GROUP ? F::GROUP : F::UNIT_K;
     const int lane = (int)threadIdx.x % 32;
     typename F::scales scales;
     lb_raw raw;
-    uint32_t a[2][STEPS * 4];
-    float part[64];
+    uint32_t a[2][STEPS * 4], m[4];
+    float part[64], f[2];
     uint64_t x = 0;
+    lb_anew(xs.at); /* the descriptors of the 64 rows before */
     F::read_scales(unit, lane / 4, scales);
     auto fragments = [&](int batch) {
-        if (batch * EACH % 64 == 0) F::read(unit + batch * EACH / 64 * F::TILE_BYTES, lane, raw);
+        if (batch * EACH % 64 == 0) {
+            if constexpr (requires { F::read_tile(unit, 0, lane, raw); }) F::read_tile(unit, batch * EACH / 64, lane, raw);
+            else F::read(unit + batch * EACH / 64 * F::TILE_BYTES, lane, raw);
+        }
         LB_UNROLL for (int s = 0; s < STEPS; s++) F::fragment(ctx, raw, (batch * STEPS + s) % 4, &a[batch % 2][4 * s]);
     };
+    if constexpr (S::SUM_STEPS > 0) {
+        const uint64_t b = lb_wgmma_tile_narrow(sums);
+        F::minima(unit, lane, m);
+        lb_wgmma_fence();
+        LB_UNROLL for (int s = 0; s < S::SUM_STEPS; s++) {
+            if (F::SUM_SCALES) lb_wgmma_ra(part, m, lb_wgmma_at(b, (unsigned)s * LB_WG_SUM_BYTES), s == 0);
+            else lb_wgmma_ra(total, m, lb_wgmma_at(b, (unsigned)s * LB_WG_SUM_BYTES), false);
+        }
+        lb_wgmma_commit();
+    }
     fragments(0);
+    if constexpr (S::SUM_STEPS > 0)
+        if constexpr (F::SUM_SCALES) {
+            lb_wgmma_wait<0>();
+            lb_wgmma_done(part);
+            lb_wgmma_done(m);
+            F::sum_scale(scales, f);
+            lb_wg_add(f, part, total);
+        }
     LB_UNROLL for (int batch = 0; batch < BATCHES; batch++) {
         const int k = batch * EACH, group = k / GROUP;
         const bool begins = k % GROUP == 0, ends = (k + EACH) % GROUP == 0;
@@ -194,11 +233,12 @@ template <class F> LB_DEVICE void lb_wg_unit(const typename F::context &ctx, con
             fragments(batch + 1);
         }
         if (F::GROUP == 0) continue;
-        if (F::MINIMA && ends) lb_wg_minima<F>(scales, group, sums, total);
         if (!ends) continue;
         lb_wgmma_wait<0>();
         lb_wgmma_done(part);
-        lb_wg_scale<F>(scales, group, part, total);
+        if (S::SUM_STEPS && k + EACH == GROUP) lb_wgmma_done(total), lb_wgmma_done(m);
+        lb_wg_scale<F>(scales, group, f);
+        lb_wg_add(f, part, total);
     }
     lb_wgmma_wait<0>();
     lb_wgmma_done(total);
@@ -241,7 +281,7 @@ LB_DEVICE void lb_wg_consume(const lb_wg_args &a, uint8_t *smem, const typename 
     lb_wg_ring ws = { 0, 0 }, xs = { 0, 0 };
     _Pragma("unroll 1") for (int u = begin; u < end; u++) {
         const uint8_t *stage = smem + S::W_AT + ws.at * S::W_STAGE;
-        const float *sums = (const float *)(const void *)(stage + LB_WG_PANELS * F::UNIT_BYTES);
+        const uint8_t *sums = stage + LB_WG_PANELS * F::UNIT_BYTES;
         lb_mbarrier_wait(&ring.w_full[ws.at], (unsigned)ws.turn);
         LB_UNROLL for (int mt = 0; mt < 2; mt++)
             lb_wg_unit<F>(ctx, stage + (panel + 4 * mt) * F::UNIT_BYTES, sums, smem, ring, xs, total[mt]);
@@ -290,7 +330,7 @@ template <class F> __global__ void __launch_bounds__(LB_WG_THREADS, 1) lb_wg_gem
 /* ---- phase 2 ---- */
 
 /* Block (x, y, z): pieces z of weight tile x, row tile y. */
-static __global__ void __launch_bounds__(LB_THREADS) lb_wg_add(const __grid_constant__ lb_wg_args a) {
+static __global__ void __launch_bounds__(LB_THREADS) lb_wg_shares(const __grid_constant__ lb_wg_args a) {
     const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, mt = (int)blockIdx.z / 16, j = (int)blockIdx.z % 16;
     lb_wait_for_launch_before();
     const float4 *share = a.shares + ((int64_t)blockIdx.y * a.tiles + blockIdx.x) * a.splits * (32 * 256) + blockIdx.z * 256 +
@@ -327,7 +367,7 @@ template <class F> struct lb_wg_format {
         space s;
         int shares = splits(m, n, k);
         s.sums = rows * kp * 2;
-        s.shares = s.sums + (F::MINIMA ? (kp / (F::GROUP ? F::GROUP : 1) * rows * 4 + 255) / 256 * 256 : 0);
+        s.shares = s.sums + (size_t)tiles_m(m) * lb_units<F>(k) * S::SUM_BYTES;
         s.end = s.shares + (shares > 1 || activation ? (size_t)tiles_n(n) * tiles_m(m) * shares * (32 * 256) * sizeof(float4) : 0);
         return s;
     }
@@ -340,20 +380,20 @@ template <class F> struct lb_wg_format {
         uint8_t *ws = (uint8_t *)l->workspace;
         lb_wg_args p = {};
         p.w = o.w, p.bias = o.bias, p.ld = o.ld, p.activation = o.activation, p.xp = ws;
-        p.sums = (const float *)(void *)(ws + s.sums), p.shares = (float4 *)(void *)(ws + s.shares);
+        p.sums = ws + s.sums, p.shares = (float4 *)(void *)(ws + s.shares);
         p.out = o.out, p.m = (int)m, p.units = (int)lb_units<F>(k), p.splits = splits(m, n, k);
         p.tiles = tiles_n(n), p.n = n, p.panel_bytes = (int64_t)lb_panel16_bytes<F>(k);
         int kp = p.units * F::UNIT_K, tm = tiles_m(m);
         if (l->phase == 0) {
-            LB_CUDA_LAUNCH((lb_wg_prepare<F::MINIMA ? (int)F::GROUP : 0>),
+            LB_CUDA_LAUNCH((lb_wg_prepare<lb_wg_sum_group<F>(), (int)F::UNIT_K, S::SUM_STEPS>),
                            dim3((unsigned)(tm * LB_WG_COLUMNS), (unsigned)((kp / 4 + LB_THREADS - 1) / LB_THREADS)), LB_THREADS, 0,
-                           lb_cuda_stream(l), o.x, (int)m, k, kp, ws, (float *)(void *)(ws + s.sums));
+                           lb_cuda_stream(l), o.x, (int)m, k, kp, ws, ws + s.sums);
         } else if (l->phase == 1) {
             lb_cuda_smem(lb_wg_gemm<F>, S::SMEM);
             LB_LAUNCH_OVERLAPPING(lb_wg_gemm<F>, dim3((unsigned)(p.tiles * p.splits), (unsigned)tm), LB_WG_THREADS, S::SMEM,
                                   lb_cuda_stream(l), p);
         } else {
-            LB_LAUNCH_OVERLAPPING(lb_wg_add, dim3((unsigned)p.tiles, (unsigned)tm, 32), LB_THREADS, 0, lb_cuda_stream(l), p);
+            LB_LAUNCH_OVERLAPPING(lb_wg_shares, dim3((unsigned)p.tiles, (unsigned)tm, 32), LB_THREADS, 0, lb_cuda_stream(l), p);
         }
     }
 };

@@ -117,6 +117,9 @@ LB_DEVICE void lb_wait_at_least(const unsigned *p, unsigned v) {
     while (lb_load_acquire(p) < v) __nanosleep(32);
 }
 
+/* What is computed from v is computed anew from here on: the compiler would keep it, where registers are short. */
+template <class T> LB_DEVICE void lb_anew(T &v) { asm volatile("" : "+r"(v)); }
+
 /* ---- pairs of bf16 in a register ---- */
 
 /* a * b + c, each half rounded once. */

@@ -91,7 +91,7 @@ template <class F> static void lb_mma16_repack(const lb_quantizer *q, const void
 /* ---- codes, device ---- */
 
 /* A lane's share of a tile. */
-struct lb_raw { uint32_t four[4], two[2], one, eight[8]; };
+struct lb_raw { uint32_t four[4], two[2], one, eight[8], scales[2] /* of rows g, g + 8, where they go into codes */; };
 
 LB_DEVICE void lb_read_16(const uint8_t *p, uint32_t w[4]) {
     uint4 v = *(const uint4 *)p;
@@ -124,6 +124,14 @@ template <int BITS, int CENTER> struct lb_codes : lb_no_table {
         if (BITS & 2) lb_read_8(tile + (BITS & 4 ? 512 : 0) + lane * 8, w.two);
         if (BITS & 1) w.one = *(const uint32_t *)(tile + (BITS & 4 ? 512 : 0) + (BITS & 2 ? 256 : 0) + lane * 4);
     }
+    /* Codes of fewer than 8 bits in the bits from AT on of both halves of v. */
+    template <int AT> static __device__ __forceinline__ uint32_t placed(const lb_raw &w, int step, int reg, uint32_t v) {
+        constexpr int TWO = AT + (BITS & 4 ? 4 : 0), ONE = TWO + (BITS & 2 ? 2 : 0);
+        if (BITS & 4) v = lb_and_or(lb_shift_right(w.four[step], 4 * reg - AT), 0x000f000fu << AT, v);
+        if (BITS & 2) v = lb_and_or(lb_shift_right(w.two[step / 2], 8 * (step % 2) + 2 * reg - TWO), 0x00030003u << TWO, v);
+        if (BITS & 1) v = lb_and_or(lb_shift_right(w.one, 4 * step + reg - ONE), 0x00010001u << ONE, v);
+        return v;
+    }
     static __device__ __forceinline__ void fragment(const context &, const lb_raw &w, int step, uint32_t a[4]) {
         LB_UNROLL for (int reg = 0; reg < 4; reg++) {
             if (BITS == 8) { /* q = (128 + low 7 bits) - (128 + 128 * sign), both exact in bf16 */
@@ -132,16 +140,7 @@ template <int BITS, int CENTER> struct lb_codes : lb_no_table {
                 a[reg] = lb_fma_bf16x2(sign, 0xbf80bf80u, low);
                 continue;
             }
-            uint32_t v = 0x43004300u;
-            if (BITS & 4) v = lb_and_or(w.four[step] >> 4 * reg, 0x000f000fu, v);
-            if (BITS & 2) {
-                constexpr int AT = BITS & 4 ? 4 : 0;
-                v = lb_and_or(lb_shift_right(w.two[step / 2], 8 * (step % 2) + 2 * reg - AT), 0x00030003u << AT, v);
-            }
-            if (BITS & 1) {
-                constexpr int AT = (BITS & 4 ? 4 : 0) + (BITS & 2 ? 2 : 0);
-                v = lb_and_or(lb_shift_right(w.one, 4 * step + reg - AT), 0x00010001u << AT, v);
-            }
+            uint32_t v = placed<0>(w, step, reg, 0x43004300u);
             a[reg] = CENTER < 0 ? v : lb_fma_bf16x2(v, 0x3f803f80u, 0xc300c300u | (uint32_t)CENTER * 0x10001u);
         }
     }
@@ -178,7 +177,7 @@ static __device__ __forceinline__ void lb_unit_products(const typename F::contex
     LB_UNROLL for (int mt = 0; mt < MT; mt++) F::read_scales(unit + mt * apart, g, scales[mt]);
     LB_UNROLL for (int tile = 0; tile < F::UNIT_K / 64; tile++) {
         lb_raw raw[MT];
-        if (MT * NT > 8) __syncwarp(); /* keeps ptxas from asking for all tiles at once, for want of registers */
+        if (MT * NT >= 8) __syncwarp(); /* keeps ptxas from asking for all tiles at once, for want of registers */
         LB_UNROLL for (int mt = 0; mt < MT; mt++) F::read(unit + mt * apart + tile * F::TILE_BYTES, lane, raw[mt]);
         LB_UNROLL for (int half = 0; half < 2; half++) {
             const int k = tile * 64 + half * 32;
@@ -186,7 +185,7 @@ static __device__ __forceinline__ void lb_unit_products(const typename F::contex
             LB_UNROLL for (int mt = 0; mt < MT; mt++)
                 LB_UNROLL for (int s = 0; s < 2; s++) F::fragment(ctx, raw[mt], 2 * half + s, a[mt][s]);
             LB_UNROLL for (int nt = 0; nt < NT; nt++) {
-                if (MT * NT > 8 && nt == NT / 2) __syncwarp();
+                if (MT * NT >= 8 && nt == NT / 2) __syncwarp();
                 uint32_t b[4] = { 0, 0, 0, 0 };
                 if (8 * nt + g < rows) lb_read_16(x + (8 * nt + g) * stride + k * 2 + t * 16, b);
                 if (F::GROUP == 0) { /* one scale a row: the total's own business, at the end */

@@ -6,7 +6,8 @@
  *
  * Operands in shared memory lie in rows of 128 bytes, swizzled: the 16-byte piece c of row r is at piece c ^ r % 8. Tiles
  * begin at multiples of 1024 bytes. A: [row][64 of k]; B: [column][64 of k], or, of a TRANSPOSED product, [k][64 columns].
- * 16 of k further: 32 bytes on (A, B), 16 rows of 2048 bytes in all on (transposed).
+ * 16 of k further: 32 bytes on (A, B), 16 rows of 2048 bytes in all on (transposed). Narrow tiles of B, of 16 of k, have rows
+ * of 32 bytes, the 16-byte piece c of row r at c ^ r / 4 % 2, and begin at multiples of 256.
  *
  * Order: lb_wgmma_fence() before the first product after registers that it reads or adds to were written; then products;
  * lb_wgmma_commit(); lb_wgmma_wait<LEFT>() until at most LEFT committed groups are under way; lb_wgmma_done(d) before the
@@ -75,6 +76,10 @@ LB_DEVICE uint64_t lb_wgmma_tile(const void *shared) {
 LB_DEVICE uint64_t lb_wgmma_tile_transposed(const void *shared, unsigned apart) {
     return (uint64_t)((lb_shared_address(shared) & 0x3ffff) >> 4) | (uint64_t)(apart >> 4) << 16 | (uint64_t)64 << 32 |
            (uint64_t)1 << 62;
+}
+/* Rows of 32 bytes, eight of them in 256. */
+LB_DEVICE uint64_t lb_wgmma_tile_narrow(const void *shared) {
+    return (uint64_t)((lb_shared_address(shared) & 0x3ffff) >> 4) | (uint64_t)1 << 16 | (uint64_t)16 << 32 | (uint64_t)3 << 62;
 }
 /* `bytes` further on in the tile. */
 LB_DEVICE uint64_t lb_wgmma_at(uint64_t tile, unsigned bytes) { return tile + (bytes >> 4); }

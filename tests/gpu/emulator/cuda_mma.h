@@ -163,6 +163,8 @@ LB_DEVICE void lb_wait_at_least(const unsigned *p, unsigned v) {
     while (*(const volatile unsigned *)p < v) lb_emu_poll();
 }
 
+template <class T> LB_DEVICE void lb_anew(T &) {}
+
 /* ---- pairs of bf16 ---- */
 
 LB_DEVICE uint32_t lb_fma_bf16x2(uint32_t a, uint32_t b, uint32_t c) {

@@ -30,6 +30,10 @@ LB_DEVICE uint64_t lb_wgmma_tile_transposed(const void *shared, unsigned apart) 
     return (at & 0x3ffff) >> 4 | (uint64_t)(apart >> 4) << 16 | (uint64_t)64 << 32 | (uint64_t)1 << 62;
 }
 LB_DEVICE uint64_t lb_wgmma_tile(const void *shared) { return lb_wgmma_tile_transposed(shared, 16); }
+LB_DEVICE uint64_t lb_wgmma_tile_narrow(const void *shared) {
+    uint64_t at = (uint64_t)((const unsigned char *)shared - lb_emu_now->shared);
+    return (at & 0x3ffff) >> 4 | (uint64_t)1 << 16 | (uint64_t)16 << 32 | (uint64_t)3 << 62;
+}
 LB_DEVICE uint64_t lb_wgmma_at(uint64_t tile, unsigned bytes) { return tile + (bytes >> 4); }
 
 LB_DEVICE void lb_wgmma_fence(void) { lb_emu_wgmma_fence(); }

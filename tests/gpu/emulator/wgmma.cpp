@@ -46,8 +46,9 @@ warpgroup *mine() {
 
 /* ---- operands ---- */
 
-float value_at(uint64_t byte) {
-    byte ^= (byte >> 7 & 7) << 4;
+/* Bits 7 to 9 of the address are added to bits 4 to 6 without carry; of rows of 32 bytes bit 7 to bit 4. */
+float value_at(uint64_t tile, uint64_t byte) {
+    byte ^= (byte >> 7 & (tile >> 62 == 1 ? 7 : 1)) << 4;
     if (byte + 2 > lb_emu_shared_bytes()) lb_emu_fail("wgmma reads past the dynamic shared memory, at byte %llu", (unsigned long long)byte);
     uint16_t h;
     memcpy(&h, lb_emu_now->shared + byte, 2);
@@ -56,19 +57,22 @@ float value_at(uint64_t byte) {
     memcpy(&f, &u, 4);
     return f;
 }
-void check_tile(uint64_t tile) {
-    if (tile >> 62 != 1) lb_emu_fail("wgmma: a descriptor without the 128-byte swizzle");
-    if ((tile >> 32 & 0x3fff) != 64) lb_emu_fail("wgmma: a descriptor whose groups of eight rows are not 1024 bytes apart");
+void check_tile(uint64_t tile, bool transposed) {
+    if (tile >> 62 != 1 && (tile >> 62 != 3 || transposed)) lb_emu_fail("wgmma: a descriptor without the 128-byte swizzle");
+    unsigned long long group = tile >> 62 == 1 ? 1024 : 256, step = (tile >> 32 & 0x3fff) << 4;
+    if (step != group)
+        lb_emu_fail("wgmma: a descriptor whose groups of eight rows are %llu bytes apart, not %llu", step, group);
+    if (tile >> 62 == 3 && (tile & 15)) lb_emu_fail("wgmma: a narrow tile that begins within 256 bytes");
 }
-/* Element (row, k) of rows of 128 bytes along k. */
+/* Element (row, k) of rows of 128 (32) bytes along k. */
 float along_k(uint64_t tile, int row, int k) {
     uint64_t at = (tile & 0x3fff) << 4, step = (tile >> 32 & 0x3fff) << 4;
-    return value_at(at + (uint64_t)(row / 8) * step + (uint64_t)(row % 8) * 128 + (uint64_t)k * 2);
+    return value_at(tile, at + (uint64_t)(row / 8) * step + (uint64_t)(row % 8) * step / 8 + (uint64_t)k * 2);
 }
 /* Element (k, column) of rows of 128 bytes along the columns. */
 float along_columns(uint64_t tile, int k, int column) {
     uint64_t at = (tile & 0x3fff) << 4, apart = (tile >> 16 & 0x3fff) << 4, step = (tile >> 32 & 0x3fff) << 4;
-    return value_at(at + (uint64_t)(column / 64) * apart + (uint64_t)(column % 64) * 2 + (uint64_t)(k / 8) * step + (uint64_t)(k % 8) * 128);
+    return value_at(tile, at + (uint64_t)(column / 64) * apart + (uint64_t)(column % 64) * 2 + (uint64_t)(k / 8) * step + (uint64_t)(k % 8) * 128);
 }
 float half_of(uint32_t w, int half) {
     uint32_t u = half ? w & 0xffff0000u : w << 16;
@@ -152,8 +156,8 @@ void issue_all(void **threads, void *) {
     for (int t = 1; t < THREADS; t++)
         if (in[t]->b_tile != in[0]->b_tile || in[t]->a_tile != in[0]->a_tile || in[t]->first != in[0]->first)
             lb_emu_fail("wgmma: a warpgroup's threads give different descriptors");
-    check_tile(in[0]->b_tile);
-    if (!in[0]->a) check_tile(in[0]->a_tile);
+    check_tile(in[0]->b_tile, in[0]->transposed);
+    if (!in[0]->a) check_tile(in[0]->a_tile, false);
     product p = {};
     p.to = sums_of(g, in);
     p.to->under_way++;
