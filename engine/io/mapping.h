@@ -8,6 +8,7 @@
 lb_status lb_map_file(const char *path, lb_device *d, uint64_t at_least, const char *what, lb_buffer **out);
 
 /* Gives the memory of bytes [offset, offset + bytes) of a mapped file back: whole pages, as far as nothing was written
- * to them; they come from the file again when next touched. Returns the bytes given back: 0 for buffers that map no
- * file, and where the system does not say which pages are the file's. */
+ * to them; they come from the file again when next touched (as what lies beside them in a huge page may have to).
+ * Returns the bytes given back: 0 for buffers that map no file, and where the system does not say which pages are the
+ * file's. */
 size_t lb_map_forget(const lb_buffer *b, size_t offset, size_t bytes);
