@@ -368,8 +368,11 @@ static void test_threads_and_tails(void **state) {
     for (int f = 0; lb_quantizer_families[f]; f++)
         for (const char *const *m = lb_quantizer_families[f]->members; *m; m++, formats++)
             for (int i = 0; i < 4; i++)
-                for (int b = 0; b < (strstr(*m, "trellis") ? 3 : 4); b++) /* milliseconds a block: no 17 of them */
+                for (int b = 0; b < 4; b++) {
+                    /* milliseconds a block: rows of one, and two rows of more, but not of 17 */
+                    if (strstr(*m, "trellis") && b && (rows[i] != 2 || b == 3)) continue;
                     check_threads(named(*m), rows[i], blocks[b] * named(*m)->k_multiple);
+                }
     assert_true(formats > 0);
 }
 
