@@ -191,9 +191,9 @@ end
 
 local MEMORY = { "read", "copy", "write" }
 
--- All ceilings, for people, in about `seconds`: { when, seconds, threads, read = { best, median }, copy =, write =, l1
--- =, l2 =, llc =, classes = { { kernel, compute, isa, best, median }, ... }, launch_ns =, cache_bytes = }. Kept, with
--- the best ever seen, by machine and number of threads.
+-- All ceilings, for people, in about `seconds`: { when, seconds, threads, read = { best, best_of_ten, median }, copy =,
+-- write =, l1 = { best, median }, l2 =, llc =, classes = { { kernel, compute, isa, best, best_of_ten, median }, ... },
+-- launch_ns =, cache_bytes = }. Kept, with the best ever seen, by machine and number of threads.
 function M.measure_all(device, seconds)
   local memory = sys.all_ceilings(device, 0.5 * seconds, MEMORY)
   local classes = sys.ceiling_classes(device, 0.4 * seconds)
@@ -204,8 +204,8 @@ function M.measure_all(device, seconds)
     return curve[name .. best] and { best = curve[name .. best], median = curve[name .. "_median"] } or nil
   end
   local all = { when = sys.time_iso(), seconds = seconds, threads = device.threads, device = device.name,
-    read = memory.read, copy = memory.copy, write = memory.write, l1 = level("l1", "_bytes_per_s"), l2 = level("l2", "_bytes_per_s"),
-    llc = level("llc", "_bytes_per_s"), classes = classes, launch_ns = M.launch_ns(device),
+    read = memory.read, copy = memory.copy, write = memory.write, l1 = level("l1", "_bytes_per_s"),
+    l2 = level("l2", "_bytes_per_s"), llc = level("llc", "_bytes_per_s"), classes = classes, launch_ns = M.launch_ns(device),
     cache_bytes = curve.capacity_bytes, curve = { bytes = curve.bytes, bytes_per_s = curve.bytes_per_s } }
   remember(device, reading, all)
   return all

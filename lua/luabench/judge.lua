@@ -26,9 +26,11 @@ local function merge_curves(a, b)
   return out
 end
 
--- The higher of two ceilings, entry by entry; either may be nil.
+-- The higher of two ceilings, entry by entry; either may be nil. Where one has the best of its samples apart (`best`),
+-- so has what comes of both.
 function M.merge(a, b)
   local out = { read_bytes_per_s = 0, ops_per_s = {} }
+  if a and a.best or b and b.best then out.best = M.merge(a and a.best or a, b and b.best or b) end
   for _, c in ipairs { a or {}, b or {} } do
     out.read_bytes_per_s = max(out.read_bytes_per_s, c.read_bytes_per_s or 0)
     for name, rate in pairs(c.ops_per_s or {}) do
@@ -149,6 +151,12 @@ local function rate(bound, work, floor_ns)
   return work.launches / floor_ns * 1e9
 end
 
+-- The floor that binds in ns, under the best samples of the readings near the case.
+local function floor_under(near, bound, work)
+  local best = { read_bytes_per_s = near.best.read_bytes_per_s, ops_per_s = near.best.ops_per_s, curve = near.curve }
+  return M.floors(work, best)[bound] or 0
+end
+
 -- Bytes from memory and from caches, and the rates that they are held against.
 function M.note_memory(sol, memory)
   if not memory then return end
@@ -159,7 +167,8 @@ end
 -- work = { cold_bytes=, reads=, capacity_bytes=, flops_by=, launches=, launch_ns= }; near and best are ceilings.
 -- Returns the record's `sol` and, where the case is faster than the best ceiling ever seen, the reason why it is
 -- invalid. sol.ceiling_from says whether the ceiling is the one "near" the case in time or the "best" seen on the
--- machine.
+-- machine. A case that is faster than the ceiling near it, but not than the best sample of the same readings (near.best),
+-- has reached it: its fraction is 1.
 function M.judge(work, median_ns, near, best)
   best = M.merge(near, best)
   if work.launches and work.launch_ns and work.launches * work.launch_ns > median_ns then
@@ -182,7 +191,9 @@ function M.judge(work, median_ns, near, best)
     sol.ceiling_best = rate(best_bound, work, best_ns)
     return sol, M.invalid_reason(sol, median_ns)
   end
-  if sol.fraction > 1 then
+  if sol.fraction > 1 and near.best and floor_under(near, bound, work) <= median_ns then
+    sol.fraction, sol.ceiling = 1, rate(bound, work, median_ns)
+  elseif sol.fraction > 1 then
     -- The machine was faster during the case than just before and after it: the best ever seen is the honest ceiling.
     sol.bound, sol.fraction = best_bound, best_ns / median_ns
     sol.ceiling = rate(best_bound, work, best_ns)

@@ -189,7 +189,10 @@ local function fill_sol(ctx, rec, account, samples, device, before, types)
   for attempt = 1, 3 do
     if not invalid and sol.ceiling_from ~= "best" then break end
     ctx.phase "ceiling once more"
-    near = judge.merge(near, ceilings.measure(device, 0.3 * 2 ^ attempt, true, types, curve))
+    -- how fast the machine can be: what ten samples reach stays what it was, lest it grow where a case comes out fast
+    local again = ceilings.measure(device, 0.3 * 2 ^ attempt, true, types, curve)
+    near.best = judge.merge(near.best, again.best)
+    near.curve = judge.merge(near, { ops_per_s = {}, curve = again.curve }).curve
     sol, invalid = judge.judge(work, rec.time.median, near, ceilings.best(device))
   end
   -- What the launches read of weights, counted every time, against the same ceiling: how fast the kernels stream. The
@@ -197,8 +200,8 @@ local function fill_sol(ctx, rec, account, samples, device, before, types)
   if account.weight_bytes_streamed and near.read_bytes_per_s > 0 then
     sol.streamed_fraction = account.weight_bytes_streamed / rec.time.median * 1e9 / near.read_bytes_per_s
   end
-  rec.sol = sol
-  rec.ceilings = near
+  near.best = nil
+  rec.sol, rec.ceilings = sol, near
   return invalid
 end
 

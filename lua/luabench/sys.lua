@@ -349,8 +349,8 @@ function M.contrast_unpaired(a, b, o) return core.contrast_unpaired(a, b, o) end
 function M.sign_flip_p(logs, seed) return core.sign_flip_p(logs, { seed = seed }) end
 function M.holm(p) return core.holm(p) end
 
--- { read_bytes_per_s, ops_per_s = { type = rate }, best = { read_bytes_per_s, ops_per_s } }: what ten samples reach, and the
--- best of all. read: the read bandwidth too; types: set of compute types.
+-- { read_bytes_per_s, ops_per_s = { type = rate }, best = { read_bytes_per_s, ops_per_s } }: what ten samples reach,
+-- and the best of all. read: the read bandwidth too; types: set of compute types.
 function M.ceilings(device, seconds, read, types)
   local what = {}
   if read then what[1] = "read" end

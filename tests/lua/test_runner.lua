@@ -53,6 +53,27 @@ function T.test_faster_than_the_neighbours_but_not_than_the_best_uses_the_best()
   lu.assertAlmostEquals(sol.fraction, 0.8, 1e-12)
 end
 
+-- A faster case never has the lower fraction, as long as the readings beside it bear it out.
+function T.test_faster_than_ten_samples_reach_but_not_than_the_best_of_them_is_at_the_ceiling()
+  local near = { read_bytes_per_s = 10e9, ops_per_s = { f32 = 100e9 },
+    best = { read_bytes_per_s = 11e9, ops_per_s = { f32 = 105e9 } } }
+  local ever = { read_bytes_per_s = 15e9, ops_per_s = { f32 = 150e9 } }
+  local sol, invalid = judge.judge({ cold_bytes = 10.5e6 }, 1e6, near, ever)
+  lu.assertNil(invalid)
+  lu.assertEquals(sol.ceiling_from, "near")
+  lu.assertEquals(sol.fraction, 1)
+  lu.assertAlmostEquals(sol.ceiling, 10.5e9, 1)
+  sol = judge.judge({ flops_by = { f32 = 102e6 } }, 1e6, near, ever)
+  lu.assertEquals(sol.fraction, 1)
+  lu.assertAlmostEquals(sol.ceiling, 102e9, 1)
+  sol = judge.judge({ cold_bytes = 12e6 }, 1e6, near, ever)
+  lu.assertEquals(sol.ceiling_from, "best")
+  lu.assertAlmostEquals(sol.fraction, 0.8, 1e-12)
+  local both = judge.merge(near, { read_bytes_per_s = 12e9, ops_per_s = {}, best = { read_bytes_per_s = 13e9,
+    ops_per_s = {} } })
+  lu.assertEquals({ both.read_bytes_per_s, both.best.read_bytes_per_s, both.best.ops_per_s.f32 }, { 12e9, 13e9, 105e9 })
+end
+
 function T.test_unknown_ceilings_give_no_fraction()
   local sol, invalid = judge.judge({ cold_bytes = 1e6, flops_by = { f64 = 1e9 } }, 1e6, { ops_per_s = {} })
   lu.assertNil(sol.fraction)

@@ -4,7 +4,7 @@ local programs = dofile "tests/bench/lib/programs.lua"
 
 local M = {}
 
-local TURN_S = 0.012      -- of the ceiling: a dozen samples of a millisecond
+local TURN_S = 0.03      -- of the ceiling: some fifteen samples of each form of reading, thirty of arithmetic
 
 --- Medians over turns of a plan's rate (work, which is bytes or operations, a second), of its share of the ceilings before
 --- and after, and of its share of the limit: the longer of the ceilings' time and of least_ns, what else a run cannot
