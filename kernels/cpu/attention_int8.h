@@ -44,7 +44,7 @@ static void relative_factors(float *f, int64_t blocks, float *most) {
 
 /* A row's probabilities times the factors as int16, 64 of a block `step` bytes behind the ones before. Returns the
  * largest probability. */
-static float weights_i16(const float *p, const float *f, int64_t blocks, char *to, int64_t step) {
+static inline float weights_i16(const float *p, const float *f, int64_t blocks, char *to, int64_t step) {
     __m512 x[BLOCK / 16], most = _mm512_load_ps(p);
     for (int i = 0; i < BLOCK / 16; i++) most = _mm512_max_ps(most, x[i] = _mm512_load_ps(p + 16 * i));
     float top = _mm512_reduce_max_ps(most);

@@ -6,7 +6,6 @@
  * registers and meet probabilities as int16 (vpdpwssd). The loops of both are in assembly: gcc 12 keeps a sum in
  * memory. */
 #include "act_q8_32_avx512.h"
-#include "tile32x6.h"
 
 /* Rows of q as lb_act_q8_32, apart as lb_panel_act_stride has it. */
 #define Q_BYTES(d) ((((size_t)BLOCKS(d) * sizeof(lb_act_q8_32) + 63) / 64 | 1) * 64 + 32)
@@ -15,34 +14,14 @@
 #define KEY_BYTES(d) (2 * 64 * sizeof(char *) + (size_t)BLOCKS(d) * (64 * 2 + 32 * 4 + 8 * 32 * 4))
 /* Where the rows are; factors as above; as parts of FULL of the largest [block][64]; the largest [block]. */
 #define VALUE_BYTES(v) (64 * sizeof(char *) + (size_t)BLOCKS(v) * (64 * 2 + 64 * 4 + 4))
-#include "attention_int8.h"
-#include "attention_tables.h"
+#define P_AT(r) "128*" #r
+#define P_STEP "4"
+#define P_BLOCK(b) ((b) * MR * BLOCK * 2)
+#include "attention_int8_few.h"
 
-enum { MOST_ROWS = 2 * MR, TURN = 32 /* positions that are turned together */ };
+enum { TURN = 32 /* positions that are turned together */ };
 
 static void pack_row(const float *x, int64_t dim, void *out) { lb_act_q8_32_prepare(NULL, x, dim, out); }
-
-static uint32_t *behind(const void *rows, size_t count) {
-    return (uint32_t *)(void *)((char *)(uintptr_t)rows + count * sizeof(char *));
-}
-
-/* Factors of 64 rows, by the integer units: masked loads of vectors took more. */
-static inline __attribute__((always_inline)) void gather_factors(int64_t bytes, const char *const *row, int64_t blocks,
-                                                                 uint32_t *out) {
-    for (int64_t b = 0; b < blocks; b += 2, out += BLOCK)
-        UNROLL for (int i = 0; i < BLOCK; i++) {
-            uint16_t first, second;
-            memcpy(&first, row[i] + b * bytes, 2);
-            memcpy(&second, row[i] + (b + 1) * bytes, 2);
-            out[i] = first | (uint32_t)second << 16;
-        }
-}
-/* 16 positions' factors of two blocks: to a, and to b. */
-static inline __attribute__((always_inline)) void spread_factors(const uint32_t *pairs, float *a, float *b) {
-    __m512i v = _mm512_loadu_si512(pairs);
-    _mm512_storeu_ps(a, number_or_nan(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(v))));
-    _mm512_storeu_ps(b, number_or_nan(_mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v, 16)))));
-}
 
 static void pack_keys(const task *t, const char *const *row, void *out) {
     memcpy(out, row, sizeof(block));
@@ -164,85 +143,17 @@ static void scores(const task *t, const char *q, const char *kc, int rows, float
 
 /* ---- values ---- */
 
-/* Two positions' codes of a block, at `at` of their rows, side by side as int16: the first 16 values in zmm 29, the
- * others in zmm 30. zmm 26 to 28: constants. */
-#define PAIRS_Q8_0                                                                                                  \
-    "vpmovsxbw 2(%[x],%[at]), %%zmm30\n\tvpmovsxbw 2(%[y],%[at]), %%zmm31\n\tvmovdqa64 %%zmm30, %%zmm29\n\t"       \
-    "vpermt2w %%zmm31, %%zmm26, %%zmm29\n\tvpermt2w %%zmm31, %%zmm27, %%zmm30\n\t"
-#define PAIRS_Q4_0                                                                                                  \
-    "vmovdqu32 2(%[x],%[at]), %%xmm31\n\tvinserti32x4 $1, 2(%[y],%[at]), %%ymm31, %%ymm31\n\t"                    \
-    "vpermb %%zmm31, %%zmm26, %%zmm29%{%%k1%}%{z%}\n\tvpsrlw $4, %%zmm29, %%zmm30\n\t"                            \
-    "vpandd %%zmm27, %%zmm29, %%zmm29\n\tvpaddw %%zmm28, %%zmm30, %%zmm30\n\tvpaddw %%zmm28, %%zmm29, %%zmm29\n\t"
-/* Row r of p meets them. */
-#define WEIGH(r, low, high, temp)                                                                                   \
-    "vpbroadcastd 128*" #r "(%[p]), %%zmm" #temp "\n\tvpdpwssd %%zmm" #temp ", %%zmm29, %%zmm" #low "\n\t"          \
-    "vpdpwssd %%zmm" #temp ", %%zmm30, %%zmm" #high "\n\t"
-#define CLEAR(r, low, high, temp)                                                                                   \
-    "vpxord %%zmm" #low ", %%zmm" #low ", %%zmm" #low "\n\tvpxord %%zmm" #high ", %%zmm" #high ", %%zmm" #high "\n\t"
-#define KEEP(r, low, high, temp)                                                                                    \
-    "vmovdqa64 %%zmm" #low ", 128*" #r "(%[acc])\n\tvmovdqa64 %%zmm" #high ", 64+128*" #r "(%[acc])\n\t"
-#define ROWS_1(X) X(0, 0, 8, 24)
-#define ROWS_2(X) ROWS_1(X) X(1, 1, 9, 25)
-#define ROWS_3(X) ROWS_2(X) X(2, 2, 10, 23)
-#define ROWS_4(X) ROWS_3(X) X(3, 3, 11, 22)
-#define ROWS_5(X) ROWS_4(X) X(4, 4, 12, 24)
-#define ROWS_6(X) ROWS_5(X) X(5, 5, 13, 25)
-#define ROWS_7(X) ROWS_6(X) X(6, 6, 14, 23)
-#define ROWS_8(X) ROWS_7(X) X(7, 7, 15, 22)
-/* acc[row][32] = the sums over 64 positions of p[row][position] times their codes of a block. On the way 32 lines are
- * asked for, `step` bytes apart. */
-#define VALUE_TILE(name, PAIRS, n)                                                                                  \
-    static __attribute__((noinline)) void name##_##n(const void *p, const char *const *row, int64_t at,             \
-                                                     const void *constants, int32_t *acc, const char *next,         \
-                                                     int64_t step) {                                                \
-        int64_t x, y, left = BLOCK / 2;                                                                             \
-        __asm__ volatile("vmovdqa64 (%[c]), %%zmm26\n\tvmovdqa64 64(%[c]), %%zmm27\n\t"                            \
-                         "vmovdqa64 128(%[c]), %%zmm28\n\tkmovq 192(%[c]), %%k1\n\t" ROWS_##n(CLEAR)              \
-                         ".p2align 6\n1:\n\tmov (%[row]), %[x]\n\tmov 8(%[row]), %[y]\n\tprefetcht0 (%[next])\n\t"  \
-                         "add $16, %[row]\n\tadd %[step], %[next]\n\t" PAIRS ROWS_##n(WEIGH)                       \
-                         "add $4, %[p]\n\tdec %[left]\n\tjnz 1b\n\t" ROWS_##n(KEEP)                               \
-                         : [p] "+r"(p), [row] "+r"(row), [next] "+r"(next), [x] "=&r"(x), [y] "=&r"(y),             \
-                           [left] "+r"(left)                                                                        \
-                         : [at] "r"(at), [c] "r"(constants), [acc] "r"(acc), [step] "r"(step)                       \
-                         : T6_CLOBBERS, "k1");                                                                      \
-    }
-#define VALUE_TILE_Q8_0(n) VALUE_TILE(values_q8_0, PAIRS_Q8_0, n)
-#define VALUE_TILE_Q4_0(n) VALUE_TILE(values_q4_0, PAIRS_Q4_0, n)
-T6_EACH(VALUE_TILE_Q8_0) VALUE_TILE_Q8_0(7) VALUE_TILE_Q8_0(8)
-T6_EACH(VALUE_TILE_Q4_0) VALUE_TILE_Q4_0(7) VALUE_TILE_Q4_0(8)
-typedef void (*value_tile_fn)(const void *, const char *const *, int64_t, const void *, int32_t *, const char *,
-                              int64_t);
-#define VALUE_TILES(name) { NULL, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8 }
-static const value_tile_fn value_tiles[][MR + 1] = { VALUE_TILES(values_q8_0), VALUE_TILES(values_q4_0) };
-
 static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows,
                   float *out, ahead *h) {
     const char *const *row = (const void *)vc, *const *next = h && h->row ? (const char *const *)h->row + BLOCK : NULL;
-    int64_t vpad = t->vpad, blocks = BLOCKS(vpad), bytes = lb_packed_bytes(t->v.packed);
+    int64_t blocks = BLOCKS(t->vpad);
     uint32_t *pairs = behind(vc, BLOCK);
     float *f = (float *)(void *)(pairs + blocks * BLOCK / 2), *most = f + blocks * BLOCK, tops[MR];
-    int32_t sums[MR * SPAN] __attribute__((aligned(64)));
-    for (int64_t b = 0; b < blocks; b += 2)
-        for (int i = 0; i < BLOCK; i += 16)
-            spread_factors(pairs + b / 2 * BLOCK + i, f + b * BLOCK + i, f + (b + 1) * BLOCK + i);
-    relative_factors(f, blocks, most);
+    value_factors(pairs, blocks, f, most);
     for (int r = 0; r < rows; r++)
         tops[r] = weights_i16(p + r * BLOCK, f, blocks, scratch + r * BLOCK * 2, MR * BLOCK * 2);
-    asked ask = asked_of(next, blocks * bytes);
-    int64_t share = ask.in_step ? bytes * BLOCK : 0;
-    for (int64_t b = 0; b < blocks; b++) {
-        ask_rows(&ask, (int)b, (int)blocks);
-        value_tiles[bytes == 18][rows](scratch + b * MR * BLOCK * 2, row, b * bytes,
-                                       bytes == 18 ? &lb_pairs_q4_0 : &lb_pairs_q8_0, sums,
-                                       ask_on(&ask, share, true), share / (BLOCK / 2));
-        for (int r = 0; r < rows; r++)
-            UNROLL for (int j = 0; j < SPAN; j += 16) {
-                float *to = out + r * vpad + b * SPAN + j;
-                __m512 before = _mm512_mul_ps(_mm512_load_ps(to), _mm512_set1_ps(factor[r]));
-                __m512 more = _mm512_cvtepi32_ps(_mm512_load_si512(sums + r * SPAN + j));
-                _mm512_store_ps(to, _mm512_fmadd_ps(more, _mm512_set1_ps(tops[r] * most[b]), before));
-            }
-    }
+    asked ask = asked_of(next, t->vpad / SPAN * lb_packed_bytes(t->v.packed));
+    add_values(t, scratch, row, factor, tops, most, rows, out, &ask, ask.in_step ? ask.bytes * BLOCK : 0);
 }
 
 static bool supports(const lb_args *a, const char **why) {

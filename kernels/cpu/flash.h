@@ -146,12 +146,20 @@ static void pack_row(const float *x, int64_t dim, void *out);
 /* 64 rows of the cache. */
 static void pack_keys(const task *t, const char *const *row, void *out);
 static void pack_values(const task *t, const char *const *row, void *out);
+#ifdef OWN_ROWS
+/* In the place of scores, the softmax and weigh, whoever has them in another form: rows [r0, r0 + rows) of the item and
+ * positions [from, from + n). */
+static void own_rows(const task *t, space *s, int64_t r0, int rows, int64_t from, int64_t n, ahead *h);
+/* An item's rows are packed: its groups are the same for all blocks. */
+static void rows_ready(const task *t, const item *it, space *s);
+#else
 /* s[row][position] = q[row] . k[position]; rows <= MR. `h`: to be asked for on the way; NULL = nothing. */
 static void scores(const task *t, const char *q, const char *k, int rows, float *s, ahead *h);
 /* out[row] = out[row] * factor[row] + sum over positions of p[row][position] * v[position]; rows of vpad. */
 static void weigh(const task *t, const float *p, const char *v, char *scratch, const float *factor, int rows,
                   float *out,
                   ahead *h);
+#endif
 
 /* Asks for the next few lines. Spread over the products' loops: a burst would find no room among the misses in
  * flight. */
@@ -320,6 +328,9 @@ static void start_rows(const task *t, const item *it, space *s, bool first_chunk
         pack_row(lb_row_f32(t->q, token * t->heads + h), t->dim, s->q + (size_t)r * Q_BYTES(t->dim));
     }
     memset(s->out, 0, (size_t)(it->count * t->vpad) * sizeof *s->out);
+#ifdef OWN_ROWS
+    rows_ready(t, it, s);
+#endif
 }
 
 /* The rows of positions [from, from + 64); zeros where there are none. */
@@ -350,6 +361,9 @@ static void pass_block(const task *t, const item *it, space *s, int64_t from, ah
             pack_values(t, s->now->v, s->v);
             packed = true;
         }
+#ifdef OWN_ROWS
+        own_rows(t, s, r0, (int)rows, from, n, h);
+#else
         float factors[MR];
         scores(t, s->q + (size_t)r0 * Q_BYTES(t->dim), s->k, (int)rows, s->scores, h);
         for (int64_t r = 0; r < rows; r++) {
@@ -357,6 +371,7 @@ static void pass_block(const task *t, const item *it, space *s, int64_t from, ah
             factors[r] = soften(s->scores + r * BLOCK, a, b, t->scale, &s->tops[r0 + r], s->sums + (r0 + r) * LANES);
         }
         weigh(t, s->scores, s->v, s->p, factors, (int)rows, s->out + r0 * t->vpad, h);
+#endif
     }
 }
 
