@@ -1,8 +1,9 @@
 -- decode.lua: attention of one token over caches of 8192 positions, 8 query heads for each cache head, 128 values, by
 -- type of cache: of the read bandwidth in the same seconds, and of its limit. `make bench` runs it.
 --
--- The limit is the lower of that bandwidth and what the products and forming their operands take by themselves
--- (decode_limit.c, one core, everything in L1). Each launch is timed by turns with a read of 256 MiB.
+-- The limit is the lower of that bandwidth and what all instructions that the work needs take by themselves, evenly
+-- mixed and none waiting for another (decode_limit.c, one core, everything in L1). Each launch is timed by turns with a
+-- read of 256 MiB.
 local lb = require "luabench"
 local programs = dofile "tests/bench/lib/programs.lua"
 local core = lb.core
@@ -50,8 +51,8 @@ local function limits()
     local ok, said = false, why
     if built then ok, said = programs.run { program } end
     if not ok then print("limits are left out: " .. said) return end
-    for name, products, formed in said:gmatch "(%S+) (%S+) (%S+)" do
-      of[name] = { products = tonumber(products), formed = tonumber(formed) }
+    for name, products, formed, all in said:gmatch "(%S+) (%S+) (%S+) (%S+)" do
+      of[name] = { products = tonumber(products), formed = tonumber(formed), all = tonumber(all) }
     end
   end)
   return of
@@ -60,20 +61,20 @@ end
 local limit = limits()
 print(("one token, %d positions, %d cache heads of %d query heads, %d values; %d threads"):format(POSITIONS, HEADS,
   GROUP, DIM, device.threads))
-print(("%-8s %10s %12s %10s   %22s %20s %9s   %s"):format("cache", "ns a pos.", "GB/s", "of read", "products alone, ns",
-  "with operands, ns", "of limit", "should be"))
+print(("%-8s %10s %8s %9s   %18s %17s %12s %9s   %s"):format("cache", "ns a pos.", "GB/s", "of read",
+  "products alone, ns", "with operands, ns", "all work, ns", "of limit", "should be"))
 for _, type in ipairs { "bf16", "q8_0", "f8e4m3", "q4_0" } do
   local plan, batch = plan_of(type)
   local bytes = batch * HEADS * POSITIONS * BYTES[type]
   local l, positions = limit[type], batch * HEADS * POSITIONS / device.threads -- of a thread
-  local ns, share, of_limit = by_turns(plan, bytes, l and l.formed * positions or 0)
+  local ns, share, of_limit = by_turns(plan, bytes, l and l.all * positions or 0)
   local position = ns / positions
   of_limit = l and of_limit
   local wanted = BYTES[type] == 512 or type == "q8_0"
   local short = wanted and share < 0.85 or not wanted and of_limit and of_limit < 0.8
-  print(("%-8s %10.2f %12.1f %8.0f %%   %22s %20s %9s   %s%s"):format(type, position, bytes / ns, share * 100,
-    l and ("%.2f"):format(l.products) or "unknown", l and ("%.2f"):format(l.formed) or "unknown",
-    of_limit and ("%.0f %%"):format(of_limit * 100) or "unknown",
+  local function own(name) return l and ("%.2f"):format(l[name]) or "unknown" end
+  print(("%-8s %10.2f %8.1f %7.0f %%   %18s %17s %12s %9s   %s%s"):format(type, position, bytes / ns, share * 100,
+    own "products", own "formed", own "all", of_limit and ("%.0f %%"):format(of_limit * 100) or "unknown",
     wanted and "85 % of read" or "80 % of limit", short and "  off" or ""))
   plan:close()
   collectgarbage()

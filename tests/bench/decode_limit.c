@@ -1,9 +1,10 @@
-/* decode_limit.c: what the products of decode attention and forming their operands take by themselves, on one core with
- * everything in L1: no factors, no softmax, no sums brought together. decode.lua compiles it. No line of luabench is in
- * it.
+/* decode_limit.c: what the work of decode attention takes by itself, on one core with everything in L1. decode.lua
+ * compiles it. No line of luabench is in it.
  *
- * 64 positions of a cache head that 8 rows of q share, 128 values. Prints for each type of cache the nanoseconds a
- * position of the products on operands that are there already, and with operands formed from the cache's bytes. */
+ * A cache head that 8 rows of q share, 128 values. Prints for each type of cache the nanoseconds a position of the
+ * products on operands that are there already; with operands formed from the cache's bytes; and of all instructions
+ * that the work needs: these, factors, sums brought together, the softmax, probabilities in the form that meets the
+ * values, and outputs. The last is the limit: evenly mixed, and nothing waits for what another instruction makes. */
 #include <immintrin.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -170,6 +171,106 @@ static inline __attribute__((always_inline)) void words(type t, int formed) {
     }
 }
 
+/* ---- all of the work of two positions, as a mix ---- */
+
+/* zmm0 to 15: sums; 16 to 19: operands that stay; 20 to 29: what is made; k1: half of the words. x: keys, values;
+ * y: those of the other position; p: everything else. */
+#define L(text) text "\n\t"
+#define ROWS_8(X, ...) X(0, 8, __VA_ARGS__) X(1, 9, __VA_ARGS__) X(2, 10, __VA_ARGS__) X(3, 11, __VA_ARGS__) \
+    X(4, 12, __VA_ARGS__) X(5, 13, __VA_ARGS__) X(6, 14, __VA_ARGS__) X(7, 15, __VA_ARGS__)
+/* A block of values: what is spread meets two registers. */
+#define VALUES(a, b, op)                                                                                            \
+    L("vpbroadcastd 128*" #a "(%[p]), %%zmm20") L(op " %%zmm20, %%zmm16, %%zmm" #a)                                  \
+    L(op " %%zmm20, %%zmm17, %%zmm" #b)
+/* 32 dimensions of two keys meet a row of q. */
+#define KEYS(a, b, op) L("vmovdqu64 64*" #a "(%[p]), %%zmm20") L(op " %%zmm20, %%zmm16, %%zmm" #a) \
+    L(op " %%zmm20, %%zmm17, %%zmm" #b)
+/* Exponentials of 16 scores. */
+#define EXP_1 L("vpermilps $0xd8, (%[p]), %%zmm25") L("vfmsub213ps %%zmm18, %%zmm19, %%zmm25")                       \
+    L("vmaxps %%zmm25, %%zmm18, %%zmm25") L("vrndscaleps $8, %%zmm25, %%zmm26") L("vsubps %%zmm26, %%zmm25, %%zmm25")
+#define EXP_2 L("vmovaps %%zmm18, %%zmm27") L("vfmadd213ps %%zmm19, %%zmm25, %%zmm27")                               \
+    L("vfmadd213ps %%zmm19, %%zmm25, %%zmm27") L("vfmadd213ps %%zmm19, %%zmm25, %%zmm27")                            \
+    L("vfmadd213ps %%zmm19, %%zmm25, %%zmm27") L("vscalefps %%zmm26, %%zmm27, %%zmm27")                              \
+    L("vaddps %%zmm27, %%zmm18, %%zmm28")
+/* 32 outputs: what was there times a factor. */
+#define OUT(at) L("vmulps " #at "(%[p]), %%zmm19, %%zmm29") L("vmovaps %%zmm29, " #at "(%[p])")
+
+/* q8_0, q4_0. Eight codes of both keys, spread over the rows. */
+#define MEET(how, at, other)                                                                                        \
+    L(how " " #at "(%[x])%{1to8%}, %%zmm16, %%zmm21") L(how " " #other "(%[x])%{1to8%}, %%zmm16, %%zmm22")           \
+    L("vpdpbusd %%zmm17, %%zmm21, %%zmm23") L("vpdpbusd %%zmm17, %%zmm22, %%zmm24")
+#define BEGIN L("vmovdqa64 %%zmm18, %%zmm23") L("vmovdqa64 %%zmm19, %%zmm24")
+#define SCORES_Q8_0 BEGIN MEET("vpxorq", 2, 138) MEET("vpxorq", 10, 146) MEET("vpxorq", 18, 154) MEET("vpxorq", 26, 162)
+#define SCORES_Q4_0 BEGIN MEET("vpandq", 2, 74) MEET("vpandq", 10, 82) L("vpslld $4, %%zmm23, %%zmm23")              \
+    L("vpslld $4, %%zmm24, %%zmm24") MEET("vpandnq", 2, 74) MEET("vpandnq", 10, 82)
+/* Sums of two lanes, times the rows' factors and the keys'; factors of values, brought together. */
+#define SCALE L("vshufps $0x88, %%zmm24, %%zmm23, %%zmm21") L("vshufps $0xdd, %%zmm24, %%zmm23, %%zmm22")            \
+    L("vpaddd %%zmm21, %%zmm22, %%zmm21") L("vcvtdq2ps %%zmm21, %%zmm21") L("vpbroadcastw (%[x]), %%ymm22")          \
+    L("vpbroadcastw 2(%[x]), %%ymm22%{%%k1%}") L("vcvtph2ps %%ymm22, %%zmm22") L("vmulps %%zmm18, %%zmm21, %%zmm21") \
+    L("vfmadd213ps %%zmm19, %%zmm22, %%zmm21") L("movzwl (%[y]), %%eax") L("movzwl 34(%[y]), %%ecx")                 \
+    L("shl $16, %%ecx") L("or %%ecx, %%eax") L("mov %%eax, 1024(%[p])")
+#define PAIRS_Q8_0 L("vpmovsxbw 2(%[y]), %%zmm28") L("vpmovsxbw 138(%[y]), %%zmm29")                                 \
+    L("vpermt2w %%zmm29, %%zmm18, %%zmm28") L("vpermt2w %%zmm28, %%zmm19, %%zmm29")
+#define PAIRS_Q4_0 L("vmovdqu32 2(%[y]), %%xmm28") L("vinserti32x4 $1, 74(%[y]), %%ymm28, %%ymm28")                  \
+    L("vpermb %%zmm28, %%zmm18, %%zmm28%{%%k1%}%{z%}") L("vpsrlw $4, %%zmm28, %%zmm29")                              \
+    L("vpandd %%zmm18, %%zmm28, %%zmm28") L("vpaddw %%zmm19, %%zmm28, %%zmm28") L("vpaddw %%zmm19, %%zmm29, %%zmm29")
+/* Probabilities times the factors of two blocks as int16. */
+#define INT16(at) L("vbroadcastsd 1032(%[p]), %%zmm21") L("vbroadcastsd 1040(%[p]), %%zmm22")                        \
+    L("vmulps %%zmm21, %%zmm19, %%zmm21") L("vmulps %%zmm22, %%zmm19, %%zmm22") L("vcvtps2dq %%zmm21, %%zmm21")      \
+    L("vcvtps2dq %%zmm22, %%zmm22") L("vpackssdw %%zmm22, %%zmm21, %%zmm21") L("vmovdqa64 %%zmm21, " #at "(%[p])")
+/* Sums as f32, added to 32 outputs. */
+#define OUT_SUMS(at) L("vcvtdq2ps %%zmm18, %%zmm28") L("vmulps " #at "(%[p]), %%zmm19, %%zmm29")                     \
+    L("vfmadd213ps %%zmm29, %%zmm19, %%zmm28") L("vmovaps %%zmm28, " #at "(%[p])")
+#define QUARTER(type, more) PAIRS_##type SCORES_##type ROWS_8(VALUES, "vpdpwssd") SCALE more
+#define ALL_BYTES(type)                                                                                             \
+    QUARTER(type, EXP_1) QUARTER(type, EXP_2) QUARTER(type, INT16(1152) OUT_SUMS(1280))                              \
+    QUARTER(type, INT16(1216) OUT_SUMS(1344))                                                                       \
+    L("vmaxps %%zmm18, %%zmm21, %%zmm21") L("vmovaps %%zmm21, 1408(%[p])")
+
+/* bf16, f8e4m3. A quarter of the 16 sums of 16 lanes that a tree adds up. */
+#define FOLD L("vshuff32x4 $0x4e, %%zmm18, %%zmm19, %%zmm21") L("vblendmps %%zmm18, %%zmm19, %%zmm22%{%%k1%}")       \
+    L("vaddps %%zmm21, %%zmm22, %%zmm22")
+#define FOLD_2 L("vshuff32x4 $0x88, %%zmm18, %%zmm19, %%zmm21") L("vshuff32x4 $0xdd, %%zmm18, %%zmm19, %%zmm22")     \
+    L("vaddps %%zmm21, %%zmm22, %%zmm22")
+#define FOLD_4 L("vshufps $0x88, %%zmm18, %%zmm19, %%zmm21") L("vshufps $0xdd, %%zmm18, %%zmm19, %%zmm22")           \
+    L("vaddps %%zmm21, %%zmm22, %%zmm22")
+#define KEY_BF16 L("vmovdqu64 (%[x]), %%zmm28") L("vmovdqu64 256(%[x]), %%zmm29")
+#define PAIR_BF16 L("vmovdqu64 (%[y]), %%zmm28") L("vmovdqu64 256(%[y]), %%zmm29")                                   \
+    L("vmovdqa64 %%zmm28, %%zmm27") L("vpermt2w %%zmm29, %%zmm18, %%zmm27") L("vpermt2w %%zmm29, %%zmm19, %%zmm28")
+#define WIDEN L("vmovdqa64 %%zmm28, %%zmm27") L("vpermi2b %%zmm18, %%zmm19, %%zmm27") L("vmovdqa64 %%zmm28, %%zmm29") \
+    L("vpermi2b %%zmm18, %%zmm19, %%zmm29") L("vpternlogd $0xf8, %%zmm18, %%zmm28, %%zmm27")                         \
+    L("vpunpcklbw %%zmm27, %%zmm29, %%zmm26") L("vpunpckhbw %%zmm27, %%zmm29, %%zmm29")
+#define KEY_F8E4M3 L("vmovdqu64 (%[x]), %%zmm28") WIDEN
+#define PAIR_F8E4M3 L("vmovdqu64 (%[y]), %%ymm28") L("vinserti64x4 $1, 128(%[y]), %%zmm28, %%zmm28") WIDEN
+#define WORDS_QUARTER(type, more) KEY_##type ROWS_8(KEYS, "vdpbf16ps") PAIR_##type FOLD FOLD FOLD_2                  \
+    ROWS_8(VALUES, "vdpbf16ps") more
+#define ALL_WORDS(type)                                                                                             \
+    WORDS_QUARTER(type, EXP_1 OUT(1152)) WORDS_QUARTER(type, EXP_2 OUT(1216))                                        \
+    WORDS_QUARTER(type, FOLD FOLD FOLD_4) WORDS_QUARTER(type, FOLD_2 L("vpermt2ps %%zmm18, %%zmm19, %%zmm22")        \
+        L("vmovaps %%zmm22, 1280(%[p])") L("vcvtneps2bf16 %%zmm19, %%ymm23") L("vmovdqu32 %%ymm23, 1344(%[p])")        \
+        L("vmaxps %%zmm18, %%zmm19, %%zmm24"))
+
+#define WORK(name, BODY)                                                                                            \
+    static void name(void) {                                                                                        \
+        long left = POSITIONS / 2;                                                                                  \
+        __asm__ volatile("mov $0xcccccccccccccccc, %%rax\n\tkmovq %%rax, %%k1\n\t" CLEAR_ALL "1:\n\t" BODY           \
+                         "dec %[left]\n\tjnz 1b"                                                                    \
+                         : [left] "+r"(left) : [x] "r"(cache[0]), [y] "r"(cache[1]), [p] "r"(room)                  \
+                         : "memory", "cc", "rax", "rcx", "k1", "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5",       \
+                           "zmm6", "zmm7", "zmm8", "zmm9", "zmm10", "zmm11", "zmm12", "zmm13", "zmm14", "zmm15",     \
+                           "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23", "zmm24",          \
+                           "zmm25", "zmm26", "zmm27", "zmm28", "zmm29");                                            \
+    }
+/* Zeros everywhere: subnormal numbers would take longer. */
+#define CLEAR(a) L("vpxord %%zmm" #a ", %%zmm" #a ", %%zmm" #a)
+#define CLEAR_PAIR(a, b, unused) CLEAR(a) CLEAR(b)
+#define CLEAR_ALL ROWS_8(CLEAR_PAIR, ) CLEAR(16) CLEAR(17) CLEAR(18) CLEAR(19) CLEAR(20) CLEAR(21) CLEAR(22) CLEAR(23)
+static uint8_t room[2048] __attribute__((aligned(64)));
+WORK(all_q8_0, ALL_BYTES(Q8_0))
+WORK(all_q4_0, ALL_BYTES(Q4_0))
+WORK(all_bf16, ALL_WORDS(BF16))
+WORK(all_f8e4m3, ALL_WORDS(F8E4M3))
+
 static double seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -189,8 +290,8 @@ int main(void) {
     memset(cache, 0x11, sizeof cache);
     for (int i = 0; i < 64; i++)
         for (int j = 0; j < 8; j++) tables[j][i] = (uint8_t)(i * 7 + j);
-    printf("%s %.3f %.3f\n", names[BF16], BEST(words(BF16, 0)), BEST(words(BF16, 1)));
-    printf("%s %.3f %.3f\n", names[F8E4M3], BEST(words(F8E4M3, 0)), BEST(words(F8E4M3, 1)));
-    printf("%s %.3f %.3f\n", names[Q8_0], BEST(bytes(Q8_0, 0)), BEST(bytes(Q8_0, 1)));
-    printf("%s %.3f %.3f\n", names[Q4_0], BEST(bytes(Q4_0, 0)), BEST(bytes(Q4_0, 1)));
+    printf("%s %.3f %.3f %.3f\n", names[BF16], BEST(words(BF16, 0)), BEST(words(BF16, 1)), BEST(all_bf16()));
+    printf("%s %.3f %.3f %.3f\n", names[F8E4M3], BEST(words(F8E4M3, 0)), BEST(words(F8E4M3, 1)), BEST(all_f8e4m3()));
+    printf("%s %.3f %.3f %.3f\n", names[Q8_0], BEST(bytes(Q8_0, 0)), BEST(bytes(Q8_0, 1)), BEST(all_q8_0()));
+    printf("%s %.3f %.3f %.3f\n", names[Q4_0], BEST(bytes(Q4_0, 0)), BEST(bytes(Q4_0, 1)), BEST(all_q4_0()));
 }
