@@ -5,7 +5,7 @@
  * splitting, workspace and partial panels from here:
  *
  *     static const lb_panel panel = { .rows = 16, ... };
- *     LB_GEMM_PANEL(panel)                       // defines static workspace_bytes() and launch()
+ *     LB_GEMM_PANEL(panel, NULL)                 // defines static workspace_bytes() and launch()
  *     const lb_kernel lb_kernel_gemm_x_avx512 = {
  *         ..., .panel = &panel, .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes,
  *         .launch = launch };
@@ -13,8 +13,8 @@
  * Few rows of x (M <= LB_GEMM_PANEL_GEMV_ROWS): one phase. Every part turns x into its own copy of the prepared
  * activations (cheaper than a barrier) and streams one contiguous run of panels, and then what is left at the end.
  * More: phase 0 prepares the rows of x, split over the parts; phase 1 hands out blocks of panels by the ticket, so
- * that a disturbed core delays its own block only; the last go panel by panel. Each weight panel meets all columns while it is
- * in the cache.
+ * that a disturbed core delays its own block only; the last are small ones. Each weight panel meets all columns while it
+ * is in the cache; where there is an lb_panels, the columns come from L3 once for a whole block of panels.
  * The result does not depend on the split, because lb_panel.run gives a row the same bits in any batch. */
 #pragma once
 #include "../../engine/kernel.h"
@@ -25,10 +25,26 @@
 #define LB_PANEL_MAX_ROWS 32
 #define LB_PANEL_MAX_COLS 512
 
+/* The most panels that go together. */
+#define LB_PANELS_MOST 8
+
+/* What a panel may have beside, for the gemm driver. */
+typedef struct lb_panels {
+    /* lb_panel.run() of `count` panels (1 .. LB_PANELS_MOST) that stand one behind the other, in the same bits:
+     * out[m * out_stride + r] with r < count * R. Prepared activations of column c: its block b (of 256 k) begins at
+     * act + c * act_stride + b * act_step. Up to 16 columns want them as act_prepare leaves them. */
+    void (*run)(const lb_quantizer *q, const void *panels, int count, const void *act, size_t act_stride,
+                size_t act_step, int64_t k, int cols, float *out, int64_t out_stride);
+    /* Bytes of a block. act_prepare leaves such blocks one behind the other and nothing else, each as it leaves 256 k by
+     * themselves; a row's last may be shorter. */
+    size_t act_block;
+} lb_panels;
+
 /* 1 or 2, by M. */
 int lb_gemm_panel_phases(const lb_args *a);
-size_t lb_gemm_panel_workspace(const lb_panel *panel, const lb_args *a, int parts);
-void lb_gemm_panel_launch(const lb_panel *panel, const lb_args *a, const lb_launch *l);
+/* `panels`: NULL = none. */
+size_t lb_gemm_panel_workspace(const lb_panel *panel, const lb_panels *panels, const lb_args *a, int parts);
+void lb_gemm_panel_launch(const lb_panel *panel, const lb_panels *panels, const lb_args *a, const lb_launch *l);
 
 /* Bytes from one prepared activation row to the next, for rows of act_bytes: an odd number of cache lines, so that the
  * columns of a tile never share the same sets of a 4 KiB-per-way L1, and half a line more, so that broadcasts from
@@ -43,6 +59,8 @@ static inline size_t lb_panel_act_stride(size_t act_bytes) {
 void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *bytes, const void *act,
                       size_t act_stride, int64_t k, int64_t m, int64_t rows, float *out, int64_t out_stride);
 
-#define LB_GEMM_PANEL(p)                                                                                             \
-    static size_t workspace_bytes(const lb_args *a, int parts) { return lb_gemm_panel_workspace(&(p), a, parts); }   \
-    static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_panel_launch(&(p), a, l); }
+#define LB_GEMM_PANEL(p, panels)                                                                                     \
+    static size_t workspace_bytes(const lb_args *a, int parts) {                                                     \
+        return lb_gemm_panel_workspace(&(p), panels, a, parts);                                                      \
+    }                                                                                                                \
+    static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_panel_launch(&(p), panels, a, l); }

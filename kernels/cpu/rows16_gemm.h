@@ -348,14 +348,14 @@ static const tile_fn joined_tiles[TILE_COLS + 1] = { NULL, joined_1, joined_2, j
 #endif
 
 /* The tile for these columns of a block: the same sums either way. */
-LB_INLINE tile_fn tile_for(const void *act, size_t stride, int64_t b, int c0, int c1) {
+LB_INLINE tile_fn tile_for(const void *act, size_t stride, int cols) {
 #if FITS
     int32_t fits = FITS;
-    for (int c = c0; c < c1; c++) fits &= act_block(act, stride, b, c)->fits;
-    if (fits) return joined_tiles[c1 - c0];
+    for (int c = 0; c < cols; c++) fits &= act_block(act, stride, 0, c)->fits;
+    if (fits) return joined_tiles[cols];
 #endif
-    (void)act, (void)stride, (void)b;
-    return tiles[c1 - c0];
+    (void)act, (void)stride;
+    return tiles[cols];
 }
 
 /* Tile by tile, so that the misses of lines far apart are hidden behind the next tile's work. */
@@ -364,12 +364,12 @@ static inline void write_out(const float *acc, int c0, int c1, float *out, int64
         EACH_HALF _mm512_storeu_ps(out + c * out_stride + 16 * h, _mm512_load_ps(acc + PANEL_ROWS * c + 16 * h));
 }
 
-/* The blocks of both halves that are read BLOCKS_AHEAD blocks after b; near the end, those of the panel after the
- * `panels` that go together. */
+/* The blocks of both halves that are read BLOCKS_AHEAD blocks after b (of more than two panels, which follow one another
+ * with each block: the next); near the end, those of the panel after the `panels` that go together. */
 typedef struct later_blocks { const char *half[HALVES], *end; } later_blocks;
 
 LB_INLINE later_blocks later_than(const uint8_t *panel, int64_t k, int64_t b, int panels) {
-    int64_t blocks = k / 256, at = b + BLOCKS_AHEAD;
+    int64_t blocks = k / 256, at = b + (panels > 2 ? 1 : BLOCKS_AHEAD);
     const char *p = (const char *)panel + (size_t)(at / blocks * panels) * lb_rows32_panel_bytes(SHAPE, k)
                     + lb_rows32_block_at(SHAPE, k, at % blocks, 0);
     return (later_blocks){ { p, p + lb_rows16_half_bytes(SHAPE, k) }, p + SHAPE.block_bytes };
@@ -399,40 +399,64 @@ LB_INLINE void expand_block(source from, int64_t k, int64_t b, expanded *e) {
 #endif
 }
 
-/* Columns in tiles of equal size, so that none is left with a thin one. `panels`, a constant: 1, or 2 repacked ones, which
- * take turns, so that a tile's activations come from L2 or L3 once for both. */
-LB_INLINE void many(source from, const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride,
-                    const int panels) {
-    float acc[2][PANEL_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
-    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * PANEL_ROWS * sizeof(float));
-    int count = (cols + TILE_COLS - 1) / TILE_COLS, share = ((int)(SHAPE.block_bytes / 64) + count - 1) / count;
-    for (int p = 0; p < panels && k == 0; p++) write_out(acc[p], 0, cols, out + PANEL_ROWS * p, out_stride);
-    for (int64_t b = 0; b < k / 256; b++) {
-        expanded e[2];
-        later_blocks later[2];
-        for (int p = 0; p < panels; p++) {
-            source at = from;
-            if (p) at.panel += lb_rows32_panel_bytes(SHAPE, k);
-            expand_block(at, k, b, &e[p]);
-            later[p] = later_than(at.panel, k, b, panels);
-        }
-        const uint8_t *rows = from.panel + (size_t)(b + 1) * SHAPE.native_bytes;
-        for (int t = 0; t < count; t++) {
-            int c0 = cols * t / count, c1 = cols * (t + 1) / count;
-            const void *next = t + 1 < count ? act_block(act, stride, b, c1) : act_block(act, stride, b + 1, 0);
-            const tile_fn tile = tile_for(act, stride, b, c0, c1);
-            for (int p = 0; p < panels; p++) {
-                float *to = out + PANEL_ROWS * p;
-                if (!from.expand) ahead_many(&later[p], share);
-                else
-                    lb_native_ahead(rows, from.row_bytes, SHAPE.native_bytes, PANEL_ROWS * t / count,
-                                    PANEL_ROWS * (t + 1) / count);
-                if (b == k / 256 - 1) t32_results_soon(to + c0 * out_stride, out_stride, c1 - c0);
-                tile(&e[p], act_block(act, stride, b, c0), stride, acc[p] + PANEL_ROWS * c0, next);
-                if (b == k / 256 - 1) write_out(acc[p], c0, c1, to, out_stride);
-            }
+/* What all blocks and panels of a product have in common. */
+typedef struct columns {
+    const char *act;
+    size_t stride, step; /* to the next column, and to its next block */
+    int64_t k;
+    int cols;
+    float *out;
+    int64_t out_stride;
+} columns;
+LB_INLINE const lb_act_q8_256 *column(const columns *x, int64_t b, int c) {
+    return (const lb_act_q8_256 *)(const void *)(x->act + (size_t)c * x->stride + (size_t)b * x->step);
+}
+
+/* Adds the products of block b of panels `first` and, if there is one, first + 1 of `panels` to acc. */
+static inline void meet_pair(source from, int first, int panels, int64_t b, const columns *x,
+                             float (*acc)[PANEL_ROWS * LB_PANEL_MAX_COLS]) {
+    const int some = panels - first < 2 ? 1 : 2, count = (x->cols + TILE_COLS - 1) / TILE_COLS;
+    const int share = ((int)(SHAPE.block_bytes / 64) + count - 1) / count;
+    const bool last = b == x->k / 256 - 1;
+    expanded e[2];
+    later_blocks later[2];
+    for (int p = 0; p < some; p++) {
+        source at = from;
+        at.panel += (size_t)(first + p) * lb_rows32_panel_bytes(SHAPE, x->k);
+        expand_block(at, x->k, b, &e[p]);
+        later[p] = later_than(at.panel, x->k, b, panels);
+    }
+    const uint8_t *rows = from.panel + (size_t)(b + 1) * SHAPE.native_bytes;
+    const void *after = column(x, first + 2 < panels ? b : b + 1, 0);
+    for (int t = 0; t < count; t++) {
+        int c0 = x->cols * t / count, c1 = x->cols * (t + 1) / count;
+        const void *next = t + 1 < count ? column(x, b, c1) : after;
+        const tile_fn tile = tile_for(column(x, b, c0), x->stride, c1 - c0);
+        for (int p = 0; p < some; p++) {
+            float *to = x->out + PANEL_ROWS * (first + p);
+            if (!from.expand) ahead_many(&later[p], share);
+            else
+                lb_native_ahead(rows, from.row_bytes, SHAPE.native_bytes, PANEL_ROWS * t / count,
+                                PANEL_ROWS * (t + 1) / count);
+            if (last) t32_results_soon(to + c0 * x->out_stride, x->out_stride, c1 - c0);
+            tile(&e[p], column(x, b, c0), x->stride, acc[p] + PANEL_ROWS * c0, next);
+            if (last) write_out(acc[p], c0, c1, to, x->out_stride);
         }
     }
+}
+
+/* Columns in tiles of equal size, so that none is left with a thin one. Of several panels (repacked ones) two take turns
+ * at the tiles, so that a tile's activations come from L2 once for both, and pair after pair meets a block of 256 of all
+ * columns before the next comes, from L3 once for all. */
+static void many(source from, int panels, const void *act, size_t stride, size_t step, int64_t k, int cols, float *out,
+                 int64_t out_stride) {
+    const columns x = { act, stride, step, k, cols, out, out_stride };
+    float acc[LB_PANELS_MOST][PANEL_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * PANEL_ROWS * sizeof(float));
+    for (int p = 0; p < panels && k == 0; p++) write_out(acc[p], 0, cols, out + PANEL_ROWS * p, out_stride);
+    for (int64_t b = 0; b < k / 256; b++)
+        for (int first = 0; first < panels; first += 2)
+            meet_pair(from, first, panels, b, &x, acc + first);
 }
 
 /* Kept apart, so that a launch has one of them in the instruction cache. */
@@ -456,25 +480,34 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
                 float *out, int64_t out_stride) {
     (void)q;
     if (cols <= FEW_MOST) fews[cols](panel, act, stride, k, out, out_stride);
-    else many((source){ panel, NULL, 0 }, act, stride, k, cols, out, out_stride, 1);
+    else many((source){ panel, NULL, 0 }, 1, act, stride, sizeof(lb_act_q8_256), k, cols, out, out_stride);
 }
 
 void ROWS16_NATIVE(lb_native_expand expand_rows, const void *rows, const void *act, size_t stride, int64_t k, int cols,
                    float *out, int64_t out_stride) {
-    many((source){ rows, expand_rows, (size_t)(k / 256) * SHAPE.native_bytes }, act, stride, k, cols, out, out_stride, 1);
+    const source from = { rows, expand_rows, (size_t)(k / 256) * SHAPE.native_bytes };
+    many(from, 1, act, stride, sizeof(lb_act_q8_256), k, cols, out, out_stride);
 }
 
-static void run_two(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
-                    float *out, int64_t out_stride) {
+static void run_panels(const lb_quantizer *q, const void *panels, int count, const void *act, size_t stride,
+                       size_t step, int64_t k, int cols, float *out, int64_t out_stride) {
+    const char *at = panels;
     if (cols > FEW_MOST) {
-        many((source){ panel, NULL, 0 }, act, stride, k, cols, out, out_stride, 2);
+        many((source){ panels, NULL, 0 }, count, act, stride, step, k, cols, out, out_stride);
         return;
     }
-    run(q, panel, act, stride, k, cols, out, out_stride);
-    run(q, (const char *)panel + lb_rows32_panel_bytes(SHAPE, k), act, stride, k, cols, out + PANEL_ROWS, out_stride);
+    for (int p = 0; p < count; p++, at += lb_rows32_panel_bytes(SHAPE, k), out += PANEL_ROWS)
+        run(q, at, act, stride, k, cols, out, out_stride);
 }
 
-ROWS16_PANEL(lb_act_q8_256_prepare, lb_act_q8_256_bytes, LB_ACT_KIND_Q8_256, run_two)
+static void run_two(const lb_quantizer *q, const void *panels, const void *act, size_t stride, int64_t k, int cols,
+                    float *out, int64_t out_stride) {
+    run_panels(q, panels, 2, act, stride, sizeof(lb_act_q8_256), k, cols, out, out_stride);
+}
+
+static const lb_panels panels_ops = { .run = run_panels, .act_block = sizeof(lb_act_q8_256) };
+
+ROWS16_PANEL(lb_act_q8_256_prepare, lb_act_q8_256_bytes, LB_ACT_KIND_Q8_256, run_two, &panels_ops)
 
 /* The descriptor, but for name, format and about. */
 #define ROWS16_KERNEL ROWS16_ARITHMETIC, .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI, .priority = 20

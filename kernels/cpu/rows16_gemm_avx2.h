@@ -250,6 +250,6 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
 #else
 #define ROWS16_ACT lb_act_q8x2_prepare_256, lb_act_q8x2_bytes, LB_ACT_KIND_Q8_256_X2
 #endif
-ROWS16_PANEL_OF(ROWS16_ACT, NULL)
+ROWS16_PANEL_OF(ROWS16_ACT, NULL, NULL)
 
 #define ROWS16_KERNEL ROWS16_ARITHMETIC, .isa = LB_ISA_AVX2, .priority = 10

@@ -1,10 +1,10 @@
 /* rows16_panel.h: layout, panel and descriptor of a K-quant's kernel over panels of two times 16 rows, from its SHAPE,
- * pack_row() and run(), and its run_two() or NULL. */
+ * pack_row() and run(), and its run_two() and lb_panels or NULL. */
 #pragma once
 #include "gemm_panel.h"
 #include "rows16_pack.h"
 
-#define ROWS16_PANEL(prepare, bytes, kind, both)                                                                     \
+#define ROWS16_PANEL(prepare, bytes, kind, both, all)                                                                \
     static size_t panel_bytes(const lb_quantizer *q, int64_t k) {                                                    \
         (void)q;                                                                                                     \
         return lb_rows32_panel_bytes(SHAPE, k);                                                                      \
@@ -23,7 +23,7 @@
     static const lb_panel panel_ops = { .rows = LB_PANEL_ROWS, .max_cols = LB_PANEL_MAX_COLS, .run = run,            \
                                         .two = both, .panel_bytes = panel_bytes, .act_prepare = prepare,             \
                                         .act_bytes = bytes, .act_kind = kind };                                      \
-    LB_GEMM_PANEL(panel_ops)
+    LB_GEMM_PANEL(panel_ops, all)
 
 #define ROWS16_PANEL_OF(...) ROWS16_PANEL(__VA_ARGS__)
 

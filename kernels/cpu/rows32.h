@@ -47,8 +47,9 @@
         }                                                                                                            \
     }
 
-/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(); `both`: its run_two(), or NULL. */
-#define LB_ROWS32_PANEL_TWO(prepare, bytes, kind, both)                                                              \
+/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(); `both`: its
+ * run_two(), `all`: its lb_panels; or NULL. */
+#define LB_ROWS32_PANEL_TWO(prepare, bytes, kind, both, all)                                                         \
     LB_ROWS32_SIZE                                                                                                   \
     static const lb_layout layout = {                                                                                \
         .name = LB_ROWS32_LAYOUT, .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                     \
@@ -56,9 +57,9 @@
     static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run, .two = both,          \
                                         .panel_bytes = panel_bytes, .act_prepare = prepare, .act_bytes = bytes,      \
                                         .act_kind = kind };                                                          \
-    LB_GEMM_PANEL(panel_ops)
+    LB_GEMM_PANEL(panel_ops, all)
 
-#define LB_ROWS32_PANEL(prepare, bytes, kind) LB_ROWS32_PANEL_TWO(prepare, bytes, kind, NULL)
+#define LB_ROWS32_PANEL(prepare, bytes, kind) LB_ROWS32_PANEL_TWO(prepare, bytes, kind, NULL, NULL)
 #define LB_ROWS32_PANEL_OF(...) LB_ROWS32_PANEL(__VA_ARGS__)
 #define LB_ROWS32_PANEL_TWO_OF(...) LB_ROWS32_PANEL_TWO(__VA_ARGS__)
 

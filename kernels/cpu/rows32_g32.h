@@ -15,7 +15,8 @@
  * half an offset are doubled and their scales halved; where doubled codes fit no byte, the half is added to the sums. */
 #define H32_DOUBLED(f) ((f).half && (f).bits < 8)
 
-enum { H32_GEMV_COLS = 4, H32_SUPER = 8 /* groups expanded together */ };
+enum { H32_GEMV_COLS = 4, H32_SUPER = 8 /* groups expanded together */,
+       H32_BLOCK = H32_SUPER * sizeof(lb_act_q8_32) /* what they meet of a column */ };
 
 /* What makes a byte of a tile of one of a panel. */
 LB_INLINE int h32_lift(const h32 f) {
@@ -221,47 +222,71 @@ LB_INLINE void h32_expand(const h32 f, const uint8_t *panel, int64_t first, int 
 /* Where a panel's groups are: repacked (expand NULL), or 32 rows as files have them, in blocks of 32 weights. */
 typedef struct h32_source { const uint8_t *panel; lb_native_expand expand; size_t row_bytes, block_bytes; } h32_source;
 
-/* Columns in tiles of equal size, so that none is left with a thin one. What is expanded next is prefetched between the
- * tiles: all at once would fill the core's miss queue and stall it. Results leave tile by tile, so that the misses of lines
- * far apart are hidden behind the next tile's work. `panels`, a constant: 1, or 2 repacked ones that stand one behind the
- * other; they take turns, so that a tile's activations come from L2 or L3 once for both. */
-LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const h32_source from, const void *act, size_t stride,
-                        int64_t k, int cols, float *out, int64_t out_stride, const int panels) {
-    float acc[2][32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+/* What all groups and panels of a product have in common. */
+typedef struct h32_columns {
+    const char *act;
+    size_t stride, step; /* to the next column, and to its next 256 k */
+    int64_t k;
+    int cols;
+    float *out;
+    int64_t out_stride;
+} h32_columns;
+LB_INLINE const void *h32_column(const h32_columns *x, int64_t g, int c) {
+    return x->act + (size_t)c * x->stride + (size_t)(g / H32_SUPER) * x->step;
+}
+
+/* Adds the products of up to H32_SUPER groups from g on of panels `first` and, if there is one, first + 1 of `panels` to
+ * acc. */
+LB_INLINE void h32_pair(const h32 f, const h32_tile_fn *tiles, const h32_source from, const int first, const int panels,
+                        int64_t g, const h32_columns *x, float (*acc)[32 * LB_PANEL_MAX_COLS]) {
+    const size_t each = h32_panel_bytes(f, x->k);
+    const int some = panels - first < 2 ? 1 : 2, groups = (int)(x->k / 32 - g < H32_SUPER ? x->k / 32 - g : H32_SUPER);
+    const int count = (x->cols + TILE6_COLS - 1) / TILE6_COLS, lines = (int)(h32_scales_at(f, H32_SUPER) / 64);
+    const bool last = g + groups == x->k / 32;
     h32_expanded e[2];
-    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * 32 * sizeof *acc[p]);
-    const size_t each = h32_panel_bytes(f, k);
-    const int count = (cols + TILE6_COLS - 1) / TILE6_COLS, lines = (int)(h32_scales_at(f, H32_SUPER) / 64);
-    for (int64_t g = 0; g == 0 || g < k / 32; g += H32_SUPER) {
-        int groups = (int)(k / 32 - g < H32_SUPER ? k / 32 - g : H32_SUPER);
-        for (int p = 0; p < panels && groups; p++) {
-            if (from.expand)
-                from.expand(from.panel + (size_t)g * from.block_bytes, from.row_bytes,
-                            &(lb_expanded_at){ .w = e[p].w, .group = e[p].scale[0] });
-            else h32_expand(f, from.panel + (size_t)p * each, g, groups, &e[p]);
-        }
-        const char *next = (const char *)from.panel + h32_scales_at(f, g + groups);
-        const uint8_t *then_rows = from.panel + (size_t)(g + groups) * from.block_bytes;
-        if (g + groups == k / 32) next += (size_t)(panels - 1) * each;
-        for (int i = 0; i < count; i++) {
-            int c0 = cols * i / count, c1 = cols * (i + 1) / count;
-            if (from.expand)
-                lb_native_ahead(then_rows, from.row_bytes, H32_SUPER * from.block_bytes, 32 * i / count,
-                                32 * (i + 1) / count);
-            const void *then = i + 1 < count ? h32_act(act, stride, g, c1) : h32_act(act, stride, g + groups, 0);
-            for (int p = 0; p < panels; p++) {
-                float *to = out + c0 * out_stride + 32 * p;
-                for (int l = lines * i / count; l < lines * (i + 1) / count && !from.expand; l++)
-                    _mm_prefetch(next + (size_t)p * each + 64 * l, _MM_HINT_T0);
-                if (g + groups == k / 32) t32_results_soon(to, out_stride, c1 - c0);
-                if (groups)
-                    tiles[c1 - c0](e[p].w, h32_act(act, stride, g, c0), stride, groups,
-                                   (const float *)(const void *)e[p].scale, acc[p] + 32 * c0, then);
-                for (int c = c0; c < c1 && g + groups == k / 32; c++)
-                    memcpy(to + (c - c0) * out_stride, acc[p] + 32 * c, 32 * sizeof *out);
-            }
+    for (int p = 0; p < some && groups; p++) {
+        if (from.expand)
+            from.expand(from.panel + (size_t)g * from.block_bytes, from.row_bytes,
+                        &(lb_expanded_at){ .w = e[p].w, .group = e[p].scale[0] });
+        else h32_expand(f, from.panel + (size_t)(first + p) * each, g, groups, &e[p]);
+    }
+    const char *soon = (const char *)from.panel + (size_t)first * each + h32_scales_at(f, g + groups);
+    const uint8_t *then_rows = from.panel + (size_t)(g + groups) * from.block_bytes;
+    const void *after = h32_column(x, first + 2 < panels ? g : g + H32_SUPER, 0);
+    if (last) soon += (size_t)(panels - 1) * each;
+    for (int i = 0; i < count; i++) {
+        int c0 = x->cols * i / count, c1 = x->cols * (i + 1) / count;
+        if (from.expand)
+            lb_native_ahead(then_rows, from.row_bytes, H32_SUPER * from.block_bytes, 32 * i / count,
+                            32 * (i + 1) / count);
+        const void *then = i + 1 < count ? h32_column(x, g, c1) : after;
+        for (int p = 0; p < some; p++) {
+            float *to = x->out + c0 * x->out_stride + 32 * (first + p);
+            for (int l = lines * i / count; l < lines * (i + 1) / count && !from.expand; l++)
+                _mm_prefetch(soon + (size_t)p * each + 64 * l, _MM_HINT_T0);
+            if (last) t32_results_soon(to, x->out_stride, c1 - c0);
+            if (groups)
+                tiles[c1 - c0](e[p].w, h32_column(x, g, c0), x->stride, groups,
+                               (const float *)(const void *)e[p].scale, acc[p] + 32 * c0, then);
+            for (int c = c0; c < c1 && last; c++)
+                memcpy(to + (c - c0) * x->out_stride, acc[p] + 32 * c, 32 * sizeof *x->out);
         }
     }
+}
+
+/* Columns in tiles of equal size, so that none is left with a thin one. What is expanded next is prefetched between the
+ * tiles: all at once would fill the core's miss queue and stall it. Results leave tile by tile, so that the misses of
+ * lines far apart are hidden behind the next tile's work. Of several panels (repacked ones that stand one behind the
+ * other) two take turns at the tiles, so that a tile's activations come from L2 once for both, and pair after pair meets
+ * 256 k of all columns before the next come, from L3 once for all. */
+LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const h32_source from, const int panels, const void *act,
+                        size_t stride, size_t step, int64_t k, int cols, float *out, int64_t out_stride) {
+    const h32_columns x = { act, stride, step, k, cols, out, out_stride };
+    float acc[LB_PANELS_MOST][32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * 32 * sizeof *acc[p]);
+    for (int64_t g = 0; g == 0 || g < k / 32; g += H32_SUPER)
+        for (int first = 0; first < panels; first += 2)
+            h32_pair(f, tiles, from, first, panels, g, &x, acc + first);
 }
 
 LB_INLINE void h32_run(const h32 f, const h32_tile_fn *tiles, const void *panel, const void *act, size_t stride, int64_t k,
@@ -271,18 +296,19 @@ LB_INLINE void h32_run(const h32 f, const h32_tile_fn *tiles, const void *panel,
     case 2: h32_few(f, panel, act, stride, k, out, out_stride, 2); break;
     case 3: h32_few(f, panel, act, stride, k, out, out_stride, 3); break;
     case 4: h32_few(f, panel, act, stride, k, out, out_stride, 4); break;
-    default: h32_many(f, tiles, (h32_source){ .panel = panel }, act, stride, k, cols, out, out_stride, 1);
+    default: h32_many(f, tiles, (h32_source){ .panel = panel }, 1, act, stride, H32_BLOCK, k, cols, out, out_stride);
     }
 }
 
-LB_INLINE void h32_run_two(const h32 f, const h32_tile_fn *tiles, const void *panel, const void *act, size_t stride,
-                           int64_t k, int cols, float *out, int64_t out_stride) {
+LB_INLINE void h32_run_panels(const h32 f, const h32_tile_fn *tiles, const void *panels, int count, const void *act,
+                              size_t stride, size_t step, int64_t k, int cols, float *out, int64_t out_stride) {
     if (cols > H32_GEMV_COLS) {
-        h32_many(f, tiles, (h32_source){ .panel = panel }, act, stride, k, cols, out, out_stride, 2);
+        h32_many(f, tiles, (h32_source){ .panel = panels }, count, act, stride, step, k, cols, out, out_stride);
         return;
     }
-    h32_run(f, tiles, panel, act, stride, k, cols, out, out_stride);
-    h32_run(f, tiles, (const char *)panel + h32_panel_bytes(f, k), act, stride, k, cols, out + 32, out_stride);
+    const char *at = panels;
+    for (int p = 0; p < count; p++, at += h32_panel_bytes(f, k), out += 32)
+        h32_run(f, tiles, at, act, stride, k, cols, out, out_stride);
 }
 
 #define H32_RUN(f, ...) h32_run(f, h32_tiles, __VA_ARGS__)
@@ -292,18 +318,23 @@ LB_INLINE void h32_run_two(const h32 f, const h32_tile_fn *tiles, const void *pa
     void lb_native_many_##name(lb_native_expand expand, const void *rows, const void *act, size_t stride, int64_t k, \
                                int cols, float *out, int64_t out_stride) {                                           \
         const h32_source from = { rows, expand, (size_t)(k / 32) * BLOCK_BYTES, BLOCK_BYTES };                       \
-        h32_many(FORMAT, h32_tiles, from, act, stride, k, cols, out, out_stride, 1);                                    \
+        h32_many(FORMAT, h32_tiles, from, 1, act, stride, H32_BLOCK, k, cols, out, out_stride);                      \
     }
 
 #define H32_PANEL(...) LB_ROWS32_PANEL(__VA_ARGS__)
 /* Of a file whose format is FORMAT. */
 #define H32_PANEL_TWO(...)                                                                                           \
-    static void run_two(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k,         \
-                        int cols, float *out, int64_t out_stride) {                                                  \
+    static void run_panels(const lb_quantizer *q, const void *panels, int count, const void *act, size_t stride,     \
+                           size_t step, int64_t k, int cols, float *out, int64_t out_stride) {                       \
         (void)q;                                                                                                     \
-        h32_run_two(FORMAT, h32_tiles, panel, act, stride, k, cols, out, out_stride);                                \
+        h32_run_panels(FORMAT, h32_tiles, panels, count, act, stride, step, k, cols, out, out_stride);               \
     }                                                                                                                \
-    LB_ROWS32_PANEL_TWO_OF(__VA_ARGS__, run_two)
+    static void run_two(const lb_quantizer *q, const void *panels, const void *act, size_t stride, int64_t k,        \
+                        int cols, float *out, int64_t out_stride) {                                                  \
+        run_panels(q, panels, 2, act, stride, H32_BLOCK, k, cols, out, out_stride);                                  \
+    }                                                                                                                \
+    static const lb_panels panels_ops = { .run = run_panels, .act_block = H32_BLOCK };                               \
+    LB_ROWS32_PANEL_TWO_OF(__VA_ARGS__, run_two, &panels_ops)
 #if H32_SHARED
 #define H32_ACT lb_act_q8_256_prepare_32, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_256_32
 #else

@@ -235,7 +235,7 @@ LB_INLINE void int_run(const int_format f, const int panels, const lb_quantizer 
     }
 }
 
-#define INT_RUN_TWO run_two
+#define INT_RUN_TWO run_two, NULL
 #define INT_DEFINE_RUN_TWO                                                                                           \
     static void run_two(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k,         \
                         int cols, float *out, int64_t out_stride) {                                                  \
