@@ -1,6 +1,7 @@
-/* tile_limits.c: what the inner tiles of the gemm kernels reach with everything in L1 (f32 and q4_k also with columns out of L2
- * and L3): 32 rows by as many columns as a tile has, the same bytes over and over, by turns with chains of the tile's own instruction in registers. What a whole product
- * lacks to these is expanding, preparing x, results and waiting for memory; what a tile lacks to 100 are its scales.
+/* tile_limits.c: what the inner tiles of the gemm kernels reach with everything in L1 (f32 and q4_k also with columns out
+ * of L2 and L3, f32 with all that follows preparing x): 32 rows by as many columns as a tile has, the same bytes over and
+ * over, by turns with chains of the tile's own instruction in registers. What a whole product lacks to these is expanding,
+ * preparing x, results and waiting for memory; what a tile lacks to 100 are its scales.
  * tile_limits.lua compiles it once a header (-DTILE=1: floats, 2: dense f32, 3: int8 a scale a row, 4: int8 in groups of 32,
  * 5: with minima; 6 to 9: q4_k, q6_k, q2_k, q3_k) and runs it on one core. */
 #include <immintrin.h>
@@ -70,8 +71,9 @@ static double peak(void) {
 #if TILE == 2
 /* 512 columns by 768 dwords of K, more than L2 has, by 32 rows of weights. */
 enum { DENSE_K = 4 * DENSE_CHUNK, DENSE_MANY = 512 };
-/* span 1: the weights stand in L1, x comes from L2; 2: weights are transposed too, four panels by turns; x from L3. */
-static void many(int span) {
+/* span 1: the weights stand in L1, x comes from L2; 2: weights are transposed too, four panels by turns; x from L3.
+ * Returns its products of a dword with a row of weights, over 32. */
+static double many(int span) {
     static float columns[DENSE_K * DENSE_MANY] __attribute__((aligned(4096)));
     static float rows[DENSE_PANELS * DENSE_ROWS * DENSE_K], out[DENSE_PANELS * DENSE_ROWS * DENSE_MANY];
     static dense_space space __attribute__((aligned(64)));
@@ -87,6 +89,24 @@ static void many(int span) {
                                  space.acc[panel] + c0 * DENSE_ROWS, (const char *)space.w, 0);
         }
     }
+    return (double)DENSE_K * DENSE_PANELS * DENSE_MANY;
+}
+
+/* An item of a whole product, K = 14336, as a thread of the kernel has it when x is prepared: weights out of memory (59 MB by
+ * turns), x (29 MB) out of L3 or memory, results written to rows of 4096. */
+static double whole_item(void) {
+    enum { K = 14336, N = 4096, ITEMS = 8, ROWS = DENSE_PANELS * DENSE_ROWS };
+    static float columns[K * DENSE_MANY] __attribute__((aligned(4096))), rows[ITEMS * ROWS * K], out[N * DENSE_MANY];
+    static dense_space space __attribute__((aligned(64)));
+    static int64_t done;
+    if (!rows[5]) memset(rows, 61, sizeof rows), memset(columns, 61, sizeof columns), memset(out, 61, sizeof out);
+    dense_problem p = { .w = (const char *)rows, .out = out, .m = DENSE_MANY, .n = N, .k = K, .row_bytes = K * 4 };
+    dense_columns b = dense_block(&p, 0, columns);
+    int64_t first = done++ % ITEMS * ROWS;
+    for (int64_t at = 0; at < K; at += DENSE_CHUNK)
+        for (int i = 0; i < DENSE_PANELS; i++)
+            dense_chunk(&p, &space, &b, first, i, DENSE_PANELS, at, K - at < DENSE_CHUNK ? K - at : DENSE_CHUNK);
+    return (double)K * DENSE_PANELS * DENSE_MANY;
 }
 #endif
 
@@ -97,28 +117,31 @@ static void many(int span) {
 #else
 #define TILE_OF(span) tiles
 #endif
-/* The next tile of two panels by turns, whose weights stay in L1: 510 columns, their sums out of L2; activations of K = 14336,
- * 11 MB. span 3 and 4: in rows as the kernel has them; 5 and 6: all columns of a block of 256 in one run of memory. */
+/* The next tile of two panels by turns, whose weights stay in L1: 510 columns, their sums out of L2; activations of
+ * K = 14336, 11 MB. span 3 and 4: in rows; 5 and 6: all columns of a block of 256 in one run of memory; 7 and 8: so, and
+ * four pairs of panels meet a block before the next comes, as the kernel has it. */
 static void from_far(int span) {
     enum { MANY = 510 / TILE_COLS * TILE_COLS, BLOCKS = 14336 / 256, ROW = 21600, RUN = 384 + 32 };
     static char rows[510 * (BLOCKS * RUN)] __attribute__((aligned(4096)));
-    static float sums[2][32 * MANY] __attribute__((aligned(64)));
+    static float sums[8][32 * MANY] __attribute__((aligned(64)));
     static expanded both[2];
     static int64_t done;
+    const int tiles_all = MANY / TILE_COLS, pairs = span < 7 ? 1 : 4;
     if (!rows[5]) memset(rows, 5, sizeof rows);
-    int64_t at = done++ / 2, block = at / (MANY / TILE_COLS) % BLOCKS, t = at % (MANY / TILE_COLS);
+    int64_t at = done++ / 2, t = at % tiles_all, pair = at / tiles_all % pairs, block = at / tiles_all / pairs % BLOCKS;
     int64_t column = span < 5 ? ROW : RUN, further = span < 5 ? 384 : MANY * RUN;
-    const char *from = rows + further * block + column * TILE_COLS * t;
-    const char *next = t + 1 < MANY / TILE_COLS ? from + column * TILE_COLS : rows + further * ((block + 1) % BLOCKS);
+    const char *from = rows + further * block + column * TILE_COLS * t, *next = rows + further * block;
+    if (t + 1 < tiles_all) next = from + column * TILE_COLS;
+    else if (pair + 1 == pairs) next = rows + further * ((block + 1) % BLOCKS);
     TILE_OF(span)[TILE_COLS](&both[done % 2], (const lb_act_q8_256 *)(const void *)from, (size_t)column,
-                             sums[done % 2] + 32 * TILE_COLS * t, next);
+                             sums[2 * pair + done % 2] + 32 * TILE_COLS * t, next);
 }
 #endif
 
 /* Operations a second of a tile of 256 dwords of K (dense: 192) with a scale for each `span` elements. */
 static double tile(int span) {
-    const int64_t n = 4000;
-    double begin = now();
+    const int64_t n = TILE == 2 && span ? span > 2 ? 1 : 4 : 4000;
+    double begin = now(), work = 0;
     int dwords = 0, cols = 12;
     for (int64_t i = 0; i < n; i++) {
 #if TILE == 1
@@ -128,8 +151,7 @@ static double tile(int span) {
 #elif TILE == 2
         dwords = 192;
         if (span) {
-            cols = DENSE_K / DENSE_CHUNK * DENSE_MANY * DENSE_PANELS / 1000, i += 999;
-            many(span);
+            work += span > 2 ? whole_item() : many(span);
         } else {
             dense_tiles[12](w, x, 192 / 4, acc, w, 0);
         }
@@ -148,7 +170,7 @@ static double tile(int span) {
 #endif
     }
     (void)span;
-    return (double)n * dwords * 2 * cols * OPS / (now() - begin);
+    return (work ? work : (double)n * dwords * cols) * 2 * OPS / (now() - begin);
 }
 
 static int order(const void *a, const void *b) {
@@ -181,6 +203,8 @@ int main(void) {
     show("f32, 32 x 12, sums of 192", 0);
     show("the same, 512 columns out of L2", 1);
     show("the same, columns out of L3, weights transposed", 2);
+    tile(3), tile(3);
+    show("weights out of memory, 29 MB of columns, results written", 3);
 #elif TILE == 3
     show("int8, 32 x 12, a scale a row, 512 at a time", 0);
 #elif TILE == 6
@@ -189,6 +213,7 @@ int main(void) {
     show("without pairs, 510 columns in rows out of L3", 3);
     show("in pairs, 510 columns in rows out of L3", 4);
     show("in pairs, 510 columns in one run out of L3", 6);
+    show("the same by four pairs of panels, three of them out of L2", 8);
 #elif TILE == 7
     show("q6_k: int8, 32 x 6, a scale for each 16", 1);
     show("the same, scales in pairs", 2);
