@@ -12,7 +12,7 @@ enum { F32_ROWS = 32, F32_CHUNK = 256, F32_COLS = 6 };
 
 /* 16 rows x F32_CHUNK in f32, with a scale and a zero for each span. */
 typedef struct f32_expanded {
-    __m256 w[F32_CHUNK][2], s[F32_CHUNK / 32][2], z[F32_CHUNK / 32][2];
+    __m256 w[F32_CHUNK][2], s[F32_CHUNK / 16][2], z[F32_CHUNK / 16][2];
 } f32_expanded;
 
 LB_INLINE const float *f32_act(const void *act, size_t stride, int64_t k, int c) {

@@ -2,7 +2,7 @@
  * template, included once by each family's header or format's file.
  *
  * Defined before the #include, of a format f (a constant of type F32_TYPE):
- *   f32_span(f, q)                          k that share a scale: 32 to 256
+ *   f32_span(f, q)                          k that share a scale: 32 to 256; 16 where it is a constant
  *   f32_scales(f, q, panel, k, at, part, s, z)    scales and zeros of 8 rows (part of 4) for the span at k = `at`
  *   f32_run_at(f, q, panel, k, at)          the codes of 32 k from `at` on
  *   f32_piece(f)                            how many k a piece of these has: 4 to 32
@@ -23,9 +23,10 @@ enum { F32_PARTS = 4, F32_FEW = 2 };
 
 #define F32_EACH LB_UNROLL for (int part = 0; part < F32_PARTS; part++) LB_UNROLL for (int c = 0; c < cols; c++)
 
+/* Pieces [p0, p1) of the 32 k from `at` on. */
 LB_INLINE void f32_few_run(const F32_TYPE f, const uint8_t *codes, const void *act, size_t stride, int64_t at,
-                           __m256 sum[F32_PARTS][F32_FEW], const int cols) {
-    LB_UNROLL for (int piece = 0; piece < 32 / f32_piece(f); piece++)
+                           __m256 sum[F32_PARTS][F32_FEW], const int p0, const int p1, const int cols) {
+    LB_UNROLL for (int piece = p0; piece < p1; piece++)
         LB_UNROLL for (int part = 0; part < F32_PARTS; part++) {
             __m256 w[32];
             f32_decode(f, codes, piece, part, w);
@@ -36,25 +37,39 @@ LB_INLINE void f32_few_run(const F32_TYPE f, const uint8_t *codes, const void *a
         }
 }
 
+LB_INLINE void f32_few_onto(const F32_TYPE f, const lb_quantizer *q, const uint8_t *panel, const void *act, size_t stride,
+                            int64_t k, int64_t at, int64_t end, __m256 sum[F32_PARTS][F32_FEW],
+                            __m256 total[F32_PARTS][F32_FEW], const int cols) {
+    LB_UNROLL for (int part = 0; part < F32_PARTS; part++) {
+        __m256 s, z = _mm256_setzero_ps();
+        f32_scales(f, q, panel, k, at, part, &s, &z);
+        LB_UNROLL for (int c = 0; c < cols; c++)
+            total[part][c] = f32_onto(total[part][c], sum[part][c], s, z,
+                                      F32_ZEROS ? f32_sum(act, stride, k, at, end, f32_span(f, q), c) : 0);
+    }
+}
+
 LB_INLINE void f32_few(const F32_TYPE f, const lb_quantizer *q, const uint8_t *panel, const void *act, size_t stride,
                        int64_t k, float *out, int64_t out_stride, const int cols) {
     __m256 total[F32_PARTS][F32_FEW];
     const int64_t padded = lb_act_f32_padded(k), span = f32_span(f, q);
     F32_EACH total[part][c] = _mm256_setzero_ps();
-    for (int64_t at = 0; at < padded; at += span) {
+    for (int64_t at = 0; at < padded && span >= 32; at += span) {
         int64_t end = padded - at < span ? padded : at + span;
         __m256 sum[F32_PARTS][F32_FEW];
         F32_EACH sum[part][c] = _mm256_setzero_ps();
         for (int64_t run = at; run < end; run += 32)
-            f32_few_run(f, f32_run_at(f, q, panel, k, run), act, stride, run, sum, cols);
-        LB_UNROLL for (int part = 0; part < F32_PARTS; part++) {
-            __m256 s, z = _mm256_setzero_ps();
-            f32_scales(f, q, panel, k, at, part, &s, &z);
-            LB_UNROLL for (int c = 0; c < cols; c++)
-                total[part][c] = f32_onto(total[part][c], sum[part][c], s, z,
-                                          F32_ZEROS ? f32_sum(act, stride, k, at, end, span, c) : 0);
-        }
+            f32_few_run(f, f32_run_at(f, q, panel, k, run), act, stride, run, sum, 0, 32 / f32_piece(f), cols);
+        f32_few_onto(f, q, panel, act, stride, k, at, end, sum, total, cols);
     }
+    for (int64_t at = 0; at < padded && span == 16; at += 32)
+        LB_UNROLL for (int h = 0; h < 2; h++) {
+            __m256 sum[F32_PARTS][F32_FEW];
+            const int pieces = 16 / f32_piece(f);
+            F32_EACH sum[part][c] = _mm256_setzero_ps();
+            f32_few_run(f, f32_run_at(f, q, panel, k, at), act, stride, at, sum, pieces * h, pieces * (h + 1), cols);
+            f32_few_onto(f, q, panel, act, stride, k, at + 16 * h, at + 16 * h + 16, sum, total, cols);
+        }
     F32_EACH _mm256_storeu_ps(out + c * out_stride + 8 * part, total[part][c]);
 }
 
