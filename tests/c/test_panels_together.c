@@ -1,5 +1,5 @@
-/* test_panels_together.c: products of many rows, for which panels go two by two and columns in long blocks, have the bits of
- * lb_panel.run, panel by panel and few columns at a time; run() is held against f64 by test_matrix_kernels.c. And integer
+/* test_panels_together.c: products of many rows, for which panels go together, columns in long blocks and their activations
+ * side by side, have the bits of lb_panel.run, panel by panel and few columns at a time; run() is held against f64 by test_matrix_kernels.c. And integer
  * formats' columns have the bits that each has by itself where activations are so large that sums leave int16. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 #include "engine/ops/slots.h"
 #include "kernels/cpu/gemm_panel.h"
 
-/* 18 panels, the last of two rows: eight pairs and two by themselves. */
+/* 18 panels, the last of two rows: eight, pairs, and two by themselves. */
 enum { ROWS = 17 * 32 + 2, SOME_COLS = 70, CANARY = 16 };
 static lb_device *device;
 
@@ -78,9 +78,11 @@ static void check(const lb_kernel *kernel, const lb_quantizer *q, lb_tensor *pac
 }
 
 static void check_member(const lb_kernel *kernel, const lb_quantizer *q) {
-    /* K: whole; more than 64 groups of 32 and not a multiple of 256; M: 5 is few for some, 513 two blocks of columns */
-    static const struct { int64_t k, cols[3]; } cases[] = { { 256, { 5, 31, 513 } }, { 2080, { 13, 0, 0 } } };
-    for (int j = 0; j < 2; j++) {
+    /* K: whole; several blocks; more than 64 groups of 32 and not a multiple of 256; M: 5 is few for some, 513 two blocks
+     * of columns, from 17 on activations may lie side by side */
+    static const struct { int64_t k, cols[3]; } cases[] = { { 256, { 5, 31, 513 } }, { 768, { 16, 17, 0 } },
+                                                            { 2080, { 13, 33, 0 } } };
+    for (int j = 0; j < 3; j++) {
         if (cases[j].k % q->k_multiple) continue;
         lb_tensor *f = floats(ROWS, cases[j].k), *w, *packed;
         if (lb_tensor_quantize(f, q, NULL, NULL, &w) || lb_tensor_in_layout(w, kernel, &packed, NULL))
