@@ -363,6 +363,11 @@ local function begin(opt, prompts, text, total, result)
     io.stderr:write(done > 0 and ("%d of %d prompts are done already\n"):format(done, total)
       or ("no prompt of a run with these options is in %s: all is measured\n"):format(memo.journal.path or "a journal"))
   end
+  local old = memo.journal.aside
+  if old and not opt.quiet then
+    io.stderr:write(("%s, of a run that did not end, is kept as %s until this one has; --resume would go on with it\n")
+      :format(memo.journal.path, old))
+  end
   return memo
 end
 

@@ -126,8 +126,8 @@ end
 
 -- The journal of a run that begins: o = { outputs =, names = (of scenarios), fingerprint = (of what results depend on),
 -- resume =, run = (head of the result), aside = (see open) }. Next to an output file it must be written; in the cache
--- directory a run can do without, and says so. Two runs at once never share one: with the same output file the second is
--- refused, without one it gets its own. Raises (level 0).
+-- directory a run can do without, and says so. Two runs at once never share one: with the same output file the second
+-- is refused, without one it gets its own. Raises (level 0).
 function M.begin(o)
   local path, needed = M.path(o.outputs, o.names, o.fingerprint)
   local ok, j

@@ -129,6 +129,9 @@ holds "other options are another run" says 0 'no prompt of a run with these opti
     "${quick[@]}" --no-quality -o s.json --resume
 holds "a run that ends clears up" sh -c '[ -z "$(ls -d ./*.journal* 2> /dev/null)" ]'
 ended_at 3 KILL s.json.journal -o s.json
+cp s.json.journal u.json.journal
+holds "what is kept aside is told of" says 0 '^u.json.journal, of a run that did not end, is kept as u.json.journal.old' \
+    --original wide "${quick[@]}" --no-quality -o u.json
 holds "--resume in the original's prompts" says 0 ' of 6 prompts are done already' "${some[@]}" -o s.json --resume
 holds "says what is of which process" grep -q '^  *[1-3] of 3 prompts are of a process that was interrupted' said
 cp left first && mv s.json resumed1.json

@@ -1,8 +1,9 @@
 -- builder.lua: a transformer's steps, from token numbers to logits, recorded into a plan or run one by one.
 --
--- What differs between "plan" and "fused": fused gives products of one input, and their biases, as one `linear` (on a GPU of
--- formats that have panels there), adds and norms as one add_rms_norm, and a dense FFN of quantized weights as one `moe_ffn`
--- (on a GPU of up to 64 rows). "eager" takes the steps of "plan" and hands each to the engine on its own, from Lua.
+-- What differs between "plan" and "fused": fused gives products of one input, and their biases, as one `linear` (on a
+-- GPU of formats that have panels there), adds and norms as one add_rms_norm, and a dense FFN of quantized weights as
+-- one `moe_ffn` (on a GPU of up to 64 rows). "eager" takes the steps of "plan" and hands each to the engine on its own,
+-- from Lua.
 local core = require "luabench.core"
 
 local Builder = {}
@@ -148,8 +149,8 @@ function M.reads_native(w) return native_kernel("linear", w, 1, w.shape[2]) end
 -- One a head, [H, N, K]?
 function M.reads_native_heads(w) return native_kernel("head_gemm", w, 1, w.shape[1], w.shape[3]) end
 
--- Has this machine kernels that fuse a whole FFN of them? Of repacked weights it has. A GPU's read the weights once for each
--- 16 rows: with many rows `linear` reads them less often.
+-- Has this machine kernels that fuse a whole FFN of them? Of repacked weights it has. A GPU's read the weights once for
+-- each 16 rows: with many rows `linear` reads them less often.
 function Builder:fuses_ffn(ws)
   if not self.fused or not all_quantized(ws) then return false end
   if not self.model.native then return self.model.repack_bytes > 0 and (self.on_cpu or self.rows <= 64) end
@@ -172,7 +173,8 @@ function Builder:every_row()
 end
 
 -- The operation for the product of one matrix: of quantized ones `linear` in every mode, so that all have the same bits
--- also where a format's `gemm` sums in another order. A GPU's `linear` is its `gemm` with the bias, so there it is for "fused".
+-- also where a format's `gemm` sums in another order. A GPU's `linear` is its `gemm` with the bias, so there it is for
+-- "fused".
 function Builder:product(w) return self.on_cpu and w.quantizer and "linear" or "gemm" end
 
 -- w x + bias for each of the matrices; a list of [T, N], or [T, N / dim, dim] if `dim` is given.

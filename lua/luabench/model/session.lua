@@ -288,8 +288,8 @@ function Session:logits()
   return p.logits
 end
 
--- Draws the first token of each sequence after prompt(); then next() one more of each. how: { temperature, top_k, top_p,
--- min_p, seed }, greedy without. Both return the numbers' tensor.
+-- Draws the first token of each sequence after prompt(); then next() one more of each. how: { temperature, top_k,
+-- top_p, min_p, seed }, greedy without. Both return the numbers' tensor.
 function Session:first(how)
   first_plan(self, way(how, "session:first")).plan:run()
   return self.token.ids
@@ -310,9 +310,8 @@ end
 -- MiB where the page cache holds the file in large pieces. Gives them back; a fraction of a ms, so not every token.
 function Session:give_back()
   local m = self.model
-  if m.file and not m.native and m.repack_bytes > 0 and not m.native_head and not m.weights.head and m.weights.embedding.quantizer then
-    m.weights.embedding:forget()
-  end
+  if m.closed or not m.file or m.native or m.native_head or m.repack_bytes == 0 then return end
+  if not m.weights.head and m.weights.embedding.quantizer then m.weights.embedding:forget() end
 end
 
 -- Forgets all sequences; plans and caches stay.

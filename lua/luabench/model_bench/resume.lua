@@ -47,8 +47,8 @@ function M.open(opt, text, prompts, run)
   local self = setmetatable({ prompts = prompts, sides = sides, options = options, circumstances = circumstances,
     quality = { text = record.hash(text), context = opt.quality_context, tokens = opt.quality_tokens,
       original = original } }, Memo)
-  self.journal = journal.begin { outputs = opt.output, names = { "model" }, resume = opt.resume, run = run, aside = true,
-    fingerprint = record.hash(json.encode { options, sides, circumstances }):sub(1, 10) }
+  self.journal = journal.begin { outputs = opt.output, names = { "model" }, resume = opt.resume, run = run,
+    aside = true, fingerprint = record.hash(json.encode { options, sides, circumstances }):sub(1, 10) }
   return self
 end
 

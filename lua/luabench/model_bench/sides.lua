@@ -18,8 +18,8 @@ local function load_options(opt)
   return o
 end
 
--- run = { opt =, bar =, timeout =, folder = (for logits), text =, quality =, roles =, shown = { names of paths }, memo =
--- (resume.lua), reproduce = f(prompt) }
+-- run = { opt =, bar =, timeout =, folder = (for logits), text =, quality =, roles =, shown = { names of paths },
+-- memo = (resume.lua), reproduce = f(prompt) }
 local function new(run, name, path)
   local s = setmetatable({ run = run, name = name, path = path, shown = run.shown[name] or path }, Side)
   local bar = run.bar
