@@ -13,8 +13,8 @@
  * Few rows of x (M <= LB_GEMM_PANEL_GEMV_ROWS): one phase. Every part turns x into its own copy of the prepared
  * activations (cheaper than a barrier) and streams one contiguous run of panels, and then what is left at the end.
  * More: phase 0 prepares the rows of x, split over the parts; phase 1 hands out blocks of panels by the ticket, so
- * that a disturbed core delays its own block only; the last are small ones. Each weight panel meets all columns while it
- * is in the cache; where there is an lb_panels, the columns come from L3 once for a whole block of panels.
+ * that a disturbed core delays its own block only; the last are small ones. Each weight panel meets all columns while
+ * it is in the cache; where there is an lb_panels, the columns come from L3 once for a whole block of panels.
  * The result does not depend on the split, because lb_panel.run gives a row the same bits in any batch. */
 #pragma once
 #include "../../engine/kernel.h"
@@ -35,8 +35,8 @@ typedef struct lb_panels {
      * act + c * act_stride + b * act_step. Up to 16 columns want them as act_prepare leaves them. */
     void (*run)(const lb_quantizer *q, const void *panels, int count, const void *act, size_t act_stride,
                 size_t act_step, int64_t k, int cols, float *out, int64_t out_stride);
-    /* Bytes of a block. act_prepare leaves such blocks one behind the other and nothing else, each as it leaves 256 k by
-     * themselves; a row's last may be shorter. */
+    /* Bytes of a block. act_prepare leaves such blocks one behind the other and nothing else, each as it leaves 256 k
+     * by themselves; a row's last may be shorter. */
     size_t act_block;
 } lb_panels;
 

@@ -364,8 +364,8 @@ static inline void write_out(const float *acc, int c0, int c1, float *out, int64
         EACH_HALF _mm512_storeu_ps(out + c * out_stride + 16 * h, _mm512_load_ps(acc + PANEL_ROWS * c + 16 * h));
 }
 
-/* The blocks of both halves that are read BLOCKS_AHEAD blocks after b (of more than two panels, which follow one another
- * with each block: the next); near the end, those of the panel after the `panels` that go together. */
+/* The blocks of both halves that are read BLOCKS_AHEAD blocks after b (of more than two panels, which follow one
+ * another with each block: the next); near the end, those of the panel after the `panels` that go together. */
 typedef struct later_blocks { const char *half[HALVES], *end; } later_blocks;
 
 LB_INLINE later_blocks later_than(const uint8_t *panel, int64_t k, int64_t b, int panels) {
@@ -445,9 +445,9 @@ static inline void meet_pair(source from, int first, int panels, int64_t b, cons
     }
 }
 
-/* Columns in tiles of equal size, so that none is left with a thin one. Of several panels (repacked ones) two take turns
- * at the tiles, so that a tile's activations come from L2 once for both, and pair after pair meets a block of 256 of all
- * columns before the next comes, from L3 once for all. */
+/* Columns in tiles of equal size, so that none is left with a thin one. Of several panels (repacked ones) two take
+ * turns at the tiles, so that a tile's activations come from L2 once for both, and pair after pair meets a block of
+ * 256 of all columns before the next comes, from L3 once for all. */
 static void many(source from, int panels, const void *act, size_t stride, size_t step, int64_t k, int cols, float *out,
                  int64_t out_stride) {
     const columns x = { act, stride, step, k, cols, out, out_stride };

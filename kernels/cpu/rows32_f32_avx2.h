@@ -37,8 +37,9 @@ LB_INLINE void f32_few_run(const F32_TYPE f, const uint8_t *codes, const void *a
         }
 }
 
-LB_INLINE void f32_few_onto(const F32_TYPE f, const lb_quantizer *q, const uint8_t *panel, const void *act, size_t stride,
-                            int64_t k, int64_t at, int64_t end, __m256 sum[F32_PARTS][F32_FEW],
+/* total += the sums of k [at, end) times their scales. */
+LB_INLINE void f32_few_onto(const F32_TYPE f, const lb_quantizer *q, const uint8_t *panel, const void *act,
+                            size_t stride, int64_t k, int64_t at, int64_t end, __m256 sum[F32_PARTS][F32_FEW],
                             __m256 total[F32_PARTS][F32_FEW], const int cols) {
     LB_UNROLL for (int part = 0; part < F32_PARTS; part++) {
         __m256 s, z = _mm256_setzero_ps();

@@ -235,8 +235,8 @@ LB_INLINE const void *h32_column(const h32_columns *x, int64_t g, int c) {
     return x->act + (size_t)c * x->stride + (size_t)(g / H32_SUPER) * x->step;
 }
 
-/* Adds the products of up to H32_SUPER groups from g on of panels `first` and, if there is one, first + 1 of `panels` to
- * acc. */
+/* Adds the products of up to H32_SUPER groups from g on of panels `first` and, if there is one, first + 1 of `panels`
+ * to acc. */
 LB_INLINE void h32_pair(const h32 f, const h32_tile_fn *tiles, const h32_source from, const int first, const int panels,
                         int64_t g, const h32_columns *x, float (*acc)[32 * LB_PANEL_MAX_COLS]) {
     const size_t each = h32_panel_bytes(f, x->k);
@@ -274,11 +274,11 @@ LB_INLINE void h32_pair(const h32 f, const h32_tile_fn *tiles, const h32_source 
     }
 }
 
-/* Columns in tiles of equal size, so that none is left with a thin one. What is expanded next is prefetched between the
- * tiles: all at once would fill the core's miss queue and stall it. Results leave tile by tile, so that the misses of
- * lines far apart are hidden behind the next tile's work. Of several panels (repacked ones that stand one behind the
- * other) two take turns at the tiles, so that a tile's activations come from L2 once for both, and pair after pair meets
- * 256 k of all columns before the next come, from L3 once for all. */
+/* Columns in tiles of equal size, so that none is left with a thin one. What is expanded next is prefetched between
+ * the tiles: all at once would fill the core's miss queue and stall it. Results leave tile by tile, so that the misses
+ * of lines far apart are hidden behind the next tile's work. Of several panels (repacked ones that stand one behind
+ * the other) two take turns at the tiles, so that a tile's activations come from L2 once for both, and pair after pair
+ * meets 256 k of all columns before the next come, from L3 once for all. */
 LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const h32_source from, const int panels, const void *act,
                         size_t stride, size_t step, int64_t k, int cols, float *out, int64_t out_stride) {
     const h32_columns x = { act, stride, step, k, cols, out, out_stride };

@@ -1,9 +1,9 @@
-/* tile_limits.c: what the inner tiles of the gemm kernels reach with everything in L1 (f32 and q4_k also with columns out
- * of L2 and L3, f32 with all that follows preparing x): 32 rows by as many columns as a tile has, the same bytes over and
- * over, by turns with chains of the tile's own instruction in registers. What a whole product lacks to these is expanding,
- * preparing x, results and waiting for memory; what a tile lacks to 100 are its scales.
- * tile_limits.lua compiles it once a header (-DTILE=1: floats, 2: dense f32, 3: int8 a scale a row, 4: int8 in groups of 32,
- * 5: with minima; 6 to 9: q4_k, q6_k, q2_k, q3_k) and runs it on one core. */
+/* tile_limits.c: what the inner tiles of the gemm kernels reach with everything in L1 (f32 and q4_k also with columns
+ * out of L2 and L3, f32 with all that follows preparing x): 32 rows by as many columns as a tile has, the same bytes
+ * over and over, by turns with chains of the tile's own instruction in registers. What a whole product lacks to these
+ * is expanding, preparing x, results and waiting for memory; what a tile lacks to 100 are its scales. tile_limits.lua
+ * compiles it once a header (-DTILE=1: floats, 2: dense f32, 3: int8 a scale a row, 4: int8 in groups of 32, 5: with
+ * minima; 6 to 9: q4_k, q6_k, q2_k, q3_k) and runs it on one core. */
 #include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,8 +92,8 @@ static double many(int span) {
     return (double)DENSE_K * DENSE_PANELS * DENSE_MANY;
 }
 
-/* An item of a whole product, K = 14336, as a thread of the kernel has it when x is prepared: weights out of memory (59 MB by
- * turns), x (29 MB) out of L3 or memory, results written to rows of 4096. */
+/* An item of a whole product, K = 14336, as a thread of the kernel has it when x is prepared: weights out of memory
+ * (59 MB by turns), x (29 MB) out of L3 or memory, results written to rows of 4096. */
 static double whole_item(void) {
     enum { K = 14336, N = 4096, ITEMS = 8, ROWS = DENSE_PANELS * DENSE_ROWS };
     static float columns[K * DENSE_MANY] __attribute__((aligned(4096))), rows[ITEMS * ROWS * K], out[N * DENSE_MANY];
@@ -117,8 +117,8 @@ static double whole_item(void) {
 #else
 #define TILE_OF(span) tiles
 #endif
-/* The next tile of two panels by turns, whose weights stay in L1: 510 columns, their sums out of L2; activations of
- * K = 14336, 11 MB. span 3 and 4: in rows; 5 and 6: all columns of a block of 256 in one run of memory; 7 and 8: so, and
+/* The next tile of two panels by turns, whose weights stay in L1: 510 columns, their sums out of L2; activations of K
+ * = 14336, 11 MB. span 3 and 4: in rows; 5 and 6: all columns of a block of 256 in one run of memory; 7 and 8: so, and
  * four pairs of panels meet a block before the next comes, as the kernel has it. */
 static void from_far(int span) {
     enum { MANY = 510 / TILE_COLS * TILE_COLS, BLOCKS = 14336 / 256, ROW = 21600, RUN = 384 + 32 };

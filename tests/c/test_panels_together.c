@@ -1,6 +1,7 @@
-/* test_panels_together.c: products of many rows, for which panels go together, columns in long blocks and their activations
- * side by side, have the bits of lb_panel.run, panel by panel and few columns at a time; run() is held against f64 by test_matrix_kernels.c. And integer
- * formats' columns have the bits that each has by itself where activations are so large that sums leave int16. */
+/* test_panels_together.c: products of many rows, for which panels go together, columns in long blocks and their
+ * activations side by side, have the bits of lb_panel.run, panel by panel and few columns at a time; run() is held
+ * against f64 by test_matrix_kernels.c. And integer formats' columns have the bits that each has by itself where
+ * activations are so large that sums leave int16. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,8 +79,8 @@ static void check(const lb_kernel *kernel, const lb_quantizer *q, lb_tensor *pac
 }
 
 static void check_member(const lb_kernel *kernel, const lb_quantizer *q) {
-    /* K: whole; several blocks; more than 64 groups of 32 and not a multiple of 256; M: 5 is few for some, 513 two blocks
-     * of columns, from 17 on activations may lie side by side */
+    /* K: whole; several blocks; more than 64 groups of 32 and not a multiple of 256; M: 5 is few for some, 513 two
+     * blocks of columns, from 17 on activations may lie side by side */
     static const struct { int64_t k, cols[3]; } cases[] = { { 256, { 5, 31, 513 } }, { 768, { 16, 17, 0 } },
                                                             { 2080, { 13, 33, 0 } } };
     for (int j = 0; j < 3; j++) {
