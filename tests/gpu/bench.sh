@@ -2,8 +2,8 @@
 # bench.sh: make gpu-bench: cuBLASLt called bare, then bench.lua, which prints a line for every goal, the MoE scenario,
 # Triton, and at last PyTorch, which compiles for minutes; what these find out is added to the table. Result files go to $OUT or the
 # current folder, each as soon as it is there. Also from the archive of `make dist`: share/luabench/gpu/bench.sh
-# What takes longer than LIMIT (240) seconds is ended and says so; what it left is part-NAME-DATE-DEVICE.json. TIME=540: ends
-# after so many seconds in all. FROM=FOLDER goes on from the result files there that are of this device. ONLY=PATTERN (Lua's):
+# What takes longer than LIMIT (240) seconds is ended and says so; what it left, or what is there when all of this is ended, is
+# part-NAME-DATE-DEVICE.json. TIME=540: ends after so many seconds in all. FROM=FOLDER goes on from the result files there that are of this device. ONLY=PATTERN (Lua's):
 # only rows whose names match are measured, the others stay as they were, and no other program is run.
 # Status 0: it ran to its end, also where TIME was over; rows say why they are not there. 1: bench.lua or the MoE scenario
 # failed. 77: no GPU.
@@ -55,21 +55,23 @@ limit() {
     echo $((left < most ? left : most))
 }
 
+# Where a program writes: it is there whatever ends it.
+part() { echo "$OUT/part-$1-$label.json"; }
 # keep NAME: beside the other results what it left, as a part where it did not come to its end
 keep() {
     [ -s "$REFERENCES/$1.json" ] || return 0
-    if [ -e "$REFERENCES/$1.whole" ]; then cp "$REFERENCES/$1.json" "$OUT/$1-$label.json" && rm -f "$OUT/part-$1-$label.json"
-    else cp "$REFERENCES/$1.json" "$OUT/part-$1-$label.json"; fi
+    if [ -e "$REFERENCES/$1.whole" ]; then cp "$REFERENCES/$1.json" "$OUT/$1-$label.json" && rm -f "$(part "$1")" "$(part "$1").journal"
+    else cp "$REFERENCES/$1.json" "$(part "$1")"; fi
 }
 
-# another NAME SIGNAL COMMAND...: leaves NAME.json in $REFERENCES and beside the other results, and in NAME.why why not all
-# of it is there. 1: it failed.
+# another NAME SIGNAL COMMAND...: a program that writes to $(part NAME), where it finds what was there before. Leaves NAME.json
+# in $REFERENCES and beside the other results, and in NAME.why why not all of it is there. 1: it failed.
 another() {
     local name=$1 signal=$2 log=$REFERENCES/$1.log most ended=0
     shift 2
     rm -f "$REFERENCES/$name.why"
     most=$(limit)
-    if [ "$scale" != 1 ] && [ "$name" != moe ]; then
+    if [ "$scale" != 1 ] && [[ " ${LUABENCH_GPU_BENCH_TRIES:-moe} " != *" $name "* ]]; then
         echo "left out of a trial" > "$REFERENCES/$name.why"
     elif [ -e "$REFERENCES/$name.whole" ]; then
         echo "$name: kept from before"
@@ -78,8 +80,11 @@ another() {
     elif [ "$most" = 0 ]; then
         echo "TIME was over" > "$REFERENCES/$name.why"
     else
+        rm -f "$(part "$name")" "$(part "$name").journal"
+        [ ! -s "$REFERENCES/$name.json" ] || cp "$REFERENCES/$name.json" "$(part "$name")"
         timeout -s "$signal" -k 10 "$most" "$@" > "$log" 2>&1
         ended=$?
+        [ ! -s "$(part "$name")" ] || cp "$(part "$name")" "$REFERENCES/$name.json"
         if [ $ended = 0 ]; then
             touch "$REFERENCES/$name.whole"
         elif [ $ended = 124 ] || [ $ended = 137 ]; then
@@ -96,7 +101,7 @@ another() {
 }
 # the rows so far, with what was found out since
 add_late() { [ -s "$rows" ] && { LATE=$rows "$program" -e "dofile '$here/bench.lua'" || status=1; }; }
-another bare TERM "$bare" "$REFERENCES/bare.json" "${gpu#*:}" bf16 16 8192 8192 bf16 256 8192 8192 fp8 8192 8192 8192
+another bare TERM "$bare" "$(part bare)" "${gpu#*:}" bf16 16 8192 8192 bf16 256 8192 8192 fp8 8192 8192 8192
 for name in moe triton torch; do
     [ -e "$REFERENCES/$name.whole" ] || echo "$name: runs after the rows above" > "$REFERENCES/$name.why"
 done
@@ -109,11 +114,11 @@ if [ "$scale" != 1 ]; then
 fi
 # shellcheck disable=SC2086  # options are meant to be split
 another moe INT "$program" "$scenarios/moe_mixed.lua" --device "$gpu" --model glm4 --tokens 1,16,64,256 \
-    --strategies $strategies --quick $small -o "$REFERENCES/moe.json" || status=1
+    --strategies $strategies --quick $small -o "$(part moe)" || status=1
 another triton TERM env CUDA_VISIBLE_DEVICES="$visible" \
-    python3 "$here/bench_moe_triton.py" "$REFERENCES/triton.json" 1 16 64 256
+    python3 "$here/bench_moe_triton.py" "$(part triton)" 1 16 64 256
 add_late
-another torch TERM env CUDA_VISIBLE_DEVICES="$visible" python3 "$here/bench_torch.py" "$REFERENCES/torch.json"
+another torch TERM env CUDA_VISIBLE_DEVICES="$visible" python3 "$here/bench_torch.py" "$(part torch)"
 [ -s "$REFERENCES/torch.json" ] && add_late
 [ "$(limit)" != 0 ] || echo "TIME was over: FROM=$OUT goes on"
 exit $status

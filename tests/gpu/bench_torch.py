@@ -115,7 +115,7 @@ def main():
             rows[name] = {"us": run()}
             print(f"{name:40s} {rows[name]['us']:10.2f} us")
         except Exception as error:  # a row that PyTorch refuses says why
-            rows[name] = {"error": str(error).splitlines()[0]}
+            rows[name] = {"error": (str(error).splitlines() or [type(error).__name__])[0]}
             print(f"{name:40s} not run: {rows[name]['error']}")
         torch.cuda.empty_cache()
         with open(sys.argv[1] + ".new", "w") as file:  # after each row: what ends this early leaves them

@@ -46,6 +46,21 @@ expect "and keeps what passed" grep -q '^2 kernels passed' "$out"/again/check-*.
 OUT=$out/again FROM=$out/again TIME=0 ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "also where TIME is over at once" grep -q '^2 kernels passed' "$out"/again/check-*.txt
 expect "which is said of the device's cases" grep -qE '^left     device_cases.lua .*TIME was over' "$out"/again/check-*.txt
+# ended in the middle, with no time to say anything: what had passed stays, the rest is done, and nothing twice
+mkdir "$out/killed" "$out/after"
+OUT=$out/killed ONLY=f32. JOBS=1 LIMIT=60 setsid bash tests/gpu/check.sh > "$out/log" 2>&1 &
+check=$!
+for _ in $(seq 300); do grep -qs "^passed " "$out"/killed/check-*.txt && break; sleep 0.1; done
+# shellcheck disable=SC2046  # process ids
+kill -KILL $(ps -o pid= -s $check)
+wait $check 2> /dev/null
+expect "a kill leaves what had passed" [ "$(grep -c '^passed ' "$out"/killed/check-*.txt)" -ge 1 ]
+expect "and not the end" [ "$(grep -c '^gpu-check: ' "$out"/killed/check-*.txt)" = 0 ]
+OUT=$out/after FROM=$out/killed ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
+expect "FROM goes on" grep -qE '^[2-9] kernels passed, 3 failed' "$out"/after/check-*.txt
+expect "and has each kernel once" [ -z "$(sed -nE 's/^(passed|FAILED) +([^ ]+) .*/\2/p' "$out"/after/check-*.txt | sort | uniq -d)" ]
+expect "what had passed as it was" [ "$(grep '^passed ' "$out"/killed/check-*.txt)" = \
+    "$(grep '^passed ' "$out"/killed/check-*.txt | grep -Fxf - "$(echo "$out"/after/check-*.txt)")" ]
 rm "$file"
 ONLY=hanging LIMIT=60 bash tests/gpu/check.sh > "$out/log" 2>&1 &
 check=$!
