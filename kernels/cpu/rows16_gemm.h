@@ -70,7 +70,7 @@ LB_INLINE const lb_act_q8_256 *act_block(const void *act, size_t stride, int64_t
 /* ---- few columns: codes stay in registers, and every weight byte is read once ---- */
 
 /* A loop over the steps of a block, which stays a loop: Zen 5's prefetchers follow each load instruction by itself, and with
- * a block's fifty unrolled they ask for what is of no use. Of the bandwidth of one core, 42 GB/s, 3 to 8 % (measured). */
+ * a block's fifty unrolled they ask for what is of no use: 3 to 9 % of 82 GB/s (tests/bench/read_order.lua). */
 #define EACH_STEP _Pragma("GCC unroll 1") for (int g = 0; g < STEPS; g++)
 /* A loop over the columns, unrolled: `cols` is a constant wherever it stands. */
 #define EACH_FEW LB_UNROLL for (int c = 0; c < cols; c++)
