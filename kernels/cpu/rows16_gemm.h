@@ -42,9 +42,9 @@ enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_
        STEPS = SUBS / STEP, STEP_BYTES = SCALES / STEPS, /* codes come first, then what is read once a block */
        AHEAD_BYTES = 7168, BLOCKS_AHEAD = 2 };
 
-/* Prefetches what is read AHEAD_BYTES after the code of step g, i of `of` parts of it: in the order of addresses, whatever
- * the order of the loads, a few lines at a time (all of a block at once, or the scales in their turn: up to a quarter of
- * the bandwidth less). The last step's share reaches into the next block's. */
+/* Prefetches what is read AHEAD_BYTES after the codes of step g, i of `of` parts of it: in the order of addresses,
+ * whatever the order of the loads, a few lines at a time (all of a block at once, or the scales in their turn: up to a
+ * quarter of the bandwidth less). The last step's share reaches into the next block's. */
 LB_INLINE void ahead(const uint8_t *block, int g, int i, int of) {
     const int lines = (int)(SHAPE.block_bytes / 64), each = (lines + STEPS - 1) / STEPS;
     const char *later = (const char *)block + AHEAD_BYTES + 64 * each * g;
@@ -69,19 +69,20 @@ LB_INLINE const lb_act_q8_256 *act_block(const void *act, size_t stride, int64_t
 
 /* ---- few columns: codes stay in registers, and every weight byte is read once ---- */
 
-/* A loop over the steps of a block, which stays a loop: Zen 5's prefetchers follow each load instruction by itself, and with
- * a block's fifty unrolled they ask for what is of no use: 3 to 9 % of 82 GB/s (tests/bench/read_order.lua). */
+/* A loop over the steps of a block, which stays a loop: Zen 5's prefetchers seem to follow each load instruction by
+ * itself, and with a block's fifty unrolled they ask for what is of no use: 3 to 9 % of 82 GB/s
+ * (tests/bench/read_order.lua). */
 #define EACH_STEP _Pragma("GCC unroll 1") for (int g = 0; g < STEPS; g++)
 /* A loop over the columns, unrolled: `cols` is a constant wherever it stands. */
 #define EACH_FEW LB_UNROLL for (int c = 0; c < cols; c++)
 #define EACH_HALF LB_UNROLL for (int h = 0; h < HALVES; h++)
 
 #if PAIRED
-/* Pair i of the step that begins at `codes` and meets the activations from `from` on. Its sums, below 2^15 each, become two
- * int16 and meet their scales in one vpdpwssd. Codes are masked, not shifted: their place in the byte is made up for once a
- * sub-block, in bringing the sums together. */
-LB_INLINE void add_pair(const uint8_t *codes, int i, __m512i scales, const void *act, size_t stride, int64_t b, int from,
-                        __m512i *sum, const int cols) {
+/* Pair i of the step that begins at `codes` and meets the activations from `from` on. Its sums, below 2^15 each, become
+ * two int16 and meet their scales in one vpdpwssd. Codes are masked, not shifted: their place in the byte is made up for
+ * once a sub-block, in bringing the sums together. */
+LB_INLINE void add_pair(const uint8_t *codes, int i, __m512i scales, const void *act, size_t stride, int64_t b,
+                        int from, __m512i *sum, const int cols) {
     __m512i w[2][4], even[FEW_MOST], odd[FEW_MOST];
     const lb_pair_place place = pair_places(i);
     pair_codes(codes, i, w[0], w[1]);

@@ -77,7 +77,8 @@ LB_INLINE void s24_dense(const float_format f, const s24_regs *r, const uint8_t 
     }
 }
 
-/* A run's lines, 12 KiB ahead (8: 5 to 10 % less where memory gives 83 GB/s). Bursts; again nearer: some find no room. */
+/* A run's lines, 12 KiB ahead (8: 5 to 10 % less where memory gives 83 GB/s). Bursts; again nearer: some find no
+ * room. */
 LB_INLINE void s24_ask(const float_format f, const uint8_t *run) {
     LB_UNROLL for (int l = 0; l < (int)(s24_run_bytes(s24_bytes(f)) / 64); l++)
         for (int again = 0; again < 2; again++)
