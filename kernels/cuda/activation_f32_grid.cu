@@ -1,5 +1,5 @@
-/* activation_f32_grid.cu: out = f(x), four elements a thread. 8 bytes an element: on an H200 no more than 0.6 elements a
- * picosecond, 4.5 in each SM a nanosecond, for which erfc's 40 instructions leave room. */
+/* activation_f32_grid.cu: out = f(x), four elements a thread. 8 bytes an element: on an H200 no more than 0.6 elements
+ * a picosecond, 4.5 in each SM a nanosecond, for which erfc's 40 instructions leave room. */
 #include "act.cuh"
 #include "rows.cuh"
 

@@ -1,5 +1,5 @@
-/* advance_i32_block.cu: positions of a launch's rows, then the sequences' new lengths; one block, since the lengths that
- * the positions are counted from are overwritten. */
+/* advance_i32_block.cu: positions of a launch's rows, then the sequences' new lengths; one block, since the lengths
+ * that the positions are counted from are overwritten. */
 #include "cells.cuh"
 
 namespace {

@@ -45,7 +45,8 @@ __device__ static inline int64_t lb_attention_length(const lb_attention &j, int6
     return lb_warp_kv_length(j.k, b, *raw, threadIdx.x % 32);
 }
 /* What the row of token t sees. */
-__device__ static inline void lb_attention_row(const lb_attention &j, int64_t t, int64_t end, int64_t raw, int64_t length,
+__device__ static inline void lb_attention_row(const lb_attention &j, int64_t t, int64_t end, int64_t raw,
+                                               int64_t length,
                                                int64_t *lo, int64_t *hi) {
     lb_span(j.causal, j.window, raw - (end - t), length, lo, hi);
 }

@@ -1,7 +1,7 @@
-/* attention_any_warp.cu: attention of every type, size and layout in f32: a block a row of a head, its four warps each a
- * quarter of the positions, a lane a position for the scores and a run of columns for the values. Caches are read once
- * for each head, without sharing among the heads of a group: correct everywhere, fast nowhere. What the matrix units can
- * do is in the other kernels. */
+/* attention_any_warp.cu: attention of every type, size and layout in f32: a block a row of a head, its four warps each
+ * a quarter of the positions, a lane a position for the scores and a run of columns for the values. Caches are read
+ * once for each head, without sharing among the heads of a group: correct everywhere, fast nowhere. What the matrix
+ * units can do is in the other kernels. */
 #include "attention.cuh"
 
 namespace {
@@ -25,7 +25,8 @@ __device__ static partial walk(const lb_attention &j, const float *q, int64_t b,
             score = s * j.scale;
         }
         float most = fmaxf(p.most, lb_warp_max(score));
-        float e = score == -INFINITY ? 0.0f : expf(score - most), keep = p.most == -INFINITY ? 0.0f : expf(p.most - most);
+        float e = score == -INFINITY ? 0.0f : expf(score - most),
+            keep = p.most == -INFINITY ? 0.0f : expf(p.most - most);
         p.sum = p.sum * keep + e;
         p.most = most;
 #pragma unroll
@@ -101,7 +102,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
 
 LB_CUDA_KERNEL(attention_any_warp) = {
     .name = "attention.any.warp", .op = "attention", .device = "cuda",
-    .about = "a block a row of a head, four warps that each take a quarter of the positions, f32 throughout; for what the"
+    .about = "a block a row of a head, four warps that each take a quarter of the positions, f32 throughout; "
+             "for what the"
              " kernels of the matrix units do not take",
     .source = "luabench", .isa = LB_ISA_SM80, .act = LB_ACT_F32, .acc = LB_ACC_F32, .compute = LB_COMPUTE_F32,
     .tolerance = 1e-10,

@@ -1,9 +1,9 @@
 /* attention_bf16_flash_mma.cu: many rows: prefill over bf16 caches, heads of 64 and 128.
  *
  * A block has 128 rows, each of its four warps 32: q in shared memory, scores and sums in registers (192 of them at 128
- * columns), tiles of 64 positions by cp.async, the next one while this one is worked on. Probabilities go from one product
- * to the other in registers. Tiles that every row sees whole are not masked; those that none sees are not walked; blocks
- * with the most to do come first.
+ * columns), tiles of 64 positions by cp.async, the next one while this one is worked on. Probabilities go from one
+ * product to the other in registers. Tiles that every row sees whole are not masked; those that none sees are not
+ * walked; blocks with the most to do come first.
  *
  * 4 x 64 x 128 operations a row and tile of heads of 128. By mma.sync an H200's tensor cores give, as published figures
  * have it, some 62 % of what wgmma gives: the ceiling of this kernel there. Shared memory: 80 ldmatrix for 256 products
@@ -68,7 +68,8 @@ __device__ static void load_rows(const job &o, const places<D> &m, int64_t begin
         m.lo[r] = (int)lo, m.hi[r] = (int)hi;
     }
     for (int r = threadIdx.x / 32; r < ROWS; r += WARPS) {
-        const float *q = r < rows ? lb_row(o.j.q, (begin + (first + r) / group) * o.j.heads + g * group + (first + r) % group)
+        const float *q = r < rows ? lb_row(o.j.q, (begin + (first + r) / group) * o.j.heads + g * group +
+                                           (first + r) % group)
                                   : nullptr;
         for (int c = threadIdx.x % 32 * 2; c < D; c += 64)
             *(uint32_t *)(m.q + r * places<D>::S + c) = q ? lb_pack_bf16x2(q[c], q[c + 1]) : 0u;
@@ -192,7 +193,8 @@ __device__ static void store(const job &o, const places<D> &m, state<D> *w, int6
             float *to = o.j.out + (token * o.j.heads + head) * D + lane % 4 * 2;
 #pragma unroll
             for (int n = 0; n < D / 8; n++)
-                *(float2 *)(to + n * 8) = make_float2(w->acc[i][n][2 * half] * inverse, w->acc[i][n][2 * half + 1] * inverse);
+                *(float2 *)(to + n * 8) = make_float2(w->acc[i][n][2 * half] * inverse,
+                                                      w->acc[i][n][2 * half + 1] * inverse);
         }
 }
 
@@ -268,7 +270,8 @@ static bool supports(const lb_args *a, const char **why) {
     *why = "a negative scale";
     if (a->p[LB_ATTENTION_P_SCALE] < 0) return false;
     *why = "more than 2^31 positions or rows, 65534 sequences, or 65535 heads";
-    if ((pages ? pages->dims[1] : 1) * k->dims[2] > INT32_MAX - KEYS || sequences > 65534 || k->dims[1] > 65535) return false;
+    if ((pages ? pages->dims[1] : 1) * k->dims[2] > INT32_MAX - KEYS || sequences > 65534 ||
+        k->dims[1] > 65535) return false;
     *why = "the device has too little shared memory";
     return (int64_t)(d == 64 ? places<64>::BYTES : places<128>::BYTES) <= lb_cuda_info_now()->smem_per_block;
 }
@@ -297,7 +300,8 @@ LB_CUDA_KERNEL(attention_bf16_flash_mma) = {
     .about = "blocks of 128 rows, tiles of 64 positions by cp.async, mma.m16n8k16 with probabilities kept in registers",
     .source = "luabench; Dao, FlashAttention-2", .isa = LB_ISA_SM80, .act = LB_ACT_BF16, .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,
-    .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 (2^-18 / 3 = 1.3e-6 in the mean"
+    .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 "
+                     "(2^-18 / 3 = 1.3e-6 in the mean"
                      " square), more where values cancel",
     .priority = 20, .supports = supports, .launch = launch,
 };

@@ -1,16 +1,16 @@
 /* attention_bf16_flash_wgmma.cu: many rows on Hopper: prefill over bf16 caches, heads of 64 and 128.
  *
- * A block has 64 rows for each warpgroup that multiplies: two for heads of 128, three for heads of 64. A further one brings
- * keys and values: tiles of 128 positions by cp.async, so that caches may have any strides and pages, swizzled as the
- * products want them, two tiles of each under way. q lies in shared memory, scores, probabilities and sums in registers;
- * probabilities go from one product to the other there. A warpgroup issues this tile's product with the values and the next
- * tile's scores together and then waits: while it takes the softmax the others' products run. Tiles that every row sees
- * whole are not masked; those that none sees are not walked; blocks with the most to do come first.
+ * A block has 64 rows for each warpgroup that multiplies: two for heads of 128, three for heads of 64. A further one
+ * brings keys and values: tiles of 128 positions by cp.async, so that caches may have any strides and pages, swizzled
+ * as the products want them, two tiles of each under way. q lies in shared memory, scores, probabilities and sums in
+ * registers; probabilities go from one product to the other there. A warpgroup issues this tile's product with the
+ * values and the next tile's scores together and then waits: while it takes the softmax the others' products run. Tiles
+ * that every row sees whole are not masked; those that none sees are not walked; blocks with the most to do come first.
  *
- * Counted for heads of 128 on an H200: 4 x 64 x 128 x 128 operations a warpgroup and tile, 1024 clocks of the tensor cores;
- * 8192 exponentials at 16 a clock and SM 512 clocks, other instructions of the softmax about 400 issued clocks of a
- * scheduler, both beside the other warpgroup's products. Keys and values from L2: 64 KB a tile, 32 bytes a clock at the
- * full rate of the products. Expected: 60 to 70 % of the bf16 peak where causal rows are many; not measured. */
+ * Counted for heads of 128 on an H200: 4 x 64 x 128 x 128 operations a warpgroup and tile, 1024 clocks of the tensor
+ * cores; 8192 exponentials at 16 a clock and SM 512 clocks, other instructions of the softmax about 400 issued clocks
+ * of a scheduler, both beside the other warpgroup's products. Keys and values from L2: 64 KB a tile, 32 bytes a clock
+ * at the full rate of the products. Expected: 60 to 70 % of the bf16 peak where causal rows are many; not measured. */
 #include "attention.cuh"
 #include "wgmma.cuh"
 
@@ -27,7 +27,8 @@ struct job {
 template <int D> struct shape {
     static constexpr int GROUPS = D == 64 ? 3 : 2, ROWS = GROUPS * 64, THREADS = (GROUPS + 1) * GROUP_THREADS;
     static constexpr int Q_BYTES = ROWS * D * 2, TILE_BYTES = KEYS * D * 2, K_AT = Q_BYTES,
-                         V_AT = K_AT + STAGES * TILE_BYTES, LO_AT = V_AT + STAGES * TILE_BYTES, HI_AT = LO_AT + ROWS * 4,
+                         V_AT = K_AT + STAGES * TILE_BYTES, LO_AT = V_AT + STAGES * TILE_BYTES,
+                             HI_AT = LO_AT + ROWS * 4,
                          BARRIERS_AT = HI_AT + ROWS * 4, SMEM = BARRIERS_AT + 4 * STAGES * 8;
 };
 /* full: every thread that brings; empty: every warp that multiplies. */
@@ -51,7 +52,8 @@ struct extent { int lo, hi, all_lo, all_hi; };
 /* Where 16 bytes (piece c of D / 8) of row r of a tile of `rows` lie. */
 __device__ inline int place_of(int r, int c, int rows) { return (c / 8 * rows + r) * 128 + ((c % 8) ^ r % 8) * 16; }
 
-template <int D> __device__ void load_rows(const job &o, unsigned char *smem, const part &p, int64_t raw, int64_t length) {
+template <int D> __device__ void load_rows(const job &o, unsigned char *smem, const part &p, int64_t raw,
+                                           int64_t length) {
     typedef shape<D> S;
     int *lo = (int *)(smem + S::LO_AT), *hi = (int *)(smem + S::HI_AT);
     for (int r = threadIdx.x; r < S::ROWS; r += S::THREADS) {
@@ -88,7 +90,8 @@ template <int D> __device__ extent extent_of(unsigned char *smem, int rows) {
 /* ---- the warpgroup that brings ---- */
 
 /* Positions [at, at + KEYS) of a head of keys or values; those from `end` on are zeros. */
-template <int D> __device__ void load_tile(const job &o, const lb_kv &kv, const part &p, unsigned char *to, int at, int end) {
+template <int D> __device__ void load_tile(const job &o, const lb_kv &kv, const part &p, unsigned char *to, int at,
+                                           int end) {
     constexpr int PIECES = D / 8;
 #pragma unroll 4
     for (int i = 0; i < KEYS * PIECES / GROUP_THREADS; i++) {
@@ -99,7 +102,8 @@ template <int D> __device__ void load_tile(const job &o, const lb_kv &kv, const 
             page = kv.pages[p.b * kv.pages_each + q], row -= (int64_t)q * kv.rows;
         }
         lb_copy_async_16(to + place_of(r, c, KEYS),
-                         kv.base + page * kv.stride_b + p.g * kv.stride_h + row * kv.stride_s + c * 16, s < end ? 16 : 0);
+                         kv.base + page * kv.stride_b + p.g * kv.stride_h + row * kv.stride_s + c * 16,
+                             s < end ? 16 : 0);
     }
     lb_copy_commit();
 }
@@ -187,7 +191,8 @@ __device__ void soften(float scale, float (&s)[KEYS / 2], uint32_t (&p)[KEYS / 4
         w.most[half] = most;
 #pragma unroll
         for (int n = 0; n < NK; n++) {
-            float a = lb_exp2(fmaf(s[4 * n + 2 * half], scale, -from)), b = lb_exp2(fmaf(s[4 * n + 2 * half + 1], scale, -from));
+            float a = lb_exp2(fmaf(s[4 * n + 2 * half], scale, -from)),
+                b = lb_exp2(fmaf(s[4 * n + 2 * half + 1], scale, -from));
             sum += a + b;
             p[n / 2 * 4 + n % 2 * 2 + half] = lb_pack_bf16x2(a, b);
         }
@@ -213,7 +218,8 @@ __device__ void store(const job &o, const unsigned char *smem, const state<D> &w
         float *to = o.j.out + (token * o.j.heads + head) * D + lane % 4 * 2;
 #pragma unroll
         for (int n = 0; n < D / 8; n++)
-            *(float2 *)(to + n * 8) = make_float2(w.acc[4 * n + 2 * half] * inverse, w.acc[4 * n + 2 * half + 1] * inverse);
+            *(float2 *)(to + n * 8) = make_float2(w.acc[4 * n + 2 * half] * inverse,
+                                                  w.acc[4 * n + 2 * half + 1] * inverse);
     }
 }
 
@@ -325,7 +331,8 @@ bool supports(const lb_args *a, const char **why) {
     *why = "a negative scale";
     if (a->p[LB_ATTENTION_P_SCALE] < 0) return false;
     *why = "more than 2^31 positions or rows, 65534 sequences, or 65535 heads";
-    if ((pages ? pages->dims[1] : 1) * k->dims[2] > INT32_MAX - KEYS || sequences > 65534 || k->dims[1] > 65535) return false;
+    if ((pages ? pages->dims[1] : 1) * k->dims[2] > INT32_MAX - KEYS || sequences > 65534 ||
+        k->dims[1] > 65535) return false;
     *why = "the device has too little shared memory";
     return (int64_t)(d == 64 ? shape<64>::SMEM : shape<128>::SMEM) <= lb_cuda_info_now()->smem_per_block;
 }
@@ -352,10 +359,12 @@ void launch(const lb_args *a, const lb_launch *l) {
 
 LB_CUDA_KERNEL(attention_bf16_flash_wgmma) = {
     .name = "attention.bf16.flash_wgmma", .op = "attention", .device = "cuda",
-    .about = "64 rows a warpgroup, tiles of 128 positions brought by another; wgmma with probabilities kept in registers",
+    .about = "64 rows a warpgroup, tiles of 128 positions brought by another; "
+             "wgmma with probabilities kept in registers",
     .source = "luabench; Shah and others, FlashAttention-3", .isa = LB_ISA_SM90A, .act = LB_ACT_BF16, .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,
-    .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 (2^-18 / 3 = 1.3e-6 in the mean"
+    .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 "
+                     "(2^-18 / 3 = 1.3e-6 in the mean"
                      " square), more where values cancel",
     .priority = 30, .supports = supports, .launch = launch,
 };

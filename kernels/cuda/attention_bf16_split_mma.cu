@@ -1,16 +1,17 @@
-/* attention_bf16_split_mma.cu: few rows, many positions: decode, with the heads of a group (or MLA's, absorbed) as the rows
- * of matrix products, and the positions split over blocks.
+/* attention_bf16_split_mma.cu: few rows, many positions: decode, with the heads of a group (or MLA's, absorbed) as the
+ * rows of matrix products, and the positions split over blocks.
  *
  * A block takes 16 or 32 rows and tiles of 64 (MLA: 48) positions, which cp.async brings three deep. Scores: a warp has
  * eight positions. Then all know the rows' maxima, write probabilities as bf16, and a warp has an eighth of the values'
  * columns: no product is done twice, and the accumulators of 512 columns are 32 or 64 registers. What the splits found
  * is added by the last of them to end, in their order.
  *
- * Bytes: each key and value once for all heads of a group: 2 (D + V) a position and cache head, 1152 for MLA. On an H200
- * an SM gets 36 bytes a nanosecond: 0.9 us for a tile of 64 positions of 128 + 128, 1.5 us for 48 of MLA. The products of
- * a tile are 8 x (8 + 8) and 8 x (27 + 24) mma.m16n8k16 for 16 rows: 0.1 and 0.3 us by four units of one in two cycles.
- * Under way are two tiles a block, two blocks an SM: 128 KB, where 22 are needed; MLA one block, 110 KB. So memory
- * bounds it, less the splits' ends: about 3 us a launch. Predicted: 85 to 90 % of the read bandwidth from 100 MB on. */
+ * Bytes: each key and value once for all heads of a group: 2 (D + V) a position and cache head, 1152 for MLA. On an
+ * H200 an SM gets 36 bytes a nanosecond: 0.9 us for a tile of 64 positions of 128 + 128, 1.5 us for 48 of MLA. The
+ * products of a tile are 8 x (8 + 8) and 8 x (27 + 24) mma.m16n8k16 for 16 rows: 0.1 and 0.3 us by four units of one in
+ * two cycles. Under way are two tiles a block, two blocks an SM: 128 KB, where 22 are needed; MLA one block, 110 KB. So
+ * memory bounds it, less the splits' ends: about 3 us a launch. Predicted: 85 to 90 % of the read bandwidth from 100 MB
+ * on. */
 #include "attention.cuh"
 #include "mma.cuh"
 
@@ -110,7 +111,8 @@ __device__ static void load_row(const lb_kv &c, const char *row, uint16_t *to, i
 }
 /* Positions [at, at + KEYS) of a head; those from `end` on are zeros. */
 template <class S, bool ASYNC>
-__device__ static void load_tile(const job &o, const places<S> &m, int stage, int64_t b, int64_t g, int64_t at, int64_t end) {
+__device__ static void load_tile(const job &o, const places<S> &m, int stage, int64_t b, int64_t g, int64_t at,
+                                 int64_t end) {
     constexpr int KC = S::D / 8, VC = S::V / 8;
     uint16_t *k = m.k + stage * S::KEYS * S::KS, *v = m.v + stage * S::KEYS * S::VS;
     for (int i = threadIdx.x; i < S::KEYS * KC; i += THREADS) {
@@ -202,8 +204,10 @@ __device__ static void score(const job &o, const places<S> &m, const uint16_t *k
     }
 }
 
-/* The rows' new maxima, by all warps alike; the accumulators are brought to them, the probabilities go to shared memory. */
-template <class S> __device__ static void soften(const places<S> &m, const float s[S::MT][4], state<S> *w, bool scored) {
+/* The rows' new maxima, by all warps alike; the accumulators are brought to them, the probabilities go to shared
+ * memory. */
+template <class S> __device__ static void soften(const places<S> &m, const float s[S::MT][4], state<S> *w,
+                                                 bool scored) {
     int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
 #pragma unroll
     for (int i = 0; i < S::MT; i++)
@@ -249,7 +253,8 @@ template <class S> __device__ static void weigh(const places<S> &m, const uint16
 }
 
 template <class S, bool ASYNC>
-__device__ static void walk(const job &o, const places<S> &m, int64_t b, int64_t g, int64_t at, int64_t end, state<S> *w) {
+__device__ static void walk(const job &o, const places<S> &m, int64_t b, int64_t g, int64_t at, int64_t end,
+                            state<S> *w) {
     int64_t tiles = (end - at + S::KEYS - 1) / S::KEYS;
     bool scores = threadIdx.x / 32 < S::KEYS / 8;
     for (int i = 0; i < S::STAGES - 1; i++) {
@@ -400,14 +405,16 @@ struct sizes { int row_tiles, splits, mt; int64_t groups; };
 
 /* Without `starts` every sequence has as many rows; with it one may have all. */
 static sizes sizes_of(const lb_args *a) {
-    const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *k = lb_arg(a, LB_ATTENTION_K), *pages = lb_arg(a, LB_ATTENTION_PAGES);
+    const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *k = lb_arg(a, LB_ATTENTION_K),
+        *pages = lb_arg(a, LB_ATTENTION_PAGES);
     int64_t sequences = pages ? pages->dims[0] : k->dims[0], groups = k->dims[1];
     int64_t group = groups ? q->dims[1] / groups : 1, each = sequences ? q->dims[0] / sequences : 0;
     int64_t most = (lb_arg(a, LB_ATTENTION_STARTS) ? q->dims[0] : each) * group;
     sizes s = { 1, 1, each * group > 16 ? 2 : 1, groups };
     s.row_tiles = (int)((most + 16 * s.mt - 1) / (16 * s.mt));
     if (s.row_tiles < 1) s.row_tiles = 1;
-    int64_t jobs = sequences * groups * (lb_arg(a, LB_ATTENTION_STARTS) ? (each * group + 16 * s.mt) / (16 * s.mt) : s.row_tiles);
+    int64_t jobs = sequences * groups * (lb_arg(a, LB_ATTENTION_STARTS) ? (each * group + 16 * s.mt) / (16 * s.mt) :
+                                         s.row_tiles);
     int64_t capacity = (pages ? pages->dims[1] : 1) * k->dims[2];
     int64_t splits = jobs ? 2 * (int64_t)lb_cuda_info_now()->sm_count / jobs : 1, most_splits = (capacity + 255) / 256;
     if (splits > most_splits) splits = most_splits;
@@ -422,7 +429,8 @@ template <class F> static bool with_shape(const lb_args *a, int mt, F f) {
     int64_t d = lb_arg(a, LB_ATTENTION_Q)->dims[2], v = lb_arg(a, LB_ATTENTION_OUT)->dims[2];
     bool latent = !lb_arg(a, LB_ATTENTION_V);
     if (d == 64 && v == 64 && !latent) return mt == 1 ? f(shape<64, 64, false, 1>()) : f(shape<64, 64, false, 2>());
-    if (d == 128 && v == 128 && !latent) return mt == 1 ? f(shape<128, 128, false, 1>()) : f(shape<128, 128, false, 2>());
+    if (d == 128 && v == 128 && !latent) return mt == 1 ? f(shape<128, 128, false, 1>()) :
+        f(shape<128, 128, false, 2>());
     if (d == 576 && v == 512 && latent) return mt == 1 ? f(shape<576, 512, true, 1>()) : f(shape<576, 512, true, 2>());
     return false;
 }
@@ -487,7 +495,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
 
 LB_CUDA_KERNEL(attention_bf16_split_mma) = {
     .name = "attention.bf16.split_mma", .op = "attention", .device = "cuda",
-    .about = "a group's heads as the rows of mma.m16n8k16; tiles of 64 positions by cp.async, three deep; positions split"
+    .about = "a group's heads as the rows of mma.m16n8k16; tiles of 64 positions by cp.async, "
+             "three deep; positions split"
              " over blocks, added up by the last; f8e4m3, q8_0 and q4_0 become bf16 on the way to shared memory",
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding", .isa = LB_ISA_SM80, .act = LB_ACT_BF16,
     .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 2e-5,

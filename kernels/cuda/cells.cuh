@@ -1,5 +1,6 @@
 /* cells.cuh: values of every type that caches and tables have, to and from f32, with the bits of the CPU's conversions
- * (dtype.h, kernels/quant/q8_0.c, q4_0.c). Products that the CPU rounds are __fmul_rn here, so that no fma takes their place. */
+ * (dtype.h, kernels/quant/q8_0.c, q4_0.c). Products that the CPU rounds are __fmul_rn here, so that no fma takes their
+ * place. */
 #pragma once
 #include "engine/kernel_cuda.h"
 #include <cuda_bf16.h>

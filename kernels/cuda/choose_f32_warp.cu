@@ -33,6 +33,7 @@ static void launch(const lb_args *a, const lb_launch *l) {
 LB_CUDA_KERNEL(choose_f32_warp) = {
     .name = "choose.f32.warp", .op = "choose", .device = "cuda", .about = "a warp counts experts, one lane compares",
     .source = "luabench", .isa = LB_ISA_SM80, .format = "f32", .act = LB_ACT_F32, .acc = LB_ACC_F64,
-    .compute = LB_COMPUTE_NONE, .tolerance = 1e-30, .tolerance_why = "flags are 0 or 1 and must be equal", .priority = 1,
+    .compute = LB_COMPUTE_NONE, .tolerance = 1e-30, .tolerance_why = "flags are 0 or 1 and must be equal",
+        .priority = 1,
     .launch = launch,
 };

@@ -43,7 +43,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     bool by_4 = h % 4 == 0 && ((uintptr_t)y | (uintptr_t)out | (uintptr_t)shared) % 16 == 0;
     int64_t each = THREADS * (by_4 ? 4 : 1);
     dim3 grid((unsigned)((h + each - 1) / each), (unsigned)(tokens < 65535 ? tokens : 65535));
-    if (by_4) LB_CUDA_LAUNCH(combine_kernel<4>, grid, THREADS, 0, lb_cuda_stream(l), y, weights, shared, out, tokens, k, h);
+    if (by_4) LB_CUDA_LAUNCH(combine_kernel<4>, grid, THREADS, 0, lb_cuda_stream(l), y, weights, shared, out, tokens, k,
+                             h);
     else LB_CUDA_LAUNCH(combine_kernel<1>, grid, THREADS, 0, lb_cuda_stream(l), y, weights, shared, out, tokens, k, h);
 }
 
@@ -51,7 +52,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
 
 LB_CUDA_KERNEL(combine_f32_grid) = {
     .name = "combine.f32.grid", .op = "combine", .device = "cuda",
-    .about = "four columns of a token a thread: the shared expert's, then the slots in their order", .source = "luabench",
+    .about = "four columns of a token a thread: the shared expert's, then the slots in their order",
+        .source = "luabench",
     .isa = LB_ISA_SM80, .act = LB_ACT_F32, .acc = LB_ACC_F32, .compute = LB_COMPUTE_F32, .tolerance = 1e-11,
     .tolerance_why = "k + 1 terms added in f32, about 1e-14, and room for sums that cancel", .priority = 1,
     .launch = launch,

@@ -1,5 +1,5 @@
-/* convert_any_grid.cu: f32, f16, bf16 and f8e4m3 into one another, eight values a thread: 16-byte accesses on the side of
- * 16 bits, 8 on that of fp8. 2 to 8 bytes a value; sm_89 and later convert fp8 in hardware, sm_80 by a dozen integer
+/* convert_any_grid.cu: f32, f16, bf16 and f8e4m3 into one another, eight values a thread: 16-byte accesses on the side
+ * of 16 bits, 8 on that of fp8. 2 to 8 bytes a value; sm_89 and later convert fp8 in hardware, sm_80 by a dozen integer
  * instructions a value. */
 #include "cells.cuh"
 
@@ -31,7 +31,8 @@ __global__ void __launch_bounds__(THREADS) convert_kernel(const typename stored<
     *(to *)(out + first) = b;
 }
 
-template <lb_dtype FROM, lb_dtype TO> static void convert(const lb_tensor *x, const lb_tensor *out, const lb_launch *l) {
+template <lb_dtype FROM, lb_dtype TO> static void convert(const lb_tensor *x, const lb_tensor *out,
+                                                          const lb_launch *l) {
     int64_t n = lb_tensor_numel(x), each = THREADS * EACH;
     if (n == 0) return;
     bool aligned = ((uintptr_t)lb_tensor_data(x) | (uintptr_t)lb_tensor_data(out)) % 16 == 0;

@@ -1,6 +1,6 @@
-/* dot_rows.cuh: products of rows of weights of any type with rows of x, in f32: a warp for one row of weights and eight rows
- * of x, so that a launch of up to 8 (decode) reads each weight once. x, 4 K bytes a row, comes from L1. With more rows the
- * weights come again from L2 for each eight; what bounds it then is one f32 fma a product. */
+/* dot_rows.cuh: products of rows of weights of any type with rows of x, in f32: a warp for one row of weights and eight
+ * rows of x, so that a launch of up to 8 (decode) reads each weight once. x, 4 K bytes a row, comes from L1. With more
+ * rows the weights come again from L2 for each eight; what bounds it then is one f32 fma a product. */
 #pragma once
 #include "cells.cuh"
 #include "rows.cuh"
@@ -18,7 +18,8 @@ __device__ static void load(lb_dtype type, int packed, const char *row, int64_t 
 #pragma unroll
         for (int i = 0; i < 4; i++) {
             out[2 * i] = type == LB_BF16 ? __uint_as_float(pair[i] << 16) : lb_f16_value((uint16_t)pair[i]);
-            out[2 * i + 1] = type == LB_BF16 ? __uint_as_float(pair[i] & 0xffff0000u) : lb_f16_value((uint16_t)(pair[i] >> 16));
+            out[2 * i + 1] = type == LB_BF16 ? __uint_as_float(pair[i] & 0xffff0000u) :
+                lb_f16_value((uint16_t)(pair[i] >> 16));
         }
         return;
     }
@@ -70,13 +71,15 @@ __global__ void __launch_bounds__(WARPS * 32) dot_rows_kernel(lb_rows x, const c
 }
 
 /* x and out: rows [tokens][heads]; w: [heads][n][k] of a float type or, packed, of q8_0 or q4_0 blocks. */
-static inline void dot_rows_launch(const lb_launch *l, const lb_rows &x, const void *w, lb_dtype type, int packed, int64_t n,
+static inline void dot_rows_launch(const lb_launch *l, const lb_rows &x, const void *w, lb_dtype type, int packed,
+                                   int64_t n,
                                    int64_t k, int64_t tokens, int64_t heads, const lb_rows &out) {
     if (tokens == 0 || heads == 0 || n == 0) return;
     int64_t row_bytes = packed ? k / 32 * lb_packed_bytes(packed) : k * (int64_t)lb_dtype_size(type);
     int64_t groups = (tokens + TOKENS - 1) / TOKENS;
     dim3 grid((unsigned)((n + WARPS - 1) / WARPS), (unsigned)heads, (unsigned)(groups < 65535 ? groups : 65535));
-    LB_CUDA_LAUNCH(dot_rows_kernel, grid, WARPS * 32, 0, lb_cuda_stream(l), x, (const char *)w, type, packed, row_bytes, n, k,
+    LB_CUDA_LAUNCH(dot_rows_kernel, grid, WARPS * 32, 0, lb_cuda_stream(l), x, (const char *)w, type, packed, row_bytes,
+                   n, k,
                    tokens, heads, out, row_bytes % 16 == 0 && (uintptr_t)w % 16 == 0, lb_rows_by_4(x));
 }
 

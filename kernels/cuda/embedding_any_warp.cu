@@ -13,7 +13,8 @@ __global__ void __launch_bounds__(WARPS * 32) embedding_kernel(const int32_t *id
     int64_t id = ids[t], last = first + SPAN < k ? first + SPAN : k;
     bool known = id >= 0 && id < vocabulary;
     for (int64_t i = first + threadIdx.x % 32; i < last; i += 32)
-        out[t * k + i] = known ? lb_cell(type, packed, table + id * row_bytes, i) * scale : __uint_as_float(0x7fc00000u);
+        out[t * k + i] = known ? lb_cell(type, packed, table + id * row_bytes, i) * scale :
+            __uint_as_float(0x7fc00000u);
 }
 
 static int packing(const lb_tensor *t) {
@@ -25,7 +26,8 @@ static bool supports(const lb_args *a, const char **why) {
     const lb_tensor *t = lb_arg(a, LB_EMBEDDING_TABLE);
     *why = "the table is of no float type, q8_0 or q4_0, or wider than 33 million";
     if (t->dims[1] >= 65535 * (int64_t)SPAN) return false;
-    if (t->dtype == LB_QUANT) return !t->layout && (!strcmp(t->quantizer->name, "q8_0") || !strcmp(t->quantizer->name, "q4_0"));
+    if (t->dtype == LB_QUANT) return !t->layout &&
+        (!strcmp(t->quantizer->name, "q8_0") || !strcmp(t->quantizer->name, "q4_0"));
     return t->dtype == LB_F32 || t->dtype == LB_F16 || t->dtype == LB_BF16 || t->dtype == LB_F64 ||
            t->dtype == LB_F8E4M3;
 }
@@ -38,7 +40,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     dim3 grid((unsigned)((rows + WARPS - 1) / WARPS), (unsigned)((k + SPAN - 1) / SPAN));
     LB_CUDA_LAUNCH(embedding_kernel, grid, WARPS * 32, 0, lb_cuda_stream(l),
                    (const int32_t *)lb_tensor_data(lb_arg(a, LB_EMBEDDING_IDS)), (const char *)lb_tensor_data(table),
-                   table->dtype, packed, packed ? k / 32 * lb_packed_bytes(packed) : k * (int64_t)lb_dtype_size(table->dtype),
+                   table->dtype, packed, packed ? k / 32 * lb_packed_bytes(packed) :
+                       k * (int64_t)lb_dtype_size(table->dtype),
                    table->dims[0], rows, k, (float)a->p[LB_EMBEDDING_P_SCALE], (float *)lb_tensor_data(o));
 }
 

@@ -1,5 +1,5 @@
-/* exact.cuh: f32 arithmetic rounded after each operation, for code that has to give the CPU's bits: nvcc makes one fma of a
- * product and a sum of floats, of these never. */
+/* exact.cuh: f32 arithmetic rounded after each operation, for code that has to give the CPU's bits: nvcc makes one fma
+ * of a product and a sum of floats, of these never. */
 #pragma once
 #include "engine/kernel_cuda.h"
 
@@ -23,6 +23,8 @@ __device__ static __forceinline__ lb_exact lb_exact_clamp(lb_exact v, lb_exact l
     v = v < hi ? v : hi;
     return v > lo ? v : lo;
 }
-__device__ static __forceinline__ lb_exact lb_exact_size(lb_exact v) { return __uint_as_float(__float_as_uint(v.v) & 0x7fffffffu); }
+__device__ static __forceinline__ lb_exact lb_exact_size(lb_exact v) {
+    return __uint_as_float(__float_as_uint(v.v) & 0x7fffffffu); }
 /* a / b where b is not 0, else 0. */
-__device__ static __forceinline__ lb_exact lb_exact_ratio(lb_exact a, lb_exact b) { return b.v != 0.0f ? a / b : lb_exact(0.0f); }
+__device__ static __forceinline__ lb_exact lb_exact_ratio(lb_exact a,
+                                                          lb_exact b) { return b.v != 0.0f ? a / b : lb_exact(0.0f); }

@@ -1,14 +1,15 @@
 /* format_uniform.cuh: uniform-2 to uniform-8 in mma16: w = (q - (2^b - 1) / 2) s, s f32 for each 32. A unit: 2
- * tiles, then s[row][4]. A code less the middle has 8 bits and is a bf16: 2^b + q, with the code in the upper bits of the
- * mantissa, less 3 * 2^(b - 1) - 1/2. Of 7 bits that number has 9, so that it takes two steps; codes of 8 are stored as a
- * sign and what is above a half. */
+ * tiles, then s[row][4]. A code less the middle has 8 bits and is a bf16: 2^b + q, with the code in the upper bits of
+ * the mantissa, less 3 * 2^(b - 1) - 1/2. Of 7 bits that number has 9, so that it takes two steps; codes of 8 are
+ * stored as a sign and what is above a half. */
 #pragma once
 #include "tile16.cuh"
 
 template <int B> struct lb_format_uniform : lb_codes<B, -1> {
     LB_FORMAT_FAMILY("uniform", q->bits == B)
     typedef lb_codes<B, -1> codes_of;
-    static __device__ __forceinline__ void fragment(const typename codes_of::context &, const lb_raw &w, int step, uint32_t a[4]) {
+    static __device__ __forceinline__ void fragment(const typename codes_of::context &, const lb_raw &w, int step,
+                                                    uint32_t a[4]) {
         constexpr uint32_t ONE = 0x3f803f80u;
         LB_UNROLL for (int reg = 0; reg < 4; reg++) {
             if constexpr (B == 8) {
@@ -18,7 +19,8 @@ template <int B> struct lb_format_uniform : lb_codes<B, -1> {
                 a[reg] = lb_and_or(lb_shift_right(x, 8 * (reg % 2) - 8), 0x80008000u, low);
             } else {
                 constexpr float half[8] = { 0, 0, 5.5f, 11.5f, 23.5f, 47.5f, 95.5f, 63.5f };
-                constexpr uint32_t base = 0x3f80u + B * 0x80u, less = 0x8000u | __builtin_bit_cast(uint32_t, half[B]) >> 16;
+                constexpr uint32_t base = 0x3f80u + B * 0x80u,
+                    less = 0x8000u | __builtin_bit_cast(uint32_t, half[B]) >> 16;
                 uint32_t v = codes_of::template placed<7 - B>(w, step, reg, base * 0x10001u);
                 if (B == 7) v = lb_fma_bf16x2(v, ONE, 0xc300c300u);
                 a[reg] = lb_fma_bf16x2(v, ONE, less * 0x10001u);

@@ -3,7 +3,8 @@
 #include "gemm_warp.cuh"
 
 static size_t size_bytes(const lb_quantizer *, int64_t n, int64_t k) { return (size_t)n * (size_t)k * sizeof(float); }
-static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                   void *dst) {
     q->dequantize(q, native, n, k, row0, row1, (float *)dst + row0 * k);
 }
 static const lb_layout layout = { "expanded", size_bytes, repack, 16 };
@@ -16,6 +17,7 @@ static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_warp_launch(a
 
 LB_CUDA_KERNEL(gemm_any_expanded) = {
     .name = "gemm.any.expanded", .op = "gemm", .device = "cuda",
-    .about = "weights expanded to f32 when they are repacked; " LB_GEMM_WARP_ABOUT, .source = "luabench", .isa = LB_ISA_SM80,
+    .about = "weights expanded to f32 when they are repacked; " LB_GEMM_WARP_ABOUT, .source = "luabench",
+        .isa = LB_ISA_SM80,
     .format = "any", .layout = &layout, LB_GEMM_WARP_NUMBERS, .priority = 0, .supports = supports, .launch = launch,
 };

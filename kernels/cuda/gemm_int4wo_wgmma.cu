@@ -6,7 +6,8 @@
 template <int G> struct lb_wgmma_int4wo : lb_format_int4wo<G> {
     typedef lb_format_int4wo<G> F;
     static constexpr int SUM_GROUP = G, SUM_STEPS = 1, SUM_SCALES = 0;
-    static __device__ __forceinline__ void fragment(const typename F::context &c, const lb_raw &w, int step, uint32_t a[4]) {
+    static __device__ __forceinline__ void fragment(const typename F::context &c, const lb_raw &w, int step,
+                                                    uint32_t a[4]) {
         lb_codes<4, 8>::fragment(c, w, step, a);
     }
     static __device__ __forceinline__ void scale(const typename F::scales &s, int group, float f[2]) {

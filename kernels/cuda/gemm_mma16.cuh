@@ -21,8 +21,8 @@
 #include "act.cuh"
 #include "tile16.cuh"
 
-/* A product as these kernels do it: out[m][ld] = f(x[m][k] w[n][k] + bias[n]). Of `gemm` ld is n, and f and bias are not
- * there; linear_any_mma.cu has the others. */
+/* A product as these kernels do it: out[m][ld] = f(x[m][k] w[n][k] + bias[n]). Of `gemm` ld is n, and f and bias are
+ * not there; linear_any_mma.cu has the others. */
 struct lb_product {
     const float *x;
     const uint8_t *w;         /* in mma16 */
@@ -310,7 +310,8 @@ lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
             float *c = acc[mt][nt];
             if (F::GROUP == 0)
                 LB_UNROLL for (int i = 0; i < 4; i++) c[i] *= scale[i / 2];
-            if (a.splits == 1 && a.activation == LB_ACTIVATION_NONE) lb_gemm16_store(a, row, column0 + 8 * nt + 2 * t, c);
+            if (a.splits == 1 && a.activation == LB_ACTIVATION_NONE) lb_gemm16_store(a, row, column0 + 8 * nt + 2 * t,
+                                                                                     c);
             else share[(mt * NT + nt) * LB_THREADS] = make_float4(c[0], c[1], c[2], c[3]);
         }
     }
@@ -380,7 +381,8 @@ template <class F> struct lb_gemm16_format {
         s.sums = (mp * kp * 2 + 255) / 256 * 256;
         s.shares = s.sums + (F::MINIMA ? (kp / (F::GROUP ? F::GROUP : 1) * mp * 4 + 255) / 256 * 256 : 0);
         int shares = splits(m, n, k);
-        s.end = s.shares + (shares > 1 || activation ? (size_t)tiles_n(n) * tiles_m(m) * shares * MT * columns(m) / 8 * LB_THREADS *
+        s.end = s.shares + (shares > 1 || activation ?
+                            (size_t)tiles_n(n) * tiles_m(m) * shares * MT * columns(m) / 8 * LB_THREADS *
                             16 : 0);
         return s;
     }
@@ -426,7 +428,8 @@ template <class F> struct lb_gemm16_format {
         space s = spaces(m, n, k, o.activation);
         uint8_t *ws = (uint8_t *)l->workspace;
         lb_gemm16_args p = {};
-        p.w = o.w, p.bias = o.bias, p.ld = o.ld, p.activation = o.activation, p.xp = ws, p.sums = (const float *)(void *)(ws + s.sums), p.shares = (float *)(void *)(ws +
+        p.w = o.w, p.bias = o.bias, p.ld = o.ld, p.activation = o.activation, p.xp = ws,
+            p.sums = (const float *)(void *)(ws + s.sums), p.shares = (float *)(void *)(ws +
                 s.shares);
         p.out = o.out, p.m = (int)m, p.mp = tiles_m(m) * columns(m), p.units =
             (int)lb_units<F>(k);
@@ -469,7 +472,8 @@ struct lb_products_known {
 template <class... F> struct lb_gemm16_family {
     static const lb_quantizer *of(const lb_args *a) { return lb_arg(a, LB_GEMM_W)->quantizer; }
     /* Of the item that a launch picks: the others of the list may have other recipes, and other kernels. */
-    static const lb_quantizer *of(const lb_args *a, const lb_launch *l) { return lb_weight(a, l, LB_GEMM_W)->quantizer; }
+    static const lb_quantizer *of(const lb_args *a, const lb_launch *l) { return lb_weight(a, l, LB_GEMM_W)->quantizer;
+        }
     /* call(format<F>) of the struct that is the recipe's; a value for none. */
     template <class R, class C> static R with(const lb_quantizer *q, R none, C call) {
         R result = none;
@@ -504,7 +508,8 @@ template <class... F> struct lb_gemm16_family {
         return { lb_tensor_f32(x), (const uint8_t *)lb_tensor_data(w), (float *)lb_tensor_data(out), nullptr,
                  x->dims[0], x->dims[1], out->dims[1], out->dims[1], LB_ACTIVATION_NONE };
     }
-    static size_t workspace_bytes(const lb_args *a, int) { return workspace_of(of(a), product(a, lb_arg(a, LB_GEMM_W))); }
+    static size_t workspace_bytes(const lb_args *a, int) { return workspace_of(of(a), product(a, lb_arg(a, LB_GEMM_W)));
+        }
     static int phases(const lb_args *a) { return phases_of(of(a), product(a, lb_arg(a, LB_GEMM_W))); }
     static void launch(const lb_args *a, const lb_launch *l) {
         launch_of(of(a, l), product(a, lb_weight(a, l, LB_GEMM_W)), l);

@@ -18,7 +18,8 @@ struct lb_wgmma_q2_k : lb_format_q2_k {
     static __device__ __forceinline__ void fragment(const context &, const lb_raw &w, int step, uint32_t a[4]) {
         uint32_t sc[2], less[2];
         LB_UNROLL for (int i = 0; i < 2; i++) {
-            uint32_t v = lb_and_or(__byte_perm(w.scales[i], 0, 0x4040u | (uint32_t)step * 0x0101u), 0x000f000fu, 0x43004300u);
+            uint32_t v = lb_and_or(__byte_perm(w.scales[i], 0, 0x4040u | (uint32_t)step * 0x0101u), 0x000f000fu,
+                                   0x43004300u);
             sc[i] = lb_fma_bf16x2(v, 0x3f803f80u, 0xc300c300u);
             less[i] = lb_fma_bf16x2(v, 0xc300c300u, 0x46804680u);
         }

@@ -1,4 +1,5 @@
-/* gemm_warp.cuh: gemm by dot_rows.cuh: any shapes, no library; for few rows of x, and where nothing else takes a product. */
+/* gemm_warp.cuh: gemm by dot_rows.cuh: any shapes, no library; for few rows of x, and where nothing else takes a
+ * product. */
 #pragma once
 #include "dot_rows.cuh"
 

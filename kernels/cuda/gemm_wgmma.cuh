@@ -1,39 +1,42 @@
-/* gemm_wgmma.cuh: products of many rows of x with weights in the layout mma16 (tile16.cuh), by Hopper's wgmma. A format's
- * file says LB_WGMMA(format structs).
+/* gemm_wgmma.cuh: products of many rows of x with weights in the layout mma16 (tile16.cuh), by Hopper's wgmma. A
+ * format's file says LB_WGMMA(format structs).
  *
  * The weights are operand A, in registers: a lane's 16 bytes of a tile are the fragments of four products, and those of
  * wgmma are mma.sync's. They become bf16 there, exactly, as everywhere in this layout; a group's products go to sums of
- * their own, which are multiplied by the group's f32 scale. x is operand B in shared memory. Where scales are so few bits
- * that their product with a code is a bf16, they go into the code (q2_k, q3_k), and the group is a unit. Minima are products,
- * too: they are bf16 (or small integers, with a factor for the row), and their operand B are the sums of x of their groups,
- * each as three bf16 that add up to it.
+ * their own, which are multiplied by the group's f32 scale. x is operand B in shared memory. Where scales are so few
+ * bits that their product with a code is a bf16, they go into the code (q2_k, q3_k), and the group is a unit. Minima
+ * are products, too: they are bf16 (or small integers, with a factor for the row), and their operand B are the sums of
+ * x of their groups, each as three bf16 that add up to it.
  *
  * Two launches, three where K is split:
- *   0  x to bf16, once, in tiles of 128 rows by 64 columns as the products want them in shared memory (swizzled, each 16
+ *   0  x to bf16, once, in tiles of 128 rows by 64 columns as the products want them in shared memory (swizzled,
+                                                                                                        each 16
  *      columns in the order of mma16's fragments): a tile is one piece of 16 KB, one bulk copy;
- *   1  a block has 256 rows of weights and 128 rows of x. One thread of the first warpgroup keeps two rings full by bulk
- *      copies, units of 16 panels and tiles of x. Each of two warpgroups has 128 rows, 64 at a time: 128 sums, 64 of a
- *      group. While one multiplies by its scales the other's products go on; the next fragments are made while the last
- *      are multiplied;
+ *   1  a block has 256 rows of weights and 128 rows of x. One thread of the first warpgroup keeps two rings full by
+ *      bulk copies, units of 16 panels and tiles of x. Each of two warpgroups has 128 rows, 64 at a time: 128 sums, 64
+ *      of a group. While one multiplies by its scales the other's products go on; the next fragments are made while the
+ *      last are multiplied;
  *   2  the shares of K, in order, and a function of the sums.
  *
  * Counted for an H200 (132 SMs, 2048 bf16 multiplications an SM and clock), M = 256, 8192 x 8192: 128 blocks that take
  * 65536 clocks of products each, 37 us at 1.75 GHz. Beside 128 clocks of products (64 x 32 weights by 128 columns) the
- * four schedulers issue, a warp each: scales 64 of a group of 32 (16 of one of 128), expanding about 25. Minima add a product
- * of 16 columns to 8 (int4wo, q4_k, q5_k) or 3 to 16 (q2_k), and for K-quants 64 instructions a unit of 256. Bytes from L2 a
- * clock and SM: x 16, weights of 4.5 bits 9. Expected: what holds back a dense product holds this back too. Not measured. */
+ * four schedulers issue, a warp each: scales 64 of a group of 32 (16 of one of 128), expanding about 25. Minima add a
+ * product of 16 columns to 8 (int4wo, q4_k, q5_k) or 3 to 16 (q2_k), and for K-quants 64 instructions a unit of 256.
+ * Bytes from L2 a clock and SM: x 16, weights of 4.5 bits 9. Expected: what holds back a dense product holds this back
+ * too. Not measured. */
 #pragma once
 #include "gemm_mma16.cuh"
 #include "wgmma.cuh"
 
 enum : int {
     LB_WG_ROWS = 256, LB_WG_PANELS = LB_WG_ROWS / LB_ROWS, LB_WG_COLUMNS = 128, LB_WG_K = 64, LB_WG_THREADS = 384,
-    LB_WG_X_BYTES = LB_WG_COLUMNS * LB_WG_K * 2, LB_WG_SUM_BYTES = LB_WG_COLUMNS * 32, LB_WG_WARPS = 8 /* that multiply */
+    LB_WG_X_BYTES = LB_WG_COLUMNS * LB_WG_K * 2, LB_WG_SUM_BYTES = LB_WG_COLUMNS * 32, LB_WG_WARPS = 8
+        /* that multiply */
 };
 
-/* What a format with minima says besides: SUM_GROUP columns have a minimum, SUM_STEPS products of 16 a unit are theirs, with
- * the fragments minima(); SUM_SCALES: times sum_scale(), else they go to the total. A format may read its tiles itself
- * (read_tile), and has scale() without minima. */
+/* What a format with minima says besides: SUM_GROUP columns have a minimum, SUM_STEPS products of 16 a unit are theirs,
+ * with the fragments minima(); SUM_SCALES: times sum_scale(), else they go to the total. A format may read its tiles
+ * itself (read_tile), and has scale() without minima. */
 template <class F> constexpr int lb_wg_sum_steps() {
     if constexpr (requires { F::SUM_STEPS; }) return F::SUM_STEPS;
     else return 0;
@@ -44,20 +47,23 @@ template <class F> constexpr int lb_wg_sum_group() {
 }
 template <class F> struct lb_wg_shape {
     static constexpr int
-        SUM_STEPS = lb_wg_sum_steps<F>(), CHUNKS = F::UNIT_K / LB_WG_K, SUM_BYTES = SUM_STEPS * LB_WG_SUM_BYTES, W_STAGE = (LB_WG_PANELS * F::UNIT_BYTES + SUM_BYTES + 127) / 128 * 128,
+        SUM_STEPS = lb_wg_sum_steps<F>(), CHUNKS = F::UNIT_K / LB_WG_K, SUM_BYTES = SUM_STEPS * LB_WG_SUM_BYTES,
+            W_STAGE = (LB_WG_PANELS * F::UNIT_BYTES + SUM_BYTES + 127) / 128 * 128,
         W_FIT = 114688 / W_STAGE, W_STAGES = W_FIT > 4 ? 4 : W_FIT < 2 ? 2 : W_FIT,
         X_FIT = (230400 - F::TABLE_BYTES - W_STAGES * W_STAGE) / LB_WG_X_BYTES, X_STAGES = X_FIT > 8 ? 8 : X_FIT,
         W_AT = X_STAGES * LB_WG_X_BYTES, TABLE_AT = W_AT + W_STAGES * W_STAGE, BARRIERS_AT = TABLE_AT + F::TABLE_BYTES,
         SMEM = BARRIERS_AT + 2 * (W_STAGES + X_STAGES) * 8;
     static_assert(X_STAGES > CHUNKS, "a unit's tiles of x are there together");
     static_assert(!F::MINIMA || SUM_STEPS, "minima need sums");
-    static_assert(LB_WG_PANELS * F::UNIT_BYTES % 256 == 0 && (!SUM_STEPS || W_STAGE % 256 == 0), "where tiles may begin");
+    static_assert(LB_WG_PANELS * F::UNIT_BYTES % 256 == 0 && (!SUM_STEPS || W_STAGE % 256 == 0),
+                  "where tiles may begin");
 };
 struct lb_wg_args {
     const uint8_t *w, *xp;       /* xp: [row tile][K / 64][128][64] */
     const uint8_t *sums;         /* of minima: [row tile][unit][SUM_STEPS][128][16] */
     float *out;
-    float4 *shares;              /* where splits > 1, or there is a function: [row tile][weight tile][split][32 x 2][256] */
+    float4 *shares;              /* where splits > 1, or there is a function:
+                                  * [row tile][weight tile][split][32 x 2][256] */
     const float *bias;
     int m, units, splits, tiles, activation;
     int64_t n, ld, panel_bytes;
@@ -72,8 +78,8 @@ LB_DEVICE uint32_t lb_wg_piece(float &rest) {
     return piece;
 }
 
-/* One thread for four columns; rows from m on and columns from k on are zeros. STEPS products of 16 a unit of UNIT_K are
- * those of minima; piece p of a unit's group g is column p * groups + g of them. */
+/* One thread for four columns; rows from m on and columns from k on are zeros. STEPS products of 16 a unit of UNIT_K
+ * are those of minima; piece p of a unit's group g is column p * groups + g of them. */
 template <int GROUP, int UNIT_K, int STEPS> __global__ void __launch_bounds__(LB_THREADS)
 lb_wg_prepare(const float *x, int m, int64_t k, int kp, uint8_t *xp, uint8_t *sums) {
     lb_let_next_launch_begin();
@@ -140,9 +146,11 @@ template <class F> LB_DEVICE void lb_wg_produce(const lb_wg_args &a, uint8_t *sm
         uint8_t *to = smem + S::W_AT + ws.at * S::W_STAGE;
         lb_mbarrier_wait(&ring.w_empty[ws.at], (unsigned)ws.turn ^ 1);
         lb_mbarrier_expect(&ring.w_full[ws.at], LB_WG_PANELS * F::UNIT_BYTES + S::SUM_BYTES);
-        for (int p = 0; p < LB_WG_PANELS; p++) { /* behind the last panel that one again, whose results are not stored */
+        for (int p = 0; p < LB_WG_PANELS; p++) {
+            /* behind the last panel that one again, whose results are not stored */
             int64_t panel = first + p < panels ? first + p : panels - 1;
-            lb_copy_bulk_once(to + p * F::UNIT_BYTES, a.w + panel * a.panel_bytes + (int64_t)u * F::UNIT_BYTES, F::UNIT_BYTES,
+            lb_copy_bulk_once(to + p * F::UNIT_BYTES, a.w + panel * a.panel_bytes + (int64_t)u * F::UNIT_BYTES,
+                              F::UNIT_BYTES,
                               &ring.w_full[ws.at], policy);
         }
         if (!waited) {
@@ -173,7 +181,8 @@ LB_DEVICE void lb_wg_add(const float f[2], const float (&part)[64], float (&tota
 
 /* 64 rows by a unit. Batches of one group of 16, or of 32 columns; fragments of the next are made while a batch is
  * multiplied. x: stages from `xs` on. */
-template <class F> LB_DEVICE void lb_wg_unit(const typename F::context &ctx, const uint8_t *unit, const uint8_t *sums, uint8_t *smem,
+template <class F> LB_DEVICE void lb_wg_unit(const typename F::context &ctx, const uint8_t *unit, const uint8_t *sums,
+                                             uint8_t *smem,
                                              const lb_wg_rings<F> &ring, lb_wg_ring xs, float (&total)[64]) {
     typedef lb_wg_shape<F> S;
     constexpr int STEPS = F::GROUP == 16 || S::SUM_STEPS ? 1 : 2, BATCHES = F::UNIT_K / (16 * STEPS), EACH = 16 * STEPS;
@@ -188,7 +197,8 @@ template <class F> LB_DEVICE void lb_wg_unit(const typename F::context &ctx, con
     F::read_scales(unit, lane / 4, scales);
     auto fragments = [&](int batch) {
         if (batch * EACH % 64 == 0) {
-            if constexpr (requires { F::read_tile(unit, 0, lane, raw); }) F::read_tile(unit, batch * EACH / 64, lane, raw);
+            if constexpr (requires { F::read_tile(unit, 0, lane, raw); }) F::read_tile(unit, batch * EACH / 64, lane,
+                                                                                       raw);
             else F::read(unit + batch * EACH / 64 * F::TILE_BYTES, lane, raw);
         }
         LB_UNROLL for (int s = 0; s < STEPS; s++) F::fragment(ctx, raw, (batch * STEPS + s) % 4, &a[batch % 2][4 * s]);
@@ -244,16 +254,20 @@ template <class F> LB_DEVICE void lb_wg_unit(const typename F::context &ctx, con
     lb_wgmma_done(total);
 }
 
-template <class F> LB_DEVICE void lb_wg_store(const lb_wg_args &a, int64_t row, int mt, int tile, int split, float (&total)[64]) {
-    const int lane = (int)threadIdx.x % 32, column = (int)blockIdx.y * LB_WG_COLUMNS + lane % 4 * 2, self = (int)threadIdx.x - 128;
-    float4 *share = a.shares + (((int64_t)blockIdx.y * a.tiles + tile) * a.splits + split) * (32 * 256) + mt * 16 * 256 + self;
+template <class F> LB_DEVICE void lb_wg_store(const lb_wg_args &a, int64_t row, int mt, int tile, int split,
+                                              float (&total)[64]) {
+    const int lane = (int)threadIdx.x % 32, column = (int)blockIdx.y * LB_WG_COLUMNS + lane % 4 * 2,
+        self = (int)threadIdx.x - 128;
+    float4 *share = a.shares + (((int64_t)blockIdx.y * a.tiles + tile) * a.splits + split) * (32 * 256) +
+        mt * 16 * 256 + self;
     row += lane / 4;
     if (F::GROUP == 0) {
         LB_UNROLL for (int half = 0; half < 2; half++) {
             int64_t r = row + 8 * half;
-            float scale = r >= a.n ? 0.0f : ((const float *)(const void *)(a.w + r / LB_ROWS * a.panel_bytes +
-                                                                           (int64_t)a.units * F::UNIT_BYTES))[r % LB_ROWS];
-            LB_UNROLL for (int j = 0; j < 16; j++) total[4 * j + 2 * half] *= scale, total[4 * j + 2 * half + 1] *= scale;
+            const uint8_t *panel = a.w + r / LB_ROWS * a.panel_bytes + (int64_t)a.units * F::UNIT_BYTES;
+            float scale = r >= a.n ? 0.0f : ((const float *)(const void *)panel)[r % LB_ROWS];
+            LB_UNROLL for (int j = 0; j < 16; j++) total[4 * j + 2 * half] *= scale,
+                total[4 * j + 2 * half + 1] *= scale;
         }
     }
     const bool there[2] = { row < a.n, row + 8 < a.n };
@@ -272,7 +286,8 @@ template <class F> LB_DEVICE void lb_wg_store(const lb_wg_args &a, int64_t row, 
 
 /* A warpgroup's 128 rows: 64, then 64, unit by unit. */
 template <class F>
-LB_DEVICE void lb_wg_consume(const lb_wg_args &a, uint8_t *smem, const typename F::context &ctx, int tile, int split, int begin,
+LB_DEVICE void lb_wg_consume(const lb_wg_args &a, uint8_t *smem, const typename F::context &ctx, int tile, int split,
+                             int begin,
                              int end) {
     typedef lb_wg_shape<F> S;
     const lb_wg_rings<F> ring(smem);
@@ -298,13 +313,15 @@ LB_DEVICE void lb_wg_consume(const lb_wg_args &a, uint8_t *smem, const typename 
 }
 #endif
 
-template <class F> __global__ void __launch_bounds__(LB_WG_THREADS, 1) lb_wg_gemm(const __grid_constant__ lb_wg_args a) {
+template <class F> __global__ void __launch_bounds__(LB_WG_THREADS,
+                                                     1) lb_wg_gemm(const __grid_constant__ lb_wg_args a) {
 #if LB_CUDA_WGMMA
     typedef lb_wg_shape<F> S;
     LB_CUDA_SHARED(smem);
     const lb_wg_rings<F> ring(smem);
     const int tile = (int)blockIdx.x / a.splits, split = (int)blockIdx.x % a.splits;
-    const int begin = (int)((int64_t)a.units * split / a.splits), end = (int)((int64_t)a.units * (split + 1) / a.splits);
+    const int begin = (int)((int64_t)a.units * split / a.splits),
+        end = (int)((int64_t)a.units * (split + 1) / a.splits);
     if (threadIdx.x == 0) {
         for (int i = 0; i < S::W_STAGES; i++)
             lb_mbarrier_init(&ring.w_full[i], 1), lb_mbarrier_init(&ring.w_empty[i], LB_WG_WARPS);
@@ -331,9 +348,11 @@ template <class F> __global__ void __launch_bounds__(LB_WG_THREADS, 1) lb_wg_gem
 
 /* Block (x, y, z): pieces z of weight tile x, row tile y. */
 static __global__ void __launch_bounds__(LB_THREADS) lb_wg_shares(const __grid_constant__ lb_wg_args a) {
-    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, mt = (int)blockIdx.z / 16, j = (int)blockIdx.z % 16;
+    const int lane = (int)threadIdx.x % 32, warp = (int)threadIdx.x / 32, mt = (int)blockIdx.z / 16,
+        j = (int)blockIdx.z % 16;
     lb_wait_for_launch_before();
-    const float4 *share = a.shares + ((int64_t)blockIdx.y * a.tiles + blockIdx.x) * a.splits * (32 * 256) + blockIdx.z * 256 +
+    const float4 *share = a.shares + ((int64_t)blockIdx.y * a.tiles + blockIdx.x) * a.splits * (32 * 256) +
+        blockIdx.z * 256 +
                           threadIdx.x;
     float c[4] = { 0, 0, 0, 0 };
     for (int s = 0; s < a.splits; s++) {
@@ -368,11 +387,13 @@ template <class F> struct lb_wg_format {
         int shares = splits(m, n, k);
         s.sums = rows * kp * 2;
         s.shares = s.sums + (size_t)tiles_m(m) * lb_units<F>(k) * S::SUM_BYTES;
-        s.end = s.shares + (shares > 1 || activation ? (size_t)tiles_n(n) * tiles_m(m) * shares * (32 * 256) * sizeof(float4) : 0);
+        s.end = s.shares + (shares > 1 || activation ?
+                            (size_t)tiles_n(n) * tiles_m(m) * shares * (32 * 256) * sizeof(float4) : 0);
         return s;
     }
     static size_t workspace(const lb_product &p) { return p.m && p.n ? spaces(p.m, p.n, p.k, p.activation).end : 0; }
-    static int phases(const lb_product &p) { return p.m && p.n ? splits(p.m, p.n, p.k) > 1 || p.activation ? 3 : 2 : 1; }
+    static int phases(const lb_product &p) { return p.m && p.n ? splits(p.m, p.n, p.k) > 1 || p.activation ? 3 : 2 : 1;
+        }
     static void launch(const lb_product &o, const lb_launch *l) {
         const int64_t m = o.m, k = o.k, n = o.n;
         if (m == 0 || n == 0) return;
@@ -386,14 +407,17 @@ template <class F> struct lb_wg_format {
         int kp = p.units * F::UNIT_K, tm = tiles_m(m);
         if (l->phase == 0) {
             LB_CUDA_LAUNCH((lb_wg_prepare<lb_wg_sum_group<F>(), (int)F::UNIT_K, S::SUM_STEPS>),
-                           dim3((unsigned)(tm * LB_WG_COLUMNS), (unsigned)((kp / 4 + LB_THREADS - 1) / LB_THREADS)), LB_THREADS, 0,
+                           dim3((unsigned)(tm * LB_WG_COLUMNS), (unsigned)((kp / 4 + LB_THREADS - 1) / LB_THREADS)),
+                               LB_THREADS, 0,
                            lb_cuda_stream(l), o.x, (int)m, k, kp, ws, ws + s.sums);
         } else if (l->phase == 1) {
             lb_cuda_smem(lb_wg_gemm<F>, S::SMEM);
-            LB_LAUNCH_OVERLAPPING(lb_wg_gemm<F>, dim3((unsigned)(p.tiles * p.splits), (unsigned)tm), LB_WG_THREADS, S::SMEM,
+            LB_LAUNCH_OVERLAPPING(lb_wg_gemm<F>, dim3((unsigned)(p.tiles * p.splits), (unsigned)tm), LB_WG_THREADS,
+                                  S::SMEM,
                                   lb_cuda_stream(l), p);
         } else {
-            LB_LAUNCH_OVERLAPPING(lb_wg_shares, dim3((unsigned)p.tiles, (unsigned)tm, 32), LB_THREADS, 0, lb_cuda_stream(l), p);
+            LB_LAUNCH_OVERLAPPING(lb_wg_shares, dim3((unsigned)p.tiles, (unsigned)tm, 32), LB_THREADS, 0,
+                                  lb_cuda_stream(l), p);
         }
     }
 };
@@ -411,7 +435,8 @@ template <class... F> struct lb_wg_family : lb_gemm16_family<F...> {
         return lb_cuda_info_now()->smem_per_block >= 227 << 10;
     }
     static size_t workspace_of(const lb_quantizer *q, const lb_product &p) {
-        return base::with(q, (size_t)0, [&](auto f) { return lb_wg_format<typename decltype(f)::format>::workspace(p); });
+        return base::with(q, (size_t)0, [&](auto f) { return lb_wg_format<typename decltype(f)::format>::workspace(p);
+            });
     }
     static int phases_of(const lb_quantizer *q, const lb_product &p) {
         return base::with(q, 1, [&](auto f) { return lb_wg_format<typename decltype(f)::format>::phases(p); });

@@ -1,5 +1,5 @@
-/* head_gemm_any_warp.cu: a product for each head (dot_rows.cuh): for up to 8 tokens, as in decode, H N K values are read
- * (bf16: DeepSeek-V3's 128 x 512 x 128 are 16.8 MB, 3.5 us at 4.8 TB/s). */
+/* head_gemm_any_warp.cu: a product for each head (dot_rows.cuh): for up to 8 tokens, as in decode, H N K values are
+ * read (bf16: DeepSeek-V3's 128 x 512 x 128 are 16.8 MB, 3.5 us at 4.8 TB/s). */
 #include "dot_rows.cuh"
 
 namespace {
@@ -20,7 +20,8 @@ static bool supports(const lb_args *a, const char **why) {
 
 static void launch(const lb_args *a, const lb_launch *l) {
     const lb_tensor *x = lb_arg(a, LB_HEAD_GEMM_X), *w = lb_weight(a, l, LB_HEAD_GEMM_W);
-    dot_rows_launch(l, lb_rows_of(x), lb_tensor_data(w), w->dtype, packing(w), w->dims[1], x->dims[2], x->dims[0], x->dims[1],
+    dot_rows_launch(l, lb_rows_of(x), lb_tensor_data(w), w->dtype, packing(w), w->dims[1], x->dims[2], x->dims[0],
+                    x->dims[1],
                     lb_rows_of(lb_arg(a, LB_HEAD_GEMM_OUT)));
 }
 

@@ -27,7 +27,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     lb_kv c = lb_kv_of(cache, lb_arg(a, LB_KV_READ_PAGES), (int)a->p[LB_KV_READ_P_PACKED]);
     if (lb_tensor_numel(o) == 0) return;
     dim3 grid((unsigned)((c.capacity + POSITIONS - 1) / POSITIONS), (unsigned)c.heads, (unsigned)o->dims[0]);
-    LB_CUDA_LAUNCH(kv_read_kernel, grid, THREADS, 0, lb_cuda_stream(l), c, lb_i32_or_null(lb_arg(a, LB_KV_READ_LENGTHS)),
+    LB_CUDA_LAUNCH(kv_read_kernel, grid, THREADS, 0, lb_cuda_stream(l), c,
+                   lb_i32_or_null(lb_arg(a, LB_KV_READ_LENGTHS)),
                    (float *)lb_tensor_data(o));
 }
 

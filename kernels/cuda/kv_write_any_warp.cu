@@ -1,5 +1,5 @@
-/* kv_write_any_warp.cu: a warp for each head of each row, converted straight into its place in the cache. 4 bytes in and
- * 0.56 to 4 out a value; one token of 8 heads of 128 is 4 KB: the launch is all of its time. */
+/* kv_write_any_warp.cu: a warp for each head of each row, converted straight into its place in the cache. 4 bytes in
+ * and 0.56 to 4 out a value; one token of 8 heads of 128 is 4 KB: the launch is all of its time. */
 #include "cells.cuh"
 #include "rows.cuh"
 

@@ -1,5 +1,5 @@
-/* layer_norm_f32_block.cu: a row a block; mean first, then the squares of what is left of it, from registers. 8 bytes an
- * element. */
+/* layer_norm_f32_block.cu: a row a block; mean first, then the squares of what is left of it, from registers. 8 bytes
+ * an element. */
 #include "rows.cuh"
 
 namespace {

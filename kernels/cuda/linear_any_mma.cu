@@ -1,9 +1,9 @@
-/* linear_any_mma.cu: f(w x + bias) of quantized weights in mma16, several matrices one below the other, by the products of
- * gemm_mma16.cuh and gemm_wgmma.cuh: they are gemm's kernels, with the bias, the function and the place in out's rows in
- * their last step. So a row has the bits that gemm gives it, and nothing is written and read again.
+/* linear_any_mma.cu: f(w x + bias) of quantized weights in mma16, several matrices one below the other, by the products
+ * of gemm_mma16.cuh and gemm_wgmma.cuh: they are gemm's kernels, with the bias, the function and the place in out's
+ * rows in their last step. So a row has the bits that gemm gives it, and nothing is written and read again.
  *
- * A matrix after the other: what the first of one recipe made of x serves those behind it, and on Hopper they ask for their
- * weights while the one before them ends. */
+ * A matrix after the other: what the first of one recipe made of x serves those behind it, and on Hopper they ask for
+ * their weights while the one before them ends. */
 #include "gemm_mma16.cuh"
 
 static const lb_products *products_of(const lb_quantizer *q, int64_t m) {

@@ -14,13 +14,16 @@ template <class F, int BITS> struct lb_wgmma_minima32 : F {
             s.v[i][0] = w[1] & 0x3f3f3f3fu, s.v[i][1] = w[2] & 0x3f3f3f3fu;
         }
     }
-    static __device__ __forceinline__ void fragment(const typename F::context &c, const lb_raw &w, int step, uint32_t a[4]) {
+    static __device__ __forceinline__ void fragment(const typename F::context &c, const lb_raw &w, int step,
+                                                    uint32_t a[4]) {
         lb_codes<BITS, 0>::fragment(c, w, step, a);
     }
     static __device__ __forceinline__ void scale(const scales &s, int group, float f[2]) {
         LB_UNROLL for (int i = 0; i < 2; i++) f[i] = s.d[i] * lb_byte_of(s.v[i][group / 4], group % 4);
     }
-    static __device__ __forceinline__ void sum_scale(const scales &s, float f[2]) { f[0] = s.dmin[0], f[1] = s.dmin[1]; }
+    static __device__ __forceinline__ void sum_scale(const scales &s, float f[2]) {
+        f[0] = s.dmin[0], f[1] = s.dmin[1];
+    }
     /* Lane t of four has minima 2 t and 2 t + 1. */
     static __device__ __forceinline__ void minima(const uint8_t *unit, int lane, uint32_t a[4]) {
         const int t = lane % 4;

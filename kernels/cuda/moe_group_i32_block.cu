@@ -1,6 +1,6 @@
-/* moe_group_i32_block.cu: the slots sorted by expert, stably, by one block: counts, a scan, then 512 slots at a time find
- * their rank among equals within their warp (match) and among warps (a column of counts an expert). 8 bytes a slot; 256
- * tokens of 8 experts are four turns. */
+/* moe_group_i32_block.cu: the slots sorted by expert, stably, by one block: counts, a scan, then 512 slots at a time
+ * find their rank among equals within their warp (match) and among warps (a column of counts an expert). 8 bytes a
+ * slot; 256 tokens of 8 experts are four turns. */
 #include "engine/kernel_cuda.h"
 
 namespace {

@@ -25,6 +25,7 @@ __device__ static inline void lb_move_row(const float *from, float *to, int64_t 
 }
 
 static inline dim3 lb_move_grid(int64_t rows, int64_t k) {
-    return dim3((unsigned)((rows + LB_MOVE_WARPS - 1) / LB_MOVE_WARPS), (unsigned)((k + LB_MOVE_SPAN - 1) / LB_MOVE_SPAN));
+    return dim3((unsigned)((rows + LB_MOVE_WARPS - 1) / LB_MOVE_WARPS),
+                (unsigned)((k + LB_MOVE_SPAN - 1) / LB_MOVE_SPAN));
 }
 static inline bool lb_move_fits(int64_t k) { return k <= 65535 * (int64_t)LB_MOVE_SPAN; }

@@ -13,7 +13,8 @@ __global__ void __launch_bounds__(THREADS) copy_kernel(const float *x, float *ou
 #pragma unroll
     for (int i = 0; i < EACH; i++)
         if (at + i * THREADS < vectors) __stcs((float4 *)out + at + i * THREADS, w[i]);
-    for (int64_t k = 4 * vectors + (int64_t)blockIdx.x * THREADS + threadIdx.x; k < n; k += (int64_t)gridDim.x * THREADS)
+    for (int64_t k = 4 * vectors + (int64_t)blockIdx.x * THREADS + threadIdx.x; k < n;
+         k += (int64_t)gridDim.x * THREADS)
         out[k] = x[k];
 }
 

@@ -1,5 +1,5 @@
-/* peak_read_f32_grid.cu: read bandwidth: 16 bytes a thread, eight loads in flight, blocks that each read one stretch after
- * another. The sums of blocks are added by the last one, in order. */
+/* peak_read_f32_grid.cu: read bandwidth: 16 bytes a thread, eight loads in flight, blocks that each read one stretch
+ * after another. The sums of blocks are added by the last one, in order. */
 #include "engine/kernel_cuda.h"
 
 enum { THREADS = 512, LOADS = 8, BLOCKS_PER_SM = 4, BLOCKS_MOST = 4096 };
@@ -15,7 +15,8 @@ static __device__ float block_sum(float v) {
     return sum;
 }
 
-__global__ void __launch_bounds__(THREADS) read_kernel(const float *x, int64_t n, int rounds, float *partial, unsigned *tickets,
+__global__ void __launch_bounds__(THREADS) read_kernel(const float *x, int64_t n, int rounds, float *partial,
+                                                       unsigned *tickets,
                                                        float *sink) {
     __shared__ bool is_last;
     const float4 *v = (const float4 *)x;
@@ -33,7 +34,8 @@ __global__ void __launch_bounds__(THREADS) read_kernel(const float *x, int64_t n
 #pragma unroll
             for (int i = 0; i < LOADS; i++) sum += (w[i].x + w[i].y) + (w[i].z + w[i].w);
         }
-        for (int64_t k = 4 * vectors + (int64_t)blockIdx.x * THREADS + threadIdx.x; k < n; k += (int64_t)gridDim.x * THREADS)
+        for (int64_t k = 4 * vectors + (int64_t)blockIdx.x * THREADS + threadIdx.x; k < n;
+             k += (int64_t)gridDim.x * THREADS)
             sum += x[k];
         if (sum == 1.2345678e-30f) partial[0] = sum;      /* never: each round's sums are wanted */
     }

@@ -1,15 +1,19 @@
-/* peak_tensor.cuh: as many matrix instructions as the chip can take, on random data: wgmma on sm_90a, mma.sync elsewhere.
- * What they add up to means nothing; sink[0] gets one value of it, so that it is not left out. */
+/* peak_tensor.cuh: as many matrix instructions as the chip can take, on random data: wgmma on sm_90a, mma.sync
+ * elsewhere. What they add up to means nothing; sink[0] gets one value of it, so that it is not left out. */
 #pragma once
 #include "engine/kernel_cuda.h"
 
 enum { PEAK_THREADS = 256, PEAK_A_BYTES = 2048, PEAK_B_BYTES = 8192, PEAK_BATCH = 16 };
 
 /* How a type's random bits become values of a moderate size: (bits & keep) | set. */
-struct peak_bf16 { enum : unsigned { keep = 0x807f807fu, set = 0x3f003f00u }; typedef float acc; static constexpr int k = 16; };
-struct peak_f16 { enum : unsigned { keep = 0x83ff83ffu, set = 0x38003800u }; typedef float acc; static constexpr int k = 16; };
-struct peak_tf32 { enum : unsigned { keep = 0x807fffffu, set = 0x3f000000u }; typedef float acc; static constexpr int k = 8; };
-struct peak_fp8 { enum : unsigned { keep = 0x87878787u, set = 0x30303030u }; typedef float acc; static constexpr int k = 32; };
+struct peak_bf16 { enum : unsigned { keep = 0x807f807fu, set = 0x3f003f00u }; typedef float acc;
+    static constexpr int k = 16; };
+struct peak_f16 { enum : unsigned { keep = 0x83ff83ffu, set = 0x38003800u }; typedef float acc;
+    static constexpr int k = 16; };
+struct peak_tf32 { enum : unsigned { keep = 0x807fffffu, set = 0x3f000000u }; typedef float acc;
+    static constexpr int k = 8; };
+struct peak_fp8 { enum : unsigned { keep = 0x87878787u, set = 0x30303030u }; typedef float acc;
+    static constexpr int k = 32; };
 struct peak_int8 { enum : unsigned { keep = 0xffffffffu, set = 0 }; typedef int acc; static constexpr int k = 32; };
 
 static __device__ __forceinline__ unsigned peak_hash(unsigned x) {
@@ -17,7 +21,8 @@ static __device__ __forceinline__ unsigned peak_hash(unsigned x) {
     x = (x ^ (x >> 15)) * 0x846ca68bu;
     return x ^ (x >> 16);
 }
-template <class T> static __device__ __forceinline__ unsigned peak_word(unsigned i) { return (peak_hash(i) & T::keep) | T::set; }
+template <class T> static __device__ __forceinline__ unsigned peak_word(unsigned i) {
+    return (peak_hash(i) & T::keep) | T::set; }
 
 #define PEAK_8(c, b) c(d[b]), c(d[b + 1]), c(d[b + 2]), c(d[b + 3]), c(d[b + 4]), c(d[b + 5]), c(d[b + 6]), c(d[b + 7])
 #define PEAK_64(c, b) PEAK_8(c, b), PEAK_8(c, b + 8), PEAK_8(c, b + 16), PEAK_8(c, b + 24), PEAK_8(c, b + 32), \
@@ -33,8 +38,8 @@ template <class T> static __device__ __forceinline__ unsigned peak_word(unsigned
     "%102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, " \
     "%119, %120, %121, %122, %123, %124, %125, %126, %127}, "
 
-/* 64 x 256 x 32 bytes: A and B from shared memory, rows of 32 bytes without swizzle: 8 rows by 16 bytes are one piece of
- * 128 bytes, the second half of the rows 128 bytes further, the next 8 rows 256. */
+/* 64 x 256 x 32 bytes: A and B from shared memory, rows of 32 bytes without swizzle: 8 rows by 16 bytes are one piece
+ * of 128 bytes, the second half of the rows 128 bytes further, the next 8 rows 256. */
 #define PEAK_WGMMA(type, shape, tail, c)                                                                               \
     static __device__ __forceinline__ void peak_step(type, typename type::acc *d, uint64_t a, uint64_t b) {           \
         asm volatile("wgmma.mma_async.sync.aligned." shape " " PEAK_D "%128, %129, " tail ";"                           \
@@ -55,16 +60,18 @@ template <class T> static __device__ float peak_work(int64_t units, unsigned see
     __shared__ __align__(128) unsigned char a[2][PEAK_A_BYTES], b[PEAK_B_BYTES];
     typename T::acc d[128];
     int group = (int)threadIdx.x / 128;
-    for (int i = (int)threadIdx.x; i < PEAK_A_BYTES / 2; i += PEAK_THREADS) ((unsigned *)a)[i] = peak_word<T>(seed + (unsigned)i);
-    for (int i = (int)threadIdx.x; i < PEAK_B_BYTES / 4; i += PEAK_THREADS) ((unsigned *)b)[i] = peak_word<T>(~seed - (unsigned)i);
+    for (int i = (int)threadIdx.x; i < PEAK_A_BYTES / 2; i += PEAK_THREADS) ((unsigned *)a)[i] =
+        peak_word<T>(seed + (unsigned)i);
+    for (int i = (int)threadIdx.x; i < PEAK_B_BYTES / 4; i += PEAK_THREADS) ((unsigned *)b)[i] =
+        peak_word<T>(~seed - (unsigned)i);
 #pragma unroll
     for (int i = 0; i < 128; i++) d[i] = 0;
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     __syncthreads();
     uint64_t da = peak_descriptor(a[group]), db = peak_descriptor(b);
-    /* A number that the compiler knows all lanes to share, a fence for each batch, and nothing under way from one batch to
-     * the next: else it takes the products one by one, waiting for each (ptxas says C7514 or C7520), and the peak is none.
-     * While one warpgroup waits for the end of a batch, of 16 products of 128 clocks, the other's go on. */
+    /* A number that the compiler knows all lanes to share, a fence for each batch, and nothing under way from one batch
+     * to the next: else it takes the products one by one, waiting for each (ptxas says C7514 or C7520), and the peak is
+     * none. While one warpgroup waits for the end of a batch, of 16 products of 128 clocks, the other's go on. */
     const int rounds = __shfl_sync(0xffffffffu, (int)(units / PEAK_BATCH), 0);
 #pragma unroll 1
     for (int i = 0; i < rounds; i++) {
@@ -83,7 +90,8 @@ template <class T> static __device__ float peak_work(int64_t units, unsigned see
 template <class T> static constexpr double peak_unit_ops() { return 2.0 * 64 * 256 * T::k; }
 #else
 #ifdef LB_CUDA_EMULATED
-template <class T, class D> static void peak_step(T, D *d, const unsigned *a, const unsigned *b) { d[0] += (D)((a[0] ^ b[0]) & 15); }
+template <class T, class D> static void peak_step(T, D *d, const unsigned *a,
+                                                  const unsigned *b) { d[0] += (D)((a[0] ^ b[0]) & 15); }
 #else
 #define PEAK_MMA(type, shape, c, regs_a, regs_b, where_b)                                                              \
     static __device__ __forceinline__ void peak_step(type, typename type::acc *d, const unsigned *a, const unsigned *b) { \
@@ -99,7 +107,8 @@ PEAK_MMA(peak_int8, "m16n8k32.row.col.s32.s8.s8.s32", "+r", PEAK_A4, PEAK_IN, "%
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 890
 PEAK_MMA(peak_fp8, "m16n8k32.row.col.f32.e4m3.e4m3.f32", "+f", PEAK_A4, PEAK_IN, "%8, %9")
 #else
-static __device__ void peak_step(peak_fp8, float *d, const unsigned *a, const unsigned *b) { d[0] += (float)(a[0] ^ b[0]); }
+static __device__ void peak_step(peak_fp8, float *d, const unsigned *a,
+                                 const unsigned *b) { d[0] += (float)(a[0] ^ b[0]); }
 #endif
 
 #endif
@@ -125,7 +134,8 @@ template <class T> static constexpr double peak_unit_ops() { return 4.0 * 8 * 2 
 
 /* `units` in all, in batches, over the warpgroups of all blocks. */
 template <class T> __global__ void __launch_bounds__(PEAK_THREADS, 1) peak_kernel(float *sink, double ops) {
-    int64_t batches = (int64_t)(ops / ((double)PEAK_BATCH * peak_unit_ops<T>())), groups = (int64_t)gridDim.x * (PEAK_THREADS / 128);
+    int64_t batches = (int64_t)(ops / ((double)PEAK_BATCH * peak_unit_ops<T>())),
+        groups = (int64_t)gridDim.x * (PEAK_THREADS / 128);
     int64_t g = (int64_t)blockIdx.x * (PEAK_THREADS / 128) + threadIdx.x / 128;
     float sum = peak_work<T>(PEAK_BATCH * (batches * (g + 1) / groups - batches * g / groups), blockIdx.x * 977u);
     if (blockIdx.x == 0 && threadIdx.x == 0) sink[0] = sum;

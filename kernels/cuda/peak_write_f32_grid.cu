@@ -9,7 +9,8 @@ __global__ void __launch_bounds__(THREADS) write_kernel(float *out, int64_t n) {
 #pragma unroll
     for (int i = 0; i < EACH; i++)
         if (at + i * THREADS < vectors) __stcs((float4 *)out + at + i * THREADS, make_float4(1, 1, 1, 1));
-    for (int64_t k = 4 * vectors + (int64_t)blockIdx.x * THREADS + threadIdx.x; k < n; k += (int64_t)gridDim.x * THREADS)
+    for (int64_t k = 4 * vectors + (int64_t)blockIdx.x * THREADS + threadIdx.x; k < n;
+         k += (int64_t)gridDim.x * THREADS)
         out[k] = 1;
 }
 

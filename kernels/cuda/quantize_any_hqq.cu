@@ -1,8 +1,8 @@
-/* quantize_any_hqq.cu: half-quadratic quantization (kernels/quant/hqq.h) of int4wo and uintx, the CPU's operations one by
- * one: eight lanes have a group, as the CPU's sums have eight; lane j the elements j, j + 8, ... in registers.
+/* quantize_any_hqq.cu: half-quadratic quantization (kernels/quant/hqq.h) of int4wo and uintx, the CPU's operations one
+ * by one: eight lanes have a group, as the CPU's sums have eight; lane j the elements j, j + 8, ... in registers.
  *
- * Counted: some 60 instructions, two of them divisions, a weight and round, and up to 20 rounds; 4.5 bytes to move. A warp
- * goes on until the last of its four groups is done. */
+ * Counted: some 60 instructions, two of them divisions, a weight and round, and up to 20 rounds; 4.5 bytes to move. A
+ * warp goes on until the last of its four groups is done. */
 #include "engine/ops/recipes.h"
 #include "cells.cuh"
 #include "exact.cuh"
@@ -111,7 +111,8 @@ template <int EACH> void run(const float *x, int64_t weights, int bits, bool int
     int64_t groups = weights / (8 * EACH);
     size_t scales = plane_after((size_t)(weights / 8 * bits)), zeros = plane_after(scales + (size_t)groups * 4);
     places to = { out, out + scales, int4wo ? NULL : out + zeros };
-    LB_CUDA_LAUNCH(groups_kernel<EACH>, (unsigned)((groups * 8 + THREADS - 1) / THREADS), THREADS, 0, lb_cuda_stream(l), x,
+    LB_CUDA_LAUNCH(groups_kernel<EACH>, (unsigned)((groups * 8 + THREADS - 1) / THREADS), THREADS, 0, lb_cuda_stream(l),
+                   x,
                    groups, bits, to);
 }
 

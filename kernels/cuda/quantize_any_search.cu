@@ -1,9 +1,10 @@
-/* quantize_any_search.cu: the K-quants and uniform, whose scales are searched for (kernels/quant/kquant_search.h): the CPU's
- * operations one by one, in its order, so that the bits are its own.
+/* quantize_any_search.cu: the K-quants and uniform, whose scales are searched for (kernels/quant/kquant_search.h): the
+ * CPU's operations one by one, in its order, so that the bits are its own.
  *
- * A thread has a sub-block of 16 or 32 in registers and does what a lane of the CPU's vectors does; neighbours in a warp
- * make a super-block and exchange scales by shuffles. Counted: 16 instructions a weight and candidate, 22 candidates for
- * q4_k, 17 for q2_k and q5_k, 19 x 8 for q6_k, 12 x 9 for uniform: 110 to 350 a weight, against 5 bytes to move. */
+ * A thread has a sub-block of 16 or 32 in registers and does what a lane of the CPU's vectors does; neighbours in a
+ * warp make a super-block and exchange scales by shuffles. Counted: 16 instructions a weight and candidate, 22
+ * candidates for q4_k, 17 for q2_k and q5_k, 19 x 8 for q6_k, 12 x 9 for uniform: 110 to 350 a weight, against 5 bytes
+ * to move. */
 #include "engine/ops/recipes.h"
 #include "cells.cuh"
 #include "exact.cuh"
@@ -164,7 +165,8 @@ __device__ int ahead(int v, int by) { return __shfl_down_sync(LB_FULL, v, by, 16
 
 /* ---- super-blocks ---- */
 
-/* Codes of a super-block's elements, sub-blocks SUB + 4 bytes apart, and how its lanes write bytes: lane p the p-th, ... */
+/* Codes of a super-block's elements, sub-blocks SUB + 4 bytes apart, and how its lanes write bytes: lane p the p-th,
+ * ... */
 template <int SUB> struct super_block {
     enum { LANES = 256 / SUB, STEP = SUB + 4 };
     const uint8_t *codes;
@@ -266,9 +268,11 @@ template <bool FIVE> __device__ void q45_k(const F *t, uint8_t *mine, const supe
     });
 }
 
-template <int RECIPE> __global__ void __launch_bounds__(THREADS) super_kernel(const float *x, int64_t subs, uint8_t *out) {
+template <int RECIPE> __global__ void __launch_bounds__(THREADS) super_kernel(const float *x, int64_t subs,
+                                                                              uint8_t *out) {
     constexpr int SUB = RECIPE == LB_QUANTIZE_Q4_K || RECIPE == LB_QUANTIZE_Q5_K ? 32 : 16, LANES = 256 / SUB;
-    constexpr int BYTES = RECIPE == LB_QUANTIZE_Q2_K ? 84 : RECIPE == LB_QUANTIZE_Q3_K ? 110 : RECIPE == LB_QUANTIZE_Q4_K ? 144
+    constexpr int BYTES = RECIPE == LB_QUANTIZE_Q2_K ? 84 : RECIPE == LB_QUANTIZE_Q3_K ? 110 :
+        RECIPE == LB_QUANTIZE_Q4_K ? 144
                         : RECIPE == LB_QUANTIZE_Q5_K ? 176 : 210;
     __shared__ uint8_t codes[THREADS * (SUB + 4)];
     int64_t s = (int64_t)blockIdx.x * THREADS + threadIdx.x;
@@ -348,7 +352,8 @@ void launch(const lb_args *a, const lb_launch *l) {
 
 LB_CUDA_KERNEL(quantize_any_search) = {
     .name = "quantize.any.search", .op = "quantize", .device = "cuda",
-    .about = "K-quants and uniform: a thread a sub-block, the CPU's search operation by operation", .source = "luabench",
+    .about = "K-quants and uniform: a thread a sub-block, the CPU's search operation by operation",
+        .source = "luabench",
     .isa = LB_ISA_SM80, .format = "f32", .act = LB_ACT_F32, .acc = LB_ACC_NONE, .compute = LB_COMPUTE_F32,
     .tolerance = 1e-30, .tolerance_why = "bytes", .priority = 1, .supports = supports, .launch = launch,
 };

@@ -1,10 +1,10 @@
-/* quantize_any_warp.cu: weights into the bytes of a format, with the bits of the CPU's quantizers (kernels/quant/): every
- * product, quotient and sum that these round is rounded here (__fmul_rn and its like), none becomes an fma.
+/* quantize_any_warp.cu: weights into the bytes of a format, with the bits of the CPU's quantizers (kernels/quant/):
+ * every product, quotient and sum that these round is rounded here (__fmul_rn and its like), none becomes an fma.
  *
- * 4 bytes in and 0.53 to 1.03 out a weight. A warp has eight blocks of 32, or eight groups, whose loads it issues first:
- * 1 KB under way. What bounds it is instructions: about 40 for 32 weights of q8_0 and 55 of q4_0, where an SM of an H200
- * has 30 in the time that its memory needs for them; int4wo and nf4 10 and 30 a weight and lane. Predicted, of the copy
- * bandwidth: q8_0 70, q4_0 and mxfp4 55, int4wo 60, nf4 25, int8wo and float8wo (a row a block) 85 %. */
+ * 4 bytes in and 0.53 to 1.03 out a weight. A warp has eight blocks of 32, or eight groups, whose loads it issues
+ * first: 1 KB under way. What bounds it is instructions: about 40 for 32 weights of q8_0 and 55 of q4_0, where an SM of
+ * an H200 has 30 in the time that its memory needs for them; int4wo and nf4 10 and 30 a weight and lane. Predicted, of
+ * the copy bandwidth: q8_0 70, q4_0 and mxfp4 55, int4wo 60, nf4 25, int8wo and float8wo (a row a block) 85 %. */
 #include "engine/ops/recipes.h"
 #include "cells.cuh"
 #include "rows.cuh"
@@ -37,7 +37,8 @@ __device__ void mxfp4_put(float value, uint8_t *dst, int lane) {
     if (lane < 16) dst[1 + lane] = (uint8_t)(q | high << 4);
 }
 
-template <int RECIPE> __global__ void __launch_bounds__(WARPS * 32) blocks_kernel(const float *x, int64_t blocks, uint8_t *out) {
+template <int RECIPE> __global__ void __launch_bounds__(WARPS * 32) blocks_kernel(const float *x, int64_t blocks,
+                                                                                  uint8_t *out) {
     constexpr int BYTES = RECIPE == LB_QUANTIZE_Q4_0 ? 18 : RECIPE == LB_QUANTIZE_Q8_0 ? 34 : 17;
     int64_t first = ((int64_t)blockIdx.x * WARPS + threadIdx.x / 32) * EACH;
     int lane = threadIdx.x % 32;
@@ -94,7 +95,8 @@ template <int E> __device__ void int4wo_put(const float v[E], uint8_t *codes, ui
 
 /* nf4.h's levels, one a lane, so that a shuffle looks one up. */
 __device__ float level_of_lane(int lane) {
-    const float levels[16] = { -1.0f, -0.6953125f, -0.5234375f, -0.39453125f, -0.28515625f, -0.1845703125f, -0.09130859375f,
+    const float levels[16] = { -1.0f, -0.6953125f, -0.5234375f, -0.39453125f, -0.28515625f, -0.1845703125f,
+        -0.09130859375f,
                                0.0f, 0.07958984375f, 0.1611328125f, 0.24609375f, 0.337890625f, 0.44140625f, 0.5625f,
                                0.72265625f, 1.0f };
     float v = 0;
@@ -122,7 +124,8 @@ __device__ void nf4_put(const float v[2], uint8_t *codes, float *scale, float le
 }
 
 template <int E, bool NF4>
-__global__ void __launch_bounds__(WARPS * 32) groups_kernel(const float *x, int64_t groups, uint8_t *codes, uint8_t *scales) {
+__global__ void __launch_bounds__(WARPS * 32) groups_kernel(const float *x, int64_t groups, uint8_t *codes,
+                                                            uint8_t *scales) {
     constexpr int AHEAD = EACH / E > 2 ? EACH / E : 2;
     int64_t first = ((int64_t)blockIdx.x * WARPS + threadIdx.x / 32) * AHEAD;
     int lane = threadIdx.x % 32;
@@ -235,7 +238,8 @@ void launch(const lb_args *a, const lb_launch *l) {
 
 LB_CUDA_KERNEL(quantize_any_warp) = {
     .name = "quantize.any.warp", .op = "quantize", .device = "cuda",
-    .about = "a warp a block or group, a block of 256 threads a row; the CPU's roundings one by one", .source = "luabench",
+    .about = "a warp a block or group, a block of 256 threads a row; the CPU's roundings one by one",
+        .source = "luabench",
     .isa = LB_ISA_SM80, .format = "f32", .act = LB_ACT_F32, .acc = LB_ACC_NONE, .compute = LB_COMPUTE_NONE,
     .tolerance = 1e-30, .tolerance_why = "bytes", .priority = 1, .supports = supports, .launch = launch,
 };

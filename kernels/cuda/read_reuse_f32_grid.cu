@@ -23,14 +23,16 @@ __device__ static float slice(const float *x, int64_t begin, int64_t end) {
     return sum;
 }
 
-__global__ void __launch_bounds__(LB_READ_THREADS) read_reuse_kernel(const float *x, int64_t n, int64_t block, int times,
+__global__ void __launch_bounds__(LB_READ_THREADS) read_reuse_kernel(const float *x, int64_t n, int64_t block,
+                                                                     int times,
                                                                      double *partial, unsigned *ticket, float *sink) {
     double total = 0;
     for (int64_t at = 0; at < n; at += block) {
         int64_t end = at + block < n ? at + block : n;
         /* slices of whole float4s, counted from the start of x, so that all loads are aligned */
         int64_t first = at / 4, count = (end + 3) / 4 - first;
-        int64_t b = (first + count * blockIdx.x / gridDim.x) * 4, e = (first + count * (blockIdx.x + 1) / gridDim.x) * 4;
+        int64_t b = (first + count * blockIdx.x / gridDim.x) * 4,
+            e = (first + count * (blockIdx.x + 1) / gridDim.x) * 4;
         bool whole = b >= at && e <= end;
         for (int i = 0; i < times; i++) {
             if (whole) {

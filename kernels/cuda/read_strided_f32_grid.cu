@@ -30,7 +30,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     const lb_tensor *x = lb_weight(a, l, LB_READ_STRIDED_X);
     LB_CUDA_LAUNCH(read_strided_kernel, (unsigned)lb_read_blocks(), LB_READ_THREADS, 0, lb_cuda_stream(l),
                    (const float *)lb_tensor_data(x), lb_tensor_numel(x), (int64_t)a->p[LB_READ_STRIDED_P_STRIDE],
-                   (double *)l->workspace, lb_cuda_tickets(l), (float *)lb_tensor_data(lb_arg(a, LB_READ_STRIDED_SINK)));
+                   (double *)l->workspace, lb_cuda_tickets(l), (float *)lb_tensor_data(lb_arg(a,
+                                                                                              LB_READ_STRIDED_SINK)));
 }
 
 } // namespace

@@ -1,4 +1,5 @@
-/* reads.cuh: sums of what was read, in a fixed order: each block's into the workspace, the last block to end adds them. */
+/* reads.cuh: sums of what was read, in a fixed order: each block's into the workspace, the last block to end adds
+ * them. */
 #pragma once
 #include "rows.cuh"
 

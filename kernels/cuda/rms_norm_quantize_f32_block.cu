@@ -1,5 +1,5 @@
-/* rms_norm_quantize_f32_block.cu: a norm and its int8 codes by blocks of 32, a row a block; a warp holds a block of 32 at
- * a time. 4 bytes in and 1.125 out an element; the second reading of a row comes from L1 or L2. */
+/* rms_norm_quantize_f32_block.cu: a norm and its int8 codes by blocks of 32, a row a block; a warp holds a block of 32
+ * at a time. 4 bytes in and 1.125 out an element; the second reading of a row comes from L1 or L2. */
 #include "rows.cuh"
 
 namespace {

@@ -1,7 +1,8 @@
 /* rows.cuh: rows [.., K] of any strides on the device, sums and maxima of a block, and element-by-element kernels.
  *
- * What they are held against on an H200 (4.8 TB/s by its datasheet, 132 SMs): the bytes of a kernel's operands, once. To
- * keep the memory busy about 22 KB have to be under way in each SM; 2048 threads with one 16-byte load each are 32. */
+ * What they are held against on an H200 (4.8 TB/s by its datasheet, 132 SMs): the bytes of a kernel's operands, once.
+ * To keep the memory busy about 22 KB have to be under way in each SM; 2048 threads with one 16-byte load each are
+ * 32. */
 #pragma once
 #include "engine/kernel_cuda.h"
 

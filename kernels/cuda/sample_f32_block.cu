@@ -1,9 +1,9 @@
 /* sample_f32_block.cu: the next token of each sequence, a block of 1024 threads a row.
  *
- * Without cuts three passes over the logits (maximum, sum, walk); each cut adds four, which narrow a threshold down by a
- * byte of the ordered logits at a time: counts for top_k, shares for top_p. Only integers are added atomically (shares
- * as multiples of 2^-40), so that the result is the same every time. Passes after the first read from L2: a row of
- * 152 000 logits is 600 KB, which one SM reads in some 6 us; several rows run side by side. */
+ * Without cuts three passes over the logits (maximum, sum, walk); each cut adds four, which narrow a threshold down by
+ * a byte of the ordered logits at a time: counts for top_k, shares for top_p. Only integers are added atomically
+ * (shares as multiples of 2^-40), so that the result is the same every time. Passes after the first read from L2: a row
+ * of 152 000 logits is 600 KB, which one SM reads in some 6 us; several rows run side by side. */
 #include "rows.cuh"
 
 namespace {

@@ -26,7 +26,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     int64_t k = x->dims[1], rows = x->dims[0];
     if (rows == 0 || k == 0) return;
     LB_CUDA_LAUNCH(scatter_kernel, lb_move_grid(rows, k), LB_MOVE_WARPS * 32, 0, lb_cuda_stream(l),
-                   (const float *)lb_tensor_data(x), (const int32_t *)lb_tensor_data(lb_arg(a, LB_SCATTER_IDS)), rows, k,
+                   (const float *)lb_tensor_data(x), (const int32_t *)lb_tensor_data(lb_arg(a, LB_SCATTER_IDS)), rows,
+                       k,
                    (float *)lb_tensor_data(o), o->dims[0]);
 }
 

@@ -1,5 +1,5 @@
-/* softmax_f32_block.cu: a row a block: maximum, exponentials, sum, from registers up to 8192 values; longer rows are read
- * three times, from L2. 8 bytes an element. */
+/* softmax_f32_block.cu: a row a block: maximum, exponentials, sum, from registers up to 8192 values; longer rows are
+ * read three times, from L2. 8 bytes an element. */
 #include "rows.cuh"
 
 namespace {

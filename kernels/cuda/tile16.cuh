@@ -125,10 +125,12 @@ template <int BITS, int CENTER> struct lb_codes : lb_no_table {
         if (BITS & 1) w.one = *(const uint32_t *)(tile + (BITS & 4 ? 512 : 0) + (BITS & 2 ? 256 : 0) + lane * 4);
     }
     /* Codes of fewer than 8 bits in the bits from AT on of both halves of v. */
-    template <int AT> static __device__ __forceinline__ uint32_t placed(const lb_raw &w, int step, int reg, uint32_t v) {
+    template <int AT> static __device__ __forceinline__ uint32_t placed(const lb_raw &w, int step, int reg,
+                                                                        uint32_t v) {
         constexpr int TWO = AT + (BITS & 4 ? 4 : 0), ONE = TWO + (BITS & 2 ? 2 : 0);
         if (BITS & 4) v = lb_and_or(lb_shift_right(w.four[step], 4 * reg - AT), 0x000f000fu << AT, v);
-        if (BITS & 2) v = lb_and_or(lb_shift_right(w.two[step / 2], 8 * (step % 2) + 2 * reg - TWO), 0x00030003u << TWO, v);
+        if (BITS & 2) v = lb_and_or(lb_shift_right(w.two[step / 2], 8 * (step % 2) + 2 * reg - TWO), 0x00030003u << TWO,
+                                    v);
         if (BITS & 1) v = lb_and_or(lb_shift_right(w.one, 4 * step + reg - ONE), 0x00010001u << ONE, v);
         return v;
     }

@@ -1,5 +1,5 @@
-/* topk_f32_warp.cu: the router: a warp a token, its scores in shared memory; k rounds of the best that is left. 4 E bytes
- * a token; with 64 to 256 experts a round is 2 to 8 comparisons a lane and five shuffles, some 60 ns. */
+/* topk_f32_warp.cu: the router: a warp a token, its scores in shared memory; k rounds of the best that is left. 4 E
+ * bytes a token; with 64 to 256 experts a round is 2 to 8 comparisons a lane and five shuffles, some 60 ns. */
 #include "engine/kernel_cuda.h"
 #include "engine/ops/topk.h"
 

@@ -1,17 +1,18 @@
 /* wgmma.cuh: Hopper's warpgroup products, mbarriers, bulk copies; sm_90a only. On the CPU's emulator the same names are
  * functions of tests/gpu/emulator/cuda_wgmma.h, which check what the hardware leaves undefined.
  *
- * A warpgroup is 128 threads, warp w of it has rows 16 w .. 16 w + 15 of a product of 64 x N x 16. Fragments of A in registers
- * and of the sums are those of mma.m16n8k16 (mma.cuh): d[4 j + i] is c[i] of columns 8 j .. 8 j + 7.
+ * A warpgroup is 128 threads, warp w of it has rows 16 w .. 16 w + 15 of a product of 64 x N x 16. Fragments of A in
+ * registers and of the sums are those of mma.m16n8k16 (mma.cuh): d[4 j + i] is c[i] of columns 8 j .. 8 j + 7.
  *
- * Operands in shared memory lie in rows of 128 bytes, swizzled: the 16-byte piece c of row r is at piece c ^ r % 8. Tiles
- * begin at multiples of 1024 bytes. A: [row][64 of k]; B: [column][64 of k], or, of a TRANSPOSED product, [k][64 columns].
- * 16 of k further: 32 bytes on (A, B), 16 rows of 2048 bytes in all on (transposed). Narrow tiles of B, of 16 of k, have rows
- * of 32 bytes, the 16-byte piece c of row r at c ^ r / 4 % 2, and begin at multiples of 256.
+ * Operands in shared memory lie in rows of 128 bytes, swizzled: the 16-byte piece c of row r is at piece c ^ r % 8.
+ * Tiles begin at multiples of 1024 bytes. A: [row][64 of k]; B: [column][64 of k], or, of a TRANSPOSED product, [k][64
+ * columns]. 16 of k further: 32 bytes on (A, B), 16 rows of 2048 bytes in all on (transposed). Narrow tiles of B, of 16
+ * of k, have rows of 32 bytes, the 16-byte piece c of row r at c ^ r / 4 % 2, and begin at multiples of 256.
  *
- * Order: lb_wgmma_fence() before the first product after registers that it reads or adds to were written; then products;
- * lb_wgmma_commit(); lb_wgmma_wait<LEFT>() until at most LEFT committed groups are under way; lb_wgmma_done(d) before the
- * sums are used and lb_wgmma_done(a) before A's registers are written again: it keeps the compiler from moving that up. */
+ * Order: lb_wgmma_fence() before the first product after registers that it reads or adds to were written; then
+ * products; lb_wgmma_commit(); lb_wgmma_wait<LEFT>() until at most LEFT committed groups are under way;
+ * lb_wgmma_done(d) before the sums are used and lb_wgmma_done(a) before A's registers are written again: it keeps the
+ * compiler from moving that up. */
 #pragma once
 #include "mma.cuh"
 
@@ -21,7 +22,8 @@
 #include "cuda_wgmma.h"
 #elif LB_CUDA_SM90A
 
-/* ---- mbarriers, in shared memory; a barrier's phase ends when `count` have arrived and all expected bytes came ---- */
+/* ---- mbarriers, in shared memory; a barrier's phase ends when `count` have arrived and all expected bytes came
+ * ---- */
 
 LB_DEVICE void lb_mbarrier_init(uint64_t *b, unsigned count) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" :: "r"(lb_shared_address(b)), "r"(count) : "memory");
@@ -32,11 +34,13 @@ LB_DEVICE void lb_mbarrier_arrive(uint64_t *b) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" :: "r"(lb_shared_address(b)) : "memory");
 }
 LB_DEVICE void lb_mbarrier_expect(uint64_t *b, unsigned bytes) { /* arrives, too */
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" :: "r"(lb_shared_address(b)), "r"(bytes) : "memory");
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
+                 :: "r"(lb_shared_address(b)), "r"(bytes) : "memory");
 }
 /* Until the phase of this parity has ended. Of a new barrier, the phase before the first counts as ended (parity 1). */
 LB_DEVICE void lb_mbarrier_wait(uint64_t *b, unsigned parity) {
-    asm volatile("{\n.reg .pred p;\nagain: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@p bra ended;\nbra again;\nended:\n}"
+    asm volatile("{\n.reg .pred p;\nagain: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
+                 "@p bra ended;\nbra again;\nended:\n}"
                  :: "r"(lb_shared_address(b)), "r"(parity) : "memory");
 }
 
@@ -45,15 +49,19 @@ LB_DEVICE void lb_mbarrier_wait(uint64_t *b, unsigned parity) {
 /* One thread: `bytes` (a multiple of 16), counted at the barrier. */
 LB_DEVICE void lb_copy_bulk(void *shared, const void *global, unsigned bytes, uint64_t *barrier) {
     asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
-                 :: "r"(lb_shared_address(shared)), "l"(global), "r"(bytes), "r"(lb_shared_address(barrier)) : "memory");
+                 :: "r"(lb_shared_address(shared)), "l"(global), "r"(bytes), "r"(lb_shared_address(barrier))
+                 : "memory");
 }
 /* The same of data that is read once; policy from lb_policy_once. */
 LB_DEVICE void lb_copy_bulk_once(void *shared, const void *global, unsigned bytes, uint64_t *barrier, uint64_t policy) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
-                 :: "r"(lb_shared_address(shared)), "l"(global), "r"(bytes), "r"(lb_shared_address(barrier)), "l"(policy)
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
+                 "[%0], [%1], %2, [%3], %4;"
+                 :: "r"(lb_shared_address(shared)), "l"(global), "r"(bytes), "r"(lb_shared_address(barrier)),
+                    "l"(policy)
                  : "memory");
 }
-/* What this thread wrote (or cp.async brought) to shared memory, the products and the copy engine see after a barrier. */
+/* What this thread wrote (or cp.async brought) to shared memory, the products and the copy engine see after a
+ * barrier. */
 LB_DEVICE void lb_fence_async(void) { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 /* What launches before this one wrote to device memory, this thread's bulk copies see. */
 LB_DEVICE void lb_fence_async_global(void) { asm volatile("fence.proxy.async.global;" ::: "memory"); }
@@ -61,8 +69,12 @@ LB_DEVICE void lb_fence_async_global(void) { asm volatile("fence.proxy.async.glo
 /* ---- warps ---- */
 
 /* A warpgroup's registers a thread from here on; each role one branch of one if/else. */
-template <int N> LB_DEVICE void lb_registers_less(void) { asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(N)); }
-template <int N> LB_DEVICE void lb_registers_more(void) { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(N)); }
+template <int N> LB_DEVICE void lb_registers_less(void) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" :: "n"(N));
+}
+template <int N> LB_DEVICE void lb_registers_more(void) {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" :: "n"(N));
+}
 /* Barrier `id` (1 to 15) of `count` threads. */
 LB_DEVICE void lb_barrier_of(int id, int count) { asm volatile("bar.sync %0, %1;" :: "r"(id), "r"(count) : "memory"); }
 
@@ -70,7 +82,8 @@ LB_DEVICE void lb_barrier_of(int id, int count) { asm volatile("bar.sync %0, %1;
 
 /* Rows of 128 bytes, eight of them in 1024. */
 LB_DEVICE uint64_t lb_wgmma_tile(const void *shared) {
-    return (uint64_t)((lb_shared_address(shared) & 0x3ffff) >> 4) | (uint64_t)1 << 16 | (uint64_t)64 << 32 | (uint64_t)1 << 62;
+    return (uint64_t)((lb_shared_address(shared) & 0x3ffff) >> 4) | (uint64_t)1 << 16 | (uint64_t)64 << 32 |
+           (uint64_t)1 << 62;
 }
 /* For transposed products: tiles of 64 columns, `apart` bytes from one to the next. */
 LB_DEVICE uint64_t lb_wgmma_tile_transposed(const void *shared, unsigned apart) {
@@ -79,7 +92,8 @@ LB_DEVICE uint64_t lb_wgmma_tile_transposed(const void *shared, unsigned apart) 
 }
 /* Rows of 32 bytes, eight of them in 256. */
 LB_DEVICE uint64_t lb_wgmma_tile_narrow(const void *shared) {
-    return (uint64_t)((lb_shared_address(shared) & 0x3ffff) >> 4) | (uint64_t)1 << 16 | (uint64_t)16 << 32 | (uint64_t)3 << 62;
+    return (uint64_t)((lb_shared_address(shared) & 0x3ffff) >> 4) | (uint64_t)1 << 16 | (uint64_t)16 << 32 |
+           (uint64_t)3 << 62;
 }
 /* `bytes` further on in the tile. */
 LB_DEVICE uint64_t lb_wgmma_at(uint64_t tile, unsigned bytes) { return tile + (bytes >> 4); }
@@ -105,11 +119,11 @@ LB_DEVICE void lb_wgmma_ra(float (&d)[32], const uint32_t *a, uint64_t b, bool f
                  "  %0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
                  "  %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
                  "{%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-                   "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-                   "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-                   "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)first));
+         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+           "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+           "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+           "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)first));
 }
 LB_DEVICE void lb_wgmma_ra_t(float (&d)[32], const uint32_t *a, uint64_t b, bool first) {
     asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, %37, 0;\n"
@@ -117,11 +131,11 @@ LB_DEVICE void lb_wgmma_ra_t(float (&d)[32], const uint32_t *a, uint64_t b, bool
                  "  %0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
                  "  %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
                  "{%32, %33, %34, %35}, %36, p, 1, 1, 1;\n}"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-                   "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-                   "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-                   "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)first));
+         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+           "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+           "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+           "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)first));
 }
 LB_DEVICE void lb_wgmma_sa(float (&d)[32], uint64_t a, uint64_t b, bool first) {
     asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, %34, 0;\n"
@@ -129,11 +143,11 @@ LB_DEVICE void lb_wgmma_sa(float (&d)[32], uint64_t a, uint64_t b, bool first) {
                  "  %0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
                  "  %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
                  "%32, %33, p, 1, 1, 0, 0;\n}"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-                   "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-                   "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-                   "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
-                 : "l"(a), "l"(b), "r"((int)first));
+         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+           "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+           "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+           "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+         : "l"(a), "l"(b), "r"((int)first));
 }
 LB_DEVICE void lb_wgmma_ra(float (&d)[64], const uint32_t *a, uint64_t b, bool first) {
     asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, %69, 0;\n"
@@ -143,15 +157,15 @@ LB_DEVICE void lb_wgmma_ra(float (&d)[64], const uint32_t *a, uint64_t b, bool f
                  "  %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
                  "  %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
                  "{%64, %65, %66, %67}, %68, p, 1, 1, 0;\n}"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-                   "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-                   "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-                   "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
-                   "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
-                   "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
-                   "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
-                   "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)first));
+         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+           "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+           "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+           "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+           "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+           "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+           "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+           "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)first));
 }
 LB_DEVICE void lb_wgmma_ra_t(float (&d)[64], const uint32_t *a, uint64_t b, bool first) {
     asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, %69, 0;\n"
@@ -161,15 +175,15 @@ LB_DEVICE void lb_wgmma_ra_t(float (&d)[64], const uint32_t *a, uint64_t b, bool
                  "  %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
                  "  %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
                  "{%64, %65, %66, %67}, %68, p, 1, 1, 1;\n}"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-                   "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-                   "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-                   "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
-                   "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
-                   "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
-                   "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
-                   "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)first));
+         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+           "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+           "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+           "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+           "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+           "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+           "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+           "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"((int)first));
 }
 LB_DEVICE void lb_wgmma_sa(float (&d)[64], uint64_t a, uint64_t b, bool first) {
     asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, %66, 0;\n"
@@ -179,14 +193,14 @@ LB_DEVICE void lb_wgmma_sa(float (&d)[64], uint64_t a, uint64_t b, bool first) {
                  "  %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
                  "  %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
                  "%64, %65, p, 1, 1, 0, 0;\n}"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-                   "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-                   "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-                   "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
-                   "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
-                   "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
-                   "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
-                   "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
-                 : "l"(a), "l"(b), "r"((int)first));
+         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
+           "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
+           "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
+           "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
+           "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
+           "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
+           "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+           "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63])
+         : "l"(a), "l"(b), "r"((int)first));
 }
 #endif

@@ -1,6 +1,6 @@
-/* bare_cublaslt.cpp: cuBLASLt called bare, for make gpu-bench to set luabench's figures against: no engine, no oracle, its
- * heuristic's first algorithm, graph replays; the median of a second and a half, after half a second that brings the
- * chip to the clocks that its power allows, as with luabench's.
+/* bare_cublaslt.cpp: cuBLASLt called bare, for make gpu-bench to set luabench's figures against: no engine, no oracle,
+ * its heuristic's first algorithm, graph replays; the median of a second and a half, after half a second that brings
+ * the chip to the clocks that its power allows, as with luabench's.
  *
  *   gpu_bare FILE.json DEVICE WHAT M N K ...     WHAT: bf16, fp8 (e4m3, a scale each), f32 results like luabench's
  *
@@ -82,7 +82,8 @@ static std::vector<unsigned char> random_bytes(size_t bytes, bool fp8) {
     for (size_t i = 0; i + 8 <= bytes; i += 8) {
         unsigned long long bits = next(), more = next();
         for (int k = 0; k < (fp8 ? 8 : 4); k++) {
-            unsigned long long from = k < 3 ? bits >> 16 * k : k < 6 ? more >> 16 * (k - 3) : (bits >> 5) * 31 + (unsigned)k;
+            unsigned long long from = k < 3 ? bits >> 16 * k : k < 6 ? more >> 16 * (k - 3) :
+                (bits >> 5) * 31 + (unsigned)k;
             unsigned at = (unsigned)(from & 65535);
             if (fp8) v[i + (size_t)k] = table8[at];
             else memcpy(v.data() + i + 2 * k, &table16[at], 2);
@@ -117,7 +118,8 @@ static double measure(bool fp8, int64_t m, int64_t n, int64_t k, int l2, cublasL
     cuda(cudaMalloc((void **)&scale, 4), "a scale");
     cuda(cudaMemcpy(scale, &one, 4, cudaMemcpyHostToDevice), "a scale");
     lt(f.cublasLtMatmulDescCreate(&desc, CUBLAS_COMPUTE_32F, CUDA_R_32F), "descriptor");
-    lt(f.cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "descriptor");
+    lt(f.cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed),
+       "descriptor");
     if (fp8) {
         lt(f.cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, &scale, sizeof scale), "scale");
         lt(f.cublasLtMatmulDescSetAttribute(desc, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, &scale, sizeof scale), "scale");
@@ -126,7 +128,8 @@ static double measure(bool fp8, int64_t m, int64_t n, int64_t k, int l2, cublasL
     lt(f.cublasLtMatrixLayoutCreate(&lx, in, (uint64_t)k, (uint64_t)m, k), "layout");
     lt(f.cublasLtMatrixLayoutCreate(&lo, CUDA_R_32F, (uint64_t)n, (uint64_t)m, n), "layout");
     lt(f.cublasLtMatmulPreferenceCreate(&preference), "preference");
-    lt(f.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace),
+    lt(f.cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
+                                              sizeof workspace),
        "preference");
     lt(f.cublasLtMatmulAlgoGetHeuristic(handle, desc, lw, lx, lo, lo, preference, 1, &found, &count), "heuristic");
     need(count > 0, "no algorithm");
@@ -137,7 +140,8 @@ static double measure(bool fp8, int64_t m, int64_t n, int64_t k, int l2, cublasL
     cuda(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "stream");
     auto run = [&] {
         for (int i = 0; i < rounds * sets; i++)
-            lt(f.cublasLtMatmul(handle, desc, &one, w[(size_t)(i % sets)], lw, x, lx, &zero, out, lo, out, lo, &found.algo, space, workspace, stream),
+            lt(f.cublasLtMatmul(handle, desc, &one, w[(size_t)(i % sets)], lw, x, lx, &zero, out, lo, out, lo,
+                                &found.algo, space, workspace, stream),
                "product");
     };
     run();
@@ -171,7 +175,8 @@ int main(int argc, char **argv) {
     int devices = 0, device = argc > 2 ? atoi(argv[2]) : 0, l2 = 0;
     cublasLtHandle_t handle;
     cudaDeviceProp props;
-    if (argc < 7 || (argc - 3) % 4) return fprintf(stderr, "usage: gpu_bare FILE.json DEVICE {bf16|fp8 M N K} ...\n"), 2;
+    if (argc < 7 || (argc - 3) % 4) return fprintf(stderr, "usage: gpu_bare FILE.json DEVICE {bf16|fp8 M N K} ...\n"),
+        2;
     if (cudaGetDeviceCount(&devices) != cudaSuccess || device >= devices) {
         printf("no NVIDIA GPU that the driver shows\n");
         return 77;

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # bench.sh: make gpu-bench: cuBLASLt called bare, then bench.lua, which prints a line for every goal, the MoE scenario,
-# Triton, and at last PyTorch, which compiles for minutes; what these find out is added to the table. Result files go to $OUT or the
-# current folder, each as soon as it is there. Also from the archive of `make dist`: share/luabench/gpu/bench.sh
-# What takes longer than LIMIT (240) seconds is ended and says so; what it left, or what is there when all of this is ended, is
-# part-NAME-DATE-DEVICE.json. TIME=540: ends after so many seconds in all. FROM=FOLDER goes on from the result files there that are of this device. ONLY=PATTERN (Lua's):
-# only rows whose names match are measured, the others stay as they were, and no other program is run.
-# Status 0: it ran to its end, also where TIME was over; rows say why they are not there. 1: bench.lua or the MoE scenario
-# failed. 77: no GPU.
+# Triton, and at last PyTorch, which compiles for minutes; what these find out is added to the table. Result files go to
+# $OUT or the current folder, each as soon as it is there. Also from the archive of `make dist`:
+# share/luabench/gpu/bench.sh What takes longer than LIMIT (240) seconds is ended and says so; what it left, or what is
+# there when all of this is ended, is part-NAME-DATE-DEVICE.json. TIME=540: ends after so many seconds in all.
+# FROM=FOLDER goes on from the result files there that are of this device. ONLY=PATTERN (Lua's): only rows whose names
+# match are measured, the others stay as they were, and no other program is run. Status 0: it ran to its end, also where
+# TIME was over; rows say why they are not there. 1: bench.lua or the MoE scenario failed. 77: no GPU.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -x "$here/../../../bin/luabench" ]; then
@@ -60,12 +60,13 @@ part() { echo "$OUT/part-$1-$label.json"; }
 # keep NAME: beside the other results what it left, as a part where it did not come to its end
 keep() {
     [ -s "$REFERENCES/$1.json" ] || return 0
-    if [ -e "$REFERENCES/$1.whole" ]; then cp "$REFERENCES/$1.json" "$OUT/$1-$label.json" && rm -f "$(part "$1")" "$(part "$1").journal"
+    if [ -e "$REFERENCES/$1.whole" ]; then
+        cp "$REFERENCES/$1.json" "$OUT/$1-$label.json" && rm -f "$(part "$1")" "$(part "$1").journal"
     else cp "$REFERENCES/$1.json" "$(part "$1")"; fi
 }
 
-# another NAME SIGNAL COMMAND...: a program that writes to $(part NAME), where it finds what was there before. Leaves NAME.json
-# in $REFERENCES and beside the other results, and in NAME.why why not all of it is there. 1: it failed.
+# another NAME SIGNAL COMMAND...: a program that writes to $(part NAME), where it finds what was there before. Leaves
+# NAME.json in $REFERENCES and beside the other results, and in NAME.why why not all of it is there. 1: it failed.
 another() {
     local name=$1 signal=$2 log=$REFERENCES/$1.log most ended=0
     shift 2
@@ -110,7 +111,8 @@ visible=${CUDA_VISIBLE_DEVICES:-${gpu#*:}}
 strategies=fast_mixed,fast_uniform small=
 if [ "$scale" != 1 ]; then
     strategies=fast_mixed
-    small="--hidden-dim 256 --intermediate-dim 256 --num-experts 4 --warmup-iterations 1 --measurement-iterations 2 --no-isolation"
+    small="--hidden-dim 256 --intermediate-dim 256 --num-experts 4 --warmup-iterations 1"
+    small="$small --measurement-iterations 2 --no-isolation"
 fi
 # shellcheck disable=SC2086  # options are meant to be split
 another moe INT "$program" "$scenarios/moe_mixed.lua" --device "$gpu" --model glm4 --tokens 1,16,64,256 \

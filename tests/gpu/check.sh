@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # check.sh: make gpu-check: every registered CUDA kernel against the f64 oracles, on the GPU at hand, over the cases of
-# tests/c/ (shapes with tails, ties, odd splits); before them plans, graphs and errors. Also from the archive of `make dist`:
+# tests/c/ (shapes with tails, ties, odd splits); before them plans, graphs and errors. Also from the archive of
+# `make dist`:
 #   share/luabench/gpu/check.sh
-# A kernel is tested in processes of its own, which end after LIMIT seconds: one that is wrong, faults or hangs costs itself.
-# Each result is in RESULTS/check-DATE-DEVICE.txt as soon as it is known; RESULTS is the current folder, or $OUT.
-#   LIMIT=180 JOBS=8 (at a time)   ONLY=TEXT (kernels with it in their names)   RESUME=FILE (what passed there is not run again)
-#   TIME=540: ends after so many seconds in all; FROM=FOLDER: goes on from the last result file there that is of a device of
-#   this model, if there is one
+# A kernel is tested in processes of its own, which end after LIMIT seconds: one that is wrong, faults or hangs costs
+# itself. Each result is in RESULTS/check-DATE-DEVICE.txt as soon as it is known; RESULTS is the current folder, or
+# $OUT.
+#   LIMIT=180 JOBS=8 (at a time)   ONLY=TEXT (kernels with it in their names)
+#   RESUME=FILE: what passed there is not run again; TIME=540: ends after so many seconds in all
+#   FROM=FOLDER: goes on from the last result file there that is of a device of this model, if there is one
 # What passed before stays in the file, also where ONLY leaves it out.
 # Status 0: all right; 1: something failed, or TIME was over; 77: no GPU.
 set -u

@@ -1,5 +1,6 @@
-/* emulated.h: the CUDA kernels, run on the CPU by the emulator, in the place of the registered kernels. A test of the CPU's
- * kernels (tests/c/) that is included after this tests these instead, with the same cases, oracles and tolerances. */
+/* emulated.h: the CUDA kernels, run on the CPU by the emulator, in the place of the registered kernels. A test of the
+ * CPU's kernels (tests/c/) that is included after this tests these instead, with the same cases, oracles and
+ * tolerances. */
 #pragma once
 #include <dlfcn.h>
 #include <stdatomic.h>

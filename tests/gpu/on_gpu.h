@@ -1,11 +1,12 @@
-/* on_gpu.h: the CUDA kernels, on a GPU, in the place of the registered kernels. A test of the CPU's kernels (tests/c/) that
- * is included after this tests these instead, with the same cases, oracles and tolerances: operands are taken to the
- * device with all bytes of their buffers, and back, between guards, so that what is written beside them is seen. As
+/* on_gpu.h: the CUDA kernels, on a GPU, in the place of the registered kernels. A test of the CPU's kernels (tests/c/)
+ * that is included after this tests these instead, with the same cases, oracles and tolerances: operands are taken to
+ * the device with all bytes of their buffers, and back, between guards, so that what is written beside them is seen. As
  * emulated.h.
  *
- * LUABENCH_GPU_KERNEL=NAME tests this kernel only, and says at the end how often it was launched; LUABENCH_GPU_LIST=1 prints
- * "kernel NAME OP", or "kernel NAME OP needs another device", of each, and no more (check.sh). LUABENCH_GPU_GUARDS=0: each
- * operand is an allocation of its own without guards, so that compute-sanitizer sees what is read or written beside it. */
+ * LUABENCH_GPU_KERNEL=NAME tests this kernel only, and says at the end how often it was launched; LUABENCH_GPU_LIST=1
+ * prints "kernel NAME OP", or "kernel NAME OP needs another device", of each, and no more (check.sh).
+ * LUABENCH_GPU_GUARDS=0: each operand is an allocation of its own without guards, so that compute-sanitizer sees what
+ * is read or written beside it. */
 #pragma once
 #include <stdint.h>
 #include <stdio.h>
@@ -80,15 +81,16 @@ typedef struct on_gpu_buffer { lb_buffer *host, device; char *base; size_t bytes
 static on_gpu_buffer on_gpu_buffers[ON_GPU_BUFFERS], on_gpu_workspace;
 static int on_gpu_used;
 
-/* Guarded memory, all of it canaries; m->device.data is `aligned` beyond a multiple of 256. Without guards: `bytes` of the
- * driver's own, aligned to 256. */
+/* Guarded memory, all of it canaries; m->device.data is `aligned` beyond a multiple of 256. Without guards: `bytes` of
+ * the driver's own, aligned to 256. */
 static void on_gpu_alloc(on_gpu_buffer *m, size_t bytes, size_t aligned, const char *what) {
     const lb_cuda_state *s = lb_cuda_of(on_gpu_device);
     const char *guards = getenv("LUABENCH_GPU_GUARDS");
     void *base;
     m->guarded = !guards || strcmp(guards, "0");
     m->bytes = m->guarded ? bytes + aligned + 2 * ON_GPU_GUARD : bytes ? bytes : 1;
-    lb_status st = m->guarded ? lb_device_alloc(on_gpu_device, m->bytes, &base) : s->api->alloc(s->dev, m->bytes, &base);
+    lb_status st = m->guarded ? lb_device_alloc(on_gpu_device, m->bytes, &base) :
+        s->api->alloc(s->dev, m->bytes, &base);
     if (st || s->api->set(s->dev, base, ON_GPU_CANARY, m->bytes)) on_gpu_stop(what);
     m->base = base;
     m->device.data = m->guarded ? m->base + ON_GPU_GUARD + aligned : m->base;

@@ -16,7 +16,9 @@ expect() {
 }
 lua() { "$BUILD/luabench" -e "$1" "${@:2}"; }
 # times FILE: "name time" of each row that has a time, in order
-times() { FILE=$1 lua 'for _, r in ipairs(lb.load(os.getenv "FILE").rows) do if r.us then print(r.what, r.us) end end'; }
+times() {
+    FILE=$1 lua 'for _, r in ipairs(lb.load(os.getenv "FILE").rows) do if r.us then print(r.what, r.us) end end'
+}
 # killed WHAT FILE PATTERN COUNT COMMAND...: kills it and all it has begun when FILE has COUNT lines with the pattern
 killed() {
     local what=$1 file=$2 pattern=$3 count=$4 session found=
@@ -96,11 +98,14 @@ for file in "$out"/kept/*-00000000.json; do cp "$file" "$out/other/$(basename "$
 again foreign other TIME=0
 expect "another device's files are not taken" grep -q "other has nothing of this device" "$out/foreign.log"
 expect "and nothing is measured when TIME is over" [ "$(measured "$out/foreign.log")" = 0 ]
-# PyTorch's part (fake/torch.py plays it): ended by TIME while a product hangs, by a kill, refused without words; then all of
-# it is there, what was measured as it was, and nothing was measured twice
+# PyTorch's part (fake/torch.py plays it): ended by TIME while a product hangs, by a kill, refused without words; then
+# all of it is there, what was measured as it was, and nothing was measured twice
 if command -v python3 > /dev/null; then
-    export PYTHONPATH=$PWD/tests/gpu/fake PYTHONDONTWRITEBYTECODE=1 FAKE_TORCH_LOG=$out/tried LUABENCH_GPU_BENCH_TRIES=torch
-    torch_times() { FILE=$1 lua 'for k, r in pairs(lb.load(os.getenv "FILE").rows) do print(k, r.us or r.error) end' | sort; }
+    export PYTHONPATH=$PWD/tests/gpu/fake PYTHONDONTWRITEBYTECODE=1 FAKE_TORCH_LOG=$out/tried
+    export LUABENCH_GPU_BENCH_TRIES=torch
+    torch_times() {
+        FILE=$1 lua 'for k, r in pairs(lb.load(os.getenv "FILE").rows) do print(k, r.us or r.error) end' | sort
+    }
     mkdir "$out/torch"
     again torch_time kept FAKE_TORCH_HANGS=int4 FAKE_TORCH_FAILS=fp8 LIMIT=4
     first=$(torch_times "$(echo "$out"/torch_time/part-torch-*)")
@@ -113,7 +118,8 @@ if command -v python3 > /dev/null; then
     again torch_end torch
     third=$(torch_times "$(echo "$out"/torch_end/torch-*)")
     expect "then all of it is there" [ "$(grep -c '[0-9]$' <<< "$third")" = 11 ]
-    expect "as it was" [ "$(grep -v RuntimeError <<< "$first")" = "$(grep -Fxf <(grep -v RuntimeError <<< "$first") <<< "$third")" ]
+    expect "as it was" [ "$(grep -v RuntimeError <<< "$first")" = \
+        "$(grep -Fxf <(grep -v RuntimeError <<< "$first") <<< "$third")" ]
     expect "and as it was at the kill" [ "$second" = "$(grep -Fxf <(echo "$second") <<< "$third")" ]
     expect "no part is left" [ ! -e "$(echo "$out"/torch_end/part-torch-*)" ]
     expect "nothing was measured twice" [ "$(sort "$out/tried" | uniq -c | tr -s ' \n' ' ')" = \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_check.sh: check.sh on the device played on the CPU (fake/): a kernel that faults, hangs, is refused or leaves tickets
-# costs itself, results are kept one by one, and RESUME runs again only what did not pass.
+# test_check.sh: check.sh on the device played on the CPU (fake/): a kernel that faults, hangs, is refused or leaves
+# tickets costs itself, results are kept one by one, and RESUME runs again only what did not pass.
 set -u
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
@@ -58,7 +58,8 @@ expect "a kill leaves what had passed" [ "$(grep -c '^passed ' "$out"/killed/che
 expect "and not the end" [ "$(grep -c '^gpu-check: ' "$out"/killed/check-*.txt)" = 0 ]
 OUT=$out/after FROM=$out/killed ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "FROM goes on" grep -qE '^[2-9] kernels passed, 3 failed' "$out"/after/check-*.txt
-expect "and has each kernel once" [ -z "$(sed -nE 's/^(passed|FAILED) +([^ ]+) .*/\2/p' "$out"/after/check-*.txt | sort | uniq -d)" ]
+expect "and has each kernel once" \
+    [ -z "$(sed -nE 's/^(passed|FAILED) +([^ ]+) .*/\2/p' "$out"/after/check-*.txt | sort | uniq -d)" ]
 expect "what had passed as it was" [ "$(grep '^passed ' "$out"/killed/check-*.txt)" = \
     "$(grep '^passed ' "$out"/killed/check-*.txt | grep -Fxf - "$(echo "$out"/after/check-*.txt)")" ]
 rm "$file"

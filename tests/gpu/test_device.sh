@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test_device.sh: the engine's CUDA device on one that is played on the CPU: device_cases.lua, and what is missing is said.
+# test_device.sh: the engine's CUDA device on one that is played on the CPU: device_cases.lua, and what is missing is
+# said.
 set -u
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
@@ -54,8 +55,8 @@ got=$(LUABENCH_CUDA=$fake LUABENCH_CUDA_LIBRARIES=/nowhere "$program" -e 'lb.ker
     device = "cuda:0", grid = 1, block = 1, source = "__global__ void kernel(float *out) { out[0] = 1; }" }' 2>&1)
 if [[ $got == *"NVRTC was not found"*"LUABENCH_CUDA_LIBRARIES"* ]]; then passed=$((passed + 1))
 else failed=$((failed + 1)); echo "no NVRTC: got: $got"; fi
-# NVIDIA's own NVRTC, where a toolkit is: it takes the options and compiles, with the builtins that lie beside it; the played
-# device cannot load what it makes.
+# NVIDIA's own NVRTC, where a toolkit is: it takes the options and compiles, with the builtins that lie beside it; the
+# played device cannot load what it makes.
 toolkit=${CUDA_HOME:-/usr/local/cuda}/lib64
 if compgen -G "$toolkit/libnvrtc.so.1*" > /dev/null; then
     got=$(LUABENCH_CUDA=$fake LUABENCH_CUDA_LIBRARIES=$toolkit "$program" -e 'lb.kernel.compile { op = "fill", name = "mine",

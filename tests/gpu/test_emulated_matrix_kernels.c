@@ -8,8 +8,8 @@
 
 #include "emulated.h"
 
-/* A product costs the emulator microseconds: each way that kernels take by their rows, each K with 16 and 17 rows of weights, each
- * number of these with K = 256; batches of experts with fewer of their tokens alone. */
+/* A product costs the emulator microseconds: each way that kernels take by their rows, each K with 16 and 17 rows of
+ * weights, each number of these with K = 256; batches of experts with fewer of their tokens alone. */
 #define TEST_TOKEN_STEP 23
 #define TEST_PLANTED { 1, 9 }
 #define TEST_ANY_ONCE

@@ -1,4 +1,5 @@
-/* test_emulator.c: the emulator finds what is wrong with kernels that are wrong, and nothing wrong with one that is right. */
+/* test_emulator.c: the emulator finds what is wrong with kernels that are wrong, and nothing wrong with one that is
+ * right. */
 #include <setjmp.h>
 #include <stdbool.h>
 #include <stdarg.h>
@@ -24,8 +25,9 @@ static void *so;
 static void (*seed)(uint64_t);
 static const char *(*error_take)(void);
 
-/* What each fault must lead to: an error with this text, or, where it is NULL, with some order of turns a wrong result. Under
- * the address sanitizer those with a second text end the program with that; without it those that have no other pass. */
+/* What each fault must lead to: an error with this text, or, where it is NULL, with some order of turns a wrong result.
+ * Under the address sanitizer those with a second text end the program with that; without it those that have no other
+ * pass. */
 static const struct { const char *name, *text, *sanitizer; } faults[] = {
     { "fault_no_barrier", NULL, NULL },
     { "fault_uninitialised", NULL, NULL },
@@ -86,7 +88,8 @@ static void check_sanitizer(const char *name, const char *text) {
     }
     close(ends[1]);
     size_t n = 0;
-    for (ssize_t got; n < sizeof said - 1 && (got = read(ends[0], said + n, sizeof said - 1 - n)) > 0;) n += (size_t)got;
+    for (ssize_t got; n < sizeof said - 1 && (got = read(ends[0], said + n, sizeof said - 1 - n)) > 0;) n +=
+        (size_t)got;
     said[n] = 0;
     close(ends[0]);
     waitpid(child, &status, 0);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # test_list.sh: kernels/README.md lists every CUDA kernel of registry.def, once, with what is known of it.
-# `tests/gpu/test_list.sh record` writes the list: a kernel that is new is "compiled, not yet run"; what was said of the others stays.
+# `tests/gpu/test_list.sh record` writes the list: a kernel that is new is "compiled, not yet run"; what was said of the
+# others stays.
 set -u
 cd "$(dirname "$0")/../.."
 readme=kernels/README.md

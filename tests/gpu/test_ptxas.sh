@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_ptxas.sh: what ptxas says of every CUDA kernel (registers, stack, spills) against the limits in limits.txt, over all
-# architectures that were built. `tests/gpu/test_ptxas.sh record` (make gpu-limits) writes what is so now.
+# test_ptxas.sh: what ptxas says of every CUDA kernel (registers, stack, spills) against the limits in limits.txt, over
+# all architectures that were built. `tests/gpu/test_ptxas.sh record` (make gpu-limits) writes what is so now.
 #
 # limits.txt: FILE REGISTERS STACK SPILLS, the most of any kernel in the file; bytes of stack frame, bytes spilled.
 set -u
@@ -28,7 +28,8 @@ if [ "${1:-}" = record ]; then
     { grep '^#' "$limits" 2>/dev/null; now; } > "$limits.new" && mv "$limits.new" "$limits"
     exit
 fi
-# What ptxas says where it undoes what the source means: products of wgmma one by one, register counts that stay as they are.
+# What ptxas says where it undoes what the source means: products of wgmma one by one, register counts that stay as they
+# are.
 undone=$(grep -rlE 'wgmma.mma_async instructions are serialized|setmaxnreg ignored' "$reports" --include='*.ptxas')
 if [ -n "$undone" ]; then
     echo "$undone" | sed 's/$/: ptxas serializes wgmma or ignores setmaxnreg/'

@@ -1,5 +1,6 @@
-/* codes8.cuh: products through cuBLASLt whose activations become codes of 8 bits first: e4m3 with a scale for all of x, for
- * a row or for 128 of a row, int8 with a scale a row. The codes and scales are those of engine/activation.h, bit for bit.
+/* codes8.cuh: products through cuBLASLt whose activations become codes of 8 bits first: e4m3 with a scale for all of x,
+ * for a row or for 128 of a row, int8 with a scale a row. The codes and scales are those of engine/activation.h, bit
+ * for bit.
  *
  * What they cost beside the product: x is read once (twice with one scale for all, the second time from L2 where it
  * fits), a quarter of it written. Where x is stored in codes already, use the operation gemm_stored: that is the
@@ -46,7 +47,8 @@ lt_code_rows(const float *x, int64_t k, uint32_t *codes, float *scales) {
     float amax = 0;
     for (int64_t i = threadIdx.x; i < k / 4; i += LT_ROW_THREADS) amax = fmaxf(amax, lt_amax_of(row[i]));
     float d = C::scale(lb_block_max<LT_ROW_THREADS>(amax, scratch));
-    for (int64_t i = threadIdx.x; i < k / 4; i += LT_ROW_THREADS) codes[blockIdx.x * (k / 4) + i] = lt_codes_of<C>(row[i], d);
+    for (int64_t i = threadIdx.x; i < k / 4; i += LT_ROW_THREADS) codes[blockIdx.x * (k / 4) + i] =
+        lt_codes_of<C>(row[i], d);
     if (threadIdx.x == 0) scales[blockIdx.x] = d;
 }
 
@@ -68,7 +70,8 @@ lt_code_blocks(const float *x, int64_t m, int64_t k, uint32_t *codes, float *sca
 static __global__ void __launch_bounds__(LT_ROW_THREADS) lt_amax_all(const float4 *x, int64_t n4, float *most) {
     __shared__ float scratch[LT_ROW_THREADS / 32];
     float amax = 0;
-    for (int64_t i = (int64_t)blockIdx.x * LT_ROW_THREADS + threadIdx.x; i < n4; i += (int64_t)gridDim.x * LT_ROW_THREADS)
+    for (int64_t i = (int64_t)blockIdx.x * LT_ROW_THREADS + threadIdx.x; i < n4;
+         i += (int64_t)gridDim.x * LT_ROW_THREADS)
         amax = fmaxf(amax, lt_amax_of(x[i]));
     amax = lb_block_max<LT_ROW_THREADS>(amax, scratch);
     if (threadIdx.x == 0) most[blockIdx.x] = amax;
@@ -79,7 +82,8 @@ lt_code_all(const float4 *x, int64_t n4, const float *most, uint32_t *codes, flo
     float amax = 0;
     for (unsigned i = threadIdx.x; i < gridDim.x; i += LT_ROW_THREADS) amax = fmaxf(amax, most[i]);
     float d = lt_to_f8::scale(lb_block_max<LT_ROW_THREADS>(amax, scratch));
-    for (int64_t i = (int64_t)blockIdx.x * LT_ROW_THREADS + threadIdx.x; i < n4; i += (int64_t)gridDim.x * LT_ROW_THREADS)
+    for (int64_t i = (int64_t)blockIdx.x * LT_ROW_THREADS + threadIdx.x; i < n4;
+         i += (int64_t)gridDim.x * LT_ROW_THREADS)
         codes[i] = lt_codes_of<lt_to_f8>(x[i], d);
     if (blockIdx.x == 0 && threadIdx.x == 0) scale[0] = d;
 }
@@ -115,7 +119,8 @@ static inline size_t lt_f8_workspace(const lb_args *a, int) { return lt_places_o
 static inline size_t lt_i8_workspace(const lb_args *a, int) { return lt_places_of(a, true).end; }
 
 static lt_product lt_f8_product(const lb_tensor *x, const lb_tensor *w, int32_t mode_w, int32_t mode_x) {
-    lt_product p = { x->dims[0], w->dims[0], w->dims[1], CUBLAS_COMPUTE_32F, CUDA_R_8F_E4M3, CUDA_R_32F, 1, mode_w, mode_x };
+    lt_product p = { x->dims[0], w->dims[0], w->dims[1], CUBLAS_COMPUTE_32F, CUDA_R_8F_E4M3, CUDA_R_32F, 1, mode_w,
+        mode_x };
     p.device = lb_cuda_info_now()->device;
     return p;
 }
@@ -165,7 +170,8 @@ static inline bool lt_stored_supports(const lb_args *a, int32_t mode, const char
 static inline size_t lt_stored_workspace(const lb_args *a, int parts) { return (void)a, (void)parts, LT_WORKSPACE; }
 static inline void lt_run_stored(const lb_args *a, const lb_launch *l, int32_t mode) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
-    lt_run(l, lt_f8_product(x, w, mode, mode), lb_tensor_data(w), lb_tensor_data(x), lb_tensor_data(lb_arg(a, LB_GEMM_OUT)),
+    lt_run(l, lt_f8_product(x, w, mode, mode), lb_tensor_data(w), lb_tensor_data(x),
+           lb_tensor_data(lb_arg(a, LB_GEMM_OUT)),
            l->workspace, lt_scales_behind(w), lt_scales_behind(x));
 }
 

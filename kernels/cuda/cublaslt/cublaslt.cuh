@@ -1,5 +1,6 @@
 /* cublaslt.cuh: dense products through cuBLASLt, found at run time; what the files of this folder share.
- * out[m][n] = sum_k x[m][k] w[n][k] in rows is, in cuBLAS's columns, out (N x M) = w' (K x N, transposed) times x (K x M). */
+ * out[m][n] = sum_k x[m][k] w[n][k] in rows is, in cuBLAS's columns, out (N x M) = w' (K x N, transposed) times x (K x
+ * M). */
 #pragma once
 #include <dlfcn.h>
 #include <mutex>
@@ -79,7 +80,8 @@ struct lt_product {
 
 static bool lt_same(const lt_product *a, const lt_product *b) {
     return a->m == b->m && a->n == b->n && a->k == b->k && a->compute == b->compute && a->in == b->in &&
-           a->out == b->out && a->scaled == b->scaled && a->mode_w == b->mode_w && a->mode_x == b->mode_x && a->device == b->device &&
+           a->out == b->out && a->scaled == b->scaled && a->mode_w == b->mode_w && a->mode_x == b->mode_x &&
+               a->device == b->device &&
            a->ld == b->ld && a->epilogue == b->epilogue && a->aligned == b->aligned;
 }
 
@@ -90,8 +92,10 @@ static bool lt_scales(const lt_functions *f, cublasLtMatmulDesc_t desc, const vo
 }
 static bool lt_scale_modes(const lt_functions *f, const lt_product *p) {
     const void *anywhere = (const void *)(uintptr_t)4096; /* nothing is read while an algorithm is chosen */
-    return f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &p->mode_w, sizeof p->mode_w) == CUBLAS_STATUS_SUCCESS &&
-           f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &p->mode_x, sizeof p->mode_x) == CUBLAS_STATUS_SUCCESS &&
+    return f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &p->mode_w,
+                       sizeof p->mode_w) == CUBLAS_STATUS_SUCCESS &&
+           f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &p->mode_x,
+                       sizeof p->mode_x) == CUBLAS_STATUS_SUCCESS &&
            lt_scales(f, p->desc, anywhere, anywhere);
 }
 
@@ -120,7 +124,8 @@ static bool lt_make(const lt_functions *f, lt_product *p) {
     int count = 0;
     cudaDataType_t scale = p->compute == CUBLAS_COMPUTE_32I ? CUDA_R_32I : CUDA_R_32F;
     bool ok = f->desc_create(&p->desc, p->compute, scale) == CUBLAS_STATUS_SUCCESS &&
-              f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed) == CUBLAS_STATUS_SUCCESS &&
+              f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
+                          sizeof transposed) == CUBLAS_STATUS_SUCCESS &&
               f->desc_set(p->desc, CUBLASLT_MATMUL_DESC_TRANSB, &plain, sizeof plain) == CUBLAS_STATUS_SUCCESS;
     if (ok && p->scaled) ok = lt_scale_modes(f, p);
     if (ok && p->epilogue) ok = lt_epilogue(f, p);
@@ -131,7 +136,8 @@ static bool lt_make(const lt_functions *f, lt_product *p) {
          f->preference_create(&preference) == CUBLAS_STATUS_SUCCESS && lt_alignment(f, preference, p->aligned) &&
          f->preference_set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace) ==
              CUBLAS_STATUS_SUCCESS &&
-         f->heuristic(f->handle, p->desc, p->w, p->x, p->d, p->d, preference, 1, &found, &count) == CUBLAS_STATUS_SUCCESS &&
+         f->heuristic(f->handle, p->desc, p->w, p->x, p->d, p->d, preference, 1, &found,
+                      &count) == CUBLAS_STATUS_SUCCESS &&
          count > 0;
     if (preference) f->preference_destroy(preference);
     if (ok) p->algo = found.algo;
@@ -182,8 +188,10 @@ static bool lt_supports(const lb_args *a, int64_t multiple, const char **why) {
     const lt_functions *f = lt();
     if (f->why) return *why = f->why, false;
     if (w->rank != 2) return *why = "takes one matrix", false;
-    if (w->dims[0] == 0 || w->dims[1] == 0 || lb_arg(a, LB_GEMM_X)->dims[0] == 0) return *why = "takes no empty operands", false;
-    if (w->dims[1] % multiple || w->dims[0] % 4) return *why = "needs rows of whole 16 bytes, and N a multiple of 4", false;
+    if (w->dims[0] == 0 || w->dims[1] == 0 || lb_arg(a, LB_GEMM_X)->dims[0] == 0) return *why =
+        "takes no empty operands", false;
+    if (w->dims[1] % multiple || w->dims[0] % 4) return *why = "needs rows of whole 16 bytes, and N a multiple of 4",
+        false;
     return lt_addresses(w, lb_arg(a, LB_GEMM_X), lb_arg(a, LB_GEMM_OUT), why);
 }
 

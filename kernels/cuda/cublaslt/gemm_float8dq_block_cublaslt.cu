@@ -1,7 +1,9 @@
-/* gemm_float8dq_block_cublaslt.cu: e4m3 weights with a scale per 128 x 128, x with one per 128 of a row, through cuBLASLt. */
+/* gemm_float8dq_block_cublaslt.cu: e4m3 weights with a scale per 128 x 128, x with one per 128 of a row, through
+ * cuBLASLt. */
 #include "codes8.cuh"
 
-enum : int32_t { MODE_W = CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F, MODE_X = CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F };
+enum : int32_t { MODE_W = CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F,
+    MODE_X = CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F };
 
 static bool supports(const lb_args *a, const char **why) {
     *why = "cuBLASLt wants the weights' scales in rows of whole fours: K in multiples of 512";
@@ -12,7 +14,8 @@ static bool supports(const lb_args *a, const char **why) {
 static void launch(const lb_args *a, const lb_launch *l) {
     lt_coding c = lt_coding_of(a, l);
     int64_t blocks = c.m * (c.k / LT_BLOCK), each = LT_ROW_THREADS / 32;
-    LB_CUDA_LAUNCH(lt_code_blocks, (unsigned)((blocks + each - 1) / each), LT_ROW_THREADS, 0, lb_cuda_stream(l), c.x, c.m,
+    LB_CUDA_LAUNCH(lt_code_blocks, (unsigned)((blocks + each - 1) / each), LT_ROW_THREADS, 0, lb_cuda_stream(l), c.x,
+                   c.m,
                    c.k, c.codes, c.scales);
     lt_run_f8(a, l, c, MODE_W, MODE_X);
 }

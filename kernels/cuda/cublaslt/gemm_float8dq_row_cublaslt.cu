@@ -1,7 +1,8 @@
 /* gemm_float8dq_row_cublaslt.cu: e4m3 weights and x, each with a scale a row, through cuBLASLt. */
 #include "codes8.cuh"
 
-enum : int32_t { MODE_W = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F, MODE_X = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F };
+enum : int32_t { MODE_W = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F,
+    MODE_X = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F };
 
 static bool supports(const lb_args *a, const char **why) {
     return lt_f8_supports(a, MODE_W, MODE_X, why);
@@ -9,7 +10,8 @@ static bool supports(const lb_args *a, const char **why) {
 
 static void launch(const lb_args *a, const lb_launch *l) {
     lt_coding c = lt_coding_of(a, l);
-    LB_CUDA_LAUNCH((lt_code_rows<lt_to_f8>), (unsigned)c.m, LT_ROW_THREADS, 0, lb_cuda_stream(l), c.x, c.k, c.codes, c.scales);
+    LB_CUDA_LAUNCH((lt_code_rows<lt_to_f8>), (unsigned)c.m, LT_ROW_THREADS, 0, lb_cuda_stream(l), c.x, c.k, c.codes,
+                   c.scales);
     lt_run_f8(a, l, c, MODE_W, MODE_X);
 }
 

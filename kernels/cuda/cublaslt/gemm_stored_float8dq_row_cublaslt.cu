@@ -1,4 +1,5 @@
-/* gemm_stored_float8dq_row_cublaslt.cu: e4m3 times e4m3 as both are stored, a scale a row: cuBLASLt's product and nothing else. */
+/* gemm_stored_float8dq_row_cublaslt.cu: e4m3 times e4m3 as both are stored, a scale a row: cuBLASLt's product and
+ * nothing else. */
 #include "codes8.cuh"
 
 enum : int32_t { MODE = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F };

@@ -1,4 +1,5 @@
-/* gemm_stored_float8dq_tensor_cublaslt.cu: e4m3 times e4m3 as both are stored, one scale a matrix: cuBLASLt's product and nothing else. */
+/* gemm_stored_float8dq_tensor_cublaslt.cu: e4m3 times e4m3 as both are stored, one scale a matrix: cuBLASLt's product
+ * and nothing else. */
 #include "codes8.cuh"
 
 enum : int32_t { MODE = CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F };

@@ -1,6 +1,6 @@
-/* linear_cublaslt.cuh: f(w x + bias) of float weights, several matrices one below the other, by cuBLASLt: each into its columns
- * of out, with the bias in the library's own epilogue. Functions are taken over out once all products are there: the
- * library has no silu, does not say how exact its gelu is, nor that its relu keeps NaN. */
+/* linear_cublaslt.cuh: f(w x + bias) of float weights, several matrices one below the other, by cuBLASLt: each into its
+ * columns of out, with the bias in the library's own epilogue. Functions are taken over out once all products are
+ * there: the library has no silu, does not say how exact its gelu is, nor that its relu keeps NaN. */
 #pragma once
 #include "../act.cuh"
 #include "cublaslt.cuh"
@@ -18,7 +18,8 @@ static bool lt_linear_supports(const lb_args *a, int64_t multiple, const char **
     for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++)
         if (!lt_addresses(a->t[LB_LINEAR_W].items[i], lb_arg(a, LB_LINEAR_X), lb_arg(a, LB_LINEAR_OUT), why))
             return false;
-    /* each matrix's part, too, as N is a multiple of 4; the epilogue does not say what it needs, others found 8 or 16 */
+    /* each matrix's part, too, as N is a multiple of 4; the epilogue does not say what it needs, others found 8 or
+     * 16 */
     const lb_tensor *bias = lb_arg(a, LB_LINEAR_BIAS);
     if (bias && (uintptr_t)lb_tensor_data(bias) % 16) return *why = "needs a bias at an address of 16 bytes", false;
     return true;
@@ -66,5 +67,6 @@ template <class T> static void lt_linear_launch(const lb_args *a, const lb_launc
     .name = NAME, .op = "linear", .device = "cuda",                                                                    \
     .about = "cuBLASLt, a product a matrix, the bias in its epilogue; functions over the result",                      \
     .source = "NVIDIA cuBLASLt", .isa = LB_ISA_SM80, .format = FORMAT, .act = ACT, .acc = LB_ACC_F32,                  \
-    .compute = COMPUTE, .tolerance = TOLERANCE, .tolerance_why = WHY "f32 sums over K; a function within 2e-7",         \
+    .compute = COMPUTE, .tolerance = TOLERANCE,                                                                        \
+    .tolerance_why = WHY "f32 sums over K; a function within 2e-7",                                                    \
     .priority = 10, .supports = supports, .workspace_bytes = lt_linear_workspace<TYPE>, .launch = launch

@@ -1,5 +1,5 @@
-/* cublaslt.cpp: cuBLASLt on the CPU, as far as kernels/cuda/cublaslt/ uses it: transposed A times B in columns, scales by
- * its rules, sums in f64. It refuses what the library's documentation refuses. */
+/* cublaslt.cpp: cuBLASLt on the CPU, as far as kernels/cuda/cublaslt/ uses it: transposed A times B in columns, scales
+ * by its rules, sums in f64. It refuses what the library's documentation refuses. */
 #include "cublasLt.h"
 
 #include <dlfcn.h>
@@ -42,9 +42,11 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *d, cublasComputeTy
     return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t d) { return delete d, CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t what, const void *value,
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t d, cublasLtMatmulDescAttributes_t what,
+                                              const void *value,
                                               size_t bytes) {
-    void *to = what == CUBLASLT_MATMUL_DESC_TRANSA ? (void *)&d->trans[0] : what == CUBLASLT_MATMUL_DESC_TRANSB ? &d->trans[1]
+    void *to = what == CUBLASLT_MATMUL_DESC_TRANSA ? (void *)&d->trans[0] : what == CUBLASLT_MATMUL_DESC_TRANSB ?
+        &d->trans[1]
              : what == CUBLASLT_MATMUL_DESC_A_SCALE_POINTER ? (void *)&d->scales[0]
              : what == CUBLASLT_MATMUL_DESC_B_SCALE_POINTER ? (void *)&d->scales[1]
              : what == CUBLASLT_MATMUL_DESC_A_SCALE_MODE ? (void *)&d->mode[0]
@@ -67,7 +69,8 @@ cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *p) {
     return *p = new lt_emu_preference{ 0, { 256, 256, 256, 256 } }, CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t p) { return delete p, CUBLAS_STATUS_SUCCESS; }
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p, cublasLtMatmulPreferenceAttributes_t what,
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p,
+                                                    cublasLtMatmulPreferenceAttributes_t what,
                                                     const void *value, size_t bytes) {
     if (what != CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) {
         if (bytes != 4) return CUBLAS_STATUS_INVALID_VALUE;
@@ -87,23 +90,28 @@ static int64_t size_of(cudaDataType t) {
 static bool known(const lt_emu_desc *d, const lt_emu_layout *a, const lt_emu_layout *b, const lt_emu_layout *out) {
     bool f8 = a->type == CUDA_R_8F_E4M3, i8 = a->type == CUDA_R_8I;
     int w = d->mode[0], x = d->mode[1];
-    if (a->type != b->type || (i8 ? out->type != CUDA_R_32I || d->compute != CUBLAS_COMPUTE_32I || d->scale != CUDA_R_32I
-                                  : out->type != CUDA_R_32F || d->compute == CUBLAS_COMPUTE_32I || d->scale != CUDA_R_32F))
+    if (a->type != b->type || (i8 ? out->type != CUDA_R_32I || d->compute != CUBLAS_COMPUTE_32I ||
+                               d->scale != CUDA_R_32I
+                                  : out->type != CUDA_R_32F || d->compute == CUBLAS_COMPUTE_32I ||
+                                      d->scale != CUDA_R_32F))
         return false;
     if (!f8) return !w && !x && !d->scales[0] && !d->scales[1];
     return d->scales[0] && d->scales[1] &&
-           ((w == CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F && x == w) || (w == CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F && x == w) ||
+           ((w == CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F && x == w) ||
+            (w == CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F && x == w) ||
             (w == CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F && x == CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F));
 }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a,
-                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t out,
+                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
+                                                  cublasLtMatrixLayout_t out,
                                               cublasLtMatmulPreference_t p, int wanted, cublasLtMatmulHeuristicResult_t *found,
                                               int *count) {
     int64_t k = a->rows, n = a->columns, m = b->columns;
     bool rows16 = k * size_of(a->type) % 16 == 0 && a->ld * size_of(a->type) % 16 == 0;
     *count = 0;
-    if (wanted < 1 || c != out || b->rows != k || out->rows != n || out->columns != m) return CUBLAS_STATUS_INVALID_VALUE;
+    if (wanted < 1 || c != out || b->rows != k || out->rows != n ||
+        out->columns != m) return CUBLAS_STATUS_INVALID_VALUE;
     if (d->trans[0] != CUBLAS_OP_T || d->trans[1] != CUBLAS_OP_N || !known(d, a, b, out) || !rows16)
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if ((a->type == CUDA_R_8F_E4M3 && n % 16) || (a->type == CUDA_R_8I && n % 4)) return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -130,7 +138,8 @@ static double scale_at(const lt_emu_desc *d, int side, int64_t k, int64_t column
     case CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F: return s[0];
     case CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F: return s[column];
     case CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F: return s[k / 128 * columns + column];
-    case CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F: return s[column / 128 * (((length + 127) / 128 + 3) / 4 * 4) + k / 128];
+    case CUBLASLT_MATMUL_MATRIX_SCALE_BLK128x128_32F:
+        return s[column / 128 * (((length + 127) / 128 + 3) / 4 * 4) + k / 128];
     default: return 1;
     }
 }
@@ -148,7 +157,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const vo
                               const cublasLtMatmulAlgo_t *algo, void *workspace, size_t workspace_bytes, cudaStream_t) {
     bool plain = lo->type == CUDA_R_32I ? *(const int32_t *)alpha == 1 && *(const int32_t *)beta == 0
                                         : *(const float *)alpha == 1 && *(const float *)beta == 0;
-    if (!algo || !plain || c != out || lc != lo || !known(d, la, lb, lo) || ((uintptr_t)a | (uintptr_t)b | (uintptr_t)out) % 16)
+    if (!algo || !plain || c != out || lc != lo || !known(d, la, lb, lo) ||
+        ((uintptr_t)a | (uintptr_t)b | (uintptr_t)out) % 16)
         return CUBLAS_STATUS_INVALID_VALUE;
     if ((uintptr_t)a % algo->data[0] || (uintptr_t)b % algo->data[1] || (uintptr_t)out % algo->data[3])
         return CUBLAS_STATUS_INVALID_VALUE; /* so much was promised */

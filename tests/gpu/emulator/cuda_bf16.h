@@ -55,7 +55,8 @@ LB_EMU_BF16(__hmul, a * b)
 LB_EMU_BF16(__hmax, fmax(a, b))
 LB_EMU_BF16(__hmin, fmin(a, b))
 static inline __nv_bfloat16 __hfma(__nv_bfloat16 a, __nv_bfloat16 b, __nv_bfloat16 c) {
-    return __double2bfloat16(fma((double)__bfloat162float(a), (double)__bfloat162float(b), (double)__bfloat162float(c)));
+    return __double2bfloat16(fma((double)__bfloat162float(a), (double)__bfloat162float(b),
+                                 (double)__bfloat162float(c)));
 }
 static inline __nv_bfloat162 __hfma2(__nv_bfloat162 a, __nv_bfloat162 b, __nv_bfloat162 c) {
     return __nv_bfloat162(__hfma(a.x, b.x, c.x), __hfma(a.y, b.y, c.y));

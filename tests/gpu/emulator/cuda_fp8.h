@@ -22,7 +22,8 @@ static inline __nv_fp8_storage_t __nv_cvt_double_to_fp8(double v, __nv_saturatio
 static inline __nv_fp8_storage_t __nv_cvt_float_to_fp8(float v, __nv_saturation_t s, __nv_fp8_interpretation_t k) {
     return __nv_cvt_double_to_fp8(v, s, k);
 }
-static inline __nv_fp8x2_storage_t __nv_cvt_float2_to_fp8x2(float2 v, __nv_saturation_t s, __nv_fp8_interpretation_t k) {
+static inline __nv_fp8x2_storage_t __nv_cvt_float2_to_fp8x2(float2 v, __nv_saturation_t s,
+                                                            __nv_fp8_interpretation_t k) {
     return (unsigned short)(__nv_cvt_double_to_fp8(v.x, s, k) | __nv_cvt_double_to_fp8(v.y, s, k) << 8);
 }
 static inline __half_raw __nv_cvt_fp8_to_halfraw(__nv_fp8_storage_t h, __nv_fp8_interpretation_t kind) {
@@ -34,6 +35,7 @@ static inline __half_raw __nv_cvt_fp8_to_halfraw(__nv_fp8_storage_t h, __nv_fp8_
     return __double2half(h & 0x80 ? -v : v);
 }
 static inline __half2_raw __nv_cvt_fp8x2_to_halfraw2(__nv_fp8x2_storage_t h, __nv_fp8_interpretation_t kind) {
-    __half_raw lo = __nv_cvt_fp8_to_halfraw((unsigned char)h, kind), hi = __nv_cvt_fp8_to_halfraw((unsigned char)(h >> 8), kind);
+    __half_raw lo = __nv_cvt_fp8_to_halfraw((unsigned char)h, kind),
+        hi = __nv_cvt_fp8_to_halfraw((unsigned char)(h >> 8), kind);
     return { lo.x, hi.x };
 }

@@ -9,8 +9,8 @@
 
 struct lb_emu_mma { void *c; const uint32_t *a; uint32_t b[2]; bool first; };
 
-/* Without sanitizers, which would take most of the time: these work on the emulator's own copies. What is the kernel's is
- * read and written by their callers. */
+/* Without sanitizers, which would take most of the time: these work on the emulator's own copies. What is the kernel's
+ * is read and written by their callers. */
 #define LB_EMU_PLAIN __attribute__((optimize("O3"), no_sanitize("address", "undefined")))
 
 /* What the 32 lanes bring; c as floats or as integers. */

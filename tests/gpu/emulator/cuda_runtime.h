@@ -106,8 +106,10 @@ template <class F> static inline unsigned lb_emu_bytes(unsigned a, unsigned b, F
     for (int i = 0; i < 4; i++) r |= (unsigned)(uint8_t)f((uint8_t)(a >> 8 * i), (uint8_t)(b >> 8 * i)) << 8 * i;
     return r;
 }
-static inline unsigned __vadd4(unsigned a, unsigned b) { return lb_emu_bytes(a, b, [](int x, int y) { return x + y; }); }
-static inline unsigned __vsub4(unsigned a, unsigned b) { return lb_emu_bytes(a, b, [](int x, int y) { return x - y; }); }
+static inline unsigned __vadd4(unsigned a, unsigned b) { return lb_emu_bytes(a, b, [](int x, int y) { return x + y; });
+    }
+static inline unsigned __vsub4(unsigned a, unsigned b) { return lb_emu_bytes(a, b, [](int x, int y) { return x - y; });
+    }
 
 /* ---- arithmetic: these are never contracted to an fma, other products and sums may be, as nvcc does it ---- */
 
@@ -181,8 +183,10 @@ static inline void __threadfence_system(void) {}
 
 template <class T, class U> static inline T atomicAdd(T *p, U v) { T old = *p; *p = (T)(old + (T)v); return old; }
 template <class T, class U> static inline T atomicSub(T *p, U v) { T old = *p; *p = (T)(old - (T)v); return old; }
-template <class T, class U> static inline T atomicMax(T *p, U v) { T old = *p; *p = old < (T)v ? (T)v : old; return old; }
-template <class T, class U> static inline T atomicMin(T *p, U v) { T old = *p; *p = (T)v < old ? (T)v : old; return old; }
+template <class T, class U> static inline T atomicMax(T *p, U v) { T old = *p; *p = old < (T)v ? (T)v : old; return old;
+    }
+template <class T, class U> static inline T atomicMin(T *p, U v) { T old = *p; *p = (T)v < old ? (T)v : old; return old;
+    }
 template <class T, class U> static inline T atomicOr(T *p, U v) { T old = *p; *p = old | (T)v; return old; }
 template <class T, class U> static inline T atomicAnd(T *p, U v) { T old = *p; *p = old & (T)v; return old; }
 template <class T, class U> static inline T atomicExch(T *p, U v) { T old = *p; *p = (T)v; return old; }
@@ -191,7 +195,8 @@ template <class T, class U, class V> static inline T atomicCAS(T *p, U want, V v
     if (old == (T)want) *p = (T)v;
     return old;
 }
-static inline unsigned atomicInc(unsigned *p, unsigned top) { unsigned old = *p; *p = old >= top ? 0 : old + 1; return old; }
+static inline unsigned atomicInc(unsigned *p, unsigned top) { unsigned old = *p; *p = old >= top ? 0 : old + 1;
+    return old; }
 
 /* ---- threads ---- */
 
@@ -285,7 +290,8 @@ template <class T, class F> static inline T lb_emu_reduce(const char *name, unsi
         T all = T();
         bool first = true;
         for (int i = 0; i < 32; i++)
-            if (m >> i & 1) all = first ? ((lb_emu_sum<T> *)lanes[i])->value : f(all, ((lb_emu_sum<T> *)lanes[i])->value), first = false;
+            if (m >> i & 1) all = first ? ((lb_emu_sum<T> *)lanes[i])->value :
+                f(all, ((lb_emu_sum<T> *)lanes[i])->value), first = false;
         for (int i = 0; i < 32; i++)
             if (m >> i & 1) ((lb_emu_sum<T> *)lanes[i])->value = all;
     }, NULL);

@@ -1,6 +1,6 @@
-/* cuda_wgmma.h: kernels/cuda/wgmma.cuh on the CPU. A warpgroup's products are under way until they are waited for: until
- * then the sums hold poison, and what is read of shared memory is what lies there when they begin, or, in every other
- * launch, when they are waited for. Descriptors are decoded as the hardware does it. */
+/* cuda_wgmma.h: kernels/cuda/wgmma.cuh on the CPU. A warpgroup's products are under way until they are waited for:
+ * until then the sums hold poison, and what is read of shared memory is what lies there when they begin, or, in every
+ * other launch, when they are waited for. Descriptors are decoded as the hardware does it. */
 #pragma once
 #include "cuda_mma.h"
 

@@ -103,7 +103,8 @@ void record(const char *text) {
     failed = true;
     uint3 b = lb_emu_now ? lb_emu_now->block : uint3{ 0, 0, 0 }, t = lb_emu_now ? lb_emu_now->thread : uint3{ 0, 0, 0 };
     if (current >= 0)
-        snprintf(error_text, sizeof error_text, "%s, block (%u, %u, %u), thread (%u, %u, %u): %s", kernel_name, b.x, b.y,
+        snprintf(error_text, sizeof error_text, "%s, block (%u, %u, %u), thread (%u, %u, %u): %s", kernel_name, b.x,
+                 b.y,
                  b.z, t.x, t.y, t.z, text);
     else
         snprintf(error_text, sizeof error_text, "%s: %s", kernel_name, text);
@@ -200,7 +201,8 @@ void fiber_main() {
 thread *thread_at(int i) {
     if (pool[i]) return pool[i];
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    char *p = (char *)mmap(NULL, STACK_BYTES + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+    char *p = (char *)mmap(NULL, STACK_BYTES + page, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                            -1, 0);
     if (p == MAP_FAILED || mprotect(p, page, PROT_NONE)) abort();
     pool[i] = new thread();
@@ -431,7 +433,8 @@ static meeting *join(int first, int size, unsigned mask, const char *name, int w
     return &now.meetings.back();
 }
 
-template <class F> static void meet(int first, int size, unsigned mask, const char *name, void *mine, int wanted, F act) {
+template <class F> static void meet(int first, int size, unsigned mask, const char *name, void *mine, int wanted,
+                                    F act) {
     meeting *m = join(first, size, mask, name, wanted);
     m->given[current - first] = mine;
     if (++m->arrived < wanted) return wait_for(name);

@@ -1,6 +1,6 @@
-/* emulator.h: runs CUDA C kernels on the CPU, thread by thread, to find what is wrong with them; see tests/gpu/README.md.
- * What kernel sources include are cuda_runtime.h, cuda_fp16.h, cuda_bf16.h and cuda_fp8.h beside this, which stand in
- * for the toolkit's where this folder comes first among the include paths. */
+/* emulator.h: runs CUDA C kernels on the CPU, thread by thread, to find what is wrong with them; see
+ * tests/gpu/README.md. What kernel sources include are cuda_runtime.h, cuda_fp16.h, cuda_bf16.h and cuda_fp8.h beside
+ * this, which stand in for the toolkit's where this folder comes first among the include paths. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -60,8 +60,10 @@ void lb_emu_warp(unsigned mask, const char *name, void *mine, void (*act)(void *
 /* The same for the four warps of the caller's warpgroup: 128 pointers. */
 void lb_emu_warpgroup(const char *name, void *mine, void (*act)(void **threads, void *context), void *context);
 
-/* A warpgroup's product d (first) = or += a b, n columns; a in registers or, where it is NULL, at the descriptor a_tile. */
-void lb_emu_wgmma_product(int n, float *d, const uint32_t *a, uint64_t a_tile, uint64_t b_tile, bool transposed, bool first);
+/* A warpgroup's product d (first) = or += a b, n columns; a in registers or, where it is NULL, at the descriptor
+ * a_tile. */
+void lb_emu_wgmma_product(int n, float *d, const uint32_t *a, uint64_t a_tile, uint64_t b_tile, bool transposed,
+                          bool first);
 void lb_emu_wgmma_fence(void);
 void lb_emu_wgmma_commit(void);
 void lb_emu_wgmma_wait(int left);

@@ -1,5 +1,5 @@
-/* info.cpp: the device that emulated kernels size their grids by: few multiprocessors, so that loops over tiles go round
- * more than once. LUABENCH_EMULATED_SMS gives another number of them. */
+/* info.cpp: the device that emulated kernels size their grids by: few multiprocessors, so that loops over tiles go
+ * round more than once. LUABENCH_EMULATED_SMS gives another number of them. */
 #include <stdlib.h>
 
 #include "engine/kernel_cuda.h"

@@ -49,7 +49,8 @@ warpgroup *mine() {
 /* Bits 7 to 9 of the address are added to bits 4 to 6 without carry; of rows of 32 bytes bit 7 to bit 4. */
 float value_at(uint64_t tile, uint64_t byte) {
     byte ^= (byte >> 7 & (tile >> 62 == 1 ? 7 : 1)) << 4;
-    if (byte + 2 > lb_emu_shared_bytes()) lb_emu_fail("wgmma reads past the dynamic shared memory, at byte %llu", (unsigned long long)byte);
+    if (byte + 2 > lb_emu_shared_bytes()) lb_emu_fail("wgmma reads past the dynamic shared memory, at byte %llu",
+                                                      (unsigned long long)byte);
     uint16_t h;
     memcpy(&h, lb_emu_now->shared + byte, 2);
     uint32_t u = (uint32_t)h << 16;
@@ -58,7 +59,8 @@ float value_at(uint64_t tile, uint64_t byte) {
     return f;
 }
 void check_tile(uint64_t tile, bool transposed) {
-    if (tile >> 62 != 1 && (tile >> 62 != 3 || transposed)) lb_emu_fail("wgmma: a descriptor without the 128-byte swizzle");
+    if (tile >> 62 != 1 && (tile >> 62 != 3 || transposed))
+        lb_emu_fail("wgmma: a descriptor without the 128-byte swizzle");
     unsigned long long group = tile >> 62 == 1 ? 1024 : 256, step = (tile >> 32 & 0x3fff) << 4;
     if (step != group)
         lb_emu_fail("wgmma: a descriptor whose groups of eight rows are %llu bytes apart, not %llu", step, group);
@@ -72,7 +74,8 @@ float along_k(uint64_t tile, int row, int k) {
 /* Element (k, column) of rows of 128 bytes along the columns. */
 float along_columns(uint64_t tile, int k, int column) {
     uint64_t at = (tile & 0x3fff) << 4, apart = (tile >> 16 & 0x3fff) << 4, step = (tile >> 32 & 0x3fff) << 4;
-    return value_at(tile, at + (uint64_t)(column / 64) * apart + (uint64_t)(column % 64) * 2 + (uint64_t)(k / 8) * step + (uint64_t)(k % 8) * 128);
+    return value_at(tile, at + (uint64_t)(column / 64) * apart + (uint64_t)(column % 64) * 2 +
+                    (uint64_t)(k / 8) * step + (uint64_t)(k % 8) * 128);
 }
 float half_of(uint32_t w, int half) {
     uint32_t u = half ? w & 0xffff0000u : w << 16;
@@ -87,7 +90,8 @@ void load(const product &p, operands *o) {
     int n = p.to->n;
     for (int t = 0; t < THREADS && p.in_registers; t++)
         for (int i = 0; i < 8; i++)
-            o->a[t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8][t % 4 * 2 + i / 4 * 8 + i % 2] = half_of(p.a[t][i / 2], i % 2);
+            o->a[t / 32 * 16 + t % 32 / 4 + i / 2 % 2 * 8][t % 4 * 2 + i / 4 * 8 + i % 2] =
+                half_of(p.a[t][i / 2], i % 2);
     for (int r = 0; r < ROWS && !p.in_registers; r++)
         for (int k = 0; k < DEPTH; k++) o->a[r][k] = along_k(p.a_tile, r, k);
     for (int k = 0; k < DEPTH; k++)
@@ -187,7 +191,8 @@ void wait_all(void **, void *left) {
 
 } // namespace
 
-void lb_emu_wgmma_product(int n, float *d, const uint32_t *a, uint64_t a_tile, uint64_t b_tile, bool transposed, bool first) {
+void lb_emu_wgmma_product(int n, float *d, const uint32_t *a, uint64_t a_tile, uint64_t b_tile, bool transposed,
+                          bool first) {
     issue mine = { d, a, a_tile, b_tile, transposed, first, n };
     lb_emu_warpgroup("wgmma", &mine, issue_all, NULL);
 }

@@ -32,7 +32,8 @@ static int module_unload(void *module) { return dlclose(module), SUCCESS; }
 static int module_function(void **out, void *module, const char *name) {
     function *f = calloc(1, sizeof *f);
     snprintf(f->name, sizeof f->name, "%s", name);
-    if (!find_symbol(module, "run", name, &f->run) || !find_symbol(module, "size", name, &f->size)) return free(f), NOT_FOUND;
+    if (!find_symbol(module, "run", name, &f->run) || !find_symbol(module, "size", name, &f->size)) return free(f),
+        NOT_FOUND;
     return *out = f, SUCCESS;
 }
 static int function_attribute(int *value, int what, void *f) { return (void)f, *value = what == 4 ? 32 : 0, SUCCESS; }
@@ -62,7 +63,8 @@ static int run(void *arg) {
 }
 
 /* The values are taken when it is called, the work is done when the stream gets to it. */
-static int launch(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared,
+static int launch(void *f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                  unsigned shared,
                   void *stream, void **args, void **extra) {
     call c = { .f = f, .grid = { gx, gy, gz }, .block = { bx, by, bz } };
     (void)extra;

@@ -1,8 +1,8 @@
 /* graphs.c: streams, graphs and events of a device played on the CPU; see fake.h.
  *
- * A graph is nodes and what each comes after; its launches take them in an order of their own each time, so that what two
- * branches need of one another, and is not an edge, is missing. LUABENCH_FAKE_GRAPHS=FILE: the edges of each graph that is
- * instantiated, as lines of "node: those before it"; and "launch N", N nodes. */
+ * A graph is nodes and what each comes after; its launches take them in an order of their own each time, so that what
+ * two branches need of one another, and is not an edge, is missing. LUABENCH_FAKE_GRAPHS=FILE: the edges of each graph
+ * that is instantiated, as lines of "node: those before it"; and "launch N", N nodes. */
 #include "fake.h"
 
 #include <stdio.h>
@@ -37,7 +37,8 @@ struct fake_graph {
     size_t *from, *behind;       /* behind[from[i]] .. : places of what comes after node i */
 };
 /* joined: it is part of another stream's capture. */
-struct fake_stream { op *first, **end; struct fake_graph *capturing; front front; int joined; struct fake_stream *next; };
+struct fake_stream { op *first, **end; struct fake_graph *capturing; front front; int joined; struct fake_stream *next;
+    };
 static struct fake_stream *streams;
 
 double fake_now_ns(void) {
@@ -91,7 +92,8 @@ static void append(cudaStream_t s, op *o) {
     s->end = &o->next;
 }
 
-void fake_enqueue(cudaStream_t s, int (*fn)(void *), const void *arg, size_t bytes) { append(s, new_op(fn, NULL, arg, bytes)); }
+void fake_enqueue(cudaStream_t s, int (*fn)(void *), const void *arg,
+                  size_t bytes) { append(s, new_op(fn, NULL, arg, bytes)); }
 
 static cudaError_t drain(cudaStream_t s) {
     if (s->capturing) return fake_result(cudaErrorStreamCaptureUnsupported);
@@ -208,7 +210,8 @@ cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t s, cudaGraph_t g, const c
     front_set(&s->front, (op *const *)after, n);
     return fake_result(cudaSuccess);
 }
-cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, enum cudaStreamCaptureStatus *status, unsigned long long *id, cudaGraph_t *g,
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, enum cudaStreamCaptureStatus *status, unsigned long long *id,
+                                     cudaGraph_t *g,
                                      const cudaGraphNode_t **after, const cudaGraphEdgeData **edges, size_t *n) {
     (void)id;
     *status = s->capturing ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
@@ -216,14 +219,16 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t s, enum cudaStreamCaptureStatu
     *after = (const cudaGraphNode_t *)s->front.at, *edges = NULL, *n = s->front.count;
     return fake_result(cudaSuccess);
 }
-cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t *nodes, const cudaGraphEdgeData *edges, size_t n,
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t s, cudaGraphNode_t *nodes, const cudaGraphEdgeData *edges,
+                                                size_t n,
                                                 unsigned flags) {
     (void)edges, (void)flags;
     if (!s->capturing) return fake_result(cudaErrorInvalidValue);
     front_set(&s->front, (op *const *)nodes, n);
     return fake_result(cudaSuccess);
 }
-cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle *out, cudaGraph_t g, unsigned initial, unsigned flags) {
+cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle *out, cudaGraph_t g, unsigned initial,
+                                             unsigned flags) {
     value *v = calloc(1, sizeof *v);
     (void)flags;
     if (!v) abort();
@@ -233,7 +238,8 @@ cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle *out, cu
     return fake_result(cudaSuccess);
 }
 void fake_choose(unsigned long long handle, unsigned is) { ((value *)(size_t)handle)->is = is; }
-cudaError_t cudaGraphAddNode(cudaGraphNode_t *out, cudaGraph_t g, const cudaGraphNode_t *after, const cudaGraphEdgeData *edges,
+cudaError_t cudaGraphAddNode(cudaGraphNode_t *out, cudaGraph_t g, const cudaGraphNode_t *after,
+                             const cudaGraphEdgeData *edges,
                              size_t n, struct cudaGraphNodeParams *p) {
     struct cudaConditionalNodeParams *c = &p->conditional;
     (void)edges;
@@ -268,8 +274,8 @@ static void write_edges(const struct fake_graph *g) {
     fclose(f);
 }
 
-/* The nodes in an order that has each behind those that it comes after: of what may be next the last one, the first one, or
- * any, launch by launch. */
+/* The nodes in an order that has each behind those that it comes after: of what may be next the last one, the first
+ * one, or any, launch by launch. */
 static void launch_nodes(const struct fake_graph *g, cudaStream_t s) {
     static unsigned turn, seed = 1;
     op **ready = g->ready;
@@ -364,7 +370,8 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
 /* Of a capture only: elsewhere nothing here uses more than one stream. */
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned flags) {
     (void)flags;
-    if (!e->captured || (s->capturing && s->capturing != e->captured)) return fake_result(cudaErrorStreamCaptureUnsupported);
+    if (!e->captured || (s->capturing && s->capturing != e->captured))
+        return fake_result(cudaErrorStreamCaptureUnsupported);
     if (!s->capturing) {
         s->capturing = e->captured;
         s->joined = 1;

@@ -67,8 +67,8 @@ static void launch_ticket(const lb_args *a, const lb_launch *l) {
     fake_enqueue(l->stream, leave_ticket, &l->cuda_tickets, sizeof l->cuda_tickets);
 }
 
-/* Two nodes: what the first leaves in the workspace and in a ticket the second makes the result of, which is -1 if another
- * step wrote either of them in between. */
+/* Two nodes: what the first leaves in the workspace and in a ticket the second makes the result of, which is -1 if
+ * another step wrote either of them in between. */
 static int two_begin(void *arg) {
     call *c = arg;
     *(double *)c->l.workspace = c->args.p[LB_FILL_P_VALUE];

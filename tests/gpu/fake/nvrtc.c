@@ -57,7 +57,8 @@ static int write_source(const program *p, const char *path) {
     fprintf(f, "%s#line 1 \"%s\"\n%s\n#line 1 \"wrappers\"\n", before, p->name, p->source);
     for (int i = 0; i < n; i++)
         fprintf(f, "extern \"C\" void fake_run_%s(void **a, const unsigned *g, const unsigned *b) { fake_run(%s, a, g, b); }\n"
-                "extern \"C\" int fake_size_%s(int i) { return fake_size(%s, i); }\n", names[i], names[i], names[i], names[i]);
+                "extern \"C\" int fake_size_%s(int i) { return fake_size(%s, i); }\n", names[i], names[i], names[i],
+                    names[i]);
     fprintf(f, "extern \"C\" const char *const fake_names[] = { ");
     for (int i = 0; i < n; i++) fprintf(f, "\"%s\", ", names[i]);
     fprintf(f, "0 };\n");
@@ -74,8 +75,10 @@ static char *read_all(const char *path) {
 
 VISIBLE int nvrtcVersion(int *major, int *minor);
 int nvrtcVersion(int *major, int *minor) { return *major = 13, *minor = 0, OK; }
-VISIBLE int nvrtcCreateProgram(void **out, const char *source, const char *name, int n, const char *const *s, const char *const *i);
-int nvrtcCreateProgram(void **out, const char *source, const char *name, int n, const char *const *s, const char *const *i) {
+VISIBLE int nvrtcCreateProgram(void **out, const char *source, const char *name, int n, const char *const *s,
+                               const char *const *i);
+int nvrtcCreateProgram(void **out, const char *source, const char *name, int n, const char *const *s,
+                       const char *const *i) {
     program *p = calloc(1, sizeof *p);
     (void)n, (void)s, (void)i;
     p->source = strdup(source);
@@ -102,7 +105,8 @@ int nvrtcCompileProgram(void *program_, int count, const char *const *options) {
     snprintf(cpp, sizeof cpp, "%s.cpp", base);
     snprintf(log, sizeof log, "%s.log", base);
     snprintf(p->image, sizeof p->image, "%s.so", base);
-    snprintf(command, sizeof command, "LC_ALL=C c++ -std=c++17 -O1 -w -shared -fPIC -o %s %s > %s 2>&1", p->image, cpp, log);
+    snprintf(command, sizeof command, "LC_ALL=C c++ -std=c++17 -O1 -w -shared -fPIC -o %s %s > %s 2>&1", p->image, cpp,
+             log);
     int status = write_source(p, cpp) ? system(command) : 1;
     p->log = read_all(log);
     unlink(base), unlink(cpp), unlink(log);
@@ -110,7 +114,8 @@ int nvrtcCompileProgram(void *program_, int count, const char *const *options) {
 }
 
 VISIBLE int nvrtcGetProgramLogSize(void *p, size_t *bytes);
-int nvrtcGetProgramLogSize(void *p, size_t *bytes) { return *bytes = ((program *)p)->log ? strlen(((program *)p)->log) + 1 : 1, OK; }
+int nvrtcGetProgramLogSize(void *p, size_t *bytes) { return *bytes = ((program *)p)->log ?
+    strlen(((program *)p)->log) + 1 : 1, OK; }
 VISIBLE int nvrtcGetProgramLog(void *p, char *text);
 int nvrtcGetProgramLog(void *p, char *text) { return strcpy(text, ((program *)p)->log ? ((program *)p)->log : ""), OK; }
 /* The "code" is the name of the object. */
@@ -127,5 +132,6 @@ int nvrtcDestroyProgram(void **p) {
 }
 VISIBLE const char *nvrtcGetErrorString(int e);
 const char *nvrtcGetErrorString(int e) {
-    return e == COMPILATION ? "NVRTC_ERROR_COMPILATION" : e == INVALID_OPTION ? "NVRTC_ERROR_INVALID_OPTION" : "NVRTC_ERROR";
+    return e == COMPILATION ? "NVRTC_ERROR_COMPILATION" : e == INVALID_OPTION ? "NVRTC_ERROR_INVALID_OPTION" :
+        "NVRTC_ERROR";
 }

@@ -87,8 +87,10 @@ cudaError_t cudaMemGetInfo(size_t *room, size_t *all) {
     *room = most - used;
     return fake_result(cudaSuccess);
 }
-cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags) { return (void)flags, *p = calloc(1, bytes), fake_result(cudaSuccess); }
-cudaError_t cudaHostGetDevicePointer(void **d, void *host, unsigned flags) { return (void)flags, *d = host, fake_result(cudaSuccess); }
+cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags) { return (void)flags, *p = calloc(1, bytes),
+    fake_result(cudaSuccess); }
+cudaError_t cudaHostGetDevicePointer(void **d, void *host, unsigned flags) { return (void)flags, *d = host,
+    fake_result(cudaSuccess); }
 cudaError_t cudaFreeHost(void *p) { return free(p), cudaSuccess; }
 
 typedef struct move { void *to; const void *from; size_t bytes; int byte; } move;
@@ -131,7 +133,8 @@ cudaError_t cudaSetDevice(int d) {
     if (d < 0 || d >= fake_setting("devices=", 2)) return fake_result(cudaErrorInvalidDevice);
     return current_device = d, fake_result(cudaSuccess);
 }
-cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer) { return *can = device != peer, fake_result(cudaSuccess); }
+cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer) { return *can = device != peer,
+    fake_result(cudaSuccess); }
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr what, int device) {
     int cc = (int)fake_setting("cc=", 90);
@@ -165,7 +168,8 @@ cudaError_t cudaGetLastError(void) {
     return e;
 }
 const char *cudaGetErrorName(cudaError_t e) {
-    return e == cudaErrorIllegalAddress ? "cudaErrorIllegalAddress" : e == cudaErrorInvalidValue ? "cudaErrorInvalidValue"
+    return e == cudaErrorIllegalAddress ? "cudaErrorIllegalAddress" : e == cudaErrorInvalidValue ?
+        "cudaErrorInvalidValue"
          : e == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaError";
 }
 const char *cudaGetErrorString(cudaError_t e) {

@@ -48,8 +48,8 @@ __global__ void past_shared(float *) {
     float *s = (float *)lb_emu_now->shared;
     s[threadIdx.x + 1] = 1; /* 256 floats were asked for */
 }
-/* Sixteen bytes from behind the 256 floats, or to behind the shared memory, as at a tail that nobody thought of; the emulator,
- * which does it, is not looked at by the sanitizer itself. */
+/* Sixteen bytes from behind the 256 floats, or to behind the shared memory, as at a tail that nobody thought of; the
+ * emulator, which does it, is not looked at by the sanitizer itself. */
 enum { FROM_BEHIND = 1, TO_BEHIND = 2 };
 template <int WRONG, bool BULK> __global__ void copy_past(float *x) {
     __shared__ uint64_t barrier;
