@@ -348,7 +348,7 @@ __device__ static void merge(const job &o, const places<S> &m, int64_t begin, in
         for (int s = 0; s < o.splits; s++)
             sum += __ldcg(slots + s * SLOT + S::ROWS * (S::V + 1) + r) *
                    lb_exp2(__ldcg(slots + s * SLOT + S::ROWS * S::V + r) - from);
-        float inverse = inverse_of(o.j, head, from, sum, m.hi[r] > m.lo[r]);
+        float inverse = inverse_of(o.j, head, most, sum, m.hi[r] > m.lo[r]);
         for (int c = threadIdx.x % 32; c < S::V; c += 32) {
             float v = 0;
             for (int s = 0; s < o.splits; s++)

@@ -153,6 +153,7 @@ static const attention_shape attention_shapes[] = {
     { 4, 4, 64, 64, 700, { 700, 513, 60 }, { 1, 1, 1 }, 1, 0, 0, NO_CHANCE }, /* long enough to be split */
     { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 20, 9, 3 }, 1, 0, 0, NO_CHANCE },
     { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 20, 9, 3 }, 1, 0, 1, NO_CHANCE },
+    { 4, 4, 64, 64, 700, { 700, 513, 60 }, { 1, 1, 1 }, 1, 0, 1, NO_CHANCE },
 };
 enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 
@@ -204,7 +205,8 @@ static void plant_in_cache(lb_args *a, const attention_shape *s, int type) {
         }
 }
 /* The first positions, more than kernels take together, score -Inf with every row: the others have all of the
- * probability. A row that sees no others is NaN, or of a sink 0. Packed caches and f8e4m3 hold no Inf. */
+ * probability. A row that sees no others is NaN, or of a sink 0, however small: e^-110 is none in f32. Packed caches
+ * and f8e4m3 hold no Inf. */
 static void plant_no_chance(lb_args *a, const attention_shape *s, int type) {
     int64_t first = s->s > 300 ? 330 : 71;
     const float none = -INFINITY, one = 1;
@@ -212,6 +214,7 @@ static void plant_no_chance(lb_args *a, const attention_shape *s, int type) {
     lb_kv c = lb_kv_of(lb_arg(a, LB_ATTENTION_K), lb_arg(a, LB_ATTENTION_PAGES), packing_of(type));
     lb_tensor *q = lb_arg(a, LB_ATTENTION_Q);
     for (int64_t i = 0; i < q->dims[0] * q->dims[1]; i++) lb_row_f32(q, i)[5] = one;
+    if (s->sinks) ((float *)lb_tensor_data(lb_arg(a, LB_ATTENTION_SINKS)))[1] = -110;
     for (int64_t b = 0; b < 3 && type < 3; b++)
         for (int64_t g = 0; g < s->heads / s->group; g++)
             for (int64_t i = 0; i < first && i < s->lengths[b]; i++) {
