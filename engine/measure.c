@@ -2,11 +2,11 @@
  *
  * A sample is the time of a loop of runs in C, long enough that the clock's resolution and its call are at most 0.1 %
  * of it. It has `iterations` runs and up to 20 % more, by a seeded draw, so that nothing periodic (timer ticks) always
- * meets the same place of a run. A run over a millisecond is a sample of its own. Plans whose runs are longer than the
- * whole time allowed still get six samples: with fewer there is no interval.
+ * meets the same place of a run. Where runs come in multiples (what makes extra work whole, a GPU's graphs) so does the
+ * draw: of fewer than five of them all samples have as many. A run over a millisecond is a sample of its own. Plans
+ * whose runs are longer than the whole time allowed still get six samples: with fewer there is no interval.
  *
  * Nothing is dropped: samples that fall out of line or that were disturbed are marked. */
-#define QUANTUM_MOST 1000           /* runs that a sample has a multiple of */
 #include "measure.h"
 
 #include "check.h"
@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "clock.h"
-#include "disturbance.h"
-#include "energy.h"
+#include "measure_internal.h"
+#include "measure_runs.h"
 #include "plan_internal.h"
 #include "rng.h"
 
@@ -28,32 +28,8 @@ volatile int lb_interrupted = 0;
 #define ITERATIONS_MOST ((int64_t)1 << 40)
 #define PLANS_MOST 64
 #define ROUND_NS 1e8                /* of one plan's part of an interleaved round, when plans differ widely */
-/* A sample's time changes by as much as the clock's frequency, so this moves it by twice what a row promises (1 %).
- * Clocks that boost wander by 1 % all the time, and the times with them: that is the machine, not a disturbance of
- * it. */
-#define FREQUENCY_SHARE 0.02
-#define NOISY_SHARE 0.05
 #define GPU_ENERGY_LEAST_S 0.5      /* shorter than this, a GPU's energy counter says little */
 #define COUNTED_NS 1e7              /* of runs with performance counters on */
-
-typedef struct sampler {
-    lb_plan *plan;
-    const lb_measure_opts *o;
-    lb_watcher watcher;
-    lb_disturbance disturbance;
-    lb_samples s;
-    double *ghz;                    /* clock frequency after each sample */
-    lb_energy energy;
-    double joules, energy_runs;     /* of the samples so far; a GPU's: of all of sampling */
-    bool on_gpu;
-    int64_t steal_from;             /* the first sample since steal was last read */
-    int64_t clocks_from;            /* the same for a GPU's reasons to clock lower */
-    uint64_t clocks_read_ns;
-    int64_t capacity;
-    double extra;                   /* runs that are done beyond those counted, as a share of them */
-    double run_ns;                  /* of a run, as sizing and warm-up saw it */
-    int64_t quantum;                /* counted runs come in multiples of it, so that the extra ones are whole */
-} sampler;
 
 void lb_measure_defaults(lb_measure_opts *o) {
     *o = (lb_measure_opts){ .precision = 0.01, .max_time_s = 5, .min_samples = 24, .samples = 0, .warmup = -1,
@@ -81,7 +57,7 @@ static double seconds_since(uint64_t start) { return (double)(lb_now_ns() - star
 
 /* ---- one epoch ------------------------------------------------------------------------------------------------- */
 
-static lb_status epoch(const sampler *m, int64_t runs, double *ns, uint64_t *launches) {
+static lb_status epoch(const lb_sampling *m, int64_t runs, double *ns, uint64_t *launches) {
     uint64_t elapsed = 0, count = 0;
     *ns = 0;
     if (lb_interrupted) return interrupted();
@@ -100,7 +76,7 @@ static double target_ns(void) {
 
 /* Finds a number of runs that takes the target time. It is believed when it took it twice: the first time may have
  * been a page fault's or somebody else's. */
-static lb_status size_epoch(sampler *m, double target, double *run_ns) {
+static lb_status size_epoch(lb_sampling *m, double target, double *run_ns) {
     int64_t n = 1;
     for (int crossed = 0;;) {
         double ns;
@@ -135,26 +111,25 @@ static double median5(const double *x) {
     return sorted[WINDOW / 2];
 }
 
-static int64_t common_divisor(int64_t a, int64_t b) { return b ? common_divisor(b, a % b) : a; }
-static int64_t common_multiple(int64_t a, int64_t b) { return a / common_divisor(a, b) * b; }
-
-/* A GPU's samples are graphs of several runs as a whole, or whole rotations of several graphs, so that launching graphs is
- * no part of them. Where a sample would be few runs, launching is little beside it, and it stays as short as it is. */
-static lb_status take_whole_graphs(sampler *m) {
+/* A GPU's samples are graphs of several runs as a whole, or whole rotations of several graphs, so that launching graphs
+ * is no part of them. Where a sample would be few runs, launching is little beside it, and it stays as short as it is. */
+static lb_status take_whole_graphs(lb_sampling *m) {
     enum { SHORT = 50 };            /* so many runs in a sample of a millisecond: each is 20 us or less */
     int64_t runs = 1;
     double ns;
     if (!m->plan->on_gpu || m->o->eager || m->o->isolated) return LB_OK;
     lb_status s = lb_gpu_whole_runs(m->plan, &runs);
-    if (s != LB_OK || runs == 1 || runs > (m->s.iterations > SHORT ? 16 : 2) * m->s.iterations) return s;
-    int64_t both = common_multiple(m->quantum, runs);
-    if (both <= QUANTUM_MOST || m->quantum == 1) m->quantum = both;
-    return m->quantum % runs == 0 && m->plan->set ? epoch(m, m->plan->sets - m->plan->set, &ns, NULL) : LB_OK;
+    int64_t most = (m->s.iterations > SHORT ? 16 : 2) * m->s.iterations;
+    int64_t whole = lb_runs_whole(m->quantum, runs, m->extra);
+    if (s != LB_OK || runs == 1 || whole > most || whole > LB_QUANTUM_MOST) return s;
+    m->quantum = whole;
+    m->s.iterations = lb_runs_up(m->s.iterations, whole);
+    return m->plan->set ? epoch(m, m->plan->sets - m->plan->set, &ns, NULL) : LB_OK;
 }
 
 /* Runs epochs until the median of the last five is within 1 % of that of the five before; at least and at most as
- * long as the options say, sizing included. The runs have become faster by then: the epoch is sized once more. */
-static lb_status warm_up(sampler *m, uint64_t start, double target) {
+ * long as the options say, sizing included. */
+static lb_status warm_epochs(lb_sampling *m, uint64_t start) {
     const lb_measure_opts *o = m->o;
     double last[2 * WINDOW];        /* ns per run, oldest first */
     int64_t epochs = 0;
@@ -177,13 +152,29 @@ static lb_status warm_up(sampler *m, uint64_t start, double target) {
     m->s.warmup_stable = stable;
     double now = epochs >= WINDOW ? median5(last + WINDOW) : 0;
     if (now > 0) m->run_ns = now;
-    if (now > 0 && now * (double)m->s.iterations < target) m->s.iterations = (int64_t)ceil(1.05 * target / now);
-    return take_whole_graphs(m);
+    return LB_OK;
+}
+
+/* Graphs are captured before the epochs: a GPU that waited for them afterwards would clock down. The runs have become
+ * faster by the epochs, so that a sample is sized once more; if only then it is long enough for whole graphs, a few
+ * epochs come behind. */
+static lb_status warm_up(lb_sampling *m, uint64_t start, double target) {
+    lb_status s = take_whole_graphs(m);
+    if (s == LB_OK) s = warm_epochs(m, start);
+    if (s != LB_OK) return s;
+    if (m->s.warmup_epochs >= WINDOW && m->run_ns * (double)m->s.iterations < target)
+        m->s.iterations = (int64_t)ceil(1.05 * target / m->run_ns);
+    int64_t quantum = m->quantum;
+    double ns;
+    s = take_whole_graphs(m);
+    m->s.iterations = lb_runs_up(m->s.iterations, m->quantum);
+    for (int i = 0; i < WINDOW && m->quantum != quantum && s == LB_OK; i++) s = epoch(m, m->s.iterations, &ns, NULL);
+    return s;
 }
 
 /* ---- samples --------------------------------------------------------------------------------------------------- */
 
-static bool grow(sampler *m) {
+static bool grow(lb_sampling *m) {
     if (m->s.n < m->capacity) return true;
     int64_t capacity = m->capacity ? 2 * m->capacity : 1024;
     double *ns = realloc(m->s.ns, (size_t)capacity * sizeof *ns);
@@ -198,7 +189,7 @@ static bool grow(sampler *m) {
 }
 
 /* Steal is read every 10 ms: all samples since the last reading share what it says. */
-static void mark_stolen(sampler *m) {
+static void mark_stolen(lb_sampling *m) {
     double share;
     if (!lb_watcher_steal(&m->watcher, &share)) return;
     for (int64_t i = m->steal_from; i < m->s.n && lb_disturbance_stolen(share); i++) m->s.marks[i] |= LB_MARK_STOLEN;
@@ -206,7 +197,7 @@ static void mark_stolen(sampler *m) {
 }
 
 /* Asking a GPU's driver takes its time: every 20 ms, for all samples since. */
-static void mark_throttled(sampler *m) {
+static void mark_throttled(lb_sampling *m) {
     lb_device_live live;
     uint64_t now = lb_now_ns();
     if (now - m->clocks_read_ns < 20000000u || !lb_device_live_read(lb_plan_device(m->plan), &live)) return;
@@ -216,11 +207,11 @@ static void mark_throttled(sampler *m) {
     m->clocks_from = m->s.n;
 }
 
-static lb_status take_sample(sampler *m, int64_t runs) {
+static lb_status take_sample(lb_sampling *m, int64_t runs) {
     lb_snapshot before, after;
     double ns;
     if (!grow(m)) return lb_fail(LB_ENOMEM, "measure: no memory for %lld samples", (long long)m->s.n + 1);
-    int64_t all = runs + llround((double)runs * m->extra);
+    int64_t all = lb_runs_launched(runs, m->extra);
     if (m->energy.count) lb_energy_joules(&m->energy);           /* what was used between the samples is not theirs */
     lb_watcher_read(&m->watcher, &before);
     lb_status s = epoch(m, all, &ns, &m->s.launches);
@@ -237,13 +228,9 @@ static lb_status take_sample(sampler *m, int64_t runs) {
     return LB_OK;
 }
 
-/* The number of runs of sample i: a multiple of the quantum. */
-static int64_t jittered(const sampler *m, int64_t i) {
-    int64_t steps = (m->s.iterations + m->quantum - 1) / m->quantum;
-    return m->quantum * (steps + (int64_t)(lb_rng_u64(m->o->seed, (uint64_t)i) % (uint64_t)(steps / 5 + 1)));
+static int64_t jittered(const lb_sampling *m, int64_t i) {
+    return lb_runs_jittered(m->s.iterations, m->quantum, m->o->seed, i);
 }
-
-static double half_width(const lb_stats *s) { return (s->ci_hi - s->ci_lo) / 2; }   /* NaN: too few samples */
 
 /* Sorting all samples after each would cost more than sampling: look again when there are 1/16 more, or `end` of
  * them. */
@@ -253,12 +240,12 @@ static int64_t next_look(int64_t n, int64_t end) {
 }
 
 /* What a GPU has used since its driver was loaded; NaN: not known. Its counter steps some ten times a second. */
-static double gpu_joules(const sampler *m) {
+static double gpu_joules(const lb_sampling *m) {
     lb_device_live live;
     return m->on_gpu && lb_device_live_read(lb_plan_device(m->plan), &live) ? live.joules : NAN;
 }
 
-static lb_status sample_until_precise(sampler *m) {
+static lb_status sample_until_precise(lb_sampling *m) {
     const lb_measure_opts *o = m->o;
     uint64_t start = lb_now_ns();
     int64_t look = o->min_samples, end = 0;
@@ -273,74 +260,21 @@ static lb_status sample_until_precise(sampler *m) {
         if (m->s.n >= SAMPLES_LEAST && m->s.elapsed_s >= o->max_time_s) return LB_OK;
         if (m->s.n < look) continue;
         lb_stats_of(m->s.ns, m->s.n, &m->s.stats);
-        if (lb_stats_enough(m->s.n, half_width(&m->s.stats), o->precision * m->s.stats.median, &end)) return LB_OK;
+        if (lb_stats_enough(m->s.n, lb_half_width(&m->s.stats), o->precision * m->s.stats.median, &end)) return LB_OK;
         look = next_look(m->s.n, end);
     }
 }
 
-/* ---- verdicts -------------------------------------------------------------------------------------------------- */
-
-/* Tukey's fences: beyond 1.5 interquartile ranges from the quartiles mild, beyond 3 severe. Quartiles need 20. */
-static void mark_outliers(lb_samples *s) {
-    double range = s->stats.p75 - s->stats.p25;
-    if (isnan(range)) return;
-    for (int64_t i = 0; i < s->n; i++) {
-        double off = fmax(s->stats.p25 - s->ns[i], s->ns[i] - s->stats.p75);
-        if (off > 3 * range) s->marks[i] |= LB_MARK_OUTLIER_SEVERE;
-        else if (off > 1.5 * range) s->marks[i] |= LB_MARK_OUTLIER_MILD;
-    }
-}
-
-static void mark_frequencies(sampler *m) {
-    lb_stats ghz;
-    lb_stats_of(m->ghz, m->s.n, &ghz);
-    m->s.frequency_ghz = ghz.median;
-    if (isnan(ghz.median)) return;
-    for (int64_t i = 0; i < m->s.n; i++) {
-        if (fabs(m->ghz[i] - ghz.median) > FREQUENCY_SHARE * ghz.median) m->s.marks[i] |= LB_MARK_FREQUENCY;
-    }
-}
-
-static void judge(sampler *m) {
-    lb_samples *s = &m->s;
-    lb_stats_of(s->ns, s->n, &s->stats);
-    s->precise = half_width(&s->stats) <= m->o->precision * s->stats.median;    /* false for NaN */
-    mark_outliers(s);
-    mark_frequencies(m);
-    s->involuntary_switches = m->disturbance.switches;
-    s->major_faults = m->disturbance.faults;
-    s->migrations = m->disturbance.migrations;
-    s->run_delay_ns = m->disturbance.run_delay_ns;
-    s->throttled_ns = m->disturbance.throttled_ns;
-    s->joules_per_run = (m->energy.count || m->on_gpu) && m->energy_runs > 0 ? m->joules / m->energy_runs : NAN;
-    s->steal_ns = lb_watcher_steal_ns(&m->watcher);
-    const uint32_t shape = LB_MARK_OUTLIER_MILD | LB_MARK_OUTLIER_SEVERE;    /* all other marks have a cause */
-    for (int64_t i = 0; i < s->n; i++) {
-        s->disturbed_samples += (s->marks[i] & ~shape) != 0;
-        s->contended_samples += (s->marks[i] & ~(shape | LB_MARK_FREQUENCY)) != 0;
-    }
-    s->noisy = (double)s->disturbed_samples > NOISY_SHARE * (double)s->n;
-}
-
 /* ---- whole measurements ---------------------------------------------------------------------------------------- */
 
-/* The least number of runs whose `share` is a whole number; 0: there is none up to 1000. */
-static int64_t quantum_of(double share) {
-    for (int64_t q = 1; q <= QUANTUM_MOST; q++) {
-        double extra = share * (double)q;
-        if (extra > 0.5 && fabs(extra - round(extra)) < 1e-6) return q;
-    }
-    return 0;
-}
-
-static lb_status set_extra(sampler *m, double share) {
+static lb_status set_extra(lb_sampling *m, double share) {
     m->quantum = 1;
     if (share == 0) return LB_OK;
-    if (!(share > 0 && share <= 1) || quantum_of(share) == 0)
+    if (!(share > 0 && share <= 1) || lb_runs_of_share(share) == 0)
         return lb_fail(LB_EINVAL, "measure: extra work of %g of a run; expected a share up to 1 that makes whole runs of "
                        "1000 or fewer, such as 0.02", share);
     m->extra = share;
-    m->quantum = quantum_of(share);
+    m->quantum = lb_runs_of_share(share);
     return LB_OK;
 }
 
@@ -351,7 +285,7 @@ static lb_status check_copies(lb_plan *p) {
     return s || c.passed ? s : lb_fail(LB_EINTERNAL, "measure: %s", c.reason);
 }
 
-static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o, double extra) {
+static lb_status sampler_init(lb_sampling *m, lb_plan *p, const lb_measure_opts *o, double extra) {
     memset(m, 0, sizeof *m);
     m->plan = p;
     m->o = o;
@@ -373,7 +307,7 @@ static lb_status sampler_init(sampler *m, lb_plan *p, const lb_measure_opts *o, 
 }
 
 /* Undoes the rotation, so that the plan is as it was recorded, and hands over the samples if all went well. */
-static lb_status sampler_done(sampler *m, lb_status s, lb_samples *out) {
+static lb_status sampler_done(lb_sampling *m, lb_status s, lb_samples *out) {
     lb_watcher_done(&m->watcher);
     lb_energy_close(&m->energy);
     if (m->plan && m->s.rotation.sets > 1) {
@@ -388,7 +322,7 @@ static lb_status sampler_done(sampler *m, lb_status s, lb_samples *out) {
 }
 
 /* In the same cache regime, after the timed runs and for some 10 ms: counters cost time of their own. */
-static lb_status count_events(sampler *m) {
+static lb_status count_events(lb_sampling *m) {
     const char *why = lb_counters_reason();
     m->s.counts.runs = 0;
     if (*why) {
@@ -400,7 +334,7 @@ static lb_status count_events(sampler *m) {
 }
 
 lb_status lb_measure(lb_plan *p, const lb_measure_opts *o, lb_samples *out) {
-    sampler m = { 0 };
+    lb_sampling m = { 0 };
     double run_ns, target = target_ns();
     memset(out, 0, sizeof *out);
     lb_status s = check_opts(o);
@@ -412,7 +346,7 @@ lb_status lb_measure(lb_plan *p, const lb_measure_opts *o, lb_samples *out) {
     double joules = gpu_joules(&m);
     if (s == LB_OK) s = sample_until_precise(&m);
     if (m.on_gpu) m.joules = m.s.elapsed_s >= GPU_ENERGY_LEAST_S ? gpu_joules(&m) - joules : NAN;
-    if (s == LB_OK) judge(&m);
+    if (s == LB_OK) lb_sampling_judge(&m);
     if (s == LB_OK) s = count_events(&m);
     return sampler_done(&m, s, out);
 }
@@ -425,21 +359,24 @@ void lb_samples_done(lb_samples *s) {
 
 /* ---- interleaved ----------------------------------------------------------------------------------------------- */
 
-/* Equal runs for all: what the fastest plan needs, unless a much slower one would make rounds too long. */
-static void equalize(sampler *m, int count, const double *run_ns) {
-    int64_t most = 1;
+/* Equal runs for all: what the fastest plan needs, unless a much slower one would make rounds too long. If multiples that
+ * suit all would do that, the largest of them counts. */
+static void equalize(lb_sampling *m, int count, const double *run_ns) {
+    int64_t most = 1, quantum = 1;
     double slowest = 1;
-    int64_t quantum = 1;
     for (int i = 0; i < count; i++) {
         if (m[i].s.iterations > most) most = m[i].s.iterations;
-        int64_t both = common_multiple(quantum, m[i].quantum);
-        quantum = both <= QUANTUM_MOST ? both : m[i].quantum > quantum ? m[i].quantum : quantum;
         slowest = fmax(slowest, run_ns[i]);
     }
     int64_t cap = (int64_t)fmax(1, fmax(ROUND_NS, target_ns()) / slowest);
     for (int i = 0; i < count; i++) {
-        m[i].s.iterations = most < cap ? most : cap;
+        int64_t both = lb_runs_common(quantum, m[i].quantum);
+        bool fits = both <= LB_SHARE_RUNS_MOST || (both <= cap && both <= LB_QUANTUM_MOST);
+        quantum = fits ? both : m[i].quantum > quantum ? m[i].quantum : quantum;
+    }
+    for (int i = 0; i < count; i++) {
         m[i].quantum = quantum;
+        m[i].s.iterations = lb_runs_up(most < cap ? most : cap, quantum);
     }
 }
 
@@ -455,18 +392,18 @@ static void shuffle(int *order, int count, uint64_t seed, uint64_t block) {
 
 /* The greatest half-width of the sign intervals of the log ratios to plan 0: what the comparison will say. Of a single
  * plan, that of its own times, as a share of their median. NaN or infinite: unknown. */
-static double widest(const sampler *m, int count) {
+static double widest(const lb_sampling *m, int count) {
     int64_t n = m[0].s.n;
     lb_stats s;
     if (count == 1) {
         lb_stats_of(m[0].s.ns, n, &s);
-        return half_width(&s) / s.median;
+        return lb_half_width(&s) / s.median;
     }
     double *ratio = malloc((size_t)n * sizeof *ratio), most = ratio ? 0 : INFINITY;
     for (int i = 1; i < count && ratio; i++) {
         for (int64_t j = 0; j < n; j++) ratio[j] = log(m[i].s.ns[j] / m[0].s.ns[j]);
         lb_stats_of(ratio, n, &s);
-        if (!(half_width(&s) <= most)) most = half_width(&s);
+        if (!(lb_half_width(&s) <= most)) most = lb_half_width(&s);
         if (isnan(most)) break;
     }
     free(ratio);
@@ -474,7 +411,7 @@ static double widest(const sampler *m, int count) {
 }
 
 /* Each block of `count` rounds is a cyclic Latin square over a fresh permutation: every plan is once in each place. */
-static lb_status sample_rounds(sampler *m, int count, const lb_measure_opts *o) {
+static lb_status sample_rounds(lb_sampling *m, int count, const lb_measure_opts *o) {
     int order[PLANS_MOST];
     uint64_t start = lb_now_ns();
     int64_t look = o->min_samples, end = 0;
@@ -507,7 +444,7 @@ lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_meas
     lb_status s = check_opts(o);
     if (s != LB_OK) return s;
     double run_ns[PLANS_MOST], target = target_ns();
-    sampler *m = calloc((size_t)count, sizeof *m);
+    lb_sampling *m = calloc((size_t)count, sizeof *m);
     if (!m) return lb_fail(LB_ENOMEM, "measure: no memory for %d plans", count);
     lb_common common = { 0 };
     for (int i = 0; i < count && s == LB_OK; i++)
@@ -522,7 +459,7 @@ lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_meas
     if (s == LB_OK) s = sample_rounds(m, count, o);
     lb_plans_unshare(plans, count, &common);
     for (int i = 0; i < count; i++) {
-        if (s == LB_OK) judge(&m[i]);
+        if (s == LB_OK) lb_sampling_judge(&m[i]);
         s = sampler_done(&m[i], s, &out[i]);
     }
     for (int i = 0; i < count && s != LB_OK; i++) lb_samples_done(&out[i]);
@@ -533,7 +470,7 @@ lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_meas
 /* ---- in pieces ------------------------------------------------------------------------------------------------- */
 
 struct lb_sampler {
-    sampler m;
+    lb_sampling m;
     lb_measure_opts o;
     bool open;
 };
@@ -566,11 +503,12 @@ double lb_sampler_run_ns(const lb_sampler *s) { return s->m.run_ns; }
 
 lb_status lb_sampler_take(lb_sampler *s, int64_t samples, int64_t iterations, int64_t quantum) {
     if (!s->open) return lb_fail(LB_EINVAL, "measure: the sampler has finished");
-    if (samples < 1 || iterations < 0 || iterations > ITERATIONS_MOST || quantum < 0 || quantum > QUANTUM_MOST)
+    if (samples < 1 || iterations < 0 || iterations > ITERATIONS_MOST || quantum < 0 || quantum > LB_QUANTUM_MOST)
         return lb_fail(LB_EINVAL, "measure: %lld samples of %lld runs in multiples of %lld cannot be taken",
                        (long long)samples, (long long)iterations, (long long)quantum);
     if (iterations > 0) s->m.s.iterations = iterations;
     if (quantum > 0) s->m.quantum = quantum;
+    s->m.s.iterations = lb_runs_up(s->m.s.iterations, s->m.quantum);
     uint64_t start = lb_now_ns();
     lb_status status = LB_OK;
     for (int64_t i = 0; i < samples && status == LB_OK; i++) status = take_sample(&s->m, jittered(&s->m, s->m.s.n));
@@ -583,7 +521,7 @@ lb_status lb_sampler_finish(lb_sampler *s, lb_samples *out) {
     if (!s->open || s->m.s.n == 0)
         return lb_fail(LB_EINVAL, s->open ? "measure: the sampler has taken no samples"
                        : "measure: the sampler has finished");
-    judge(&s->m);
+    lb_sampling_judge(&s->m);
     s->open = false;
     return sampler_done(&s->m, LB_OK, out);
 }

@@ -32,7 +32,7 @@ typedef struct lb_samples {
     double *ns;                /* per run of the plan, n of them, in the order taken */
     uint32_t *marks;           /* LB_MARK_* of each */
     int64_t n;
-    int64_t iterations;        /* runs per sample */
+    int64_t iterations;        /* runs per sample, a multiple of its quantum; jitter comes on top */
     int64_t warmup_epochs; bool warmup_stable;
     double elapsed_s;
     bool precise;              /* the precision was reached */
@@ -67,7 +67,9 @@ typedef struct lb_sampler lb_sampler;
 /* Rotates, checks the copies, sizes and warms up as lb_measure does; retains the plan. o->samples, precision and times
  * of sampling do not matter here. */
 lb_status lb_sampler_new(lb_plan *p, const lb_measure_opts *o, lb_sampler **out);
-/* Runs a sample, as sized; and what the number of runs is a multiple of (1 without extra work). */
+/* Runs a sample, as sized; and what the number of runs is a multiple of: what makes extra work whole, and whole graphs of
+ * a GPU (as many runs as there are rotation sets, where one graph does not hold them). */
+enum { LB_QUANTUM_MOST = 1 << 20 };
 int64_t lb_sampler_iterations(const lb_sampler *s, int64_t *quantum);
 /* What a run took at the end of the warm-up, in ns. */
 double lb_sampler_run_ns(const lb_sampler *s);

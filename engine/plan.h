@@ -68,6 +68,8 @@ lb_status lb_plan_submit(lb_plan *p);
 /* GPUs: who reads the values that steps hang on (`when`, `pick`) when the plan is replayed: "device", as parts of its graph;
  * "host: why"; "" where no step hangs on any. Captures the graphs, unless it runs eagerly. */
 lb_status lb_plan_conditions(lb_plan *p, bool eager, char *text, size_t bytes);
+/* The same of the graphs that there are; captures none. Leaves the text as it is where it is not known. */
+void lb_plan_conditions_seen(const lb_plan *p, bool eager, char *text, size_t bytes);
 
 /* ---- what a run does ---- */
 /* Bytes by reuse distance: what else was read since their last read, and they themselves. Bucket i begins at

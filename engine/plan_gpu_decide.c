@@ -160,15 +160,22 @@ lb_status lb_gpu_decided_end(lb_plan *p, int64_t *launches) {
 
 /* ---- told ------------------------------------------------------------------------------------------------------ */
 
-lb_status lb_plan_conditions(lb_plan *p, bool eager, char *text, size_t bytes) {
+static bool hangs_on_values(const lb_plan *p) {
     bool any = false;
     for (int i = 0; i < p->step_count; i++) any |= lb_gpu_has_condition(&p->steps[i]);
+    return any && p->on_gpu;
+}
+
+void lb_plan_conditions_seen(const lb_plan *p, bool eager, char *text, size_t bytes) {
+    if (!hangs_on_values(p)) snprintf(text, bytes, "%s", "");
+    else if (eager) snprintf(text, bytes, "host: mode eager");
+    else if (p->gpu && p->gpu->decided) snprintf(text, bytes, "device");
+    else if (p->gpu) snprintf(text, bytes, "host: %s", p->gpu->why_host);
+}
+
+lb_status lb_plan_conditions(lb_plan *p, bool eager, char *text, size_t bytes) {
+    lb_status st = hangs_on_values(p) && !eager ? lb_gpu_capture(p) : LB_OK;
     snprintf(text, bytes, "%s", "");
-    if (!any || !p->on_gpu) return LB_OK;
-    if (eager) return snprintf(text, bytes, "host: mode eager"), LB_OK;
-    lb_status st = lb_gpu_capture(p);
-    if (st) return st;
-    if (p->gpu->decided) snprintf(text, bytes, "device");
-    else snprintf(text, bytes, "host: %s", p->gpu->why_host);
-    return LB_OK;
+    if (!st) lb_plan_conditions_seen(p, eager, text, bytes);
+    return st;
 }

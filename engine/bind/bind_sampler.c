@@ -22,7 +22,7 @@ static int take(lua_State *L) {
     lb_sampler *s = check_sampler(L);
     int64_t samples = bind_integer(L, 2, "samples", 1, 10000000);
     int64_t iterations = lua_isnoneornil(L, 3) ? 0 : bind_integer(L, 3, "iterations", 1, (int64_t)1 << 40);
-    int64_t quantum = lua_isnoneornil(L, 4) ? 0 : bind_integer(L, 4, "quantum", 1, 1000);
+    int64_t quantum = lua_isnoneornil(L, 4) ? 0 : bind_integer(L, 4, "quantum", 1, LB_QUANTUM_MOST);
     lb_status status = lb_sampler_take(s, samples, iterations, quantum);
     if (status) return bind_raise(L, status);
     lua_settop(L, 1);

@@ -21,6 +21,7 @@ M.PROCESS_TIME = 0.15
 -- An interval this small a share of the effect is tight enough, however wide: a factor of two needs no 0.5 %.
 local EFFECT_SHARE = 0.1
 local TURNS, SAMPLES_LEAST, SAMPLES_MOST, SAMPLE_MOST_NS = 8, 4, 256, 1e8
+local QUANTUM_MOST = 2 ^ 20             -- as sampler:take() allows
 
 -- ---- orders and stopping ----
 
@@ -195,11 +196,20 @@ local function ask(w, name, request, side)
   fail("%s: %s", side.label or name:upper(), (reason:gsub("^failed: ", "")))
 end
 
--- How many samples, in how many turns, of how many runs: equal on both sides.
-local function plan_turns(w, a, b)
+-- What both sides' runs are multiples of; where a sample would be too long by that, the larger of the two.
+local function common(a, b, slowest)
+  local x, y = a, b
+  while y > 0 do x, y = y, x % y end
+  local both = a / x * b
+  return both * slowest <= SAMPLE_MOST_NS and both <= QUANTUM_MOST and both or math.max(a, b)
+end
+
+-- iterations, quantum, turns, samples a turn: how many runs, multiples of what, how often; equal on both sides, each of
+-- which said { iterations, quantum, run_ns } of its own. w.process_time: seconds that one side samples.
+function M.plan_turns(w, a, b)
   local iterations, slowest = math.max(a.iterations, b.iterations), math.max(a.run_ns, b.run_ns, 1)
   iterations = math.min(iterations, math.max(1, math.floor(SAMPLE_MOST_NS / slowest)))
-  local quantum = math.max(a.quantum, b.quantum)
+  local quantum = common(a.quantum, b.quantum, slowest)
   iterations = math.ceil(iterations / quantum) * quantum
   local samples = math.floor(w.process_time * 1e9 / (slowest * iterations * 1.1))
   samples = math.min(SAMPLES_MOST, math.max(SAMPLES_LEAST, samples))
@@ -222,7 +232,7 @@ end
 
 -- ABBA or BAAB over the turns: the order of the pair, then the other way round, and so on.
 local function take_turns(w, case, order, opened)
-  local iterations, quantum, turns, samples = plan_turns(w, opened.a, opened.b)
+  local iterations, quantum, turns, samples = M.plan_turns(w, opened.a, opened.b)
   local back = order:reverse()
   for t = 1, turns do
     for name in (t % 2 == 1 and order or back):gmatch "." do

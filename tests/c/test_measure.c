@@ -1,9 +1,5 @@
 /* test_measure.c: measuring, with kernels whose time is known because they do nothing but wait. */
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,8 +9,8 @@
 #include <cmocka.h>
 #include "ceilings_internal.h"
 #include "clock.h"
-#include "disturbance.h"
 #include "measure.h"
+#include "measure_runs.h"
 #include "ops/slots.h"
 
 /* ---- an operation that takes as long as it is told to ---------------------------------------------------------- */
@@ -386,7 +382,7 @@ static void test_in_pieces(void **state) {
     }
     assert_int_equal(lb_sampler_take(a, 0, 60, 5), LB_EINVAL);
     assert_int_equal(lb_sampler_take(a, 1, -1, 5), LB_EINVAL);
-    assert_int_equal(lb_sampler_take(a, 1, 1, 5000), LB_EINVAL);
+    assert_int_equal(lb_sampler_take(a, 1, 1, LB_QUANTUM_MOST + 1), LB_EINVAL);
     assert_int_equal(lb_sampler_finish(a, &s), LB_OK);
     assert_int_equal(lb_sampler_finish(b, &t), LB_OK);
     assert_int_equal(s.n, 12);
@@ -402,6 +398,10 @@ static void test_in_pieces(void **state) {
     lb_sampler_free(b);
     lb_sampler_free(NULL);
     assert_int_equal(lb_sampler_new(one, &o, &a), LB_OK);
+    /* Of as many runs as a small matrix has copies: what is told is what a sample has. */
+    assert_int_equal(lb_sampler_take(a, 1, 60, 4096), LB_OK);
+    assert_int_equal(lb_sampler_iterations(a, &q), 4096);
+    assert_int_equal(q, 4096);
     lb_sampler_free(a);                     /* unfinished */
     o.precision = -1;
     assert_int_equal(lb_sampler_new(one, &o, &a), LB_EINVAL);
@@ -409,110 +409,33 @@ static void test_in_pieces(void **state) {
     lb_plan_release(one);
 }
 
-/* ---- disturbance ----------------------------------------------------------------------------------------------- */
-
-static void test_marks(void **state) {
+/* Whole runs of extra work, whole graphs, both, and what is drawn of them. */
+static void test_runs_of_a_sample(void **state) {
     (void)state;
-    lb_disturbance d;
-    lb_snapshot a = { 10, 5, 1000, 0, 0 }, b = a;
-    lb_disturbance_init(&d);
-    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e6), 0);
-    b.switches++;
-    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e6), LB_MARK_SWITCHED);
-    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e9), 0);        /* one switch in a second is nothing */
-    b = a;
-    b.faults++;
-    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e9), LB_MARK_FAULTED);
-    b = a;
-    b.cpu = 1;
-    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e6), LB_MARK_MIGRATED);
-    b = a;
-    b.run_delay_ns += 20000;
-    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e6), LB_MARK_DELAYED);
-    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e9), 0);
-    assert_int_equal(d.switches, 2);
-    assert_int_equal(d.faults, 1);
-    assert_int_equal(d.migrations, 1);
-    assert_true(d.run_delay_ns == 40000);
-    /* Unknown stays unknown, whatever comes later, and marks nothing. */
-    b = a;
-    b.throttled_ns++;
-    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e9), LB_MARK_THROTTLED);
-    assert_true(d.throttled_ns == 1);
-    b = (lb_snapshot){ -1, -1, -1, -1, -1 };
-    assert_int_equal(lb_disturbance_add(&d, &a, &b, 1e6), 0);
-    b = a;
-    b.switches += 100;
-    lb_disturbance_add(&d, &a, &b, 1e6);
-    assert_int_equal(d.switches, -1);
-    assert_int_equal(d.faults, -1);
-    assert_int_equal(d.migrations, -1);
-    assert_true(isnan(d.run_delay_ns) && isnan(d.throttled_ns));
-}
-
-/* Another thread of this process, on the same CPU: the kernel has to take it away from us. */
-static void *burn(void *stop) {
-    while (!*(volatile int *)stop) continue;
-    return NULL;
-}
-
-static void test_watcher(void **state) {
-    (void)state;
-    lb_watcher w = { 0 };
-    lb_snapshot a, b;
-    pthread_t other;
-    volatile int stop = 0;
-    cpu_set_t before, one;
-    sched_getaffinity(0, sizeof before, &before);
-    CPU_ZERO(&one);
-    CPU_SET(sched_getcpu(), &one);
-    sched_setaffinity(0, sizeof one, &one);
-    assert_int_equal(pthread_create(&other, NULL, burn, (void *)&stop), 0);
-    lb_watcher_done(&w);                 /* of one never begun: nothing, and no file of others is closed */
-    assert_true(fcntl(0, F_GETFD) >= 0 || errno == EBADF);
-    lb_watcher_init(&w, 1);
-    lb_watcher_read(&w, &a);
-    b = a;
-    for (uint64_t start = lb_now_ns(); b.switches == a.switches && lb_now_ns() - start < 5000000000u;)
-        lb_watcher_read(&w, &b);
-    for (uint64_t start = lb_now_ns(); lb_now_ns() - start < 30000000u;) continue;
-    lb_watcher_read(&w, &b);
-    stop = 1;
-    pthread_join(other, NULL);
-    sched_setaffinity(0, sizeof before, &before);
-    assert_true(b.switches > a.switches);
-    assert_true(b.faults >= a.faults && b.throttled_ns >= a.throttled_ns);
-    if (a.run_delay_ns >= 0) assert_true(b.run_delay_ns > a.run_delay_ns);
-    double share = -1;
-    if (lb_watcher_steal(&w, &share)) assert_true(share >= 0 && share <= 1);
-    assert_false(lb_watcher_steal(&w, &share));      /* too soon for another */
-    lb_watcher_done(&w);
-    lb_watcher_done(&w);
-    assert_true(isnan(lb_watcher_steal_ns(&w)));
-    double best = 0;
-    for (int i = 0; i < 20; i++) best = fmax(best, lb_frequency_ghz());
-#ifdef __x86_64__
-    assert_true(best > 0.5 && best < 10);
-#else
-    (void)best;
-#endif
-}
-
-static void test_parsing(void **state) {
-    (void)state;
-    const char *stat = "cpu  9 9 9 9 9 9 9 900 0 0\ncpu0 1 2 3 4 5 6 7 10 0 0\ncpu2 1 2 3 4 5 6 7 20 0 0\n"
-                       "cpu11 1 2 3 4 5 6 7 40 0 0\nintr 5 cpu3\n";
-    const int order[] = { 2, 11, 0, 5 };
-    assert_true(lb_steal_ticks(stat, order, 1) == 20);
-    assert_true(lb_steal_ticks(stat, order, 2) == 60);
-    assert_true(lb_steal_ticks(stat, order, 4) == 70);       /* one that is not there adds nothing */
-    assert_true(lb_steal_ticks(stat, order + 3, 1) == -1);
-    assert_true(lb_steal_ticks("cpu0 1 2 3\n", order, 4) == -1 && lb_steal_ticks("", order, 4) == -1);  /* too old */
-    assert_int_equal(lb_throttled_ns("usage_usec 5\nnr_throttled 3\nthrottled_usec 70\n"), 70000);
-    assert_int_equal(lb_throttled_ns("nr_periods 1\nnr_throttled 3\nthrottled_time 123456\n"), 123456);
-    assert_int_equal(lb_throttled_ns("usage_usec 5\nuser_usec 3\n"), -1);
-    assert_int_equal(lb_throttled_ns("not_throttled_usec 5\n"), -1);
-    assert_true(lb_disturbance_stolen(0.5) && !lb_disturbance_stolen(0));
+    assert_int_equal(lb_runs_of_share(0.02), 50);
+    assert_int_equal(lb_runs_of_share(1 / 3.0), 3);
+    assert_int_equal(lb_runs_of_share(0.0203701), 0);
+    assert_int_equal(lb_runs_common(50, 256), 6400);
+    assert_int_equal(lb_runs_whole(1, 1929, 0), 1929);
+    assert_int_equal(lb_runs_whole(2, 8, 0.5), 16);
+    static const double shares[] = { 0, 0.02, 0.01, 1 / 3.0, 0.5, 0.375, 1 };
+    for (int i = 0; i < 7; i++)
+        for (int64_t whole = 2; whole <= 300; whole++) {
+            double share = shares[i];
+            int64_t q = share > 0 ? lb_runs_of_share(share) : 1, least = lb_runs_common(q, whole), n = least;
+            while (lb_runs_launched(n, share) % whole) n += least;
+            if (lb_runs_whole(q, whole, share) != n)
+                fail_msg("share %g, graphs of %d: %d runs, expected %d", share, (int)whole,
+                         (int)lb_runs_whole(q, whole, share), (int)n);
+        }
+    bool more = false;
+    for (int64_t i = 0; i < 100; i++) {
+        int64_t few = lb_runs_jittered(30, 8, 1, i), many = lb_runs_jittered(40, 8, 1, i);
+        assert_int_equal(few, 32);          /* four steps: no room for a fifth more */
+        assert_true(many == 40 || many == 48);
+        more |= many == 48;
+    }
+    assert_true(more);
 }
 
 /* ---- ceilings -------------------------------------------------------------------------------------------------- */
@@ -597,8 +520,8 @@ int main(void) {
         cmocka_unit_test(test_precision_stops), cmocka_unit_test(test_outliers_are_kept),
         cmocka_unit_test(test_interrupt), cmocka_unit_test(test_errors), cmocka_unit_test(test_interleaved),
         cmocka_unit_test(test_interleaved_extremes), cmocka_unit_test(test_extra_work),
-        cmocka_unit_test(test_in_pieces), cmocka_unit_test(test_marks), cmocka_unit_test(test_watcher),
-        cmocka_unit_test(test_parsing), cmocka_unit_test(test_ceilings), cmocka_unit_test(test_read_forms),
+        cmocka_unit_test(test_in_pieces), cmocka_unit_test(test_runs_of_a_sample), cmocka_unit_test(test_ceilings),
+        cmocka_unit_test(test_read_forms),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

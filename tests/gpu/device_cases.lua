@@ -77,6 +77,17 @@ end)
 -- Who reads the values of conditions in graphs: the device, unless the played one was told to refuse.
 local refuses = fake and (os.getenv "LUABENCH_FAKE" or ""):find "bodies=1" ~= nil
 local function decides(p) return p:account().conditions end
+if (os.getenv "LUABENCH_FAKE" or ""):find "choices=1" then
+  -- The first graph is taken, a later one is not: the record says who decided in the end.
+  case("a choice that is refused later leaves all to the host, and the record says so", function()
+    local flags, out = lb.tensor({ 1 }, { dtype = "i32", device = d }), lb.zeros({ 2, 8 }, { device = d })
+    local p = lb.plan(d):fill { out = out, value = 3, when = { flags, 1 } }
+    assert(decides(p) == "device", tostring(decides(p)))
+    local m = lb.measure(p, { cache = "hot", samples = 3, warmup = 1 })
+    assert(tostring(m.conditions):find "^host: .*conditional node", tostring(m.conditions))
+    assert(m.launches > 0 and out:get(1, 1) == 3, "it did not run")
+  end)
+end
 case("conditions: parts of the graph, which the device decides", function()
   local flags = lb.tensor({ 0, 1, 1 }, { dtype = "i32", device = d })
   local function rows() return lb.zeros({ 2, 8 }, { device = d }) end
@@ -344,6 +355,11 @@ case("samples are whole graphs of several runs", function()
   local function add() return lb.plan(d):add { a = x, b = x, out = lb.zeros({ 32 }, { device = d }) } end
   assert(quantum(add(), {}) == 8, "of one step: graphs of 256, 32 and 8 runs")
   assert(quantum(add(), { eager = true }) == 1, "eager")
+  -- 12 runs for 8 are no whole graphs: 24 for 16 are
+  assert(quantum(add(), { extra_work = 0.5 }) == 16, "with half as much work again")
+  local odd = sys.sampler(add(), { cache = "hot", warmup = 1 })
+  odd:take(1, 9)
+  assert(odd.iterations == 16, odd.iterations .. " runs, 9 asked for, in multiples of 8")
   for _ = 1, 10 do many:add { a = x, b = x, out = lb.zeros({ 32 }, { device = d }) } end
   assert(quantum(many, {}) == 3, "of ten steps: graphs of 25 and 3 runs")
   local w = lb.randn({ 64, 1024 }, { seed = 2, device = d }):quantize "q8_0"
@@ -361,6 +377,16 @@ local function launched(from)
     lines = lines + 1
     local n = lines > from and line:match "^launch (%d+)"
     if n then nodes[#nodes + 1] = tonumber(n) end
+  end
+  return nodes, lines
+end
+-- Nodes that were launched behind the last graph that was made, from line `from` on; and the last line.
+local function launched_behind_graphs(from)
+  local nodes, lines = 0, 0
+  for line in io.lines(os.getenv "LUABENCH_FAKE_GRAPHS") do
+    lines = lines + 1
+    if lines > from and line:find "^graph" then nodes = 0 end
+    nodes = nodes + (lines > from and tonumber(line:match "^launch (%d+)") or 0)
   end
   return nodes, lines
 end
@@ -387,6 +413,29 @@ case("samples are whole graphs where one does not hold all rotation sets", funct
   for _ = 1, 3 do again:submit(1) end
   nodes = launched(from)
   assert(#nodes == 3, #nodes .. " graphs were launched in three runs")
+end)
+-- A small matrix has more rotation sets than 1000: what one side of a comparison says, the other can take. All graphs are
+-- there before the warm-up ends.
+case("samples are whole rotations of thousands of sets", function()
+  if not fake then return end
+  local p = lb.plan(d):gemm { x = lb.randn({ 1, 256 }, { device = d }), w = lb.randn({ 8, 256 }, { device = d }):quantize "q8_0",
+    out = lb.zeros({ 1, 8 }, { device = d }) }
+  local _, from = launched(0)
+  local s = sys.sampler(p, { cache = "weights-cold", warmup = 3 })
+  local warm, before = launched_behind_graphs(from)
+  s:take(2, s.iterations, s.quantum)
+  local nodes = launched(before)
+  local m = s:finish()
+  local sets = m.rotation.sets
+  assert(sets > 1000, sets .. " sets")
+  if s.quantum == 1 then                -- too few runs in a millisecond here
+    assert(sets > 2 * m.iterations, m.iterations .. " runs")
+    return
+  end
+  assert(s.quantum == sets, ("multiples of %d runs, %d sets"):format(s.quantum, sets))
+  assert(m.iterations % sets == 0, m.iterations .. " runs, " .. sets .. " sets")
+  assert(warm >= 3 * sets, ("%d runs behind the last graph, %d sets"):format(warm, sets))
+  for _, n in ipairs(nodes) do assert(n > 1, "a run of its own in a sample") end
 end)
 case("a model of quantized weights runs in every mode", function()
   if fake and not os.getenv "LUABENCH_FAKE_KERNELS" then return end      -- the played device's own have no attention

@@ -21,6 +21,12 @@ echo "$out" | grep -v ' ok$'
 read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
 
+# One that takes the first choice and no other.
+out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=memory=256,choices=1 CASES='^a choice' "$program" -e 'dofile "tests/gpu/device_cases.lua"' 2>&1)
+echo "$out"
+read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
+passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
+
 # A model, by the CUDA kernels: the emulator runs them.
 out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE_KERNELS=$PWD/$BUILD/tests/emulated.so CASES='^a model' "$program" -e \
     'dofile "tests/gpu/device_cases.lua"' 2>&1)

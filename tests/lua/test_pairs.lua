@@ -149,6 +149,23 @@ function T.test_what_silences_a_verdict()
   lu.assertTrue(judged(6, nil).noisy)
 end
 
+-- Runs come in multiples that suit both sides, so that extra work is whole on one and graphs are on the other.
+function T.test_runs_of_both_sides()
+  local function plan(a, b, run_ns)
+    local function side(quantum) return { iterations = 100, quantum = quantum, run_ns = run_ns or 1e3 } end
+    local iterations, quantum = pairs_of.plan_turns({ process_time = 0.1 }, side(a), side(b))
+    lu.assertEquals(iterations % quantum, 0)
+    lu.assertTrue(iterations >= 100 or run_ns ~= nil)
+    return quantum
+  end
+  lu.assertEquals(plan(1, 1), 1)
+  lu.assertEquals(plan(1929, 1), 1929)
+  lu.assertEquals(plan(50, 8), 200)
+  lu.assertEquals(plan(8, 50), 200)
+  lu.assertEquals(plan(1929, 1000), 1929)           -- both in one sample: two seconds
+  lu.assertEquals(plan(50, 8, 1e6), 50)
+end
+
 -- Workers in turn: fresh for each pair, equal runs, checked; half as much work again is found.
 function T.test_workers_take_turns()
   local folder = sys.tempdir()

@@ -5,6 +5,7 @@
  * that is instantiated, as lines of "node: those before it"; and "launch N", N nodes. */
 #include "fake.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,8 +243,10 @@ cudaError_t cudaGraphAddNode(cudaGraphNode_t *out, cudaGraph_t g, const cudaGrap
                              const cudaGraphEdgeData *edges,
                              size_t n, struct cudaGraphNodeParams *p) {
     struct cudaConditionalNodeParams *c = &p->conditional;
+    static long made;
     (void)edges;
     *out = NULL;
+    if (++made > fake_setting("choices=", LONG_MAX)) return fake_result(cudaErrorInvalidValue);
     if (p->type != cudaGraphNodeTypeConditional || !c->size || c->size > (unsigned)fake_setting("bodies=", 1 << 20))
         return fake_result(cudaErrorInvalidValue);
     branch b = { (const value *)(size_t)c->handle, c->type == cudaGraphCondTypeSwitch, c->size, NULL };

@@ -1,7 +1,7 @@
 /* runtime.c: the CUDA runtime of a device played on the CPU, but for streams and graphs (graphs.c); see fake.h.
  *
  * LUABENCH_FAKE=devices=N,memory=MiB,driver=V,cc=90: what there is; driver below 13000 is too old; bodies=N: the most
- * that a conditional node may have. */
+ * that a conditional node may have; choices=N: how many conditional nodes are made before they are refused. */
 #include "fake.h"
 
 #include "engine/cuda/api.h"
