@@ -359,7 +359,8 @@ static bool size_wanted(const lb_kernel *k, int64_t n, int64_t size) {
 static void gemm_format(const lb_quantizer *q, lb_dtype dtype, const char *family, const char *format) {
     static const int64_t ks[] = { 256, 512, 2048, 96, 333, 2112 }, ns[] = { 1, 15, 16, 17, 100 };
     int kernels = lb_kernel_count(), *launches = calloc((size_t)kernels, sizeof *launches);
-    assert_non_null(launches);
+    const char **reasons = calloc((size_t)kernels, sizeof *reasons);
+    assert_true(launches && reasons);
     for (int i = 0; i < 6; i++)
         for (int j = 0; j < 5; j++) {
             gemm_case c = { .format = format, .n = ns[j], .k = ks[i] };
@@ -368,15 +369,17 @@ static void gemm_format(const lb_quantizer *q, lb_dtype dtype, const char *famil
                 if (!reads(k, family, format) || (q && ks[i] % q->k_multiple) || !size_wanted(k, ns[j], ks[i])) continue;
                 if (!c.w) c.w = weights(dtype, q, ns[j], ks[i], j % 2);
                 if (!c.values) c.values = values_of(c.w);
-                launched = 0;
+                launched = 0, refused = NULL;
                 gemm_at(&c, k);
                 launches[n] += launched;
+                if (refused) reasons[n] = refused;
             }
             gemm_case_done(&c);
         }
     for (int n = 0; n < kernels; n++)
-        if (reads(lb_kernel_at(n), family, format) && !launches[n]) TEST_NOT_RUN(lb_kernel_at(n), format, refused);
-    free(launches);
+        if (reads(lb_kernel_at(n), family, format) && !launches[n])
+            TEST_NOT_RUN(lb_kernel_at(n), format, reasons[n] ? reasons[n] : "none was tried");
+    free(launches), free(reasons);
 }
 
 static bool read_by_any(const char *family, const char *format) {

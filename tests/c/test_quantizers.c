@@ -582,21 +582,12 @@ static int free_sample(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_descriptions),
-        cmocka_unit_test(test_wrong_parameters_say_why),
-        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_small_weights),
-        cmocka_unit_test(test_splits),
-        cmocka_unit_test(test_row_spans),
-        cmocka_unit_test(test_zeros),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_magnitudes),
-        cmocka_unit_test(test_widen),
-        cmocka_unit_test(test_int8wo_rule),
-        cmocka_unit_test(test_int4wo_rule),
-        cmocka_unit_test(test_uniform_rule),
-        cmocka_unit_test(test_gguf_dequantize),
-        cmocka_unit_test(test_gguf_quantize),
+        cmocka_unit_test(test_descriptions), cmocka_unit_test(test_wrong_parameters_say_why),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_small_weights), cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_row_spans), cmocka_unit_test(test_zeros), cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_magnitudes), cmocka_unit_test(test_widen), cmocka_unit_test(test_int8wo_rule),
+        cmocka_unit_test(test_int4wo_rule), cmocka_unit_test(test_uniform_rule),
+        cmocka_unit_test(test_gguf_dequantize), cmocka_unit_test(test_gguf_quantize),
         cmocka_unit_test(test_same_bits_on_every_isa),
     };
     return cmocka_run_group_tests(tests, make_sample, free_sample);
