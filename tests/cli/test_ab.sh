@@ -1,36 +1,7 @@
 #!/usr/bin/env bash
 # test_ab.sh: luabench ab from outside: kernels, programs, scenarios, command lines; statuses, files, Ctrl-C, refusals.
 set -u
-: "${LUABENCH:?the program to test}"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache XDG_STATE_HOME=$work/state NO_COLOR=1
-passed=0 failed=0
-
-say_failed() {
-    failed=$((failed + 1))
-    echo "FAILED: $1"
-    sed 's/^/    /' "$work/all" | head -n 30
-}
-
-# check NAME STATUS PATTERN COMMAND...: the status, and an extended regular expression in what was said ("" = anything)
-check() {
-    local name=$1 want=$2 pattern=$3 status
-    shift 3
-    timeout 120 "$@" > "$work/out" 2> "$work/err" < /dev/null
-    status=$?
-    cat "$work/out" "$work/err" > "$work/all"
-    if [ "$status" != "$want" ]; then say_failed "$name: exit status $status, expected $want"
-    elif [ -n "$pattern" ] && ! grep -Eq -- "$pattern" "$work/all"; then say_failed "$name: nothing says /$pattern/"
-    else passed=$((passed + 1)); fi
-}
-
-# holds NAME COMMAND...: the command succeeds
-holds() {
-    local name=$1
-    shift
-    if "$@" > "$work/all" 2>&1; then passed=$((passed + 1)); else say_failed "$name"; fi
-}
+. "$(dirname "$0")/common.sh"
 
 cd "$work" || exit 1
 # other work on this machine is none of these tests' business; test_disturbed.sh has what it does to verdicts

@@ -2,26 +2,7 @@
 # test_compare.sh: `luabench compare` from outside: exit statuses, files, refusals; on results made here, and on real
 # runs.
 set -u
-: "${LUABENCH:?the program to test}"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache NO_COLOR=1
-passed=0 failed=0
-
-# check NAME STATUS PATTERN COMMAND...: the status, and an extended regular expression in what was said ("" = anything)
-check() {
-    local name=$1 want=$2 pattern=$3 status
-    shift 3
-    timeout 120 "$@" > "$work/all" 2>&1 < /dev/null
-    status=$?
-    if [ "$status" = "$want" ] && { [ -z "$pattern" ] || grep -Eq -- "$pattern" "$work/all"; }; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name: exit status $status, expected $want and /$pattern/"
-        sed 's/^/    /' "$work/all" | head -n 30
-    fi
-}
+. "$(dirname "$0")/common.sh"
 
 cd "$work" || exit 1
 # make NAME SEED [CHANGE]: a result of four cases in eight processes each; CHANGE is Lua that sees r, its cases c1 to

@@ -1,22 +1,7 @@
 #!/usr/bin/env bash
 # test_formats.sh: files for other tools, read by those tools where they are installed, else by their documented fields.
 set -u
-: "${LUABENCH:?the program to test}"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache NO_COLOR=1
-passed=0 failed=0 skipped=0
-
-holds() {
-    local name=$1
-    shift
-    if "$@" > "$work/all" 2>&1; then passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name"
-        sed 's/^/    /' "$work/all" | head -n 30
-    fi
-}
+. "$(dirname "$0")/common.sh"
 
 cd "$work" || exit 1
 cat > s.lua <<'END'
