@@ -1,7 +1,7 @@
-/* gemv_limits.c: what decoding takes by itself in products of one row of x: a kernel's own code without its products and
- * without x, one panel over and over in L1, on one core. Of formats whose decoding, not memory, bounds them.
- * gemv_limits.lua compiles it for each (-DBITS=2 to 4: trellis; without: sparse24-float8dq), and with -DPRODUCTS for the
- * whole code. Prints bytes of weights a second. */
+/* gemv_limits.c: what decoding takes by itself in products of one row of x: a kernel's own code without its products
+ * and without x, one panel over and over in L1, on one core. Of formats whose decoding, not memory, bounds them.
+ * gemv_limits.lua compiles it for each (-DBITS=2 to 4: trellis; without: sparse24-float8dq), and with -DPRODUCTS for
+ * the whole code. Prints bytes of weights a second. */
 #include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>

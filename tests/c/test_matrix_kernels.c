@@ -222,7 +222,8 @@ static void check_gemm(gemm_case *c, const lb_kernel *k, lb_tensor *packed, cons
     double *want = expected(c, k->act, which, most), mean = 0;
     lb_tensor *x = c->x[which], *before;
     if (lb_tensor_clone(x, &before)) fail_msg("%s", lb_error());
-    for (int64_t j = 0; j < most * c->n; j++) /* a single output may cancel to nothing: then all rows' are the measure */
+    /* A single output may cancel to nothing: then all rows' are the measure. */
+    for (int64_t j = 0; j < most * c->n; j++)
         mean += want[j] * want[j] / (double)(most * c->n);
     float *first = poisoned(most * c->n);
     for (size_t i = 0; i < count_of_rows; i++)
@@ -366,7 +367,8 @@ static void gemm_format(const lb_quantizer *q, lb_dtype dtype, const char *famil
             gemm_case c = { .format = format, .n = ns[j], .k = ks[i] };
             for (int n = 0; n < kernels; n++) {
                 const lb_kernel *k = lb_kernel_at(n);
-                if (!reads(k, family, format) || (q && ks[i] % q->k_multiple) || !size_wanted(k, ns[j], ks[i])) continue;
+                if (!reads(k, family, format) || (q && ks[i] % q->k_multiple) || !size_wanted(k, ns[j], ks[i]))
+                    continue;
                 if (!c.w) c.w = weights(dtype, q, ns[j], ks[i], j % 2);
                 if (!c.values) c.values = values_of(c.w);
                 launched = 0, refused = NULL;

@@ -143,7 +143,7 @@ typedef struct truth {
 typedef struct given {
     const lb_args *args;                     /* with weights in their native layout */
     lb_tensor *before[LB_MAX_OPERANDS];      /* copies of LB_UPDATE operands */
-    void *bytes[LB_MAX_OPERANDS];            /* of these, to restore them, and of LB_READ ones, which nobody may change */
+    void *bytes[LB_MAX_OPERANDS];            /* of these, to restore them; of LB_READ ones, which nobody may change */
     bool shared;
     truth *truths;
     int count;

@@ -45,7 +45,8 @@ static void by_panels(const lb_panel *p, const lb_quantizer *q, const char *pane
     for (int64_t c = 0, some; c < cols; c += some) {
         some = cols - c < SOME_COLS ? cols - c : SOME_COLS;
         for (int64_t r = 0; r < ROWS; r += p->rows)
-            lb_panel_run_any(p, q, panels + (size_t)(r / p->rows) * p->panel_bytes(q, k), act + (size_t)c * stride, stride, k,
+            lb_panel_run_any(p, q, panels + (size_t)(r / p->rows) * p->panel_bytes(q, k), act + (size_t)c * stride,
+                             stride, k,
                              some, (int)(ROWS - r < p->rows ? ROWS - r : p->rows), want + c * ROWS + r, ROWS);
     }
     free(act);
@@ -53,7 +54,8 @@ static void by_panels(const lb_panel *p, const lb_quantizer *q, const char *pane
 
 static void launch(const lb_kernel *k, lb_tensor *x, lb_tensor *w, lb_tensor *out) {
     lb_args a = { 0 };
-    a.t[LB_GEMM_X] = (lb_operand){ &x, 1 }, a.t[LB_GEMM_W] = (lb_operand){ &w, 1 }, a.t[LB_GEMM_OUT] = (lb_operand){ &out, 1 };
+    a.t[LB_GEMM_X] = (lb_operand){ &x, 1 }, a.t[LB_GEMM_W] = (lb_operand){ &w, 1 },
+        a.t[LB_GEMM_OUT] = (lb_operand){ &out, 1 };
     void *space = aligned_alloc(64, (k->workspace_bytes(&a, 1) + 127) / 64 * 64);
     for (int phase = 0; phase < k->phases(&a); phase++) {
         atomic_llong ticket = 0;
@@ -72,7 +74,8 @@ static void check(const lb_kernel *kernel, const lb_quantizer *q, lb_tensor *pac
     launch(kernel, x, packed, out);
     for (int64_t i = 0; i < cols * ROWS; i++)
         if (memcmp(&want[i], &got[i], 4) || want[i] != want[i])
-            fail_msg("%s %s K=%d, %d columns: row %d, column %d is %g, by itself %g", kernel->name, q->name, (int)k, (int)cols,
+            fail_msg("%s %s K=%d, %d columns: row %d, column %d is %g, by itself %g", kernel->name, q->name, (int)k,
+                     (int)cols,
                      (int)(i % ROWS), (int)(i / ROWS), (double)got[i], (double)want[i]);
     free(want);
     lb_tensor_release(x), lb_tensor_release(out);
@@ -97,8 +100,8 @@ static void check_member(const lb_kernel *kernel, const lb_quantizer *q) {
 
 enum { EDGE_K = 512, EDGE_ROWS = 32, EDGE_COLS = 40 };
 
-/* Codes are the values: each block of 256 has a 127. Column c has in each run of `run` a magnitude of `most` + c % 5 - 2 in
- * all, of one sign, of the other, or of one in even runs and the other in odd ones. */
+/* Codes are the values: each block of 256 has a 127. Column c has in each run of `run` a magnitude of `most` + c % 5 -
+ * 2 in all, of one sign, of the other, or of one in even runs and the other in odd ones. */
 static void edge_column(float *x, int c, int run, int most) {
     for (int i = 0; i < EDGE_K; i += run) {
         int left = most + c % 5 - 2, odd = i / run % 2, sign = c / 5 % 4;
@@ -131,10 +134,12 @@ static void check_edge(const lb_kernel *kernel, const lb_quantizer *q, const lb_
     }
     lb_panel_run_any(p, q, lb_tensor_data(packed), act, stride, EDGE_K, EDGE_COLS, EDGE_ROWS, many, EDGE_ROWS);
     for (int c = 0; c < EDGE_COLS; c++) {
-        lb_panel_run_any(p, q, lb_tensor_data(packed), act + (size_t)c * stride, stride, EDGE_K, 1, EDGE_ROWS, one, EDGE_ROWS);
+        lb_panel_run_any(p, q, lb_tensor_data(packed), act + (size_t)c * stride, stride, EDGE_K, 1, EDGE_ROWS, one,
+                         EDGE_ROWS);
         for (int r = 0; r < EDGE_ROWS; r++)
             if (memcmp(&one[r], &many[c * EDGE_ROWS + r], 4) || one[r] != one[r])
-                fail_msg("%s %s, runs of %d that amount to %d: row %d, column %d is %g, by itself %g", kernel->name, q->name,
+                fail_msg("%s %s, runs of %d that amount to %d: row %d, column %d is %g, by itself %g", kernel->name,
+                         q->name,
                          run, most + c % 5 - 2, r, c, (double)many[c * EDGE_ROWS + r], (double)one[r]);
     }
     free(act), free(many), free(one);
@@ -144,8 +149,10 @@ static void check_edges(const lb_kernel *kernel, const lb_quantizer *q) {
     static const struct { int run, most; } edges[] = { { 32, 32767 / 15 }, { 32, 32767 / 31 }, { 16, 32767 / 32 },
                                                        { 16, 32767 / 15 }, { 16, 32767 / 31 }, { 32, 32 * 127 } };
     lb_tensor *f = edge_weights(), *w, *packed;
-    if (lb_tensor_quantize(f, q, NULL, NULL, &w) || lb_tensor_in_layout(w, kernel, &packed, NULL)) fail_msg("%s", lb_error());
-    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) check_edge(kernel, q, packed, edges[i].run, edges[i].most);
+    if (lb_tensor_quantize(f, q, NULL, NULL, &w) || lb_tensor_in_layout(w, kernel, &packed, NULL))
+        fail_msg("%s", lb_error());
+    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++)
+        check_edge(kernel, q, packed, edges[i].run, edges[i].most);
     lb_tensor_release(f), lb_tensor_release(w);
 }
 

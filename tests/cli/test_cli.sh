@@ -1,36 +1,7 @@
 #!/usr/bin/env bash
 # test_cli.sh: the command line from outside: exit statuses, messages, outputs, resume, time-outs, crashes, Ctrl-C.
 set -u
-: "${LUABENCH:?the program to test}"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache XDG_STATE_HOME=$work/state NO_COLOR=1
-passed=0 failed=0
-
-say_failed() {
-    failed=$((failed + 1))
-    echo "FAILED: $1"
-    sed 's/^/    /' "$work/all" | head -n 30
-}
-
-# check NAME STATUS PATTERN COMMAND...: the status, and an extended regular expression in what was said ("" = anything)
-check() {
-    local name=$1 want=$2 pattern=$3 status
-    shift 3
-    timeout 120 "$@" > "$work/out" 2> "$work/err" < /dev/null
-    status=$?
-    cat "$work/out" "$work/err" > "$work/all"
-    if [ "$status" != "$want" ]; then say_failed "$name: exit status $status, expected $want"
-    elif [ -n "$pattern" ] && ! grep -Eq -- "$pattern" "$work/all"; then say_failed "$name: nothing says /$pattern/"
-    else passed=$((passed + 1)); fi
-}
-
-# holds NAME COMMAND...: the command succeeds
-holds() {
-    local name=$1
-    shift
-    if "$@" > "$work/all" 2>&1; then passed=$((passed + 1)); else say_failed "$name"; fi
-}
+. "$(dirname "$0")/common.sh"
 
 cd "$work" || exit 1
 
@@ -260,7 +231,7 @@ check "the same output file is refused" 2 "another run is going on that writes b
 check "no output file: a journal of its own" 0 "4 ok" "$LUABENCH" good.lua "${quick[@]}"
 kill -9 $pid
 wait $pid 2> /dev/null
-tmp=$work/tmp && mkdir "$tmp" && mkdir "$tmp/luabench-foreign"
+tmp=$work/dirs && mkdir "$tmp" && mkdir "$tmp/luabench-foreign"
 TMPDIR=$tmp "$LUABENCH" good.lua --measurement-iterations 300 --max-time 60 --tokens 512 --n 2048 --k 1024 > o1 2> e1 &
 pid=$!
 for _ in $(seq 100); do [ "$(ls "$tmp" | wc -l)" = 2 ] && break; sleep 0.1; done

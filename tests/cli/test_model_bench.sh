@@ -1,23 +1,9 @@
 #!/usr/bin/env bash
 # test_model_bench.sh: llama-bench's tests of a model as a scenario, its files; moe_mixed on a layer of a model file.
 set -u
-: "${LUABENCH:?the program to test}"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export XDG_CACHE_HOME=$work/cache NO_COLOR=1
-passed=0 failed=0
+. "$(dirname "$0")/common.sh"
 root=$PWD
 
-holds() {
-    local name=$1
-    shift
-    if "$@" > "$work/all" 2>&1; then passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name"
-        sed 's/^/    /' "$work/all" | head -n 30
-    fi
-}
 # says STATUS PATTERN SCENARIO ARGUMENTS...
 says() {
     local status=$1 pattern=$2 scenario=$3
