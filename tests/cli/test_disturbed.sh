@@ -2,27 +2,13 @@
 # test_disturbed.sh: a busy neighbour on the same processors makes rows noisy, and the gates claim nothing; energy
 # counters give joules an item.
 set -u
-: "${LUABENCH:?the program to test}"
-work=$(mktemp -d)
+. "$(dirname "$0")/common.sh"
 burners=()
 cleanup() {
     [ ${#burners[@]} = 0 ] || kill "${burners[@]}" 2> /dev/null
     rm -rf "$work"
 }
 trap cleanup EXIT
-export XDG_CACHE_HOME=$work/cache XDG_STATE_HOME=$work/state NO_COLOR=1
-passed=0 failed=0
-
-holds() {
-    local name=$1
-    shift
-    if "$@" > all 2>&1; then passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name"
-        sed 's/^/    /' all | head -n 30
-    fi
-}
 
 cd "$work" || exit 1
 cat > one.lua <<'END'
