@@ -13,6 +13,8 @@ local progress = require "luabench.progress"
 local record = require "luabench.record"
 local sys = require "luabench.sys"
 
+local function files_of(path) return require("luabench.model_bench.resume").files_of(path) end
+
 local M = { usage = "model --original X ...",
   about = "a model file: load, prompt, generate, memory, quality; original against quantized" }
 
@@ -101,9 +103,9 @@ local function check_outputs(opt)
   if opt.report and not opt.report:lower():find "%.html?$" then
     fail("--report %s: expected a name that ends in .html", opt.report)
   end
-  local folder = opt.report and opt.report:match "^(.*)/[^/]*$"
-  if folder and folder ~= "" and not sys.is_directory(folder) then
-    fail("--report %s: there is no directory %s", opt.report, folder)
+  if opt.report then
+    local ok, why = outputs.check_place(opt.report, "report")
+    if not ok then error(why, 0) end
   end
   if opt.output_dir then
     sys.mkdir_p(opt.output_dir)
@@ -228,19 +230,20 @@ local ORDER = { "schema", { "run", record.run_order }, { "machine", record.machi
 
 local function result_text(result) return json.encode(result, { pretty = true, order = ORDER }) .. "\n" end
 
-local function write_results(result, opt)
+local function write_result(result, target, outputs)
+  local format, gz = outputs.format_of(target, {})
+  if format ~= "json" then return outputs.write_file(target, result, {}) end
+  local text = result_text(result)
+  if target == "-" then io.stdout:write(text) else sys.replace_file(target, gz and sys.gzip(text) or text) end
+end
+
+-- whole: false for what did not end, which takes no file's name; the standard output has what there is.
+local function write_results(result, opt, whole)
   local outputs = require "luabench.outputs"
   for _, target in ipairs(opt.output or {}) do
-    local format, gz = outputs.format_of(target, {})
-    if format == "json" then
-      local text = result_text(result)
-      if target == "-" then io.stdout:write(text)
-      else sys.replace_file(target, gz and sys.gzip(text) or text) end
-    else
-      outputs.write_file(target, result, {})
-    end
+    if whole or target == "-" then write_result(result, target, outputs) end
   end
-  if opt.report then
+  if whole and opt.report then
     sys.replace_file(opt.report, require("luabench.report.page").html(result, "models: " .. opt.original))
   end
 end
@@ -309,17 +312,25 @@ local function status_of(sides)
   return 0
 end
 
+-- Is the model that --keep asks for the one that was made then, untouched?
+local function is_kept(opt, made)
+  if made.done.path ~= opt.keep then return false end
+  return not opt.keep or json.encode(files_of(opt.keep)) == json.encode(made.files)
+end
+
 -- The quantized form is made, unless nothing is to be asked of it any more.
 local function make_quantized(opt, folder, bar, memo)
   local made = memo:get("quantized", "quantization")
-  if made and memo:whole("quantized", not opt.no_quality) and (not opt.keep or sys.exists(opt.keep)) then
+  if made and made.done and memo:whole("quantized", not opt.no_quality) and is_kept(opt, made) then
     opt.quantized = quantized_path(opt, folder)
-    return made
+    return made.done
   end
-  opt.quantized, made = quantize(opt, folder, bar)
+  local done
+  opt.quantized, done = quantize(opt, folder, bar)
   check_types(opt)
-  memo:put("quantized", "quantization", made, function(text) bar:log("error", text) end)
-  return made
+  memo:put("quantized", "quantization", { done = done, files = opt.keep and files_of(opt.keep) },
+    function(text) bar:log("error", text) end)
+  return done
 end
 
 local function measure_all(opt, run, prompts, result)
@@ -333,39 +344,46 @@ local function measure_all(opt, run, prompts, result)
   return sides
 end
 
-local function tell_interrupted(result, total, journal)
+local function tell_interrupted(done, total, journal)
   local where = journal.beside and " in " .. journal.path or ""
   io.stderr:write(("luabench: model: interrupted; %d of %d prompts are done%s, --resume goes on from there; earlier "
-    .. "results are untouched\n"):format(#result.cases, total, where))
+    .. "results are untouched\n"):format(done, total, where))
+end
+
+local function done_of(opt, memo)
+  return memo:done "original" + ((opt.quantized or opt.quantize) and memo:done "quantized" or 0)
 end
 
 local function finish(opt, result, sides, memo, total)
   local status, journal = status_of(sides), memo.journal
   local to_stdout = false
   for _, target in ipairs(opt.output or {}) do to_stdout = to_stdout or target == "-" end
-  -- what did not end takes no file's name; the standard output has what there is
-  if status ~= 130 or #opt.output > 0 and not journal.beside then write_results(result, opt) end
-  if status ~= 130 then journal:remove() end
+  write_results(result, opt, status ~= 130)
+  local kept = status ~= 130 and journal:remove() or {}
   if not opt.quiet then
     local out = to_stdout and io.stderr or io.stdout
     show(result, sides, out)
     if opt.told and status ~= 130 then out:write(opt.told) end
+    for _, path in ipairs(kept) do
+      io.stderr:write(("%s is kept: it holds what is not in this result\n"):format(path))
+    end
   end
-  if status == 130 then tell_interrupted(result, total, journal) end
+  if status == 130 then tell_interrupted(done_of(opt, memo), total, journal) end
   return status
 end
 
 -- What is to be asked, and what of it an earlier run has done (--resume).
 local function begin(opt, prompts, text, total, result)
   local memo = require("luabench.model_bench.resume").open(opt, text, prompts, result.run)
-  local done = memo:done "original" + ((opt.quantized or opt.quantize) and memo:done "quantized" or 0)
+  local done = done_of(opt, memo)
+  if opt.resume and not memo:found() then memo.journal:put_aside() end
   if opt.resume and not opt.quiet then
     io.stderr:write(done > 0 and ("%d of %d prompts are done already\n"):format(done, total)
       or ("no prompt of a run with these options is in %s: all is measured\n"):format(memo.journal.path or "a journal"))
   end
   local old = memo.journal.aside
   if old and not opt.quiet then
-    io.stderr:write(("%s, of a run that did not end, is kept as %s until this one has; --resume would go on with it\n")
+    io.stderr:write(("%s, of a run that did not end, is kept as %s; --resume with its options goes on with it\n")
       :format(memo.journal.path, old))
   end
   return memo

@@ -3,6 +3,10 @@
 -- JSON lines: a header {"journal": "luabench-journal/1", "run": ...}, then {"key": ..., "record": ...} per case. The
 -- file is only appended to, and synced after each line; a last line that was torn is ignored when reading. A run keeps
 -- its journal locked, so that two runs at once never write into the same.
+--
+-- With `aside` (luabench model) no record is ever lost that is in no result: what a run does not go on with is kept as
+-- PATH.old (.old2, ...), a later --resume finds its records there too, and remove() takes only files all of whose
+-- records the run has found or measured anew.
 local json = require "luabench.json"
 local sys = require "luabench.sys"
 
@@ -66,22 +70,42 @@ local function worth_keeping(path)
   return not ok or count > 0
 end
 
+-- The "PATH.old"s there are, from the last.
+local function put_aside(path)
+  local folder, name = folder_of(path), path:match "[^/]*$"
+  local list = {}
+  for _, other in ipairs(sys.list_directory(folder)) do
+    local n = other:sub(1, #name) == name and other:sub(#name + 1):match "^%.old(%d*)$"
+    if n then list[#list + 1] = { path = folder .. "/" .. other, n = tonumber(n) or 1 } end
+  end
+  table.sort(list, function(a, b) return a.n > b.n end)
+  return list
+end
+
+-- What was put aside counts where the journal itself does not have it.
+local function merge_aside(records, path)
+  for _, one in ipairs(put_aside(path)) do
+    local ok, more = pcall(M.read, one.path)     -- what is no journal has nothing for us
+    for key, record in pairs(ok and more or {}) do
+      if records[key] == nil then records[key] = record end
+    end
+  end
+end
+
 -- Opens for appending under a lock that lasts until close(); `keep` = go on with what is there, else the file starts
--- anew; `aside`: what was there is then copied to "PATH.old" (old2, ...: none is written over), which remove() removes
--- too. Errors are raised (level 0); one because of another run is { busy = true, message = }.
+-- anew; `aside`: what was there is then copied to "PATH.old" (old2, ...: none is written over), and with `keep` the
+-- records of these count too. Errors are raised (level 0); one because of another run is { busy = true, message = }.
 function M.open(path, keep, run, aside)
   sys.mkdir_p(folder_of(path))
   local lock, why = sys.lock(path, 0)
   if not lock then
     error({ busy = tostring(why):find("locked by another", 1, true) ~= nil, message = tostring(why) }, 0)
   end
-  local self = setmetatable({ path = path, lock = lock }, Journal)
+  local self = setmetatable({ path = path, lock = lock, run = run, keeps = aside, done = {} }, Journal)
   local ok, e = pcall(function()
-    if aside and not keep and worth_keeping(path) then
-      self.aside = free_name(path)
-      sys.replace_file(self.aside, sys.read_file(path))
-    end
+    if aside and not keep then self:put_aside() end
     self.records = keep and M.read(path) or {}
+    if aside and keep then merge_aside(self.records, path) end
     local old = keep and sys.read_file(path) or ""
     if not old:find("\n", 1, true) then
       -- in place: a new file under this name would not be the one that is locked
@@ -109,14 +133,15 @@ local function siblings(path, existing)
 end
 
 -- One in the cache directory that no other run has: to resume, the one written last; else the first that is free.
-function M.open_cached(path, resume, run)
+-- aside: see open.
+function M.open_cached(path, resume, run, aside)
   M.sweep(folder_of(path))
   local list = siblings(path, resume)
   if resume then table.sort(list, function(a, b) return a.when > b.when end) end
   if #list == 0 then list[1] = { path = path } end
   local busy
   for _, one in ipairs(list) do
-    local ok, j = pcall(M.open, one.path, resume, run)
+    local ok, j = pcall(M.open, one.path, resume, run, aside)
     if ok then return j end
     if type(j) ~= "table" or not j.busy then error(j, 0) end
     busy = j
@@ -132,7 +157,7 @@ function M.begin(o)
   local path, needed = M.path(o.outputs, o.names, o.fingerprint)
   local ok, j
   if needed then ok, j = pcall(M.open, path, o.resume, o.run, o.aside)
-  else ok, j = pcall(M.open_cached, path, o.resume, o.run) end
+  else ok, j = pcall(M.open_cached, path, o.resume, o.run, o.aside) end
   if ok then
     j.beside = needed
     return j
@@ -144,14 +169,15 @@ function M.begin(o)
   local why = type(j) == "table" and j.message or j
   if needed or o.resume then error(why, 0) end
   io.stderr:write(("luabench: no journal, so --resume will not find this run: %s\n"):format(sys.clean(why)))
-  return setmetatable({ records = {}, unwritten = true }, Journal)
+  return setmetatable({ records = {}, done = {}, unwritten = true }, Journal)
 end
 
--- What a result found in a journal must have in common with this run, beside its options: the build and the processor.
+-- What a result found in a journal must have in common with this run, beside its options: the build, the processor and what
+-- it may use of its instructions.
 function M.circumstances()
   local version = sys.version()
   return { ["(build)"] = { version.version, version.commit or "", tostring(version.dirty), version.flags or "" },
-    ["(cpu)"] = sys.machine().cpu }
+    ["(cpu)"] = sys.machine().cpu, ["(isa)"] = os.getenv "LUABENCH_ISA" or "" }
 end
 
 -- Removes old journals of the cache directory; never one that a run has locked.
@@ -159,7 +185,7 @@ function M.sweep(folder)
   local ok, names = pcall(sys.list_directory, folder)
   for _, name in ipairs(ok and names or {}) do
     local path = folder .. "/" .. name
-    local when = name:find "%.jsonl$" and sys.modified_s(path)
+    local when = (name:find "%.jsonl$" or name:find "%.jsonl%.old%d*$") and sys.modified_s(path)
     if when and sys.wall_s() - when > KEEP_S then
       local lock = sys.lock(path, 0)
       if lock then
@@ -173,6 +199,7 @@ end
 -- One case, synced before this returns. Where it cannot be written (a full disk) the run goes on, and what it measures
 -- can still be shown and written elsewhere: the first time this is said, through say(text).
 function Journal:add(key, record, say)
+  self.done[key] = true
   if self.unwritten then return end
   local ok, why = pcall(sys.append_file, self.path, json.encode { key = key, record = record } .. "\n")
   if ok or self.failed then return end
@@ -180,15 +207,42 @@ function Journal:add(key, record, say)
   say(("the journal cannot be written, so --resume will miss cases: %s"):format(sys.clean(why)))
 end
 
--- The result is written: the journal goes, and with it those of earlier runs that were kept aside.
-function Journal:remove()
-  if self.unwritten then return end
-  os.remove(self.path)
-  local folder, name = folder_of(self.path), self.path:match "[^/]*$"
-  for _, other in ipairs(sys.list_directory(folder)) do
-    local rest = other:sub(1, #name) == name and other:sub(#name + 1)
-    if rest and rest:find "^%.old%d*$" then os.remove(folder .. "/" .. other) end
+-- The record of a key, which the run goes on with; nil if there is none.
+function Journal:take(key)
+  local record = self.records[key]
+  if record then self.done[key] = true end
+  return record
+end
+
+-- What the journal's own file holds is kept as "PATH.old" (self.aside, nil where there is nothing), and the file starts
+-- anew. self.records stay.
+function Journal:put_aside()
+  if self.unwritten or not worth_keeping(self.path) then return end
+  self.aside = free_name(self.path)
+  sys.replace_file(self.aside, sys.read_file(self.path))
+  sys.rewrite_file(self.path, json.encode { journal = M.HEADER, run = self.run } .. "\n")
+end
+
+-- Has this run found or measured anew all that a file holds?
+local function all_done(self, path)
+  local ok, records = pcall(M.read, path)
+  for key in pairs(ok and records or {}) do
+    if not self.done[key] then return false end
   end
+  return ok
+end
+
+-- The result is written: the journal goes. With `aside`, so do those that were kept aside, but none with a record that
+-- the result does not have: the paths of these are returned.
+function Journal:remove()
+  local kept = {}
+  if self.unwritten then return kept end
+  local function settle(path)
+    if not self.keeps or all_done(self, path) then os.remove(path) else kept[#kept + 1] = path end
+  end
+  settle(self.path)
+  for _, one in ipairs(self.keeps and put_aside(self.path) or {}) do settle(one.path) end
+  return kept
 end
 
 -- Lets other runs have the file.

@@ -62,19 +62,24 @@ function M.format_of(target, opt)
     suggest.hint(short or "", suggest.keys(map)))
 end
 
--- Can this file be written? Checked before anything runs, so that hours of measuring end in a file.
+-- Can a file of this name be written, which an option names? true, or false and why not.
+function M.check_place(target, option)
+  if sys.is_directory(target) then return false, ("--%s %s: it is a directory"):format(option, target) end
+  local folder = target:match("^(.*)/[^/]*$")
+  if folder and folder ~= "" and not sys.is_directory(folder) then
+    return false, ("--%s %s: there is no directory %s"):format(option, target, folder)
+  end
+  if folder == nil then folder = "." elseif folder == "" then folder = "/" end
+  if not sys.can_write(folder) then return false, ("--%s %s: cannot write to %s"):format(option, target, folder) end
+  return true
+end
+
+-- Can this output be written? Checked before anything runs, so that hours of measuring end in a file.
 function M.check(target, opt)
   local format, why = M.format_of(target, opt)
   if not format then return false, why end
   if target == "-" then return true end
-  if sys.is_directory(target) then return false, ("--output %s: it is a directory"):format(target) end
-  local folder = target:match("^(.*)/[^/]*$")
-  if folder and folder ~= "" and not sys.is_directory(folder) then
-    return false, ("--output %s: there is no directory %s"):format(target, folder)
-  end
-  if folder == nil then folder = "." elseif folder == "" then folder = "/" end
-  if not sys.can_write(folder) then return false, ("--output %s: cannot write to %s"):format(target, folder) end
-  return true
+  return M.check_place(target, "output")
 end
 
 -- How the standard output wants a table: as wide as the terminal, coloured unless NO_COLOR is set.

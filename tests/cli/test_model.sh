@@ -90,14 +90,14 @@ worker_killed() {
     sleep 0.5
     kill -KILL "$worker"
     for ((i = 0; i < 300; i++)); do
-        grep -qs crashed ./*.json.journal && break
+        grep -q crashed log && break
         sleep 0.1
     done
     kill -INT $pid
     wait $pid
     local got=$?
     echo "status $got"; cat log
-    [ $got = 130 ] && grep -q 'crashed' ./*.json.journal
+    [ $got = 130 ] && grep -q crashed log && ! grep -q '"crashed"' r.json.journal && grep -q '0 of 3 prompts are done' log
 }
 holds "a worker that dies costs its prompt only" worker_killed
 echo kept > r.json.journal
@@ -127,11 +127,16 @@ holds "an interrupted run's journal is kept beside the next one's" cmp left s.js
 mv s.json.journal.old s.json.journal
 holds "other options are another run" says 0 'no prompt of a run with these options is in s.json.journal' --original wide \
     "${quick[@]}" --no-quality -o s.json --resume
-holds "a run that ends clears up" sh -c '[ -z "$(ls -d ./*.journal* 2> /dev/null)" ]'
+holds "a run that ends clears up, but for what is not its own" sh -c '[ "$(ls -d ./*.journal*)" = ./s.json.journal.old ]'
+holds "and that is as it was" cmp left s.json.journal.old
+rm s.json.journal.old
 ended_at 3 KILL s.json.journal -o s.json
 cp s.json.journal u.json.journal
 holds "what is kept aside is told of" says 0 '^u.json.journal, of a run that did not end, is kept as u.json.journal.old' \
     --original wide "${quick[@]}" --no-quality -o u.json
+holds "a run of other options leaves it" cmp s.json.journal u.json.journal.old
+holds "--resume finds what was put aside" says 0 ' of 6 prompts are done already' "${some[@]}" -o u.json --resume
+holds "and takes it away when all of it is in the result" sh -c '[ -z "$(ls -d u.json.journal* 2> /dev/null)" ]'
 holds "--resume in the original's prompts" says 0 ' of 6 prompts are done already' "${some[@]}" -o s.json --resume
 holds "says what is of which process" grep -q '^  *[1-3] of 3 prompts are of a process that was interrupted' said
 cp left first && mv s.json resumed1.json
@@ -142,7 +147,34 @@ cp left second && mv s.json resumed2.json
 rm -rf cache/luabench/journals
 ended_at 3 KILL 'cache/luabench/journals/model-*.jsonl' --output-dir dir
 holds "--resume without a file beside it" says 0 ' of 6 prompts are done already' "${some[@]}" --output-dir dir --resume
-holds "nothing is left of it" sh -c '[ -z "$(ls cache/luabench/journals)" ]'
+holds "nothing is left of it" sh -c '[ -d cache/luabench/journals ] && [ -z "$(ls cache/luabench/journals)" ]'
+rm -rf dir/*
+ended_at 3 INT 'cache/luabench/journals/model-*.jsonl' --output-dir dir
+holds "Ctrl-C leaves no result or page under a final name" sh -c 'grep -q interrupted log && [ -z "$(ls dir)" ]'
+cp cache/luabench/journals/model-*.jsonl left
+ended_at 1 INT 'cache/luabench/journals/model-*.jsonl.old' --output-dir dir
+holds "a run without --resume keeps the cache folder's journal, too" sh -c 'cmp left cache/luabench/journals/model-*.jsonl.old'
+rm -f cache/luabench/journals/*
+echo page > page.html
+ended_at 3 INT 'cache/luabench/journals/model-*.jsonl' -o - --report page.html
+holds "Ctrl-C leaves an earlier page alone, and shows what there is" sh -c '[ "$(cat page.html)" = page ] && grep -q "\"schema\"" log'
+mkdir page.d.html
+holds "a page that cannot be written" says 2 'report page.d.html: it is a directory' --original wide --report page.d.html
+
+# ---- what --resume takes for done: other threads, prompts, instructions or a file of --keep's name are not ----
+mkdir random && cp wide/config.json random/
+some=(--original random --random-weights --max-new-tokens 40 --iterations 60 --no-quality --prompts-file prompts.json)
+ended_at 3 INT random/r.json.journal -o random/r.json
+holds "a folder with the result in it is still the same model" says 0 '[12] of 3 prompts are done already' "${some[@]}" \
+    -o random/r.json --resume
+ended_at 3 INT t.json.journal -o t.json
+cp t.json.journal t.left
+for other in "--threads 1" "--timing"; do
+    cp t.left t.json.journal
+    holds "$other is another run" says 0 'no prompt of a run with these options' "${some[@]}" --iterations 1 $other -o t.json --resume
+done
+cp t.left t.json.journal
+holds "as are other instructions" sh -c "LUABENCH_ISA=portable '$LUABENCH' model ${some[*]} --max-new-tokens 4 -o t.json --resume 2>&1 | grep -q 'no prompt of a run with these options'"
 
 if command -v python3 > /dev/null; then
     cat > verify.py <<'END'

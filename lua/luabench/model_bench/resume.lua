@@ -1,5 +1,5 @@
 -- resume.lua: what of a `luabench model` run is done, in a journal: prompts, loading and memory of each model, quality.
--- What is found there was measured with the same options on the same files, by this build on this processor.
+-- What is found there was measured with the same options on the same files, by this build on this processor and device.
 local core = require "luabench.core"
 local journal = require "luabench.journal"
 local json = require "luabench.json"
@@ -14,15 +14,19 @@ Memo.__index = Memo
 -- Options that every figure depends on.
 local COUNT = { "device", "threads", "dtype", "mode", "no_repack", "iterations", "max_new_tokens", "batch_size",
   "temperature", "top_k", "top_p", "min_p", "seed", "ignore_stop", "context", "kv_type", "model_type",
-  "random_weights" }
+  "random_weights", "timing" }
 local BESIDE = { "config.json", "generation_config.json", "tokenizer.json" }
 
--- The files of a model as a later run can tell that they are the same: path, size, time of the last change.
-local function files_of(path)
-  local ok, file = pcall(models.open, path)
-  local names = ok and file.parts or { path }
+-- The files of a model as a later run can tell that they are the same: path, size, time of the last change. Never a
+-- folder's own time: a result that is written into it changes that.
+function M.files_of(path, random)
+  local ok, file = false, nil
+  if not random then ok, file = pcall(models.open, path) end
+  local is_folder = sys.is_directory(path)
+  local names = {}
+  for i, name in ipairs(ok and file.parts or { not is_folder and path or nil }) do names[i] = name end
   if ok then file:close() end
-  local folder = sys.is_directory(path) and path or path:match "^(.*)/[^/]*$" or "."
+  local folder = is_folder and path or path:match "^(.*)/[^/]*$" or "."
   for _, name in ipairs(BESIDE) do names[#names + 1] = folder .. "/" .. name end
   local list = json.array()
   for _, name in ipairs(names) do
@@ -32,17 +36,26 @@ local function files_of(path)
   return list
 end
 
+-- What a device is: its threads and instructions, the GPU that it is. nil where it cannot be opened: no run will be.
+local function device_of(opt)
+  local ok, device = pcall(core.device, opt.device)
+  if not ok then return nil end
+  local caps = device.caps
+  return { threads = opt.threads or device.threads, isa = device.isa, model = caps.model or caps.name, uuid = caps.uuid }
+end
+
 -- opt: the command's options; text: what quality is measured on; prompts; run: the head of the result.
 function M.open(opt, text, prompts, run)
   local circumstances = journal.circumstances()
+  circumstances["(device)"] = device_of(opt)
   local options = {}
   for _, name in ipairs(COUNT) do options[name] = opt[name] end
-  local original = files_of(opt.original)
+  local original = M.files_of(opt.original, opt.random_weights)
   local sides = { original = { files = original } }
   if opt.quantize then
     sides.quantized = { files = original, quantize = opt.quantize, tensor = json.array(opt.tensor) }
   elseif opt.quantized then
-    sides.quantized = { files = files_of(opt.quantized) }
+    sides.quantized = { files = M.files_of(opt.quantized, opt.random_weights) }
   end
   local self = setmetatable({ prompts = prompts, sides = sides, options = options, circumstances = circumstances,
     quality = { text = record.hash(text), context = opt.quality_context, tokens = opt.quality_tokens,
@@ -52,22 +65,44 @@ function M.open(opt, text, prompts, run)
   return self
 end
 
--- kind: "prompt" (of: the prompt), "side" (what sides.lua knows of one whose prompts are all done), "quality", or
--- "quantization" (what --quantize made).
+local function prompt_key(prompt) return json.array { prompt.name, prompt.category, prompt.text } end
+
+-- kind: "prompt" (of: the prompt), "side" (what sides.lua knows of one whose prompts are all done: of these prompts, the
+-- first of which the cold start was of), "quality", or "quantization" (what --quantize made).
 local function key_of(self, side, kind, of)
-  local more = kind == "prompt" and { of.name, of.category, of.text } or kind == "quality" and self.quality or {}
+  local more = {}
+  if kind == "prompt" then more = prompt_key(of)
+  elseif kind == "quality" then more = self.quality
+  elseif kind == "side" then
+    more = json.array()
+    for i, prompt in ipairs(self.prompts) do more[i] = prompt_key(prompt) end
+  end
   return record.hash(json.encode { kind = kind, side = side, files = self.sides[side], options = self.options,
     circumstances = self.circumstances, more = more })
 end
 
-function Memo:get(side, kind, of) return self.journal.records[key_of(self, side, kind, of)] end
+function Memo:get(side, kind, of) return self.journal:take(key_of(self, side, kind, of)) end
 
 function Memo:put(side, kind, value, say, of) self.journal:add(key_of(self, side, kind, of), value, say) end
 
--- How many of a side's prompts are done.
+-- Has an earlier run left anything for this one?
+function Memo:found()
+  for side in pairs(self.sides) do
+    for _, kind in ipairs { "side", "quality", "quantization" } do
+      if self.journal.records[key_of(self, side, kind)] then return true end
+    end
+    if self:done(side) > 0 then return true end
+  end
+  return false
+end
+
+-- How many of a side's prompts are done, by an earlier run or this one.
 function Memo:done(side)
-  local n = 0
-  for _, prompt in ipairs(self.prompts) do n = n + (self:get(side, "prompt", prompt) and 1 or 0) end
+  local n, j = 0, self.journal
+  for _, prompt in ipairs(self.prompts) do
+    local key = key_of(self, side, "prompt", prompt)
+    if j.records[key] or j.done[key] then n = n + 1 end
+  end
   return n
 end
 

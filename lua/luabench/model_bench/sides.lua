@@ -224,7 +224,7 @@ local function ask(side, out, prompts, done)
     else
       run.bar:start(side.name .. ": " .. prompt.name)
       rec = side:prompt(prompt)
-      side:remember("prompt", rec, prompt)
+      if rec.status == "ok" or rec.status == "skipped" then side:remember("prompt", rec, prompt) end
     end
     out.records[#out.records + 1] = rec
     if not again then run.bar:finish(rec, old) end
