@@ -77,17 +77,6 @@ end)
 -- Who reads the values of conditions in graphs: the device, unless the played one was told to refuse.
 local refuses = fake and (os.getenv "LUABENCH_FAKE" or ""):find "bodies=1" ~= nil
 local function decides(p) return p:account().conditions end
-if (os.getenv "LUABENCH_FAKE" or ""):find "choices=1" then
-  -- The first graph is taken, a later one is not: the record says who decided in the end.
-  case("a choice that is refused later leaves all to the host, and the record says so", function()
-    local flags, out = lb.tensor({ 1 }, { dtype = "i32", device = d }), lb.zeros({ 2, 8 }, { device = d })
-    local p = lb.plan(d):fill { out = out, value = 3, when = { flags, 1 } }
-    assert(decides(p) == "device", tostring(decides(p)))
-    local m = lb.measure(p, { cache = "hot", samples = 3, warmup = 1 })
-    assert(tostring(m.conditions):find "^host: .*conditional node", tostring(m.conditions))
-    assert(m.launches > 0 and out:get(1, 1) == 3, "it did not run")
-  end)
-end
 case("conditions: parts of the graph, which the device decides", function()
   local flags = lb.tensor({ 0, 1, 1 }, { dtype = "i32", device = d })
   local function rows() return lb.zeros({ 2, 8 }, { device = d }) end
@@ -369,78 +358,6 @@ case("samples are whole graphs of several runs", function()
   s:take(3)
   local m = s:finish()
   assert(q == 1 or q % m.rotation.sets == 0, q .. " of " .. m.rotation.sets)
-end)
--- Of the played device: how many nodes had the graphs that were launched since line `from`, and the line behind them.
-local function launched(from)
-  local nodes, lines = {}, 0
-  for line in io.lines(os.getenv "LUABENCH_FAKE_GRAPHS") do
-    lines = lines + 1
-    local n = lines > from and line:match "^launch (%d+)"
-    if n then nodes[#nodes + 1] = tonumber(n) end
-  end
-  return nodes, lines
-end
--- Nodes that were launched behind the last graph that was made, from line `from` on; and the last line.
-local function launched_behind_graphs(from)
-  local nodes, lines = 0, 0
-  for line in io.lines(os.getenv "LUABENCH_FAKE_GRAPHS") do
-    lines = lines + 1
-    if lines > from and line:find "^graph" then nodes = 0 end
-    nodes = nodes + (lines > from and tonumber(line:match "^launch (%d+)") or 0)
-  end
-  return nodes, lines
-end
-case("samples are whole graphs where one does not hold all rotation sets", function()
-  if not fake then return end
-  local p = lb.plan(d)
-  for i = 1, 7 do                      -- graphs of 36 runs at most
-    local w = lb.randn({ 16, 256 }, { seed = i, device = d }):quantize "q8_0"
-    p:gemm { x = lb.randn({ 1, 256 }, { device = d }), w = w, out = lb.zeros({ 1, 16 }, { device = d }) }
-  end
-  local s = sys.sampler(p, { cache = "weights-cold", warmup = 2 })
-  local _, from = launched(0)
-  s:take(3)
-  local nodes, m = launched(from), s:finish()
-  local sets = m.rotation.sets
-  assert(sets > 36, sets .. " sets")
-  if s.quantum ~= sets then            -- few runs take the time of a sample on a slow machine
-    assert(s.iterations * 16 < sets or s.iterations <= 50, ("multiples of %d runs, %d sets"):format(s.quantum, sets))
-    print "  a slow machine: samples are no whole rotations"
-    return
-  end
-  assert(#nodes >= 3 * 2, #nodes .. " graphs were launched")
-  for _, n in ipairs(nodes) do
-    assert(n % 7 == 0 and n >= 7 * 2 and n <= 256, "a graph of " .. n .. " nodes in a sample")
-  end
-  local again = lb.plan(d):add { a = lb.zeros({ 4 }, { device = d }), b = lb.zeros({ 4 }, { device = d }),
-    out = lb.zeros({ 4 }, { device = d }) }
-  _, from = launched(0)
-  for _ = 1, 3 do again:submit(1) end
-  nodes = launched(from)
-  assert(#nodes == 3, #nodes .. " graphs were launched in three runs")
-end)
--- A small matrix has more rotation sets than 1000: what one side of a comparison says, the other can take. All graphs are
--- there before the warm-up ends.
-case("samples are whole rotations of thousands of sets", function()
-  if not fake then return end
-  local p = lb.plan(d):gemm { x = lb.randn({ 1, 256 }, { device = d }), w = lb.randn({ 8, 256 }, { device = d }):quantize "q8_0",
-    out = lb.zeros({ 1, 8 }, { device = d }) }
-  local _, from = launched(0)
-  local s = sys.sampler(p, { cache = "weights-cold", warmup = 3 })
-  local warm, before = launched_behind_graphs(from)
-  s:take(2, s.iterations, s.quantum)
-  local nodes = launched(before)
-  local m = s:finish()
-  local sets = m.rotation.sets
-  assert(sets > 1000, sets .. " sets")
-  if s.quantum == 1 then                -- too few runs in a millisecond here
-    assert(sets > 2 * m.iterations, m.iterations .. " runs")
-    return
-  end
-  assert(s.quantum == sets, ("multiples of %d runs, %d sets"):format(s.quantum, sets))
-  assert(m.iterations % sets == 0, m.iterations .. " runs, " .. sets .. " sets")
-  assert(warm >= 3 * sets, ("%d runs behind the last graph, %d sets"):format(warm, sets))
-  for _, n in ipairs(nodes) do assert(n > 1, "a run of its own in a sample") end
 end)
 case("a model of quantized weights runs in every mode", function()
   if fake and not os.getenv "LUABENCH_FAKE_KERNELS" then return end      -- the played device's own have no attention

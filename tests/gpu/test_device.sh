@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test_device.sh: the engine's CUDA device on one that is played on the CPU: device_cases.lua, and what is missing is
-# said.
+# test_device.sh: the engine's CUDA device on one that is played on the CPU (device_cases.lua, played_cases.lua),
+# and what is missing is said.
 set -u
 cd "$(dirname "$0")/../.."
 BUILD=${BUILD:-build}
@@ -21,11 +21,14 @@ echo "$out" | grep -v ' ok$'
 read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
 
-# One that takes the first choice and no other.
-out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=memory=256,choices=1 CASES='^a choice' "$program" -e 'dofile "tests/gpu/device_cases.lua"' 2>&1)
-echo "$out"
-read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
-passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
+# What it made and launched; and one that takes the first choice and no other.
+for settings in memory=256 memory=256,choices=1; do
+    out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=$settings LUABENCH_FAKE_GRAPHS=$graphs "$program" -e \
+        'dofile "tests/gpu/played_cases.lua"' 2>&1)
+    echo "$out"
+    read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
+    passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
+done
 
 # A model, by the CUDA kernels: the emulator runs them.
 out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE_KERNELS=$PWD/$BUILD/tests/emulated.so CASES='^a model' "$program" -e \
