@@ -2,18 +2,17 @@
 -- type of cache: of the read bandwidth in the same seconds, and of its limit. `make bench` runs it.
 --
 -- The limit is the lower of that bandwidth and what all instructions that the work needs take by themselves, evenly
--- mixed and none waiting for another (decode_limit.c, one core, everything in L1). Each launch is timed by turns with a
--- read of 256 MiB.
+-- mixed and none waiting for another (decode_limit.c, one core, everything in L1). Caches are cold: as many copies as that
+-- takes.
 local lb = require "luabench"
 local programs = dofile "tests/bench/lib/programs.lua"
-local core = lb.core
+local beside = dofile "tests/bench/lib/beside.lua"
 
 local HEADS, GROUP, POSITIONS, DIM, SECONDS = 8, 8, 8192, 128, 3
 local BYTES = { bf16 = 512, f8e4m3 = 256, q8_0 = 272, q4_0 = 144 }   -- of a position and cache head
-local LEAST = 120 * 2 ^ 20                                           -- of a cache: several times what caches hold
+local LEAST = 120 * 2 ^ 20                                           -- of a cache
 
-local device = lb.device()
-local read = lb.plan(device):peak_read { x = lb.zeros({ 65536, 1024 }, { device = device }), rounds = 1 }
+local device = beside.device()
 
 local function plan_of(type)
   local batch = math.ceil(LEAST / (HEADS * POSITIONS * BYTES[type]))
@@ -25,21 +24,6 @@ local function plan_of(type)
   end
   local q = lb.randn({ batch, HEADS * GROUP, DIM }, { seed = 3, device = device })
   return lb.plan(device):attention { q = q, k = c.k[1], v = c.v[1], lengths = c.lengths, packed = c.packed }, batch
-end
-
---- Medians over turns: ns a launch, of the read's bandwidth, and of the limit: the longer of what the read would take and
---- what the instructions do (`least` ns a launch).
-local function by_turns(plan, bytes, least)
-  plan:submit(2)
-  local times, shares, limits, stop = {}, {}, {}, core.now_ns() + SECONDS * 1e9
-  while core.now_ns() < stop do
-    local rate = 2 ^ 28 / read:submit(1)
-    local ns = plan:submit(1)
-    table.insert(times, ns)
-    table.insert(shares, bytes / ns / rate)
-    table.insert(limits, math.max(least, bytes / rate) / ns)
-  end
-  return programs.median(times), programs.median(shares), programs.median(limits)
 end
 
 local function limits()
@@ -67,13 +51,14 @@ for _, type in ipairs { "bf16", "q8_0", "f8e4m3", "q4_0" } do
   local plan, batch = plan_of(type)
   local bytes = batch * HEADS * POSITIONS * BYTES[type]
   local l, positions = limit[type], batch * HEADS * POSITIONS / device.threads -- of a thread
-  local ns, share, of_limit = by_turns(plan, bytes, l and l.all * positions or 0)
-  local position = ns / positions
+  local rate, share, of_limit = beside.by_turns(plan, { work = bytes, ceiling = "read", seconds = SECONDS,
+    least_ns = l and l.all * positions, cache = "all-cold" })
+  local position = bytes / rate * 1e9 / positions
   of_limit = l and of_limit
   local wanted = BYTES[type] == 512 or type == "q8_0"
   local short = wanted and share < 0.85 or not wanted and of_limit and of_limit < 0.8
   local function own(name) return l and ("%.2f"):format(l[name]) or "unknown" end
-  print(("%-8s %10.2f %8.1f %7.0f %%   %18s %17s %12s %9s   %s%s"):format(type, position, bytes / ns, share * 100,
+  print(("%-8s %10.2f %8.1f %7.0f %%   %18s %17s %12s %9s   %s%s"):format(type, position, rate * 1e-9, share * 100,
     own "products", own "formed", own "all", of_limit and ("%.0f %%"):format(of_limit * 100) or "unknown",
     wanted and "85 % of read" or "80 % of limit", short and "  off" or ""))
   plan:close()
