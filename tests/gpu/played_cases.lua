@@ -84,7 +84,8 @@ end)
 -- are there before the warm-up ends.
 case("samples are whole rotations of thousands of sets", function()
   local w = lb.randn({ 8, 256 }, { device = d }):quantize "q8_0"
-  local p = lb.plan(d):gemm { x = lb.randn({ 1, 256 }, { device = d }), w = w, out = lb.zeros({ 1, 8 }, { device = d }) }
+  local x, out = lb.randn({ 1, 256 }, { device = d }), lb.zeros({ 1, 8 }, { device = d })
+  local p = lb.plan(d):gemm { x = x, w = w, out = out }
   local _, from = launched(0)
   local s = sys.sampler(p, { cache = "weights-cold", warmup = 3 })
   local warm, before = launched_behind_graphs(from)
