@@ -79,7 +79,7 @@ local function arguments(objects, dead)
     {},
     { 1 }, { -1 }, { nan }, { huge }, { 1e9, 1e9, 1e9 }, { 2 ^ 62, 4 }, { 0 }, { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, { "x" },
     { {} },
-    { { 1, 2 }, { 3 } }, { x = 1 }, { device = 1 }, { dtype = "x" }, { seed = nan }, { [1.5] = 2 }, { [true] = 1 },
+    { { 1, 2 }, { 3 } }, { { 1, 2 } }, { x = 1 }, { device = 1 }, { dtype = "x" }, { seed = nan }, { [1.5] = 2 }, { [true] = 1 },
     cycle, deep,
     print, function() error "inside" end, function() return nil end, coroutine.create(print), io.stdout }
   for _, name in ipairs { "tensor", "device", "timer", "plan", "kernel", "quantizer", "process", "sampler",
@@ -147,8 +147,13 @@ local function run(target)
     combinations(target, assert(o[name], target), nil, list)
     combinations(target, o[name], function()
       if rawget(o, "closed") == true then o = own.make[class]() end
+      if own.renew[class] then o = own.renew[class](o) end
       return o
     end, list)
+    if own.dead[class] then
+      local dead_one = own.dead[class]()
+      combinations(target, o[name], function() return dead_one end, list)
+    end
     return
   end
   if kind == "?" then                      -- a property, of every object and non-object

@@ -1,7 +1,8 @@
--- objects.lua: the objects of the public face that are Lua tables, how one of each is made, and their methods.
+-- objects.lua: the objects of the public face that are Lua tables: how one of each is made, made ready for the next
+-- call (renew), made unusable (dead), and their methods.
 local lb = require "luabench"
 
-local M = { make = {} }
+local M = { make = {}, renew = {}, dead = {} }
 
 local TINY = os.getenv "LUABENCH_TREE" or lb.core.pwd()
 
@@ -9,6 +10,25 @@ M.make.grid = function() return lb.grid { m = { 1, 2 }, n = { 3 } } end
 M.make.own_model = function() return lb.model.load(TINY .. "/tests/fixtures/models/tiny-llama") end
 M.make.own_session = function()
   return lb.model.load(TINY .. "/tests/fixtures/models/tiny-llama"):session { capacity = 16 }
+end
+-- As a call should find it: by turns with a prompt taken in, and with nothing. What calls before left is gone.
+local turn = 0
+M.renew.own_session = function(s)
+  if s.model.closed then s = M.make.own_session() end
+  s:reset()
+  turn = turn + 1
+  if turn % 2 == 0 then s:prompt { { 1, 2 } } end
+  return s
+end
+M.dead.own_session = function()
+  local s = M.renew.own_session(M.make.own_session())
+  s.model:close()
+  return s
+end
+M.dead.own_model = function()
+  local m = M.make.own_model()
+  m:close()
+  return m
 end
 M.make.traced = function() return lb.trace(lb.plan():gemm { x = lb.randn { 4, 32 }, w = lb.randn { 4, 32 } }) end
 

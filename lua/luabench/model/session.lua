@@ -8,6 +8,7 @@ local builder = require "luabench.model.builder"
 local core = require "luabench.core"
 local kv = require "luabench.kv"
 local places = require "luabench.places"
+local suggest = require "luabench.suggest"
 
 local Session = { __name = "session", __tostring = function(s)
   return ("session of %s: %d %s of up to %d positions, caches of %s, mode %s"):format(tostring(s.model), s.batch,
@@ -142,6 +143,8 @@ local function sample(self, emit, logits, how)
     temperature = how.temperature, top_k = how.top_k, top_p = how.top_p, min_p = how.min_p, seed = how.seed })
 end
 
+-- The tables that M.sampling has made: they need no second look.
+local checked = setmetatable({}, { __mode = "k" })
 local HOW = { temperature = true, top_k = true, top_p = true, min_p = true, seed = true }
 
 -- How tokens are drawn, from a table that may have other fields too: checked, and with the key of its plans.
@@ -151,11 +154,12 @@ function M.sampling(o)
     top_p = number(o, "top_p", 1, 0, 1), min_p = number(o, "min_p", 0, 0, 1),
     seed = number(o, "seed", 1, 0, 2 ^ 53, true) }
   how.key = ("%.17g %d %.17g %.17g %.17g"):format(how.temperature, how.top_k, how.top_p, how.min_p, how.seed)
+  checked[how] = true
   return how
 end
 
 local function way(how, what)
-  if type(how) == "table" and how.key then return how end
+  if checked[how or false] then return how end
   return M.sampling(arguments.table(how, HOW, what))
 end
 
@@ -183,6 +187,16 @@ local function token_plan(self, how)
 end
 
 -- ---- running ----
+
+-- Raises unless t is a table with nothing but t[1] to t[most], some of which may be nil.
+local function check_list(t, most, what)
+  if type(t) ~= "table" then error(("%s expected, got %s"):format(what, type(t)), 0) end
+  for k in pairs(t) do
+    if type(k) ~= "number" or k % 1 ~= 0 or k < 1 or k > most then
+      error(("%s expected, got a table with [%s]"):format(what, tostring(k)), 0)
+    end
+  end
+end
 
 local function check_tokens(self, list)
   local vocab = self.model.spec.vocab
@@ -212,27 +226,40 @@ end
 
 local function fill(t, list) t:copy(core.tensor(list, { dtype = "i32", device = t.device })) end
 
--- Launches for the prompts from where their sequences stand; each(rows, plan, done) after every launch.
-local function feed(self, prompts, all, each)
-  if self.model.closed then error("the session's model is closed", 0) end
-  if type(prompts) ~= "table" or #prompts > self.batch then
-    error(("a list with the token numbers of each of the %d sequences expected, as in s:prompt{ { 1, 2, 3 } }")
-      :format(self.batch), 0)
-  end
+-- Runs a plan that moves the lengths on. Where it fails on the way, they are what they were.
+local function run_from(self, p)
+  local ok, why = pcall(p.plan.run, p.plan)
+  if ok then return end
+  pcall(fill, self.cache.lengths, self.used)
+  error(why, 0)
+end
+
+-- Are these prompts that the session can take in? How many tokens in all.
+local function check_prompts(self, prompts)
+  check_list(prompts, self.batch, ("a list with the token numbers of each of the %d sequences, as in "
+    .. "s:prompt{ { 1, 2, 3 } },"):format(self.batch))
+  local total = 0
   for b = 1, self.batch do
-    local list = prompts[b] or {}
-    if type(list) ~= "table" then
-      error(("sequence %d: a list of token numbers expected, got %s"):format(b, type(list)), 0)
-    end
+    local list = prompts[b]
+    if list == nil then list = {} end
+    check_list(list, type(list) == "table" and #list or 0, ("sequence %d: a list of token numbers"):format(b))
     check_tokens(self, list)
+    total = total + #list
     if self.used[b] + #list > self.capacity then
       error(("%d positions are taken and %d more wanted; the caches hold %d: context = %d would do")
         :format(self.used[b], #list, self.capacity, self.used[b] + #list), 0)
     end
   end
-  local done, total = {}, 0
-  for b = 1, self.batch do done[b], total = 0, total + #(prompts[b] or {}) end
-  local launched = 0
+  if total == 0 then error("there are no tokens to take in", 0) end
+  return total
+end
+
+-- Launches for the prompts from where their sequences stand; each(rows, plan, done) after every launch, whose tokens are
+-- then taken in: also where each() raises.
+local function feed(self, prompts, all, each)
+  local total = check_prompts(self, prompts)
+  local done, launched = {}, 0
+  for b = 1, self.batch do done[b] = 0 end
   while launched < total do
     local rows, ids, starts, ends, to = next_rows(self, prompts, done)
     local p = prompt_plan(self, rows, all)
@@ -242,22 +269,34 @@ local function feed(self, prompts, all, each)
       fill(p.io.rows, ends)
       fill(p.io.to, to)
     end
-    p.plan:run()
+    run_from(self, p)
+    for b = 1, self.batch do self.used[b] = self.used[b] + starts[b + 1] - starts[b] end
     launched = launched + rows
     if launched < total then self:give_back() end
     if each then each(rows, p, launched) end
   end
-  for b = 1, self.batch do self.used[b] = self.used[b] + #(prompts[b] or {}) end
+  self.prompted = not all     -- all_logits leaves no row that a first token is drawn from
+end
+
+local function check_prompted(self, what)
+  if not self.prompted then error(what .. ": nothing was taken in yet; s:prompt{ { 1, 2, 3 } } comes first", 0) end
 end
 
 -- Records what prompts of these lengths and their tokens need, so that no recording falls into what is timed. Where a
 -- token of many sequences wants larger buffers than the prompts did, the prompts' plans went, and are recorded again.
 function Session:prepare(lengths, how)
   how = way(how, "session:prepare")
+  check_list(lengths, self.batch, ("session:prepare: a list with the prompt's length of each of the %d sequences")
+    :format(self.batch))
   local prompts, before = {}, nil
   for b = 1, self.batch do
     prompts[b] = {}
-    for i = 1, lengths[b] or 0 do prompts[b][i] = 0 end
+    local what = "length of sequence " .. b
+    local n = arguments.number({ [what] = lengths[b] }, what, 0, 0, 2 ^ 31, true)
+    if n > self.capacity then
+      error(("%d positions wanted; the caches hold %d: context = %d would do"):format(n, self.capacity, n), 0)
+    end
+    for i = 1, n do prompts[b][i] = 0 end
   end
   repeat
     before = self.outgrown
@@ -278,11 +317,16 @@ function Session:prompt(prompts) feed(self, prompts, false) end
 
 -- Logits of all rows of one sequence's tokens: each(first row from 1, logits [n, vocab], valid until the next launch).
 function Session:all_logits(tokens, each)
+  if type(each) ~= "function" then
+    error("session:all_logits: a function of (row, logits) expected, got " .. type(each), 0)
+  end
+  if tokens == nil then error("session:all_logits: a list of token numbers expected, got nil", 0) end
   feed(self, { tokens }, true, function(rows, p, done) each(done - rows + 1, p.io.logits) end)
 end
 
 -- Logits [B, vocab] after what was taken in last by prompt().
 function Session:logits()
+  check_prompted(self, "session:logits")
   local p = head_plan(self)
   p.plan:run()
   return p.logits
@@ -291,18 +335,22 @@ end
 -- Draws the first token of each sequence after prompt(); then next() one more of each. how: { temperature, top_k,
 -- top_p, min_p, seed }, greedy without. Both return the numbers' tensor.
 function Session:first(how)
-  first_plan(self, way(how, "session:first")).plan:run()
+  how = way(how, "session:first")
+  check_prompted(self, "session:first")
+  first_plan(self, how).plan:run()
   return self.token.ids
 end
 
 function Session:next(how)
+  how = way(how, "session:next")
+  check_prompted(self, "session:next")
   for b = 1, self.batch do
     if self.used[b] >= self.capacity then
       error(("the caches hold %d positions, and all are taken"):format(self.capacity), 0)
     end
-    self.used[b] = self.used[b] + 1
   end
-  token_plan(self, way(how, "session:next")).plan:run()
+  run_from(self, token_plan(self, how))
+  for b = 1, self.batch do self.used[b] = self.used[b] + 1 end
   return self.token.ids
 end
 
@@ -318,12 +366,23 @@ end
 function Session:reset()
   self.cache.lengths:fill(0)
   self.draws:fill(0)
+  self.prompted = false
   for b = 1, self.batch do self.used[b] = 0 end
 end
+
+local KINDS = { token = true, first = true, prompt = true }
 
 -- The plan of a kind that was recorded: "token" or "first" (any of them, where ways of sampling differ), or "prompt" of
 -- so many rows; nil if there is none. It runs for as long as it is held, also when the session has recorded another.
 function Session:plan_of(kind, rows)
+  if not KINDS[kind] then
+    error(("session:plan_of: token, first or prompt expected, got %s%s"):format(tostring(kind),
+      type(kind) == "string" and suggest.hint(kind, suggest.keys(KINDS)) or ""), 0)
+  end
+  if kind == "prompt" then
+    if rows == nil then error("session:plan_of: of how many rows? s:plan_of(\"prompt\", 16)", 0) end
+    arguments.number({ rows = rows }, "rows", nil, 1, 2 ^ 31, true)
+  end
   local found = kind == "prompt" and self.plans[("prompt %d "):format(rows)] or nil
   for key, p in pairs(self.plans) do
     if not found and kind ~= "prompt" and key:find("^" .. kind .. " ") then found = p end
@@ -335,8 +394,16 @@ end
 
 function Session:kv_bytes() return self.cache.nbytes end
 
+local function method(f)
+  return places.guard(function(self, ...)
+    if not M.is(self) then error("a session expected, got " .. type(self), 0) end
+    if self.model.closed then error("the session's model is closed", 0) end
+    return f(self, ...)
+  end)
+end
+
 for name, f in pairs(Session) do
-  if type(f) == "function" and not name:find "^__" then Session[name] = places.guard(f) end
+  if type(f) == "function" and not name:find "^__" then Session[name] = method(f) end
 end
 
 return M
