@@ -130,9 +130,10 @@ end
 --- The class name of one of our objects; nil for everything else.
 function M.class_of(x)
   if type(x) == "table" then
-    local mt = getmetatable(x)
+    local mt = debug.getmetatable(x)
     local name = type(mt) == "table" and rawget(mt, "__name")
-    return meta.lua_classes[name] and name or nil
+    -- a script's class may have the same name
+    return name and meta.lua_classes[name] and M.lua_classes()[name] == mt and name or nil
   end
   if type(x) ~= "userdata" then return nil end
   local mt = debug.getmetatable(x)

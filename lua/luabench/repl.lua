@@ -51,13 +51,27 @@ local function unfinished(message)
   return message:find "near '<eof>'$" or message:find("unfinished long", 1, true)
 end
 
+-- Where a line of the input stands: so many empty lines before its text, and a name that says how many thousands more
+-- there are. With empty lines alone the whole input would be read again for every line of it.
+local BLOCK = 1000
+local function chunk_at(first)
+  local before = first - 1
+  local blocks = before - before % BLOCK
+  return ("\n"):rep(before - blocks), blocks == 0 and "=input" or ("=input+%d"):format(blocks)
+end
+
+-- "input+2000:5" is line 2005.
+local function true_lines(text)
+  return (text:gsub("input%+(%d+):(%d+)", function(blocks, line) return ("input:%d"):format(blocks + line) end))
+end
+
 -- The line is called with a function that it hands its values to: a plain `return f(x)` would be a tail call, and
 -- errors of f would have no place to name.
-local function compile_expression(source)
-  local f, message = loadstring("return " .. source, "=input")
+local function compile_expression(source, name)
+  local f, message = loadstring("return " .. source, name)
   if not f then return nil, message end
   local close = source:find("--", 1, true) and "\n)" or ")" -- a comment must not swallow it
-  return loadstring("return (...)(" .. source .. close, "=input") or f
+  return loadstring("return (...)(" .. source .. close, name) or f
 end
 
 --- Compiles a line: as an expression first, then as statements.
@@ -67,13 +81,14 @@ function M.compile(text, env, first)
   text = shorthand(text, env)
   local dropped = without_local(text)
   local source, asked = (dropped or text):gsub("^%s*=", "", 1)
-  source = ("\n"):rep((first or 1) - 1) .. source
-  local f, as_expression = compile_expression(source)
+  local lines_before, name = chunk_at(first or 1)
+  source = lines_before .. source
+  local f, as_expression = compile_expression(source, name)
   local message
-  if not f then f, message = loadstring(asked == 1 and "return " .. source or source, "=input") end
+  if not f then f, message = loadstring(asked == 1 and "return " .. source or source, name) end
   if f then return setfenv(f, env), nil, dropped ~= nil end
   if unfinished(message) or unfinished(as_expression) then return nil, nil end
-  return nil, message
+  return nil, true_lines(message)
 end
 
 -- ---- errors and values ---------------------------------------------------------------------------------------------
@@ -91,14 +106,14 @@ local Wrong = { __tostring = function(e) return e.message end }
 -- Runs where the error was raised: the message with the user's own frames below it.
 local function handler(err)
   if type(err) == "table" and (err[1] == LEAVE or getmetatable(err) == Wrong) then return err end
-  local message = message_of(err)
+  local message = true_lines(message_of(err))
   local frames = {}
   for level = 2, 40 do
     local info = debug.getinfo(level, "Sl")
     if not info then break end
     local path = info.short_src
     if info.currentline > 0 and not places.ours(info.source) then
-      frames[#frames + 1] = ("%s:%d"):format(path, info.currentline)
+      frames[#frames + 1] = true_lines(("%s:%d"):format(path, info.currentline))
     end
   end
   if frames[1] and message:find(frames[1] .. ":", 1, true) then table.remove(frames, 1) end

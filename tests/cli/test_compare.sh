@@ -81,7 +81,7 @@ check "an unknown metric" 2 'did you mean "time"' "$LUABENCH" compare base.json 
 check "an unknown option" 2 "did you mean '--threshold'" "$LUABENCH" compare base.json same.json --treshold 1%
 check "a file of no kind" 2 "ends in .md, .json or .txt" "$LUABENCH" compare base.json same.json -o c.pdf
 
-# ---- real runs: the same program twice is never called different, and its processes are the values ----
+# ---- real runs: their processes are the values ----
 cat > s.lua <<'END'
 local lb = require "luabench"
 return lb.scenario { about = "a product", grid = lb.grid { m = { 1 } }, case = function(g, opt)

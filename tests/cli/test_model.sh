@@ -161,13 +161,33 @@ holds "Ctrl-C leaves an earlier page alone, and shows what there is" sh -c '[ "$
 mkdir page.d.html
 holds "a page that cannot be written" says 2 'report page.d.html: it is a directory' --original wide --report page.d.html
 
+# ---- a kept model: only the one that was made, as it was made ----
+# A run whose result cannot be written in the end leaves a journal with all it did.
+some=(--original wide --quantize q8_0 --keep kept.gguf --max-new-tokens 20 --iterations 20 --quality-context 16
+    --prompts-file prompts.json -o q.json)
+"$LUABENCH" model "${some[@]}" > log 2>&1 &
+for ((i = 0; i < 200; i++)); do
+    [ -s q.json.journal ] && mkdir q.json && break
+    sleep 0.05
+done
+wait $!
+rmdir q.json
+cp q.json.journal q.left
+cp -p kept.gguf good.gguf
+holds "a kept model that is as it was made" says 0 '6 of 6 prompts are done already' "${some[@]}" --resume
+holds "is not made again" sh -c '[ ! kept.gguf -nt good.gguf ] && cmp kept.gguf good.gguf'
+cp q.left q.json.journal
+echo other > kept.gguf
+holds "another file of its name" says 0 '6 of 6 prompts are done already' "${some[@]}" --resume
+holds "is not taken for it" cmp kept.gguf good.gguf
+
 # ---- what --resume takes for done: other threads, prompts, instructions or a file of --keep's name are not ----
 mkdir random && cp wide/config.json random/
 some=(--original random --random-weights --max-new-tokens 40 --iterations 60 --no-quality --prompts-file prompts.json)
-ended_at 3 INT random/r.json.journal -o random/r.json
+ended_at 2 INT random/r.json.journal -o random/r.json
 holds "a folder with the result in it is still the same model" says 0 '[12] of 3 prompts are done already' "${some[@]}" \
     -o random/r.json --resume
-ended_at 3 INT t.json.journal -o t.json
+ended_at 2 INT t.json.journal -o t.json
 cp t.json.journal t.left
 for other in "--threads 1" "--timing"; do
     cp t.left t.json.journal

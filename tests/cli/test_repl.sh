@@ -58,6 +58,13 @@ session 'an error keeps the state, and sets the status' 1 $'error: input:2: boom
 session 'the place of a C function that fails' 1 '/^error: input:1: .*did you mean/' 'lb.quantizer "q4_z"'
 session 'a syntax error' 1 "/^error: input:1: .* near/" 'x = = 1'
 session 'a line of a longer input' 1 '/^error: input:4: /' $'x = 1\n\ndo\n  error "here"\nend'
+many=$(for ((i = 0; i < 2003; i++)); do echo 'x = 1'; done)
+session 'a late line of a long input' 1 '/^error: input:2005: boom/' "$many"$'\n\nerror "boom"'
+session 'a late syntax error' 1 '/^error: input:2004: .* near/' "$many"$'\nx = = 1'
+session 'late frames' 1 '/called from input:2004, input:2004, input:2005$/' \
+    "$many"$'\nfunction g() error { } end function f() local x = g() return x end\nf()'
+session 'a function of another thousand' 1 '/^error: input:1: boom/' $'function f() error "boom" end\n'"$many"$'\nf()'
+session 'a class of a script that has the name of one of ours' 0 '/^a table with 0 fields/' 'help(setmetatable({}, { __name = "model" }))'
 session 'frames below the error' 1 '/called from input:2, input:3/' $'function g() error "boom" end\nfunction h() g() end\nh()'
 session 'an error that is a table' 1 '/^error: error object: \{ a = 1 \}/' 'error{a = 1}'
 session 'an unknown name' 1 "/undefined variable 'prnt'; did you mean \"print\"/" 'prnt(1)'
