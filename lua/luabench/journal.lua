@@ -172,8 +172,8 @@ function M.begin(o)
   return setmetatable({ records = {}, done = {}, unwritten = true }, Journal)
 end
 
--- What a result found in a journal must have in common with this run, beside its options: the build, the processor and what
--- it may use of its instructions.
+-- What a result found in a journal must have in common with this run, beside its options: the build, the processor and
+-- what it may use of its instructions.
 function M.circumstances()
   local version = sys.version()
   return { ["(build)"] = { version.version, version.commit or "", tostring(version.dirty), version.flags or "" },

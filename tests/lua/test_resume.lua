@@ -15,8 +15,8 @@ local A = { name = "a", category = "x", text = "one" }
 local B = { name = "b", category = "x", text = "two" }
 
 local function open(prompts, more)
-  local opt = { original = "tests/fixtures/models/tiny-llama", device = "cpu", quality_context = 16, quality_tokens = 64,
-    output = { top .. "/r.json" }, resume = true }
+  local opt = { original = "tests/fixtures/models/tiny-llama", device = "cpu", quality_context = 16,
+    quality_tokens = 64, output = { top .. "/r.json" }, resume = true }
   for k, v in pairs(more or {}) do opt[k] = v end
   return resume.open(opt, "text", prompts, { id = "r" })
 end

@@ -254,8 +254,8 @@ local function check_prompts(self, prompts)
   return total
 end
 
--- Launches for the prompts from where their sequences stand; each(rows, plan, done) after every launch, whose tokens are
--- then taken in: also where each() raises.
+-- Launches for the prompts from where their sequences stand; each(rows, plan, done) after every launch, whose tokens
+-- are then taken in: also where each() raises.
 local function feed(self, prompts, all, each)
   local total = check_prompts(self, prompts)
   local done, launched = {}, 0

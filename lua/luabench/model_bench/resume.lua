@@ -41,7 +41,8 @@ local function device_of(opt)
   local ok, device = pcall(core.device, opt.device)
   if not ok then return nil end
   local caps = device.caps
-  return { threads = opt.threads or device.threads, isa = device.isa, model = caps.model or caps.name, uuid = caps.uuid }
+  return { threads = opt.threads or device.threads, isa = device.isa, model = caps.model or caps.name,
+    uuid = caps.uuid }
 end
 
 -- opt: the command's options; text: what quality is measured on; prompts; run: the head of the result.
@@ -67,8 +68,8 @@ end
 
 local function prompt_key(prompt) return json.array { prompt.name, prompt.category, prompt.text } end
 
--- kind: "prompt" (of: the prompt), "side" (what sides.lua knows of one whose prompts are all done: of these prompts, the
--- first of which the cold start was of), "quality", or "quantization" (what --quantize made).
+-- kind: "prompt" (of: the prompt), "side" (what sides.lua knows of one whose prompts are all done: of these prompts,
+-- the first of which the cold start was of), "quality", or "quantization" (what --quantize made).
 local function key_of(self, side, kind, of)
   local more = {}
   if kind == "prompt" then more = prompt_key(of)
