@@ -164,10 +164,11 @@ static __m512 hide(float *s, const int32_t *lo, const int32_t *hi) {
 enum { ASK_KEYS = 48, ASK_VALUES = BLOCK - ASK_KEYS };
 typedef double two_floats __attribute__((may_alias, aligned(4)));
 
-/* Scores become exponentials relative to `shift`, [pair][16], rows by positions. On the way the values' factors are
+/* Scores become exponentials of `scale` times what they are above `most`, [pair][16], rows by positions: of the largest
+ * exactly 1, whatever the scores' magnitude. On the way the values' factors are
  * brought together, which is the integer units' work, and 2 lines a pair are asked for. Returns the sums by lane: row r
  * in lanes 2r and 2r + 1. */
-static inline __attribute__((always_inline)) __m512 exponentials(float *s, __m512 scale, __m512 shift, int64_t bytes,
+static inline __attribute__((always_inline)) __m512 exponentials(float *s, __m512 scale, __m512 most, int64_t bytes,
                                                                  const char *const *row, int64_t blocks,
                                                                  uint32_t *pairs, const char *keys,
                                                                  const char *values) {
@@ -176,7 +177,7 @@ static inline __attribute__((always_inline)) __m512 exponentials(float *s, __m51
         const char *ask = i < ASK_KEYS ? keys + 64 * i : values + 64 * (i - ASK_KEYS);
         __builtin_prefetch(ask, 0, 3), __builtin_prefetch(ask + 64, 0, 3);
         __m512 x = _mm512_permute_ps(_mm512_load_ps(s), 0xd8);
-        x = exp2_16(_mm512_fmsub_ps(x, scale, shift));
+        x = exp2_16(_mm512_mul_ps(_mm512_sub_ps(x, most), scale));
         UNROLL for (int64_t b = 0; b < blocks; b += 2)
             UNROLL for (int j = 0; j < 2; j++) {
                 uint16_t first, second;
@@ -192,9 +193,9 @@ static inline __attribute__((always_inline)) __m512 exponentials(float *s, __m51
 
 /* Of 128 values: as functions of their own, or gcc makes one loop of them that knows no sizes. */
 #define EXPONENTIALS(name, bytes)                                                                                   \
-    static __attribute__((noinline)) __m512 name(float *s, __m512 scale, __m512 shift, const char *const *row,      \
+    static __attribute__((noinline)) __m512 name(float *s, __m512 scale, __m512 most, const char *const *row,       \
                                                  uint32_t *pairs, const char *keys, const char *values) {           \
-        return exponentials(s, scale, shift, bytes, row, 4, pairs, keys, values);                                   \
+        return exponentials(s, scale, most, bytes, row, 4, pairs, keys, values);                                    \
     }
 EXPONENTIALS(exponentials_q8_0, 34)
 EXPONENTIALS(exponentials_q4_0, 18)
@@ -233,16 +234,17 @@ static void soften_lanes(const task *t, space *s, int64_t r0, int rows, __m512 m
     __m512 scale = _mm512_set1_ps(t->scale), top = row_lanes(_mm256_mask_loadu_ps(_mm512_castps512_ps256(least), some,
                                                                                  s->tops + r0));
     most = _mm512_max_ps(most, _mm512_permute_ps(most, 0x4e));
-    most = _mm512_mul_ps(_mm512_permute_ps(most, 0xd8), scale);
-    __m512 now = _mm512_max_ps(top, most);
+    most = _mm512_permute_ps(most, 0xd8);
     /* -Inf less -Inf would be NaN, not 0 */
+    __m512 above = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(most, least, _CMP_NEQ_UQ), most), sum;
+    most = _mm512_mul_ps(most, scale);
+    __m512 now = _mm512_max_ps(top, most);
     __m512 base = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(now, least, _CMP_NEQ_UQ), now);
-    __m512 shift = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(most, least, _CMP_NEQ_UQ), most), sum;
     if (t->vpad != 128)
-        sum = exponentials(s->scores, scale, shift, lb_packed_bytes(t->v.packed), row, BLOCKS(t->vpad), pairs, keys,
+        sum = exponentials(s->scores, scale, above, lb_packed_bytes(t->v.packed), row, BLOCKS(t->vpad), pairs, keys,
                            values);
-    else if (t->v.packed == LB_PACKED_Q8_0) sum = exponentials_q8_0(s->scores, scale, shift, row, pairs, keys, values);
-    else sum = exponentials_q4_0(s->scores, scale, shift, row, pairs, keys, values);
+    else if (t->v.packed == LB_PACKED_Q8_0) sum = exponentials_q8_0(s->scores, scale, above, row, pairs, keys, values);
+    else sum = exponentials_q4_0(s->scores, scale, above, row, pairs, keys, values);
     float sums[8];
     _mm256_mask_storeu_ps(s->tops + r0, some, lane_rows(now));
     _mm256_storeu_ps(factor, lane_rows(exp2_16(_mm512_sub_ps(top, base))));

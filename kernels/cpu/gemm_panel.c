@@ -148,7 +148,7 @@ static void prepare(const problem *p, const lb_launch *l) {
     int64_t begin, end;
     lb_split(p->m, 1, l->part, l->parts, &begin, &end);
     for (int64_t i = begin; i < end; i++)
-        for (int64_t at = 0; at < p->k || at == 0; at += piece)
+        for (int64_t at = 0; at == 0 || at < p->k; at += piece ? piece : 1) /* K may be 0 */
             p->panel->act_prepare(p->q, p->x + i * p->k + at, p->k - at < piece ? p->k - at : piece,
                                   (char *)l->workspace + (size_t)i * p->act_stride + (size_t)(at / 256) * p->act_step);
 }

@@ -154,6 +154,12 @@ static const attention_shape attention_shapes[] = {
     { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 20, 9, 3 }, 1, 0, 0, NO_CHANCE },
     { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 20, 9, 3 }, 1, 0, 1, NO_CHANCE },
     { 4, 4, 64, 64, 700, { 700, 513, 60 }, { 1, 1, 1 }, 1, 0, 1, NO_CHANCE },
+    /* groups that rows of q as lanes meet with keys of 128 values: uneven ones, several rows, windows, sinks */
+    { 5, 5, 128, 64, 150, { 150, 140, 72 }, { 1, 1, 1 }, 1, 33, 1, ANY },
+    { 6, 6, 128, 192, 90, { 90, 70, 65 }, { 2, 1, 2 }, 1, 0, 0, ANY },
+    { 13, 13, 128, 128, 700, { 700, 513, 60 }, { 1, 1, 1 }, 1, 100, 1, ANY },
+    { 8, 8, 128, 128, 150, { 150, 140, 129 }, { 1, 1, 1 }, 1, 0, 1, BAD_SINK },
+    { 8, 8, 128, 128, 150, { 150, 140, 72 }, { 1, 1, 1 }, 1, 0, 1, NO_CHANCE },
 };
 enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 

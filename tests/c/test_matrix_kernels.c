@@ -314,7 +314,7 @@ static void gemm_at(gemm_case *c, const lb_kernel *k) {
     packed = w;
     if (k->layout && lb_tensor_in_layout(w, k, &packed, NULL)) fail_msg("%s", lb_error());
     check_gemm(c, k, packed, rows, sizeof rows / sizeof *rows, 0);
-    if (c->k == 256 && c->n == 17) check_planted(c, k, packed);
+    if ((c->k == 256 || c->k == 512) && c->n == 17) check_planted(c, k, packed);
 #ifdef TEST_WIDE /* kernels for many rows only: more than one tile of them */
     static const int wide[] = TEST_WIDE;
     if (!k->panel && c->k == 256 && c->n == 17) check_gemm(c, k, packed, wide, sizeof wide / sizeof *wide, 1);
@@ -358,7 +358,7 @@ static bool size_wanted(const lb_kernel *k, int64_t n, int64_t size) {
 
 /* Every kernel that reads the format, at every size. */
 static void gemm_format(const lb_quantizer *q, lb_dtype dtype, const char *family, const char *format) {
-    static const int64_t ks[] = { 256, 512, 2048, 96, 333, 2112 }, ns[] = { 1, 15, 16, 17, 100 };
+    static const int64_t ks[] = { 256, 512, 2048, 96, 333, 2112, 0 }, ns[] = { 1, 15, 16, 17, 100 };
     int kernels = lb_kernel_count(), *launches = calloc((size_t)kernels, sizeof *launches);
     const char **reasons = calloc((size_t)kernels, sizeof *reasons);
     assert_true(launches && reasons);
