@@ -179,6 +179,28 @@ LB_DEVICE void lb_wg_add(const float f[2], const float (&part)[64], float (&tota
     LB_UNROLL for (int i = 0; i < 64; i++) total[i] += f[i / 2 % 2] * part[i];
 }
 
+/* Minima of 64 rows of a unit meet the sums of x, into the total, or apart where these have a scale of their own. */
+template <class F> LB_DEVICE void lb_wg_minima(const uint8_t *unit, const uint8_t *sums, uint32_t (&m)[4],
+                                               float (&part)[64], float (&total)[64]) {
+    const uint64_t b = lb_wgmma_tile_narrow(sums);
+    F::minima(unit, (int)threadIdx.x % 32, m);
+    lb_wgmma_fence();
+    LB_UNROLL for (int s = 0; s < lb_wg_shape<F>::SUM_STEPS; s++) {
+        if (F::SUM_SCALES) lb_wgmma_ra(part, m, lb_wgmma_at(b, (unsigned)s * LB_WG_SUM_BYTES), s == 0);
+        else lb_wgmma_ra(total, m, lb_wgmma_at(b, (unsigned)s * LB_WG_SUM_BYTES), false);
+    }
+    lb_wgmma_commit();
+}
+template <class F> LB_DEVICE void lb_wg_minima_scaled(const typename F::scales &scales, uint32_t (&m)[4],
+                                                      float (&part)[64], float (&total)[64]) {
+    float f[2];
+    lb_wgmma_wait<0>();
+    lb_wgmma_done(part);
+    lb_wgmma_done(m);
+    F::sum_scale(scales, f);
+    lb_wg_add(f, part, total);
+}
+
 /* 64 rows by a unit. Batches of one group of 16, or of 32 columns; fragments of the next are made while a batch is
  * multiplied. x: stages from `xs` on. */
 template <class F> LB_DEVICE void lb_wg_unit(const typename F::context &ctx, const uint8_t *unit, const uint8_t *sums,
@@ -203,25 +225,10 @@ template <class F> LB_DEVICE void lb_wg_unit(const typename F::context &ctx, con
         }
         LB_UNROLL for (int s = 0; s < STEPS; s++) F::fragment(ctx, raw, (batch * STEPS + s) % 4, &a[batch % 2][4 * s]);
     };
-    if constexpr (S::SUM_STEPS > 0) {
-        const uint64_t b = lb_wgmma_tile_narrow(sums);
-        F::minima(unit, lane, m);
-        lb_wgmma_fence();
-        LB_UNROLL for (int s = 0; s < S::SUM_STEPS; s++) {
-            if (F::SUM_SCALES) lb_wgmma_ra(part, m, lb_wgmma_at(b, (unsigned)s * LB_WG_SUM_BYTES), s == 0);
-            else lb_wgmma_ra(total, m, lb_wgmma_at(b, (unsigned)s * LB_WG_SUM_BYTES), false);
-        }
-        lb_wgmma_commit();
-    }
+    if constexpr (S::SUM_STEPS > 0) lb_wg_minima<F>(unit, sums, m, part, total);
     fragments(0);
     if constexpr (S::SUM_STEPS > 0)
-        if constexpr (F::SUM_SCALES) {
-            lb_wgmma_wait<0>();
-            lb_wgmma_done(part);
-            lb_wgmma_done(m);
-            F::sum_scale(scales, f);
-            lb_wg_add(f, part, total);
-        }
+        if constexpr (F::SUM_SCALES) lb_wg_minima_scaled<F>(scales, m, part, total);
     LB_UNROLL for (int batch = 0; batch < BATCHES; batch++) {
         const int k = batch * EACH, group = k / GROUP;
         const bool begins = k % GROUP == 0, ends = (k + EACH) % GROUP == 0;
