@@ -2,6 +2,7 @@
  * activations side by side, have the bits of lb_panel.run, panel by panel and few columns at a time; run() is held
  * against f64 by test_matrix_kernels.c. And integer formats' columns have the bits that each has by itself where
  * activations are so large that sums leave int16. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,7 @@
 #include "kernels/cpu/gemm_panel.h"
 
 /* 18 panels, the last of two rows: eight, pairs, and two by themselves. */
-enum { ROWS = 17 * 32 + 2, SOME_COLS = 70, CANARY = 16 };
+enum { ROWS = 17 * 32 + 2, SOME_COLS = 70, CANARY = 16, PARTS_MOST = 3 };
 static lb_device *device;
 
 static lb_tensor *floats(int64_t n, int64_t k) {
@@ -52,16 +53,32 @@ static void by_panels(const lb_panel *p, const lb_quantizer *q, const char *pane
     free(act);
 }
 
-static void launch(const lb_kernel *k, lb_tensor *x, lb_tensor *w, lb_tensor *out) {
+typedef struct job { const lb_kernel *kernel; const lb_args *args; lb_launch launch; } job;
+static void *run_job(void *p) {
+    job *j = p;
+    j->kernel->launch(j->args, &j->launch);
+    return NULL;
+}
+
+/* By `parts` threads, which take the work from one another; nothing behind the workspace is written. */
+static void launch(const lb_kernel *k, lb_tensor *x, lb_tensor *w, lb_tensor *out, int parts) {
     lb_args a = { 0 };
     a.t[LB_GEMM_X] = (lb_operand){ &x, 1 }, a.t[LB_GEMM_W] = (lb_operand){ &w, 1 },
         a.t[LB_GEMM_OUT] = (lb_operand){ &out, 1 };
-    void *space = aligned_alloc(64, (k->workspace_bytes(&a, 1) + 127) / 64 * 64);
+    const size_t bytes = k->workspace_bytes(&a, parts);
+    uint8_t *space = aligned_alloc(64, (bytes + 127) / 64 * 64);
+    memset(space + bytes, 0xa5, 64);
     for (int phase = 0; phase < k->phases(&a); phase++) {
         atomic_llong ticket = 0;
-        lb_launch l = { .phase = phase, .part = 0, .parts = 1, .workspace = space, .ticket = &ticket };
-        k->launch(&a, &l);
+        job jobs[PARTS_MOST];
+        pthread_t threads[PARTS_MOST];
+        for (int i = 0; i < parts; i++) {
+            jobs[i] = (job){ k, &a, { .phase = phase, .part = i, .parts = parts, .workspace = space, .ticket = &ticket } };
+            if (pthread_create(&threads[i], NULL, run_job, &jobs[i])) fail_msg("no thread");
+        }
+        for (int i = 0; i < parts; i++) pthread_join(threads[i], NULL);
     }
+    for (int i = 0; i < 64; i++) assert_int_equal(space[bytes + (size_t)i], 0xa5);
     free(space);
 }
 
@@ -69,14 +86,15 @@ static void check(const lb_kernel *kernel, const lb_quantizer *q, lb_tensor *pac
     lb_tensor *x = floats(cols, k), *out = NULL;
     if (lb_tensor_new(device, LB_F32, NULL, 2, (int64_t[]){ cols, ROWS }, &out)) fail_msg("%s", lb_error());
     float *want = poisoned(cols * ROWS), *got = lb_tensor_data(out);
-    memset(got, 0xff, (size_t)(cols * ROWS) * 4);
     by_panels(kernel->panel, q, lb_tensor_data(packed), x, want);
-    launch(kernel, x, packed, out);
-    for (int64_t i = 0; i < cols * ROWS; i++)
-        if (memcmp(&want[i], &got[i], 4) || want[i] != want[i])
-            fail_msg("%s %s K=%d, %d columns: row %d, column %d is %g, by itself %g", kernel->name, q->name, (int)k,
-                     (int)cols,
-                     (int)(i % ROWS), (int)(i / ROWS), (double)got[i], (double)want[i]);
+    for (int parts = 1; parts <= PARTS_MOST; parts += PARTS_MOST - 1) {
+        memset(got, 0xff, (size_t)(cols * ROWS) * 4);
+        launch(kernel, x, packed, out, parts);
+        for (int64_t i = 0; i < cols * ROWS; i++)
+            if (memcmp(&want[i], &got[i], 4) || want[i] != want[i])
+                fail_msg("%s %s K=%d, %d columns, %d parts: row %d, column %d is %g, by itself %g", kernel->name, q->name,
+                         (int)k, (int)cols, parts, (int)(i % ROWS), (int)(i / ROWS), (double)got[i], (double)want[i]);
+    }
     free(want);
     lb_tensor_release(x), lb_tensor_release(out);
 }
