@@ -83,8 +83,8 @@ static double best_of_ten(const double *rate, int n) {
     return stats.median;
 }
 
-/* Samples of a millisecond or so of each form by turns for about `seconds`. Of every figure the form counts that has the
- * highest. */
+/* Samples of a millisecond or so of each form by turns for about `seconds`. Of every figure the form counts that has
+ * the highest. */
 static lb_status sample_turns(turns *t, double seconds, lb_rate *out) {
     double rate[FORMS][RUNS_MOST], ns = 0;
     int64_t n[FORMS];

@@ -112,7 +112,8 @@ static double median5(const double *x) {
 }
 
 /* A GPU's samples are graphs of several runs as a whole, or whole rotations of several graphs, so that launching graphs
- * is no part of them. Where a sample would be few runs, launching is little beside it, and it stays as short as it is. */
+ * is no part of them. Where a sample would be few runs, launching is little beside it, and it stays as short as it
+ * is. */
 static lb_status take_whole_graphs(lb_sampling *m) {
     enum { SHORT = 50 };            /* so many runs in a sample of a millisecond: each is 20 us or less */
     int64_t runs = 1;
@@ -268,13 +269,13 @@ static lb_status sample_until_precise(lb_sampling *m) {
 /* ---- whole measurements ---------------------------------------------------------------------------------------- */
 
 static lb_status set_extra(lb_sampling *m, double share) {
-    m->quantum = 1;
+    m->share = m->quantum = 1;
     if (share == 0) return LB_OK;
     if (!(share > 0 && share <= 1) || lb_runs_of_share(share) == 0)
-        return lb_fail(LB_EINVAL, "measure: extra work of %g of a run; expected a share up to 1 that makes whole runs of "
-                       "1000 or fewer, such as 0.02", share);
+        return lb_fail(LB_EINVAL, "measure: extra work of %g of a run; expected a share up to 1 that makes whole runs "
+                       "of 1000 or fewer, such as 0.02", share);
     m->extra = share;
-    m->quantum = lb_runs_of_share(share);
+    m->share = m->quantum = lb_runs_of_share(share);
     return LB_OK;
 }
 
@@ -359,25 +360,29 @@ void lb_samples_done(lb_samples *s) {
 
 /* ---- interleaved ----------------------------------------------------------------------------------------------- */
 
-/* Equal runs for all: what the fastest plan needs, unless a much slower one would make rounds too long. If multiples that
- * suit all would do that, the largest of them counts. */
-static void equalize(lb_sampling *m, int count, const double *run_ns) {
-    int64_t most = 1, quantum = 1;
+/* Equal runs for all: what the fastest plan needs, unless a much slower one would make rounds too long. They make all
+ * extra work whole, and whole graphs as far as rounds do not become too long by these. */
+static lb_status equalize(lb_sampling *m, int count, const double *run_ns) {
+    int64_t most = 1, share = 1;
     double slowest = 1;
     for (int i = 0; i < count; i++) {
+        share = lb_runs_common(share, m[i].share);
+        if (share > LB_QUANTUM_MOST)
+            return lb_fail(LB_EINVAL, "measure: the plans' shares of extra work are whole only in %lld runs; expected "
+                           "shares that are in %d or fewer, such as 0.02 and 0.1", (long long)share, LB_QUANTUM_MOST);
         if (m[i].s.iterations > most) most = m[i].s.iterations;
         slowest = fmax(slowest, run_ns[i]);
     }
     int64_t cap = (int64_t)fmax(1, fmax(ROUND_NS, target_ns()) / slowest);
-    for (int i = 0; i < count; i++) {
-        int64_t both = lb_runs_common(quantum, m[i].quantum);
-        bool fits = both <= LB_SHARE_RUNS_MOST || (both <= cap && both <= LB_QUANTUM_MOST);
-        quantum = fits ? both : m[i].quantum > quantum ? m[i].quantum : quantum;
-    }
+    int64_t quantum = share, longest = cap < LB_QUANTUM_MOST ? cap : LB_QUANTUM_MOST;
+    for (int i = 0; i < count; i++) quantum = lb_runs_agreed(quantum, share, m[i].quantum, longest);
+    int64_t runs = lb_runs_up(most < cap ? most : cap, quantum);
+    if (runs > cap && runs > quantum) runs -= quantum;
     for (int i = 0; i < count; i++) {
         m[i].quantum = quantum;
-        m[i].s.iterations = lb_runs_up(most < cap ? most : cap, quantum);
+        m[i].s.iterations = runs;
     }
+    return LB_OK;
 }
 
 static void shuffle(int *order, int count, uint64_t seed, uint64_t block) {
@@ -455,7 +460,7 @@ lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_meas
         s = size_epoch(&m[i], target, &run_ns[i]);
         if (s == LB_OK) s = warm_up(&m[i], start, target);
     }
-    if (s == LB_OK) equalize(m, count, run_ns);
+    if (s == LB_OK) s = equalize(m, count, run_ns);
     if (s == LB_OK) s = sample_rounds(m, count, o);
     lb_plans_unshare(plans, count, &common);
     for (int i = 0; i < count; i++) {
@@ -498,6 +503,8 @@ int64_t lb_sampler_iterations(const lb_sampler *s, int64_t *quantum) {
     if (quantum) *quantum = s->m.quantum;
     return s->m.s.iterations;
 }
+
+int64_t lb_sampler_share(const lb_sampler *s) { return s->m.share; }
 
 double lb_sampler_run_ns(const lb_sampler *s) { return s->m.run_ns; }
 

@@ -67,10 +67,12 @@ typedef struct lb_sampler lb_sampler;
 /* Rotates, checks the copies, sizes and warms up as lb_measure does; retains the plan. o->samples, precision and times
  * of sampling do not matter here. */
 lb_status lb_sampler_new(lb_plan *p, const lb_measure_opts *o, lb_sampler **out);
-/* Runs a sample, as sized; and what the number of runs is a multiple of: what makes extra work whole, and whole graphs of
- * a GPU (as many runs as there are rotation sets, where one graph does not hold them). */
+/* Runs a sample, as sized; and what the number of runs is a multiple of: what makes extra work whole, and whole graphs
+ * of a GPU (as many runs as there are rotation sets, where one graph does not hold them). */
 enum { LB_QUANTUM_MOST = 1 << 20 };
 int64_t lb_sampler_iterations(const lb_sampler *s, int64_t *quantum);
+/* What the number of runs must be a multiple of, so that extra work is whole; 1: there is none. */
+int64_t lb_sampler_share(const lb_sampler *s);
 /* What a run took at the end of the warm-up, in ns. */
 double lb_sampler_run_ns(const lb_sampler *s);
 /* Takes `samples` more, of `iterations` runs (0: as sized) rounded up to a multiple of `quantum` (0: its own) and
@@ -81,9 +83,9 @@ lb_status lb_sampler_finish(lb_sampler *s, lb_samples *out);
 void lb_sampler_free(lb_sampler *s);   /* NULL is fine */
 
 /* ---- ceilings: what the hardware can do, measured with the same number of threads ---- */
-/* Of samples of a millisecond, per second; 0 = not measured. The best of all grows with their number, so that it says how
- * long one looked: it is what nothing may exceed. best_of_ten is what ten samples reach: the median over runs of ten of
- * the best of each (the best of all where there are fewer): it is what a case is held against. */
+/* Of samples of a millisecond, per second; 0 = not measured. The best of all grows with their number, so that it says
+ * how long one looked: it is what nothing may exceed. best_of_ten is what ten samples reach: the median over runs of
+ * ten of the best of each (the best of all where there are fewer): it is what a case is held against. */
 typedef struct lb_rate { double best, best_of_ten, median; } lb_rate;
 typedef struct lb_ceilings {
     lb_rate read, copy, write;               /* bytes/s; copy: read and written; write: past the caches */

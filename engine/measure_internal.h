@@ -20,7 +20,8 @@ typedef struct lb_sampling {
     int64_t capacity;
     double extra;                   /* runs that are done beyond those counted, as a share of them */
     double run_ns;                  /* of a run, as sizing and warm-up saw it */
-    int64_t quantum;                /* counted runs come in multiples of it, so that the extra ones are whole */
+    int64_t share;                  /* counted runs must be a multiple of it, so that the extra ones are whole */
+    int64_t quantum;                /* they come in multiples of it: of `share`, and whole graphs where these fit */
 } lb_sampling;
 
 static inline double lb_half_width(const lb_stats *s) { return (s->ci_hi - s->ci_lo) / 2; }  /* NaN: too few samples */

@@ -16,6 +16,12 @@ static int64_t common_divisor(int64_t a, int64_t b) { return b ? common_divisor(
 
 int64_t lb_runs_common(int64_t a, int64_t b) { return a / common_divisor(a, b) * b; }
 
+int64_t lb_runs_agreed(int64_t quantum, int64_t share, int64_t own, int64_t most) {
+    int64_t both = lb_runs_common(quantum, own), alone = lb_runs_common(share, own);
+    if (both <= most) return both;
+    return alone <= most && alone > quantum ? alone : quantum;
+}
+
 int64_t lb_runs_launched(int64_t runs, double extra) { return runs + llround((double)runs * extra); }
 
 int64_t lb_runs_whole(int64_t quantum, int64_t whole, double extra) {

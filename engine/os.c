@@ -317,25 +317,41 @@ void lb_tempdir_remove_all(void) {
 
 /* ---- locks ----------------------------------------------------------------------------------------------------- */
 
+/* Whoever held the lock may have removed its file meanwhile: then the descriptor's is nobody's, and another process
+ * locks a new one under this name. */
+static bool lock_is_of(int fd, const char *path) {
+    struct stat held, named;
+    return fstat(fd, &held) == 0 && stat(path, &named) == 0 && held.st_dev == named.st_dev &&
+           held.st_ino == named.st_ino;
+}
+
+static lb_status lock_open(const char *path, int *fd) {
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    return *fd >= 0 ? LB_OK : lb_fail(LB_EIO, "cannot open the lock \"%s\": %s", path, strerror(errno));
+}
+
 lb_status lb_lock_take(const char *path, double timeout_s, int *lock) {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) return lb_fail(LB_EIO, "cannot open the lock \"%s\": %s", path, strerror(errno));
+    int fd;
+    lb_status s = lock_open(path, &fd);
     uint64_t start = lb_now_ns();
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        lb_status s = LB_OK;
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            s = lb_fail(LB_EIO, "cannot lock \"%s\": %s", path, strerror(errno));
-        else if (timeout_s >= 0 && (double)(lb_now_ns() - start) * 1e-9 >= timeout_s)
-            s = lb_fail(LB_EIO, "\"%s\" is locked by another process (waited %.3g s)", path, timeout_s);
-        else if (lb_sleep_ms(5))
-            s = lb_fail(LB_EINTERRUPTED, "interrupted while waiting for the lock \"%s\"", path);
-        if (s != LB_OK) {
+    while (s == LB_OK) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            if (lock_is_of(fd, path)) {
+                *lock = fd;
+                return LB_OK;
+            }
             close(fd);
-            return s;
+            s = lock_open(path, &fd);
+        } else if (errno != EWOULDBLOCK && errno != EINTR) {
+            s = lb_fail(LB_EIO, "cannot lock \"%s\": %s", path, strerror(errno));
+        } else if (timeout_s >= 0 && (double)(lb_now_ns() - start) * 1e-9 >= timeout_s) {
+            s = lb_fail(LB_EIO, "\"%s\" is locked by another process (waited %.3g s)", path, timeout_s);
+        } else if (lb_sleep_ms(5)) {
+            s = lb_fail(LB_EINTERRUPTED, "interrupted while waiting for the lock \"%s\"", path);
         }
     }
-    *lock = fd;
-    return LB_OK;
+    if (fd >= 0) close(fd);
+    return s;
 }
 
 void lb_lock_release(int lock) {

@@ -208,8 +208,8 @@ void lb_gpu_done(lb_plan *p) {
 }
 
 /* Runs of a few short steps: several of them in one graph, so that what is timed is not the launching of graphs. They
- * cover the rotation sets in order, several graphs where these are more than one holds. What begins or ends within one runs
- * by graphs of a single run. */
+ * cover the rotation sets in order, several graphs where these are more than one holds. What begins or ends within one
+ * runs by graphs of a single run. */
 static void plan_chunks(lb_plan *p) {
     lb_gpu_plan *g = p->gpu;
     int64_t nodes = lb_gpu_nodes(p);
@@ -360,7 +360,8 @@ static lb_status capture_each(lb_plan *p, lb_gpu_mode mode, int64_t n, int set) 
         singles = c ? 0 : singles + 1;            /* so many one after the other: all are there */
         if (!c) st = capture_run(p, at);
         else if (!c->graphs[at / c->runs]) st = capture(p, 0, p->step_count, at, (int)runs, &c->graphs[at / c->runs]);
-        else if (runs >= p->sets && n - done > 2 * runs) runs = (n - done) / runs * runs - runs; /* that one again and again */
+        else if (runs >= p->sets && n - done > 2 * runs)
+            runs = (n - done) / runs * runs - runs;     /* that one again and again */
     }
     return st;
 }

@@ -16,8 +16,8 @@ typedef struct lb_gpu_choice { int first, last, bodies, together, place; } lb_gp
 /* Where a step is captured: see plan_gpu_branch.c. after: steps on other streams that it waits for; awaited: it is such. */
 typedef struct lb_gpu_branch { int stream, after[LB_CUDA_BRANCHES], after_count; bool awaited; } lb_gpu_branch;
 
-/* Graphs of `runs` runs each (0: none): graph c begins with rotation set c * runs. Where there are several, the last one ends
- * with the last set, and may be of fewer runs. */
+/* Graphs of `runs` runs each (0: none): graph c begins with rotation set c * runs. Where there are several, the last
+ * one ends with the last set, and may be of fewer runs. */
 enum { LB_GPU_CHUNKS = 3 };
 typedef struct lb_gpu_chunks { int runs, count; lb_cuda_graph **graphs; } lb_gpu_chunks;
 

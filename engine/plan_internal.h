@@ -248,6 +248,7 @@ lb_status lb_gpu_traced(lb_plan *p, int set, lb_span_log *log, uint64_t *begin_n
 lb_status lb_gpu_submit(lb_plan *p);
 /* A graph of one run, so that it is known whether the device makes the choices. */
 lb_status lb_gpu_capture(lb_plan *p);
-/* Multiples of so many runs, from set 0 on, are graphs of several runs and nothing else; 1: a graph holds one run only. */
+/* Multiples of so many runs, from set 0 on, are graphs of several runs and nothing else; 1: a graph holds one run
+ * only. */
 lb_status lb_gpu_whole_runs(lb_plan *p, int64_t *runs);
 void lb_gpu_done(lb_plan *p);

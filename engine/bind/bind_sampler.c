@@ -50,6 +50,8 @@ static void push_quantum(lua_State *L, void *o) {
     lua_pushnumber(L, (double)quantum);
 }
 
+static void push_share(lua_State *L, void *o) { lua_pushnumber(L, (double)lb_sampler_share(o)); }
+
 static int tostring(lua_State *L) {
     lb_sampler *s = bind_peek(L, 1, &bind_sampler);
     if (!s) lua_pushliteral(L, "sampler (closed)");
@@ -60,7 +62,7 @@ static int tostring(lua_State *L) {
 static const luaL_Reg methods[] = { { "take", take }, { "finish", finish }, { NULL, NULL } };
 static const luaL_Reg meta[] = { { "__tostring", tostring }, { NULL, NULL } };
 static const bind_field fields[] = { { "iterations", push_iterations }, { "quantum", push_quantum },
-                                     { "run_ns", push_run_ns }, { NULL, NULL } };
+                                     { "share", push_share }, { "run_ns", push_run_ns }, { NULL, NULL } };
 const bind_class bind_sampler = { "sampler", release, methods, meta, fields };
 
 void bind_open_sampler(lua_State *L) {

@@ -56,7 +56,8 @@ size_t lb_map_forget(const lb_buffer *b, size_t offset, size_t bytes) {
     if (fd < 0) return 0;
     while (begin < end) {
         uint64_t page[PAGES_AT_ONCE];
-        /* Up to a multiple of PAGES_AT_ONCE: of a huge page all goes with its first part, and must be counted by then. */
+        /* Up to a multiple of PAGES_AT_ONCE: of a huge page all goes with its first part, and must be counted by
+         * then. */
         size_t left = (end - begin) / page_bytes, count = PAGES_AT_ONCE - begin / page_bytes % PAGES_AT_ONCE;
         if (count > left) count = left;
         ssize_t got = pread(fd, page, count * sizeof *page, (off_t)(begin / page_bytes * sizeof *page));

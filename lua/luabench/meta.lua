@@ -197,6 +197,7 @@ M.classes = {
       finish = { "s:finish()", "all samples with their statistics, as lb.measure" },
       close = { "s:close()", "drops it" } },
     fields = { iterations = "runs a sample", quantum = "what that is a multiple of",
+      share = "what it must be a multiple of, so that extra work is whole runs",
       run_ns = "of a run, at the end of the warm-up" },
   },
   model_file = {

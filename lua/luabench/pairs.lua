@@ -196,21 +196,31 @@ local function ask(w, name, request, side)
   fail("%s: %s", side.label or name:upper(), (reason:gsub("^failed: ", "")))
 end
 
--- What both sides' runs are multiples of; where a sample would be too long by that, the larger of the two.
-local function common(a, b, slowest)
+local function common(a, b)
   local x, y = a, b
   while y > 0 do x, y = y, x % y end
-  local both = a / x * b
-  return both * slowest <= SAMPLE_MOST_NS and both <= QUANTUM_MOST and both or math.max(a, b)
+  return a / x * b
+end
+
+-- What both sides' runs are multiples of: always what makes extra work whole, and whole graphs (`quantum`) of both, of
+-- one, or of none, as a sample does not become too long by them.
+local function agreed(a, b, slowest)
+  local share = common(a.share or 1, b.share or 1)          -- 1000 each at most
+  local one, other = common(share, a.quantum), common(share, b.quantum)
+  for _, quantum in ipairs { common(one, other), math.max(one, other), math.min(one, other) } do
+    if quantum * slowest <= SAMPLE_MOST_NS and quantum <= QUANTUM_MOST then return quantum end
+  end
+  return share
 end
 
 -- iterations, quantum, turns, samples a turn: how many runs, multiples of what, how often; equal on both sides, each of
--- which said { iterations, quantum, run_ns } of its own. w.process_time: seconds that one side samples.
+-- which said { iterations, quantum, share, run_ns } of its own. w.process_time: seconds that one side samples.
 function M.plan_turns(w, a, b)
   local iterations, slowest = math.max(a.iterations, b.iterations), math.max(a.run_ns, b.run_ns, 1)
   iterations = math.min(iterations, math.max(1, math.floor(SAMPLE_MOST_NS / slowest)))
-  local quantum = common(a.quantum, b.quantum, slowest)
+  local quantum = agreed(a, b, slowest)
   iterations = math.ceil(iterations / quantum) * quantum
+  if iterations * slowest > SAMPLE_MOST_NS and iterations > quantum then iterations = iterations - quantum end
   local samples = math.floor(w.process_time * 1e9 / (slowest * iterations * 1.1))
   samples = math.min(SAMPLES_MOST, math.max(SAMPLES_LEAST, samples))
   local turns = math.min(TURNS, samples)

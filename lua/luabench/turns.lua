@@ -71,13 +71,13 @@ local function open(ctx, request)
   local o = warm(parts.measure_opts(opt, case.cache or opt.cache), opt)
   o.seed, o.extra_work, o.max_time = request.seed or opt.seed, request.extra_work, nil
   held.sampler = sys.sampler(case.plan, o)
-  return { iterations = held.sampler.iterations, quantum = held.sampler.quantum, run_ns = held.sampler.run_ns,
-    path = account.path, device = device.name, threads = device.threads, mode = parts.mode_of(opt, account),
+  return { iterations = held.sampler.iterations, quantum = held.sampler.quantum,
+    share = held.sampler.share, run_ns = held.sampler.run_ns, path = account.path, device = device.name, threads = device.threads, mode = parts.mode_of(opt, account),
     cache = case.cache or opt.cache, items = case.items, item = case.item }
 end
 
 -- request = { script, argv, axes, prepared, kernel, seed, extra_work }
--- -> { iterations, quantum, run_ns, path, device, threads, mode, cache, items, item }
+-- -> { iterations, quantum, share, run_ns, path, device, threads, mode, cache, items, item }
 function M.open(request_ctx, request) return guarded(open, request_ctx, request) end
 
 -- request = { samples, iterations, quantum }: takes so many samples.

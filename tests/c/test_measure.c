@@ -354,6 +354,13 @@ static void test_extra_work(void **state) {
         o.extra_work = wrong[i];
         assert_int_equal(lb_measure(one, &o, s), LB_EINVAL);
     }
+    /* Whole on all three only in 971,230,541 runs. */
+    lb_plan *third = plan_of(2e4, 2, 0, 0), *three[3] = { one, other, third };
+    const double primes[3] = { 1 / 983.0, 1 / 991.0, 1 / 997.0 };
+    lb_samples of_three[3];
+    o.extra_work = primes;
+    assert_int_equal(lb_measure_interleaved(three, 3, &o, of_three), LB_EINVAL);
+    lb_plan_release(third);
     lb_plan_release(one);
     lb_plan_release(other);
 }
@@ -372,6 +379,7 @@ static void test_in_pieces(void **state) {
     assert_int_equal(lb_sampler_new(other, &extra, &b), LB_OK);
     lb_plan_release(other);                 /* the sampler holds it */
     assert_true(lb_sampler_iterations(a, &q) >= 1 && lb_sampler_iterations(b, &r) >= 1);
+    assert_true(lb_sampler_share(a) == 1 && lb_sampler_share(b) == 5);
     assert_true(lb_sampler_run_ns(a) > 1e4 && lb_sampler_run_ns(b) > 1e4);
     assert_int_equal(q, 1);
     assert_int_equal(r, 5);
@@ -418,6 +426,16 @@ static void test_runs_of_a_sample(void **state) {
     assert_int_equal(lb_runs_common(50, 256), 6400);
     assert_int_equal(lb_runs_whole(1, 1929, 0), 1929);
     assert_int_equal(lb_runs_whole(2, 8, 0.5), 16);
+    /* Extra work is whole always, graphs as far as there is room. */
+    int64_t graphs = lb_runs_whole(50, 1929, 0.02);
+    assert_int_equal(lb_runs_agreed(50, 50, graphs, 1 << 20), graphs);
+    assert_int_equal(lb_runs_agreed(50, 50, graphs, 2), 50);
+    assert_int_equal(lb_runs_launched(50, 0.02), 51);
+    assert_int_equal(lb_runs_agreed(50, 50, 8, 100), 50);
+    assert_int_equal(lb_runs_agreed(50, 50, 8, 200), 200);
+    assert_int_equal(lb_runs_agreed(1, 1, 8000, 2), 1);
+    assert_int_equal(lb_runs_agreed(1000, 1, 1929, 3000), 1929);
+    assert_int_equal(lb_runs_agreed(1929, 1, 1000, 3000), 1929);
     static const double shares[] = { 0, 0.02, 0.01, 1 / 3.0, 0.5, 0.375, 1 };
     for (int i = 0; i < 7; i++)
         for (int64_t whole = 2; whole <= 300; whole++) {

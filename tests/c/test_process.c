@@ -1,6 +1,7 @@
 /* test_process.c: child processes (pipes, limits, time-outs, ends of every kind) and the services of os.h. */
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -453,6 +454,31 @@ static void test_tempdir_sweep(void **state) {
     assert_int_equal(lb_tempdir_remove(base), LB_OK);
 }
 
+typedef struct lock_wait { const char *path; int lock; lb_status status; } lock_wait;
+
+static void *wait_for_lock(void *p) {
+    lock_wait *w = p;
+    w->status = lb_lock_take(w->path, 20, &w->lock);
+    return NULL;
+}
+
+/* Who waited for a lock whose holder removed the file has one that keeps others off. */
+static void check_lock_of_removed(const char *path) {
+    int lock = -1, second = -1;
+    pthread_t thread;
+    lock_wait w = { path, -1, LB_OK };
+    assert_int_equal(lb_lock_take(path, 0, &lock), LB_OK);
+    assert_int_equal(pthread_create(&thread, NULL, wait_for_lock, &w), 0);
+    lb_sleep_ms(100);                       /* it has opened the file and waits */
+    assert_int_equal(unlink(path), 0);
+    lb_lock_release(lock);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(w.status, LB_OK);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(lb_lock_take(path, 0, &second), LB_EIO);
+    lb_lock_release(w.lock);
+}
+
 static void test_lock(void **state) {
     (void)state;
     char dir[128], path[256];
@@ -466,6 +492,7 @@ static void test_lock(void **state) {
     lb_lock_release(lock);
     assert_int_equal(lb_lock_take(path, 0, &second), LB_OK);
     lb_lock_release(second);
+    check_lock_of_removed(path);
     assert_int_equal(lb_tempdir_remove(dir), LB_OK);
 }
 

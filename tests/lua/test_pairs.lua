@@ -164,6 +164,25 @@ function T.test_runs_of_both_sides()
   lu.assertEquals(plan(8, 50), 200)
   lu.assertEquals(plan(1929, 1000), 1929)           -- both in one sample: two seconds
   lu.assertEquals(plan(50, 8, 1e6), 50)
+  lu.assertEquals(plan(1000, 1929), 1929)
+end
+
+-- Whole graphs yield to the length of a sample, whole extra work does not.
+function T.test_runs_of_a_slow_side()
+  local function plan(share, quantum, run_ns)
+    local slow = { iterations = 1, quantum = 1, share = 1, run_ns = run_ns }
+    local fast = { iterations = 8000, quantum = quantum, share = share, run_ns = 2000 }
+    local iterations, multiple, turns, samples = pairs_of.plan_turns({ process_time = 0.15 }, fast, slow)
+    lu.assertEquals(iterations % share, 0)
+    lu.assertTrue(turns >= 2 and samples >= 1)
+    lu.assertEquals({ pairs_of.plan_turns({ process_time = 0.15 }, slow, fast) },
+      { iterations, multiple, turns, samples })
+    return iterations, multiple
+  end
+  lu.assertEquals({ plan(1, 8000, 5e7) }, { 2, 1 })
+  lu.assertEquals({ plan(50, 96450, 5e7) }, { 50, 50 })
+  lu.assertEquals({ plan(50, 6400, 1e4) }, { 6400, 6400 })
+  lu.assertEquals({ plan(50, 96450, 2e4) }, { 5000, 50 })
 end
 
 -- Workers in turn: fresh for each pair, equal runs, checked; half as much work again is found.
