@@ -71,9 +71,9 @@ local function open(ctx, request)
   local o = warm(parts.measure_opts(opt, case.cache or opt.cache), opt)
   o.seed, o.extra_work, o.max_time = request.seed or opt.seed, request.extra_work, nil
   held.sampler = sys.sampler(case.plan, o)
-  return { iterations = held.sampler.iterations, quantum = held.sampler.quantum,
-    share = held.sampler.share, run_ns = held.sampler.run_ns, path = account.path, device = device.name, threads = device.threads, mode = parts.mode_of(opt, account),
-    cache = case.cache or opt.cache, items = case.items, item = case.item }
+  return { iterations = held.sampler.iterations, quantum = held.sampler.quantum, share = held.sampler.share,
+    run_ns = held.sampler.run_ns, path = account.path, device = device.name, threads = device.threads,
+    mode = parts.mode_of(opt, account), cache = case.cache or opt.cache, items = case.items, item = case.item }
 end
 
 -- request = { script, argv, axes, prepared, kernel, seed, extra_work }
