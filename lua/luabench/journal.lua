@@ -197,11 +197,14 @@ function M.sweep(folder)
 end
 
 -- One case, synced before this returns. Where it cannot be written (a full disk) the run goes on, and what it measures
--- can still be shown and written elsewhere: the first time this is said, through say(text).
+-- can still be shown and written elsewhere: the first time this is said, through say(text). What a failure may have
+-- left is half a line: the next case begins on its own.
 function Journal:add(key, record, say)
   self.done[key] = true
   if self.unwritten then return end
-  local ok, why = pcall(sys.append_file, self.path, json.encode { key = key, record = record } .. "\n")
+  local line = json.encode { key = key, record = record } .. "\n"
+  local ok, why = pcall(sys.append_file, self.path, (self.torn and "\n" or "") .. line)
+  self.torn = not ok
   if ok or self.failed then return end
   self.failed = true
   say(("the journal cannot be written, so --resume will miss cases: %s"):format(sys.clean(why)))

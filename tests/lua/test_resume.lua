@@ -47,6 +47,8 @@ function T.test_what_is_the_same_and_what_is_not()
   local threads = core.device("cpu").threads
   with({ A, B }, { threads = threads + 1 }, function(memo) lu.assertFalse(memo:found()) end)
   with({ A, B }, { timing = true }, function(memo) lu.assertFalse(memo:found()) end)
+  with({ A, B }, { no_isolation = true }, function(memo) lu.assertFalse(memo:found()) end)
+  with({ A, B }, { device = "cuda:0" }, function(memo) lu.assertFalse(memo:found()) end)
 end
 
 local function write(path, keys)
@@ -98,6 +100,29 @@ function T.test_a_cached_journal_is_kept_beside_the_next()
   lu.assertFalse(sys.exists(path) or sys.exists(path .. ".old"))
 end
 
+-- A full disk takes half a line: what is written when there is room again is not glued to it.
+function T.test_after_a_record_that_was_torn()
+  local path, append, said = top .. "/j", sys.append_file, 0
+  local function say() said = said + 1 end
+  local j = journal.open(path, false, { id = "r" })
+  j:add("k1", { key = "k1" }, say)
+  sys.append_file = function(to, text)
+    append(to, text:sub(1, math.floor(#text / 2)))
+    error("no space left", 0)
+  end
+  local ok, why = pcall(function()
+    j:add("k2", { key = "k2" }, say)
+    j:add("k3", { key = "k3" }, say)
+  end)
+  sys.append_file = append
+  lu.assertTrue(ok, why)
+  j:add("k4", { key = "k4" }, say)
+  j:add("k5", { key = "k5" }, say)
+  j:close()
+  lu.assertEquals({ journal.read(path) }, { { k1 = { key = "k1" }, k4 = { key = "k4" }, k5 = { key = "k5" } }, 3 })
+  lu.assertEquals(said, 1)
+end
+
 -- A folder's own time changes with a result that is written into it.
 function T.test_files_of_a_folder_of_random_weights()
   sys.replace_file(top .. "/config.json", "{}")
@@ -107,6 +132,10 @@ function T.test_files_of_a_folder_of_random_weights()
   lu.assertEquals(#before, 1)
   sys.replace_file(top .. "/config.json", "{ }")
   lu.assertNotEquals(resume.files_of(top, true), before)
+  for i, name in ipairs { "tokenizer_config.json", "merges.txt", "model.safetensors.index.json" } do
+    sys.replace_file(top .. "/" .. name, "{}")
+    lu.assertEquals(#resume.files_of(top, true), 1 + i)
+  end
 end
 
 return T

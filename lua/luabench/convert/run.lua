@@ -15,7 +15,7 @@ local M = {}
 -- Vectors, and the small matrices that every runtime wants as they are; the mixed-bits rule has 8 bits for routers.
 local KEPT = { norm = true, bias = true, router = true }
 -- Beside a model's tensors in a folder.
-local COMPANIONS = { "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+M.COMPANIONS = { "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
   "special_tokens_map.json", "tokenizer.model", "chat_template.jinja", "vocab.json", "merges.txt" }
 
 local function fail(...) error((...):format(select(2, ...)), 0) end
@@ -257,7 +257,7 @@ end
 
 local function copy_companions(from, to)
   local copied = {}
-  for _, name in ipairs(COMPANIONS) do
+  for _, name in ipairs(M.COMPANIONS) do
     local text = sys.read_file(from .. "/" .. name)
     if text then
       sys.replace_file(to .. "/" .. name, text)

@@ -1,5 +1,6 @@
 -- resume.lua: what of a `luabench model` run is done, in a journal: prompts, loading and memory of each model, quality.
 -- What is found there was measured with the same options on the same files, by this build on this processor and device.
+local convert = require "luabench.convert.run"
 local core = require "luabench.core"
 local journal = require "luabench.journal"
 local json = require "luabench.json"
@@ -14,8 +15,10 @@ Memo.__index = Memo
 -- Options that every figure depends on.
 local COUNT = { "device", "threads", "dtype", "mode", "no_repack", "iterations", "max_new_tokens", "batch_size",
   "temperature", "top_k", "top_p", "min_p", "seed", "ignore_stop", "context", "kv_type", "model_type",
-  "random_weights", "timing" }
-local BESIDE = { "config.json", "generation_config.json", "tokenizer.json" }
+  "random_weights", "timing", "no_isolation" }
+-- What a model, or what is made of it, depends on beside the files of its tensors.
+local BESIDE = { "model.safetensors.index.json" }
+for _, name in ipairs(convert.COMPANIONS) do BESIDE[#BESIDE + 1] = name end
 
 -- The files of a model as a later run can tell that they are the same: path, size, time of the last change. Never a
 -- folder's own time: a result that is written into it changes that.
@@ -36,13 +39,18 @@ function M.files_of(path, random)
   return list
 end
 
--- What a device is: its threads and instructions, the GPU that it is. nil where it cannot be opened: no run will be.
+-- What a device is: the CPU's threads and instructions; of a GPU its name and which of them may be seen. To ask a GPU
+-- more, it would have to be opened, which holds its memory, or all of it where it serves one process only. nil where
+-- the CPU cannot be opened: no run will be.
 local function device_of(opt)
-  local ok, device = pcall(core.device, opt.device)
+  if opt.device ~= "cpu" then
+    return { name = opt.device, threads = opt.threads, visible = os.getenv "CUDA_VISIBLE_DEVICES",
+      order = os.getenv "CUDA_DEVICE_ORDER" }
+  end
+  local ok, device = pcall(core.device, "cpu")
   if not ok then return nil end
   local caps = device.caps
-  return { threads = opt.threads or device.threads, isa = device.isa, model = caps.model or caps.name,
-    uuid = caps.uuid }
+  return { threads = opt.threads or device.threads, isa = device.isa, model = caps.model or caps.name }
 end
 
 -- opt: the command's options; text: what quality is measured on; prompts; run: the head of the result.
