@@ -20,6 +20,8 @@ local best_seen = {}      -- key -> ceilings, of this process and the file
 local last = {}           -- key -> { when = s, ceilings = }
 local launch_costs = {}
 
+-- The number of the measuring method: figures of different ones are not compared.
+M.METHOD = 6
 -- A reading this young also serves the case that starts now.
 M.REUSE_S = 2
 M.QUICK_S = 0.15
@@ -45,8 +47,8 @@ local function machine_part() return "machine " .. M.fingerprint(sys.machine()) 
 
 local function key_of(device)
   local name = device.caps.uuid and device.caps.uuid ~= "" and device.model .. " " .. device.caps.uuid or device.name
-  return ("%s | %s | %d threads | method 6 | %s"):format(sys.machine().cpu or "unknown cpu", name,
-    device.threads, machine_part())
+  return ("%s | %s | %d threads | method %d | %s"):format(sys.machine().cpu or "unknown cpu", name,
+    device.threads, M.METHOD, machine_part())
 end
 M.key_of = key_of
 
@@ -205,8 +207,9 @@ function M.measure_all(device, seconds)
   end
   local all = { when = sys.time_iso(), seconds = seconds, threads = device.threads, device = device.name,
     read = memory.read, copy = memory.copy, write = memory.write, l1 = level("l1", "_bytes_per_s"),
-    l2 = level("l2", "_bytes_per_s"), llc = level("llc", "_bytes_per_s"), classes = classes, launch_ns = M.launch_ns(device),
-    cache_bytes = curve.capacity_bytes, curve = { bytes = curve.bytes, bytes_per_s = curve.bytes_per_s } }
+    l2 = level("l2", "_bytes_per_s"), llc = level("llc", "_bytes_per_s"), classes = classes,
+    launch_ns = M.launch_ns(device), cache_bytes = curve.capacity_bytes,
+    curve = { bytes = curve.bytes, bytes_per_s = curve.bytes_per_s } }
   remember(device, reading, all)
   return all
 end

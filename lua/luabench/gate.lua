@@ -141,10 +141,11 @@ local function noisy(a, b)
 end
 
 -- The ceiling next to each that bounds the case, as the time ratio that it alone would explain; nil where it did not
--- move much or is unknown.
+-- move much, is unknown, or was measured by another method (records of before have none).
 local function ceiling_ratio(a, b)
   local sol = b.sol or {}
   local x, y = a.ceilings or {}, b.ceilings or {}
+  if x.method ~= y.method then return nil end
   local p, q
   if sol.bound == "memory" then p, q = x.read_bytes_per_s, y.read_bytes_per_s
   elseif sol.bound == "compute" and sol.compute_type then

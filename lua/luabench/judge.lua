@@ -151,10 +151,12 @@ local function rate(bound, work, floor_ns)
   return work.launches / floor_ns * 1e9
 end
 
--- The floor that binds in ns, under the best samples of the readings near the case.
+-- The floor that binds in ns, under the best samples of the readings near the case, and what M.memory gives of them; an
+-- unknown one is never reached.
 local function floor_under(near, bound, work)
   local best = { read_bytes_per_s = near.best.read_bytes_per_s, ops_per_s = near.best.ops_per_s, curve = near.curve }
-  return M.floors(work, best)[bound] or 0
+  local floors, _, memory = M.floors(work, best)
+  return floors[bound] or math.huge, memory
 end
 
 -- Bytes from memory and from caches, and the rates that they are held against.
@@ -167,8 +169,9 @@ end
 -- work = { cold_bytes=, reads=, capacity_bytes=, flops_by=, launches=, launch_ns= }; near and best are ceilings.
 -- Returns the record's `sol` and, where the case is faster than the best ceiling ever seen, the reason why it is
 -- invalid. sol.ceiling_from says whether the ceiling is the one "near" the case in time or the "best" seen on the
--- machine. A case that is faster than the ceiling near it, but not than the best sample of the same readings (near.best),
--- has reached it: its fraction is 1.
+-- machine. A case that is faster than the ceiling near it, but not than the best sample of the same readings
+-- (near.best), has reached it: its fraction is 1, its floor the median. sol.floors_ns and sol.dram_bytes_per_s are of
+-- the ceiling that was used.
 function M.judge(work, median_ns, near, best)
   best = M.merge(near, best)
   if work.launches and work.launch_ns and work.launches * work.launch_ns > median_ns then
@@ -191,14 +194,18 @@ function M.judge(work, median_ns, near, best)
     sol.ceiling_best = rate(best_bound, work, best_ns)
     return sol, M.invalid_reason(sol, median_ns)
   end
-  if sol.fraction > 1 and near.best and floor_under(near, bound, work) <= median_ns then
-    sol.fraction, sol.ceiling = 1, rate(bound, work, median_ns)
-  elseif sol.fraction > 1 then
+  if sol.fraction <= 1 then return sol end
+  local reached_ns, reached_memory = math.huge, nil
+  if near.best then reached_ns, reached_memory = floor_under(near, bound, work) end
+  if reached_ns <= median_ns then
+    sol.fraction, sol.ceiling, floors[bound] = 1, rate(bound, work, median_ns), median_ns
+    if bound == "memory" then M.note_memory(sol, reached_memory) end
+  else
     -- The machine was faster during the case than just before and after it: the best ever seen is the honest ceiling.
     sol.bound, sol.fraction = best_bound, best_ns / median_ns
     sol.ceiling = rate(best_bound, work, best_ns)
     sol.ceiling_best = sol.ceiling
-    sol.ceiling_from = "best"
+    sol.ceiling_from, sol.floors_ns = "best", best_floors
     M.note_memory(sol, best_memory)
   end
   return sol

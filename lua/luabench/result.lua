@@ -30,7 +30,8 @@ end
 -- What the fields that are read have to be, where they are there: a type; "numbers" or "strings", a table of them;
 -- { list = spec } or { map = spec } of such; or an object's fields.
 local N, S, B = "number", "string", "boolean"
-local CEILINGS = { read_bytes_per_s = N, ops_per_s = "numbers", when = S }
+local CEILINGS = { read_bytes_per_s = N, ops_per_s = "numbers", when = S, best_read_bytes_per_s = N,
+  best_ops_per_s = "numbers", method = N }
 local CASE = {
   case = S, reason = S, device = S, threads = N, mode = S, cache = S, dtype = S, note = S, reproduce = S,
   conditions = S,

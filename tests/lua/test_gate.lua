@@ -125,6 +125,12 @@ function T.test_a_machine_that_moved_explains_a_change()
   lu.assertEquals(gate.compare(result { seed = 1, edit = compute },
     result { seed = 2, scale = slow, edit = halved }).counts,
     { inconclusive = 4 })
+  -- ceilings of another method, or of records without one, are not compared
+  local function method(x, n) return function(c) c.ceilings.read_bytes_per_s, c.ceilings.method = x, n end end
+  for base, counts in pairs { [6] = { inconclusive = 4 }, [5] = { slower = 4 }, [0] = { slower = 4 } } do
+    lu.assertEquals(gate.compare(result { seed = 1, edit = method(4e10, base > 0 and base or nil) },
+      result { seed = 2, scale = slow, edit = method(3e10, 6) }).counts, counts)
+  end
 end
 
 function T.test_other_work_or_another_way_is_not_compared()

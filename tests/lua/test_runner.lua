@@ -63,12 +63,17 @@ function T.test_faster_than_ten_samples_reach_but_not_than_the_best_of_them_is_a
   lu.assertEquals(sol.ceiling_from, "near")
   lu.assertEquals(sol.fraction, 1)
   lu.assertAlmostEquals(sol.ceiling, 10.5e9, 1)
+  lu.assertEquals({ sol.floors_ns.memory, sol.dram_bytes_per_s }, { 1e6, 11e9 })
   sol = judge.judge({ flops_by = { f32 = 102e6 } }, 1e6, near, ever)
   lu.assertEquals(sol.fraction, 1)
   lu.assertAlmostEquals(sol.ceiling, 102e9, 1)
   sol = judge.judge({ cold_bytes = 12e6 }, 1e6, near, ever)
   lu.assertEquals(sol.ceiling_from, "best")
   lu.assertAlmostEquals(sol.fraction, 0.8, 1e-12)
+  lu.assertAlmostEquals(sol.floors_ns.memory, 0.8e6, 1e-3)
+  near.best.ops_per_s = {}                  -- unknown is not reached
+  lu.assertEquals(judge.judge({ flops_by = { f32 = 102e6 } }, 1e6, near, ever).ceiling_from, "best")
+  near.best.ops_per_s.f32 = 105e9
   local both = judge.merge(near, { read_bytes_per_s = 12e9, ops_per_s = {}, best = { read_bytes_per_s = 13e9,
     ops_per_s = {} } })
   lu.assertEquals({ both.read_bytes_per_s, both.best.read_bytes_per_s, both.best.ops_per_s.f32 }, { 12e9, 13e9, 105e9 })
