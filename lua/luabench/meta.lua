@@ -256,10 +256,10 @@ M.classes = {
 
 -- Functions in the tables above that help knows by themselves.
 M.table_functions = {
-  ["model.load"] = { "lb.model.load(path[, { repack = true, dtype =, quantize =, random_weights =, seed = 1, type =, device =,"
-    .. " progress = }])", "a model from GGUF, safetensors, a Hugging Face folder, or a config.json with random_weights = true;"
-    .. " dtype: f32, f16, bf16; quantize: a recipe, or function(role, shape); repack = false: kernels read the file's own"
-    .. " layout; type: an error for another" },
+  ["model.load"] = { "lb.model.load(path[, { repack = true, dtype =, quantize =, random_weights =, seed = 1, type =,"
+    .. " device =, progress = }])", "a model from GGUF, safetensors, a Hugging Face folder, or a config.json with"
+    .. " random_weights = true; dtype: f32, f16, bf16; quantize: a recipe, or function(role, shape); repack = false:"
+    .. " kernels read the file's own layout; type: an error for another" },
   ["model.architectures"] = { "lb.model.architectures()", "names of the architectures that can be run" },
 }
 
@@ -268,15 +268,17 @@ M.lua_classes = {
   model = {
     about = "a whole model (lb.model.load); layers[i] has its tensors by role, weights those beside the layers",
     methods = {
-      generate = { "m:generate(prompt[, { max_new_tokens = 128, temperature = 0, top_k = 0, top_p = 1, min_p = 0, seed = 1,"
-        .. " stop =, mode = \"fused\", cache = \"f16\", layout =, context =, prompt_rows = 512, session =, on_token = }])",
-        "text that goes on, and times: { text, tokens, finish, prompt_ns, step_ns, sequences, ... }; prompt: a text, token"
-        .. " numbers, or a list of either" },
+      generate = { "m:generate(prompt[, { max_new_tokens = 128, temperature = 0, top_k = 0, top_p = 1, min_p = 0,"
+        .. " seed = 1, stop =, mode = \"fused\", cache = \"f16\", layout =, context =, prompt_rows = 512, session =,"
+        .. " on_token = }])",
+        "text that goes on, and times: { text, tokens, finish, prompt_ns, step_ns, sequences, ... }; prompt: a text,"
+        .. " token numbers, or a list of either" },
       logits = { "m:logits(text or numbers[, { mode =, cache = \"f32\", prompt_rows =, each = }])",
         "f32 [T, vocab], row t after token t" },
       perplexity = { "m:perplexity(text or numbers[, { context = 512, chunks =, mode =, cache =, progress = }])",
         "{ perplexity, standard_error, nll, tokens, chunks, context, seconds }" },
-      forward = { "m:forward(plan[, { tokens = 1, batch = 1, past = 0, layer =, fused = true, logits = true, cache =, ... }])",
+      forward = { "m:forward(plan[, { tokens = 1, batch = 1, past = 0, layer =, fused = true, logits = true, cache =,"
+        .. " ... }])",
         "records a whole pass, or one block, to be timed: { ids, positions, lengths, cache, h, logits }" },
       session = { "m:session([{ batch = 1, capacity =, cache =, layout =, mode =, prompt_rows = 512 }])",
         "sequences under way, to be fed and drawn from step by step" },

@@ -79,7 +79,8 @@ local function arguments(objects, dead)
     {},
     { 1 }, { -1 }, { nan }, { huge }, { 1e9, 1e9, 1e9 }, { 2 ^ 62, 4 }, { 0 }, { 1, 2, 3, 4, 5, 6, 7, 8, 9 }, { "x" },
     { {} },
-    { { 1, 2 }, { 3 } }, { { 1, 2 } }, { x = 1 }, { device = 1 }, { dtype = "x" }, { seed = nan }, { [1.5] = 2 }, { [true] = 1 },
+    { { 1, 2 }, { 3 } }, { { 1, 2 } }, { x = 1 }, { device = 1 }, { dtype = "x" }, { seed = nan }, { [1.5] = 2 },
+    { [true] = 1 },
     cycle, deep,
     print, function() error "inside" end, function() return nil end, coroutine.create(print), io.stdout }
   for _, name in ipairs { "tensor", "device", "timer", "plan", "kernel", "quantizer", "process", "sampler",

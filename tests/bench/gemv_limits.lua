@@ -1,6 +1,6 @@
--- gemv_limits.lua: products of one row of x with weights whose decoding bounds them: of the read bandwidth by turns, and
--- of their limit, the lower of it and of what decoding does by itself (gemv_limits.c, one core out of L1, times the
--- threads). `make bench` runs it.
+-- gemv_limits.lua: products of one row of x with weights whose decoding bounds them: of the read bandwidth by turns,
+-- and of their limit, the lower of it and of what decoding does by itself (gemv_limits.c, one core out of L1, times
+-- the threads). `make bench` runs it.
 local lb = require "luabench"
 local programs = dofile "tests/bench/lib/programs.lua"
 local beside = dofile "tests/bench/lib/beside.lua"

@@ -6,11 +6,11 @@ local M = {}
 
 local TURN_S = 0.03      -- of the ceiling: some fifteen samples of each form of reading, thirty of arithmetic
 
---- Medians over turns of a plan's rate (work, which is bytes or operations, a second), of its share of the ceilings before
---- and after, and of its share of the limit: the longer of the ceilings' time and of least_ns, what else a run cannot
---- take less than. All are medians of the same seconds (a scenario's rows are held against what ten samples reach, which
---- is 1 to 4 % more). o = { work=, ceiling = "read" or a compute type, seconds=, [least_ns=], [cache = "weights-cold"] }:
---- what rotates has as many copies as being cold takes.
+--- Medians over turns of a plan's rate (work, which is bytes or operations, a second), of its share of the ceilings
+--- before and after, and of its share of the limit: the longer of the ceilings' time and of least_ns, what else a run
+--- cannot take less than. All are medians of the same seconds (a scenario's rows are held against what ten samples
+--- reach, which is 1 to 4 % more). o = { work=, ceiling = "read" or a compute type, seconds=, [least_ns=],
+--- [cache = "weights-cold"] }: what rotates has as many copies as being cold takes.
 function M.by_turns(plan, o)
   local device, ceiling = plan.device, o.ceiling
   local function now()
