@@ -97,7 +97,8 @@ worker_killed() {
     wait $pid
     local got=$?
     echo "status $got"; cat log
-    [ $got = 130 ] && grep -q crashed log && ! grep -q '"crashed"' r.json.journal && grep -q '0 of 3 prompts are done' log
+    [ $got = 130 ] && grep -q crashed log && ! grep -q '"crashed"' r.json.journal &&
+        grep -q '0 of 3 prompts are done' log
 }
 holds "a worker that dies costs its prompt only" worker_killed
 echo kept > r.json.journal
@@ -105,7 +106,8 @@ holds "SIGKILL while loading" ended KILL 137
 holds "SIGKILL once more" ended KILL 137
 holds "what an earlier run left is still there" sh -c 'cat r.json.journal.old* | grep -q kept'
 # Ended when so many lines are in the journal: a head, what --quantize made, then the prompts.
-some=(--original wide --quantize q4_k --max-new-tokens 40 --iterations 60 --quality-context 16 --prompts-file prompts.json)
+some=(--original wide --quantize q4_k --max-new-tokens 40 --iterations 60 --quality-context 16
+    --prompts-file prompts.json)
 ended_at() {     # ended_at LINES SIGNAL JOURNAL ARGUMENTS...
     local lines=$1 signal=$2 journal=$3 pid i
     shift 3
@@ -122,17 +124,30 @@ ended_at() {     # ended_at LINES SIGNAL JOURNAL ARGUMENTS...
 }
 rm -f ./*.journal*
 ended_at 3 KILL s.json.journal -o s.json
-holds "another run's journal is not written into" sh -c "'$LUABENCH' model --original wide --iterations 4000 --prompts-file prompts.json -o s.json > /dev/null 2>&1 & sleep 1; '$LUABENCH' model --original wide -o s.json 2>&1 | grep -q 'another run is going on that writes s.json.journal'; r=\$?; kill -9 \$!; exit \$r"
+second_run() {
+    local pid got
+    "$LUABENCH" model --original wide --iterations 4000 --prompts-file prompts.json -o s.json > /dev/null 2>&1 &
+    pid=$!
+    sleep 1
+    "$LUABENCH" model --original wide -o s.json 2>&1 | grep -q 'another run is going on that writes s.json.journal'
+    got=$?
+    kill -9 $pid
+    wait $pid 2> /dev/null
+    return $got
+}
+holds "another run's journal is not written into" second_run
 holds "an interrupted run's journal is kept beside the next one's" cmp left s.json.journal.old
 mv s.json.journal.old s.json.journal
-holds "other options are another run" says 0 'no prompt of a run with these options is in s.json.journal' --original wide \
-    "${quick[@]}" --no-quality -o s.json --resume
-holds "a run that ends clears up, but for what is not its own" sh -c '[ "$(ls -d ./*.journal*)" = ./s.json.journal.old ]'
+holds "other options are another run" says 0 'no prompt of a run with these options is in s.json.journal' \
+    --original wide "${quick[@]}" --no-quality -o s.json --resume
+holds "a run that ends clears up, but for what is not its own" \
+    sh -c '[ "$(ls -d ./*.journal*)" = ./s.json.journal.old ]'
 holds "and that is as it was" cmp left s.json.journal.old
 rm s.json.journal.old
 ended_at 3 KILL s.json.journal -o s.json
 cp s.json.journal u.json.journal
-holds "what is kept aside is told of" says 0 '^u.json.journal, of a run that did not end, is kept as u.json.journal.old' \
+holds "what is kept aside is told of" \
+    says 0 '^u.json.journal, of a run that did not end, is kept as u.json.journal.old' \
     --original wide "${quick[@]}" --no-quality -o u.json
 holds "a run of other options leaves it" cmp s.json.journal u.json.journal.old
 holds "--resume finds what was put aside" says 0 ' of 6 prompts are done already' "${some[@]}" -o u.json --resume
@@ -141,7 +156,8 @@ holds "--resume in the original's prompts" says 0 ' of 6 prompts are done alread
 holds "says what is of which process" grep -q '^  *[1-3] of 3 prompts are of a process that was interrupted' said
 cp left first && mv s.json resumed1.json
 ended_at 8 INT s.json.journal -o s.json
-holds "Ctrl-C says how to go on" grep -q 'interrupted; [3-6] of 6 prompts are done in s.json.journal, --resume goes on' log
+holds "Ctrl-C says how to go on" \
+    grep -q 'interrupted; [3-6] of 6 prompts are done in s.json.journal, --resume goes on' log
 holds "--resume in the quantized one's prompts" says 0 'same likeliest token' "${some[@]}" -o s.json --resume
 cp left second && mv s.json resumed2.json
 rm -rf cache/luabench/journals
@@ -153,13 +169,16 @@ ended_at 3 INT 'cache/luabench/journals/model-*.jsonl' --output-dir dir
 holds "Ctrl-C leaves no result or page under a final name" sh -c 'grep -q interrupted log && [ -z "$(ls dir)" ]'
 cp cache/luabench/journals/model-*.jsonl left
 ended_at 1 INT 'cache/luabench/journals/model-*.jsonl.old' --output-dir dir
-holds "a run without --resume keeps the cache folder's journal, too" sh -c 'cmp left cache/luabench/journals/model-*.jsonl.old'
+holds "a run without --resume keeps the cache folder's journal, too" \
+    sh -c 'cmp left cache/luabench/journals/model-*.jsonl.old'
 rm -f cache/luabench/journals/*
 echo page > page.html
 ended_at 3 INT 'cache/luabench/journals/model-*.jsonl' -o - --report page.html
-holds "Ctrl-C leaves an earlier page alone, and shows what there is" sh -c '[ "$(cat page.html)" = page ] && grep -q "\"schema\"" log'
+holds "Ctrl-C leaves an earlier page alone, and shows what there is" \
+    sh -c '[ "$(cat page.html)" = page ] && grep -q "\"schema\"" log'
 mkdir page.d.html
-holds "a page that cannot be written" says 2 'report page.d.html: it is a directory' --original wide --report page.d.html
+holds "a page that cannot be written" says 2 'report page.d.html: it is a directory' --original wide \
+    --report page.d.html
 
 # ---- a kept model: only the one that was made, as it was made ----
 # A run whose result cannot be written in the end leaves a journal with all it did.
@@ -185,16 +204,21 @@ holds "is not taken for it" cmp kept.gguf good.gguf
 mkdir random && cp wide/config.json random/
 some=(--original random --random-weights --max-new-tokens 40 --iterations 60 --no-quality --prompts-file prompts.json)
 ended_at 2 INT random/r.json.journal -o random/r.json
-holds "a folder with the result in it is still the same model" says 0 '[12] of 3 prompts are done already' "${some[@]}" \
-    -o random/r.json --resume
+holds "a folder with the result in it is still the same model" says 0 '[12] of 3 prompts are done already' \
+    "${some[@]}" -o random/r.json --resume
 ended_at 2 INT t.json.journal -o t.json
 cp t.json.journal t.left
 for other in "--threads 1" "--timing"; do
     cp t.left t.json.journal
-    holds "$other is another run" says 0 'no prompt of a run with these options' "${some[@]}" --iterations 1 $other -o t.json --resume
+    holds "$other is another run" says 0 'no prompt of a run with these options' "${some[@]}" --iterations 1 $other \
+        -o t.json --resume
 done
 cp t.left t.json.journal
-holds "as are other instructions" sh -c "LUABENCH_ISA=portable '$LUABENCH' model ${some[*]} --max-new-tokens 4 -o t.json --resume 2>&1 | grep -q 'no prompt of a run with these options'"
+portable_run() {
+    LUABENCH_ISA=portable "$LUABENCH" model "${some[@]}" --max-new-tokens 4 -o t.json --resume 2>&1 |
+        grep -q 'no prompt of a run with these options'
+}
+holds "as are other instructions" portable_run
 
 if command -v python3 > /dev/null; then
     cat > verify.py <<'END'

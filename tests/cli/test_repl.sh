@@ -64,8 +64,10 @@ session 'a late syntax error' 1 '/^error: input:2004: .* near/' "$many"$'\nx = =
 session 'late frames' 1 '/called from input:2004, input:2004, input:2005$/' \
     "$many"$'\nfunction g() error { } end function f() local x = g() return x end\nf()'
 session 'a function of another thousand' 1 '/^error: input:1: boom/' $'function f() error "boom" end\n'"$many"$'\nf()'
-session 'a class of a script that has the name of one of ours' 0 '/^a table with 0 fields/' 'help(setmetatable({}, { __name = "model" }))'
-session 'frames below the error' 1 '/called from input:2, input:3/' $'function g() error "boom" end\nfunction h() g() end\nh()'
+session 'a class of a script that has the name of one of ours' 0 '/^a table with 0 fields/' \
+    'help(setmetatable({}, { __name = "model" }))'
+session 'frames below the error' 1 '/called from input:2, input:3/' \
+    $'function g() error "boom" end\nfunction h() g() end\nh()'
 session 'an error that is a table' 1 '/^error: error object: \{ a = 1 \}/' 'error{a = 1}'
 session 'an unknown name' 1 "/undefined variable 'prnt'; did you mean \"print\"/" 'prnt(1)'
 session 'an unknown field' 1 '/did you mean "randn"/' 'lb.rand'
