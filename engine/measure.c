@@ -213,9 +213,12 @@ static lb_status take_sample(lb_sampling *m, int64_t runs) {
     double ns;
     if (!grow(m)) return lb_fail(LB_ENOMEM, "measure: no memory for %lld samples", (long long)m->s.n + 1);
     int64_t all = lb_runs_launched(runs, m->extra);
+    /* Other numbers of runs than those of the warm-up need other graphs: none is captured while we watch. */
+    lb_status s = m->plan->on_gpu && !m->o->eager && !m->o->isolated ? lb_gpu_prepare(m->plan, all) : LB_OK;
+    if (s != LB_OK) return s;
     if (m->energy.count) lb_energy_joules(&m->energy);           /* what was used between the samples is not theirs */
     lb_watcher_read(&m->watcher, &before);
-    lb_status s = epoch(m, all, &ns, &m->s.launches);
+    s = epoch(m, all, &ns, &m->s.launches);
     if (s != LB_OK) return s;
     lb_watcher_read(&m->watcher, &after);
     if (m->energy.count) m->joules += lb_energy_joules(&m->energy);

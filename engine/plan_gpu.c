@@ -402,6 +402,11 @@ lb_status lb_gpu_whole_runs(lb_plan *p, int64_t *runs) {
     return st;
 }
 
+lb_status lb_gpu_prepare(lb_plan *p, int64_t n) {
+    lb_status st = bring(p);
+    return st ? st : capture_runs(p, LB_GPU_GRAPH, n, p->set);
+}
+
 static lb_status run_step(lb_plan *p, int i, int set, int64_t *launches) {
     bool run;
     int32_t pick;

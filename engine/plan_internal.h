@@ -251,4 +251,6 @@ lb_status lb_gpu_capture(lb_plan *p);
 /* Multiples of so many runs, from set 0 on, are graphs of several runs and nothing else; 1: a graph holds one run
  * only. */
 lb_status lb_gpu_whole_runs(lb_plan *p, int64_t *runs);
+/* Captures what n runs by graphs need from where the plan stands, so that nothing is when they are timed. */
+lb_status lb_gpu_prepare(lb_plan *p, int64_t n);
 void lb_gpu_done(lb_plan *p);
