@@ -217,8 +217,7 @@ local function new_result(opt)
   local settings = {}
   for _, name in ipairs(SETTINGS) do settings[name] = opt[name] end
   settings.tensor = #opt.tensor > 0 and json.array(opt.tensor) or nil
-  return { schema = record.SCHEMA, machine = require("luabench.machine").block(), settings = settings, cases = {},
-    run = record.head(opt.seed) }
+  return { schema = record.SCHEMA, settings = settings, cases = {}, run = record.head(opt.seed) }
 end
 
 local MODEL_ORDER = { "name", "path", "type", "format", "parameters", "bits_per_weight", "weight_types",
@@ -357,6 +356,8 @@ end
 local function finish(opt, result, sides, memo, total)
   local status, journal = status_of(sides), memo.journal
   local to_stdout = false
+  -- only now: it opens every device, and what this process holds of a GPU would count as the models'
+  result.machine = require("luabench.machine").block()
   for _, target in ipairs(opt.output or {}) do to_stdout = to_stdout or target == "-" end
   write_results(result, opt, status ~= 130)
   local kept = status ~= 130 and journal:remove() or {}
