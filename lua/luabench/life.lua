@@ -196,8 +196,8 @@ local function fill_sol(ctx, rec, account, samples, device, before, types)
     sol, invalid = judge.judge(work, rec.time.median, near, ceilings.best(device))
   end
   -- What the launches read of weights, counted every time, against the same ceiling: how fast the kernels stream. The
-  -- fraction above counts a byte once per stay in the cache; this one may pass 1 where the cache helps, and where a case is faster than
-  -- ten samples reach.
+  -- fraction above counts a byte once per stay in the cache; this one may pass 1 where the cache helps, and where a
+  -- case is faster than ten samples reach.
   if account.weight_bytes_streamed and near.read_bytes_per_s > 0 then
     sol.streamed_fraction = account.weight_bytes_streamed / rec.time.median * 1e9 / near.read_bytes_per_s
   end
