@@ -68,7 +68,7 @@ lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *o
     }
     lb_ceiling_unlock();
     if (s != LB_OK) return lb_fail_in(s, "caches of device \"%s\"", lb_device_name(d));
-    lb_cache_curve_fit(d, out);
+    lb_cache_curve_fit(d, out, 0);
     return LB_OK;
 }
 
@@ -87,14 +87,14 @@ static double best_between(const lb_cache_curve *c, double lo, double hi, double
 
 /* A cyclic read of which a share h comes from the last-level cache takes h / llc + (1 - h) / memory a byte: h is over a
  * half where the time is below the middle of the two. */
-void lb_cache_curve_fit(const lb_device *d, lb_cache_curve *c) {
+void lb_cache_curve_fit(const lb_device *d, lb_cache_curve *c, double read_bytes_per_s) {
     const lb_device_caps *caps = lb_device_caps_of(d);
     double threads = lb_device_threads(d), l1 = (double)caps->l1d_bytes * threads,
         l2 = (double)caps->l2_bytes * threads;
     c->capacity_bytes = c->l1_bytes_per_s = c->l2_bytes_per_s = c->llc_bytes_per_s = 0;
     c->l1_median = c->l2_median = c->llc_median = 0;
     if (c->n < 4) return;
-    double median, top = c->bytes[c->n - 1], memory = best_between(c, top / 1.5, top, &median);
+    double median, top = c->bytes[c->n - 1], memory = fmax(best_between(c, top / 1.5, top, &median), read_bytes_per_s);
     if (l1 > 0) c->l1_bytes_per_s = best_between(c, 0, l1 * 0.9, &c->l1_median);
     if (l1 > 0 && l2 > l1) c->l2_bytes_per_s = best_between(c, l1 * 1.5, l2 * 0.8, &c->l2_median);
     double llc = best_between(c, fmax(2 * l2, 1 << 20), top / 4, &median);

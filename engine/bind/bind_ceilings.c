@@ -113,7 +113,8 @@ static void set_positive(lua_State *L, const char *key, double v) {
 
 /* core.cache_curve(device, seconds): { bytes = {...}, bytes_per_s = {...}, capacity_bytes, l1_bytes_per_s,
  * l2_bytes_per_s, llc_bytes_per_s, l1_median, l2_median, llc_median }: rates of reading so many bytes over and over.
- * With a table { bytes, bytes_per_s } in place of seconds: what those points say. */
+ * With a table { bytes, bytes_per_s } in place of seconds: what those points say, beside the best read of memory ever
+ * seen (a third argument, bytes/s; none = unknown). */
 static int cache_curve(lua_State *L) {
     lb_device *d = bind_device_at(L, 1);
     lb_cache_curve c = { 0 };
@@ -121,7 +122,10 @@ static int cache_curve(lua_State *L) {
         c.n = read_points(L, 2, "bytes", c.bytes);
         if (read_points(L, 2, "bytes_per_s", c.bytes_per_s) != c.n)
             return luaL_error(L, "cache_curve: the lists bytes and bytes_per_s differ in length");
-        lb_cache_curve_fit(d, &c);
+        double read = lua_isnoneornil(L, 3) ? 0 : bind_number(L, 3, "read_bytes_per_s");
+        if (!(read >= 0 && read < 1e18))
+            return luaL_error(L, "cache_curve: read_bytes_per_s: at least 0 expected, got %f", read);
+        lb_cache_curve_fit(d, &c, read);
     } else {
         double seconds = bind_number(L, 2, "seconds");
         BIND_TRY(L, lb_cache_curve_measure(d, seconds, &c));

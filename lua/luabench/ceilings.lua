@@ -19,6 +19,7 @@ local M = {}
 local best_seen = {}      -- key -> ceilings, of this process and the file
 local last = {}           -- key -> { when = s, ceilings = }
 local launch_costs = {}
+local swept = {}          -- key -> true: this process has looked at the caches
 
 -- The number of the measuring method: figures of different ones are not compared.
 M.METHOD = 6
@@ -26,6 +27,8 @@ M.METHOD = 6
 M.REUSE_S = 2
 M.QUICK_S = 0.15
 M.CURVE_S = 0.05
+-- A curve whose last reads, which are of memory, are slower than this share of the best read is swept again.
+M.SLOW_SHARE = 0.75
 
 function M.path() return sys.cache_dir() .. "/ceilings.json" end
 
@@ -126,7 +129,7 @@ end
 -- host gives more.
 local function use_curve(device, ceilings)
   if not ceilings.curve then return end
-  local ok, fit = pcall(sys.cache_fit, device, ceilings.curve)
+  local ok, fit = pcall(sys.cache_fit, device, ceilings.curve, ceilings.read_bytes_per_s)
   if not ok then
     ceilings.curve = nil
     return
@@ -221,11 +224,18 @@ function M.measured(device)
   return type(all) == "table" and type(all.read) == "table" and type(all.classes) == "table" and all or nil
 end
 
--- Tells the device how much its caches hold, from what is known of this machine or by a sweep.
+-- Was memory slower in it than ever read? It was swept while others were at work, or memory in another state.
+local function is_slow(curve, read_bytes_per_s)
+  return curve.bytes_per_s[#curve.bytes_per_s] < M.SLOW_SHARE * (read_bytes_per_s or 0)
+end
+
+-- Tells the device how much its caches hold, from what is known of this machine or by a sweep; once a process again
+-- where the known one is slow.
 function M.prepare(device)
-  local best = M.best(device)
+  local best, key = M.best(device), key_of(device)
   if best.curve then use_curve(device, best) end
-  if best.curve then return end
+  if best.curve and (swept[key] or not is_slow(best.curve, best.read_bytes_per_s)) then return end
+  swept[key] = true
   local curve = sweep(device)
   if curve then remember(device, { ops_per_s = {}, curve = curve }) end
 end

@@ -274,7 +274,7 @@ function M.cache_capacity(device) return core.cache_capacity(device) end
 function M.set_cache_capacity(device, bytes) core.cache_capacity(device, bytes) end
 -- { bytes, bytes_per_s, capacity_bytes, l1_bytes_per_s, ... }: read rates by size; and what such points say.
 function M.cache_curve(device, seconds) return core.cache_curve(device, seconds) end
-function M.cache_fit(device, curve) return core.cache_curve(device, curve) end
+function M.cache_fit(device, curve, read_bytes_per_s) return core.cache_curve(device, curve, read_bytes_per_s) end
 
 local function is(value, class)
   return type(value) == "userdata" and tostring(getmetatable(value).__name) == class

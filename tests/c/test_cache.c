@@ -44,12 +44,25 @@ static void test_fit(void **state) {
     (void)state;
     lb_device d = shown(32 << 20);
     lb_cache_curve c = steps(64 * MIB);
-    lb_cache_curve_fit(&d, &c);
+    lb_cache_curve_fit(&d, &c, 0);
     assert_true(c.l1_bytes_per_s == 400e9 && c.l2_bytes_per_s == 200e9 && c.llc_bytes_per_s == 100e9);
     assert_true(c.capacity_bytes == 128 * MIB);      /* at twice the cache more than half still comes from it */
     for (int i = 0; i < c.n; i++)
         if (c.bytes[i] > 64 * MIB && c.bytes[i] <= 128 * MIB) c.bytes_per_s[i] = 30e9;
-    lb_cache_curve_fit(&d, &c);
+    lb_cache_curve_fit(&d, &c, 0);
+    assert_true(c.capacity_bytes == 64 * MIB);
+}
+
+/* Swept while others kept memory busy: what is between their share of it and its own rate is no cache. */
+static void test_fit_with_slow_memory(void **state) {
+    (void)state;
+    lb_device d = shown(32 << 20);
+    lb_cache_curve c = steps(64 * MIB);
+    for (int i = 0; i < c.n; i++)
+        if (c.bytes[i] > 64 * MIB) c.bytes_per_s[i] = c.bytes[i] > 256 * MIB ? 6e9 : 20e9;
+    lb_cache_curve_fit(&d, &c, 0);
+    assert_true(c.capacity_bytes == 256 * MIB);
+    lb_cache_curve_fit(&d, &c, 20e9);
     assert_true(c.capacity_bytes == 64 * MIB);
 }
 
@@ -57,10 +70,10 @@ static void test_fit_sees_no_step(void **state) {
     (void)state;
     lb_device d = shown(32 << 20);
     lb_cache_curve c = steps(0);
-    lb_cache_curve_fit(&d, &c);
+    lb_cache_curve_fit(&d, &c, 0);
     assert_true(c.llc_bytes_per_s == 0 && c.capacity_bytes == 0);
     c.n = 2;
-    lb_cache_curve_fit(&d, &c);
+    lb_cache_curve_fit(&d, &c, 0);
     assert_true(c.l1_bytes_per_s == 0 && c.capacity_bytes == 0);
 }
 
@@ -99,6 +112,7 @@ static void test_measured(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_fit_with_slow_memory),
         cmocka_unit_test(test_fit_sees_no_step),
         cmocka_unit_test(test_capacity),
         cmocka_unit_test(test_measured),

@@ -57,6 +57,30 @@ function T.test_the_date_of_the_first_reading_stays()
   lu.assertAlmostEquals(ceilings.seconds_of(after.when), sys.wall_s(), 60)
 end
 
+-- In a process of its own, which has seen nothing yet. What stands in the file gets higher, never lower.
+function T.test_a_sweep_of_a_busy_minute_is_swept_again()
+  local device = sys.device "cpu"
+  local curve = sys.cache_curve(device, 0.05)
+  local slow, key = {}, ceilings.key_of(device)
+  for i, rate in ipairs(curve.bytes_per_s) do slow[i] = i > #curve.bytes - 6 and rate / 50 or rate end
+  local function entry_of(read)
+    return { [key] = { read_bytes_per_s = read, ops_per_s = {}, when = sys.time_iso(), since = sys.time_iso(),
+      curve = { bytes = curve.bytes, bytes_per_s = slow } } }
+  end
+  local function last_after_prepare(entries)
+    stored(entries)
+    local script = 'require("luabench.ceilings").prepare(require("luabench.sys").device "cpu")'
+    local p = core.spawn { argv = { sys.self_command()[1], "-e", script }, stdin = "null", stdout = "null",
+      stderr = "merge" }
+    lu.assertEquals(p:wait(30).code, 0)
+    p:close()
+    local rates = ceilings.stored()[key].curve.bytes_per_s
+    return rates[#rates]
+  end
+  lu.assertTrue(last_after_prepare(entry_of(curve.bytes_per_s[#slow])) > 2 * slow[#slow])
+  lu.assertEquals(last_after_prepare(entry_of(slow[#slow])), slow[#slow])      -- as fast as ever seen: kept
+end
+
 -- What a case is held against is what ten samples reach; what nothing may exceed is the best of all.
 function T.test_the_best_of_all_is_kept_and_what_ten_samples_reach_is_given()
   local device = sys.device("cpu", 1)       -- a key of its own: what was seen before is kept in this process
