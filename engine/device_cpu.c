@@ -98,6 +98,10 @@ static int cpu_of(const lb_device *d, int thread) { return (void)d, lb_topology_
 static lb_status guard(size_t bytes) {
     if (bytes < guarded_bytes) return LB_OK;
     lb_memory_room room = lb_memory_room_get();
+    if (room.available >= 0 && bytes > (size_t)room.available && lb_huge_kept()) {
+        lb_huge_trim();
+        room = lb_memory_room_get();
+    }
     const double mib = 1.0 / (1 << 20);
     if (room.total > 0 && bytes > (size_t)room.total)
         return lb_fail(LB_ENOMEM, "cpu: cannot allocate %.0f MiB: %s %.0f MiB in all", (double)bytes * mib,

@@ -1,6 +1,7 @@
 /* huge.c: regions of huge pages, cut into granules of 4 KiB; a buffer is a run of them. What is free is kept beside the
- * region, never in it. A region goes back to the system with its last buffer, and of a large buffer the pages that
- * nothing else lies in at once. */
+ * region, never in it. Of a large buffer the pages that nothing else lies in go back to the system at once; of the
+ * regions that are empty some are kept as they are, since a fresh page costs more than many a measurement: on virtual
+ * machines that give pages back to their host, zeroing one again was seen to take five times as long as copying it. */
 #include "huge.h"
 
 #include <errno.h>
@@ -11,11 +12,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "memory.h"
+
 /* A region is addresses; what was never touched takes no memory. Matrices of 17 MiB with a mapping each took 5 % more
  * than their bytes, for the ends of their last pages. */
 enum { PAGE = 2 << 20, GRANULE = 4 << 10, GRANULES = (256 << 20) / GRANULE, PAGE_GRANULES = PAGE / GRANULE };
 static const size_t alone_bytes = 64u << 20; /* from here up a mapping of its own */
 static const size_t large_bytes = 16u << 20; /* from here up memory goes back when it is freed */
+static const size_t region_bytes = (size_t)GRANULES * GRANULE;
+static const size_t kept_most = (size_t)2 << 30;   /* of empty regions, and an eighth of what the process may use */
 
 typedef struct region {
     struct region *next;
@@ -60,10 +65,38 @@ static void *take(region *r, int n) {
     return r->base + (size_t)at * GRANULE;
 }
 
+/* The next three are called with the lock held. */
+static size_t empty_bytes(void) {
+    size_t bytes = 0;
+    for (const region *r = regions; r; r = r->next) bytes += r->used ? 0 : region_bytes;
+    return bytes;
+}
+
+static void unmap_empty(void) {
+    for (region **at = &regions; *at;) {
+        region *r = *at;
+        if (r->used) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        munmap(r->base, region_bytes);
+        free(r);
+    }
+}
+
+/* Gives the empty regions back unless the system has room for `bytes` more and a region beside them. */
+static void make_room(size_t bytes) {
+    if (!empty_bytes()) return;
+    int64_t available = lb_memory_room_get().available;
+    if (available >= 0 && (size_t)available < bytes + region_bytes) unmap_empty();
+}
+
 static region *add_region(void) {
+    make_room(region_bytes);
     region *r = calloc(1, sizeof *r);
     if (!r) return NULL;
-    r->base = map_pages((size_t)GRANULES * GRANULE);
+    r->base = map_pages(region_bytes);
     if (!r->base) {
         free(r);
         return NULL;
@@ -76,16 +109,20 @@ static int granules(size_t bytes) { return (int)(round_up(bytes, GRANULE) / GRAN
 
 lb_status lb_huge_alloc(size_t bytes, void **out) {
     void *p = NULL;
+    pthread_mutex_lock(&lock);
     if (bytes >= alone_bytes) {
-        p = map_pages(round_up(bytes, PAGE));
+        make_room(bytes);
     } else {
-        pthread_mutex_lock(&lock);
         for (region *r = regions; r && !p; r = r->next) p = take(r, granules(bytes));
         region *fresh = p ? NULL : add_region();
         if (fresh) p = take(fresh, granules(bytes));
-        pthread_mutex_unlock(&lock);
-        if (!p) p = map_pages(round_up(bytes, PAGE)); /* addresses may be limited */
     }
+    if (!p) p = map_pages(round_up(bytes, PAGE));
+    if (!p) { /* addresses may be limited */
+        unmap_empty();
+        p = map_pages(round_up(bytes, PAGE));
+    }
+    pthread_mutex_unlock(&lock);
     if (!p) return lb_fail(LB_ENOMEM, "cpu: cannot allocate %zu bytes: %s", bytes, strerror(errno));
     *out = p;
     return LB_OK;
@@ -98,21 +135,29 @@ static void drop_free(const region *r, int from, int to) {
             madvise(r->base + (size_t)page * PAGE, PAGE, MADV_DONTNEED);
 }
 
+/* May the region that has just become empty stay? Limits are looked up once: a buffer may come and go often. */
+static bool may_keep(void) {
+    static size_t most;
+    if (!most) {
+        int64_t total = lb_memory_room_get().total;
+        most = total < 0 || (size_t)total / 8 > kept_most ? kept_most : (size_t)total / 8 + 1;
+    }
+    return empty_bytes() <= most;
+}
+
 /* Is it in a region? */
 static bool give_back(char *p, size_t bytes) {
     region **at = &regions;
-    while (*at && (p < (*at)->base || p >= (*at)->base + (size_t)GRANULES * GRANULE)) at = &(*at)->next;
+    while (*at && (p < (*at)->base || p >= (*at)->base + region_bytes)) at = &(*at)->next;
     region *r = *at;
     if (!r) return false;
     int first = (int)((p - r->base) / GRANULE), n = granules(bytes);
     memset(r->taken + first, 0, (size_t)n);
     r->used -= n;
-    if (r->used) {
-        if (bytes >= large_bytes) drop_free(r, first, first + n);
-        return true;
-    }
+    if (r->used && bytes >= large_bytes) drop_free(r, first, first + n);
+    if (r->used || may_keep()) return true;
     *at = r->next;
-    munmap(r->base, (size_t)GRANULES * GRANULE);
+    munmap(r->base, region_bytes);
     free(r);
     return true;
 }
@@ -127,8 +172,16 @@ void lb_huge_free(void *p, size_t bytes) {
     if (!shared) munmap(p, round_up(bytes, PAGE));
 }
 
+size_t lb_huge_kept(void) {
+    pthread_mutex_lock(&lock);
+    size_t bytes = empty_bytes();
+    pthread_mutex_unlock(&lock);
+    return bytes;
+}
+
 void lb_huge_trim(void) {
     pthread_mutex_lock(&lock);
+    unmap_empty();
     for (region *r = regions; r; r = r->next) drop_free(r, 0, GRANULES);
     pthread_mutex_unlock(&lock);
 }

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "../../engine/huge.h"
+#include "../../engine/memory.h"
 
 enum { SLOTS = 200, ROUNDS = 4000 };
 
@@ -126,6 +127,36 @@ static void test_memory_goes_back(void **state) {
     lb_huge_trim(); /* without any region */
 }
 
+/* Empty regions stay for the next buffers, but not all of them. */
+static void test_some_are_kept(void **state) {
+    (void)state;
+    enum { BUFFERS = 100, BYTES = 60 << 20 };       /* four a region: 25 regions */
+    static uint8_t *at[BUFFERS];
+    lb_huge_trim();
+    assert_true(lb_huge_kept() == 0);
+    for (int i = 0; i < BUFFERS; i++) {
+        void *p = NULL;
+        assert_int_equal(lb_huge_alloc(BYTES, &p), LB_OK);
+        at[i] = p;
+        at[i][0] = (uint8_t)i;                       /* a page of each, to be small on any machine */
+    }
+    for (int i = 0; i < BUFFERS; i++) {
+        assert_int_equal(at[i][0], i);
+        lb_huge_free(at[i], BYTES);
+    }
+    size_t kept = lb_huge_kept();
+    assert_true(kept <= (size_t)2 << 30 && kept % (256u << 20) == 0);
+    int64_t total = lb_memory_room_get().total;
+    if (total > (int64_t)3 << 30) assert_true(kept > 0);
+    if (total > 0) assert_true(kept <= (size_t)total / 8 + 1);
+    void *again = NULL;
+    assert_int_equal(lb_huge_alloc(BYTES, &again), LB_OK);
+    if (kept) assert_true(lb_huge_kept() == kept - (256u << 20));
+    lb_huge_free(again, BYTES);
+    lb_huge_trim();
+    assert_true(lb_huge_kept() == 0);
+}
+
 /* Addresses for a whole region are not to be had: a mapping for each buffer. */
 static void test_few_addresses(void **state) {
     (void)state;
@@ -165,6 +196,7 @@ int main(void) {
         cmocka_unit_test(test_come_and_go),
         cmocka_unit_test(test_room_is_used_again),
         cmocka_unit_test(test_memory_goes_back),
+        cmocka_unit_test(test_some_are_kept),
         cmocka_unit_test(test_few_addresses),
         cmocka_unit_test(test_too_large),
     };

@@ -20,12 +20,14 @@ local function distinct(ids)
   return n
 end
 
---- Interleaved medians (ns) of the plans with the ids and weights that the job's tensors hold now. how: { cache, mode
---- }.
-local function medians(plans, how)
-  local samples = lb.core.measure_interleaved(plans,
-    { cache = how.cache, mode = how.mode, precision = 0.02, max_time_s = 0.4 * #plans,
-                                                       min_samples = 7, warmup = 1 })
+-- Seconds for each of the plans at most, where 2 % is not reached before: a model of the costs only has to rank them;
+-- what was chosen is then held against the others to a few percent.
+local RANK_S, COMPARE_S = 0.5, 1
+
+--- Interleaved medians (ns) of the plans with the ids and weights that the job's tensors hold now. how: { cache, mode }.
+local function medians(plans, how, seconds)
+  local samples = lb.core.measure_interleaved(plans, { cache = how.cache, mode = how.mode, precision = 0.02,
+    max_time_s = seconds, min_samples = 7, warmup = 1 })
   local out = {}
   for i, s in ipairs(samples) do out[i] = s.median end
   return out
@@ -43,7 +45,7 @@ end
 --- Costs [S, 3] as a Lua table, and the medians under the job's own routing.
 function M.measure(job, plans)
   route(job)
-  local own, own_distinct = medians(plans, job), distinct(job.ids)
+  local own, own_distinct = medians(plans, job, RANK_S), distinct(job.ids)
   local costs = {}
   for i = 1, #plans do costs[i] = { own[i], 0, 0 } end
   local saved = job.ids:clone()
@@ -51,7 +53,7 @@ function M.measure(job, plans)
   job.ids:copy((routing_of.make({ kind = contrast }, job.layer.model, job.tokens, job.layer.seed, job.device)))
   local other_distinct = distinct(job.ids)
   if other_distinct ~= own_distinct then
-    local other = medians(plans, job)
+    local other = medians(plans, job, RANK_S)
     for i = 1, #plans do
       local slope = (other[i] - own[i]) / (other_distinct - own_distinct)
       costs[i] = { own[i] - slope * own_distinct, 0, slope }
@@ -63,7 +65,7 @@ end
 
 --- Index of the fastest plan from number `first` (default 1) on, and all medians. how: { cache, mode }.
 function M.fastest(plans, how, first)
-  local t = medians(plans, how)
+  local t = medians(plans, how, COMPARE_S)
   local best = first or 1
   for i = best + 1, #t do
     if t[i] < t[best] then best = i end
