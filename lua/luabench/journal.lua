@@ -5,8 +5,8 @@
 -- its journal locked, so that two runs at once never write into the same.
 --
 -- With `aside` (luabench model) no record is ever lost that is in no result: what a run does not go on with is kept as
--- PATH.old (.old2, ...), a later --resume finds its records there too, and remove() takes only files all of whose
--- records the run has found or measured anew.
+-- PATH.old (.old2, ...), a later --resume finds its records there too, and remove() takes only records that the run has
+-- found or measured anew, and the files that hold no others.
 local json = require "luabench.json"
 local sys = require "luabench.sys"
 
@@ -226,22 +226,35 @@ function Journal:put_aside()
   sys.rewrite_file(self.path, json.encode { journal = M.HEADER, run = self.run } .. "\n")
 end
 
--- Has this run found or measured anew all that a file holds?
-local function all_done(self, path)
-  local ok, records = pcall(M.read, path)
-  for key in pairs(ok and records or {}) do
-    if not self.done[key] then return false end
+-- The text of a file without the records that this run has found or measured anew; nil where nothing is left. Then
+-- whether there were any of these. A file that is no journal stays as it is.
+local function rest_of(self, path)
+  local ok = pcall(M.read, path)
+  if not ok then return "", false end
+  local kept, some, dropped = {}, false, false
+  for line in ((sys.read_file(path) or "") .. "\n"):gmatch "([^\n]*)\n" do
+    local fine, entry = pcall(sys.json_decode, line)
+    local key = fine and type(entry) == "table" and type(entry.record) == "table" and entry.key
+    if key and self.done[key] then
+      dropped = true
+    elseif key or fine and #kept == 0 then          -- a record of another run; the header
+      kept[#kept + 1] = line .. "\n"
+      some = some or key
+    end
   end
-  return ok
+  return some and table.concat(kept) or nil, dropped
 end
 
--- The result is written: the journal goes. With `aside`, so do those that were kept aside, but none with a record that
--- the result does not have: the paths of these are returned.
+-- The result is written: the journal goes. With `aside`, so do those that were kept aside; of one that has records which
+-- the result does not have these stay, and its path is returned.
 function Journal:remove()
   local kept = {}
   if self.unwritten then return kept end
   local function settle(path)
-    if not self.keeps or all_done(self, path) then os.remove(path) else kept[#kept + 1] = path end
+    local rest, dropped
+    if self.keeps then rest, dropped = rest_of(self, path) end
+    if rest and dropped then sys.replace_file(path, rest) end
+    if rest then kept[#kept + 1] = path else os.remove(path) end
   end
   settle(self.path)
   for _, one in ipairs(self.keeps and put_aside(self.path) or {}) do settle(one.path) end

@@ -213,6 +213,23 @@ function M.wait(p, timeout_s) pcall(p.wait, p, timeout_s) end
 function M.kill(p) p:kill(9) end
 function M.free(p) p:close() end
 
+-- Runs a command to its end: the lines that it writes to either stream, and its status (nil: it was killed after
+-- `timeout` seconds). Raises (level 0) where it cannot be started, and on Ctrl-C.
+function M.lines_of(argv, timeout)
+  local p = core.spawn { argv = argv, env = { "LC_ALL=C" }, stdin = "null", stdout = "pipe", stderr = "merge" }
+  local lines, deadline = {}, M.now_s() + timeout
+  while not p:eof(1) and M.now_s() < deadline and not M.interrupted() do
+    core.poll({ p }, 0.2)
+    for line in function() return p:line(1) end do lines[#lines + 1] = line end
+  end
+  local done = p:eof(1)
+  if not done then p:kill(9) end
+  local state = p:wait(10)
+  p:close()
+  if M.interrupted() then error("interrupted", 0) end
+  return lines, done and (state.code or 128 + (state.signal or 0)) or nil
+end
+
 -- Bytes of memory that a process holds; nil = unknown.
 function M.resident_bytes(p)
   local text = M.read_file(("/proc/%d/status"):format(p.pid))

@@ -4,6 +4,7 @@ local lb = require "luabench"
 local core = lb.core
 local prompts = require "luabench.model_bench.prompts"
 local quality = require "luabench.model_bench.quality"
+local score = require "luabench.model.score"
 local summary = require "luabench.model_bench.summary"
 local tiny = dofile "tests/lua/tiny_models.lua"
 
@@ -38,7 +39,7 @@ function T.test_quality()
   lu.assertEquals(qb.windows, 2)
   lu.assertNil(qa.kl)
   -- the same from the logits, number by number
-  local kl, same, count = 0, 0, 0
+  local kl, same, count, deltas, changes = 0, 0, 0, {}, {}
   for w = 0, 1 do
     local window = {}
     for i = 1, 32 do window[i] = tokens[w * 32 + i] end
@@ -52,20 +53,66 @@ function T.test_quality()
         if q[i] > q[best_q] then best_q = i end
       end
       same, count = same + (best_p == best_q and 1 or 0), count + 1
+      local target = window[row + 1] + 1
+      deltas[count], changes[count] = p[target] - q[target], math.exp(q[target]) - math.exp(p[target])
     end
   end
   lu.assertEquals(qb.kl.tokens, count)
   lu.assertAlmostEquals(qb.kl.mean, kl / count, 1e-6)
   lu.assertAlmostEquals(qb.top1_agreement, same / count, 1e-12)
   lu.assertTrue(qb.kl.mean > 0)
+  local d, c = core.stats(deltas), core.stats(changes)
+  local ratio, half = qb.perplexity_ratio, 1.96 * d.std / math.sqrt(count)
+  lu.assertAlmostEquals(ratio.value, math.exp(d.mean), 1e-6)
+  lu.assertAlmostEquals(ratio.value, qb.perplexity / qa.perplexity, 1e-5)
+  lu.assertAlmostEquals(ratio.ci95[1], math.exp(d.mean - half), 1e-6)
+  lu.assertAlmostEquals(ratio.ci95[2], math.exp(d.mean + half), 1e-6)
+  lu.assertAlmostEquals(qb.token_probability.mean_change, c.mean, 1e-7)
+  lu.assertAlmostEquals(qb.token_probability.rms_change, math.sqrt(c.mean ^ 2 + c.std ^ 2 * (count - 1) / count), 1e-7)
   -- against itself nothing is lost; without the reference's logits it says so
   local again = quality.run(a, tokens, how)
   lu.assertEquals(again.kl.max, 0)
+  lu.assertEquals(again.perplexity_ratio, { value = 1, ci95 = { 1, 1 } })
   lu.assertEquals(again.top1_agreement, 1)
   how.folder = folder .. "/nothing"
   local alone = quality.run(a, tokens, how)
   lu.assertNil(alone.kl)
+  lu.assertNil(alone.perplexity_ratio)
   lu.assertStrContains(alone.no_comparison, "not there")
+end
+
+function T.test_windows()
+  local function cut(n, context, o)
+    local tokens = {}
+    for i = 1, n do tokens[i] = i end
+    local windows, first = score.windows(tokens, context, o or {})
+    for i, w in ipairs(windows) do windows[i] = ("%d %d..%d"):format(#w, w[1], w[#w]) end
+    return table.concat(windows, "; "), first
+  end
+  local function check(n, context, o, text, first)
+    local got, row = cut(n, context, o)
+    lu.assertEquals({ got, row }, { text, first })
+  end
+  check(7, 8, nil, "7 1..7", 1)                                  -- all of a text that is too short for a window
+  check(8, 8, nil, "8 1..8", 5)
+  check(17, 8, nil, "8 1..8; 8 9..16", 5)
+  check(17, 8, { begin = 99 }, "8 99..8; 8 99..16", 5)
+  check(24, 8, { chunks = 2 }, "8 1..8; 8 9..16", 5)
+  check(24, 8, { most = 12 }, "8 1..8", 5)
+  check(24, 8, { most = 3 }, "8 1..8", 5)
+  check(7, 7, nil, "7 1..7", 4)
+  lu.assertErrorMsgContains("at least two tokens", score.windows, { 1 }, 8, {})
+end
+
+function T.test_unlikely_tokens()
+  local logits = core.tensor { { 0, 100, 0 }, { 300, -500, 0 }, { 1, 1, 1 } }
+  local nll = score.nll(logits, { 1, 1, 2 })
+  lu.assertAlmostEquals(nll[1], 0, 1e-6)
+  lu.assertAlmostEquals(nll[2], 800, 1e-9)       -- e^-800 is 0 in any float
+  lu.assertAlmostEquals(nll[3], math.log(3), 1e-6)
+  local mean, spread = score.mean { 1, 2, 6 }
+  lu.assertEquals({ mean, spread }, { 3, math.sqrt(7 / 3) })
+  lu.assertEquals({ score.mean { 5 } }, { 5 })
 end
 
 local function run_record(ttft, steps, prompt, generated, rates)

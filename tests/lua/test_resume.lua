@@ -51,6 +51,28 @@ function T.test_what_is_the_same_and_what_is_not()
   with({ A, B }, { device = "cuda:0" }, function(memo) lu.assertFalse(memo:found()) end)
 end
 
+-- cuda:0 of another machine, or another card in its place, is another device: nvidia-smi tells.
+function T.test_another_gpu_is_another_device()
+  local before, folder = os.getenv "PATH", top .. "/bin"
+  sys.mkdir_p(folder)
+  local function smi(uuid)
+    local file = assert(io.open(folder .. "/nvidia-smi", "w"))
+    file:write(("#!/bin/sh\necho 'GPU 0: NVIDIA Some (UUID: %s)'\n"):format(uuid))
+    file:close()
+    os.execute(("chmod +x '%s/nvidia-smi'"):format(folder))
+  end
+  core.setenv("PATH", folder .. ":" .. before)
+  local ok, why = pcall(function()
+    smi "GPU-1"
+    with({ A }, { device = "cuda:0" }, function(memo) memo:put("original", "prompt", { status = "ok" }, print, A) end)
+    with({ A }, { device = "cuda:0" }, function(memo) lu.assertEquals(memo:done "original", 1) end)
+    smi "GPU-2"
+    with({ A }, { device = "cuda:0" }, function(memo) lu.assertEquals(memo:done "original", 0) end)
+  end)
+  core.setenv("PATH", before)
+  if not ok then error(why, 0) end
+end
+
 local function write(path, keys)
   local j = journal.open(path, false, { id = "r" })
   for _, key in ipairs(keys) do j:add(key, { key = key }) end
@@ -72,6 +94,32 @@ function T.test_only_what_is_in_the_result_is_taken_away()
   j:close()
   lu.assertFalse(sys.exists(path))
   lu.assertFalse(sys.exists(path .. ".old"))
+  local function keys_of(file)
+    local keys = {}
+    for key in pairs((journal.read(file))) do keys[#keys + 1] = key end
+    return keys
+  end
+  lu.assertEquals(keys_of(path .. ".old2"), { "foreign" })
+  lu.assertEquals(sys.file_read(path .. ".old3"), "no journal\n")
+end
+
+-- A run that goes on with a journal which holds another run's records, too: these stay, its own go.
+function T.test_a_mixed_journal_is_split()
+  local path = top .. "/j"
+  write(path, { "foreign", "k1" })
+  sys.append_file(path, '{"key": "torn')
+  local j = journal.open(path, true, { id = "r2" }, true)
+  lu.assertNotNil(j:take "k1")
+  j:add("k2", { key = "k2" })
+  lu.assertEquals(j:remove(), { path })
+  j:close()
+  local records, count = journal.read(path)
+  lu.assertEquals({ count, records.foreign }, { 1, { key = "foreign" } })
+  j = journal.open(path, true, { id = "r3" }, true)       -- and the other run can still go on, and clear it away
+  lu.assertNotNil(j:take "foreign")
+  lu.assertEquals(j:remove(), {})
+  j:close()
+  lu.assertFalse(sys.exists(path))
 end
 
 function T.test_a_journal_with_nothing_for_this_run_is_put_aside()

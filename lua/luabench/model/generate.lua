@@ -3,6 +3,7 @@ local arguments = require "luabench.model.arguments"
 local builder = require "luabench.model.builder"
 local core = require "luabench.core"
 local kv = require "luabench.kv"
+local score = require "luabench.model.score"
 local session = require "luabench.model.session"
 
 local M = {}
@@ -39,45 +40,26 @@ end
 local PERPLEXITY = { context = true, mode = true, cache = true, chunks = true, progress = true, prompt_rows = true }
 
 -- model:perplexity(text or numbers[, { context = 512, chunks =, mode =, cache =, progress = f(done, total) }]):
--- { perplexity, nll (mean, in nats), tokens (scored), chunks, context, seconds }. The text is cut into chunks of
--- `context` tokens, the first of each the model's first token where its texts begin with one; the second half of each
--- chunk is scored, as llama.cpp's perplexity does. A text shorter than a chunk is one chunk, scored from its second
--- token on.
+-- { perplexity, standard_error, nll (mean, in nats), tokens (scored), chunks, context, seconds }, by the windows of
+-- score.lua.
 function M.perplexity(model, text, o)
   o = check(o, PERPLEXITY, "model:perplexity")
   local tokens = tokens_of(model, text)
-  local context = number(o, "context", 512, 2, 2 ^ 24, true)
-  local n = math.min(context, #tokens)
-  if n < 2 then error("perplexity needs at least two tokens", 0) end
-  local whole = #tokens < context
-  local chunks = math.min(math.floor(#tokens / n), number(o, "chunks", 2 ^ 31, 1, 2 ^ 31, true))
-  local first = whole and 1 or math.floor(n / 2) + 1                 -- the first row that is scored
-  local begin = type(text) == "string" and model:begin_token() or nil
-  local s = session.new(model, { batch = 1, capacity = n, cache = o.cache or "f32", mode = o.mode,
+  local windows, first = score.windows(tokens, number(o, "context", 512, 2, 2 ^ 24, true), {
+    chunks = number(o, "chunks", 2 ^ 31, 1, 2 ^ 31, true),
+    begin = type(text) == "string" and model:begin_token() or nil })
+  local s = session.new(model, { batch = 1, capacity = #windows[1], cache = o.cache or "f32", mode = o.mode,
     prompt_rows = o.prompt_rows })
-  local sum, squares, count, t0 = 0, 0, 0, s.timer:now_ns()
-  for c = 1, chunks do
-    local chunk = {}
-    for i = 1, n do chunk[i] = tokens[(c - 1) * n + i] end
-    if begin then chunk[1] = begin end
-    s:reset()
-    s:all_logits(chunk, function(row, logits)
-      local p = core.eager.softmax { x = logits }
-      for i = 1, logits.shape[1] do
-        local at = row + i - 1
-        if at >= first and at < n then
-          local nll = -math.log(math.max(p:get(i, chunk[at + 1] + 1), 1e-45))
-          sum, squares, count = sum + nll, squares + nll * nll, count + 1
-        end
-      end
-      p:close()
+  local nll, t0 = {}, s.timer:now_ns()
+  for w, window in ipairs(windows) do
+    score.each(s, window, first, function(_, logits, targets)
+      for _, v in ipairs(score.nll(logits, targets)) do nll[#nll + 1] = v end
     end)
-    if o.progress then o.progress(c, chunks) end
+    if o.progress then o.progress(w, #windows) end
   end
-  local mean = sum / count
-  local spread = count > 1 and math.sqrt(math.max(squares / count - mean * mean, 0) / (count - 1)) or nil
-  return { perplexity = math.exp(mean), nll = mean, standard_error = spread and math.exp(mean) * spread, tokens = count,
-    chunks = chunks, context = n, seconds = (s.timer:now_ns() - t0) / 1e9 }
+  local result = score.perplexity(nll)
+  result.chunks, result.context, result.seconds = #windows, #windows[1], (s.timer:now_ns() - t0) / 1e9
+  return result
 end
 
 -- ---- generation ----

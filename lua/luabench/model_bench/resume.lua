@@ -39,12 +39,18 @@ function M.files_of(path, random)
   return list
 end
 
--- What a device is: the CPU's threads and instructions; of a GPU its name and which of them may be seen. To ask a GPU
--- more, it would have to be opened, which holds its memory, or all of it where it serves one process only. nil where
--- the CPU cannot be opened: no run will be.
+-- The GPUs of this machine as nvidia-smi names them, model and UUID, in its order; nil where it cannot be asked.
+local function gpus()
+  local ok, lines, status = pcall(sys.lines_of, { "nvidia-smi", "-L" }, 30)
+  return ok and status == 0 and json.array(lines) or nil
+end
+
+-- What a device is: the CPU's threads and instructions; of a GPU its name, which GPUs there are, and which of them may
+-- be seen. It is not opened: that holds its memory, or all of it where it serves one process only. nil where the CPU
+-- cannot be opened: no run will be.
 local function device_of(opt)
   if opt.device ~= "cpu" then
-    return { name = opt.device, threads = opt.threads, visible = os.getenv "CUDA_VISIBLE_DEVICES",
+    return { name = opt.device, threads = opt.threads, gpus = gpus(), visible = os.getenv "CUDA_VISIBLE_DEVICES",
       order = os.getenv "CUDA_DEVICE_ORDER" }
   end
   local ok, device = pcall(core.device, "cpu")

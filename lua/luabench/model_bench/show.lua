@@ -12,6 +12,8 @@ local function value_text(v, unit)
   if unit == "tokens/s" then return units.significant(v, 4) .. " tok/s" end
   if unit == "fraction" then return units.percent(v) end
   if unit == "%" then return units.significant(v) .. " %" end
+  if unit == "x" then return ("%.4fx"):format(v) end
+  if unit == "points" then return ("%.3f points"):format(v * 100) end
   if unit == "bits" then return ("%.3f"):format(v) end
   if unit == "nats" then return ("%.3g nats"):format(v) end
   if unit == "ppl" then return units.significant(v, 5) end

@@ -181,7 +181,11 @@ local function memory_of(side, watched)
     weights_bytes = l.weights_bytes, kv_bytes = side.kv, after_load_bytes = l.resident.now,
     current_bytes = side.now, file_bytes = side.file }
   local r = watched.resident
-  if r then m.min_bytes, m.mean_bytes, m.max_bytes, m.std_bytes, m.samples = r.min, r.mean, r.max, r.std, r.samples end
+  if r then
+    m.min_bytes, m.mean_bytes, m.max_bytes, m.std_bytes, m.samples = r.min, r.mean, r.max, r.std, r.samples
+    -- what was seen from outside may be of a moment behind the last prompt
+    m.peak_bytes = m.peak_bytes and math.max(m.peak_bytes, r.max)
+  end
   if m.peak_bytes and m.initial_bytes then
     m.increase_bytes = m.peak_bytes - m.initial_bytes
     local rest = m.increase_bytes - m.weights_bytes - (m.kv_bytes or 0)

@@ -96,11 +96,11 @@ end
 
 -- ---- side by side ----
 
--- The number under a path such as "memory.gpu.memory_bytes.max"; nil where there is none.
+-- The number under a path such as "memory.gpu.memory_bytes.max" or "time.ci95.1"; nil where there is none.
 local function at(value, path)
   for part in path:gmatch "[^.]+" do
     if type(value) ~= "table" then return nil end
-    value = value[part]
+    value = value[tonumber(part) or part]
   end
   return type(value) == "number" and value or nil
 end
@@ -144,10 +144,16 @@ M.LINES = {
   { "GPU memory, most", "B", "memory.gpu.memory_bytes.max" },
   { "quality" },
   { "perplexity", "ppl", "quality.perplexity" }, { "its standard error", "ppl", "quality.standard_error" },
+  { "perplexity over the original's", "x", "quality.perplexity_ratio.value" },
+  { "its 95 % interval, low", "x", "quality.perplexity_ratio.ci95.1" },
+  { "its 95 % interval, high", "x", "quality.perplexity_ratio.ci95.2" },
   { "KL divergence from the original, mean", "nats", "quality.kl.mean" },
+  { "KL divergence, standard error of the mean", "nats", "quality.kl.standard_error" },
   { "KL divergence, p99", "nats", "quality.kl.p99" },
   { "KL divergence, most", "nats", "quality.kl.max" },
   { "same likeliest token", "fraction", "quality.top1_agreement" },
+  { "probability of the text's tokens, mean change", "points", "quality.token_probability.mean_change" },
+  { "probability of the text's tokens, RMS change", "points", "quality.token_probability.rms_change" },
 }
 
 -- A list of { metric, unit, original, quantized, difference, ratio } and headings { heading = }, lines without any

@@ -22,23 +22,6 @@ local function words_of(text)
   return words
 end
 
--- Runs a command to its end: its lines, and its status (nil: it was killed after `timeout` seconds). Raises where it
--- cannot be started.
-local function run(argv, timeout)
-  local p = core.spawn { argv = argv, env = { "LC_ALL=C" }, stdin = "null", stdout = "pipe", stderr = "merge" }
-  local lines, deadline = {}, sys.now_s() + timeout
-  while not p:eof(1) and sys.now_s() < deadline and not sys.interrupted() do
-    core.poll({ p }, 0.2)
-    for line in function() return p:line(1) end do lines[#lines + 1] = line end
-  end
-  local done = p:eof(1)
-  if not done then p:kill(9) end
-  local state = p:wait(10)
-  p:close()
-  if sys.interrupted() then error("interrupted", 0) end
-  return lines, done and (state.code or 128 + (state.signal or 0)) or nil
-end
-
 local known = {}
 
 -- { words =, name = "gcc (Debian 12.2.0-14) 12.2.0" }: $CC, or cc. Raises (level 0) where there is none.
@@ -49,7 +32,7 @@ function M.compiler()
   local words = words_of(text)
   local argv = { unpack(words) }
   argv[#argv + 1] = "--version"
-  local ok, lines, status = pcall(run, argv, 10)
+  local ok, lines, status = pcall(sys.lines_of, argv, 10)
   if not ok or status ~= 0 then
     if sys.interrupted() then error("interrupted", 0) end
     error(("no C compiler: %s: %s; install one (gcc or clang), or name one in $CC"):format(
@@ -146,7 +129,7 @@ local function build(compiler, o, directory, base, key)
   end
   local ok, lines = pcall(function()
     sys.replace_file(new .. ".c", o.text)
-    local said, status = run(command(compiler, o, directory, new), M.TIMEOUT_S)
+    local said, status = sys.lines_of(command(compiler, o, directory, new), M.TIMEOUT_S)
     if status ~= 0 then error(complaint(o.what, said, status), 0) end
     os.remove(base .. ".key")                        -- while the parts do not belong together there is no key
     for _, ending in ipairs { ".d", ".so" } do
