@@ -6,21 +6,43 @@
 -- logits, as deep in the cache as it comes. Token numbers are random: what they are does not change the work. The
 -- oracle checks every step of every token in f64: for models of many weights, --n-gen costs time before it is measured
 -- (--timeout).
+--
+-- Lists of models, recipes, threads, cache types, --ubatch and --batch make axes:
+--   luabench scenarios/model_bench.lua -m a.gguf,b.gguf -p 0 -n 32 -t 1,2 --batch 1,4,16
+-- --batch is of sequences at once, as llama-batched-bench's -npl: each has a prompt and caches of its own, tokens/s are
+-- those of all, and a prompt's launches have --ubatch rows in all.
 local lb = require "luabench"
+local model_file = require "luabench.model_file"
 
 local KV_TYPES = { "f16", "f32", "bf16", "f8e4m3", "q8_0", "q4_0" }
 
-local models = {} -- by key, so that the cases of one process share weights
+-- Options that are axes where a list is given.
+local LISTS = { "model", "quantize", "threads", "cache_type", "ubatch", "batch" }
 
-local function model_for(opt)
-  local key = table.concat({ opt.model, tostring(opt.random_weights), opt.quantize, tostring(opt.repack),
-    opt.device.name }, "\n")
-  if not models[key] then
-    models[key] = lb.model.load(opt.model, { device = opt.device, random_weights = opt.random_weights or nil,
-      seed = opt.random_weights and opt.seed or nil, quantize = opt.quantize ~= "" and opt.quantize or nil,
-      repack = opt.repack })
+local held = {} -- the model of the case before: cases of one process share weights, but no two models are held
+
+-- Some options as this case has them: its axis, or the only value.
+local function settings(axes, opt)
+  local s = {}
+  for _, name in ipairs(LISTS) do
+    s[name] = axes[name]
+    if s[name] == nil then s[name] = type(opt[name]) == "table" and opt[name][1] or opt[name] end
   end
-  return models[key]
+  return s
+end
+
+local function model_for(set, opt)
+  local key = table.concat({ set.model, tostring(opt.random_weights), set.quantize or "", tostring(opt.repack),
+    opt.device.name, tostring(opt.threads) }, "\n")
+  if held.key ~= key then
+    if held.model then held.model:close() end
+    held = {}
+    local model = lb.model.load(set.model, { device = opt.device, random_weights = opt.random_weights or nil,
+      seed = opt.random_weights and opt.seed or nil, quantize = set.quantize ~= "" and set.quantize or nil,
+      repack = opt.repack })
+    held = { key = key, model = model }
+  end
+  return held.model
 end
 
 -- The type that most bytes of weights have.
@@ -82,11 +104,11 @@ local function tests_of(opt)
   return list
 end
 
---- Rows of a prompt in launches of at most ubatch, then single tokens, all with the same caches.
-local function record(model, opt, prompt, gen, depth)
+--- Rows of a prompt in launches of at most ubatch (of all sequences), then single tokens, all with the same caches.
+local function record(model, set, opt, prompt, gen, depth)
   local plan, io = lb.plan(opt.device), nil
-  local how = { past = depth, capacity = depth + prompt + gen, fused = opt.mode == "fused", cache = opt.cache_type,
-    seed = opt.seed }
+  local how = { past = depth, capacity = depth + prompt + gen, fused = opt.mode == "fused", cache = set.cache_type,
+    seed = opt.seed, batch = set.batch }
   local function pass(rows, logits, times)
     local one = lb.plan(opt.device)
     how.tokens, how.logits, how.shares = rows, logits, io
@@ -94,9 +116,10 @@ local function record(model, opt, prompt, gen, depth)
     for _ = 1, times do plan:append(one) end
     one:close()
   end
-  local full, rest = math.floor(prompt / opt.ubatch), prompt % opt.ubatch
-  if rest == 0 and full > 0 then full, rest = full - 1, opt.ubatch end
-  if full > 0 then pass(opt.ubatch, "none", full) end
+  local most = math.max(1, math.floor(set.ubatch / set.batch))
+  local full, rest = math.floor(prompt / most), prompt % most
+  if rest == 0 and full > 0 then full, rest = full - 1, most end
+  if full > 0 then pass(most, "none", full) end
   if rest > 0 then pass(rest, "last", 1) end
   if gen > 0 then pass(1, true, gen) end
   return plan, io
@@ -109,50 +132,96 @@ local function note_of(model)
   return #parts > 0 and table.concat(parts, "; ") or nil
 end
 
+-- llama-bench has no field for sequences at once.
+local function llama_bench(model, set, opt, prompt, gen, depth)
+  if set.batch > 1 then return nil end
+  return { model_filename = set.model, model_type = model_name(model, opt), model_size = model.nbytes,
+    model_n_params = model.parameters, n_prompt = prompt, n_gen = gen, n_depth = depth,
+    n_batch = math.max(set.ubatch, prompt), n_ubatch = set.ubatch, type_k = set.cache_type, type_v = set.cache_type }
+end
+
 local function case(axes, opt)
-  local model = model_for(opt)
+  local set = settings(axes, opt)
+  local model = model_for(set, opt)
   local prompt, gen = counts_of(axes.test)
   local context = model.spec.context
   if context and axes.depth + prompt + gen > context then
     return lb.skip(("%d positions are more than the model's context of %d"):format(axes.depth + prompt + gen, context))
   end
-  local plan, io = record(model, opt, prompt, gen, axes.depth)
+  local plan, io = record(model, set, opt, prompt, gen, axes.depth)
   return {
-    plan = plan, items = prompt + gen, item = "token", weights_bytes = model.nbytes,
+    plan = plan, items = (prompt + gen) * set.batch, item = "token", weights_bytes = model.nbytes,
     note = note_of(model),
     metrics = {
-      llama_bench = { model_filename = opt.model, model_type = model_name(model, opt), model_size = model.nbytes,
-        model_n_params = model.parameters, n_prompt = prompt, n_gen = gen, n_depth = axes.depth,
-        n_batch = math.max(opt.ubatch, prompt), n_ubatch = opt.ubatch, type_k = opt.cache_type,
-        type_v = opt.cache_type },
+      llama_bench = llama_bench(model, set, opt, prompt, gen, axes.depth),
       kv_cache = { unit = "B", median = io.cache.nbytes },
       load = { unit = "ns", median = model.load_ns }, repack = { unit = "ns", median = model.repack_ns },
     },
   }
 end
 
+local function positive(list)
+  for _, text in ipairs(list) do
+    local n = tonumber(text)
+    if not n or n < 1 or n > 65536 or n ~= math.floor(n) then return false, "whole numbers from 1 to 65536" end
+  end
+  return true
+end
+
+-- What no case could run with is an error of the command line, before any case.
+local function check_files(opt)
+  for _, path in ipairs(opt.model or {}) do model_file.kind_at(path, opt.random_weights) end
+  local files = { opt.format or "" }
+  for _, name in ipairs(opt.output or {}) do files[#files + 1] = name end
+  for _, name in ipairs(files) do
+    if math.max(unpack(opt.batch)) > 1 and (name:find "^llama" or name:find "%.llama%.%a+$") then
+      error(name .. ": llama-bench's formats have no field for --batch", 0)
+    end
+  end
+end
+
+-- One value is an option, several are an axis; a batch above 1 always is: it is other work. A number of threads goes
+-- where the runner looks for it.
+local function grid(opt)
+  check_files(opt)
+  local axes = {}
+  if opt.threads then
+    local list = {}
+    for i, text in ipairs(opt.threads) do list[i] = tonumber(text) end
+    opt.threads = #list == 1 and list[1] or nil
+    if #list > 1 then axes[1] = { "threads", list } end
+  end
+  for _, name in ipairs(LISTS) do
+    local list = opt[name]
+    local wanted = type(list) == "table" and (#list > 1 or name == "batch" and list[1] > 1)
+    if wanted then axes[#axes + 1] = { name, list } end
+  end
+  axes[#axes + 1], axes[#axes + 2] = { "test", tests_of(opt) }, { "depth", opt.n_depth }
+  return lb.grid(axes)
+end
+
 return lb.scenario {
   about = "a model as llama-bench measures it: prompt processing, generation, both, at a depth",
   options = {
-    model = { help = "model file or folder; with --random-weights a config.json", type = "string", metavar = "MODEL",
-      short = "m" },
+    model = { help = "model files or folders; with --random-weights config.jsons", type = "list", required = true,
+      metavar = "MODEL,...", short = "m" },
     random_weights = { "seeded random weights; the result says so", false },
-    quantize = { help = "quantize matrices to this recipe while loading", default = "", type = "string",
-      metavar = "RECIPE" },
+    quantize = { help = "quantize matrices to these recipes while loading", type = "list", metavar = "RECIPE,..." },
+    threads = { help = "threads (default: one per physical core)", type = "list", check = positive, short = "t" },
+    batch = { help = "sequences at once", default = { 1 }, type = "list", check = positive },
     repack = { "kernels choose their own layout of the weights", true },
     n_prompt = { help = "prompt tokens", default = { 512 }, type = "list", check = whole, short = "p" },
     n_gen = { help = "tokens to generate", default = { 128 }, type = "list", check = whole, short = "n" },
     pg = { help = "prompt and generation in one: PROMPT,GEN;PROMPT,GEN (also -pg)", default = "", type = "string",
       check = pairs_ok },
     n_depth = { help = "tokens in the cache before", default = { 0 }, type = "list", check = whole, short = "d" },
-    ubatch = { help = "most rows of one launch", default = 512, type = "integer", min = 1, max = 65536 },
-    cache_type = { help = "type of the KV cache", default = "f16", choices = KV_TYPES },
+    ubatch = { help = "most rows of one launch", default = { 512 }, type = "list", check = positive },
+    cache_type = { help = "types of the KV cache", default = { "f16" }, choices = KV_TYPES, type = "list" },
   },
-  grid = function(opt)
-    return lb.grid { { "test", tests_of(opt) }, { "depth", opt.n_depth } }
-  end,
+  grid = grid,
   case = case,
-  columns = { "test", "depth", "items", "time", "ci", "ceiling",
+  columns = { { axis = "model" }, { axis = "quantize" }, { axis = "threads" }, { axis = "cache_type" },
+    { axis = "ubatch" }, { axis = "batch" }, "test", "depth", "items", "time", "ci", "ceiling",
     { title = "streams", field = "sol.streamed_fraction", unit = "%" }, "weights",
     { title = "KV cache", field = "metrics.kv_cache.median", unit = "B" }, "nmse" },
 }

@@ -75,7 +75,10 @@ local OPTIONS = {
     help = "tokens of a window of that text" },
   { name = "quality_tokens", type = "integer", default = 4096, min = 2, max = 1e9, metavar = "N",
     help = "most tokens of it that are used" },
-  { name = "no_quality", type = "boolean", help = "no perplexity, no KL divergence" },
+  { name = "questions", type = "string", metavar = "FILE.json",
+    help = "questions with choices, scored by likelihood as lm-eval does: a list, or .jsonl lines, of { name?, "
+      .. "context, choices, answer (from 0) }" },
+  { name = "no_quality", type = "boolean", help = "no perplexity, no KL divergence, no questions" },
   { name = "timing", type = "boolean", help = "show each token as it comes, with its time" },
   { name = "timeout", type = "number", default = 3600, min = 1, max = 864000, metavar = "SECONDS",
     help = "loading, and each prompt, may take this long" },
@@ -142,6 +145,7 @@ local function check(opt)
     local wrong = sys.not_utf8(sys.file_read(opt.text))
     if wrong then fail("--text %s: byte %d is no UTF-8", opt.text, wrong) end
   end
+  if opt.questions and opt.no_quality then error("--questions is of the quality that --no-quality leaves out", 0) end
   check_outputs(opt)
 end
 
@@ -152,33 +156,11 @@ local function same_type(a, b)
   return a.format ~= b.format and known[a.type] ~= nil and known[a.type] == known[b.type]
 end
 
--- { type =, from =, format = }; an error where there is no model, or another than was asked for.
-local function kind_of(path, opt)
-  local models = require "luabench.model_file"
-  if opt.random_weights then
-    local where = sys.is_directory(path) and path .. "/config.json" or path
-    if not where:lower():find "%.json$" then
-      fail("%s: random weights are made from a config.json, or a folder with one", path)
-    end
-    local config = models.read_json(where) or fail("%s: no such file", where)
-    local kind, from = models.type_of_config(config, opt.model_type, where)
-    return { type = kind, from = from or "neither architectures nor model_type" }
-  end
-  local file = models.open(path)
-  local ok, kind = pcall(models.model_type, file, opt.model_type)
-  local format = file.format
-  file:close()
-  if not ok then error(kind, 0) end
-  kind.format = format
-  return kind
-end
-
 -- Both models must be of one type; a file that is none is an error of the command line, before any process.
 local function check_types(opt)
   local kinds = {}
   for i, path in ipairs { opt.original, opt.quantized } do
-    kinds[i] = kind_of(path, opt)
-    if not kinds[i].type then fail("%s: a model of unknown type (%s)", path, kinds[i].from) end
+    kinds[i] = require("luabench.model_file").kind_at(path, opt.random_weights, opt.model_type)
   end
   if kinds[2] and not same_type(kinds[1], kinds[2]) then
     fail("%s holds a model of type %s (%s), %s one of type %s (%s): they are no two forms of one model", opt.original,
@@ -251,6 +233,8 @@ local function set_models(result, original, quantized, batch)
   local summary = require "luabench.model_bench.summary"
   result.models = { original = summary.of_side(original, batch) }
   if quantized then result.models.quantized = summary.of_side(quantized, batch) end
+  local a, b = (original.quality or {}).questions, ((quantized or {}).quality or {}).questions
+  if a and b then b.against = require("luabench.model_bench.questions").compare(a, b) end
   result.comparison = json.array()
   for _, row in ipairs(summary.compare(result.models.original, result.models.quantized)) do
     if not row.heading then table.insert(result.comparison, row) end
@@ -270,14 +254,15 @@ local function words_of(argv, prompt)
   return record.command({ "luabench", "model" }, argv) .. "  # prompt " .. prompt.name
 end
 
-local function new_run(opt, argv, text, memo, folder, bar)
+local function new_run(opt, argv, asked, memo, folder, bar)
   local both = opt.quantized ~= nil
   local o = {}
   for k, v in pairs(opt) do o[k] = v end
   o.batch, o.cache, o.repack = opt.batch_size, opt.kv_type, not opt.no_repack
   o.dtype = opt.dtype
   return { opt = o, bar = bar, timeout = opt.timeout, folder = folder, quality = not opt.no_quality,
-    text = text, memo = memo, roles = { original = both and "reference" or nil, quantized = "compared" },
+    text = asked.text, questions = asked.questions, memo = memo,
+    roles = { original = both and "reference" or nil, quantized = "compared" },
     shown = { quantized = opt.quantize and not opt.keep and ("%s as %s (not kept)"):format(opt.original, opt.quantize)
       or nil },
     reproduce = function(prompt) return words_of(argv, prompt) end }
@@ -374,8 +359,8 @@ local function finish(opt, result, sides, memo, total)
 end
 
 -- What is to be asked, and what of it an earlier run has done (--resume).
-local function begin(opt, prompts, text, total, result)
-  local memo = require("luabench.model_bench.resume").open(opt, text, prompts, result.run)
+local function begin(opt, asked, total, result)
+  local memo = require("luabench.model_bench.resume").open(opt, asked, result.run)
   local done = done_of(opt, memo)
   if opt.resume and not memo:found() then memo.journal:put_aside() end
   if opt.resume and not opt.quiet then
@@ -391,15 +376,16 @@ local function begin(opt, prompts, text, total, result)
 end
 
 local function measure(opt, argv, folder)
-  local prompts = require("luabench.model_bench.prompts").load(opt.prompts_file)
-  local text, result = text_of(opt, prompts), new_result(opt)
+  local prompts, result = require("luabench.model_bench.prompts").load(opt.prompts_file), new_result(opt)
+  local asked = { prompts = prompts, text = text_of(opt, prompts),
+    questions = opt.questions and require("luabench.model_bench.questions").load(opt.questions) }
   local total = #prompts * ((opt.quantized or opt.quantize) and 2 or 1)
-  local memo = begin(opt, prompts, text, total, result)
+  local memo = begin(opt, asked, total, result)
   local bar = progress.new { total = total, quiet = opt.quiet }
   local ok, status = pcall(function()
     name_outputs(opt, result.run.id)
     if opt.quantize then result.quantization = make_quantized(opt, folder, bar, memo) end
-    local sides = measure_all(opt, new_run(opt, argv, text, memo, folder, bar), prompts, result)
+    local sides = measure_all(opt, new_run(opt, argv, asked, memo, folder, bar), prompts, result)
     bar:close()
     return finish(opt, result, sides, memo, total)
   end)

@@ -116,8 +116,9 @@ function M.validate(columns, names)
       local found = M.known[c] ~= nil
       for _, n in ipairs(names) do found = found or n == c end
       if not found then error(("columns[%d]: no column %q%s"):format(i, c, suggest.hint(c, all)), 0) end
-    elseif type(c) ~= "table" or type(c.title) ~= "string" or type(c.field) ~= "string" then
-      error(("columns[%d] should be a name or { title =, field =, unit = }"):format(i), 0)
+    elseif type(c) ~= "table" or not (type(c.axis) == "string" or type(c.title) == "string"
+        and type(c.field) == "string") then
+      error(("columns[%d] should be a name, { title =, field =, unit = } or { axis = }"):format(i), 0)
     end
   end
 end
@@ -132,7 +133,9 @@ local function resolve(spec, names)
     for _, n in ipairs(M.default) do wanted[#wanted + 1] = n end
   end
   for _, c in ipairs(wanted) do
-    if type(c) == "table" then
+    if type(c) == "table" and c.axis then
+      if is_axis[c.axis] and c.axis ~= spec.group then list[#list + 1] = axis_column(c.axis) end
+    elseif type(c) == "table" then
       list[#list + 1] = { title = c.title, cell = of(c.field, c.unit), spare = c.spare }
     elseif is_axis[c] then
       if c ~= spec.group then list[#list + 1] = axis_column(c) end

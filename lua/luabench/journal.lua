@@ -245,7 +245,7 @@ local function rest_of(self, path)
   return some and table.concat(kept) or nil, dropped
 end
 
--- The result is written: the journal goes. With `aside`, so do those that were kept aside; of one that has records which
+-- The result is written: the journal goes. With `aside`, so do those that were kept aside; of a file with records that
 -- the result does not have these stay, and its path is returned.
 function Journal:remove()
   local kept = {}
@@ -261,8 +261,9 @@ function Journal:remove()
   return kept
 end
 
--- Lets other runs have the file.
+-- Lets other runs have the file. With `aside`, one that holds nothing goes.
 function Journal:close()
+  if self.lock and self.keeps and not worth_keeping(self.path) then os.remove(self.path) end
   if self.lock then sys.unlock(self.lock) end
   self.lock = nil
 end

@@ -215,6 +215,36 @@ function M.model_type(file, expected)
   return { type = kind, from = from }
 end
 
+local function random_kind(path, expected)
+  local where = core.stat(path).kind == "directory" and path .. "/config.json" or path
+  if not where:lower():find "%.json$" then
+    error(path .. ": random weights are made from a config.json, or a folder with one", 0)
+  end
+  if not core.stat(where) then error(where .. ": no such file", 0) end
+  local kind, from = M.type_of_config(M.read_json(where), expected, where)
+  return { type = kind, from = from or "neither architectures nor model_type" }
+end
+
+-- What a path holds, without loading it: { type =, from =, format = (nil with random weights) }; with `random` the path
+-- is a config.json or a folder with one. Raises (level 0) where there is no model, one of unknown type, or another than
+-- `expected`.
+function M.kind_at(path, random, expected)
+  if not core.stat(path) then error(path .. ": no such file or folder", 0) end
+  local kind
+  if random then
+    kind = random_kind(path, expected)
+  else
+    local file = M.open(path)
+    local ok, found = pcall(M.model_type, file, expected)
+    local format = file.format
+    file:close()
+    if not ok then error(found, 0) end
+    kind, found.format = found, format
+  end
+  if not kind.type then error(("%s: a model of unknown type (%s)"):format(path, kind.from), 0) end
+  return kind
+end
+
 -- Did luabench make the file's weights, of seeded random numbers? Files that came from it say so too.
 function M.is_random(file)
   local said = file:metadata "luabench.random_weights"

@@ -1,7 +1,8 @@
 -- options.lua: options as data: the ones that every run takes, and a scenario's own.
 --
 -- A scenario declares  options = { name = {"help", default} }  or
---   { name = { help =, default =, choices =, type = "integer|number|string|boolean|list", check = f, min =, max = } }.
+--   { name = { help =, default =, choices =, type = "integer|number|string|boolean|list", check = f, min =, max =,
+--     required = true } }.
 -- The type follows from the default. A list's elements follow from its first one ("1,4,16" -> {1, 4, 16}).
 -- check(value) returns true, or false and what was expected. share = true: "2%" is 0.02 too. snake_case names become
 -- --kebab-case.
@@ -10,7 +11,7 @@ local suggest = require "luabench.suggest"
 local M = {}
 
 local DECLARED = { help = true, default = true, choices = true, type = true, check = true, min = true, max = true,
-  metavar = true, share = true, short = true }
+  metavar = true, share = true, short = true, required = true }
 local TYPES = { integer = true, number = true, string = true, boolean = true, list = true }
 
 -- The options of every run, in the order of --help. `case`: part of what a result depends on (see --resume).
@@ -308,6 +309,8 @@ local function collect(specs, raw, values, given)
         end
         given[o.name] = true
         values[o.name] = o.repeatable and list or list[#list]
+      elseif o.required then
+        return nil, ("%s is missing: %s"):format(M.flag(o.name), o.help)
       else
         values[o.name] = o.repeatable and {} or o.default
       end

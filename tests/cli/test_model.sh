@@ -23,6 +23,14 @@ holds "two files; sampling; a batch" says 0 'generation rate' --original wide --
     --temperature 0.8 --top-p 0.9 --top-k 20 --min-p 0.01 --seed 3 --batch-size 3 -o b.json
 holds "a model against itself" says 0 '100 %' --original k.gguf --quantized k.gguf "${quick[@]}" -o same.json
 holds "a type that GGUF has another name for" says 0 'same likeliest token' --original glm4_moe_lite --quantize q8_0 "${quick[@]}"
+printf '%s\n' '{"context": "Licensed under the Apache", "choices": [" License", " fish"], "answer": 0}' \
+    '{"context": "You may not use ", "choices": ["xyzzy", "this file"], "answer": 1}' > q.jsonl
+holds "questions with choices" says 0 'same choice as the original' --original tiny --quantize q4_k "${quick[@]}" \
+    --questions q.jsonl -o questions.json
+holds "a file that has none" says 2 'a list of questions' --original tiny --questions questions.json "${quick[@]}"
+holds "questions are of the quality" says 2 'no-quality' --original tiny --questions q.jsonl --no-quality
+holds "threads that are not there" says 2 'threads 999: .*got 999 threads' --original wide --threads 999 "${quick[@]}"
+holds "a device that is not there" says 2 "device cup: unknown device 'cup'" --original wide --device cup "${quick[@]}"
 for mode in eager plan fused; do
     holds "mode $mode" says 0 'generation rate' --original wide --mode $mode "${quick[@]}" --no-quality -o $mode.json
 done
@@ -242,6 +250,10 @@ assert abs(row["ratio"] - row["quantized"] / row["original"]) < 1e-12
 assert abs(row["difference"] - (row["quantized"] - row["original"])) < 1e-12
 s = json.load(open("same.json"))["models"]["quantized"]["quality"]
 assert s["kl"]["max"] == 0 and s["top1_agreement"] == 1
+q = [m["quality"]["questions"] for m in json.load(open("questions.json"))["models"].values()]
+assert [x["count"] for x in q] == [2, 2] and all(x["accuracy"] in (0, 0.5, 1) for x in q), q
+against = [x["against"] for x in q if "against" in x]
+assert len(against) == 1 and against[0]["same"] in (0, 0.5, 1), q
 t = [[c["generated"]["tokens"] for c in json.load(open(m + ".json"))["cases"]] for m in ("eager", "plan", "fused")]
 assert t[0] == t[1] == t[2], t
 assert [json.load(open(m + ".json"))["cases"][0]["mode"] for m in ("eager", "plan", "fused")] == ["eager", "plan", "fused"]

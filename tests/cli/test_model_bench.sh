@@ -26,6 +26,14 @@ holds "fused" says 0 '^2 ok' model_bench --model wide -p 8 -n 3 --mode fused --q
 holds "random weights" says 0 'random weights' model_bench --model wide/config.json --random-weights -p 8 -n 0 \
     "${quick[@]}" --format jsonl
 holds "more than the context is skipped" says 0 '512' model_bench --model wide -p 600 -n 0 "${quick[@]}"
+holds "lists are axes, sequences at once" says 0 '^8 ok' model_bench --model wide -p 6 -n 2 --batch 1,3 -t 1 --ubatch 6 \
+    --cache-type f16,f32 "${quick[@]}" -o b.json
+holds "models and recipes" says 0 '^4 ok' model_bench -m wide,wide/model.safetensors -p 4 -n 0 --quantize q4_0,q8_0 \
+    "${quick[@]}" -o m.json -o m.llama.json
+holds "llama-bench knows no sequences at once" says 2 'no field for --batch' model_bench -m wide --batch 1,2 -o x.llama.md
+holds "a model is needed" says 2 '--model is missing' model_bench -p 4
+holds "one that is there" says 2 'nothing.gguf: no such file' model_bench -m nothing.gguf -p 4
+holds "one that is known" says 2 'no safetensors file' model_bench -m r.llama.md -p 4
 holds "no tests" says 2 'no test' model_bench --model wide -p 0 -n 0
 holds "a pair that is none" says 2 'pairs such as' model_bench --model wide --pg 5
 holds "experts of a file" says 0 '^4 ok' moe_mixed --model-path mixtral --tokens 2 \
@@ -51,6 +59,21 @@ def passes(test, depth):
     assert c["check"]["passed"]
     return tuple(sum(p["launches"] for p in c["path"] if p["op"] == op) for op in ("embedding", "attention"))
 assert passes("pp40", 0) == (3, 6) and passes("tg5", 16) == (5, 10) and passes("pp20+tg3", 0) == (5, 10)
+b = {(c["axes"]["batch"], c["axes"]["cache_type"], c["axes"]["test"]): c for c in json.load(open("b.json"))["cases"]}
+assert len(b) == 8
+for (batch, kv, test), c in b.items():
+    launches = {}
+    for p in c["path"]: launches[p["op"]] = launches.get(p["op"], 0) + p["launches"]
+    tokens = 6 if test == "pp6" else 2
+    assert c["work"]["items"] == tokens * batch and c["threads"] == 1 and c["check"]["passed"], c["axes"]
+    assert launches["embedding"] == (3 if (batch, test) == (3, "pp6") else 1 if test == "pp6" else 2), c["axes"]
+one, three = b[1, "f16", "tg2"], b[3, "f16", "tg2"]
+assert three["metrics"]["kv_cache"]["median"] == 3 * one["metrics"]["kv_cache"]["median"]
+assert b[1, "f32", "tg2"]["metrics"]["kv_cache"]["median"] == 2 * one["metrics"]["kv_cache"]["median"]
+m = json.load(open("m.json"))["cases"]
+assert {(c["axes"]["model"], c["axes"]["quantize"]) for c in m} == {(p, q) for q in ("q4_0", "q8_0")
+    for p in ("wide", "wide/model.safetensors")}
+assert {r["model_filename"] for r in json.load(open("m.llama.json"))} == {"wide", "wide/model.safetensors"}
 assert all(c["mode"] == "fused" for c in json.load(open("f.json"))["cases"])
 END
     holds "what stands in the results" python3 verify.py

@@ -4,6 +4,7 @@ local lb = require "luabench"
 local core = lb.core
 local prompts = require "luabench.model_bench.prompts"
 local quality = require "luabench.model_bench.quality"
+local questions = require "luabench.model_bench.questions"
 local score = require "luabench.model.score"
 local summary = require "luabench.model_bench.summary"
 local tiny = dofile "tests/lua/tiny_models.lua"
@@ -113,6 +114,76 @@ function T.test_unlikely_tokens()
   local mean, spread = score.mean { 1, 2, 6 }
   lu.assertEquals({ mean, spread }, { 3, math.sqrt(7 / 3) })
   lu.assertEquals({ score.mean { 5 } }, { 5 })
+end
+
+local QUESTIONS = {
+  { context = "This License does not permit ", choices = { "you to convey it", "a", "WARRANTY DISCLAIMED" }, answer = 0 },
+  { context = "You may not use this file except in", choices = { " xyzzy", " compliance with the License" }, answer = 1 },
+  { context = "Licensed under the Apache", choices = { " of", " License, Version 2.0", "t" }, answer = 0 },
+}
+
+-- The same from the logits of whole texts, number by number.
+function T.test_questions()
+  local m = lb.model.load "tests/fixtures/models/tiny-llama"
+  local tokenizer, expected = m:tokenizer(), { picks = {}, right = 0, normalized = 0 }
+  for q, question in ipairs(QUESTIONS) do
+    local best, best_normalized = {}, {}
+    for i, choice in ipairs(question.choices) do
+      local tokens = tokenizer:encode(question.context .. choice, { special = true })
+      local behind = #tokenizer:encode((question.context:gsub("%s+$", "")), { special = true })
+      local logits, sum = m:logits(tokens):totable(), 0
+      for row = behind, #tokens - 1 do sum = sum + log_softmax(logits[row])[tokens[row + 1] + 1] end
+      if not best.value or sum > best.value then best = { value = sum, i = i } end
+      sum = sum / #choice
+      if not best_normalized.value or sum > best_normalized.value then best_normalized = { value = sum, i = i } end
+    end
+    expected.picks[q] = best.i - 1
+    expected.right = expected.right + (best.i - 1 == question.answer and 1 or 0)
+    expected.normalized = expected.normalized + (best_normalized.i - 1 == question.answer and 1 or 0)
+  end
+  local got = questions.run(m, tokenizer, QUESTIONS, { report = quiet })
+  lu.assertEquals(got.picks, expected.picks)
+  lu.assertEquals(got.count, 3)
+  lu.assertAlmostEquals(got.accuracy, expected.right / 3, 1e-12)
+  lu.assertAlmostEquals(got.normalized.accuracy, expected.normalized / 3, 1e-12)
+  local p = got.accuracy
+  lu.assertAlmostEquals(got.standard_error, math.sqrt(p * (1 - p) / 2), 1e-12)
+  lu.assertErrorMsgContains("need a tokenizer", questions.run, m, nil, QUESTIONS, { report = quiet })
+  local long = { { context = ("word "):rep(600), choices = { " a", " b" }, answer = 0 } }
+  lu.assertErrorMsgContains("the model's context is", questions.run, m, tokenizer, long, { report = quiet })
+end
+
+function T.test_questions_to_two_models()
+  local r = questions.compare({ picks = { 0, 1, 2, 0 }, right = { true, true, false, false } },
+    { picks = { 0, 0, 1, 0 }, right = { true, false, true, false } })
+  lu.assertEquals({ r.same, r.gained, r.lost, r.difference }, { 0.5, 1, 1, 0 })
+  lu.assertAlmostEquals(r.ci95[2], 1.96 * math.sqrt(2 / 3 / 4), 1e-12)
+  lu.assertAlmostEquals(r.ci95[1], -r.ci95[2], 1e-12)
+end
+
+function T.test_files_of_questions()
+  local function load(text, ending)
+    local path = folder .. "/q" .. (ending or ".json")
+    core.write_file(path, text)
+    return questions.load(path)
+  end
+  local one = '{"context": "a", "choices": [" b", " c"], "answer": 1}'
+  lu.assertEquals(load("[" .. one .. "]"), { { context = "a", choices = { " b", " c" }, answer = 1 } })
+  lu.assertEquals(#load(one .. "\n\n" .. one .. "\n", ".jsonl"), 2)
+  for _, bad in ipairs {
+    { "[]", "a list of questions" }, { "{}", "a list of questions" }, { "[1]", "question 1: an object" },
+    { '[{"context": "a", "choices": ["b"], "answer": 0}]', "at least two choices" },
+    { '[{"context": "a", "choices": ["b", "c"], "answer": 2}]', "from 0 to 1" },
+    { '[{"context": "a", "choices": ["b", "c"], "answer": 0.5}]', "from 0 to 1" },
+    { '[{"context": "a", "choices": ["b", "c"], "answer": "b"}]', "answer should be a number" },
+    { '[{"context": "a", "choices": ["b", ""], "answer": 0}]', "choice 1 is no text" },
+    { '[{"context": " ", "choices": ["b", "c"], "answer": 0}]', "no context" },
+    { '[{"query": "a", "choices": ["b", "c"], "answer": 0}]', 'unknown field "query"' } } do
+    lu.assertErrorMsgContains(bad[2], load, bad[1])
+  end
+  lu.assertErrorMsgContains("q.jsonl:2", load, one .. "\n{", ".jsonl")
+  lu.assertErrorMsgContains("no such file", questions.load, folder .. "/nothing.json")
+  lu.assertErrorMsgContains("no UTF-8", load, '[{"context": "\255"}]')
 end
 
 local function run_record(ttft, steps, prompt, generated, rates)

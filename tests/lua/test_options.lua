@@ -97,6 +97,16 @@ function T.test_wrong_values_say_what_was_expected()
   fails("--processes", "--processes", "0")
 end
 
+function T.test_options_that_must_be_given()
+  local what = { name = "luabench s.lua", about = "a test", options = options.declare {
+    file = { help = "what to read", type = "string", required = true } } }
+  local v, message = options.parse({}, what)
+  lu.assertNil(v)
+  lu.assertEquals(message, "--file is missing: what to read")
+  lu.assertEquals(options.parse({ "--file", "x" }, what).file, "x")
+  lu.assertEquals((options.parse({ "--help" }, what)), "help")
+end
+
 function T.test_wrong_options()
   fails("did you mean", "--tokns", "1")
   fails("unknown option", "--bogus")

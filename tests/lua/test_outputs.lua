@@ -172,12 +172,16 @@ end
 function T.test_columns_are_validated_and_chosen()
   lu.assertErrorMsgContains('did you mean "time"', columns.validate, { "tiem" }, {})
   lu.assertErrorMsgContains("columns[1]", columns.validate, { { title = "x" } }, {})
-  columns.validate({ "time", "m", { title = "x", field = "metrics.x" } }, { "m" })
+  columns.validate({ "time", "m", { title = "x", field = "metrics.x" }, { axis = "perhaps" } }, { "m" })
   local r = result()
   r.layout.s.columns = { "quant", "time", { title = "gain", field = "metrics.speedup.median", unit = "x" } }
   local text = write("table", r)
   lu.assertStrContains(text, "gain")
   lu.assertNotStrContains(text, "NMSE")
+  r.layout.s.columns = { { axis = "quant" }, { axis = "perhaps" }, "time" }     -- axes that a grid may have
+  text = write("table", r)
+  lu.assertStrContains(text, "quant")
+  lu.assertNotStrContains(text, "perhaps")
 end
 
 function T.test_formats_follow_endings()

@@ -18,7 +18,7 @@ local function open(prompts, more)
   local opt = { original = "tests/fixtures/models/tiny-llama", device = "cpu", quality_context = 16,
     quality_tokens = 64, output = { top .. "/r.json" }, resume = true }
   for k, v in pairs(more or {}) do opt[k] = v end
-  return resume.open(opt, "text", prompts, { id = "r" })
+  return resume.open(opt, { prompts = prompts, text = "text" }, { id = "r" })
 end
 
 local function with(prompts, more, f)
@@ -132,6 +132,16 @@ function T.test_a_journal_with_nothing_for_this_run_is_put_aside()
   lu.assertEquals(j:remove(), { path .. ".old" })
   j:close()
   lu.assertEquals(sys.file_read(path .. ".old"), text)
+end
+
+function T.test_a_journal_without_records_goes()
+  local path = top .. "/j"
+  journal.open(path, false, { id = "r" }, true):close()
+  lu.assertFalse(sys.exists(path))
+  local j = journal.open(path, false, { id = "r" }, true)
+  j:add("k", { key = "k" })
+  j:close()
+  lu.assertTrue(sys.exists(path))
 end
 
 -- The cache folder's, too.

@@ -59,8 +59,9 @@ local function device_of(opt)
   return { threads = opt.threads or device.threads, isa = device.isa, model = caps.model or caps.name }
 end
 
--- opt: the command's options; text: what quality is measured on; prompts; run: the head of the result.
-function M.open(opt, text, prompts, run)
+-- opt: the command's options; asked = { prompts =, text = what quality is measured on, questions = a list or nil
+-- }; run: the head of the result.
+function M.open(opt, asked, run)
   local circumstances = journal.circumstances()
   circumstances["(device)"] = device_of(opt)
   local options = {}
@@ -72,9 +73,9 @@ function M.open(opt, text, prompts, run)
   elseif opt.quantized then
     sides.quantized = { files = M.files_of(opt.quantized, opt.random_weights) }
   end
-  local self = setmetatable({ prompts = prompts, sides = sides, options = options, circumstances = circumstances,
-    quality = { text = record.hash(text), context = opt.quality_context, tokens = opt.quality_tokens,
-      original = original } }, Memo)
+  local self = setmetatable({ prompts = asked.prompts, sides = sides, options = options, circumstances = circumstances,
+    quality = { text = record.hash(asked.text), context = opt.quality_context, tokens = opt.quality_tokens,
+      original = original, questions = asked.questions and record.hash(json.encode(asked.questions)) } }, Memo)
   self.journal = journal.begin { outputs = opt.output, names = { "model" }, resume = opt.resume, run = run,
     aside = true, fingerprint = record.hash(json.encode { options, sides, circumstances }):sub(1, 10) }
   return self

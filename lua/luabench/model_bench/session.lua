@@ -4,6 +4,7 @@ local lb = require "luabench"
 local core = require "luabench.core"
 local json = require "luabench.json"
 local quality = require "luabench.model_bench.quality"
+local questions = require "luabench.model_bench.questions"
 local sys = require "luabench.sys"
 
 local M = {}
@@ -58,7 +59,8 @@ end
 function steps.load(request, emit)
   local o = request.options
   emit { event = "phase", phase = "load" }
-  local device = sys.device(o.device, o.threads)
+  local there, device = pcall(sys.device, o.device, o.threads)
+  if not there then return { refused = sys.clean(device) } end
   local before, t0 = resident(), sys.now_s()
   local model = lb.model.load(request.path, { device = device, dtype = o.dtype, repack = o.repack,
     random_weights = o.random_weights or nil, seed = o.random_weights and o.seed or nil, type = o.model_type,
@@ -179,15 +181,22 @@ end
 
 -- ---- quality ----
 
--- request: text, context, most (tokens), folder, role = "reference" (writes its logits there) or "compared".
+-- request: text, context, most (tokens), folder, role = "reference" (writes its logits there) or "compared";
+-- questions = a list, or nil.
 function steps.quality(request, emit)
   local tokens = tokens_of(request.text)
   held.session = nil
   collectgarbage()
-  return quality.run(held.model, tokens, { context = request.context, most = request.most, folder = request.folder,
-    role = request.role, mode = held.options.mode, report = function(done, total)
-      emit { event = "progress", text = "quality", fraction = done / total }
-    end })
+  local function report(text)
+    return function(done, total) emit { event = "progress", text = text, fraction = done / total } end
+  end
+  local out = quality.run(held.model, tokens, { context = request.context, most = request.most,
+    folder = request.folder, role = request.role, mode = held.options.mode, report = report "quality" })
+  if request.questions then
+    out.questions = questions.run(held.model, held.tokenizer, request.questions, { mode = held.options.mode,
+      report = report "questions" })
+  end
+  return out
 end
 
 function steps.close()

@@ -18,8 +18,8 @@ local function load_options(opt)
   return o
 end
 
--- run = { opt =, bar =, timeout =, folder = (for logits), text =, quality =, roles =, shown = { names of paths },
--- memo = (resume.lua), reproduce = f(prompt) }
+-- run = { opt =, bar =, timeout =, folder = (for logits), text =, questions = (a list, or nil), quality =, roles =,
+-- shown = { names of paths }, memo = (resume.lua), reproduce = f(prompt) }
 local function new(run, name, path)
   local s = setmetatable({ run = run, name = name, path = path, shown = run.shown[name] or path }, Side)
   local bar = run.bar
@@ -54,6 +54,17 @@ function Side:call(step, request)
     reason = reply.reason or sys.clean(reply.message) }
 end
 
+-- A device, or a number of threads, that the first process cannot have is an error of the command line; one that is
+-- gone later costs what is asked of it.
+function Side:without_device(reason)
+  local opt = self.run.opt
+  if self.name == "original" and not self.first_load then
+    local threads = opt.threads and (" --threads %d"):format(opt.threads) or ""
+    error(("--device %s%s: %s"):format(opt.device, threads, reason), 0)
+  end
+  return { status = "failed", reason = reason }
+end
+
 function Side:load()
   local hello, why = self:call("hello", {})
   if not hello then return nil, why end
@@ -62,6 +73,7 @@ function Side:load()
   local loaded
   loaded, why = self:call("load", { path = self.path, options = load_options(self.run.opt) })
   if not loaded then return nil, why end
+  if loaded.refused then return nil, self:without_device(loaded.refused) end
   self.loaded = loaded
   self.first_load = self.first_load or loaded
   return loaded
@@ -270,7 +282,7 @@ local function judge(side, out)
   local value, why = side.loaded, nil
   if not value then value, why = side:load() end
   if value then value, why = side:call("quality", { text = run.text, context = run.opt.quality_context,
-    most = run.opt.quality_tokens, folder = run.folder, role = run.roles[side.name] }) end
+    most = run.opt.quality_tokens, folder = run.folder, role = run.roles[side.name], questions = run.questions }) end
   out.quality = value or { reason = why.reason, status = why.status }
   if value then side:remember("quality", value) end
 end

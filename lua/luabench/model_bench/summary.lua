@@ -154,6 +154,14 @@ M.LINES = {
   { "same likeliest token", "fraction", "quality.top1_agreement" },
   { "probability of the text's tokens, mean change", "points", "quality.token_probability.mean_change" },
   { "probability of the text's tokens, RMS change", "points", "quality.token_probability.rms_change" },
+  { "questions", "count", "quality.questions.count" },
+  { "right choices", "fraction", "quality.questions.accuracy" },
+  { "its standard error", "fraction", "quality.questions.standard_error" },
+  { "right choices, normalized by length", "fraction", "quality.questions.normalized.accuracy" },
+  { "its standard error", "fraction", "quality.questions.normalized.standard_error" },
+  { "same choice as the original", "fraction", "quality.questions.against.same" },
+  { "change of right choices, 95 % interval, low", "points", "quality.questions.against.ci95.1" },
+  { "change of right choices, 95 % interval, high", "points", "quality.questions.against.ci95.2" },
 }
 
 -- A list of { metric, unit, original, quantized, difference, ratio } and headings { heading = }, lines without any

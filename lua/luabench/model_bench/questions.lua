@@ -1,0 +1,154 @@
+-- questions.lua: questions with several answers to choose from, as lm-eval's "multiple_choice" scores them: the answer
+-- whose tokens the model finds likeliest behind the question is its choice; normalized: by the logarithm of that over
+-- the answer's characters. Of two models the right answers are compared question by question.
+local core = require "luabench.core"
+local models = require "luabench.model_file"
+local score = require "luabench.model.score"
+local sys = require "luabench.sys"
+
+local M = {}
+
+local FIELDS = { name = "string", context = "string", choices = "table", answer = "number" }
+local NORMAL_95 = 1.96
+
+local function entry(where, q)
+  local function bad(why, ...) error(where .. ": " .. why:format(...), 0) end
+  if type(q) ~= "table" then bad("an object { \"context\", \"choices\", \"answer\" } was expected, got %s", type(q)) end
+  for key, v in pairs(q) do
+    if not FIELDS[key] then bad("unknown field %q; there are name, context, choices and answer", tostring(key)) end
+    if type(v) ~= FIELDS[key] then bad("%s should be a %s, got a %s", key, FIELDS[key], type(v)) end
+  end
+  if not (q.context or ""):find "%S" then bad "it has no context" end
+  if not q.choices or #q.choices < 2 then bad "at least two choices were expected" end
+  for i, text in ipairs(q.choices) do
+    if type(text) ~= "string" or text == "" then bad("choice %d is no text, or an empty one", i - 1) end
+  end
+  if not q.answer or q.answer % 1 ~= 0 or q.answer < 0 or q.answer >= #q.choices then
+    bad("answer should be the right choice's number, from 0 to %d", #q.choices - 1)
+  end
+  return { name = q.name, context = q.context, choices = q.choices, answer = q.answer }
+end
+
+local function lines_of(path)
+  local list, n = {}, 0
+  for line in (sys.file_read(path) .. "\n"):gmatch "([^\n]*)\n" do
+    n = n + 1
+    if line:find "%S" then
+      local where = ("%s:%d"):format(path, n)
+      core.json_check(where, line)
+      list[#list + 1] = entry(where, (core.json_decode(line)))
+    end
+  end
+  return list
+end
+
+-- The questions of a JSON file (a list) or, with the ending .jsonl, of its lines: { name?, context, choices =
+-- { texts }, answer = number of the right one, from 0 }. A choice stands right behind its context: it begins with the
+-- space that belongs there. Raises (level 0).
+function M.load(path)
+  if not sys.exists(path) then error(path .. ": no such file", 0) end
+  local wrong = sys.not_utf8(sys.file_read(path))
+  if wrong then error(("%s: byte %d is no UTF-8"):format(path, wrong), 0) end
+  local list = {}
+  if path:lower():find "%.jsonl$" then
+    list = lines_of(path)
+  else
+    for i, q in ipairs(models.read_json(path)) do list[i] = entry(("%s: question %d"):format(path, i), q) end
+  end
+  if #list == 0 then
+    error(path .. ": a list of questions { \"context\", \"choices\", \"answer\" } was expected", 0)
+  end
+  return list
+end
+
+local function characters(text)
+  local _, n = text:gsub("[^\128-\191]", "")
+  return n
+end
+
+-- The tokens of context and choice, and how many of them are the context's: white space at its end goes with the
+-- choice, since tokens begin with spaces.
+local function tokens_of(tokenizer, question, i)
+  local context = question.context:gsub("%s+$", "")
+  local whole = tokenizer:encode(question.context .. question.choices[i], { special = true })
+  local behind = #tokenizer:encode(context, { special = true })
+  if behind < 1 or #whole <= behind then
+    error(("choice %d of the question %q adds no token to it"):format(i - 1, question.context:sub(1, 60)), 0)
+  end
+  return whole, behind
+end
+
+local function pick(values)
+  local best = 1
+  for i = 2, #values do
+    if values[i] > values[best] then best = i end
+  end
+  return best
+end
+
+-- What the model chooses: numbers from 1, by likelihood, and normalized.
+local function choose(s, question, prepared)
+  local likely, normalized = {}, {}
+  for i, one in ipairs(prepared) do
+    local sum = 0
+    score.each(s, one.tokens, one.behind, function(_, logits, targets)
+      for _, nll in ipairs(score.nll(logits, targets)) do sum = sum - nll end
+    end)
+    likely[i], normalized[i] = sum, sum / characters(question.choices[i])
+  end
+  collectgarbage()
+  return pick(likely), pick(normalized)
+end
+
+local function share(right)
+  local values = {}
+  for i, ok in ipairs(right) do values[i] = ok and 1 or 0 end
+  return score.mean(values)
+end
+
+-- o = { mode =, report = f(done, total) }. { count, accuracy, standard_error, normalized = { accuracy,
+-- standard_error }, picks (numbers from 0), right (a boolean each) }. Raises (level 0) where a question is longer than
+-- the model's context.
+function M.run(model, tokenizer, list, o)
+  if not tokenizer then error("questions need a tokenizer, and the model has none", 0) end
+  local prepared, longest = {}, 0
+  for q, question in ipairs(list) do
+    prepared[q] = {}
+    for i = 1, #question.choices do
+      local tokens, behind = tokens_of(tokenizer, question, i)
+      prepared[q][i], longest = { tokens = tokens, behind = behind }, math.max(longest, #tokens)
+    end
+  end
+  if longest > (model.spec.context or math.huge) then
+    error(("a question has %d tokens; the model's context is %d"):format(longest, model.spec.context), 0)
+  end
+  local s = model:session { batch = 1, capacity = longest, cache = "f32", mode = o.mode }
+  local picks, right, normalized = {}, {}, {}
+  for q, question in ipairs(list) do
+    local likely, by_length = choose(s, question, prepared[q])
+    picks[q], right[q], normalized[q] = likely - 1, likely - 1 == question.answer, by_length - 1 == question.answer
+    if sys.interrupted() then error("interrupted", 0) end
+    o.report(q, #list)
+  end
+  local out = { count = #list, picks = picks, right = right, normalized = {} }
+  out.accuracy, out.standard_error = share(right)
+  out.normalized.accuracy, out.normalized.standard_error = share(normalized)
+  return out
+end
+
+-- The same questions answered by two models: { same = share of equal choices, gained, lost = questions that only the
+-- second, only the first has right, difference = of accuracies, ci95 = { low, high } of it }.
+function M.compare(a, b)
+  local same, gained, lost, changes = 0, 0, 0, {}
+  for q = 1, #a.picks do
+    local x, y = a.right[q], b.right[q]
+    same = same + (a.picks[q] == b.picks[q] and 1 or 0)
+    gained, lost = gained + (y and not x and 1 or 0), lost + (x and not y and 1 or 0)
+    changes[q] = (y and 1 or 0) - (x and 1 or 0)
+  end
+  local mean, spread = score.mean(changes)
+  return { same = same / #a.picks, gained = gained, lost = lost, difference = mean,
+    ci95 = spread and { mean - NORMAL_95 * spread, mean + NORMAL_95 * spread } or nil }
+end
+
+return M
