@@ -134,7 +134,7 @@ function T.test_questions()
       local logits, sum = m:logits(tokens):totable(), 0
       for row = behind, #tokens - 1 do sum = sum + log_softmax(logits[row])[tokens[row + 1] + 1] end
       if not best.value or sum > best.value then best = { value = sum, i = i } end
-      sum = sum / #choice
+      sum = sum / #choice:gsub("^ ", "")
       if not best_normalized.value or sum > best_normalized.value then best_normalized = { value = sum, i = i } end
     end
     expected.picks[q] = best.i - 1
@@ -176,7 +176,7 @@ function T.test_files_of_questions()
     { '[{"context": "a", "choices": ["b", "c"], "answer": 2}]', "from 0 to 1" },
     { '[{"context": "a", "choices": ["b", "c"], "answer": 0.5}]', "from 0 to 1" },
     { '[{"context": "a", "choices": ["b", "c"], "answer": "b"}]', "answer should be a number" },
-    { '[{"context": "a", "choices": ["b", ""], "answer": 0}]', "choice 1 is no text" },
+    { '[{"context": "a", "choices": ["b", " "], "answer": 0}]', "choice 1 is no text" },
     { '[{"context": " ", "choices": ["b", "c"], "answer": 0}]', "no context" },
     { '[{"query": "a", "choices": ["b", "c"], "answer": 0}]', 'unknown field "query"' } } do
     lu.assertErrorMsgContains(bad[2], load, bad[1])

@@ -21,7 +21,7 @@ local function entry(where, q)
   if not (q.context or ""):find "%S" then bad "it has no context" end
   if not q.choices or #q.choices < 2 then bad "at least two choices were expected" end
   for i, text in ipairs(q.choices) do
-    if type(text) ~= "string" or text == "" then bad("choice %d is no text, or an empty one", i - 1) end
+    if type(text) ~= "string" or not text:find "%S" then bad("choice %d is no text, or an empty one", i - 1) end
   end
   if not q.answer or q.answer % 1 ~= 0 or q.answer < 0 or q.answer >= #q.choices then
     bad("answer should be the right choice's number, from 0 to %d", #q.choices - 1)
@@ -61,8 +61,9 @@ function M.load(path)
   return list
 end
 
+-- Of a choice, without the space that it begins with, which lm-eval puts there itself.
 local function characters(text)
-  local _, n = text:gsub("[^\128-\191]", "")
+  local _, n = text:gsub("^%s+", ""):gsub("[^\128-\191]", "")
   return n
 end
 
