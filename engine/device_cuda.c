@@ -44,11 +44,18 @@ static bool find_so(char *path, size_t bytes) {
     return false;
 }
 
+/* Why it is not there is not known here: it may have been built without, or taken away from it. */
+static lb_status no_so(const char *path) {
+    const char *own = getenv("LUABENCH_CUDA");
+    if (own && *own) return lb_fail(LB_EDEVICE, "cuda: LUABENCH_CUDA names %s, which cannot be read", path);
+    return lb_fail(LB_EDEVICE, "cuda: there is no CUDA part, %s: either it was not copied along with the program, or it "
+                   "was not built (it needs nvcc, and CUDA=0 leaves it out); LUABENCH_CUDA=FILE says where it is, else "
+                   "build where the CUDA toolkit is, or use device 'cpu'", path);
+}
+
 static lb_status load(void) {
     char path[5000];
-    if (!find_so(path, sizeof path))
-        return lb_fail(LB_EDEVICE, "cuda: this build has no CUDA part (%s is not there): nvcc was not found when it was "
-                       "built; build where the CUDA toolkit is, or use device 'cpu'", path);
+    if (!find_so(path, sizeof path)) return no_so(path);
     void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!so) return lb_fail(LB_EDEVICE, "cuda: %s", dlerror());
     const lb_cuda_api *api = dlsym(so, LB_CUDA_SYMBOL);

@@ -1,4 +1,5 @@
--- fast_mixed.lua: tokens grouped by expert, experts by their bits tuple; one grouped, fused dispatch per tuple present.
+-- fast_mixed.lua: tokens grouped by expert, experts by their bits tuple; one grouped, fused dispatch per tuple present,
+-- on a GPU all of them in one persistent launch.
 local steps = require "luabench.moe.steps"
 
 return {

@@ -404,6 +404,32 @@ case("a model's experts: two moe_ffn side by side, each with tickets of its own"
     if fake then both:submit(2) end
   end
 end)
+case("a model's experts: those of all classes in one launch have the bits of a launch each", function()
+  if fake and not os.getenv "LUABENCH_FAKE_KERNELS" then return end
+  local job_of, reference = require "luabench.moe.job", require "luabench.moe.reference"
+  local layer = require("luabench.moe.layer").new({
+    name = "small", hidden = 256, intermediate = 256, experts = 8, shared = 1, top_k = 2, formats = "k",
+    router = { score = "sigmoid", bias = true, renormalize = true, scale = 1.8 }, shared_bits = { 6, 2, 3 },
+    bits = { { count = 5, 6, 2, 3 }, { count = 2, 6, 3, 3 }, { count = 1, 4, 2, 4 } },
+  }, { seed = 3, device = d })
+  for _, tokens in ipairs { 1, 9 } do
+    local function out(strategy)                     -- threshold 1: no class is rare
+      local job = job_of.new { layer = layer, tokens = tokens, routing = "router", threshold = 1, device = d }
+      local plan, launches = job_of.plan(job, lb.strategy(strategy)), 0
+      for _, e in ipairs(sys.account(plan).path) do launches = launches + (e.op == "moe_ffn" and e.launches or 0) end
+      job.out:fill(0 / 0)
+      plan:submit(2)
+      return job.out, launches, plan:account().conditions
+    end
+    local all, one, conditions = out "fast_mixed"
+    assert(one == 1 and (conditions or "") == "", ("%d launches, conditions: %s"):format(one, tostring(conditions)))
+    local each, several = out "hybrid"
+    assert(several >= (tokens > 1 and 2 or 1), several .. " launches")
+    same(all, each)
+    local nmse = reference.nmse(all, reference.output(layer, "mixed", tokens, 9, "router", d))
+    assert(nmse and nmse <= reference.LAYER_TOLERANCE, ("NMSE %s"):format(tostring(nmse)))
+  end
+end)
 case("cold weights are slower than hot ones, or a sample is a copy", function()
   if fake then return end                -- a matter of caches
   -- Each half of an L2 keeps what its own multiprocessors read, so that less than its size is hot; a small read is mostly

@@ -53,7 +53,14 @@ says() {
     got=$(env "$@" "$program" -e 'print(select(2, pcall(lb.device, "cuda:0")))' 2>&1)
     if [[ $got =~ $pattern ]]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "$what: got: $got"; fi
 }
-says "no CUDA part" 'this build has no CUDA part .*/nowhere.so' LUABENCH_CUDA=/nowhere.so
+says "a CUDA part that is not there" 'LUABENCH_CUDA names /nowhere.so, which cannot be read' LUABENCH_CUDA=/nowhere.so
+alone=$(mktemp -d)
+cp "$program" "$alone/luabench"
+got=$(LUABENCH_CUDA= LUABENCH_LUA=$PWD/lua "$alone/luabench" -e 'print(select(2, pcall(lb.device, "cuda:0")))' 2>&1)
+rm -rf "$alone"
+if [[ $got == *"no CUDA part, $alone/lib/luabench_cuda.so: either it was not copied"*"or it was not built"* ]]; then
+    passed=$((passed + 1))
+else failed=$((failed + 1)); echo "no CUDA part: got: $got"; fi
 says "a driver too old" 'driver is too old: it knows CUDA 12.4' "LUABENCH_CUDA=$fake" LUABENCH_FAKE=driver=12040
 says "no device" 'shows no device' "LUABENCH_CUDA=$fake" LUABENCH_FAKE=devices=0
 says "an old device" 'compute capability 7.5; the kernels need 8.0' "LUABENCH_CUDA=$fake" LUABENCH_FAKE=cc=75

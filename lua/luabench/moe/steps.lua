@@ -130,17 +130,24 @@ function M.group(plan, job, weights, threshold)
   return g
 end
 
---- One fused dispatch per class whose `grouped` flag is set, writing expert outputs by slot into y [T*k, H].
-function M.grouped(plan, job, weights, g, y)
+-- A GPU's kernels take experts of several classes in one launch: items of all of them, handed out as blocks come free.
+-- With a launch each, and a condition, one token's would wait for one another longer than its bytes take.
+local function together(plan) return plan.device.name:find "^cuda" ~= nil end
+
+--- One fused dispatch per class whose `grouped` flag is set, writing expert outputs by slot into y [T*k, H]. `every`:
+-- the flag of each class that has rows is; then a GPU does all of them in one launch, which hangs on no value.
+function M.grouped(plan, job, weights, g, y, every)
   local m = job.layer.model
   local h, biases, clamp = f32(job, job.tokens * m.top_k, m.intermediate), job.layer:biases() or {}, m.clamp or {}
-  for c = 1, g.classes do
+  local function dispatch(only, when, label)
     plan:moe_ffn {
       x = job.x, gate = weights.gate, up = weights.up, down = weights.down, offsets = g.offsets, rows = g.rows,
-      class = g.class, h = h, y = y, only = c - 1, when = { g.grouped, c }, label = weights.class_names[c],
+      class = g.class, h = h, y = y, only = only, when = when, label = label,
       gate_bias = biases.gate, up_bias = biases.up, down_bias = biases.down, alpha = clamp.alpha, limit = clamp.limit,
     }
   end
+  if every and together(plan) then return dispatch(-1, nil, table.concat(weights.class_names, " ")) end
+  for c = 1, g.classes do dispatch(c - 1, { g.grouped, c }, weights.class_names[c]) end
 end
 
 --- out[t] = shared + weighted expert outputs, in slot order. `pieces`: of the shared expert, where it is under way.
@@ -153,15 +160,15 @@ function M.combine(plan, job, weights, y, pieces)
   plan:combine { y = y, weights = job.weights, shared = out, out = job.out, label = "combine" }
 end
 
---- The whole routed part and the shared expert, grouped and fused: one dispatch per class of `weights` present. The
--- shared expert's steps stand where they need no barrier of their own: its gate and up beside the grouping, which is
--- one thread's work, its activation beside the first dispatch, its down beside the last.
+--- The whole routed part and the shared expert, grouped and fused: one dispatch per class of `weights` present (a GPU
+-- does them in one launch). The shared expert's steps stand where they need no barrier of their own: its gate and up
+-- beside the grouping, which is one thread's work, its activation beside the first dispatch, its down beside the last.
 function M.fused(plan, job, weights)
   local y = f32(job, job.tokens * job.layer.model.top_k, job.layer.model.hidden)
   local pieces = M.shared_pieces(plan, job, weights)
   local g = M.group(plan, job, weights)
   if pieces then pieces.activate() end
-  M.grouped(plan, job, weights, g, y)
+  M.grouped(plan, job, weights, g, y, true)
   M.combine(plan, job, weights, y, pieces)
 end
 
