@@ -57,10 +57,21 @@ enum { LB_CUDA_TICKETS = 8192 };
 static inline unsigned *lb_cuda_tickets(const lb_launch *l) { return l->cuda_tickets; }
 static inline cudaStream_t lb_cuda_stream(const lb_launch *l) { return (cudaStream_t)l->stream; }
 
-/* Dynamic shared memory beyond 48 KB has to be asked for, once for each kernel function and device; cheap. */
-template <typename F> static inline void lb_cuda_smem(F *kernel, size_t bytes) {
-    if (bytes > 48 * 1024)
-        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+/* Can a block on this device have so many bytes of shared memory? Without a device: yes. */
+static inline bool lb_cuda_smem_fits(size_t bytes) {
+    int64_t most = lb_cuda_info_now()->smem_per_block;
+    return !most || (int64_t)bytes <= most;
+}
+/* Before a launch with so many bytes of dynamic shared memory: beyond 48 KB it has to be asked for; cheap. All that a
+ * block can have is asked for, less `fixed` bytes that the kernel has besides: what is asked for holds for the function
+ * from then on, and nodes of a graph that is being captured may have more than this launch needs. */
+template <typename F> static inline void lb_cuda_smem(F *kernel, size_t bytes, size_t fixed = 0) {
+    const cudaFuncAttribute what = cudaFuncAttributeMaxDynamicSharedMemorySize;
+    int64_t most = lb_cuda_info_now()->smem_per_block - (int64_t)fixed;
+    if (bytes <= 48 * 1024) return;
+    if (most > (int64_t)bytes && cudaFuncSetAttribute((const void *)kernel, what, (int)most) == cudaSuccess) return;
+    cudaGetLastError();
+    cudaFuncSetAttribute((const void *)kernel, what, (int)bytes);
 }
 
 /* The descriptor of kernels/cuda/<name>.cu:  LB_CUDA_KERNEL(name) = { .name = "op.format.variant", ... };  The fields

@@ -17,7 +17,7 @@
 
 namespace {
 
-enum { THREADS = 256, WARPS = 8 };
+enum { THREADS = 256, WARPS = 8, LAST_BYTES = 1024 /* `last`, and up to where dynamic shared memory begins */ };
 
 /* LATENT: the values are the first V of each key. */
 template <int D_, int V_, bool LATENT_, int MT_> struct shape {
@@ -454,7 +454,7 @@ static bool supports(const lb_args *a, const char **why) {
     if ((pages ? pages->dims[0] : k->dims[0]) > 65534) return false;
     *why = "takes heads of 64 and 128, and MLA's 576 with 512 values, where shared memory holds them";
     return with_shape(a, s.mt, [](auto shape) {
-        return (int64_t)decltype(shape)::BYTES + 1024 <= lb_cuda_info_now()->smem_per_block; /* `last`, padded */
+        return lb_cuda_smem_fits(decltype(shape)::BYTES + LAST_BYTES);
     });
 }
 
@@ -481,10 +481,10 @@ static void launch(const lb_args *a, const lb_launch *l) {
     with_shape(a, s.mt, [&](auto shape) {
         using S = decltype(shape);
         if (o.j.k.dtype == LB_BF16) {
-            lb_cuda_smem(split_kernel<S, true>, S::BYTES);
+            lb_cuda_smem(split_kernel<S, true>, S::BYTES, LAST_BYTES);
             LB_CUDA_LAUNCH((split_kernel<S, true>), grid, THREADS, S::BYTES, lb_cuda_stream(l), o);
         } else {
-            lb_cuda_smem(split_kernel<S, false>, S::BYTES);
+            lb_cuda_smem(split_kernel<S, false>, S::BYTES, LAST_BYTES);
             LB_CUDA_LAUNCH((split_kernel<S, false>), grid, THREADS, S::BYTES, lb_cuda_stream(l), o);
         }
         return true;

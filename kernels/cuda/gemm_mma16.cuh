@@ -231,65 +231,64 @@ template <class F, int MT, int NT> __global__ void __launch_bounds__(LB_THREADS,
 lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
     typedef lb_gemm16_shape<F, MT, NT> S;
     LB_CUDA_SHARED(smem);
-    const int warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const int tile = (int)blockIdx.x / a.splits, split = (int)blockIdx.x % a.splits, column0 = (int)blockIdx.y *
-        S::COLUMNS;
+    const int warp = (int)threadIdx.x / 32, tile = (int)blockIdx.x, split = (int)blockIdx.z, column0 =
+        (int)blockIdx.y * S::COLUMNS;
     const int begin = (int)((int64_t)a.units * split / a.splits), end = (int)((int64_t)a.units * (split +
             1) / a.splits);
-    const int64_t panels = (a.n + LB_ROWS - 1) / LB_ROWS, panel = ((int64_t)tile * LB_WARPS + warp) * MT;
-    const uint64_t policy = lb_policy_once();
     uint8_t *ring = smem + F::TABLE_BYTES;
 
-    /* What is asked for next, in units of 16 bytes (32 bits spare registers): of each panel; behind the last one
-     * its weights again, whose results are not stored. */
-    uint32_t from[MT];
-    LB_UNROLL for (int mt = 0; mt < MT; mt++)
-        from[mt] = (uint32_t)(((panel + mt < panels ? panel + mt : panels - 1) * a.panel_bytes + (int64_t)begin *
-                               F::UNIT_BYTES) / 16);
-    auto ask_weights = [&](uint8_t *stage) {
-        LB_UNROLL for (int mt = 0; mt < MT; mt++) {
-            lb_copy_unit<F::UNIT_BYTES>(stage + (warp * MT + mt) * F::UNIT_BYTES, a.w + (size_t)from[mt] * 16, policy);
-            from[mt] += F::UNIT_BYTES / 16;
+    /* Where a unit's pieces come from is worked out anew for each: kept between the products it would be spilled.
+     * Loops are not unrolled, for the same reason. Behind the last panel come that one's weights again, whose results
+     * are not stored. */
+    auto ask_weights = [&](uint8_t *stage, int unit) {
+        int self = (int)threadIdx.x;
+        lb_anew(self);
+        const uint64_t policy = lb_policy_once();
+        const int last = (int)((a.n + LB_ROWS - 1) / LB_ROWS) - 1;
+        _Pragma("unroll 1") for (int mt = 0; mt < MT; mt++) {
+            const int at = self / 32 * MT + mt, row = tile * LB_WARPS * MT + at;
+            lb_copy_unit<F::UNIT_BYTES>(stage + at * F::UNIT_BYTES,
+                                        a.w + (row < last ? row : last) * a.panel_bytes +
+                                            (int64_t)unit * F::UNIT_BYTES, policy);
         }
     };
     /* EACH threads copy a row of x, then the next of its 256 / EACH apart; the sums of minima take one piece a
      * thread. */
     constexpr int EACH = F::UNIT_K / 8, SUM_PIECES = S::GROUPS * S::COLUMNS / 4;
-    const int tid = (int)threadIdx.x;
-    uint32_t from_x = (uint32_t)(((column0 + tid / EACH) * (int64_t)a.kp + (int64_t)begin * F::UNIT_K) / 8) +
-        tid % EACH;
-    uint32_t from_sums = (uint32_t)((((int64_t)begin * S::GROUPS + tid * 4 / S::COLUMNS) * a.mp + column0 + tid *
-                                     4 % S::COLUMNS) / 4);
     static_assert(SUM_PIECES <= LB_THREADS, "one piece a thread");
-    auto ask_x = [&](uint8_t *stage) {
-        uint8_t *to = stage + S::W_BYTES + tid / EACH * S::X_STRIDE + tid % EACH * 16;
-        uint32_t at = from_x, apart = (uint32_t)(LB_THREADS / EACH * (a.kp / 8));
-        LB_UNROLL for (int i = 0; i < (S::COLUMNS * EACH + LB_THREADS - 1) / LB_THREADS; i++) {
-            if (i) at += apart, lb_anew(at);
-            if ((i + 1) * LB_THREADS <= S::COLUMNS * EACH || tid < S::COLUMNS * EACH - i * LB_THREADS)
-                lb_copy_async_16(to + i * (LB_THREADS / EACH) * S::X_STRIDE, a.xp + (size_t)at * 16);
-        }
-        if (tid < SUM_PIECES) lb_copy_async_16(stage + S::W_BYTES + S::X_BYTES + tid * 16, a.sums +
-                                               (size_t)from_sums * 4);
-        from_x += F::UNIT_K / 8, from_sums += S::GROUPS * (uint32_t)a.mp / 4;
+    auto ask_x = [&](uint8_t *stage, int unit) {
+        int self = (int)threadIdx.x;
+        lb_anew(self);
+        uint8_t *to = stage + S::W_BYTES + self / EACH * S::X_STRIDE + self % EACH * 16;
+        /* in units of 16 bytes (32 bits spare registers) */
+        uint32_t at = (uint32_t)(((column0 + self / EACH) * (int64_t)a.kp + (int64_t)unit * F::UNIT_K) / 8) +
+            self % EACH;
+        uint32_t apart = (uint32_t)(LB_THREADS / EACH * (a.kp / 8));
+        _Pragma("unroll 1") for (int i = self; i < S::COLUMNS * EACH; i += LB_THREADS, at += apart,
+                                 to += LB_THREADS / EACH * S::X_STRIDE) lb_copy_async_16(to, a.xp + (size_t)at * 16);
+        if (self < SUM_PIECES)
+            lb_copy_async_16(stage + S::W_BYTES + S::X_BYTES + self * 16,
+                             a.sums + ((int64_t)unit * S::GROUPS + self * 4 / S::COLUMNS) * a.mp + column0 +
+                                 self * 4 % S::COLUMNS);
     };
-    for (int i = 0; i < S::STAGES - 1 && begin + i < end; i++) ask_weights(ring + i * S::STAGE);
+    for (int i = 0; i < S::STAGES - 1 && begin + i < end; i++) ask_weights(ring + i * S::STAGE, begin + i);
     const typename F::context ctx = F::prepare(smem);
     lb_let_next_launch_begin();
     lb_wait_for_launch_before();
     for (int i = 0; i < S::STAGES - 1; i++) {
-        if (begin + i < end) ask_x(ring + i * S::STAGE);
+        if (begin + i < end) ask_x(ring + i * S::STAGE, begin + i);
         lb_copy_commit(); /* the first of these groups has all the weights asked for so far */
     }
 
     float acc[MT][NT][4] = {};
-    int at = 0, ask = S::STAGES - 1;
+    int at = 0;
     _Pragma("unroll 1") for (int u = begin; u < end; u++) {
         lb_copy_wait<S::STAGES - 2>();
         __syncthreads();
         if (u + S::STAGES - 1 < end) {
-            ask_weights(ring + ask * S::STAGE);
-            ask_x(ring + ask * S::STAGE);
+            uint8_t *before = ring + (at == 0 ? S::STAGES - 1 : at - 1) * S::STAGE;
+            ask_weights(before, u + S::STAGES - 1);
+            ask_x(before, u + S::STAGES - 1);
         }
         lb_copy_commit();
         const uint8_t *stage = ring + at * S::STAGE;
@@ -297,12 +296,16 @@ lb_gemm16(const __grid_constant__ lb_gemm16_args a) {
                                           S::X_STRIDE,
                                           S::COLUMNS, (const float *)(const void *)(stage + S::W_BYTES + S::X_BYTES),
                                               acc);
-        at = at + 1 == S::STAGES ? 0 : at + 1, ask = ask + 1 == S::STAGES ? 0 : ask + 1;
+        at = at + 1 == S::STAGES ? 0 : at + 1;
     }
 
-    float4 *share = (float4 *)(void *)a.shares + (((int64_t)blockIdx.y * (gridDim.x / a.splits) + tile) * a.splits +
+    int self = (int)threadIdx.x;
+    lb_anew(self);
+    const int g = self % 32 / 4, t = self % 4;
+    const int64_t panel = ((int64_t)tile * LB_WARPS + self / 32) * MT;
+    float4 *share = (float4 *)(void *)a.shares + (((int64_t)blockIdx.y * gridDim.x + tile) * a.splits +
                                                   split) *
-                                                  (MT * NT * LB_THREADS) + threadIdx.x;
+                                                  (MT * NT * LB_THREADS) + self;
     LB_UNROLL for (int mt = 0; mt < MT; mt++) {
         int64_t row = (panel + mt) * LB_ROWS + g;
         float scale[2] = { lb_row_scale<F>(a, row), lb_row_scale<F>(a, row + 8) };
@@ -404,9 +407,8 @@ template <class F> struct lb_gemm16_format {
                            rows, k, p.mp, p.kp, (uint8_t *)p.xp, (float *)p.sums);
         } else if (phase == 1) {
             lb_cuda_smem(lb_gemm16<F, MT, NT>, S::SMEM);
-            LB_LAUNCH_OVERLAPPING((lb_gemm16<F, MT, NT>), dim3((unsigned)(tn * p.splits), (unsigned)tm), LB_THREADS,
-                                  S::SMEM,
-                                  stream, p);
+            LB_LAUNCH_OVERLAPPING((lb_gemm16<F, MT, NT>), dim3((unsigned)tn, (unsigned)tm, (unsigned)p.splits),
+                                  LB_THREADS, S::SMEM, stream, p);
         } else {
             LB_LAUNCH_OVERLAPPING((lb_gemm16_add<F, MT, NT>), dim3((unsigned)tn, (unsigned)tm, MT * NT), LB_THREADS,
                                   0, stream, p);

@@ -90,8 +90,9 @@ __global__ void __launch_bounds__(THREADS) moe_group_kernel(grouping g) {
 static size_t shared_bytes(int64_t experts) { return (size_t)experts * (WARPS + 1) * 4; }
 
 static bool supports(const lb_args *a, const char **why) {
-    *why = "more than 3400 experts";
-    return lb_arg(a, LB_GROUP_CLASS)->dims[0] <= 3400;
+    int64_t experts = lb_arg(a, LB_GROUP_CLASS)->dims[0];
+    *why = "more than 3400 experts, or than this device's shared memory holds";
+    return experts <= 3400 && lb_cuda_smem_fits(shared_bytes(experts));
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {

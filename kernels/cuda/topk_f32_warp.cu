@@ -109,8 +109,9 @@ __global__ void __launch_bounds__(WARPS * 32) topk_kernel(router r) {
 }
 
 static bool supports(const lb_args *a, const char **why) {
-    *why = "more than 12288 experts and groups";
-    return (double)lb_arg(a, LB_TOPK_LOGITS)->dims[1] + a->p[LB_TOPK_P_GROUPS] <= 12288;
+    const double all = (double)lb_arg(a, LB_TOPK_LOGITS)->dims[1] + a->p[LB_TOPK_P_GROUPS];
+    *why = "more than 12288 experts and groups, or than this device's shared memory holds";
+    return all <= 12288 && lb_cuda_smem_fits((size_t)WARPS * (size_t)all * sizeof(float));
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {

@@ -50,6 +50,8 @@ static const struct { const char *name, *text, *sanitizer; } faults[] = {
     { "fault_empty_grid", "empty grid", NULL },
     { "fault_odd_block", "whole number of warps", NULL },
     { "fault_shared_memory", "227 KiB", NULL },
+    { "fault_not_asked", "48 KiB of shared memory, which", NULL },
+    { "fault_asked_less", "less shared memory than before", NULL },
 };
 
 static const char *run(const char *name, uint64_t s, float *x) {

@@ -25,7 +25,7 @@
 namespace {
 
 constexpr int WARP = 32, WARPGROUP = 128, BARRIERS = 16, MAX_THREADS = 1024;
-constexpr size_t STACK_BYTES = 256 << 10, MAX_SHARED = 227 << 10, GUARD = 256;
+constexpr size_t STACK_BYTES = 256 << 10, MAX_SHARED = 227 << 10, DEFAULT_SHARED = 48 << 10, GUARD = 256;
 [[maybe_unused]] constexpr size_t FIRST_FRAMES = 4096;
 constexpr unsigned char POISON = 0xff, CANARY = 0xa7;
 
@@ -302,13 +302,17 @@ void run_block() {
     if (left) record(left);
 }
 
-const char *bad_launch(dim3 g, dim3 b, size_t shared) {
+std::unordered_map<const void *, size_t> shared_most; /* of functions that asked */
+
+const char *bad_launch(const void *function, dim3 g, dim3 b, size_t shared) {
     if (!g.x || !g.y || !g.z) return "an empty grid, which CUDA refuses";
     if (g.x > 0x7fffffffu || g.y > 65535 || g.z > 65535) return "too large a grid";
     if (!b.x || !b.y || !b.z || b.x > 1024 || b.y > 1024 || b.z > 64) return "a block of no possible shape";
     if ((uint64_t)b.x * b.y * b.z > MAX_THREADS) return "more than 1024 threads in a block";
     if (b.x * b.y * b.z % WARP) return "a block that is no whole number of warps";
     if (shared > MAX_SHARED) return "more than 227 KiB of shared memory";
+    if (shared > DEFAULT_SHARED && (!shared_most.count(function) || shared_most[function] < shared))
+        return "more than 48 KiB of shared memory, which cudaFuncSetAttribute was not asked for";
     return NULL;
 }
 
@@ -344,12 +348,18 @@ void lb_emu_fail(const char *format, ...) {
     abort();
 }
 
-void lb_emu_run(const char *kernel, dim3 grid, dim3 size, size_t shared_bytes, void (*thread)(const void *),
-                const void *arg) {
+void lb_emu_shared_most(const void *function, size_t bytes) {
+    size_t &most = shared_most[function];
+    if (bytes < most) record("less shared memory than before: nodes that were captured with more would be refused");
+    most = bytes;
+}
+
+void lb_emu_run(const char *kernel, const void *function, dim3 grid, dim3 size, size_t shared_bytes,
+                void (*thread)(const void *), const void *arg) {
     if (failed) return;
     kernel_name = kernel, thread_main = thread, thread_arg = arg, aborted = false, current = -1;
     module tls = static_shared();
-    const char *bad = bad_launch(grid, size, shared_bytes);
+    const char *bad = bad_launch(function, grid, size, shared_bytes);
     if (!bad && !tls.tls) bad = "the emulator must be in a shared object";
     if (bad) return record(bad);
     launches++;

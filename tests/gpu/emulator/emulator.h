@@ -33,8 +33,10 @@ extern "C" lb_emu_where *lb_emu_now;
 
 extern "C" {
 /* Runs thread(arg) for each thread of each block. After the first error nothing runs until lb_emu_error_take. */
-void lb_emu_run(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, void (*thread)(const void *),
-                const void *arg);
+void lb_emu_run(const char *kernel, const void *function, dim3 grid, dim3 block, size_t shared_bytes,
+                void (*thread)(const void *), const void *arg);
+/* cudaFuncSetAttribute's: the most dynamic shared memory of the function's launches; 48 KiB where it was not called. */
+void lb_emu_shared_most(const void *function, size_t bytes);
 /* How threads and blocks take turns: 0 ascending, 1 descending, else random by this seed. */
 void lb_emu_seed(uint64_t seed);
 /* The text of the first error since the last call, or NULL; static. */
@@ -109,5 +111,5 @@ template <class... P> struct lb_emu_call {
 template <class... P, class... A>
 void lb_emu_launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared_bytes, A &&...a) {
     lb_emu_call<P...> call = { kernel, std::tuple<P...>(std::forward<A>(a)...) };
-    lb_emu_run(name, grid, block, shared_bytes, lb_emu_call<P...>::thread, &call);
+    lb_emu_run(name, (const void *)kernel, grid, block, shared_bytes, lb_emu_call<P...>::thread, &call);
 }

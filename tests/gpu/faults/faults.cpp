@@ -119,3 +119,8 @@ RUN(fault_forever, forever, 1, N, 0)
 RUN(fault_empty_grid, turn<true>, 0, N, 0)
 RUN(fault_odd_block, turn<true>, 1, N - 1, 0)
 RUN(fault_shared_memory, turn<true>, 1, N, 300 << 10)
+RUN(fault_not_asked, turn<true>, 1, N, 60 << 10)
+extern "C" __attribute__((visibility("default"))) void fault_asked_less(float *) {
+    lb_emu_shared_most((const void *)turn<false>, 100 << 10);
+    lb_emu_shared_most((const void *)turn<false>, 60 << 10);
+}
