@@ -21,7 +21,9 @@ LB_INLINE void blocks_few_one(const float_format f, const float_regs *t, const u
                               int64_t k, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
     for (int64_t i = 0; i < BLOCK_K; i += 32) {
         if (f.bits == 8) {
-            float_few_pairs(f, t, block + (size_t)(i / 32) * 2 * float_half_bytes(8), act, stride, k + i, 16, sum, cols);
+            const uint8_t *run = block + (size_t)(i / 32) * 2 * float_half_bytes(8);
+            float_ask(run + FLOAT_AHEAD, 16);
+            float_few_pairs(f, t, run, act, stride, k + i, 16, sum, cols);
             continue;
         }
         LB_UNROLL for (int j = 0; j < 16; j++)
@@ -105,7 +107,7 @@ LB_INLINE const void *blocks_expanded(const float_format f, const float_regs *t,
         LB_UNROLL for (int h = 0; h < 2; h++)
             LB_UNROLL for (int i = 0; i < 16; i += 2, block += 64) {
                 __m512i w[8];
-                float_decode(f, t, block, w, false);
+                float_decode(f, t, block, w);
                 LB_UNROLL for (int j = 0; j < 2; j++) e[16 * run + i + j][h] = w[j];
             }
     return e;

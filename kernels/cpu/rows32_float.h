@@ -11,7 +11,7 @@
 #include "rows32_float_pack.h"
 #include "tile32x7.h"
 
-enum { FLOAT_CHUNK = 256, FLOAT_GEMV_COLS = 4,
+enum { FLOAT_CHUNK = 256, FLOAT_GEMV_COLS = 4, FLOAT_AHEAD = 7168,
        FLOAT_SHORT = 32 /* spans up to here: totals stay in registers, 7 columns a tile */ };
 
 /* A code as bf16. Eight bits: the seven below the sign, low and high bytes apart; six or four: whole. */
@@ -89,13 +89,9 @@ LB_INLINE float_regs float_open(const float_format f, const float_table *t) {
 LB_INLINE int float_piece_pairs(const float_format f) { return f.bits == 8 ? 2 : f.bits == 6 ? 8 : 4; }
 LB_INLINE int float_piece_vectors(const float_format f) { return f.bits == 6 ? 3 : 1; }
 
-LB_INLINE __m512i float_load(const uint8_t *p, const bool ahead) {
-    return ahead ? lb_load_ahead(p) : _mm512_load_si512(p);
-}
-
 /* The pair vectors of the piece at `p`. */
-LB_INLINE void float_decode(const float_format f, const float_regs *t, const uint8_t *p, __m512i *w, const bool ahead) {
-    __m512i v = float_load(p, ahead);
+LB_INLINE void float_decode(const float_format f, const float_regs *t, const uint8_t *p, __m512i *w) {
+    __m512i v = _mm512_load_si512(p);
     if (f.bits == 8) {
         __m512i low = _mm512_permutex2var_epi8(t->low[0], v, t->low[1]);
         __m512i high = _mm512_permutex2var_epi8(t->high[0], v, t->high[1]);
@@ -104,7 +100,7 @@ LB_INLINE void float_decode(const float_format f, const float_regs *t, const uin
         w[0] = _mm512_unpacklo_epi8(low, high);
         w[1] = _mm512_unpackhi_epi8(low, high);
     } else if (f.bits == 6) {
-        __m512i v1 = float_load(p + 64, ahead), v2 = float_load(p + 128, ahead), code[8];
+        __m512i v1 = _mm512_load_si512(p + 64), v2 = _mm512_load_si512(p + 128), code[8];
         code[0] = v;
         code[1] = _mm512_srli_epi16(v, 6);
         code[2] = _mm512_or_si512(_mm512_srli_epi16(v, 12), _mm512_slli_epi16(v1, 4));
@@ -143,6 +139,15 @@ LB_INLINE __m512 float_act_scale(const float_format f, const void *act, size_t s
 
 /* ---- few columns: every weight byte is read once, codes stay in registers ---- */
 
+/* Prefetches the `lines` lines at `p` by one instruction in a loop, whose number of rounds gcc does not know: Zen 5's
+ * prefetchers seem to follow each prefetch by itself, too, and where lines are read from two places one for each line,
+ * unrolled, leaves 70 % of a plain read, one in a loop 99 (tests/bench/read_order.lua). */
+LB_INLINE void float_ask(const uint8_t *p, int lines) {
+    const uint8_t *end = p + 64 * lines;
+    __asm__("" : "+r"(end));
+    _Pragma("GCC unroll 1") for (; p < end; p += 64) _mm_prefetch((const char *)p, _MM_HINT_T0);
+}
+
 /* sum[2][cols] += the products of `pairs` pairs (at most a run) from k on. */
 LB_INLINE void float_few_pairs(const float_format f, const float_regs *t, const uint8_t *from, const void *act,
                                size_t stride, int64_t k, int pairs, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
@@ -151,7 +156,7 @@ LB_INLINE void float_few_pairs(const float_format f, const float_regs *t, const 
         const uint8_t *p = from + (size_t)half * float_run_bytes(f);
         LB_UNROLL for (int i = 0; i < pairs; i += each, p += 64 * float_piece_vectors(f)) {
             __m512i w[8];
-            float_decode(f, t, p, w, true);
+            float_decode(f, t, p, w);
             LB_UNROLL for (int j = 0; j < each; j++)
                 LB_UNROLL for (int c = 0; c < cols; c++)
                     sum[half][c] = float_dot2(sum[half][c], w[j], float_act_in(f, act, stride, k, c) + 2 * (i + j));
@@ -164,14 +169,18 @@ LB_INLINE void float_few_span(const float_format f, const float_regs *t, const u
                               size_t stride, int64_t k, int64_t some, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
     LB_UNROLL for (int half = 0; half < 2; half++)
         LB_UNROLL for (int c = 0; c < cols; c++) sum[half][c] = _mm512_setzero_ps();
+    const size_t bytes = 2 * float_run_bytes(f);
     if (f.span < 32) { /* half a run */
-        const uint8_t *run =
-            codes + (size_t)(k / 32) * 2 * float_run_bytes(f) + (size_t)(k % 32 / 16) * float_run_bytes(f) / 2;
-        float_few_pairs(f, t, run, act, stride, k, 8, sum, cols);
+        const uint8_t *run = codes + (size_t)(k / 32) * bytes, half = (uint8_t)(k % 32 / 16);
+        float_ask(run + half * bytes / 2 + FLOAT_AHEAD, (int)bytes / 128);
+        float_few_pairs(f, t, run + half * bytes / 4, act, stride, k, 8, sum, cols);
         return;
     }
-    for (int64_t i = k; i < k + some; i += 32)
-        float_few_pairs(f, t, codes + (size_t)(i / 32) * 2 * float_run_bytes(f), act, stride, i, 16, sum, cols);
+    for (int64_t i = k; i < k + some; i += 32) {
+        const uint8_t *run = codes + (size_t)(i / 32) * bytes;
+        float_ask(run + FLOAT_AHEAD, (int)bytes / 64);
+        float_few_pairs(f, t, run, act, stride, i, 16, sum, cols);
+    }
 }
 
 LB_INLINE void float_few(const float_format f, const float_table *table, const lb_quantizer *q, const uint8_t *panel,
@@ -279,7 +288,7 @@ LB_INLINE void float_expand(const float_format f, const float_regs *t, const lb_
         LB_UNROLL for (int half = 0; half < 2; half++)
             LB_UNROLL for (int i = 0; i < 16; i += each, p += 64 * float_piece_vectors(f)) {
                 __m512i w[8];
-                float_decode(f, t, p, w, false);
+                float_decode(f, t, p, w);
                 LB_UNROLL for (int j = 0; j < each; j++) e->w[16 * run + i + j][half] = w[j];
             }
     for (int64_t i = 0; i * f.span < some; i++)

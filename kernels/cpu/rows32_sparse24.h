@@ -66,11 +66,11 @@ LB_INLINE s24_regs s24_open(const float_format f, const float_table *table) {
 
 /* 8 k of half h, steps s and s + 1 (of 8), as four pair vectors. */
 LB_INLINE void s24_dense(const float_format f, const s24_regs *r, const uint8_t *run, __m512i places, int s, int h,
-                         __m512i w[4], const bool ahead) {
+                         __m512i w[4]) {
     __m512i kept[2];
-    if (f.bits == 8) float_decode(f, &r->t, run + S24_PLACES + 256 * h + 32 * s, kept, ahead);
+    if (f.bits == 8) float_decode(f, &r->t, run + S24_PLACES + 256 * h + 32 * s, kept);
     LB_UNROLL for (int i = 0; i < 2; i++) {
-        if (f.bits != 8) kept[i] = float_load(run + S24_PLACES + 128 * (s + i) + 64 * h, ahead);
+        if (f.bits != 8) kept[i] = _mm512_load_si512(run + S24_PLACES + 128 * (s + i) + 64 * h);
         __m512i code = s + i ? _mm512_srli_epi32(places, (unsigned)(4 * (s + i))) : places;
         w[2 * i] = s24_spread_out(kept[i], code, r->low);
         w[2 * i + 1] = s24_spread_out(kept[i], code, r->high);
@@ -92,7 +92,7 @@ LB_INLINE void s24_few_run(const float_format f, const s24_regs *r, const uint8_
         __m512i places = _mm512_load_si512(run + 64 * h);
         LB_UNROLL for (int s = 0; s < 8; s += 2) {
             __m512i w[4];
-            s24_dense(f, r, run, places, s, h, w, false);
+            s24_dense(f, r, run, places, s, h, w);
             LB_UNROLL for (int i = 0; i < 4; i++)
                 LB_UNROLL for (int c = 0; c < cols; c++)
                     sum[h][c] = float_dot2(sum[h][c], w[i], float_act(act, stride, k + 4 * s + 2 * i, c));
@@ -156,7 +156,7 @@ LB_INLINE void s24_expand(const float_format f, const s24_regs *r, const uint8_t
             __m512i places = _mm512_load_si512(run + 64 * h);
             LB_UNROLL for (int s = 0; s < 8; s += 2) {
                 __m512i w[4];
-                s24_dense(f, r, run, places, s, h, w, false);
+                s24_dense(f, r, run, places, s, h, w);
                 LB_UNROLL for (int j = 0; j < 4; j++) e->w[16 * i + 2 * s + j][h] = w[j];
             }
         }

@@ -1,6 +1,7 @@
 /* read_order.c: what the order and form of a stream's loads cost one core: blocks of 52 lines as q6_k has them (48 of
- * codes, for each of which nine operations wait, and 4 of scales, read first), from memory. All forms by turns over
- * slices of one buffer. Prints a line for each, parts between tabs: name, bytes a second, share of the plain read
+ * codes, for each of which nine operations wait, and 4 of scales, read first), from memory; and runs of 16 lines from
+ * each of two places 4 KiB apart, asked for by as many prefetches, or by one in a loop. All forms by turns over slices
+ * of one buffer. Prints a line for each, parts between tabs: name, bytes a second, share of the plain read
  * (medians). */
 #include <immintrin.h>
 #include <stdint.h>
@@ -13,7 +14,8 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 64")
 #define STAYS_LOOP _Pragma("GCC unroll 1")
-enum { CODES = 48, LINES = 52, TOTAL = 512 << 20, SLICE = 8 << 20, MOST = 400, FORMS = 6 };
+enum { CODES = 48, LINES = 52, TOTAL = 512 << 20, SLICE = 8 << 20, MOST = 400, FORMS = 8,
+       PLACE = 4096, RUN = 16, FAR = 11264 };
 
 INLINE __m512i line(const uint8_t *p) {
     __m512i v;
@@ -51,6 +53,31 @@ INLINE __m512i blocks(const uint8_t *p, const uint8_t *end, const int at_once, c
     return sum[0];
 }
 
+/* The lines of RUN of each place, in the order of addresses. */
+INLINE void ask_both(const uint8_t *p, const int unrolled) {
+    const uint8_t *end = p + 64 * 2 * RUN;
+    if (unrolled) {
+        UNROLL for (int i = 0; i < 2 * RUN; i++) ask(p + 64 * i, FAR);
+        return;
+    }
+    __asm__("" : "+r"(end));
+    STAYS_LOOP for (; p < end; p += 64) ask(p, FAR);
+}
+
+INLINE __m512i two_places(const uint8_t *p, const uint8_t *end, const int unrolled) {
+    __m512i sum[8];
+    UNROLL for (int i = 0; i < 8; i++) sum[i] = _mm512_setzero_si512();
+    for (; p + 2 * PLACE <= end; p += 2 * PLACE)
+        STAYS_LOOP for (int r = 0; r < PLACE / (64 * RUN); r++) {
+            const uint8_t *from = p + 64 * RUN * r;
+            ask_both(p + 64 * 2 * RUN * r, unrolled);
+            UNROLL for (int i = 0; i < 2 * RUN; i++)
+                sum[i % 8] = _mm512_xor_si512(sum[i % 8], wait_for(line(from + i / RUN * PLACE + 64 * (i % RUN))));
+        }
+    UNROLL for (int i = 1; i < 8; i++) sum[0] = _mm512_xor_si512(sum[0], sum[i]);
+    return sum[0];
+}
+
 INLINE __m512i plain(const uint8_t *p, const uint8_t *end) {
     __m512i sum[16];
     UNROLL for (int i = 0; i < 16; i++) sum[i] = _mm512_setzero_si512();
@@ -68,6 +95,8 @@ FORM(unrolled_ahead, blocks(p, end, CODES, 7168))
 FORM(sixteen_ahead, blocks(p, end, 16, 7168))
 FORM(loop_alone, blocks(p, end, 6, 0))
 FORM(loop_ahead, blocks(p, end, 6, 7168))
+FORM(places_unrolled, two_places(p, end, 1))
+FORM(places_loop, two_places(p, end, 0))
 static const struct { const char *name; __m512i (*run)(const uint8_t *, const uint8_t *); } forms[FORMS] = {
     { "plain read", read_plain },
     { "48 lines unrolled", unrolled_alone },
@@ -75,6 +104,8 @@ static const struct { const char *name; __m512i (*run)(const uint8_t *, const ui
     { "loop of 16, 7 KiB ahead", sixteen_ahead },
     { "loop of 6", loop_alone },
     { "loop of 6, 7 KiB ahead", loop_ahead },
+    { "two places, 32 prefetches", places_unrolled },
+    { "two places, one in a loop", places_loop },
 };
 
 static double now(void) {

@@ -306,6 +306,30 @@ static void check_planted(const gemm_case *c, const lb_kernel *k, lb_tensor *pac
     }
 }
 
+/* Activations 2^100 times as large give the same bits 2^100 times as large: no step on the way leaves f32's range. */
+static void check_large(const gemm_case *c, const lb_kernel *k, lb_tensor *packed) {
+    for (int m = 1; m <= 3; m++) {
+        lb_tensor *x = floats(m, c->k);
+        float *plain = poisoned(m * c->n), *large = poisoned(m * c->n), *xs = lb_tensor_data(x);
+        borrowed bx, bo;
+        lb_args a = { 0 };
+        a.t[LB_GEMM_X] = borrow(&bx, xs, 2, m, c->k);
+        a.t[LB_GEMM_W] = (lb_operand){ &packed, 1 };
+        a.t[LB_GEMM_OUT] = borrow(&bo, plain, 2, m, c->n);
+        bool taken = !TEST_SKIPS(k, m) && !refuses(k, &a);
+        if (taken) launch(k, &a, 1);
+        for (int64_t i = 0; i < m * c->k; i++) xs[i] *= 0x1p100f;
+        a.t[LB_GEMM_OUT] = borrow(&bo, large, 2, m, c->n);
+        if (taken) launch(k, &a, 1);
+        for (int64_t j = 0; taken && j < m * c->n; j++)
+            if (large[j] != plain[j] * 0x1p100f)
+                fail_msg("%s %s M=%d: %g of activations 2^100 times as large, %g without", k->name, c->format, m,
+                         (double)large[j], (double)plain[j]);
+        free(plain), free(large);
+        lb_tensor_release(x);
+    }
+}
+
 /* One kernel at one size, by weights of its own: layouts stay with the tensor that they were made from. */
 static void gemm_at(gemm_case *c, const lb_kernel *k) {
     static const int rows[] = TEST_ROWS;
@@ -314,7 +338,10 @@ static void gemm_at(gemm_case *c, const lb_kernel *k) {
     packed = w;
     if (k->layout && lb_tensor_in_layout(w, k, &packed, NULL)) fail_msg("%s", lb_error());
     check_gemm(c, k, packed, rows, sizeof rows / sizeof *rows, 0);
-    if ((c->k == 256 || c->k == 512) && c->n == 17) check_planted(c, k, packed);
+    if ((c->k == 256 || c->k == 512) && c->n == 17) {
+        check_planted(c, k, packed);
+        check_large(c, k, packed);
+    }
 #ifdef TEST_WIDE /* kernels for many rows only: more than one tile of them */
     static const int wide[] = TEST_WIDE;
     if (!k->panel && c->k == 256 && c->n == 17) check_gemm(c, k, packed, wide, sizeof wide / sizeof *wide, 1);
