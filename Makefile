@@ -13,7 +13,8 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 LIBS       = $(PKG_LIBS) -lpthread -ldl -lm
 
-WARN      := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wvla -Werror
+# Frames: what is larger is scratch memory or the heap's (engine/scratch.h), so that small stacks do.
+WARN      := -Wall -Wextra -Wconversion -Wno-sign-conversion -Wvla -Wframe-larger-than=65536 -Werror
 LB_CFLAGS := -std=gnu11 $(WARN) -fno-math-errno -ffp-contract=off -D_GNU_SOURCE -I. -Iengine -I$(BUILD) $(PKG_CFLAGS)
 ISA_avx2   := -mavx2 -mfma -mf16c
 ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi -mfma -mf16c \
@@ -236,7 +237,7 @@ sanitized:
 	+@$(SANITIZE) BUILD=$(BUILD)/asan test-programs fuzz-programs \
 	  CFLAGS='$(ASAN_CFLAGS)'
 	+@$(SANITIZE) BUILD=$(BUILD)/tsan tsan-programs CFLAGS='-O1 -g -fsanitize=thread'
-TSAN_OBJ = $(patsubst %,$(BUILD)/obj/%.o,tests/c/test_pool engine/pool engine/status engine/clock)
+TSAN_OBJ = $(patsubst %,$(BUILD)/obj/%.o,tests/c/test_pool engine/pool engine/scratch engine/status engine/clock)
 tsan-programs: $(TSAN_OBJ)
 	@mkdir -p $(BUILD)/tests
 	$(Q)$(CC) $(CFLAGS) -o $(BUILD)/tests/test_pool $^ -lpthread -lm -lcmocka
@@ -262,7 +263,8 @@ layers:
 	@bash tests/layers.sh
 
 DATA = $(DESTDIR)$(PREFIX)/share/luabench
-HEADERS := $(addprefix engine/,kernel.h op.h quantizer.h activation.h tensor.h dtype.h status.h device.h rng.h)
+HEADERS := $(addprefix engine/,kernel.h op.h quantizer.h activation.h tensor.h scratch.h dtype.h status.h device.h \
+                               rng.h)
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DATA) $(DESTDIR)$(PREFIX)/include/luabench/ops
 	install -m 755 $(BUILD)/luabench $(DESTDIR)$(PREFIX)/bin/luabench

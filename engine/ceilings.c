@@ -5,6 +5,7 @@
  * what is compared with it. Reads are measured in every form that the registry has for the machine's widest vectors,
  * and the best counts: which one that is moves with the state of a shared memory. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include "cache.h"
 #include "ceilings_internal.h"
@@ -86,8 +87,9 @@ static double best_of_ten(const double *rate, int n) {
 /* Samples of a millisecond or so of each form by turns for about `seconds`. Of every figure the form counts that has
  * the highest. */
 static lb_status sample_turns(turns *t, double seconds, lb_rate *out) {
-    double rate[FORMS][RUNS_MOST], ns = 0;
+    double (*rate)[RUNS_MOST] = malloc(FORMS * sizeof *rate), ns = 0;
     int64_t n[FORMS];
+    if (!rate) return lb_fail(LB_ENOMEM, "ceilings: no memory for %d samples", FORMS * RUNS_MOST);
     uint64_t start = lb_now_ns();
     lb_status s = LB_OK;
     int runs = 0;
@@ -103,15 +105,15 @@ static lb_status sample_turns(turns *t, double seconds, lb_rate *out) {
         }
         runs++;
     }
-    if (s != LB_OK) return s;
-    for (int f = 0; f < t->forms; f++) {
+    for (int f = 0; f < t->forms && s == LB_OK; f++) {
         lb_stats stats;
         lb_stats_of(rate[f], runs, &stats);
         out->best = fmax(out->best, stats.max);
         out->median = fmax(out->median, stats.median);
         out->best_of_ten = fmax(out->best_of_ten, fmax(best_of_ten(rate[f], runs), stats.median));
     }
-    return LB_OK;
+    free(rate);
+    return s;
 }
 
 /* Releases the plans. Without one the rates stay zero. */

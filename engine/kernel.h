@@ -9,6 +9,7 @@
 #include "dtype.h"
 #include "op.h"
 #include "quantizer.h"
+#include "scratch.h"
 #include "tensor.h"
 
 /* What a launch is given. A kernel owns no threads: the executor calls launch() once per part and phase, all
@@ -42,6 +43,19 @@ typedef enum lb_compute { LB_COMPUTE_NONE, LB_COMPUTE_F32, LB_COMPUTE_F64, LB_CO
                           LB_COMPUTE_F16, LB_COMPUTE_FP8, LB_COMPUTE_TF32, LB_COMPUTE_COUNT } lb_compute;
 const char *lb_compute_name(lb_compute c);
 
+/* What a panel may have beside: several that go together, for products of many rows. */
+typedef struct lb_panels {
+    int most;                /* so many */
+    /* lb_panel.run() of `count` panels (1 .. most) that stand one behind the other, in the same bits:
+     * out[m * out_stride + r] with r < count * R. Prepared activations of column c: its block b (of 256 k) begins at
+     * act + c * act_stride + b * act_step. Without act_block, and up to 16 columns, as act_prepare leaves them. */
+    void (*run)(const lb_quantizer *q, const void *panels, int count, const void *act, size_t act_stride,
+                size_t act_step, int64_t k, int cols, float *out, int64_t out_stride);
+    /* Bytes of a block, or 0. act_prepare leaves such blocks one behind the other and nothing else, each as it leaves
+     * 256 k by themselves; a row's last may be shorter. */
+    size_t act_block;
+} lb_panels;
+
 /* Optional: a matrix kernel's inner panel, so that fused kernels (MoE) can be built from any format's. */
 typedef struct lb_panel {
     int rows;                /* panel height R: 16 or 32 */
@@ -58,10 +72,7 @@ typedef struct lb_panel {
     /* Kernels whose act_prepare writes the same bytes share this name, so that one preparation serves both
      * ("q8_256/bsum16"). */
     const char *act_kind;
-    /* run() of two panels that stand one behind the other, out[m * out_stride + r] with r < 2 R, in the same bits; many
-     * columns then come by once for both. NULL = none. */
-    void (*two)(const lb_quantizer *q, const void *panels, const void *act, size_t act_stride, int64_t k, int cols,
-                float *out, int64_t out_stride);
+    const lb_panels *several; /* NULL = none */
 } lb_panel;
 
 typedef struct lb_kernel {
@@ -123,7 +134,7 @@ bool lb_kernel_fits(const lb_kernel *k, const lb_device *d, const lb_args *a, co
 const lb_kernel *lb_kernel_panel_for(const lb_device *d, const lb_quantizer *q);
 /* dlopen()s a plug-in that exports `const lb_kernel *const luabench_kernels[]` (NULL-terminated) and
  * `const int luabench_abi` == LB_KERNEL_ABI, and registers its kernels. */
-#define LB_KERNEL_ABI 2
+#define LB_KERNEL_ABI 3
 lb_status lb_kernel_load(const char *path, int *added);
 /* Registers kernels of this program's own other parts; NULL-terminated, kept for ever. `from` is for errors. */
 lb_status lb_kernel_add(const lb_kernel *const *kernels, const char *from);

@@ -34,7 +34,7 @@ void lb_saves_restore(const lb_saves *s) {
 
 /* The first byte of [from, from + n) that differs from what was saved; n = none. */
 static size_t first_difference(const lb_saved *v) {
-    enum { CHUNK = 1 << 16 };
+    enum { CHUNK = 1 << 14 };
     size_t n = saved_bytes(v);
     const lb_mirror *m = v->buffer->mirror;
     unsigned char now[CHUNK], then[CHUNK];

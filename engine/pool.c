@@ -1,5 +1,6 @@
 /* pool.c: pinned threads that run one function together; waits spin, then yield, then sleep on a futex. */
 #include "pool.h"
+#include "scratch.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -24,6 +25,7 @@ typedef struct slot {
     pthread_t thread;
     int part, cpu;
     bool started;
+    void *scratch;                     /* this thread's, see scratch.h */
     atomic_ullong wait_ns;
 } slot;
 
@@ -119,6 +121,7 @@ static void *worker(void *arg) {
     unsigned epoch = 0;
     if (!pin_self(s->cpu)) atomic_store(&p->unpinned, 1);
     inside = p;
+    lb_scratch_use(s->scratch);
     for (;;) {
         wait_word(&p->epoch, epoch, false, &p->idle_sleepers, YIELD_IDLE_NS);
         epoch++;
@@ -160,7 +163,12 @@ lb_status lb_pool_new(int threads, const int *cpus, lb_pool **out) {
         goto fail;
     }
     memset(p->slots, 0, sizeof *p->slots * (size_t)threads);
-    for (int i = 0; i < threads; i++) p->slots[i].pool = p, p->slots[i].part = i, p->slots[i].cpu = cpus ? cpus[i] : -1;
+    for (int i = 0; i < threads; i++) {
+        p->slots[i].pool = p, p->slots[i].part = i, p->slots[i].cpu = cpus ? cpus[i] : -1;
+        p->slots[i].scratch = aligned_alloc(64, LB_SCRATCH_BYTES);
+        if (!p->slots[i].scratch && !s) s = lb_fail(LB_ENOMEM, "thread pool: no memory for %d threads", threads);
+    }
+    if (s) goto fail;
     if ((s = start_workers(p))) goto fail;
     *out = p;
     return LB_OK;
@@ -176,6 +184,7 @@ void lb_pool_free(lb_pool *p) {
     futex_wake(&p->epoch);
     for (int i = 1; p->slots && i < p->threads; i++)
         if (p->slots[i].started) pthread_join(p->slots[i].thread, NULL);
+    for (int i = 0; p->slots && i < p->threads; i++) free(p->slots[i].scratch);
     if (pinned_for == p) pinned_for = NULL; /* another pool may get this address */
     free(p->slots);
     free(p);
@@ -205,7 +214,9 @@ void lb_pool_run(lb_pool *p, lb_pool_fn fn, void *ctx) {
         atomic_fetch_add(&p->epoch, 1);
         if (atomic_load(&p->idle_sleepers)) futex_wake(&p->epoch);
     }
+    void *scratch = lb_scratch_use(p->slots[0].scratch);
     fn(ctx, 0, p->threads);
+    lb_scratch_use(scratch);
     if (p->threads > 1) wait_word(&p->finished, p->expected, true, &p->caller_sleeps, YIELD_BARRIER_NS);
     inside = NULL;
     atomic_flag_clear_explicit(&p->busy, memory_order_release);

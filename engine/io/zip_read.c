@@ -36,22 +36,28 @@ static lb_status find64(lb_zip *z, uint64_t end_at, place *out) {
     return LB_OK;
 }
 
-static lb_status find_directory(lb_zip *z, place *out) {
-    uint8_t tail[END_BYTES + 65536];
-    uint64_t n = z->file.bytes < sizeof tail ? z->file.bytes : sizeof tail;
-    if (n < END_BYTES) return damaged(z, "it is too short");
-    lb_status s = lb_infile_at(&z->file, z->file.bytes - n, tail, n);
-    if (s) return s;
+/* In the file's last n bytes. */
+static lb_status find_in(lb_zip *z, const uint8_t *tail, uint64_t n, place *out) {
     for (int64_t i = (int64_t)n - END_BYTES; i >= 0; i--) {
         const uint8_t *p = tail + i;
         if (u32(p) != 0x06054b50u || (uint64_t)i + END_BYTES + u16(p + 20) != n) continue;
         *out = (place){ u32(p + 16), u32(p + 12), u16(p + 10) };
-        if (out->offset == 0xffffffffu || out->bytes == 0xffffffffu || out->count == 0xffffu) {
-            s = find64(z, z->file.bytes - n + (uint64_t)i, out);
-        }
-        return s;
+        if (out->offset == 0xffffffffu || out->bytes == 0xffffffffu || out->count == 0xffffu)
+            return find64(z, z->file.bytes - n + (uint64_t)i, out);
+        return LB_OK;
     }
     return damaged(z, "it has no directory at its end");
+}
+
+static lb_status find_directory(lb_zip *z, place *out) {
+    uint64_t n = z->file.bytes < END_BYTES + 65536 ? z->file.bytes : END_BYTES + 65536;
+    if (n < END_BYTES) return damaged(z, "it is too short");
+    uint8_t *tail = malloc(n);
+    if (!tail) return lb_fail(LB_ENOMEM, "zip: no memory for the end of its directory");
+    lb_status s = lb_infile_at(&z->file, z->file.bytes - n, tail, n);
+    if (!s) s = find_in(z, tail, n, out);
+    free(tail);
+    return s;
 }
 
 /* Sizes and offset over 4 GiB stand in an extra field, in this order, those that the fixed fields cannot hold. */

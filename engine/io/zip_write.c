@@ -52,7 +52,7 @@ static void put_wide(uint8_t *x, const written *e) {
 
 /* Writes a piece deflated; `last` ends the stream. */
 static lb_status deflate_piece(lb_zip_writer *w, z_stream *z, const uint8_t *data, size_t n, bool last) {
-    uint8_t out[65536];
+    uint8_t out[32768];
     do {
         uInt part = n < (size_t)1 << 30 ? (uInt)n : 1u << 30;
         z->next_in = (Bytef *)(uintptr_t)data;

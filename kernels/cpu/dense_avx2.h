@@ -125,7 +125,7 @@ static void dense_expand(const dense_problem *p, int64_t row0, int64_t at, int64
 
 /* 32 rows from row0 on times columns [c0, c0 + cols). */
 static void dense_item(const dense_problem *p, const char *x, int64_t row0, int64_t c0, int cols) {
-    float acc[F32_ROWS * DENSE_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     f32_expanded e;
     memset(acc, 0, (size_t)cols * F32_ROWS * sizeof *acc);
     int64_t padded = lb_act_f32_padded(p->k);
@@ -144,6 +144,7 @@ static void dense_item(const dense_problem *p, const char *x, int64_t row0, int6
     int64_t rows = p->n - row0 < F32_ROWS ? p->n - row0 : F32_ROWS;
     for (int c = 0; c < cols; c++)
         memcpy(p->out + (c0 + c) * p->n + row0, acc + F32_ROWS * c, (size_t)rows * sizeof *acc);
+    lb_panel_sums_give(acc, cols);
 }
 
 static void dense_items(const dense_problem *p, const lb_launch *l, const char *x) {

@@ -29,7 +29,7 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
 
 static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
                  int64_t out_stride) {
-    float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     static const float ones[FLOAT_ROWS] __attribute__((aligned(64))) = {
         1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
     };
@@ -55,6 +55,7 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
         panel += some * FLOAT_ROWS * 2;
     }
     for (int c = 0; c < cols && padded == 0; c++) memset(out + c * out_stride, 0, FLOAT_ROWS * sizeof *out);
+    lb_panel_sums_give(acc, cols);
 }
 
 LB_ROWS32_RUN

@@ -42,7 +42,7 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
 static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
                  int64_t out_stride) {
     i8_expanded e;
-    int32_t acc[I8_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    int32_t *acc = lb_panel_sums_take(cols);
     const uint8_t *w = panel + blocks_head(k);
     for (int c = 0; c < cols; c++) {
         int32_t start = start_of(panel, k, act, stride, c);
@@ -58,9 +58,10 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
         }
     }
     i8_finish_all(panel, act, stride, acc, cols, out, out_stride);
+    lb_panel_sums_give(acc, cols);
 }
 
-LB_ROWS32_I8_RUN
+LB_ROWS32_RUN
 
 LB_BLOCKS_LAYOUT(1, true)
 LB_ROWS32_I8_PANEL(I8_ACT_8)

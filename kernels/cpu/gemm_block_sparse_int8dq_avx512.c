@@ -51,7 +51,7 @@ BLOCKS_TILES(blocks_int)
 static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
     enum { TOGETHER = 16 }; /* 32 KiB of weights */
     const int32_t *columns = blocks_columns(panel);
-    int32_t acc[I8_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    int32_t *acc = lb_panel_sums_take(cols);
     int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
     for (int c = 0; c < cols; c++) {
         __m512i start = start_of(columns, k, i8_act(act, stride, c));
@@ -78,6 +78,7 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
     }
     for (int c = 0; c < cols && blocks_kept(k) == 0; c++)
         i8_finish(panel, i8_act(act, stride, c), _mm512_setzero_si512(), _mm512_setzero_si512(), out + c * out_stride);
+    lb_panel_sums_give(acc, cols);
 }
 
 LB_ROWS32_RUN

@@ -25,7 +25,7 @@ static int phases(const lb_args *a) {
 
 /* The driver's, then a line for each part's maximum. */
 static size_t maxima_at(const lb_args *a, int parts) {
-    return (lb_gemm_panel_workspace(&panel_ops, NULL, a, parts) + 63) / 64 * 64;
+    return (lb_gemm_panel_workspace(&panel_ops, a, parts) + 63) / 64 * 64;
 }
 static size_t workspace_bytes(const lb_args *a, int parts) { return maxima_at(a, parts) + (size_t)parts * 64; }
 
@@ -39,7 +39,7 @@ static void launch(const lb_args *a, const lb_launch *l) {
     int64_t n = x->dims[0] * x->dims[1], begin, end;
     if (phases(a) == 1) {
         amax_of_all = F8_AMAX(lb_tensor_f32(x), n);
-        lb_gemm_panel_launch(&panel_ops, NULL, a, l);
+        lb_gemm_panel_launch(&panel_ops, a, l);
         return;
     }
     if (l->phase == 0) {
@@ -53,7 +53,7 @@ static void launch(const lb_args *a, const lb_launch *l) {
     for (int i = 0; i < l->parts && inner.phase == 0; i++)
         if (amax_of_all == amax_of_all && !(*maximum(a, l, i) <= amax_of_all)) /* NaN is the largest, and stays */
             amax_of_all = *maximum(a, l, i);
-    lb_gemm_panel_launch(&panel_ops, NULL, a, &inner);
+    lb_gemm_panel_launch(&panel_ops, a, &inner);
 }
 
 /* The descriptor, but for name, about and arithmetic. */

@@ -4,17 +4,6 @@
 
 #define FORMAT (i8_format){ .bits = 4 }
 
-static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
-                float *out, int64_t out_stride) {
-    (void)q;
-    i8_run(FORMAT, panel, act, stride, k, cols, out, out_stride);
-}
-
-static size_t panel_bytes(const lb_quantizer *q, int64_t k) {
-    (void)q;
-    return i8_panel_bytes(FORMAT, k);
-}
-
 /* Nibbles [N][(K + 1) / 2], then at a multiple of 64 bytes the f32 scales [N]. */
 static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
                    void *dst) {
@@ -24,7 +13,7 @@ static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t
     i8_repack(FORMAT, codes, (const float *)(const void *)(codes + plane), n, k, row0, row1, dst);
 }
 
-LB_ROWS32_I8_PANEL(I8_ACT_4)
+LB_I8_PANEL(I8_ACT_4)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_int8adq_int4w_symm) = {
     .name = "gemm.int8adq-int4w-symm." LB_ROWS32_ISA_TEXT,

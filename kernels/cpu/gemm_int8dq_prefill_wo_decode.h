@@ -3,17 +3,6 @@
 
 #define FORMAT (i8_format){ .bits = 8 }
 
-static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
-                float *out, int64_t out_stride) {
-    (void)q;
-    i8_run(FORMAT, panel, act, stride, k, cols, out, out_stride);
-}
-
-static size_t panel_bytes(const lb_quantizer *q, int64_t k) {
-    (void)q;
-    return i8_panel_bytes(FORMAT, k);
-}
-
 static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
                    void *dst) {
     (void)q;
@@ -28,7 +17,7 @@ static bool supports(const lb_args *a, const char **why) {
     return lb_arg(a, LB_GEMM_X)->dims[0] != 1;
 }
 
-LB_ROWS32_I8_PANEL(I8_ACT_8)
+LB_I8_PANEL(I8_ACT_8)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_int8dq_prefill_wo_decode) = {
     .name = "gemm.int8dq_prefill_wo_decode." LB_ROWS32_ISA_TEXT,

@@ -29,7 +29,7 @@ static void expand(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64
 static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
                 int64_t out_stride) {
     int64_t padded = lb_act_bf16_padded(k);
-    float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     float_expanded e;
     memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
     int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
@@ -47,6 +47,7 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
                 memcpy(out + c * out_stride, acc + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
         }
     }
+    lb_panel_sums_give(acc, cols);
 }
 
 static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }

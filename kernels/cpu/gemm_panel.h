@@ -5,7 +5,7 @@
  * splitting, workspace and partial panels from here:
  *
  *     static const lb_panel panel = { .rows = 16, ... };
- *     LB_GEMM_PANEL(panel, NULL)                 // defines static workspace_bytes() and launch()
+ *     LB_GEMM_PANEL(panel)                       // defines static workspace_bytes() and launch()
  *     const lb_kernel lb_kernel_gemm_x_avx512 = {
  *         ..., .panel = &panel, .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes,
  *         .launch = launch };
@@ -21,30 +21,22 @@
 #include "../../engine/ops/slots.h"
 
 #define LB_GEMM_PANEL_GEMV_ROWS 4
-/* lb_panel.rows and .max_cols may not exceed these (stack buffers of the drivers). */
+/* lb_panel.rows and .max_cols, and lb_panels.most, may not exceed these (buffers of the drivers). */
 #define LB_PANEL_MAX_ROWS 32
 #define LB_PANEL_MAX_COLS 512
-
-/* The most panels that go together. */
 #define LB_PANELS_MOST 8
-
-/* What a panel may have beside, for the gemm driver. */
-typedef struct lb_panels {
-    /* lb_panel.run() of `count` panels (1 .. LB_PANELS_MOST) that stand one behind the other, in the same bits:
-     * out[m * out_stride + r] with r < count * R. Prepared activations of column c: its block b (of 256 k) begins at
-     * act + c * act_stride + b * act_step. Up to 16 columns want them as act_prepare leaves them. */
-    void (*run)(const lb_quantizer *q, const void *panels, int count, const void *act, size_t act_stride,
-                size_t act_step, int64_t k, int cols, float *out, int64_t out_stride);
-    /* Bytes of a block. act_prepare leaves such blocks one behind the other and nothing else, each as it leaves 256 k
-     * by themselves; a row's last may be shorter. */
-    size_t act_block;
-} lb_panels;
 
 /* 1 or 2, by M. */
 int lb_gemm_panel_phases(const lb_args *a);
-/* `panels`: NULL = none. */
-size_t lb_gemm_panel_workspace(const lb_panel *panel, const lb_panels *panels, const lb_args *a, int parts);
-void lb_gemm_panel_launch(const lb_panel *panel, const lb_panels *panels, const lb_args *a, const lb_launch *l);
+size_t lb_gemm_panel_workspace(const lb_panel *panel, const lb_args *a, int parts);
+void lb_gemm_panel_launch(const lb_panel *panel, const lb_args *a, const lb_launch *l);
+
+/* Sums of `cols` columns of a panel: [cols][LB_PANEL_MAX_ROWS] floats or i32, aligned to 64, of the thread's scratch
+ * memory (what was taken last is given back first). */
+static inline void *lb_panel_sums_take(int cols) { return lb_scratch_take((size_t)cols * LB_PANEL_MAX_ROWS * 4); }
+static inline void lb_panel_sums_give(void *sums, int cols) {
+    lb_scratch_give(sums, (size_t)cols * LB_PANEL_MAX_ROWS * 4);
+}
 
 /* Bytes from one prepared activation row to the next, for rows of act_bytes: an odd number of cache lines, so that the
  * columns of a tile never share the same sets of a 4 KiB-per-way L1, and half a line more, so that broadcasts from
@@ -54,13 +46,30 @@ static inline size_t lb_panel_act_stride(size_t act_bytes) {
     return (lines | 1) * 64 + 32;
 }
 
-/* run(), or two() where it serves, over columns [0, m) of prepared activations and the panels of `rows` rows, one behind the
- * other; any of both. out[i * out_stride + r], r < rows only. */
-void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *bytes, const void *act,
-                      size_t act_stride, int64_t k, int64_t m, int64_t rows, float *out, int64_t out_stride);
+/* Where prepared activations stand: row i begins at i * stride; each of its blocks (of 256 k) `step` bytes after the
+ * one before, or directly behind it if step is 0. */
+typedef struct lb_act_place { size_t stride, step; } lb_act_place;
 
-#define LB_GEMM_PANEL(p, panels)                                                                                     \
-    static size_t workspace_bytes(const lb_args *a, int parts) {                                                     \
-        return lb_gemm_panel_workspace(&(p), panels, a, parts);                                                      \
-    }                                                                                                                \
-    static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_panel_launch(&(p), panels, a, l); }
+/* The blocks that all `m` rows have of the same 256 k side by side where `several` (NULL = none) and m serve, else row
+ * by row, each of act_bytes. */
+lb_act_place lb_act_place_of(const lb_panels *several, size_t act_bytes, int64_t m);
+/* What m rows take in all. */
+size_t lb_act_place_bytes(const lb_act_place *at, int64_t k, int64_t m);
+/* Row i, K values at x, into its place behind `act`. */
+void lb_act_place_row(const lb_act_place *at, const lb_panel *panel, const lb_quantizer *q, const float *x, int64_t k,
+                      int64_t i, void *act);
+
+/* Columns [0, m) of prepared activations times the `rows` rows of panels that stand one behind the other at `bytes`,
+ * any number of both: out[i * out_stride + r], r < rows only. m is at least 17 if they stand in blocks. */
+void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *bytes, const void *act,
+                      const lb_act_place *at, int64_t k, int64_t m, int64_t rows, float *out, int64_t out_stride);
+
+/* Panels to be handed out next where `left` are left, each for `across` blocks of columns: as many as can go together,
+ * but no more than a part's share, so that no part ends with a large item. */
+int64_t lb_panels_together(const lb_panel *panel, int64_t left, int64_t across, int parts);
+/* Blocks of m columns, of equal size so that none is thin, that a panel takes at once. */
+static inline int64_t lb_panel_across(int64_t m) { return (m + LB_PANEL_MAX_COLS - 1) / LB_PANEL_MAX_COLS; }
+
+#define LB_GEMM_PANEL(p)                                                                                             \
+    static size_t workspace_bytes(const lb_args *a, int parts) { return lb_gemm_panel_workspace(&(p), a, parts); }   \
+    static void launch(const lb_args *a, const lb_launch *l) { lb_gemm_panel_launch(&(p), a, l); }

@@ -65,7 +65,7 @@ LB_INLINE void expand(const uint8_t *run, int64_t some, i8_expanded e) {
 static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
                  int64_t out_stride) {
     i8_expanded e;
-    int32_t acc[I8_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    int32_t *acc = lb_panel_sums_take(cols);
     int64_t padded = (k + 31) / 32 * 32;
     memset(acc, 0, (size_t)cols * I8_ROWS * sizeof *acc);
     for (int64_t at = 0; at < padded; at += I8_CHUNK) {
@@ -76,9 +76,10 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
                     cols - c < X2_COLS ? cols - c : X2_COLS, acc + I8_ROWS * c);
     }
     i8_finish_all(panel, act, stride, acc, cols, out, out_stride);
+    lb_panel_sums_give(acc, cols);
 }
 
-LB_ROWS32_I8_RUN
+LB_ROWS32_RUN
 
 LB_S24_LAYOUT(1, true)
 LB_ROWS32_I8_PANEL(I8_ACT_8)

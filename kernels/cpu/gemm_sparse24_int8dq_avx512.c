@@ -49,7 +49,7 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
     enum { CHUNK = 512 };
     const s24_table tables[2] = { s24_table_of(1, 0, 0), s24_table_of(1, 0, 2) };
     uint8_t bytes[I8_ROWS * CHUNK] __attribute__((aligned(64)));
-    int32_t acc[I8_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    int32_t *acc = lb_panel_sums_take(cols);
     int64_t padded = lb_act_bf16_padded(k);
     int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
     for (int c = 0; c < cols; c++) {
@@ -61,10 +61,8 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
         int64_t some = padded - at < CHUNK ? padded - at : CHUNK;
         for (int64_t i = 0; i < some; i += 32)
             expand(panel + S24_HEAD + (size_t)((at + i) / 32) * s24_run_bytes(1), tables, bytes + I8_ROWS * i);
-        /* of what is spread out next each step asks for a line or less, so that many tiles have asked for all */
         const uint8_t *later = panel + S24_HEAD + (size_t)((at + some) / 32) * s24_run_bytes(1);
-        const size_t bytes_later = CHUNK / 32 * s24_run_bytes(1), steps = (size_t)(count * (some / 16));
-        const size_t even = (bytes_later + steps - 1) / steps, piece = even < 64 ? even : 64;
+        const size_t piece = i8_piece(CHUNK / 32 * s24_run_bytes(1), (size_t)(count * (some / 16)));
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
             ptrdiff_t far = t + 1 < count ? (ptrdiff_t)stride * (c1 - c0) : (ptrdiff_t)CHUNK - (ptrdiff_t)stride * c0;
@@ -78,6 +76,7 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
     }
     for (int c = 0; c < cols && padded == 0; c++)
         i8_finish(panel, i8_act(act, stride, c), _mm512_setzero_si512(), _mm512_setzero_si512(), out + c * out_stride);
+    lb_panel_sums_give(acc, cols);
 }
 
 LB_ROWS32_RUN

@@ -185,7 +185,7 @@ static __attribute__((noinline)) void meet_some(const expanded e, const char *ac
 
 LB_INLINE void many(const lb_quantizer *q, const int bits, const uint8_t *panel, const char *act, size_t stride,
                     int64_t k, int cols, float *out, int64_t out_stride) {
-    float acc[32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     expanded e;
     memset(acc, 0, (size_t)cols * 32 * sizeof *acc);
     for (int64_t at = 0; at < k / LB_TRELLIS_TILE; at++, act += LB_TRELLIS_TILE / BLOCK * sizeof(act_block)) {
@@ -200,6 +200,7 @@ LB_INLINE void many(const lb_quantizer *q, const int bits, const uint8_t *panel,
         for (int part = 0; part < PARTS; part++)
             _mm256_storeu_ps(out + c * out_stride + 8 * part,
                              _mm256_mul_ps(_mm256_load_ps(acc + 32 * c + 8 * part), scale_of(panel, part)));
+    lb_panel_sums_give(acc, cols);
 }
 
 #define TRELLIS_RUN(bits)                                                                                            \

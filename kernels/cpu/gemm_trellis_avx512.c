@@ -232,7 +232,7 @@ LB_INLINE void many(const lb_quantizer *q, const int bits, const uint8_t *panel,
                     int64_t k, int cols, float *out, int64_t out_stride) {
     const size_t tile_bytes = (size_t)(4 * bits) * 64 * GROUPS;
     const uint8_t *w = panel + HEAD;
-    float acc[32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     expanded e;
     controls c;
     open_controls(q, bits, &c);
@@ -253,6 +253,7 @@ LB_INLINE void many(const lb_quantizer *q, const int bits, const uint8_t *panel,
         LB_UNROLL for (int h = 0; h < 2; h++)
             _mm512_storeu_ps(out + n * out_stride + 16 * h, _mm512_mul_ps(_mm512_load_ps(acc + 32 * n + 16 * h),
                                                                           _mm512_load_ps(scales + 16 * h)));
+    lb_panel_sums_give(acc, cols);
 }
 
 /* ---- the panel ---- */

@@ -4,63 +4,65 @@
 #include "panels_of.h"
 #include "vec.h"
 
-enum { CHUNK_ROWS = 64, CHUNK_COLUMNS = LB_PANEL_MAX_COLS };
+enum { FEW_ROWS = 64 /* of an item */ };
+
+/* Few tokens: every part prepares the rows of the heads that it works on, cheaper than a barrier. */
+static bool few(const lb_args *a) { return lb_arg(a, LB_HEAD_GEMM_X)->dims[0] <= LB_GEMM_PANEL_GEMV_ROWS; }
 
 typedef struct problem {
     const lb_panel *panel;
     const lb_quantizer *q;
     const lb_tensor *x, *w, *out;
-    int64_t tokens, heads, n, k, across, down;    /* blocks of tokens, and of rows, of one head */
-    size_t matrix_bytes, stride;                  /* of one head, one prepared row */
+    int64_t tokens, heads, n, k, rows, across, down; /* rows of an item; blocks of tokens, and of rows, of one head */
+    size_t matrix_bytes, head_bytes;                 /* of one head: weights, prepared rows */
+    lb_act_place place;
 } problem;
 
-static problem problem_of(const lb_args *a) {
+static problem problem_of(const lb_args *a, int parts) {
     problem p = { .x = lb_arg(a, LB_HEAD_GEMM_X), .w = lb_arg(a, LB_HEAD_GEMM_W), .out = lb_arg(a, LB_HEAD_GEMM_OUT) };
     const char *why;
     p.panel = panel_of(p.w, &why);
     p.q = p.w->quantizer;
     p.tokens = p.x->dims[0], p.heads = p.x->dims[1], p.k = p.x->dims[2], p.n = p.w->dims[1];
-    p.across = (p.tokens + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
-    p.down = (p.n + CHUNK_ROWS - 1) / CHUNK_ROWS;
-    size_t panels = (size_t)((p.n + p.panel->rows - 1) / p.panel->rows);
-    p.matrix_bytes = PANELS_REPACKED ? p.panel->panel_bytes(p.q, p.k) * panels : p.q->size_bytes(p.q, p.n, p.k);
-    p.stride = lb_panel_act_stride(p.panel->act_bytes(p.q, p.k));
+    int64_t panels = (p.n + p.panel->rows - 1) / p.panel->rows;
+    p.across = lb_panel_across(p.tokens);
+    p.rows = few(a) ? FEW_ROWS : p.panel->rows * lb_panels_together(p.panel, panels * p.heads, p.across, parts);
+    p.down = (p.n + p.rows - 1) / p.rows;
+    p.matrix_bytes =
+        PANELS_REPACKED ? p.panel->panel_bytes(p.q, p.k) * (size_t)panels : p.q->size_bytes(p.q, p.n, p.k);
+    p.place = lb_act_place_of(p.panel->several, p.panel->act_bytes(p.q, p.k), p.tokens);
+    p.head_bytes = lb_act_place_bytes(&p.place, p.k, p.tokens);
     return p;
 }
 
-/* Few tokens: every part prepares the rows of the heads that it works on, cheaper than a barrier. */
-static bool few(const lb_args *a) { return lb_arg(a, LB_HEAD_GEMM_X)->dims[0] <= LB_GEMM_PANEL_GEMV_ROWS; }
 static int phases(const lb_args *a) { return few(a) ? 1 : 2; }
 
 static size_t workspace_bytes(const lb_args *a, int parts) {
-    problem p = problem_of(a);
-    return p.stride * (size_t)p.tokens * (size_t)(few(a) ? parts : p.heads);
+    return problem_of(a, parts).head_bytes * (size_t)(few(a) ? parts : lb_arg(a, LB_HEAD_GEMM_X)->dims[1]);
 }
 
 static void prepare(const problem *p, int64_t head, int64_t begin, int64_t end, char *to) {
     for (int64_t t = begin; t < end; t++)
-        p->panel->act_prepare(p->q, lb_row_f32(p->x, t * p->heads + head), p->k, to + (size_t)t * p->stride);
+        lb_act_place_row(&p->place, p->panel, p->q, lb_row_f32(p->x, t * p->heads + head), p->k, t, to);
 }
 
 /* Item i: a run of one head's rows for a run of tokens, whose prepared rows begin at `act`. */
 static void run_item(const problem *p, int64_t i, const char *act) {
-    int64_t c0 = i % p->across * CHUNK_COLUMNS, r0 = i / p->across % p->down * CHUNK_ROWS;
-    int64_t head = i / (p->across * p->down);
-    int64_t c1 = c0 + CHUNK_COLUMNS < p->tokens ? c0 + CHUNK_COLUMNS : p->tokens;
-    int64_t r1 = r0 + CHUNK_ROWS < p->n ? r0 + CHUNK_ROWS : p->n;
+    int64_t c = i % p->across, c0 = p->tokens * c / p->across, c1 = p->tokens * (c + 1) / p->across;
+    int64_t r0 = i / p->across % p->down * p->rows, head = i / (p->across * p->down);
+    int64_t r1 = r0 + p->rows < p->n ? r0 + p->rows : p->n;
     const char *matrix = (const char *)lb_tensor_data(p->w) + (size_t)head * p->matrix_bytes;
-    panel_rows(p->panel, p->q, matrix, r0, r1 - r0, act + (size_t)c0 * p->stride, p->stride, p->k, c1 - c0,
+    panel_rows(p->panel, p->q, matrix, r0, r1 - r0, act + (size_t)c0 * p->place.stride, &p->place, p->k, c1 - c0,
                lb_row_f32(p->out, c0 * p->heads + head) + r0, p->out->strides[0]);
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {
     int64_t begin, end;
     if (lb_tensor_numel(lb_arg(a, LB_HEAD_GEMM_OUT)) == 0) return;
-    problem p = problem_of(a);
+    problem p = problem_of(a, l->parts);
     int64_t items = p.heads * p.down * p.across;
-    size_t head_bytes = p.stride * (size_t)p.tokens;
     if (few(a)) {
-        char *mine = (char *)l->workspace + head_bytes * (size_t)l->part;
+        char *mine = (char *)l->workspace + p.head_bytes * (size_t)l->part;
         int64_t ready = -1;
         my_rows(l, items, &begin, &end);
         for (int64_t i = begin; i < end; i++) {
@@ -71,12 +73,13 @@ static void launch(const lb_args *a, const lb_launch *l) {
         }
     } else if (l->phase == 0) {
         my_rows(l, p.tokens, &begin, &end);
-        for (int64_t h = 0; h < p.heads; h++) prepare(&p, h, begin, end, (char *)l->workspace + head_bytes * (size_t)h);
+        for (int64_t h = 0; h < p.heads; h++)
+            prepare(&p, h, begin, end, (char *)l->workspace + p.head_bytes * (size_t)h);
     } else {
         for (;;) {
             int64_t i = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed);
             if (i >= items) return;
-            run_item(&p, i, (const char *)l->workspace + head_bytes * (size_t)(i / (p.across * p.down)));
+            run_item(&p, i, (const char *)l->workspace + p.head_bytes * (size_t)(i / (p.across * p.down)));
         }
     }
 }

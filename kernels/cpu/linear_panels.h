@@ -3,27 +3,22 @@
 #include "activate.h"
 #include "panels_of.h"
 
-enum { MAX_KINDS = 8, CHUNK_ROWS = 64, CHUNK_COLUMNS = LB_PANEL_MAX_COLS, CHUNKS_PER_PART = 8 };
+enum { MAX_KINDS = 8, CHUNK_ROWS = 64 };
 
-/* Forms of the rows of x, in the order of first use, and where each begins in a workspace. */
-typedef struct kinds {
-    int count;
-    const lb_panel *panel[MAX_KINDS];
-    const lb_quantizer *q[MAX_KINDS];
-    size_t stride[MAX_KINDS], at[MAX_KINDS], end;
-} kinds;
+/* A form of the rows of x. */
+typedef struct kind {
+    const lb_panel *panel;
+    const lb_quantizer *q;
+    const lb_panels *several; /* of all panels that read it, so that it may stand in blocks; or NULL */
+    lb_act_place place;
+    size_t at; /* in a workspace */
+} kind;
+typedef struct kinds { int count; kind k[MAX_KINDS]; size_t end; } kinds; /* in the order of first use */
 
-static int kind_of(kinds *s, const lb_panel *panel, const lb_quantizer *q, int64_t k, int64_t rows) {
+static int kind_of(const kinds *s, const lb_panel *panel) {
     for (int i = 0; i < s->count; i++)
-        if (!strcmp(s->panel[i]->act_kind, panel->act_kind)) return i;
-    if (s->count == MAX_KINDS) return -1;
-    int i = s->count++;
-    s->panel[i] = panel;
-    s->q[i] = q;
-    s->stride[i] = lb_panel_act_stride(panel->act_bytes(q, k));
-    s->at[i] = s->end;
-    s->end += (s->stride[i] * (size_t)rows + 63) / 64 * 64;
-    return i;
+        if (!strcmp(s->k[i].panel->act_kind, panel->act_kind)) return i;
+    return -1;
 }
 
 static bool kinds_of(const lb_args *a, kinds *s, const char **why) {
@@ -33,8 +28,16 @@ static bool kinds_of(const lb_args *a, kinds *s, const char **why) {
         const lb_tensor *w = a->t[LB_LINEAR_W].items[i];
         const lb_panel *p = panel_of(w, why);
         if (!p) return false;
+        int at = kind_of(s, p);
         *why = "there are more than 8 forms of activations";
-        if (kind_of(s, p, w->quantizer, x->dims[1], x->dims[0]) < 0) return false;
+        if (at < 0 && s->count == MAX_KINDS) return false;
+        if (at < 0) s->k[s->count++] = (kind){ .panel = p, .q = w->quantizer, .several = p->several };
+        else if (!p->several) s->k[at].several = NULL;
+    }
+    for (kind *k = s->k; k < s->k + s->count; k++) {
+        k->place = lb_act_place_of(k->several, k->panel->act_bytes(k->q, x->dims[1]), x->dims[0]);
+        k->at = s->end;
+        s->end += (lb_act_place_bytes(&k->place, x->dims[1], x->dims[0]) + 63) / 64 * 64;
     }
     return true;
 }
@@ -55,77 +58,116 @@ static size_t workspace_bytes(const lb_args *a, int parts) {
 
 static void prepare(const lb_args *a, const kinds *s, char *to, int64_t begin, int64_t end) {
     const lb_tensor *x = lb_arg(a, LB_LINEAR_X);
-    for (int i = 0; i < s->count; i++)
+    for (const kind *k = s->k; k < s->k + s->count; k++)
         for (int64_t r = begin; r < end; r++)
-            s->panel[i]->act_prepare(s->q[i], lb_tensor_f32(x) + r * x->dims[1], x->dims[1],
-                                     to + s->at[i] + (size_t)r * s->stride[i]);
+            lb_act_place_row(&k->place, k->panel, k->q, lb_tensor_f32(x) + r * x->dims[1], x->dims[1], r, to + k->at);
 }
 
 /* Rows [r0, r1) of a matrix, which are columns from `at` on of out, for rows [c0, c1) of x. */
-static void run_block(const lb_args *a, kinds *s, const lb_tensor *w, int64_t at, int64_t r0, int64_t r1, int64_t c0,
-                      int64_t c1, const char *prepared) {
+static void run_block(const lb_args *a, const kinds *s, const lb_tensor *w, int64_t at, int64_t r0, int64_t r1,
+                      int64_t c0, int64_t c1, const char *prepared) {
     const lb_tensor *o = lb_arg(a, LB_LINEAR_OUT), *b = lb_arg(a, LB_LINEAR_BIAS);
     const char *why;
     const lb_panel *p = panel_of(w, &why);
-    int64_t n = o->dims[1], k = w->dims[1];
-    int kind = kind_of(s, p, w->quantizer, k, 0);
+    int64_t n = o->dims[1];
+    const kind *k = &s->k[kind_of(s, p)];
     float *out = (float *)lb_tensor_data(o) + at, sums[CHUNK_ROWS];
-    const char *act = prepared + s->at[kind];
-    panel_rows(p, w->quantizer, lb_tensor_data(w), r0, r1 - r0, act + (size_t)c0 * s->stride[kind], s->stride[kind], k,
-               c1 - c0, out + c0 * n + r0, n);
+    panel_rows(p, w->quantizer, lb_tensor_data(w), r0, r1 - r0, prepared + k->at + (size_t)c0 * k->place.stride,
+               &k->place, w->dims[1], c1 - c0, out + c0 * n + r0, n);
     if (!b && a->p[LB_LINEAR_P_ACTIVATION] == LB_ACTIVATION_NONE) return;
-    for (int64_t c = c0; c < c1; c++) {
-        float *to = out + c * n + r0;
-        for (int64_t j = 0; j < r1 - r0; j++) sums[j] = to[j] + (b ? lb_tensor_f32(b)[at + r0 + j] : 0.0f);
-        activate((int)a->p[LB_LINEAR_P_ACTIVATION], 0.01f, sums, r1 - r0, to);
-    }
+    for (int64_t c = c0; c < c1; c++)
+        for (int64_t r = r0, some; r < r1; r += some) {
+            float *to = out + c * n + r;
+            some = r1 - r < CHUNK_ROWS ? r1 - r : CHUNK_ROWS;
+            for (int64_t j = 0; j < some; j++) sums[j] = to[j] + (b ? lb_tensor_f32(b)[at + r + j] : 0.0f);
+            activate((int)a->p[LB_LINEAR_P_ACTIVATION], 0.01f, sums, some, to);
+        }
 }
+
+/* ---- few rows: runs of CHUNK_ROWS ---- */
 
 static int64_t chunks_of(const lb_tensor *w) { return (w->dims[0] + CHUNK_ROWS - 1) / CHUNK_ROWS; }
 
-static void run_item(const lb_args *a, kinds *s, int64_t item, const char *prepared) {
-    int64_t m = lb_arg(a, LB_LINEAR_X)->dims[0], across = (m + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS, at = 0;
-    int64_t c0 = m * (item % across) / across, c1 = m * (item % across + 1) / across;
-    item /= across;
+static void run_chunk(const lb_args *a, const kinds *s, int64_t chunk, const char *prepared) {
+    int64_t at = 0;
     for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++) {
         const lb_tensor *w = a->t[LB_LINEAR_W].items[i];
-        if (item < chunks_of(w)) {
-            int64_t r0 = item * CHUNK_ROWS, r1 = r0 + CHUNK_ROWS < w->dims[0] ? r0 + CHUNK_ROWS : w->dims[0];
-            for (int64_t c = c0; c < c1; c += LB_PANEL_MAX_COLS)
-                run_block(a, s, w, at, r0, r1, c, c + LB_PANEL_MAX_COLS < c1 ? c + LB_PANEL_MAX_COLS : c1, prepared);
+        if (chunk < chunks_of(w)) {
+            int64_t r0 = chunk * CHUNK_ROWS, r1 = r0 + CHUNK_ROWS < w->dims[0] ? r0 + CHUNK_ROWS : w->dims[0];
+            run_block(a, s, w, at, r0, r1, 0, lb_arg(a, LB_LINEAR_X)->dims[0], prepared);
             return;
         }
-        item -= chunks_of(w);
+        chunk -= chunks_of(w);
         at += w->dims[0];
     }
 }
 
+static void launch_few(const lb_args *a, const lb_launch *l, const kinds *s) {
+    int64_t begin, end, chunks = 0;
+    char *mine = (char *)l->workspace + s->end * (size_t)l->part;
+    for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++) chunks += chunks_of(a->t[LB_LINEAR_W].items[i]);
+    /* One contiguous run of weights for each part; the last ones go to who is there first, since memory does not serve
+     * all threads alike. */
+    int64_t shared = l->parts > 1 ? chunks / 8 : 0;
+    lb_split(chunks - shared, 1, l->part, l->parts, &begin, &end);
+    prepare(a, s, mine, 0, lb_arg(a, LB_LINEAR_X)->dims[0]);
+    for (int64_t i = begin; i < end; i++) run_chunk(a, s, i, mine);
+    for (int64_t i; (i = chunks - shared + atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed)) < chunks;)
+        run_chunk(a, s, i, mine);
+}
+
+/* ---- many rows: panels that go together, of all matrices one after the other ---- */
+
+static int64_t panels_in(const lb_tensor *w) {
+    const char *why;
+    const int rows = panel_of(w, &why)->rows;
+    return (w->dims[0] + rows - 1) / rows;
+}
+
+/* Panels [p0, p1) of matrix i, which begins at column `at` of out; `left` panels come behind them. */
+typedef struct run_of_panels { int32_t i; int64_t at, p0, p1, left; } run_of_panels;
+
+/* The next of them; false behind the last. */
+static bool next_run(const lb_args *a, run_of_panels *r, int64_t across, int parts) {
+    const lb_tensor *const *w = (const lb_tensor *const *)a->t[LB_LINEAR_W].items;
+    const char *why;
+    if (r->left == 0) return false;
+    for (; r->p1 == panels_in(w[r->i]); r->i++) r->at += w[r->i]->dims[0], r->p1 = 0;
+    int64_t some = lb_panels_together(panel_of(w[r->i], &why), r->left, across, parts);
+    int64_t here = panels_in(w[r->i]) - r->p1;
+    r->p0 = r->p1;
+    r->p1 += some < here ? some : here;
+    r->left -= r->p1 - r->p0;
+    return true;
+}
+
+static void launch_many(const lb_args *a, const lb_launch *l, const kinds *s) {
+    int64_t m = lb_arg(a, LB_LINEAR_X)->dims[0], across = lb_panel_across(m), down = 0;
+    run_of_panels r = { 0 };
+    for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++) r.left += panels_in(a->t[LB_LINEAR_W].items[i]);
+    for (;;) {
+        int64_t item = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed), c = item % across;
+        for (; down <= item / across; down++)
+            if (!next_run(a, &r, across, l->parts)) return;
+        const lb_tensor *w = a->t[LB_LINEAR_W].items[r.i];
+        const char *why;
+        const int64_t rows = panel_of(w, &why)->rows, r1 = r.p1 * rows < w->dims[0] ? r.p1 * rows : w->dims[0];
+        run_block(a, s, w, r.at, r.p0 * rows, r1, m * c / across, m * (c + 1) / across, l->workspace);
+    }
+}
+
 static void launch(const lb_args *a, const lb_launch *l) {
-    int64_t m = lb_arg(a, LB_LINEAR_X)->dims[0], items = 0, begin, end;
+    int64_t m = lb_arg(a, LB_LINEAR_X)->dims[0], begin, end;
     kinds s;
     const char *why;
     if (m == 0 || !kinds_of(a, &s, &why)) return;
-    for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++) items += chunks_of(a->t[LB_LINEAR_W].items[i]);
-    items *= (m + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
     if (few(a)) {
-        char *mine = (char *)l->workspace + s.end * (size_t)l->part;
-        /* One contiguous run of weights for each part; the last ones go to who is there first, since memory does not
-         * serve all threads alike. */
-        int64_t shared = l->parts > 1 ? items / 8 : 0;
-        lb_split(items - shared, 1, l->part, l->parts, &begin, &end);
-        prepare(a, &s, mine, 0, m);
-        for (int64_t i = begin; i < end; i++) run_item(a, &s, i, mine);
-        for (int64_t i; (i = items - shared + atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed)) < items;)
-            run_item(a, &s, i, mine);
+        launch_few(a, l, &s);
     } else if (l->phase == 0) {
         my_rows(l, m, &begin, &end);
         prepare(a, &s, l->workspace, begin, end);
     } else {
-        for (;;) {
-            int64_t i = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed);
-            if (i >= items) return;
-            run_item(a, &s, i, l->workspace);
-        }
+        launch_many(a, l, &s);
     }
 }
 

@@ -296,8 +296,7 @@ static void finish_unit(shape s, const gating *how, const int32_t *slots, int64_
 /* Units [u0, u1) of one expert's gate and up, all its rows. With few rows the gates of several units come first, so
  * that both projections are read in long runs; with many, a unit's two at a time, which stay in registers and L1. */
 static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1) {
-    float gate[MOST_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
-    float up[MOST_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
+    float *gate = lb_panel_sums_take(MOST_COLS), *up = lb_panel_sums_take(MOST_COLS);
     const projection *pg = &e->p[GATE], *pu = &e->p[UP];
     const kinds *x = &w->mine->x;
     const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
@@ -320,6 +319,8 @@ static void gate_up(const lb_args *a, shape s, const space *w, const expert *e, 
             }
         }
     }
+    lb_panel_sums_give(up, MOST_COLS);
+    lb_panel_sums_give(gate, MOST_COLS);
 }
 
 /* ---- phases 2 and 3: h, down ---- */
@@ -345,7 +346,7 @@ static void prepare_h(const lb_args *a, const lb_launch *l, shape s, const space
 
 /* Units [u0, u1) of one expert's down, all its rows. */
 static void down(const lb_args *a, shape s, const space *w, const expert *e, int64_t u0, int64_t u1) {
-    float out[MOST_COLS * LB_PANEL_MAX_ROWS] __attribute__((aligned(64)));
+    float *out = lb_panel_sums_take(MOST_COLS);
     const projection *p = &e->p[DOWN];
     const int32_t *slots = i32_of(a, LB_FFN_ROWS) + e->first;
     const float *bias = bias_of(a, LB_FFN_DOWN_BIAS, e);
@@ -368,6 +369,7 @@ static void down(const lb_args *a, shape s, const space *w, const expert *e, int
                 }
         }
     }
+    lb_panel_sums_give(out, MOST_COLS);
 }
 
 /* ---- items ---- */

@@ -29,23 +29,24 @@ static const lb_panel *panel_of(const lb_tensor *w, const char **why) {
 /* Rows [r, r + rows) of the matrix at `matrix`, times `cols` prepared rows (LB_PANEL_MAX_COLS at most):
  * out[c * out_stride + i]. r is a multiple of p->rows; so is rows, but at the end of the matrix. */
 static __attribute__((unused)) void panel_rows(const lb_panel *p, const lb_quantizer *q, const char *matrix, int64_t r,
-                                               int64_t rows, const void *act, size_t stride, int64_t k, int64_t cols,
-                                               float *out, int64_t out_stride) {
+                                               int64_t rows, const void *act, const lb_act_place *at, int64_t k,
+                                               int64_t cols, float *out, int64_t out_stride) {
     size_t bytes = p->panel_bytes(q, k);
     int64_t left = 0;
 #if defined(LB_NATIVE)
     left = rows % p->rows;
 #endif
-    lb_panel_run_any(p, q, matrix + (size_t)(r / p->rows) * bytes, act, stride, k, cols, rows - left, out, out_stride);
+    lb_panel_run_any(p, q, matrix + (size_t)(r / p->rows) * bytes, act, at, k, cols, rows - left, out, out_stride);
 #if defined(LB_NATIVE)
     /* Nothing stands behind the matrix: its last rows are the end of a panel that begins before them. */
     if (left) {
-        float all[LB_NATIVE_ROWS * LB_PANEL_MAX_COLS];
+        float *all = lb_panel_sums_take((int)cols);
         int64_t before = p->rows - left;
         const char *from = matrix + (size_t)(r + rows - p->rows) * (bytes / LB_NATIVE_ROWS);
-        lb_panel_run_any(p, q, from, act, stride, k, cols, p->rows, all, p->rows);
+        lb_panel_run_any(p, q, from, act, at, k, cols, p->rows, all, p->rows);
         for (int64_t c = 0; c < cols; c++)
             memcpy(out + c * out_stride + rows - left, all + c * p->rows + before, (size_t)left * sizeof *out);
+        lb_panel_sums_give(all, (int)cols);
     }
 #endif
 }

@@ -415,7 +415,7 @@ LB_INLINE const lb_act_q8_256 *column(const columns *x, int64_t b, int c) {
 
 /* Adds the products of block b of panels `first` and, if there is one, first + 1 of `panels` to acc. */
 static inline void meet_pair(source from, int first, int panels, int64_t b, const columns *x,
-                             float (*acc)[PANEL_ROWS * LB_PANEL_MAX_COLS]) {
+                             float *const *acc) {
     const int some = panels - first < 2 ? 1 : 2, count = (x->cols + TILE_COLS - 1) / TILE_COLS;
     const int share = ((int)(SHAPE.block_bytes / 64) + count - 1) / count;
     const bool last = b == x->k / 256 - 1;
@@ -452,12 +452,14 @@ static inline void meet_pair(source from, int first, int panels, int64_t b, cons
 static void many(source from, int panels, const void *act, size_t stride, size_t step, int64_t k, int cols, float *out,
                  int64_t out_stride) {
     const columns x = { act, stride, step, k, cols, out, out_stride };
-    float acc[LB_PANELS_MOST][PANEL_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
-    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * PANEL_ROWS * sizeof(float));
+    float *acc[LB_PANELS_MOST];
+    for (int p = 0; p < panels; p++)
+        memset(acc[p] = lb_panel_sums_take(cols), 0, (size_t)cols * PANEL_ROWS * sizeof **acc);
     for (int p = 0; p < panels && k == 0; p++) write_out(acc[p], 0, cols, out + PANEL_ROWS * p, out_stride);
     for (int64_t b = 0; b < k / 256; b++)
         for (int first = 0; first < panels; first += 2)
             meet_pair(from, first, panels, b, &x, acc + first);
+    for (int p = panels; p-- > 0;) lb_panel_sums_give(acc[p], cols);
 }
 
 /* Kept apart, so that a launch has one of them in the instruction cache. */
@@ -501,14 +503,9 @@ static void run_panels(const lb_quantizer *q, const void *panels, int count, con
         run(q, at, act, stride, k, cols, out, out_stride);
 }
 
-static void run_two(const lb_quantizer *q, const void *panels, const void *act, size_t stride, int64_t k, int cols,
-                    float *out, int64_t out_stride) {
-    run_panels(q, panels, 2, act, stride, sizeof(lb_act_q8_256), k, cols, out, out_stride);
-}
+static const lb_panels panels_ops = { .most = LB_PANELS_MOST, .run = run_panels, .act_block = sizeof(lb_act_q8_256) };
 
-static const lb_panels panels_ops = { .run = run_panels, .act_block = sizeof(lb_act_q8_256) };
-
-ROWS16_PANEL(lb_act_q8_256_prepare, lb_act_q8_256_bytes, LB_ACT_KIND_Q8_256, run_two, &panels_ops)
+ROWS16_PANEL(lb_act_q8_256_prepare, lb_act_q8_256_bytes, LB_ACT_KIND_Q8_256, &panels_ops)
 
 /* The descriptor, but for name, format and about. */
 #define ROWS16_KERNEL ROWS16_ARITHMETIC, .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VNNI, .priority = 20

@@ -207,7 +207,7 @@ static void (*const tiles[])(const expanded *, const void *, size_t, int64_t, fl
 /* Columns in tiles of equal size; what is expanded next is prefetched between them. */
 static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
                  int64_t out_stride) {
-    float acc[PANEL_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     expanded e[LB_PANEL_HALVES];
     memset(acc, 0, (size_t)cols * PANEL_ROWS * sizeof(float));
     int count = (cols + X2_COLS - 1) / X2_COLS, lines = (int)(SHAPE.block_bytes / 64);
@@ -227,6 +227,7 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
         }
     }
     for (int c = 0; c < cols; c++) memcpy(out + c * out_stride, acc + PANEL_ROWS * c, PANEL_ROWS * sizeof *out);
+    lb_panel_sums_give(acc, cols);
 }
 
 /* Kept apart, so that a launch has one of them in the instruction cache. */
@@ -250,6 +251,6 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
 #else
 #define ROWS16_ACT lb_act_q8x2_prepare_256, lb_act_q8x2_bytes, LB_ACT_KIND_Q8_256_X2
 #endif
-ROWS16_PANEL_OF(ROWS16_ACT, NULL, NULL)
+ROWS16_PANEL_OF(ROWS16_ACT, NULL)
 
 #define ROWS16_KERNEL ROWS16_ARITHMETIC, .isa = LB_ISA_AVX2, .priority = 10

@@ -1,10 +1,10 @@
 /* rows16_panel.h: layout, panel and descriptor of a K-quant's kernel over panels of two times 16 rows, from its SHAPE,
- * pack_row() and run(), and its run_two() and lb_panels or NULL. */
+ * pack_row() and run(), and its lb_panels or NULL. */
 #pragma once
 #include "gemm_panel.h"
 #include "rows16_pack.h"
 
-#define ROWS16_PANEL(prepare, bytes, kind, both, all)                                                                \
+#define ROWS16_PANEL(prepare, bytes, kind, all)                                                                      \
     static size_t panel_bytes(const lb_quantizer *q, int64_t k) {                                                    \
         (void)q;                                                                                                     \
         return lb_rows32_panel_bytes(SHAPE, k);                                                                      \
@@ -21,9 +21,9 @@
         .name = "rows32", .size_bytes = size_bytes, .repack = repack, .row_multiple = LB_PANEL_ROWS                  \
     };                                                                                                               \
     static const lb_panel panel_ops = { .rows = LB_PANEL_ROWS, .max_cols = LB_PANEL_MAX_COLS, .run = run,            \
-                                        .two = both, .panel_bytes = panel_bytes, .act_prepare = prepare,             \
+                                        .several = all, .panel_bytes = panel_bytes, .act_prepare = prepare,          \
                                         .act_bytes = bytes, .act_kind = kind };                                      \
-    LB_GEMM_PANEL(panel_ops, all)
+    LB_GEMM_PANEL(panel_ops)
 
 #define ROWS16_PANEL_OF(...) ROWS16_PANEL(__VA_ARGS__)
 

@@ -9,12 +9,16 @@
 #define LB_ROWS32_ISA_TEXT "avx512"
 #define LB_ROWS32_ISA_BITS LB_ISA_AVX512
 #define LB_ROWS32_PRIORITY 20
+#define LB_ROWS32_RUN_MORE                                                                                           \
+    case 3: few(panel, act, stride, k, out, out_stride, 3); break;                                                   \
+    case 4: few(panel, act, stride, k, out, out_stride, 4); break;
 #define LB_ROWS32_TOLERANCE 1e-10 /* of what is built from panels */
 #else
 #define LB_ROWS32_ISA avx2
 #define LB_ROWS32_ISA_TEXT "avx2"
 #define LB_ROWS32_ISA_BITS LB_ISA_AVX2
 #define LB_ROWS32_PRIORITY 10
+#define LB_ROWS32_RUN_MORE
 #define LB_ROWS32_TOLERANCE 1e-9
 #endif
 
@@ -33,7 +37,7 @@
 #define LB_ROWS32_LAYOUT "rows32"
 #endif
 
-/* run() of a panel from few(.., cols), inlined for up to four columns, and many(). */
+/* run() of a panel from few(.., cols), inlined for up to four columns (AVX2: two), and many(). */
 #define LB_ROWS32_RUN                                                                                                \
     static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
                     float *out, int64_t out_stride) {                                                                \
@@ -41,27 +45,26 @@
         switch (cols) {                                                                                              \
         case 1: few(panel, act, stride, k, out, out_stride, 1); break;                                               \
         case 2: few(panel, act, stride, k, out, out_stride, 2); break;                                               \
-        case 3: few(panel, act, stride, k, out, out_stride, 3); break;                                               \
-        case 4: few(panel, act, stride, k, out, out_stride, 4); break;                                               \
+        LB_ROWS32_RUN_MORE                                                                                           \
         default: many(panel, act, stride, k, cols, out, out_stride);                                                 \
         }                                                                                                            \
     }
 
-/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(); `both`: its
- * run_two(), `all`: its lb_panels; or NULL. */
-#define LB_ROWS32_PANEL_TWO(prepare, bytes, kind, both, all)                                                         \
+/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(); `all`: its lb_panels, or
+ * NULL. */
+#define LB_ROWS32_PANELS(prepare, bytes, kind, all)                                                                  \
     LB_ROWS32_SIZE                                                                                                   \
     static const lb_layout layout = {                                                                                \
         .name = LB_ROWS32_LAYOUT, .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                     \
     };                                                                                                               \
-    static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run, .two = both,          \
+    static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run, .several = all,       \
                                         .panel_bytes = panel_bytes, .act_prepare = prepare, .act_bytes = bytes,      \
                                         .act_kind = kind };                                                          \
-    LB_GEMM_PANEL(panel_ops, all)
+    LB_GEMM_PANEL(panel_ops)
 
-#define LB_ROWS32_PANEL(prepare, bytes, kind) LB_ROWS32_PANEL_TWO(prepare, bytes, kind, NULL, NULL)
+#define LB_ROWS32_PANEL(prepare, bytes, kind) LB_ROWS32_PANELS(prepare, bytes, kind, NULL)
 #define LB_ROWS32_PANEL_OF(...) LB_ROWS32_PANEL(__VA_ARGS__)
-#define LB_ROWS32_PANEL_TWO_OF(...) LB_ROWS32_PANEL_TWO(__VA_ARGS__)
+#define LB_ROWS32_PANELS_OF(...) LB_ROWS32_PANELS(__VA_ARGS__)
 
 /* The fields of a descriptor that follow from it. */
 #define LB_ROWS32_KERNEL                                                                                             \

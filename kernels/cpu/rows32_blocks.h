@@ -117,7 +117,7 @@ LB_INLINE void blocks_many(const float_format f, const float_table *table, const
                            size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
     const float_regs regs = float_open(f, table);
     const int lines = (int)(BLOCKS_SUM * block_bytes(f.bits / 8) / 64);
-    float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     __m512i e[BLOCKS_SUM * BLOCK_K / 2][2];
     int64_t hops[BLOCKS_SUM], kept = blocks_kept(k);
     memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
@@ -144,6 +144,7 @@ LB_INLINE void blocks_many(const float_format f, const float_table *table, const
     }
     for (int c = 0; c < cols && kept == 0; c++)
         LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + c * out_stride + 16 * h, _mm512_setzero_ps());
+    lb_panel_sums_give(acc, cols);
 }
 
 LB_INLINE void blocks_run(const float_format f, const float_table *table, const void *panel, const void *act, size_t stride,

@@ -54,7 +54,7 @@ LB_INLINE void blocks_one(const int bytes, const uint8_t *panel, const void *act
 
 LB_INLINE void blocks_many(const int bytes, const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols,
                            float *out, int64_t out_stride) {
-    float acc[F32_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     const uint8_t *block = panel + blocks_head(k);
     const int count = (cols + F32_COLS - 1) / F32_COLS, lines = (int)(block_bytes(bytes) / 128);
     f32_expanded e;
@@ -81,6 +81,7 @@ LB_INLINE void blocks_many(const int bytes, const uint8_t *panel, const void *ac
         }
     }
     for (int c = 0; c < cols; c++) memcpy(out + c * out_stride, acc + F32_ROWS * c, F32_ROWS * sizeof *out);
+    lb_panel_sums_give(acc, cols);
 }
 
 /* run(), panel_bytes() and repack() of a file. */

@@ -95,7 +95,7 @@ LB_INLINE void f32_expand(const F32_TYPE f, const lb_quantizer *q, const uint8_t
 /* Columns in tiles of equal size; what is expanded next is prefetched between them. */
 LB_INLINE void f32_many(const F32_TYPE f, const lb_quantizer *q, const uint8_t *panel, const void *act, size_t stride,
                         int64_t k, int cols, float *out, int64_t out_stride) {
-    float acc[F32_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     f32_expanded e;
     memset(acc, 0, (size_t)cols * F32_ROWS * sizeof *acc);
     int64_t padded = lb_act_f32_padded(k), span = f32_span(f, q);
@@ -116,6 +116,7 @@ LB_INLINE void f32_many(const F32_TYPE f, const lb_quantizer *q, const uint8_t *
         }
     }
     for (int c = 0; c < cols; c++) memcpy(out + c * out_stride, acc + F32_ROWS * c, F32_ROWS * sizeof *out);
+    lb_panel_sums_give(acc, cols);
 }
 
 LB_INLINE void f32_run(const F32_TYPE f, const lb_quantizer *q, const void *panel, const void *act, size_t stride,

@@ -320,7 +320,7 @@ LB_INLINE void float_many(const float_format f, const float_table *table, const 
                           const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
     const float_regs regs = float_open(f, table);
     int64_t padded = lb_act_bf16_padded(k);
-    float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     float_expanded e;
     memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
     int count = (cols + FLOAT_TILE_COLS(f.span) - 1) / FLOAT_TILE_COLS(f.span);
@@ -347,6 +347,7 @@ LB_INLINE void float_many(const float_format f, const float_table *table, const 
                 }
         }
     }
+    lb_panel_sums_give(acc, cols);
 }
 
 LB_INLINE void float_run(const float_format f, const float_table *table, const lb_quantizer *q, const void *panel,

@@ -238,7 +238,7 @@ LB_INLINE const void *h32_column(const h32_columns *x, int64_t g, int c) {
 /* Adds the products of up to H32_SUPER groups from g on of panels `first` and, if there is one, first + 1 of `panels`
  * to acc. */
 LB_INLINE void h32_pair(const h32 f, const h32_tile_fn *tiles, const h32_source from, const int first, const int panels,
-                        int64_t g, const h32_columns *x, float (*acc)[32 * LB_PANEL_MAX_COLS]) {
+                        int64_t g, const h32_columns *x, float *const *acc) {
     const size_t each = h32_panel_bytes(f, x->k);
     const int some = panels - first < 2 ? 1 : 2, groups = (int)(x->k / 32 - g < H32_SUPER ? x->k / 32 - g : H32_SUPER);
     const int count = (x->cols + TILE6_COLS - 1) / TILE6_COLS, lines = (int)(h32_scales_at(f, H32_SUPER) / 64);
@@ -282,11 +282,12 @@ LB_INLINE void h32_pair(const h32 f, const h32_tile_fn *tiles, const h32_source 
 LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const h32_source from, const int panels, const void *act,
                         size_t stride, size_t step, int64_t k, int cols, float *out, int64_t out_stride) {
     const h32_columns x = { act, stride, step, k, cols, out, out_stride };
-    float acc[LB_PANELS_MOST][32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
-    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * 32 * sizeof *acc[p]);
+    float *acc[LB_PANELS_MOST];
+    for (int p = 0; p < panels; p++) memset(acc[p] = lb_panel_sums_take(cols), 0, (size_t)cols * 32 * sizeof **acc);
     for (int64_t g = 0; g == 0 || g < k / 32; g += H32_SUPER)
         for (int first = 0; first < panels; first += 2)
             h32_pair(f, tiles, from, first, panels, g, &x, acc + first);
+    for (int p = panels; p-- > 0;) lb_panel_sums_give(acc[p], cols);
 }
 
 LB_INLINE void h32_run(const h32 f, const h32_tile_fn *tiles, const void *panel, const void *act, size_t stride, int64_t k,
@@ -323,18 +324,14 @@ LB_INLINE void h32_run_panels(const h32 f, const h32_tile_fn *tiles, const void 
 
 #define H32_PANEL(...) LB_ROWS32_PANEL(__VA_ARGS__)
 /* Of a file whose format is FORMAT. */
-#define H32_PANEL_TWO(...)                                                                                           \
+#define H32_PANELS(...)                                                                                              \
     static void run_panels(const lb_quantizer *q, const void *panels, int count, const void *act, size_t stride,     \
                            size_t step, int64_t k, int cols, float *out, int64_t out_stride) {                       \
         (void)q;                                                                                                     \
         h32_run_panels(FORMAT, h32_tiles, panels, count, act, stride, step, k, cols, out, out_stride);               \
     }                                                                                                                \
-    static void run_two(const lb_quantizer *q, const void *panels, const void *act, size_t stride, int64_t k,        \
-                        int cols, float *out, int64_t out_stride) {                                                  \
-        run_panels(q, panels, 2, act, stride, H32_BLOCK, k, cols, out, out_stride);                                  \
-    }                                                                                                                \
-    static const lb_panels panels_ops = { .run = run_panels, .act_block = H32_BLOCK };                               \
-    LB_ROWS32_PANEL_TWO_OF(__VA_ARGS__, run_two, &panels_ops)
+    static const lb_panels panels_ops = { .most = LB_PANELS_MOST, .run = run_panels, .act_block = H32_BLOCK };       \
+    LB_ROWS32_PANELS_OF(__VA_ARGS__, &panels_ops)
 #if H32_SHARED
 #define H32_ACT lb_act_q8_256_prepare_32, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_256_32
 #else

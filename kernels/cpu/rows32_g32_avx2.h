@@ -251,7 +251,7 @@ LB_INLINE void h32_tiles(const h32 f, const h32_expanded *e, const void *act, si
 /* Columns in tiles of equal size; what is expanded next is prefetched between them. */
 LB_INLINE void h32_many(const h32 f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
                         int64_t out_stride) {
-    float acc[32 * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     h32_expanded e[2];
     memset(acc, 0, (size_t)cols * 32 * sizeof *acc);
     int count = (cols + X2_COLS - 1) / X2_COLS;
@@ -269,6 +269,7 @@ LB_INLINE void h32_many(const h32 f, const uint8_t *panel, const void *act, size
         }
     }
     for (int c = 0; c < cols; c++) memcpy(out + c * out_stride, acc + 32 * c, 32 * sizeof *out);
+    lb_panel_sums_give(acc, cols);
 }
 
 LB_INLINE void h32_run(const h32 f, const void *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
@@ -282,7 +283,7 @@ LB_INLINE void h32_run(const h32 f, const void *panel, const void *act, size_t s
 #define H32_RUN h32_run
 
 #define H32_PANEL(...) LB_ROWS32_PANEL(__VA_ARGS__)
-#define H32_PANEL_TWO H32_PANEL
+#define H32_PANELS H32_PANEL
 #if H32_SHARED && H32_WIDE_ACT
 #define H32_ACT lb_act_q8x2_prepare_256_wide, lb_act_q8x2_wide_bytes, LB_ACT_KIND_Q8_256_X2_WIDE
 #elif H32_SHARED

@@ -152,7 +152,7 @@ static inline void h32_repack_stored(const h32 f, const uint32_t flip, const siz
         (void)q;                                                                                                     \
         H32_REPACK(native, n, k, row0, row1, dst);                                                                   \
     }                                                                                                                \
-    H32_PANEL_TWO(H32_ACT)
+    H32_PANELS(H32_ACT)
 
 /* The descriptor, but for name, format, about and activations. */
 #define LB_H32_ARITHMETIC                                                                                            \

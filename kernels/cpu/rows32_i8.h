@@ -68,14 +68,15 @@ LB_INLINE void i8_few(const i8_format f, const uint8_t *panel, const void *act, 
     "vmovdqa64 %%zmm" #low ", " #at "(%[acc])\n\tvmovdqa64 %%zmm" #high ", 64+" #at "(%[acc])\n\t"
 
 /* acc[col][32] += the products of `steps` times 16 k; w has 512 bytes for each, a column of a 16. `far` bytes behind a column's
- * activations are those of the next tile; `piece` bytes from `later` on are asked for with each step. */
+ * activations are those of the next tile; each step asks for I8_ASKED bytes at `later`, which moves by `piece`. */
 #define I8_TILE(n)                                                                                                   \
     static __attribute__((noinline)) void i8_tile_##n(const uint8_t *w, const int8_t *a, size_t s, int64_t steps,    \
                                                       int32_t *acc, ptrdiff_t far, const uint8_t *later,             \
                                                       size_t piece) {                                                \
         const int8_t *b = a + 3 * s, *c = a + 6 * s, *d = a + 9 * s;                                                 \
         __asm__ volatile(T32_##n(I8_LOAD, ) ".p2align 6\n"                                                           \
-                         "1:\n\t" T32_ASK_##n "prefetcht0 (%[later])\n\tadd %[piece], %[later]\n\t"                  \
+                         "1:\n\t" T32_ASK_##n "prefetcht0 (%[later])\n\tprefetcht0 64(%[later])\n\t"                \
+                         "prefetcht0 128(%[later])\n\tprefetcht0 192(%[later])\n\tadd %[piece], %[later]\n\t"       \
                          T32_FOUR_STEPS(n, "vpdpbusd") "dec %[steps]\n\tjnz 1b\n\t" T32_##n(I8_STORE, )              \
                          : [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [steps] "+r"(steps),     \
                            [later] "+r"(later)                                                                       \
@@ -84,6 +85,13 @@ LB_INLINE void i8_few(const i8_format f, const uint8_t *panel, const void *act, 
                          : T32_CLOBBERS);                                                                            \
     }
 T32_EACH(I8_TILE)
+enum { I8_ASKED = 256 };
+/* How far each of `steps` goes, so that all tiles of a block have asked for `bytes`: a line or less where tiles are
+ * many; of few tiles, whose steps are as few, one line each would leave most to be waited for. */
+LB_INLINE size_t i8_piece(size_t bytes, size_t steps) {
+    const size_t even = steps ? (bytes + steps - 1) / steps : 0;
+    return even < I8_ASKED ? even : I8_ASKED;
+}
 typedef void (*i8_tile_fn)(const uint8_t *, const int8_t *, size_t, int64_t, int32_t *, ptrdiff_t, const uint8_t *, size_t);
 static const i8_tile_fn i8_tiles[] = { NULL, i8_tile_1, i8_tile_2, i8_tile_3, i8_tile_4, i8_tile_5, i8_tile_6, i8_tile_7,
                                        i8_tile_8, i8_tile_9, i8_tile_10, i8_tile_11, i8_tile_12 };
@@ -101,7 +109,7 @@ LB_INLINE void i8_expand(const uint8_t *from, int64_t k, uint8_t *to) {
 LB_INLINE void i8_many(const i8_format f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols,
                        float *out, int64_t out_stride) {
     uint8_t bytes[I8_ROWS * I8_BLOCK_K] __attribute__((aligned(64)));
-    int32_t acc[I8_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    int32_t *acc = lb_panel_sums_take(cols);
     int64_t padded = lb_act_i8_token_padded(k);
     int count = (cols + TILE32_COLS - 1) / TILE32_COLS;
     for (int c = 0; c < cols; c++) {
@@ -113,10 +121,7 @@ LB_INLINE void i8_many(const i8_format f, const uint8_t *panel, const void *act,
         int64_t some = padded - at < I8_BLOCK_K ? padded - at : I8_BLOCK_K;
         const uint8_t *w = panel + I8_HEAD + i8_codes_bytes(f, at), *next = w + i8_codes_bytes(f, some);
         const bool last = at + some >= padded;
-        /* of the codes that come next each step asks for a line or less, so that many tiles have asked for all */
-        const size_t steps = (size_t)(count * (some / 16));
-        const size_t even = steps ? (i8_codes_bytes(f, I8_BLOCK_K) + steps - 1) / steps : 0;
-        const size_t piece = even < 64 ? even : 64;
+        const size_t piece = i8_piece(i8_codes_bytes(f, I8_BLOCK_K), (size_t)(count * (some / 16)));
         if (f.bits == 4) i8_expand(w, some, bytes);
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
@@ -130,6 +135,7 @@ LB_INLINE void i8_many(const i8_format f, const uint8_t *panel, const void *act,
                           _mm512_load_si512(acc + 32 * c + 16), out + c * out_stride);
         }
     }
+    lb_panel_sums_give(acc, cols);
 }
 
 LB_INLINE void i8_run(const i8_format f, const void *panel, const void *act, size_t stride, int64_t k, int cols,

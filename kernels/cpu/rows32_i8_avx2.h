@@ -60,18 +60,6 @@ LB_INLINE void i8_few(const i8_format f, const uint8_t *panel, const void *act, 
     I8_EACH i8_finish(panel, part, i8_act(act, stride, c), sum[part][c], out + c * out_stride + 8 * part);
 }
 
-/* run() of a panel from few(.., cols), inlined for one and two columns, and many(). */
-#define LB_ROWS32_I8_RUN                                                                                             \
-    static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
-                    float *out, int64_t out_stride) {                                                                \
-        (void)q;                                                                                                     \
-        switch (cols) {                                                                                              \
-        case 1: few(panel, act, stride, k, out, out_stride, 1); break;                                               \
-        case 2: few(panel, act, stride, k, out, out_stride, 2); break;                                               \
-        default: many(panel, act, stride, k, cols, out, out_stride);                                                 \
-        }                                                                                                            \
-    }
-
 /* ---- many columns: 32 x 256 are expanded in L1 once and meet all of them ---- */
 
 /* Of each half of the rows what the products read: bytes (4 bits), or even and odd bytes (8). */
@@ -143,7 +131,7 @@ LB_INLINE void i8_finish_all(const uint8_t *panel, const void *act, size_t strid
 LB_INLINE void i8_many(const i8_format f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols,
                        float *out, int64_t out_stride) {
     i8_expanded e;
-    int32_t acc[I8_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    int32_t *acc = lb_panel_sums_take(cols);
     int64_t padded = lb_act_i8x2_padded(k);
     int count = (cols + X2_COLS - 1) / X2_COLS;
     for (int c = 0; c < cols; c++)
@@ -162,6 +150,7 @@ LB_INLINE void i8_many(const i8_format f, const uint8_t *panel, const void *act,
         }
     }
     i8_finish_all(panel, act, stride, acc, cols, out, out_stride);
+    lb_panel_sums_give(acc, cols);
 }
 
 LB_INLINE void i8_run(const i8_format f, const void *panel, const void *act, size_t stride, int64_t k, int cols,

@@ -53,6 +53,18 @@ static inline bool i8_supports(const lb_args *a, const char **why) {
     return lb_arg(a, LB_GEMM_X)->dims[1] <= I8_MOST_K;
 }
 
+/* run(), panel_bytes(), layout, panel and driver of a file from its FORMAT and repack(). */
+#define LB_I8_PANEL(...)                                                                                            \
+    static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
+                    float *out, int64_t out_stride) {                                                                \
+        (void)q;                                                                                                     \
+        i8_run(FORMAT, panel, act, stride, k, cols, out, out_stride);                                                \
+    }                                                                                                                \
+    static size_t panel_bytes(const lb_quantizer *q, int64_t k) {                                                    \
+        (void)q;                                                                                                     \
+        return i8_panel_bytes(FORMAT, k);                                                                            \
+    }                                                                                                                \
+    LB_ROWS32_PANEL_OF(__VA_ARGS__)
 /* The layout, the panel and its driver from the file's run(), panel_bytes() and repack(). */
 #define LB_ROWS32_I8_PANEL(...) LB_ROWS32_PANEL(__VA_ARGS__)
 

@@ -183,10 +183,10 @@ static __attribute__((noinline)) void int_add_zeros(__m512 zeros[][2], int group
  * tile's activations come from L2 or L3 once for both. A chunk holds whole groups. */
 LB_INLINE void int_many(const int_format f, const lb_quantizer *q, const uint8_t *panel, const void *act, size_t stride,
                         int64_t k, int cols, float *out, int64_t out_stride, const int panels) {
-    float acc[2][FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc[2] = { lb_panel_sums_take(cols), panels == 2 ? lb_panel_sums_take(cols) : NULL };
     float_expanded e[2];
     __m512 zeros[2][INT_LATER][2];
-    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * FLOAT_ROWS * sizeof *acc[p]);
+    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * FLOAT_ROWS * sizeof **acc);
     const int most = FLOAT_TILE_COLS(q->group), count = (cols + most - 1) / most, chunk = FLOAT_CHUNK / panels;
     const size_t bytes = int_group_bytes(f, q->group), each = (size_t)(k / q->group) * bytes;
     for (int64_t at = 0; at == 0 || at < k; at += chunk) {
@@ -214,6 +214,8 @@ LB_INLINE void int_many(const int_format f, const lb_quantizer *q, const uint8_t
             }
         }
     }
+    if (panels == 2) lb_panel_sums_give(acc[1], cols);
+    lb_panel_sums_give(acc[0], cols);
 }
 
 /* One panel, or with `panels` 2 two that stand one behind the other. */
@@ -235,12 +237,14 @@ LB_INLINE void int_run(const int_format f, const int panels, const lb_quantizer 
     }
 }
 
-#define INT_RUN_TWO run_two, NULL
-#define INT_DEFINE_RUN_TWO                                                                                           \
-    static void run_two(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k,         \
-                        int cols, float *out, int64_t out_stride) {                                                  \
-        runs[q->bits](2, q, panel, act, stride, k, cols, out, out_stride);                                           \
-    }
+#define INT_PANELS &panels_ops
+#define INT_DEFINE_PANELS                                                                                            \
+    static void run_panels(const lb_quantizer *q, const void *panels, int count, const void *act, size_t stride,     \
+                           size_t step, int64_t k, int cols, float *out, int64_t out_stride) {                       \
+        (void)step;                                                                                                  \
+        runs[q->bits](count, q, panels, act, stride, k, cols, out, out_stride);                                      \
+    }                                                                                                                \
+    static const lb_panels panels_ops = { .most = 2, .run = run_panels };
 #define INT_WITH "vdpbf16ps with bf16 activations"
 #define INT_ACT lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16
 /* INT_CENTRED is defined before by a format whose zero is none or the middle of its codes, so that nothing cancels. */

@@ -68,8 +68,8 @@ LB_INLINE void f32_decode(const int_format f, const uint8_t *codes, int piece, i
 #include "rows32_f32_avx2.h"
 
 #define int_run(f, panels, ...) f32_run(f, __VA_ARGS__)
-#define INT_RUN_TWO NULL, NULL
-#define INT_DEFINE_RUN_TWO
+#define INT_PANELS NULL
+#define INT_DEFINE_PANELS
 #define INT_WITH "multiply-adds with f32 activations"
 #define INT_ACT F32_ACT
 #define LB_INT_KERNEL LB_ROWS32_KERNEL, F32_ARITHMETIC

@@ -106,7 +106,7 @@ static inline void int_unpack_stream(const lb_quantizer *q, const void *native, 
                     float *out, int64_t out_stride) {                                                                \
         runs[q->bits](1, q, panel, act, stride, k, cols, out, out_stride);                                           \
     }                                                                                                                \
-    INT_DEFINE_RUN_TWO                                                                                               \
+    INT_DEFINE_PANELS                                                                                                \
     static size_t panel_bytes(const lb_quantizer *q, int64_t k) {                                                    \
         return int_panel_bytes((int_format){ q->bits, HEAD }, q, k);                                               \
     }                                                                                                                \
@@ -114,6 +114,6 @@ static inline void int_unpack_stream(const lb_quantizer *q, const void *native, 
                        void *dst) {                                                                                  \
         int_repack((int_format){ q->bits, HEAD }, unpack, scale_of, q, native, n, k, row0, row1, dst);             \
     }                                                                                                                \
-    LB_ROWS32_PANEL_TWO_OF(INT_ACT, INT_RUN_TWO)
+    LB_ROWS32_PANELS_OF(INT_ACT, INT_PANELS)
 typedef void (*int_run_fn)(int, const lb_quantizer *, const void *, const void *, size_t, int64_t, int, float *,
                            int64_t);

@@ -167,7 +167,7 @@ LB_INLINE void s24_many(const float_format f, const float_table *table, const ui
     const s24_regs r = s24_open(f, table);
     const int lines = (int)(FLOAT_CHUNK / 32 * s24_run_bytes(s24_bytes(f)) / 64);
     int64_t padded = lb_act_bf16_padded(k);
-    float acc[FLOAT_ROWS * LB_PANEL_MAX_COLS] __attribute__((aligned(64)));
+    float *acc = lb_panel_sums_take(cols);
     float_expanded e;
     memset(acc, 0, (size_t)cols * FLOAT_ROWS * sizeof *acc);
     for (int i = 0; i < FLOAT_CHUNK / 16; i++) e.scale[i][0] = e.scale[i][1] = _mm512_set1_ps(1.0f);
@@ -191,6 +191,7 @@ LB_INLINE void s24_many(const float_format f, const float_table *table, const ui
     }
     for (int c = 0; c < cols && padded == 0; c++)
         LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + c * out_stride + 16 * h, _mm512_setzero_ps());
+    lb_panel_sums_give(acc, cols);
 }
 
 LB_INLINE void s24_run(const float_format f, const float_table *table, const void *panel, const void *act,

@@ -40,15 +40,14 @@ static float *poisoned(int64_t n) {
 /* want[cols][ROWS], a panel and SOME_COLS columns at a time. */
 static void by_panels(const lb_panel *p, const lb_quantizer *q, const char *panels, const lb_tensor *x, float *want) {
     const int64_t k = x->dims[1], cols = x->dims[0];
-    const size_t stride = lb_panel_act_stride(p->act_bytes(q, k));
-    char *act = aligned_alloc(64, (stride * (size_t)cols + 63) / 64 * 64);
-    for (int64_t c = 0; c < cols; c++) p->act_prepare(q, lb_tensor_f32(x) + c * k, k, act + (size_t)c * stride);
+    const lb_act_place at = { .stride = lb_panel_act_stride(p->act_bytes(q, k)) };
+    char *act = aligned_alloc(64, (at.stride * (size_t)cols + 63) / 64 * 64);
+    for (int64_t c = 0; c < cols; c++) p->act_prepare(q, lb_tensor_f32(x) + c * k, k, act + (size_t)c * at.stride);
     for (int64_t c = 0, some; c < cols; c += some) {
         some = cols - c < SOME_COLS ? cols - c : SOME_COLS;
         for (int64_t r = 0; r < ROWS; r += p->rows)
-            lb_panel_run_any(p, q, panels + (size_t)(r / p->rows) * p->panel_bytes(q, k), act + (size_t)c * stride,
-                             stride, k,
-                             some, (int)(ROWS - r < p->rows ? ROWS - r : p->rows), want + c * ROWS + r, ROWS);
+            lb_panel_run_any(p, q, panels + (size_t)(r / p->rows) * p->panel_bytes(q, k), act + (size_t)c * at.stride,
+                             &at, k, some, (int)(ROWS - r < p->rows ? ROWS - r : p->rows), want + c * ROWS + r, ROWS);
     }
     free(act);
 }
@@ -56,7 +55,11 @@ static void by_panels(const lb_panel *p, const lb_quantizer *q, const char *pane
 typedef struct job { const lb_kernel *kernel; const lb_args *args; lb_launch launch; } job;
 static void *run_job(void *p) {
     job *j = p;
+    void *scratch = aligned_alloc(64, LB_SCRATCH_BYTES); /* its own, so that no part waits for another's */
+    lb_scratch_use(scratch);
     j->kernel->launch(j->args, &j->launch);
+    lb_scratch_use(NULL);
+    free(scratch);
     return NULL;
 }
 
@@ -143,16 +146,16 @@ static lb_tensor *edge_weights(void) {
 /* Many columns against each by itself. */
 static void check_edge(const lb_kernel *kernel, const lb_quantizer *q, const lb_tensor *packed, int run, int most) {
     const lb_panel *p = kernel->panel;
-    const size_t stride = lb_panel_act_stride(p->act_bytes(q, EDGE_K));
-    char *act = aligned_alloc(64, (stride * EDGE_COLS + 63) / 64 * 64);
+    const lb_act_place at = { .stride = lb_panel_act_stride(p->act_bytes(q, EDGE_K)) };
+    char *act = aligned_alloc(64, (at.stride * EDGE_COLS + 63) / 64 * 64);
     float x[EDGE_K], *many = poisoned(EDGE_COLS * EDGE_ROWS), *one = poisoned(EDGE_ROWS);
     for (int c = 0; c < EDGE_COLS; c++) {
         edge_column(x, c, run, most);
-        p->act_prepare(q, x, EDGE_K, act + (size_t)c * stride);
+        p->act_prepare(q, x, EDGE_K, act + (size_t)c * at.stride);
     }
-    lb_panel_run_any(p, q, lb_tensor_data(packed), act, stride, EDGE_K, EDGE_COLS, EDGE_ROWS, many, EDGE_ROWS);
+    lb_panel_run_any(p, q, lb_tensor_data(packed), act, &at, EDGE_K, EDGE_COLS, EDGE_ROWS, many, EDGE_ROWS);
     for (int c = 0; c < EDGE_COLS; c++) {
-        lb_panel_run_any(p, q, lb_tensor_data(packed), act + (size_t)c * stride, stride, EDGE_K, 1, EDGE_ROWS, one,
+        lb_panel_run_any(p, q, lb_tensor_data(packed), act + (size_t)c * at.stride, &at, EDGE_K, 1, EDGE_ROWS, one,
                          EDGE_ROWS);
         for (int r = 0; r < EDGE_ROWS; r++)
             if (memcmp(&one[r], &many[c * EDGE_ROWS + r], 4) || one[r] != one[r])

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "engine/pool.h"
+#include "engine/scratch.h"
 #include "engine/status.h"
 
 static const int thread_counts[] = { 1, 2, 3, 9 };
@@ -204,6 +205,52 @@ static void test_bad_counts(void **state) {
     lb_pool_free(NULL);
 }
 
+/* ---- scratch memory ---- */
+
+enum { LARGE = 700 << 10, SMALL = 100 };
+
+/* Two pieces, full of a thread's own byte, are as they were when all have written theirs. */
+static void use_scratch(lb_pool *p, int part) {
+    unsigned char *large = lb_scratch_take(LARGE), *small = lb_scratch_take(SMALL);
+    assert_true((uintptr_t)large % 64 == 0 && (uintptr_t)small % 64 == 0);
+    memset(large, 2 * part + 1, LARGE);
+    memset(small, 2 * part + 2, SMALL);
+    if (p) lb_pool_barrier(p, part, NULL, NULL);
+    for (int i = 0; i < LARGE; i++) assert_int_equal(large[i], 2 * part + 1);
+    for (int i = 0; i < SMALL; i++) assert_int_equal(small[i], 2 * part + 2);
+    lb_scratch_give(small, SMALL);
+    lb_scratch_give(large, LARGE);
+}
+
+static void scratch_in_run(void *ctx, int part, int parts) {
+    (void)parts;
+    for (int i = 0; i < 3; i++) use_scratch(ctx, part);
+}
+
+static void test_scratch_is_a_threads_own(void **state) {
+    (void)state;
+    for (int k = 0; k < COUNTS; k++) {
+        lb_pool *p = new_pool(thread_counts[k]);
+        lb_pool_run(p, scratch_in_run, p);
+        lb_pool_run(p, scratch_in_run, p);
+        lb_pool_free(p);
+    }
+}
+
+static void *scratch_alone(void *part) {
+    for (int i = 0; i < 20; i++) use_scratch(NULL, (int)(intptr_t)part);
+    return NULL;
+}
+
+/* Threads of no pool take turns. */
+static void test_scratch_without_a_pool(void **state) {
+    (void)state;
+    pthread_t threads[4];
+    for (intptr_t i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, scratch_alone, (void *)i), 0);
+    use_scratch(NULL, 5);
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_run_calls_every_part_once),
@@ -214,6 +261,8 @@ int main(void) {
         cmocka_unit_test(test_nested_run_is_serial),
         cmocka_unit_test(test_two_callers_take_turns),
         cmocka_unit_test(test_bad_counts),
+        cmocka_unit_test(test_scratch_is_a_threads_own),
+        cmocka_unit_test(test_scratch_without_a_pool),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
