@@ -3,7 +3,7 @@
  * The file defines before the #include:
  *   DENSE_OP                        the multiply-add of a tile: sums += a vector of weights' dwords * a broadcast dword
  *   DENSE_PER_DWORD                 elements of K in a dword, as they meet in products: 1 or 2
- *   DENSE_FEW                       up to so many rows of x the weights are read once, in order, and not transposed
+ *   DENSE_FEW                       rows of x that a dot product of weights meets at once
  *   dense_fma(sum, w, x)            the same of 16 dwords each
  *   dense_weights(row, at, left)    16 of a row's dwords from element `at` on, of which `left` are left; others are 0
  *   dense_x(x, at, left)            16 dwords of a row of x from element `at` on, of which `left` are left; others are 0
@@ -82,7 +82,8 @@ static const dense_tile_fn dense_tiles[] = { NULL, dense_tile_1, dense_tile_2, d
 
 /* ---- few columns ---- */
 
-enum { DENSE_FEW_ROWS = 4, DENSE_FEW_CHUNK = 1024 /* dwords of x that stay in L1 */,
+enum { DENSE_FEW_ROWS = 4, DENSE_FEW_MOST = 12 /* columns; more are faster with weights transposed */,
+       DENSE_FEW_CHUNK = 1024 /* dwords of x that stay in L1 */,
        DENSE_AHEAD = 2048 };
 
 /* The lane sums of four outputs, each by the same tree. */
@@ -132,23 +133,32 @@ DENSE_INLINE void dense_few_tile(const dense_problem *p, const char *x, int64_t 
     }
 }
 
-/* Each weight is read once, its rows' chunks in order: memory sees four forward streams. */
-DENSE_INLINE void dense_few_cols(const dense_problem *p, const char *x, int64_t n0, int64_t n1, const int cols) {
+/* The same of all of K, for rows of x from column c0 on. */
+DENSE_INLINE void dense_few_cols(const dense_problem *p, const char *x, int64_t n, int64_t c0, const int cols) {
+    dense_problem of = *p;
+    of.out += c0 * p->n;
     int64_t all = (dense_dwords(p->k) + 15) / 16 * 16;
-    for (int64_t n = n0; n < n1; n += DENSE_FEW_ROWS)
-        for (int64_t at = 0; at < all; at += DENSE_FEW_CHUNK)
-            dense_few_tile(p, x, n, at, all - at < DENSE_FEW_CHUNK ? all - at : DENSE_FEW_CHUNK, cols);
+    for (int64_t at = 0; at < all; at += DENSE_FEW_CHUNK)
+        dense_few_tile(&of, x + (size_t)c0 * p->x_stride, n, at,
+                       all - at < DENSE_FEW_CHUNK ? all - at : DENSE_FEW_CHUNK, cols);
 }
 
+/* Each weight comes from memory once, its rows' chunks in order: memory sees four forward streams. More columns than a
+ * tile has meet the four rows again, out of L2. */
 static void dense_few(const dense_problem *p, const char *x, int64_t n0, int64_t n1) {
-    switch (p->m) {
-    case 1: dense_few_cols(p, x, n0, n1, 1); return;
-    case 2: dense_few_cols(p, x, n0, n1, 2); return;
-    case 3: dense_few_cols(p, x, n0, n1, 3); return;
-    case 4: dense_few_cols(p, x, n0, n1, 4); return;
-    case 5: dense_few_cols(p, x, n0, n1, 5); return;
-    default: dense_few_cols(p, x, n0, n1, 6); return;
-    }
+    const int64_t passes = (p->m + DENSE_FEW - 1) / DENSE_FEW;
+    for (int64_t n = n0; n < n1; n += DENSE_FEW_ROWS)
+        for (int64_t i = 0; i < passes; i++) {
+            int64_t c0 = p->m * i / passes;
+            switch (p->m * (i + 1) / passes - c0) {
+            case 1: dense_few_cols(p, x, n, c0, 1); break;
+            case 2: dense_few_cols(p, x, n, c0, 2); break;
+            case 3: dense_few_cols(p, x, n, c0, 3); break;
+            case 4: dense_few_cols(p, x, n, c0, 4); break;
+            case 5: dense_few_cols(p, x, n, c0, 5); break;
+            default: dense_few_cols(p, x, n, c0, 6);
+            }
+        }
 }
 _Static_assert(DENSE_FEW == 6, "as the switch has it");
 
@@ -322,7 +332,7 @@ static void dense_items(const dense_problem *p, const lb_launch *l, dense_space 
 /* ---- the kernel ---- */
 
 static int64_t dense_m(const lb_args *a) { return lb_arg(a, LB_GEMM_X)->dims[0]; }
-static int phases(const lb_args *a) { return dense_m(a) <= DENSE_FEW ? 1 : 2; }
+static int phases(const lb_args *a) { return dense_m(a) <= DENSE_FEW_MOST ? 1 : 2; }
 
 /* Rows of x, in whole cache lines: side by side, or of `stride` bytes. */
 static size_t dense_x_all(int64_t m, int64_t k, bool few) {
@@ -331,7 +341,7 @@ static size_t dense_x_all(int64_t m, int64_t k, bool few) {
 }
 
 static size_t workspace_bytes(const lb_args *a, int parts) {
-    bool few = dense_m(a) <= DENSE_FEW;
+    bool few = dense_m(a) <= DENSE_FEW_MOST;
     size_t x = dense_x_all(dense_m(a), lb_arg(a, LB_GEMM_X)->dims[1], few);
     return few ? (size_t)parts * x : x + (size_t)parts * sizeof(dense_space);
 }
@@ -360,7 +370,7 @@ static void launch(const lb_args *a, const lb_launch *l) {
         int64_t begin, end;
         lb_split(p.m * p.n, 1, l->part, l->parts, &begin, &end);
         for (int64_t i = begin; i < end; i++) p.out[i] = 0;
-    } else if (p.m <= DENSE_FEW) {
+    } else if (p.m <= DENSE_FEW_MOST) {
         dense_launch_few(&p, l);
     } else if (l->phase == 0) {
         dense_prepare(&p, l, l->workspace);

@@ -30,7 +30,7 @@ DENSE_INLINE __m512i dense_x(const float *x, int64_t at, int64_t left) {
 
 const lb_kernel lb_kernel_gemm_bf16_avx512 = {
     .name = "gemm.bf16.avx512",
-    .about = "vdpbf16ps; up to six rows of x: dot products of 32 elements, the weights streamed once; more: 32 rows of "
+    .about = "vdpbf16ps; up to twelve rows of x: dot products of 32 elements, the weights streamed once; more: 32 rows of "
              "weights transposed into L1, tiles of 32 x 12",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16,
     .format = "bf16",

@@ -10,7 +10,7 @@ DENSE_INLINE __m512i dense_weights(const char *row, int64_t at, int64_t left) {
 
 const lb_kernel lb_kernel_gemm_f16_avx512 = {
     .name = "gemm.f16.avx512",
-    .about = "weights to f32 (exact); up to six rows of x: dot products of 16 lanes, the weights streamed once; more: 32 "
+    .about = "weights to f32 (exact); up to twelve rows of x: dot products of 16 lanes, the weights streamed once; more: 32 "
              "rows of weights transposed into L1, tiles of 32 x 12 multiply-adds",
     .isa = LB_ISA_AVX512,
     .format = "f16",

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# test_small_stack.sh: products of many rows, of every kind of kernel that has large sums, are right where stacks have 256 KiB.
+# test_small_stack.sh: products of many rows, of every kind of kernel that has large sums, are right where stacks have
+# 256 KiB.
 set -u
 . "$(dirname "$0")/common.sh"
 cd "$work" || exit 1
@@ -22,7 +23,8 @@ levels=()
 grep -qw avx2 /proc/cpuinfo && levels+=(avx2)
 grep -qw avx512f /proc/cpuinfo && levels+=(avx512)
 for isa in "${levels[@]}"; do
-    check "$isa: it ends" 0 "" env LUABENCH_ISA="$isa" bash -c 'ulimit -s 256 && exec "$@"' small "$LUABENCH" many.lua --threads 2
+    check "$isa: it ends" 0 "" env LUABENCH_ISA="$isa" bash -c 'ulimit -s 256 && exec "$@"' small \
+        "$LUABENCH" many.lua --threads 2
     grep -v "right$" out > all
     [ "$(grep -c "right$" out)" = 34 ] && passed=$((passed + 1)) || say_failed "$isa: all are right"
 done

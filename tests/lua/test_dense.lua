@@ -7,8 +7,9 @@ local lb = require "luabench"
 local T = {}
 
 -- { rows of x, N, K }: panels of weights fewer than parts, about as many, many of them; x in one block, in three, in
--- sixteen
-local SHAPES = { { 7741, 64, 17 }, { 1100, 130, 67 }, { 600, 2100, 40 } }
+-- sixteen; few rows in one pass, and in two over several chunks of K, the most of them, and one more
+local SHAPES = { { 7741, 64, 17 }, { 1100, 130, 67 }, { 600, 2100, 40 }, { 6, 67, 300 }, { 7, 67, 2070 },
+  { 12, 70, 4133 }, { 13, 70, 1100 } }
 
 local function tried(op, dtype, shape, threads)
   local dev = lb.device("cpu", { threads = threads })

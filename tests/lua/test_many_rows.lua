@@ -1,5 +1,5 @@
--- test_many_rows.lua: linear and head_gemm of many rows of activations, where panels go together and activations may stand
--- in blocks, have the bits of gemm's products, matrix by matrix and head by head.
+-- test_many_rows.lua: linear and head_gemm of many rows of activations, where panels go together and activations may
+-- stand in blocks, have the bits of gemm's products, matrix by matrix and head by head.
 local lu = require "luaunit"
 local lb = require "luabench"
 
