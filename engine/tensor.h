@@ -91,6 +91,12 @@ lb_status lb_tensor_quantize(const lb_tensor *t, const lb_quantizer *q, lb_progr
  * others). */
 lb_status lb_tensor_quantize_calibrated(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
                                         lb_progress_fn progress, void *ctx, lb_tensor **out);
+/* The same into a tensor that is there: of `q`, t's shape and device, native layout, in memory of its own, and of which
+ * no repacked form (lb_tensor_in_layout) was made; else LB_EINVAL or LB_EDEVICE, and nothing is written. Views of its
+ * memory, and plans that read it as it lies, have the new weights; repacked forms of such views keep the old ones.
+ * After another error (interrupted, no memory) part of it is written. */
+lb_status lb_tensor_quantize_into(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
+                                  lb_progress_fn progress, void *ctx, lb_tensor *out);
 /* Re-encodes a quantized tensor in a wider format of the same family with exactly the same values; *out is NULL, and
  * the status LB_OK, where the formats do not nest. */
 lb_status lb_tensor_widen(const lb_tensor *t, const lb_quantizer *to, lb_tensor **out);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "pool.h"
+#include "wide.h"
 
 enum { CHUNK = 1 << 16, LANES = 8 };
 
@@ -15,38 +16,55 @@ typedef struct job {
 } job;
 
 /* Eight running sums, so that the loop vectorises; they are added in lane order. */
+typedef struct lanes { double e[LANES], w[LANES], g[LANES], c[LANES], m[LANES]; } lanes;
+
+LB_INLINE void add_lane(lanes *s, int j, double x, double y) {
+    double d = x - y;
+    s->e[j] += d * d;
+    s->w[j] += y * y;
+    s->g[j] += x * x;
+    s->c[j] += x * y;
+    d = fabs(d);
+    s->m[j] = d > s->m[j] ? d : s->m[j];
+}
+
+LB_WIDE static void add_all(lanes *out, const float *a, const float *b, int64_t n) {
+    lanes s = *out;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) add_lane(&s, j, a[i + j], b[i + j]);
+    for (int j = 0; i + j < n; j++) add_lane(&s, j, a[i + j], b[i + j]);
+    *out = s;
+}
+
 static lb_tensor_error_sums sums_of(const float *a, const float *b, int64_t n) {
-    double e[LANES] = { 0 }, w[LANES] = { 0 }, g[LANES] = { 0 }, c[LANES] = { 0 }, m[LANES] = { 0 };
-    for (int64_t i = 0; i < n; i += LANES)
-        for (int j = 0; j < LANES && i + j < n; j++) {
-            double x = a[i + j], y = b[i + j], d = x - y;
-            e[j] += d * d;
-            w[j] += y * y;
-            g[j] += x * x;
-            c[j] += x * y;
-            d = fabs(d);
-            m[j] = d > m[j] ? d : m[j];
-        }
+    lanes l = { { 0 }, { 0 }, { 0 }, { 0 }, { 0 } };
     lb_tensor_error_sums s = { 0 };
+    add_all(&l, a, b, n);
     for (int j = 0; j < LANES; j++) {
-        s.error2 += e[j], s.want2 += w[j], s.got2 += g[j], s.cross += c[j];
-        s.max_abs = m[j] > s.max_abs ? m[j] : s.max_abs;
+        s.error2 += l.e[j], s.want2 += l.w[j], s.got2 += l.g[j], s.cross += l.c[j];
+        s.max_abs = l.m[j] > s.max_abs ? l.m[j] : s.max_abs;
     }
     return s;
 }
 
+/* Elements [start, start + n): where they lie if they are f32 side by side, else read into `room`; NULL = failed. */
+static const float *elements(const lb_tensor *t, int64_t start, int64_t n, float *room) {
+    if (t->dtype == LB_F32 && !t->layout && lb_tensor_is_dense(t)) return lb_tensor_f32(t) + start;
+    return lb_tensor_read_f32(t, start, n, room) ? NULL : room;
+}
+
 static void chunk_range(void *ctx, int64_t begin, int64_t end) {
     job *j = ctx;
-    float *a = malloc(2 * CHUNK * sizeof *a);
-    for (int64_t c = begin; a && c < end; c++) {
+    float *room = malloc(2 * CHUNK * sizeof *room);
+    for (int64_t c = begin; room && c < end; c++) {
         int64_t start = c * CHUNK, n = j->numel - start < CHUNK ? j->numel - start : CHUNK;
-        if (lb_tensor_read_f32(j->got, start, n, a) || lb_tensor_read_f32(j->want, start, n, a + CHUNK))
-            atomic_store(&j->failed, 1);
-        else
-            j->parts[c] = sums_of(a, a + CHUNK, n);
+        const float *a = elements(j->got, start, n, room), *b = elements(j->want, start, n, room + CHUNK);
+        if (a && b) j->parts[c] = sums_of(a, b, n);
+        else atomic_store(&j->failed, 1);
     }
-    if (!a) atomic_store(&j->failed, 1);
-    free(a);
+    if (!room) atomic_store(&j->failed, 1);
+    free(room);
 }
 
 static bool same_shape(const lb_tensor *a, const lb_tensor *b) {

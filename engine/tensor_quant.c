@@ -10,6 +10,9 @@
 #include "quantizer.h"
 #include "tensor_convert.h"
 
+/* Held while a tensor's list of repacked forms is read or added to. */
+static pthread_mutex_t layout_lock = PTHREAD_MUTEX_INITIALIZER;
+
 enum { CHUNK_ELEMENTS = 1 << 16, PROGRESS_NS = 50 * 1000 * 1000 };
 
 static uint64_t now_ns(void) {
@@ -158,32 +161,79 @@ lb_status lb_tensor_quantize(const lb_tensor *t, const lb_quantizer *q, lb_progr
     return lb_tensor_quantize_calibrated(t, q, NULL, progress, ctx, out);
 }
 
-lb_status lb_tensor_quantize_calibrated(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
-                                        lb_progress_fn progress, void *ctx, lb_tensor **out) {
-    char text[240];
-    void *learned = NULL;
-    lb_tensor *r = NULL;
-    *out = NULL;
-    lb_tensor_describe(t, text, sizeof text);
+static lb_status check_source(const lb_tensor *t, const lb_quantizer *q, const char *text) {
     if (!q) return lb_fail(LB_EINVAL, "quantize %s: no quantizer given", text);
     if (t->quantizer)
         return lb_fail(LB_EINVAL, "quantize: %s is quantized already; dequantize it first (that keeps its error)",
                        text);
     if (lb_dtype_is_integer(t->dtype))
         return lb_fail(LB_EINVAL, "quantize: expected a float type, got %s; convert it to f32 first", text);
-    lb_status s = lb_tensor_new(t->buffer->device, LB_QUANT, q, t->rank, t->dims, &r);
-    if (s) return lb_fail_in(s, "quantize %s", text);
-    if (samples && (s = learn_from(t, q, samples, &learned))) goto fail;
-    row_job j = { .from = t, .to = r, .q = q, .progress = progress, .ctx = ctx, .learned = learned };
-    if ((s = survey_rows(&j)) || (s = run_rows(&j, quantize_part))) goto fail;
-    if (progress && j.matrices * j.n > 0) progress(ctx, j.matrices * j.n, j.matrices * j.n);
+    return LB_OK;
+}
+
+/* All is checked. */
+static lb_status quantize_to(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
+                             lb_progress_fn progress, void *ctx, lb_tensor *to) {
+    void *learned = NULL;
+    lb_status s = samples ? learn_from(t, q, samples, &learned) : LB_OK;
+    row_job j = { .from = t, .to = to, .q = q, .progress = progress, .ctx = ctx, .learned = learned };
+    if (!s) s = survey_rows(&j);
+    if (!s) s = run_rows(&j, quantize_part);
+    if (!s && progress && j.matrices * j.n > 0) progress(ctx, j.matrices * j.n, j.matrices * j.n);
     free(learned);
+    return s;
+}
+
+lb_status lb_tensor_quantize_calibrated(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
+                                        lb_progress_fn progress, void *ctx, lb_tensor **out) {
+    char text[240];
+    lb_tensor *r = NULL;
+    *out = NULL;
+    lb_tensor_describe(t, text, sizeof text);
+    lb_status s = check_source(t, q, text);
+    if (s) return s;
+    if ((s = lb_tensor_new(t->buffer->device, LB_QUANT, q, t->rank, t->dims, &r)))
+        return lb_fail_in(s, "quantize %s", text);
+    if ((s = quantize_to(t, q, samples, progress, ctx, r))) {
+        lb_tensor_release(r);
+        return lb_fail_in(s, "quantize %s to %s", text, q->name);
+    }
     *out = r;
     return LB_OK;
-fail:
-    free(learned);
-    lb_tensor_release(r);
-    return lb_fail_in(s, "quantize %s to %s", text, q->name);
+}
+
+static lb_status check_target(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *out, const char *text) {
+    char there[240];
+    lb_tensor_describe(out, there, sizeof there);
+    bool same = out->rank == t->rank;
+    for (int i = 0; same && i < t->rank; i++) same = out->dims[i] == t->dims[i];
+    if (out->quantizer != q || !same)
+        return lb_fail(LB_EINVAL, "quantize %s: out: expected %s of the same shape, got %s", text, q->name, there);
+    if (out->layout)
+        return lb_fail(LB_EINVAL, "quantize %s: out: %s is repacked (%s); give the tensor it was made from", text, there,
+                       out->layout);
+    if (strcmp(lb_device_name(out->buffer->device), lb_device_name(t->buffer->device)) != 0)
+        return lb_fail(LB_EDEVICE, "quantize %s: out: expected a tensor on %s, got %s on %s", text,
+                       lb_device_name(t->buffer->device), there, lb_device_name(out->buffer->device));
+    if (out->buffer == t->buffer)
+        return lb_fail(LB_EINVAL, "quantize %s: out: %s lies in the same memory", text, there);
+    pthread_mutex_lock(&layout_lock);
+    bool packed = out->repacked != NULL;
+    pthread_mutex_unlock(&layout_lock);
+    if (packed)
+        return lb_fail(LB_EINVAL, "quantize %s: out: a kernel's layout was made of %s, which would keep the old weights; "
+                       "quantize into one that was not repacked", text, there);
+    return LB_OK;
+}
+
+lb_status lb_tensor_quantize_into(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
+                                  lb_progress_fn progress, void *ctx, lb_tensor *out) {
+    char text[240];
+    lb_tensor_describe(t, text, sizeof text);
+    lb_status s = check_source(t, q, text);
+    if (s || (s = check_target(t, q, out, text))) return s;
+    if ((s = quantize_to(t, q, samples, progress, ctx, out))) return lb_fail_in(s, "quantize %s to %s", text, q->name);
+    return LB_OK;
 }
 
 lb_status lb_tensor_dequantize(const lb_tensor *t, lb_tensor **out) {
@@ -207,8 +257,6 @@ lb_status lb_tensor_dequantize(const lb_tensor *t, lb_tensor **out) {
 }
 
 /* ---- layouts ---- */
-
-static pthread_mutex_t layout_lock = PTHREAD_MUTEX_INITIALIZER;
 
 typedef struct repack_job {
     const lb_layout *layout;

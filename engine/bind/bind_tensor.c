@@ -186,10 +186,24 @@ static void on_progress(void *ctx, int64_t done, int64_t total) {
     p->failed = lua_pcall(p->L, 2, 0, 0) != 0;   /* the error stays on the stack */
 }
 
-/* t:quantize(recipe[, { progress = function(done, total), calibration = x }]) */
+/* Into `into`, or a new tensor. Held meanwhile: the function that is told of progress may close them. */
+static lb_status quantize_held(lb_tensor *t, const lb_quantizer *q, lb_tensor *samples, progress *p, lb_tensor *into,
+                               lb_tensor **out) {
+    lb_tensor *held[] = { t, samples, into };
+    lb_progress_fn told = p ? on_progress : NULL;
+    for (int i = 0; i < 3; i++)
+        if (held[i]) lb_tensor_retain(held[i]);
+    lb_status s = into ? lb_tensor_quantize_into(t, q, samples, told, p, into)
+                       : lb_tensor_quantize_calibrated(t, q, samples, told, p, out);
+    for (int i = 0; i < 3; i++)
+        if (held[i]) lb_tensor_release(held[i]);
+    return s;
+}
+
+/* t:quantize(recipe[, { progress = function(done, total), calibration = x, out = q }]): a new tensor, or q */
 static int quantize(lua_State *L) {
-    static const char *const keys[] = { "progress", "calibration", NULL };
-    lb_tensor *t = bind_check_tensor(L, 1), *samples = NULL;
+    static const char *const keys[] = { "progress", "calibration", "out", NULL };
+    lb_tensor *t = bind_check_tensor(L, 1), *samples = NULL, *into = NULL;
     const lb_quantizer *q = NULL;
     if (bind_is(L, 2, &bind_quantizer)) q = bind_check(L, 2, &bind_quantizer);
     else BIND_TRY(L, lb_quantizer_find(bind_string(L, 2, "recipe"), &q));
@@ -197,21 +211,28 @@ static int quantize(lua_State *L) {
     progress p = { L, false };
     bool report = false;
     lua_settop(L, 3);
+    int at = 0;
     if (lua_istable(L, 3)) {
-        lua_getfield(L, 3, "calibration"); /* stays on the stack while it is used */
+        lua_getfield(L, 3, "calibration"); /* stays on the stack while it is used, as does out */
         if (!lua_isnil(L, -1)) samples = bind_check_tensor(L, -1);
+        lua_getfield(L, 3, "out");
+        at = lua_gettop(L);
+        if (!lua_isnil(L, at)) into = bind_check_tensor(L, at);
         lua_getfield(L, 3, "progress");
         report = !lua_isnil(L, -1);
         if (report && !lua_isfunction(L, -1))
             luaL_error(L, "progress: a function expected, got %s", bind_type_name(L, -1));
         lua_replace(L, 3);
     }
-    void **box = bind_box(L, &bind_tensor);
-    int at = lua_gettop(L);
-    BIND_TRY(L, lb_tensor_quantize_calibrated(t, q, samples, report ? on_progress : NULL, &p, (lb_tensor **)box));
+    lb_tensor **box = NULL;
+    if (!into) {
+        box = (lb_tensor **)bind_box(L, &bind_tensor);
+        at = lua_gettop(L);
+    }
+    BIND_TRY(L, quantize_held(t, q, samples, report ? &p : NULL, into, box));
     if (p.failed) return lua_error(L);
     lua_settop(L, at);
-    bind_pressure(L, lb_tensor_size_bytes(*box));
+    if (box) bind_pressure(L, lb_tensor_size_bytes(*box));
     bind_original_note(L, 1, at);
     return 1;
 }

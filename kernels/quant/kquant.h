@@ -6,16 +6,7 @@
 
 #include "../../engine/dtype.h"
 #include "../../engine/quantizer.h"
-
-/* On functions that gcc is to vectorise: compiled for each instruction set of x86-64 and chosen when the program
- * starts. Contraction is off, so all give the same bits. What such a function calls must be LB_INLINE to be compiled
- * with it. */
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
-#define LB_WIDE __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))
-#else
-#define LB_WIDE
-#endif
-#define LB_INLINE static inline __attribute__((always_inline))
+#include "../../engine/wide.h"
 
 /* Weights beyond this (and infinities) count as this; NaN counts as 0. It keeps every search's sums finite in f32. */
 #define LB_WEIGHT_LIMIT 1e9f
@@ -38,6 +29,9 @@ LB_INLINE float lb_most_magnitude(const float *x, int64_t n) {
     }
     return lb_f32_from_bits((uint32_t)most);
 }
+
+/* v, but no less than lo and no more than hi; fminf and fmaxf are calls. */
+LB_INLINE float lb_within(float v, float lo, float hi) { return v < lo ? lo : v > hi ? hi : v; }
 
 /* n / d; 0 where d is 0, or so small (subnormal) that the quotient is infinite: such weights become zeros. */
 static inline float lb_finite_ratio(float n, float d) {
@@ -62,12 +56,15 @@ static inline float lb_get_f16(const uint8_t *at) {
     return lb_f16_to_f32(h);
 }
 
+/* symmetric3 takes so many super-blocks of 256 at once. */
+enum { LB_BLOCKS3 = 4 };
+
 /* Searches over 16 sub-blocks that lie one after another in x (already clean); results per sub-block. */
 typedef struct lb_kquant_search {
     void (*min16)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min);
     void (*min32)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min);
     void (*symmetric6)(const float *x, float *scale);
-    void (*symmetric3)(const float *x, float *scale);
+    void (*symmetric3)(const float *x, float *scale);  /* LB_BLOCKS3 * 16 sub-blocks of 16 */
     void (*uniform)(const float *x, float middle, float least_factor, float *scale); /* sub-blocks of 32 */
     void (*codebook)(const float *x, const float *levels, float *scale);  /* 16 ascending levels, sub-blocks of 32 */
     void (*codebook_codes)(const float *x, const float *levels, const float *inverse, uint8_t *q);

@@ -17,16 +17,51 @@ typedef uint8_t vb __attribute__((vector_size(LANES)));
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE vf splat(float v) { return v - (vf){ 0 }; }
-/* Round to nearest even for |v| < 2^22, by the addition that leaves no fraction bits. */
-INLINE vf nearest(vf v) { return (v + 12582912.0f) - 12582912.0f; }
-INLINE vf pick(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
+
+/* Comparing and choosing: gcc 12 makes of the general form three to four instructions where AVX-512 and AVX2 have one.
+ * A comparison with NaN is false everywhere; least and most give b then, and of two zeros. `nearest` rounds to even for
+ * |v| < 2^22; what rounds to 0 may be -0, which no search lets through. */
+#if LANES == 16
+#include <immintrin.h>
+typedef __mmask16 vm;
+INLINE vm below(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ); }
+INLINE vm not_below(vf a, vf b) { return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GE_OQ); }
+INLINE vm not_zero(vf a) { return _mm512_cmp_ps_mask((__m512)a, _mm512_setzero_ps(), _CMP_NEQ_UQ); }
+INLINE vm both(vm a, vm b) { return (vm)(a & b); }
+INLINE vi one_more(vi count, vm where) {
+    return (vi)_mm512_mask_add_epi32((__m512i)count, where, (__m512i)count, _mm512_set1_epi32(1));
+}
+INLINE vf pick(vm mask, vf yes, vf no) { return (vf)_mm512_mask_mov_ps((__m512)no, mask, (__m512)yes); }
+INLINE vf least(vf a, vf b) { return (vf)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE vf most(vf a, vf b) { return (vf)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE vf nearest(vf v) { return (vf)_mm512_roundscale_ps((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+#else
+typedef vi vm;
+INLINE vm below(vf a, vf b) { return a < b; }
+INLINE vm not_below(vf a, vf b) { return a >= b; }
+INLINE vm not_zero(vf a) { return a != 0.0f; }
+INLINE vm both(vm a, vm b) { return a & b; }
+INLINE vi one_more(vi count, vm where) { return count - where; }
+#if LANES == 8
+#include <immintrin.h>
+INLINE vf pick(vm mask, vf yes, vf no) { return (vf)_mm256_blendv_ps((__m256)no, (__m256)yes, (__m256)mask); }
+INLINE vf least(vf a, vf b) { return (vf)_mm256_min_ps((__m256)a, (__m256)b); }
+INLINE vf most(vf a, vf b) { return (vf)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE vf nearest(vf v) { return (vf)_mm256_round_ps((__m256)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+#else
+INLINE vf pick(vm mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
 INLINE vf least(vf a, vf b) { return pick(a < b, a, b); }
 INLINE vf most(vf a, vf b) { return pick(a > b, a, b); }
+/* By the addition that leaves no fraction bits. */
+INLINE vf nearest(vf v) { return (v + 12582912.0f) - 12582912.0f; }
+#endif
+#endif
+INLINE vm above(vf a, vf b) { return below(b, a); }
 INLINE vf clamp(vf v, float lo, float hi) { return most(least(v, splat(hi)), splat(lo)); }
 INLINE vf magnitude(vf v) { return (vf)((vi)v & 0x7fffffff); }
 /* a / b where b is not 0, else 0. */
 INLINE vf ratio(vf a, vf b) {
-    vi good = b != 0.0f;
+    vm good = not_zero(b);
     return pick(good, a / pick(good, b, splat(1.0f)), splat(0.0f));
 }
 
@@ -59,7 +94,7 @@ INLINE void interleave(const float *x, int sub, vf *t) {
 /* The element of largest magnitude, with its sign. */
 INLINE vf extreme(const vf *t, int sub) {
     vf m = t[0];
-    for (int i = 1; i < sub; i++) m = pick(magnitude(t[i]) > magnitude(m), t[i], m);
+    for (int i = 1; i < sub; i++) m = pick(above(magnitude(t[i]), magnitude(m)), t[i], m);
     return m;
 }
 
@@ -102,11 +137,11 @@ INLINE void search_min(const float *x, const int sub, float nmax, float from, in
         sums s = candidate(t, sub, inverse, best_min, nmax, codes);
         vf det = count * s.l2 - s.l * s.l;
         vf a = ratio(count * s.xl - sum_x * s.l, det), b = ratio(s.l2 * sum_x - s.l * s.xl, det);
-        vi positive = b > 0.0f;
+        vm positive = above(b, splat(0.0f));
         a = pick(positive, ratio(s.xl, s.l2), a);
         b = pick(positive, splat(0.0f), b);
         vf err = error_of(t, sub, a, b, codes);
-        vi better = (det > 0.0f) & (err < best) & (a >= 0.0f);
+        vm better = both(both(above(det, splat(0.0f)), below(err, best)), not_below(a, splat(0.0f)));
         best = pick(better, err, best), best_scale = pick(better, a, best_scale), best_min = pick(better, b, best_min);
     }
     best_min = splat(0.0f) - best_min;
@@ -133,32 +168,47 @@ INLINE void search_symmetric6(const float *x, float *scale) {
             xl += l * t[i], l2 += l * l;
         }
         vf gain = ratio(xl * xl, l2);
-        vi better = gain > best;
+        vm better = above(gain, best);
         best = pick(better, gain, best), best_scale = pick(better, ratio(xl, l2), best_scale);
     }
     __builtin_memcpy(scale, &best_scale, sizeof best_scale);
 }
 
 /* x ~ scale * l, -4 <= l <= 3, sub-blocks of 16: rounding first, then up to five passes in which each code
- * moves to where the others' best scale wants it, if that raises (sum x l)^2 / sum l^2. */
+ * moves to where the others' best scale wants it, if that raises (sum x l)^2 / sum l^2. Each move waits for the one
+ * before, so that SIDE registers of sub-blocks take turns. Where the others' sum is not positive nothing moves, so
+ * that what the division gives there does not matter. */
+enum { SIDE = 4 };
 INLINE void search_symmetric3(const float *x, float *scale) {
-    vf t[16], codes[16], xl = splat(0.0f), l2 = splat(0.0f);
-    interleave(x, 16, t);
-    vf inverse = ratio(splat(-4.0f), extreme(t, 16));
-    for (int i = 0; i < 16; i++) {
-        vf l = clamp(nearest(inverse * t[i]), -4.0f, 3.0f);
-        codes[i] = l, xl += l * t[i], l2 += l * l;
+    vf t[16][SIDE], codes[16][SIDE], xl[SIDE], l2[SIDE], xl_2[SIDE], zero = splat(0.0f);
+    for (int v = 0; v < SIDE; v++) {
+        vf own[16];
+        interleave(x + 16 * LANES * v, 16, own);
+        vf inverse = ratio(splat(-4.0f), extreme(own, 16));
+        xl[v] = l2[v] = zero;
+        for (int i = 0; i < 16; i++) {
+            vf l = clamp(nearest(inverse * own[i]), -4.0f, 3.0f);
+            t[i][v] = own[i], codes[i][v] = l, xl[v] += l * own[i], l2[v] += l * l;
+        }
+        xl_2[v] = xl[v] * xl[v];
     }
     for (int pass = 0; pass < 5; pass++)
-        for (int i = 0; i < 16; i++) {
-            vf other_xl = xl - t[i] * codes[i], other_l2 = l2 - codes[i] * codes[i];
-            vf l = clamp(nearest(clamp(ratio(t[i] * other_l2, other_xl), -8.0f, 8.0f)), -4.0f, 3.0f);
-            vf new_xl = other_xl + t[i] * l, new_l2 = other_l2 + l * l;
-            vi better = (other_xl > 0.0f) & (new_l2 > 0.0f) & (new_xl * new_xl * l2 > xl * xl * new_l2);
-            codes[i] = pick(better, l, codes[i]), xl = pick(better, new_xl, xl), l2 = pick(better, new_l2, l2);
-        }
-    vf result = ratio(xl, l2);
-    __builtin_memcpy(scale, &result, sizeof result);
+        for (int i = 0; i < 16; i++)
+#pragma GCC unroll 4
+            for (int v = 0; v < SIDE; v++) {
+                vf c = codes[i][v], other_xl = xl[v] - t[i][v] * c, other_l2 = l2[v] - c * c;
+                vf l = nearest(clamp(t[i][v] * other_l2 / other_xl, -4.0f, 3.0f));
+                vf new_xl = other_xl + t[i][v] * l, new_l2 = other_l2 + l * l, new_xl_2 = new_xl * new_xl;
+                vm better = both(both(above(other_xl, zero), above(new_l2, zero)),
+                                 above(new_xl_2 * l2[v], xl_2[v] * new_l2));
+                codes[i][v] = pick(better, l, c);
+                xl[v] = pick(better, new_xl, xl[v]), l2[v] = pick(better, new_l2, l2[v]);
+                xl_2[v] = pick(better, new_xl_2, xl_2[v]);
+            }
+    for (int v = 0; v < SIDE; v++) {
+        vf result = ratio(xl[v], l2[v]);
+        __builtin_memcpy(scale + LANES * v, &result, sizeof result);
+    }
 }
 
 /* x ~ scale * l, l half-integers to +-middle, sub-blocks of 32: twelve scales from the one whose outermost level is the
@@ -177,7 +227,7 @@ INLINE void search_uniform(const float *x, float middle, float least_factor, flo
             xl += t[i] * l, l2 += l * l;
         }
         vf gain = ratio(xl * xl, l2);
-        vi better = gain > best;
+        vm better = above(gain, best);
         best = pick(better, gain, best), best_scale = pick(better, ratio(xl, l2), best_scale);
     }
     __builtin_memcpy(scale, &best_scale, sizeof best_scale);
@@ -187,8 +237,7 @@ INLINE void search_uniform(const float *x, float middle, float least_factor, flo
 INLINE vf nearest_level(vf v, const float *levels) {
     vf l = splat(levels[0]);
     for (int i = 0; i < 15; i++) {
-        vi above = v >= 0.5f * (levels[i] + levels[i + 1]);
-        l = pick(above, splat(levels[i + 1]), l);
+        l = pick(not_below(v, splat(0.5f * (levels[i] + levels[i + 1]))), splat(levels[i + 1]), l);
     }
     return l;
 }
@@ -207,7 +256,7 @@ INLINE void search_codebook(const float *x, const float *levels, float *scale) {
             xl += wl * t[i], l2 += wl * l;
         }
         vf gain = ratio(xl * xl, l2);
-        vi better = gain > best;
+        vm better = above(gain, best);
         best = pick(better, gain, best), best_scale = pick(better, ratio(xl, l2), best_scale);
     }
     __builtin_memcpy(scale, &best_scale, sizeof best_scale);
@@ -225,7 +274,8 @@ static void SEARCH(codebook_codes)(const float *x, const float *levels, const fl
             vi code = { 0 };
             __builtin_memcpy(&v, x + 32 * l + i, sizeof v);
             v *= inverse[l];
-            for (int j = 0; j < 15; j++) code -= v >= 0.5f * (levels[j] + levels[j + 1]);
+            for (int j = 0; j < 15; j++)
+                code = one_more(code, not_below(v, splat(0.5f * (levels[j] + levels[j + 1]))));
             vb bytes = __builtin_convertvector(code, vb);
             __builtin_memcpy(q + 32 * l + i, &bytes, sizeof bytes);
         }
@@ -238,7 +288,7 @@ static void SEARCH(symmetric6)(const float *x, float *scale) {
     for (int l = 0; l < SUB_BLOCKS; l += LANES) search_symmetric6(x + 16 * l, scale + l);
 }
 static void SEARCH(symmetric3)(const float *x, float *scale) {
-    for (int l = 0; l < SUB_BLOCKS; l += LANES) search_symmetric3(x + 16 * l, scale + l);
+    for (int l = 0; l < LB_BLOCKS3 * SUB_BLOCKS; l += SIDE * LANES) search_symmetric3(x + 16 * l, scale + l);
 }
 
 /* Final codes: clamp(nearest((x + add) / step), lo, hi) - lo, in element order; 0 - lo where step is 0. */

@@ -8,10 +8,7 @@ extern const lb_quantizer_family lb_quantizer_q2_k;
 /* Block: 16 bytes (scale low nibble, minimum high nibble per sub-block), 64 bytes of codes, f16 d, f16 dmin. */
 enum { CODES = 16, D = 80, DMIN = 82 };
 
-LB_INLINE uint8_t level(float v, float top) {
-    float l = rintf(lb_finite_ratio(15.0f, top) * v);
-    return (uint8_t)(l < 0 ? 0 : l > 15 ? 15 : l);
-}
+LB_INLINE uint8_t level(float v) { return (uint8_t)lb_within(rintf(v), 0.0f, 15.0f); }
 
 LB_INLINE void quantize_block(const float *src, uint8_t *o) {
     const lb_kquant_search *search = lb_kquant_search_get();
@@ -19,13 +16,15 @@ LB_INLINE void quantize_block(const float *src, uint8_t *o) {
     uint8_t q[256];
     lb_clean_copy(src, 256, x);
     search->min16(x, 3.0f, -0.5f, 15, scale, min);
-    for (int j = 0; j < 16; j++) top = fmaxf(top, scale[j]), deep = fmaxf(deep, min[j]);
+    for (int j = 0; j < 16; j++) top = scale[j] > top ? scale[j] : top, deep = min[j] > deep ? min[j] : deep;
     uint16_t d = lb_f16_scale(top / 15.0f), dmin = lb_f16_scale(deep / 15.0f);
+    float unit = lb_f16_to_f32(d), min_unit = lb_f16_to_f32(dmin);
+    float codes_of = lb_finite_ratio(15.0f, top), codes_of_min = lb_finite_ratio(15.0f, deep);
     for (int j = 0; j < 16; j++) {
-        uint8_t s = level(scale[j], top), m = level(min[j], deep);
+        uint8_t s = level(codes_of * scale[j]), m = level(codes_of_min * min[j]);
         o[j] = (uint8_t)(s | m << 4);
-        step[j] = lb_f16_to_f32(d) * (float)s;
-        add[j] = lb_f16_to_f32(dmin) * (float)m;
+        step[j] = unit * (float)s;
+        add[j] = min_unit * (float)m;
     }
     search->codes16(x, step, add, 0.0f, 3.0f, q);
     for (int h = 0; h < 2; h++)

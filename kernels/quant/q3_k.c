@@ -8,22 +8,21 @@ extern const lb_quantizer_family lb_quantizer_q3_k;
 /* Block: 32 bytes of high bits, 64 bytes of low bits, 12 bytes of 6-bit scales, f16 d. */
 enum { HIGH = 0, LOW = 32, SCALES = 96, D = 108 };
 
-LB_INLINE void quantize_block(const float *src, uint8_t *o) {
-    const lb_kquant_search *search = lb_kquant_search_get();
-    float x[256], scale[16], step[16], add[16] = { 0 }, top = 0;
+/* x is clean. */
+LB_INLINE void store_block(const lb_kquant_search *search, const float *x, const float *scale, uint8_t *o) {
+    float step[16], add[16] = { 0 }, top = 0;
     uint8_t q[256];
-    lb_clean_copy(src, 256, x);
-    search->symmetric3(x, scale);
     for (int j = 0; j < 16; j++) top = fabsf(scale[j]) > fabsf(top) ? scale[j] : top;
     float inverse = lb_finite_ratio(-32.0f, top);
     uint16_t d = lb_f16_scale(top / -32.0f);
+    float unit = lb_f16_to_f32(d);
     memset(o + SCALES, 0, 12);
     for (int j = 0; j < 16; j++) {
-        float l = fminf(fmaxf(rintf(inverse * scale[j]), -32.0f), 31.0f);
+        float l = lb_within(rintf(inverse * scale[j]), -32.0f, 31.0f);
         int code = (int)l + 32;
         o[SCALES + j % 8] = (uint8_t)(o[SCALES + j % 8] | (code & 15) << (j < 8 ? 0 : 4));
         o[SCALES + 8 + j % 4] = (uint8_t)(o[SCALES + 8 + j % 4] | (code >> 4) << 2 * (j / 4));
-        step[j] = lb_f16_to_f32(d) * l;
+        step[j] = unit * l;
     }
     search->codes16(x, step, add, -4.0f, 3.0f, q);
     for (int l = 0; l < 32; l++) {
@@ -40,7 +39,14 @@ LB_INLINE void quantize_block(const float *src, uint8_t *o) {
 }
 
 LB_WIDE static void quantize_blocks(const float *src, int64_t count, uint8_t *dst) {
-    for (int64_t b = 0; b < count; b++) quantize_block(src + 256 * b, dst + 110 * b);
+    const lb_kquant_search *search = lb_kquant_search_get();
+    float x[256 * LB_BLOCKS3] = { 0 }, scale[16 * LB_BLOCKS3];
+    for (int64_t b = 0; b < count; b += LB_BLOCKS3) {
+        int64_t n = count - b < LB_BLOCKS3 ? count - b : LB_BLOCKS3;
+        lb_clean_copy(src + 256 * b, 256 * n, x);
+        search->symmetric3(x, scale);
+        for (int64_t i = 0; i < n; i++) store_block(search, x + 256 * i, scale + 16 * i, dst + 110 * (b + i));
+    }
 }
 
 LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *dst) {

@@ -17,10 +17,11 @@ LB_INLINE void quantize_block(const float *src, uint8_t *o) {
     for (int j = 0; j < 16; j++) top = fabsf(scale[j]) > fabsf(top) ? scale[j] : top;
     float inverse = lb_finite_ratio(-128.0f, top);
     uint16_t d = lb_f16_scale(top / -128.0f);
+    float unit = lb_f16_to_f32(d);
     for (int j = 0; j < 16; j++) {
-        float l = fminf(fmaxf(rintf(inverse * scale[j]), -128.0f), 127.0f);
+        float l = lb_within(rintf(inverse * scale[j]), -128.0f, 127.0f);
         o[SCALES + j] = (uint8_t)(int8_t)l;
-        step[j] = lb_f16_to_f32(d) * l;
+        step[j] = unit * l;
     }
     search->codes16(x, step, add, -32.0f, 31.0f, q);
     for (int h = 0; h < 2; h++)

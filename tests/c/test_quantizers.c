@@ -524,22 +524,23 @@ static void test_gguf_quantize(void **state) {
 
 /* ---- one result on every processor ---- */
 
-/* Every search of `s` over 512 weights, results one after another in `out`; returns how many bytes. */
+/* Every search of `s` over 1024 weights, results one after another in `out`; returns how many bytes. */
 static size_t run_searches(const lb_kquant_search *s, const float *x, uint8_t *out) {
     uint8_t *at = out;
     static const float levels[16] = { -9, -7, -5.5f, -4, -3, -2, -1, -0.5f, 0.25f, 1, 2, 3, 4.5f, 6, 7, 8 };
-    float r[8][16], step[16], add[16];
+    float r[7][16], r3[16 * LB_BLOCKS3], step[16], add[16];
     s->min16(x, 3.0f, -0.5f, 15, r[0], r[1]);
     s->min32(x, 15.0f, -1.0f, 20, r[2], r[3]);
     s->symmetric6(x, r[4]);
-    s->symmetric3(x, r[5]);
-    s->uniform(x, 1.5f, 0.45f, r[6]);
-    s->codebook(x, levels, r[7]);
+    s->symmetric3(x, r3);
+    s->uniform(x, 1.5f, 0.45f, r[5]);
+    s->codebook(x, levels, r[6]);
     memcpy(at, r, sizeof r), at += sizeof r;
+    memcpy(at, r3, sizeof r3), at += sizeof r3;
     for (int i = 0; i < 16; i++) step[i] = i % 5 ? r[0][i] : 0.0f, add[i] = r[1][i];
     s->codes16(x, step, add, 0.0f, 3.0f, at), at += 256;
     s->codes32(x, step, add, -32.0f, 31.0f, at), at += 512;
-    for (int i = 0; i < 16; i++) step[i] = r[7][i] != 0 ? 1.0f / r[7][i] : 0.0f;
+    for (int i = 0; i < 16; i++) step[i] = r[6][i] != 0 ? 1.0f / r[6][i] : 0.0f;
     s->codebook_codes(x, levels, step, at), at += 512;
     return (size_t)(at - out);
 }
@@ -547,8 +548,8 @@ static size_t run_searches(const lb_kquant_search *s, const float *x, uint8_t *o
 static void assert_same_searches(const lb_kquant_search *s, const char *isa) {
     uint8_t expected[3072], got[3072];
     for (int trial = 0; trial < 200; trial++) {
-        float *x = normals(20 + trial, 512, trial % 3 ? 1.0f : 0.02f);
-        for (int i = 0; i < 512; i++) {
+        float *x = normals(20 + trial, 1024, trial % 3 ? 1.0f : 0.02f);
+        for (int i = 0; i < 1024; i++) {
             if (trial % 4 == 1) x[i] = x[i] * x[i] * x[i];       /* heavy tails */
             if (trial % 4 == 2) x[i] = fabsf(x[i]);              /* no negative minimum */
             if (trial % 4 == 3 && i / 16 % 3 == 0) x[i] = 1e-42f * (float)(i % 16 / 8); /* zeros and subnormals */

@@ -320,7 +320,15 @@ static void test_quantize(void **state) {
     assert_memory_equal(lb_tensor_data(qt), lb_tensor_data(qc), lb_tensor_size_bytes(qt));
     assert_int_equal(lb_tensor_clone(q, &qh), LB_OK);
     assert_memory_equal(lb_tensor_data(q), lb_tensor_data(qh), lb_tensor_size_bytes(q));
-    lb_tensor *all[] = { x, q, d, one, v, half, xt, xc, qt, qc, qh };
+    /* into one that is there, and not into its own memory */
+    lb_tensor *own;
+    assert_int_equal(lb_tensor_quantize_into(half, &plain, NULL, NULL, NULL, qh), LB_OK);
+    assert_int_not_equal(memcmp(lb_tensor_data(q), lb_tensor_data(qh), lb_tensor_size_bytes(q)), 0);
+    assert_int_equal(lb_tensor_quantize_into(x, &plain, NULL, progress, NULL, qh), LB_OK);
+    assert_memory_equal(lb_tensor_data(q), lb_tensor_data(qh), lb_tensor_size_bytes(q));
+    assert_int_equal(lb_tensor_wrap(x->buffer, 0, LB_QUANT, &plain, DIMS(E, N, K), &own), LB_OK);
+    assert_int_equal(lb_tensor_quantize_into(x, &plain, NULL, NULL, NULL, own), LB_EINVAL);
+    lb_tensor *all[] = { x, q, d, one, v, half, xt, xc, qt, qc, qh, own };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) lb_tensor_release(all[i]);
     free(want);
 }

@@ -184,6 +184,47 @@ function T.test_quantize_reports_progress_and_errors()
   raises("cannot be set", function() w:quantize("q8_0"):set(1, 1, 0) end)
 end
 
+function T.test_quantize_into_a_tensor_that_is_there()
+  local a, b = lb.randn({ 3, 70, 512 }, { seed = 1 }), lb.randn({ 3, 70, 512 }, { seed = 2 })
+  for _, recipe in ipairs { "q3_k", "q8_0", "int4wo-128", "float8dq-tensor" } do      -- the last surveys all rows first
+    local wanted, q = b:quantize(recipe), a:quantize(recipe)
+    local seen = q:bytes()
+    lu.assertTrue(rawequal(b:quantize(recipe, { out = q }), q))
+    lu.assertTrue(q:bytes():equal(wanted:bytes()))
+    lu.assertTrue(seen:equal(wanted:bytes()))                                          -- a view of the same memory
+    b:slice(1, 1, 1):quantize(recipe, { out = q:slice(1, 3, 3) })
+    lu.assertTrue(q:dequantize():slice(1, 3, 3):equal(wanted:dequantize():slice(1, 1, 1)))
+  end
+  local x = lb.randn({ 40, 64 }, { seed = 3 })
+  local w, plain = lb.randn({ 8, 64 }, { seed = 4 }), lb.randn({ 8, 64 }, { seed = 4 }):quantize "gptq-4-32"
+  local learned = w:quantize("gptq-4-32", { calibration = x, out = plain, progress = function() end })
+  lu.assertTrue(learned:dequantize():equal(w:quantize("gptq-4-32", { calibration = x }):dequantize()))
+end
+
+function T.test_quantize_into_the_wrong_tensor_writes_nothing()
+  local w, q = lb.randn({ 64, 256 }, { seed = 1 }), lb.randn({ 64, 256 }, { seed = 2 }):quantize "q8_0"
+  local before = q:bytes():clone()
+  raises("expected q4_0 of the same shape", w.quantize, w, "q4_0", { out = q })
+  raises("expected q8_0 of the same shape", w.quantize, w, "q8_0", { out = w })
+  raises("got q8_0[64, 256]", w.quantize, w:slice(1, 1, 32), "q8_0", { out = q })
+  raises("got q8_0[64, 256]", w.quantize, w:reshape { 1, 64, 256 }, "q8_0", { out = q })
+  raises("tensor", w.quantize, w, "q8_0", { out = 3 })
+  raises("already", w.quantize, q, "q8_0", { out = q })
+  raises("no use for sample", w.quantize, w, "q8_0", { out = q, calibration = w })
+  lu.assertTrue(q:bytes():equal(before))
+  local packed = w:quantize "q8_0"
+  if packed:pack() > 0 then raises("would keep the old", w.quantize, w, "q8_0", { out = packed }) end
+  local closed = w:quantize "q8_0"
+  closed:close()
+  raises("closed", w.quantize, w, "q8_0", { out = closed })
+end
+
+function T.test_closing_tensors_while_they_are_quantized_is_harmless()
+  local w, q = lb.randn({ 64, 256 }, { seed = 1 }), lb.randn({ 64, 256 }, { seed = 2 }):quantize "q8_0"
+  pcall(w.quantize, w, "q8_0", { out = q, progress = function() w:close() q:close() end })
+  raises("closed", q.nbytes, q)
+end
+
 function T.test_closed_objects_say_so()
   local t = lb.zeros { 2 }
   t:close()
