@@ -210,8 +210,8 @@ static lb_status check_target(const lb_tensor *t, const lb_quantizer *q, const l
     if (out->quantizer != q || !same)
         return lb_fail(LB_EINVAL, "quantize %s: out: expected %s of the same shape, got %s", text, q->name, there);
     if (out->layout)
-        return lb_fail(LB_EINVAL, "quantize %s: out: %s is repacked (%s); give the tensor it was made from", text, there,
-                       out->layout);
+        return lb_fail(LB_EINVAL, "quantize %s: out: %s is repacked (%s); give the tensor it was made from", text,
+                       there, out->layout);
     if (strcmp(lb_device_name(out->buffer->device), lb_device_name(t->buffer->device)) != 0)
         return lb_fail(LB_EDEVICE, "quantize %s: out: expected a tensor on %s, got %s on %s", text,
                        lb_device_name(t->buffer->device), there, lb_device_name(out->buffer->device));
@@ -221,8 +221,8 @@ static lb_status check_target(const lb_tensor *t, const lb_quantizer *q, const l
     bool packed = out->repacked != NULL;
     pthread_mutex_unlock(&layout_lock);
     if (packed)
-        return lb_fail(LB_EINVAL, "quantize %s: out: a kernel's layout was made of %s, which would keep the old weights; "
-                       "quantize into one that was not repacked", text, there);
+        return lb_fail(LB_EINVAL, "quantize %s: out: a kernel's layout was made of %s, which would keep the old "
+                       "weights; quantize into one that was not repacked", text, there);
     return LB_OK;
 }
 
