@@ -9,7 +9,7 @@
 
 enum { MOST_ROWS = 2 * MR };
 
-static uint32_t *behind(const void *rows, size_t count) {
+static inline uint32_t *behind(const void *rows, size_t count) {
     return (uint32_t *)(void *)((char *)(uintptr_t)rows + count * sizeof(char *));
 }
 

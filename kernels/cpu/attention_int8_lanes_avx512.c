@@ -17,10 +17,10 @@
 /* A row's codes and factors; then, from its first row on, 8 rows as `lanes`. */
 #define Q_BYTES(d) (Q_OWN(d) + sizeof(lanes))
 #define Q_OWN(d) (((size_t)(d) + (size_t)(d) / 8 + 63) / 64 * 64)
-#define KEY_BYTES(d) (64 * sizeof(char *) + 0 * (size_t)(d))
-/* Where the rows are; factors of two blocks side by side, f16 [block / 2][64][2]; as parts of FULL of the largest
- * [block][64]; the largest [block]. */
-#define VALUE_BYTES(v) (64 * sizeof(char *) + (size_t)BLOCKS(v) * (64 * 2 + 64 * 4 + 4))
+/* Of two groups of rows the scores of a block; of all others, which get theirs when they need them. */
+#define KEY_BYTES(d) (3 * sizeof(ready) + 0 * (size_t)(d))
+/* Factors, f16 [block][64]; as parts of FULL of the largest [block][64]; the largest [block]. */
+#define VALUE_BYTES(v) ((size_t)BLOCKS(v) * (64 * 2 + 64 * 4 + 4))
 #define OWN_ROWS
 #include <immintrin.h>
 #include "act_q8_32_avx512.h"
@@ -33,7 +33,15 @@ typedef struct lanes {
     __m512i q[KEY / 8], start[KEY_BLOCKS];
     __m512 factor[KEY_BLOCKS];
 } lanes;
+
+/* A group's scores of positions [from, from + 64), [pair][16], and the largest by lane. */
+typedef struct ready {
+    float s[64 * 8];
+    __m512 most;
+    int64_t from;
+} ready;
 #include "attention_int8_few.h"
+#include "attention_int8_fused.h"
 
 static void pack_row(const float *x, int64_t dim, void *out) {
     lb_act_q8_32 blocks[KEY_BLOCKS];
@@ -44,16 +52,12 @@ static void pack_row(const float *x, int64_t dim, void *out) {
     }
 }
 
-static void pack_keys(const task *t, const char *const *row, void *out) {
-    (void)t;
-    memcpy(out, row, BLOCK * sizeof *row);
-}
-static void pack_values(const task *t, const char *const *row, void *out) {
-    (void)t;
-    memcpy(out, row, BLOCK * sizeof *row);
-}
+/* Nothing is brought into another form: rows are read where they lie. */
+static void pack_keys(const task *t, const char *const *row, void *out) { (void)t, (void)row, (void)out; }
+static void pack_values(const task *t, const char *const *row, void *out) { (void)t, (void)row, (void)out; }
 
 static lanes *lanes_of(char *q) { return (lanes *)(void *)(q + Q_OWN(KEY)); }
+static ready *ready_of(char *k) { return (ready *)(void *)k; }
 
 /* Of a group of rows from the first one's. Codes of q8_0 are shifted by 128; those of q4_0 by 8, and its products
  * are 16 times as large. */
@@ -165,40 +169,51 @@ enum { ASK_KEYS = 48, ASK_VALUES = BLOCK - ASK_KEYS };
 typedef double two_floats __attribute__((may_alias, aligned(4)));
 
 /* Scores become exponentials of `scale` times what they are above `most`, [pair][16], rows by positions: of the largest
- * exactly 1, whatever the scores' magnitude. On the way the values' factors are
- * brought together, which is the integer units' work, and 2 lines a pair are asked for. Returns the sums by lane: row r
- * in lanes 2r and 2r + 1. */
+ * exactly 1, whatever the scores' magnitude. On the way the values' factors are brought together, [block][64], which
+ * other units do, and 2 lines a pair are asked for. Returns the sums by lane: row r in lanes 2r and 2r + 1. Rows that
+ * lie `step` bytes apart, or (0) where `row` says. */
 static inline __attribute__((always_inline)) __m512 exponentials(float *s, __m512 scale, __m512 most, int64_t bytes,
-                                                                 const char *const *row, int64_t blocks,
-                                                                 uint32_t *pairs, const char *keys,
+                                                                 int64_t step, const char *const *row, int64_t blocks,
+                                                                 uint16_t *factors, const char *keys,
                                                                  const char *values) {
     __m512 sum = _mm512_setzero_ps();
-    for (int i = 0; i < BLOCK; i += 2, s += 16) {
-        const char *ask = i < ASK_KEYS ? keys + 64 * i : values + 64 * (i - ASK_KEYS);
-        __builtin_prefetch(ask, 0, 3), __builtin_prefetch(ask + 64, 0, 3);
-        __m512 x = _mm512_permute_ps(_mm512_load_ps(s), 0xd8);
-        x = exp2_16(_mm512_mul_ps(_mm512_sub_ps(x, most), scale));
-        UNROLL for (int64_t b = 0; b < blocks; b += 2)
-            UNROLL for (int j = 0; j < 2; j++) {
-                uint16_t first, second;
-                memcpy(&first, row[i + j] + b * bytes, 2);
-                memcpy(&second, row[i + j] + (b + 1) * bytes, 2);
-                pairs[b / 2 * BLOCK + i + j] = first | (uint32_t)second << 16;
-            }
-        sum = _mm512_add_ps(sum, x);
-        _mm512_store_ps(s, x);
+    for (int i = 0; i < BLOCK; i += 8, factors += 8) {
+        UNROLL for (int j = 0; j < 8; j += 2, s += 16) {
+            const char *ask = i < ASK_KEYS ? keys + 64 * (i + j) : values + 64 * (i + j - ASK_KEYS);
+            __builtin_prefetch(ask, 0, 3), __builtin_prefetch(ask + 64, 0, 3);
+            __m512 x = _mm512_permute_ps(_mm512_load_ps(s), 0xd8);
+            x = exp2_16(_mm512_mul_ps(_mm512_sub_ps(x, most), scale));
+            sum = _mm512_add_ps(sum, x);
+            _mm512_store_ps(s, x);
+        }
+        UNROLL for (int64_t b = 0; b < blocks; b++) {
+            uint16_t f[8];
+            UNROLL for (int j = 0; j < 8; j++)
+                memcpy(&f[j], (step ? row[0] + (i + j) * step : row[i + j]) + b * bytes, 2);
+            __m128i v = _mm_cvtsi32_si128(f[0]);
+            v = _mm_insert_epi16(v, f[1], 1), v = _mm_insert_epi16(v, f[2], 2), v = _mm_insert_epi16(v, f[3], 3);
+            v = _mm_insert_epi16(v, f[4], 4), v = _mm_insert_epi16(v, f[5], 5), v = _mm_insert_epi16(v, f[6], 6);
+            _mm_store_si128((void *)(factors + b * BLOCK), _mm_insert_epi16(v, f[7], 7));
+        }
     }
     return sum;
 }
 
 /* Of 128 values: as functions of their own, or gcc makes one loop of them that knows no sizes. */
-#define EXPONENTIALS(name, bytes)                                                                                   \
+#define EXPONENTIALS(name, bytes, step)                                                                             \
     static __attribute__((noinline)) __m512 name(float *s, __m512 scale, __m512 most, const char *const *row,       \
-                                                 uint32_t *pairs, const char *keys, const char *values) {           \
-        return exponentials(s, scale, most, bytes, row, 4, pairs, keys, values);                                    \
+                                                 uint16_t *factors, const char *keys, const char *values) {         \
+        return exponentials(s, scale, most, bytes, step, row, 4, factors, keys, values);                            \
     }
-EXPONENTIALS(exponentials_q8_0, 34)
-EXPONENTIALS(exponentials_q4_0, 18)
+EXPONENTIALS(exponentials_q8_0, 34, 136)
+EXPONENTIALS(exponentials_q4_0, 18, 72)
+
+/* As parts of FULL of the largest of their block [block][64], and those [block]. */
+static inline __attribute__((always_inline)) void factors_of(const uint16_t *h, int64_t blocks, float *f, float *most) {
+    for (int64_t i = 0; i < blocks * BLOCK; i += 16)
+        _mm512_storeu_ps(f + i, number_or_nan(_mm512_cvtph_ps(_mm256_loadu_si256((const void *)(h + i)))));
+    relative_factors(f, blocks, most);
+}
 
 /* Exponentials times the values' factors as int16, [block / 2][pair][64 bytes]. */
 static inline __attribute__((always_inline)) void weights(const float *s, const float *f, int64_t blocks, char *p) {
@@ -226,10 +241,10 @@ static inline __m256 lane_rows(__m512 v) {
 
 /* Unlike soften() it takes each block relative to its own largest score `most` (of each row two lanes of a quarter):
  * int16 are parts of that. factor: of what was summed before; fresh: of this block. */
-static void soften_lanes(const task *t, space *s, int64_t r0, int rows, __m512 most, uint32_t *pairs, float *factor,
-                         float *fresh, const char *keys, const char *values) {
+static void soften_lanes(const task *t, space *s, int64_t r0, int rows, float *scores, __m512 most, bool in_line,
+                         uint16_t *factors, float *factor, float *fresh, const char *keys, const char *values) {
     const __m512 least = _mm512_load_ps(lowest);
-    const char *const *row = (const void *)s->v;
+    const char *const *row = (const char *const *)s->now->v;
     __mmask8 some = (__mmask8)((1 << rows) - 1);
     __m512 scale = _mm512_set1_ps(t->scale), top = row_lanes(_mm256_mask_loadu_ps(_mm512_castps512_ps256(least), some,
                                                                                  s->tops + r0));
@@ -240,11 +255,11 @@ static void soften_lanes(const task *t, space *s, int64_t r0, int rows, __m512 m
     most = _mm512_mul_ps(most, scale);
     __m512 now = _mm512_max_ps(top, most);
     __m512 base = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(now, least, _CMP_NEQ_UQ), now);
-    if (t->vpad != 128)
-        sum = exponentials(s->scores, scale, above, lb_packed_bytes(t->v.packed), row, BLOCKS(t->vpad), pairs, keys,
-                           values);
-    else if (t->v.packed == LB_PACKED_Q8_0) sum = exponentials_q8_0(s->scores, scale, above, row, pairs, keys, values);
-    else sum = exponentials_q4_0(s->scores, scale, above, row, pairs, keys, values);
+    int64_t bytes = lb_packed_bytes(t->v.packed), blocks = BLOCKS(t->vpad);
+    if (!in_line)
+        sum = exponentials(scores, scale, above, bytes, 0, row, blocks, factors, keys, values);
+    else if (bytes == 34) sum = exponentials_q8_0(scores, scale, above, row, factors, keys, values);
+    else sum = exponentials_q4_0(scores, scale, above, row, factors, keys, values);
     float sums[8];
     _mm256_mask_storeu_ps(s->tops + r0, some, lane_rows(now));
     _mm256_storeu_ps(factor, lane_rows(exp2_16(_mm512_sub_ps(top, base))));
@@ -264,6 +279,7 @@ static void rows_ready(const task *t, const item *it, space *s) {
         int64_t r0 = it->count * i / groups, rows = it->count * (i + 1) / groups - r0;
         rows_as_lanes(s->q + (size_t)r0 * Q_BYTES(KEY), (int)rows, t->k.packed);
     }
+    for (int i = 0; i < 3; i++) ready_of(s->k)[i].from = -1;
 }
 
 static __m512 scores_of(const task *t, const lanes *q, const char *const *row, float *s, asked *ask, int64_t share) {
@@ -284,33 +300,59 @@ static int64_t share_of(const asked *a, int64_t lines) {
     return a->in_step && a->bytes * BLOCK > lines * 64 ? a->bytes * BLOCK - lines * 64 : 0;
 }
 
+/* Values of this block to the outputs, and the next block's scores. */
+static void add_values_fused(const task *t, space *s, int64_t r0, const char *values, const float *factor,
+                             const float *fresh, const float *largest, int rows, fused *f, const lanes *q) {
+    bool q4 = t->v.packed == LB_PACKED_Q4_0;
+    float by[2][MR] = { { 0 } };
+    for (int r = 0; r < rows; r++) by[1][r] = factor[r];
+    for (int b = 0; b < KEY_BLOCKS; b++) {
+        for (int r = 0; r < rows; r++) by[0][r] = fresh[r] * largest[b];
+        f->values = values + b * lb_packed_bytes(t->v.packed);
+        fused_tiles[q4][rows - 5](f, q, s->p + P_BLOCK(b), q4 ? &lb_pairs_q4_0 : &lb_pairs_q8_0, by[0],
+                                  s->out + r0 * KEY + b * SPAN, KEY * 4);
+    }
+}
+
 static void own_rows(const task *t, space *s, int64_t r0, int rows, int64_t from, int64_t n, ahead *h) {
-    const char *const *keys = (const void *)s->k, *const *values = (const void *)s->v;
+    const char *const *keys = (const char *const *)s->now->k, *const *values = (const char *const *)s->now->v;
     const char *const *next = h ? (const char *const *)h->row : NULL;
     const lanes *q = lanes_of(s->q + (size_t)r0 * Q_BYTES(KEY));
-    int64_t blocks = BLOCKS(t->vpad);
-    uint32_t *pairs = behind(s->v, BLOCK);
-    float *f = (float *)(void *)(pairs + blocks * BLOCK / 2), *largest = f + blocks * BLOCK;
+    int64_t blocks = BLOCKS(t->vpad), bytes = KEY_BLOCKS * lb_packed_bytes(t->k.packed), group = (r0 + MR - 1) / MR;
+    uint16_t *halves = (uint16_t *)(void *)s->v;
+    float *f = (float *)(void *)(halves + blocks * BLOCK), *largest = f + blocks * BLOCK;
     float factor[8], fresh[8];
     int32_t lo[8] = { 0 }, hi[8] = { 0 };
-    bool whole = true;
+    bool whole = true, in_line = t->vpad == KEY && behind_each_other(values, bytes);
+    bool fuse = in_line && next && group < 2 && rows > MR / 2 && behind_each_other(next, bytes);
     for (int r = 0; r < rows; r++) {
         lo[r] = (int32_t)lb_clamp(s->lo[r0 + r] - from, 0, n), hi[r] = (int32_t)lb_clamp(s->hi[r0 + r] - from, 0, n);
         whole &= lo[r] == 0 && hi[r] == BLOCK;
     }
+    ready *mine = ready_of(s->k) + (group < 2 ? group : 2);
     /* Scores take a third of the time, the softmax a fifth: so of what is asked for. */
-    asked ask_keys = asked_of(next, KEY_BLOCKS * lb_packed_bytes(t->k.packed));
+    asked ask_keys = asked_of(next, bytes);
     asked ask_values = asked_of(next ? next + BLOCK : NULL, blocks * lb_packed_bytes(t->v.packed));
-    int64_t share_k = share_of(&ask_keys, ASK_KEYS), share_v = share_of(&ask_values, ASK_VALUES);
-    __m512 most = scores_of(t, q, keys, s->scores, &ask_keys, share_k);
-    if (!whole) most = hide(s->scores, lo, hi);
-    soften_lanes(t, s, r0, rows, most, pairs, factor, fresh, ask_on(&ask_keys, ASK_KEYS * 64, true),
-                 ask_on(&ask_values, ASK_VALUES * 64, true));
-    value_factors(pairs, blocks, f, largest);
-    if (blocks == 4) weights(s->scores, f, 4, s->p);
-    else weights(s->scores, f, blocks, s->p);
-    add_values(t, s->p, values, factor, fresh, largest, rows, s->out + r0 * t->vpad, &ask_values,
-               share_v);
+    int64_t share_k = share_of(&ask_keys, fuse ? 0 : ASK_KEYS), share_v = share_of(&ask_values, ASK_VALUES);
+    __m512 most = mine->most;
+    if (mine->from != from) most = scores_of(t, q, keys, mine->s, &ask_keys, share_k);
+    if (!whole) most = hide(mine->s, lo, hi);
+    /* whose scores come beside these values: already here; what is asked for is behind them */
+    const char *next_k = fuse ? next[0] + BLOCK * bytes : ask_on(&ask_keys, ASK_KEYS * 64, true);
+    const char *next_v = ask_on(&ask_values, ASK_VALUES * 64, true);
+    soften_lanes(t, s, r0, rows, mine->s, most, in_line, halves, factor, fresh, next_k, next_v);
+    factors_of(halves, blocks, f, largest);
+    if (blocks == 4) weights(mine->s, f, 4, s->p);
+    else weights(mine->s, f, blocks, s->p);
+    mine->from = -1;
+    if (!fuse) {
+        add_values(t, s->p, values, factor, fresh, largest, rows, s->out + r0 * t->vpad, &ask_values, share_v);
+        return;
+    }
+    fused with = { .keys = next[0], .scores = mine->s, .next_k = next_k + ASK_KEYS * 64, .next_v = next_v + ASK_VALUES * 64,
+                   .most = _mm512_load_ps(lowest) };
+    add_values_fused(t, s, r0, values[0], factor, fresh, largest, rows, &with, q);
+    mine->most = with.most, mine->from = from + BLOCK;
 }
 
 static bool supports(const lb_args *a, const char **why) {

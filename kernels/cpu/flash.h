@@ -218,6 +218,20 @@ static inline const char *ask_on(asked *a, int64_t bytes, bool tile) {
     return from;
 }
 
+#if defined(__AVX512F__)
+/* A block's rows, `bytes` each: all of them are looked at, pages may lie anywhere. */
+static inline bool behind_each_other(const char *const *row, int64_t bytes) {
+    const __m512i step = _mm512_set1_epi64(8 * bytes);
+    __m512i at = _mm512_add_epi64(_mm512_set1_epi64((long long)(uintptr_t)row[0]),
+                                  _mm512_setr_epi64(0, bytes, 2 * bytes, 3 * bytes, 4 * bytes, 5 * bytes, 6 * bytes,
+                                                    7 * bytes));
+    __mmask8 same = 0xff;
+    for (int i = 0; i < BLOCK; i += 8, at = _mm512_add_epi64(at, step))
+        same &= _mm512_cmpeq_epi64_mask(at, _mm512_loadu_si512(row + i));
+    return same == 0xff;
+}
+#endif
+
 /* Asks for a line, and once more for one that was asked for before and may have been forgotten. */
 static inline __attribute__((always_inline)) void ask_twice(const char *p) {
     __builtin_prefetch(p, 0, 3);
@@ -338,7 +352,9 @@ static void find_rows(const lb_kv *c, const item *it, int64_t from, const char *
     int64_t n = lb_clamp(it->hi - from, 0, BLOCK);
     for (int64_t i = 0; i < n;) {
         const char *p = lb_kv_row(c, it->b, it->g, from + i);
-        for (int64_t end = i + lb_kv_run(c, from + i); i < n && i < end; i++, p += c->stride_s) row[i] = p;
+        int64_t count = lb_clamp(lb_kv_run(c, from + i), 0, n - i), stride = c->stride_s;
+        for (int64_t j = 0; j < count; j++) row[i + j] = p + j * stride; /* counted, so that it becomes vectors */
+        i += count;
     }
     for (int64_t i = n; i < BLOCK; i++) row[i] = zeros;
 }
