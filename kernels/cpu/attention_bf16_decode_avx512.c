@@ -8,8 +8,9 @@
 
 #define PAIRS(d) (((int64_t)(d) + 1) / 2)
 #define Q_BYTES(d) ((size_t)(d) * 2)
-/* Where the rows are; behind those of keys, those of values; then 8 keys as bf16. */
-#define KEY_BYTES(d) (2 * 64 * sizeof(char *) + 8 * (size_t)(d) * 2)
+/* Where the rows are; behind those of keys, those of values; then 8 keys as bf16; or 16 bytes of 32 keys twice
+ * (TURNED_BYTES, at a multiple of them). */
+#define KEY_BYTES(d) (2 * 64 * sizeof(char *) + 8 * (size_t)(d) * 2 + 2 * 2048)
 #define VALUE_BYTES(v) (64 * sizeof(char *) + 0 * (size_t)(v))
 #define P_BYTES(v) ((size_t)64 * 2 + 0 * (size_t)(v))
 #define REACHES(t) 1 /* not used */
@@ -17,6 +18,7 @@
 #define EXP2_COARSE
 #include "flash.h"
 #include "f8_bf16.h"
+#include "attention_f8_turned.h"
 
 enum { RUN = 32 /* values in a register */, TOGETHER = 8 /* positions */, MOST_ROWS = 2 * MR };
 #define UNROLL _Pragma("GCC unroll 16")
@@ -121,11 +123,27 @@ static inline __attribute__((always_inline)) void rows_apart(__m512 *v, int rows
     }
 }
 
+/* Keys of e4m3 that lie one behind the other: with few rows the other way is faster. */
+static void turned_scores(const char *q, const char *kc, float *s, asked *ask) {
+    const char *k = *(const char *const *)(const void *)kc, *at = kc + sizeof(block);
+    char *w = (char *)(((uintptr_t)at + TURNED_BYTES - 1) / TURNED_BYTES * TURNED_BYTES);
+    int64_t share = ask->in_step ? ask->bytes * TURNED : 0;
+    turned_first(k, w);
+    for (int i = 0; i < BLOCK; i += TURNED, k += TURNED * 128) {
+        ask_rows(ask, i / TURNED, BLOCK / TURNED);
+        turned_tile(q, k, i + TURNED < BLOCK ? k + TURNED * 128 : k, w, s + i, ask_on(ask, share, true), share / 64);
+    }
+}
+
 static void scores(const task *t, const char *q, const char *kc, int rows, float *s, ahead *h) {
     const char *const *row = (const void *)kc, *widened[TOGETHER];
     const char *const *values = h ? row + BLOCK : NULL; /* then the next block's keys: what waits stays in L1 */
     asked ask = asked_of(values, t->values * (int64_t)lb_dtype_size(t->v.dtype));
     int64_t share = ask.in_step ? ask.bytes * 2 : 0; /* of a tile */
+    if (t->k.dtype == LB_F8E4M3 && t->dim == 128 && rows > MR / 2 && behind_each_other(row, 128)) {
+        turned_scores(q, kc, s, &ask);
+        return;
+    }
     for (int i = 0; i < BLOCK; i += 16) {
         __m512 v[8];
         for (int j = 0; j < 8; j++) {
@@ -145,13 +163,15 @@ static void scores(const task *t, const char *q, const char *kc, int rows, float
     }
 }
 
-/* Two positions' 32 values, by turns: a register for the first 16, one for the others. */
+/* Two positions' 32 values, by turns: a register for the first 16, one for the others. Those of e4m3 as unpacking has
+ * them: runs of four of each half, by turns, even runs in the first register, odd ones in the other. */
 static inline __attribute__((always_inline)) void value_pairs(lb_dtype type, const tables *tab, const char *a,
                                                               const char *b, __m512i *to) {
     if (type == LB_F8E4M3) {
-        __m512i high, low, x = _mm512_castsi256_si512(_mm256_loadu_si256((const void *)a));
-        f8_bytes(_mm512_inserti64x4(x, _mm256_loadu_si256((const void *)b), 1), tab, &high, &low);
-        words_of(high, low, lb_words_by_turns, to);
+        __m256i x = _mm256_loadu_si256((const void *)a), y = _mm256_loadu_si256((const void *)b);
+        __m512i high, low, v = _mm512_castsi256_si512(_mm256_unpacklo_epi8(x, y));
+        f8_bytes(_mm512_inserti64x4(v, _mm256_unpackhi_epi8(x, y), 1), tab, &high, &low);
+        to[0] = _mm512_unpacklo_epi8(low, high), to[1] = _mm512_unpackhi_epi8(low, high);
         return;
     }
     const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
@@ -161,15 +181,21 @@ static inline __attribute__((always_inline)) void value_pairs(lb_dtype type, con
     to[1] = _mm512_permutex2var_epi16(x, _mm512_add_epi16(first, _mm512_set1_epi16(16)), y);
 }
 
+/* Sums of such values in their order. */
+static inline __attribute__((always_inline)) void sort_runs(__m512 *v) {
+    const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+    __m512 sorted = _mm512_permutex2var_ps(v[0], first, v[1]);
+    v[1] = _mm512_permutex2var_ps(v[0], _mm512_add_epi32(first, _mm512_set1_epi32(4)), v[1]);
+    v[0] = sorted;
+}
+
 /* out[row][32 values] = out * factor + sum over positions of p * v. */
 static inline __attribute__((always_inline)) void value_tile(lb_dtype type, const uint32_t *p, const char *const *row,
                                                              int64_t at, int64_t vpad, int rows, const float *factor,
                                                              float *out, const char *next, int64_t step) {
     tables tab = tables_of();
     __m512 acc[MR][2];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int j = 0; j < 2; j++)
-            acc[r][j] = _mm512_mul_ps(_mm512_load_ps(out + r * vpad + j * 16), _mm512_set1_ps(factor[r]));
+    UNROLL for (int r = 0; r < rows; r++) acc[r][0] = acc[r][1] = _mm512_setzero_ps();
     for (int s = 0; s < BLOCK / 2; s++) {
         __m512i v[2];
         value_pairs(type, &tab, row[2 * s] + at, row[2 * s + 1] + at, v);
@@ -181,8 +207,13 @@ static inline __attribute__((always_inline)) void value_tile(lb_dtype type, cons
             UNROLL for (int j = 0; j < 2; j++) acc[r][j] = dp(acc[r][j], v[j], x);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int j = 0; j < 2; j++) _mm512_store_ps(out + r * vpad + j * 16, acc[r][j]);
+    UNROLL for (int r = 0; r < rows; r++) {
+        if (type == LB_F8E4M3) sort_runs(acc[r]);
+        UNROLL for (int j = 0; j < 2; j++) {
+            float *to = out + r * vpad + j * 16;
+            _mm512_store_ps(to, _mm512_fmadd_ps(_mm512_load_ps(to), _mm512_set1_ps(factor[r]), acc[r][j]));
+        }
+    }
 }
 
 static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows, float *out,

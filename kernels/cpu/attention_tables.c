@@ -4,7 +4,7 @@
 
 #define ALIGNED __attribute__((aligned(64)))
 uint8_t lb_f8_bf16_high[128] ALIGNED, lb_f8_bf16_low[128] ALIGNED;
-uint8_t lb_words_in_order[2][64] ALIGNED, lb_words_by_turns[2][64] ALIGNED;
+uint8_t lb_words_in_order[2][64] ALIGNED;
 lb_pair_constants lb_pairs_q8_0 ALIGNED, lb_pairs_q4_0 ALIGNED;
 
 static __attribute__((constructor)) void fill(void) {
@@ -15,7 +15,6 @@ static __attribute__((constructor)) void fill(void) {
     for (int i = 0; i < 64; i++) {
         int half = i / 32, at = i % 32, turn = half * 16 + at / 2 + at % 2 * 32;
         lb_words_in_order[half][2 * at] = (uint8_t)i, lb_words_in_order[half][2 * at + 1] = (uint8_t)(64 + i);
-        lb_words_by_turns[half][2 * at] = (uint8_t)turn, lb_words_by_turns[half][2 * at + 1] = (uint8_t)(64 + turn);
         lb_pairs_q8_0.words[half][at] = (uint16_t)turn;
         lb_pairs_q4_0.bytes[0][i] = (uint8_t)(i / 4 + i % 4 / 2 * 16);
     }

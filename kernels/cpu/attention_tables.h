@@ -6,8 +6,8 @@
 /* bf16 of the e4m3 with these 7 bits: high and low bytes. */
 extern uint8_t lb_f8_bf16_high[128], lb_f8_bf16_low[128];
 
-/* Which bytes of (64 low ones, 64 high ones) make words: in order; and those of two runs of 32, by turns. */
-extern uint8_t lb_words_in_order[2][64], lb_words_by_turns[2][64];
+/* Which bytes of (64 low ones, 64 high ones) make words in order. */
+extern uint8_t lb_words_in_order[2][64];
 
 /* What value tiles of one packing keep in registers: how words of two registers make pairs (q8_0, two vectors); or how
  * bytes do, what the low nibbles are, minus 8, and a mask of every other byte (q4_0). */
