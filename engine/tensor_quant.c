@@ -171,12 +171,23 @@ static lb_status check_source(const lb_tensor *t, const lb_quantizer *q, const c
     return LB_OK;
 }
 
+/* Between the planes of a matrix, and behind the last, some formats have bytes that no row writes. They are zero, so that
+ * equal weights are equal bytes, and no file takes with it what memory held before. Where 64 times the rows are 64 times
+ * the bytes there are none. */
+static void clear_padding(lb_tensor *to, const lb_quantizer *q) {
+    int64_t matrices, n, k;
+    lb_tensor_matrices(to, &matrices, &n, &k);
+    if (n < ((int64_t)1 << 40) / (k ? k : 1) && 64 * q->size_bytes(q, n, k) == q->size_bytes(q, 64 * n, k)) return;
+    memset(lb_tensor_data(to), 0, (size_t)matrices * q->size_bytes(q, n, k));
+}
+
 /* All is checked. */
 static lb_status quantize_to(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
                              lb_progress_fn progress, void *ctx, lb_tensor *to) {
     void *learned = NULL;
     lb_status s = samples ? learn_from(t, q, samples, &learned) : LB_OK;
     row_job j = { .from = t, .to = to, .q = q, .progress = progress, .ctx = ctx, .learned = learned };
+    if (!s) clear_padding(to, q);
     if (!s) s = survey_rows(&j);
     if (!s) s = run_rows(&j, quantize_part);
     if (!s && progress && j.matrices * j.n > 0) progress(ctx, j.matrices * j.n, j.matrices * j.n);

@@ -184,6 +184,18 @@ function T.test_quantize_reports_progress_and_errors()
   raises("cannot be set", function() w:quantize("q8_0"):set(1, 1, 0) end)
 end
 
+-- Bytes between planes are zero, whatever the memory held before.
+function T.test_equal_weights_are_equal_bytes()
+  for _, recipe in ipairs(lb.quantizers()) do
+    local w = lb.randn({ 5, 768 }, { seed = 1 })
+    local ok, q = pcall(w.quantize, w, recipe)
+    if not ok then w = lb.randn({ 16, 768 }, { seed = 1 }) q = w:quantize(recipe) end        -- rows in groups
+    local ones = w:quantize(recipe)
+    ones:bytes():fill(255)
+    lu.assertTrue(w:quantize(recipe, { out = ones }):bytes():equal(q:bytes()), recipe)
+  end
+end
+
 function T.test_quantize_into_a_tensor_that_is_there()
   local a, b = lb.randn({ 3, 70, 512 }, { seed = 1 }), lb.randn({ 3, 70, 512 }, { seed = 2 })
   for _, recipe in ipairs { "q3_k", "q8_0", "int4wo-128", "float8dq-tensor" } do      -- the last surveys all rows first
