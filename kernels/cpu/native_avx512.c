@@ -67,7 +67,8 @@ INLINE __m512 halves_of(__m512i v, const bool high) {
 
 /* ---- formats whose runs of 32 or 16 have integers for scales ---- */
 
-/* wide: runs of 32. shift: the minima's part, times 2 to this power, comes off in integers; -1: there is a dmin. fold: tiles read scale * code + fold; -1: they take the scale apart. */
+/* wide: runs of 32. shift: the minima's part, times 2 to this power, comes off in integers; -1: there is a dmin. fold:
+ * tiles read scale * code + fold; -1: they take the scale apart. */
 typedef struct scaled_kind { bool wide; int shift; int fold; } scaled_kind;
 
 /* Scales, or minima, of 16 rows from 16 bytes each: two int16 a lane, of sub-blocks 2 i and 2 i + 1. */
@@ -158,14 +159,19 @@ INLINE void grouped_spread(const grouped_rows *from, const grouped_kind f, const
 
 /* ---- panels ---- */
 
-/* A panel of `bytes` a block, times `some` prepared rows, as many as `cols`: the last stands for those that lack. */
+enum { FEW_DWORDS = 72 }; /* of the longest block, and some */
+
+/* A panel of `bytes` a block (apart: turned before they are met), times `some` prepared rows, as many as `cols`: the
+ * last stands for those that lack. */
 LB_INLINE void few_rows(void (*block)(const few *, __m512 *, int), const size_t bytes, const size_t act_bytes,
                         const uint8_t *w, const void *act, size_t stride, int64_t blocks, int some, float *out,
-                        int64_t out_stride, const int cols) {
+                        int64_t out_stride, const bool apart, const int cols) {
     const size_t row = bytes * (size_t)blocks;
+    __m512i turned[FEW_DWORDS];
     for (int r = 0; r < ROWS; r += LANES, w += LANES * row) {
         few f = { .row = { w, w + 4 * row, w + 8 * row, w + 12 * row }, .step = row, .step3 = 3 * row,
-                  .ahead = w + LANES * row + FEW_FURTHER };
+                  .ahead = w + LANES * row + FEW_FURTHER, .dword = apart ? turned : NULL,
+                  .tail = turned + (bytes % 4 ? bytes / 16 * 4 : bytes / 4 - 4) };
         __m512 acc[FEW_COLS];
         EACH f.act[c] = (const int8_t *)act + (size_t)(c < some ? c : some - 1) * stride;
         EACH acc[c] = _mm512_setzero_ps();
@@ -174,6 +180,7 @@ LB_INLINE void few_rows(void (*block)(const few *, __m512 *, int), const size_t 
             LB_UNROLL for (int i = 0; i < 4; i++) __asm__("" : "+r"(f.row[i]));
             EACH __asm__("" : "+r"(f.act[c]));
             __asm__("" : "+r"(f.ahead), "+r"(f.step), "+r"(f.step3));
+            if (apart) few_turn_blocks(&f, bytes, turned);
             block(&f, acc, cols);
             LB_UNROLL for (int i = 0; i < 4; i++) f.row[i] += bytes;
             f.ahead += LANES * bytes;
@@ -185,8 +192,8 @@ LB_INLINE void few_rows(void (*block)(const few *, __m512 *, int), const size_t 
 
 enum { scaled_act = sizeof(lb_act_q8_256), grouped_act = 8 * FEW_RUN }; /* bytes of 256 activations */
 
-/* expand_FORMAT: for more than FEW_COLS rows of activations; a panel of BYTES a block. */
-#define FORMAT(name, kind, BYTES, JOINT, ...)                                                                        \
+/* expand_FORMAT: for more than FEW_COLS rows of activations; a panel of BYTES a block. APART: what was faster. */
+#define FORMAT(name, kind, BYTES, APART, JOINT, ...)                                                                 \
     static void expand_##name(const uint8_t *rows, size_t row_bytes, const lb_expanded_at *to) {                     \
         const kind##_kind f = { __VA_ARGS__ };                                                                       \
         for (int h = 0; h < ROWS / LANES; h++) {                                                                     \
@@ -205,22 +212,23 @@ enum { scaled_act = sizeof(lb_act_q8_256), grouped_act = 8 * FEW_RUN }; /* bytes
         if (cols > FEW_COLS)                                                                                         \
             lb_native_many_##name(expand_##name, panel, act, stride, k, cols, out, out_stride);                      \
         else if (cols > 1)                                                                                           \
-            few_rows(few_##name, BYTES, kind##_act, panel, act, stride, k / 256, cols, out, out_stride, FEW_COLS);   \
+            few_rows(few_##name, BYTES, kind##_act, panel, act, stride, k / 256, cols, out, out_stride, APART,       \
+                     FEW_COLS);                                                                                      \
         else                                                                                                         \
-            few_rows(few_##name, BYTES, kind##_act, panel, act, stride, k / 256, 1, out, out_stride, 1);             \
+            few_rows(few_##name, BYTES, kind##_act, panel, act, stride, k / 256, 1, out, out_stride, APART, 1);      \
     }
-FORMAT(q2_k, scaled, 84, false, .shift = -1, .fold = 0)
-FORMAT(q3_k, scaled, 110, false, .shift = 2, .fold = 127)
-FORMAT(q4_k, scaled, 144, false, .wide = true, .shift = -1, .fold = -1)
-FORMAT(q5_k, scaled, 176, false, .wide = true, .shift = -1, .fold = -1)
-FORMAT(q6_k, scaled, 210, false, .shift = 5, .fold = -1)
-FORMAT(iq4_xs, scaled, 136, true, .wide = true, .fold = -1)
-FORMAT(q4_0, grouped, 144, false, .offset = 8)
-FORMAT(q4_1, grouped, 160, false, .min = true)
-FORMAT(q5_0, grouped, 176, false, .offset = 16)
-FORMAT(q5_1, grouped, 192, false, .min = true)
-FORMAT(q8_0, grouped, 272, false, .offset = 128)
-FORMAT(iq4_nl, grouped, 144, false, .offset = 128)
+FORMAT(q2_k, scaled, 84, false, false, .shift = -1, .fold = 0)
+FORMAT(q3_k, scaled, 110, false, false, .shift = 2, .fold = 127)
+FORMAT(q4_k, scaled, 144, false, false, .wide = true, .shift = -1, .fold = -1)
+FORMAT(q5_k, scaled, 176, false, false, .wide = true, .shift = -1, .fold = -1)
+FORMAT(q6_k, scaled, 210, true, false, .shift = 5, .fold = -1)
+FORMAT(iq4_xs, scaled, 136, false, true, .wide = true, .fold = -1)
+FORMAT(q4_0, grouped, 144, false, false, .offset = 8)
+FORMAT(q4_1, grouped, 160, false, false, .min = true)
+FORMAT(q5_0, grouped, 176, true, false, .offset = 16)
+FORMAT(q5_1, grouped, 192, false, false, .min = true)
+FORMAT(q8_0, grouped, 272, true, false, .offset = 128)
+FORMAT(iq4_nl, grouped, 144, false, false, .offset = 128)
 
 static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return q->size_bytes(q, ROWS, k); }
 

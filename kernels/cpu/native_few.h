@@ -7,8 +7,9 @@
  * taken across lanes.
  *
  * The rows of a panel follow one another, but are read side by side: lines are asked for 16 rows and FEW_FURTHER ahead,
- * in the order of addresses, so that the memory sees one stream. Without the latter the last of 16 rows, whose first
- * block is needed at once, was asked for a KiB before: short rows waited at the begin of each 16. */
+ * in the order of addresses, so that the memory sees one stream, and more than once: what finds no room among the
+ * misses in flight is forgotten. Without FEW_FURTHER the last of 16 rows, whose first block is needed at once, was
+ * asked for a KiB before: short rows waited at the begin of each 16. */
 #pragma once
 #include "act_q8_32_avx512.h"
 #include "rows16.h"
@@ -23,6 +24,7 @@ typedef struct few {
     size_t step, step3;
     const uint8_t *ahead;
     const int8_t *act[FEW_COLS];
+    const __m512i *dword, *tail; /* NULL, or of the blocks, turned before: dword i, and the last four */
 } few;
 
 /* K-quants and iq4_xs read lb_act_q8_256, the others runs of lb_act_q8_32. */
@@ -49,14 +51,7 @@ LB_INLINE __m512i few_lanes(const few *f, size_t at, size_t by) {
     return v;
 }
 
-/* t[i]: dword i of the 16 bytes at `at` of each row's block. Lines are asked for three times, 2 KiB apart: what finds
- * no room among the misses in flight is forgotten. */
-LB_INLINE void few_turn(const few *f, size_t at, __m512i t[4]) {
-    LB_UNROLL for (int i = 0; i < 4; i++)
-        LB_UNROLL for (int again = 0; again < 3; again++)
-            _mm_prefetch((const char *)f->ahead + 16 * at + 64 * i - 2048 * again, _MM_HINT_T0);
-    __m512i a = few_lanes(f, at, 0), b = few_lanes(f, at, f->step), c = few_lanes(f, at, 2 * f->step);
-    __m512i d = few_lanes(f, at, f->step3);
+LB_INLINE void few_turned(__m512i a, __m512i b, __m512i c, __m512i d, __m512i t[4]) {
     __m512i ab = _mm512_unpacklo_epi32(a, b), cd = _mm512_unpacklo_epi32(c, d);
     t[0] = _mm512_unpacklo_epi64(ab, cd);
     t[1] = _mm512_unpackhi_epi64(ab, cd);
@@ -65,8 +60,45 @@ LB_INLINE void few_turn(const few *f, size_t at, __m512i t[4]) {
     t[3] = _mm512_unpackhi_epi64(ab, cd);
 }
 
-/* The last dword alone. */
+/* Line i of the four that 16 bytes of 16 rows are, `again` times, 2 KiB apart. */
+LB_INLINE void few_ask(const few *f, size_t at, int i, const int again) {
+    LB_UNROLL for (int g = 0; g < again; g++)
+        __asm__ volatile("prefetcht0 %0" : : "m"(f->ahead[16 * (int64_t)at + 64 * i - 2048 * g]));
+}
+
+/* t[i]: dword i of the 16 bytes at `at` of each row's block. */
+LB_INLINE void few_turn(const few *f, size_t at, __m512i t[4]) {
+    if (f->dword) {
+        LB_UNROLL for (int i = 0; i < 4; i++) t[i] = f->dword[at / 4 + (size_t)i];
+        return;
+    }
+    LB_UNROLL for (int i = 0; i < 4; i++) few_ask(f, at, i, 3);
+    few_turned(few_lanes(f, at, 0), few_lanes(f, at, f->step), few_lanes(f, at, 2 * f->step),
+               few_lanes(f, at, f->step3), t);
+}
+
+/* The same of whole blocks of `bytes` to where f->dword and f->tail stand, in a loop that stays one, a line asked for
+ * behind every four rows. */
+LB_INLINE void few_turn_blocks(const few *f, const size_t bytes, __m512i *to) {
+    size_t at = 0, end = bytes - 15;
+    __asm__("" : "+r"(end));
+    _Pragma("GCC unroll 1") for (; at < end; at += 16, to += 4) {
+        __m512i v[4];
+        LB_UNROLL for (int i = 0; i < 4; i++) {
+            v[i] = few_lanes(f, at, i < 3 ? (size_t)i * f->step : f->step3);
+            few_ask(f, at, i, 2);
+        }
+        few_turned(v[0], v[1], v[2], v[3], to);
+    }
+    if (bytes % 16 == 0) return;
+    at = bytes - 16;
+    few_turned(few_lanes(f, at, 0), few_lanes(f, at, f->step), few_lanes(f, at, 2 * f->step),
+               few_lanes(f, at, f->step3), bytes % 4 ? to : to - (16 - bytes % 16) / 4);
+}
+
+/* Dword `at` / 4 alone, which is the block's last. */
 LB_INLINE __m512i few_turn_last(const few *f, size_t at) {
+    if (f->dword) return f->tail[3];
     __m512i a = few_lanes(f, at, 0), b = few_lanes(f, at, f->step), c = few_lanes(f, at, 2 * f->step);
     __m512i d = few_lanes(f, at, f->step3);
     return _mm512_unpackhi_epi64(_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d));
