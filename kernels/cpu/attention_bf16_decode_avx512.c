@@ -1,6 +1,7 @@
 /* attention_bf16_decode_avx512.c: attention of few rows over caches of bf16, which are read as they lie: nothing is
- * brought into another form, because few rows would not pay for it. Those of f8e4m3 become bf16 on the way. The
- * template of flash.h; q and probabilities are rounded to bf16, products are vdpbf16ps.
+ * brought into another form, because few rows would not pay for it. Those of f8e4m3 become bf16 on the way; their keys
+ * are turned around first where 5 rows or more use them (attention_f8_turned.h). The template of flash.h; q and
+ * probabilities are rounded to bf16, products are vdpbf16ps.
  *
  * Scores: registers hold 32 dimensions of a position; 2 positions by 8 rows of q make 16 sums of 16 lanes, which a
  * tree of additions turns into one register of 16 scores. Values: two positions are interleaved in registers. */
@@ -8,9 +9,9 @@
 
 #define PAIRS(d) (((int64_t)(d) + 1) / 2)
 #define Q_BYTES(d) ((size_t)(d) * 2)
-/* Where the rows are; behind those of keys, those of values; then 8 keys as bf16; or 16 bytes of 32 keys twice
- * (TURNED_BYTES, at a multiple of them). */
-#define KEY_BYTES(d) (2 * 64 * sizeof(char *) + 8 * (size_t)(d) * 2 + 2 * 2048)
+/* Where the rows are (struct block), of keys and of values; then 8 keys as bf16, or what turned_tile() needs at a
+ * multiple of TURNED_BYTES. */
+#define KEY_BYTES(d) (sizeof(block) + 8 * (size_t)(d) * 2 + 2 * 2048)
 #define VALUE_BYTES(v) (64 * sizeof(char *) + 0 * (size_t)(v))
 #define P_BYTES(v) ((size_t)64 * 2 + 0 * (size_t)(v))
 #define REACHES(t) 1 /* not used */
@@ -140,7 +141,7 @@ static void scores(const task *t, const char *q, const char *kc, int rows, float
     const char *const *values = h ? row + BLOCK : NULL; /* then the next block's keys: what waits stays in L1 */
     asked ask = asked_of(values, t->values * (int64_t)lb_dtype_size(t->v.dtype));
     int64_t share = ask.in_step ? ask.bytes * 2 : 0; /* of a tile */
-    if (t->k.dtype == LB_F8E4M3 && t->dim == 128 && rows > MR / 2 && behind_each_other(row, 128)) {
+    if (t->k.dtype == LB_F8E4M3 && t->dim == 128 && rows > MR / 2 && ((const block *)(const void *)kc)->k_step == 128) {
         turned_scores(q, kc, s, &ask);
         return;
     }

@@ -1,4 +1,4 @@
-/* attention_f8_turned.h: scores of 32 positions of e4m3 and 8 rows of q, 128 values, for attention_bf16_decode_avx512.c.
+/* attention_f8_turned.h: scores of 32 positions of e4m3 and 8 rows of q, 128 values (attention_bf16_decode_avx512.c).
  * A lane is a position, so that no sums of lanes have to be brought together: 16 bytes of 16 keys are turned around as
  * they are, which is half of the work that bf16 would be, and become bf16 by tables after it. This happens beside the
  * products of the 16 bytes before, instructions by turns: products keep two of the four vector units busy.
@@ -74,9 +74,9 @@ static __attribute__((noinline)) void turned_first(const char *k, char *to) {
                      : TURNED_CLOBBERS);
 }
 
-/* s[row][32 of 64] = the products of 8 rows of q, 256 bytes each, with 32 keys at k, whose first 16 bytes are in w; then
- * it has those of the keys at `after`. w: TURNED_BYTES, at a multiple of them. On the way 64 lines are asked for, `step`
- * bytes apart. */
+/* s[row][32 of 64] = the products of 8 rows of q, 256 bytes each, with 32 keys at k, whose first 16 bytes are in w;
+ * then it has those of the keys at `after`. w: TURNED_BYTES, at a multiple of them. On the way 64 lines are asked for,
+ * `step` bytes apart. */
 static __attribute__((noinline)) void turned_tile(const char *q, const char *k, const char *after, char *w, float *s,
                                                   const char *next, int64_t step) {
     char *other = w + TURNED_BYTES / 2;

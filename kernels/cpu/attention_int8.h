@@ -30,15 +30,17 @@ static inline __m512 number_or_nan(__m512 f) { return _mm512_fmadd_ps(f, _mm512_
 /* Factors of values [block][64] become parts of FULL of the largest of their block of 64, which goes to most[block]. */
 static void relative_factors(float *f, int64_t blocks, float *most) {
     for (int64_t b = 0; b < blocks; b++, f += BLOCK) {
-        __m512 m = _mm512_setzero_ps(), sum = m;
+        __m512 m = _mm512_setzero_ps();
+        __mmask16 bad = 0;
         for (int i = 0; i < BLOCK; i += 16) {
-            m = _mm512_max_ps(m, _mm512_abs_ps(_mm512_loadu_ps(f + i)));
-            sum = _mm512_add_ps(sum, _mm512_loadu_ps(f + i));
+            __m512 v = _mm512_loadu_ps(f + i);
+            m = _mm512_max_ps(m, _mm512_abs_ps(v));
+            bad |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
         }
         float top = _mm512_reduce_max_ps(m);
         __m512 part = _mm512_set1_ps(top > 0 ? FULL / top : 0);
         for (int i = 0; i < BLOCK; i += 16) _mm512_storeu_ps(f + i, _mm512_mul_ps(_mm512_loadu_ps(f + i), part));
-        most[b] = top / FULL + 0 * _mm512_reduce_add_ps(sum); /* NaN where one is no number */
+        most[b] = bad ? NAN : top / FULL;
     }
 }
 

@@ -24,7 +24,7 @@ enum { TURN = 32 /* positions that are turned together */ };
 static void pack_row(const float *x, int64_t dim, void *out) { lb_act_q8_32_prepare(NULL, x, dim, out); }
 
 static void pack_keys(const task *t, const char *const *row, void *out) {
-    memcpy(out, row, sizeof(block));
+    memcpy(out, row, 2 * BLOCK * sizeof *row);
     if (t->k.packed == LB_PACKED_Q8_0) gather_factors(34, row, BLOCKS(t->dim), behind(out, 2 * BLOCK));
     else gather_factors(18, row, BLOCKS(t->dim), behind(out, 2 * BLOCK));
 }

@@ -100,7 +100,7 @@
     "add $8*12, %[next_k]\n\tadd $8*28, %[next_v]\n\tadd $16*72, %[v]\n\tadd $4*72, %[k]\n\t"
 
 /* Sums of a row in the order of values: unpacked, runs of eight by turns (q8_0). */
-#define FUSED_SORT_Q8_0(r, low, high, temp)                                                                              \
+#define FUSED_SORT_Q8_0(r, low, high, temp)                                                                         \
     "vshuff64x2 $0xee, %%zmm" #high ", %%zmm" #low ", %%zmm22\n\t"                                                  \
     "vinserti64x4 $1, %%ymm" #high ", %%zmm" #low ", %%zmm" #low "\n\tvmovdqa64 %%zmm22, %%zmm" #high "\n\t"
 
@@ -125,9 +125,9 @@ typedef struct fused {
                          "mov $0xcccc, %k[left]\n\tkmovd %k[left], %%k2\n\tmov $4, %k[left]\n\t"                  \
                          "vmovdqa64 (%[c]), %%zmm18\n\tvmovdqa64 " second "(%[c]), %%zmm19\n\t"                   \
                          "kmovq 192(%[c]), %%k1\n\tvmovaps %[most], %%zmm31\n\t" ROWS_##n(CLEAR)                    \
-                         ".p2align 6\n1:\n\t" FUSED_##TYPE(R5, R6, R7)                                                     \
+                         ".p2align 6\n1:\n\t" FUSED_##TYPE(R5, R6, R7)                                             \
                          "add $128, %[s]\n\tadd $512, %[p]\n\tdec %[left]\n\tjnz 1b\n\t"                            \
-                         "vmovaps %%zmm31, %[most]\n\t" ROWS_##n(FUSED_SORT_##TYPE) ROWS_##n(KEEP)                                              \
+                         "vmovaps %%zmm31, %[most]\n\t" ROWS_##n(FUSED_SORT_##TYPE) ROWS_##n(KEEP)                \
                          : [p] "+r"(p), [v] "+r"(v), [k] "+r"(k), [s] "+r"(s), [next_k] "+r"(next_k),               \
                            [next_v] "+r"(next_v), [left] "=&r"(left), [x] "+r"(out), [most] "+m"(f->most)            \
                          : [q] "r"(q), [c] "r"(c), [by] "r"(by), [stride] "r"(stride)                               \

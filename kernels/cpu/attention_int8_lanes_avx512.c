@@ -5,7 +5,7 @@
  * key, which are spread over the lanes as they are loaded (vpdpbusd). So keys need not be turned, nothing of q is
  * loaded, and scores of two positions come out as a register, rows by positions: their softmax is element by element.
  * The loop is in assembly: gcc 12 has no room for the 24 registers that stay. Values as in the other kernel for few
- * rows.
+ * rows; where rows of the cache lie one behind the other, beside the next block's scores (attention_int8_fused.h).
  *
  * What the next block needs is asked for all the time, in the softmax too: memory that rests for a fifth of the time is
  * what made the other kernel no faster out of memory than its products are long. */
@@ -323,8 +323,8 @@ static void own_rows(const task *t, space *s, int64_t r0, int rows, int64_t from
     float *f = (float *)(void *)(halves + blocks * BLOCK), *largest = f + blocks * BLOCK;
     float factor[8], fresh[8];
     int32_t lo[8] = { 0 }, hi[8] = { 0 };
-    bool whole = true, in_line = t->vpad == KEY && behind_each_other(values, bytes);
-    bool fuse = in_line && next && group < 2 && rows > MR / 2 && behind_each_other(next, bytes);
+    bool whole = true, in_line = t->vpad == KEY && s->now->v_step == bytes;
+    bool fuse = in_line && next && group < 2 && rows > MR / 2 && s->next->k_step == bytes;
     for (int r = 0; r < rows; r++) {
         lo[r] = (int32_t)lb_clamp(s->lo[r0 + r] - from, 0, n), hi[r] = (int32_t)lb_clamp(s->hi[r0 + r] - from, 0, n);
         whole &= lo[r] == 0 && hi[r] == BLOCK;
@@ -349,8 +349,8 @@ static void own_rows(const task *t, space *s, int64_t r0, int rows, int64_t from
         add_values(t, s->p, values, factor, fresh, largest, rows, s->out + r0 * t->vpad, &ask_values, share_v);
         return;
     }
-    fused with = { .keys = next[0], .scores = mine->s, .next_k = next_k + ASK_KEYS * 64, .next_v = next_v + ASK_VALUES * 64,
-                   .most = _mm512_load_ps(lowest) };
+    fused with = { .keys = next[0], .scores = mine->s, .next_k = next_k + ASK_KEYS * 64,
+                   .next_v = next_v + ASK_VALUES * 64, .most = _mm512_load_ps(lowest) };
     add_values_fused(t, s, r0, values[0], factor, fresh, largest, rows, &with, q);
     mine->most = with.most, mine->from = from + BLOCK;
 }

@@ -41,8 +41,12 @@ typedef struct task {
 /* Rows of the cache that the next block reads, asked for while this one is at work: memory never rests. */
 typedef struct ahead { const char **row; int at, end, rows; int64_t bytes, off, step; } ahead;
 
-/* Where the rows of a block of keys and of values are. */
-typedef struct block { const char *k[BLOCK], *v[BLOCK]; } block;
+/* Where the rows of a block of keys and of values are, and how many bytes they lie apart (0: pages decide, or there are
+ * fewer of them). */
+typedef struct block {
+    const char *k[BLOCK], *v[BLOCK];
+    int64_t k_step, v_step;
+} __attribute__((aligned(64))) block;
 
 /* Of one part. `sums` and `tops`: a row's sums of exponentials, by lane, and the score (scaled) that they are
  * relative to:
@@ -218,20 +222,6 @@ static inline const char *ask_on(asked *a, int64_t bytes, bool tile) {
     return from;
 }
 
-#if defined(__AVX512F__)
-/* A block's rows, `bytes` each: all of them are looked at, pages may lie anywhere. */
-static inline bool behind_each_other(const char *const *row, int64_t bytes) {
-    const __m512i step = _mm512_set1_epi64(8 * bytes);
-    __m512i at = _mm512_add_epi64(_mm512_set1_epi64((long long)(uintptr_t)row[0]),
-                                  _mm512_setr_epi64(0, bytes, 2 * bytes, 3 * bytes, 4 * bytes, 5 * bytes, 6 * bytes,
-                                                    7 * bytes));
-    __mmask8 same = 0xff;
-    for (int i = 0; i < BLOCK; i += 8, at = _mm512_add_epi64(at, step))
-        same &= _mm512_cmpeq_epi64_mask(at, _mm512_loadu_si512(row + i));
-    return same == 0xff;
-}
-#endif
-
 /* Asks for a line, and once more for one that was asked for before and may have been forgotten. */
 static inline __attribute__((always_inline)) void ask_twice(const char *p) {
     __builtin_prefetch(p, 0, 3);
@@ -347,16 +337,23 @@ static void start_rows(const task *t, const item *it, space *s, bool first_chunk
 #endif
 }
 
-/* The rows of positions [from, from + 64); zeros where there are none. */
-static void find_rows(const lb_kv *c, const item *it, int64_t from, const char **row) {
-    int64_t n = lb_clamp(it->hi - from, 0, BLOCK);
+/* The rows of positions [from, from + 64); zeros where there are none. Returns what they lie apart. */
+static int64_t find_rows(const lb_kv *c, const item *it, int64_t from, const char **row) {
+    int64_t n = lb_clamp(it->hi - from, 0, BLOCK), step = 0;
     for (int64_t i = 0; i < n;) {
         const char *p = lb_kv_row(c, it->b, it->g, from + i);
         int64_t count = lb_clamp(lb_kv_run(c, from + i), 0, n - i), stride = c->stride_s;
         for (int64_t j = 0; j < count; j++) row[i + j] = p + j * stride; /* counted, so that it becomes vectors */
+        if (count == BLOCK) step = stride;
         i += count;
     }
     for (int64_t i = n; i < BLOCK; i++) row[i] = zeros;
+    return step;
+}
+
+static void find_block(const task *t, const item *it, int64_t from, block *b) {
+    b->k_step = find_rows(&t->k, it, from, b->k);
+    b->v_step = find_rows(&t->v, it, from, b->v);
 }
 
 /* Positions [from, from + 64) for the rows' groups of near-equal size. */
@@ -415,13 +412,11 @@ static void pass_blocks(const task *t, const item *it, space *s, int64_t from, i
     int64_t calls = (it->count + MR - 1) / MR * REACHES(t), each = calls / (2 * BLOCK) > 1 ? calls / (2 * BLOCK) : 1;
     int64_t step = ((t->row_bytes + each - 1) / each + 63) / 64 * 64;
     int rows = calls > 0 && calls < 2 * BLOCK ? (int)((2 * BLOCK + calls - 1) / calls) : 1;
-    find_rows(&t->k, it, from, s->now->k);
-    find_rows(&t->v, it, from, s->now->v);
+    find_block(t, it, from, s->now);
     for (; from < end; from += BLOCK) {
         ahead h = { 0 };
         bool more = from + BLOCK < end;
-        if (more) find_rows(&t->k, it, from + BLOCK, s->next->k);
-        if (more) find_rows(&t->v, it, from + BLOCK, s->next->v);
+        if (more) find_block(t, it, from + BLOCK, s->next);
         if (more && few)
             h = (ahead){ .row = s->next->k, .end = 2 * BLOCK, .rows = rows, .bytes = t->row_bytes, .step = step };
         pass_block(t, it, s, from, few ? &h : NULL);
