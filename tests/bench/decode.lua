@@ -3,7 +3,7 @@
 --
 -- The limit is the lower of that bandwidth and what all instructions that the work needs take by themselves, evenly
 -- mixed and none waiting for another (decode_limit.c, one core, everything in L1). Caches are cold: as many copies as
--- that takes.
+-- that takes. Last, what is left of the bandwidth beside so and so much work (decode_stream.c).
 local lb = require "luabench"
 local programs = dofile "tests/bench/lib/programs.lua"
 local beside = dofile "tests/bench/lib/beside.lua"
@@ -26,19 +26,25 @@ local function plan_of(type)
   return lb.plan(device):attention { q = q, k = c.k[1], v = c.v[1], lengths = c.lengths, packed = c.packed }, batch
 end
 
-local function limits()
-  local of = {}
+--- What a program of this folder says, compiled for this machine; nothing if it does not run here, and why is printed.
+local function said_by(name)
+  local answer
   programs.with_folder(function(folder)
-    local program = folder .. "/decode_limit"
+    local program = folder .. "/" .. name
     local built, why = programs.run { "cc", "-O3", "-march=native", "-mprefer-vector-width=512", "-o", program,
-      "tests/bench/decode_limit.c" }
+      "tests/bench/" .. name .. ".c", "-lpthread" }
     local ok, said = false, why
     if built then ok, said = programs.run { program } end
-    if not ok then print("limits are left out: " .. said) return end
-    for name, products, formed, all in said:gmatch "(%S+) (%S+) (%S+) (%S+)" do
-      of[name] = { products = tonumber(products), formed = tonumber(formed), all = tonumber(all) }
-    end
+    if ok then answer = said else print(name .. " is left out: " .. said) end
   end)
+  return answer or ""
+end
+
+local function limits()
+  local of = {}
+  for name, products, formed, all in said_by("decode_limit"):gmatch "(%S+) (%S+) (%S+) (%S+)" do
+    of[name] = { products = tonumber(products), formed = tonumber(formed), all = tonumber(all) }
+  end
   return of
 end
 
@@ -63,4 +69,13 @@ for _, type in ipairs { "bf16", "q8_0", "f8e4m3", "q4_0" } do
     wanted and "85 % of read" or "80 % of limit", short and "  off" or ""))
   plan:close()
   collectgarbage()
+end
+
+local streams = said_by "decode_stream"
+if streams ~= "" then
+  print "\na stream of 272 bytes a position (q8_0's) with nothing but arithmetic beside it, two threads"
+  print(("%18s %18s %9s"):format("ns a pos. from L1", "from memory", "of read"))
+end
+for l1, memory, share in streams:gmatch "(%S+)\t(%S+)\t(%S+)" do
+  print(("%18s %18s %7.0f %%"):format(l1, memory, tonumber(share) * 100))
 end
