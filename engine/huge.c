@@ -93,7 +93,6 @@ static void make_room(size_t bytes) {
 }
 
 static region *add_region(void) {
-    make_room(region_bytes);
     region *r = calloc(1, sizeof *r);
     if (!r) return NULL;
     r->base = map_pages(region_bytes);
@@ -135,14 +134,18 @@ static void drop_free(const region *r, int from, int to) {
             madvise(r->base + (size_t)page * PAGE, PAGE, MADV_DONTNEED);
 }
 
-/* May the region that has just become empty stay? Limits are looked up once: a buffer may come and go often. */
+/* May the region that has just become empty stay? One may where the process may use so much: it is not looked for
+ * others each time that a buffer comes and goes. */
 static bool may_keep(void) {
     static size_t most;
+    size_t empty = empty_bytes();
     if (!most) {
         int64_t total = lb_memory_room_get().total;
         most = total < 0 || (size_t)total / 8 > kept_most ? kept_most : (size_t)total / 8 + 1;
     }
-    return empty_bytes() <= most;
+    if (empty <= region_bytes) return empty <= most;
+    int64_t available = lb_memory_room_get().available;
+    return empty <= most && (available < 0 || (size_t)available >= 2 * kept_most);
 }
 
 /* Is it in a region? */
@@ -154,6 +157,7 @@ static bool give_back(char *p, size_t bytes) {
     int first = (int)((p - r->base) / GRANULE), n = granules(bytes);
     memset(r->taken + first, 0, (size_t)n);
     r->used -= n;
+    if (!r->used) r->hint = 0;      /* the next buffer lies where the pages are */
     if (r->used && bytes >= large_bytes) drop_free(r, first, first + n);
     if (r->used || may_keep()) return true;
     *at = r->next;

@@ -1,7 +1,6 @@
 /* plan_state.c: contents that are kept: operands updated in place, and outputs to compare with. */
 #include "plan_internal.h"
 #include "device_backend.h"
-#include "huge.h"
 #include "memory.h"
 #include "mirror.h"
 #include <stdlib.h>
@@ -180,6 +179,6 @@ lb_status lb_outputs_save(lb_plan *p, lb_saves *out) {
 int64_t lb_memory_available(const lb_device *d) {
     if (d->backend->memory) return d->backend->memory->available((lb_device *)d);
     int64_t now = lb_memory_room_get().available;
-    if (now > 0) return now + (int64_t)lb_huge_kept();
+    if (now > 0) return now;
     return lb_device_caps_of(d)->memory_free_bytes;
 }

@@ -19,7 +19,6 @@ local M = {}
 local best_seen = {}      -- key -> ceilings, of this process and the file
 local last = {}           -- key -> { when = s, ceilings = }
 local launch_costs = {}
-local swept = {}          -- key -> true: this process has looked at the caches
 
 -- The number of the measuring method: figures of different ones are not compared.
 M.METHOD = 6
@@ -27,8 +26,9 @@ M.METHOD = 6
 M.REUSE_S = 2
 M.QUICK_S = 0.15
 M.CURVE_S = 0.05
--- A curve whose last reads, which are of memory, are slower than this share of the best read is swept again.
-M.SLOW_SHARE = 0.75
+-- A curve whose last reads, which are of memory, are slower than this share of the best read is swept again, every so
+-- many seconds at most.
+M.SLOW_SHARE, M.AGAIN_S = 0.75, 600
 
 function M.path() return sys.cache_dir() .. "/ceilings.json" end
 
@@ -119,6 +119,7 @@ local function higher(a, b)
   end
   if not a.curve then return false end
   if not b.curve or #a.curve.bytes ~= #b.curve.bytes then return true end
+  if (a.curve.swept_s or 0) > (b.curve.swept_s or 0) + M.AGAIN_S then return true end
   for i, rate in ipairs(a.curve.bytes_per_s) do
     if a.curve.bytes[i] ~= b.curve.bytes[i] or rate > b.curve.bytes_per_s[i] then return true end
   end
@@ -134,6 +135,7 @@ local function use_curve(device, ceilings)
     ceilings.curve = nil
     return
   end
+  fit.swept_s = ceilings.curve.swept_s
   ceilings.curve = fit
   if fit.capacity_bytes then sys.set_cache_capacity(device, fit.capacity_bytes) end
 end
@@ -173,7 +175,10 @@ end
 -- The caches' read rates; nil for a device whose caches no kernel here can read.
 local function sweep(device)
   local ok, curve = pcall(sys.cache_curve, device, M.CURVE_S)
-  if ok then return #curve.bytes > 0 and curve or nil end
+  if ok then
+    curve.swept_s = sys.wall_s()
+    return #curve.bytes > 0 and curve or nil
+  end
   if sys.interrupted() then error(curve, 0) end
 end
 
@@ -202,7 +207,10 @@ local MEMORY = { "read", "copy", "write" }
 function M.measure_all(device, seconds)
   local memory = sys.all_ceilings(device, 0.5 * seconds, MEMORY)
   local classes = sys.ceiling_classes(device, 0.4 * seconds)
-  local curve = sys.cache_curve(device, math.max(M.CURVE_S, 0.1 * seconds))
+  local swept = sys.cache_curve(device, math.max(M.CURVE_S, 0.1 * seconds))
+  local curve = sys.cache_fit(device, swept, math.max(memory.read.best, M.best(device).read_bytes_per_s))
+  for _, name in ipairs { "l1_median", "l2_median", "llc_median" } do curve[name] = swept[name] end
+  curve.swept_s = sys.wall_s()
   local reading = { read_bytes_per_s = memory.read.best, ops_per_s = {}, curve = curve }
   for _, c in ipairs(classes) do reading.ops_per_s[c.compute] = math.max(reading.ops_per_s[c.compute] or 0, c.best) end
   local function level(name, best)
@@ -227,15 +235,15 @@ end
 -- Was memory slower in it than ever read? It was swept while others were at work, or memory in another state.
 local function is_slow(curve, read_bytes_per_s)
   return curve.bytes_per_s[#curve.bytes_per_s] < M.SLOW_SHARE * (read_bytes_per_s or 0)
+    and math.abs(sys.wall_s() - (curve.swept_s or 0)) > M.AGAIN_S
 end
 
--- Tells the device how much its caches hold, from what is known of this machine or by a sweep; once a process again
--- where the known one is slow.
+-- Tells the device how much its caches hold, from what is known of this machine or by a sweep; by another where the known
+-- one is slow.
 function M.prepare(device)
-  local best, key = M.best(device), key_of(device)
+  local best = M.best(device)
   if best.curve then use_curve(device, best) end
-  if best.curve and (swept[key] or not is_slow(best.curve, best.read_bytes_per_s)) then return end
-  swept[key] = true
+  if best.curve and not is_slow(best.curve, best.read_bytes_per_s) then return end
   local curve = sweep(device)
   if curve then remember(device, { ops_per_s = {}, curve = curve }) end
 end

@@ -20,7 +20,7 @@ local function merge_curves(a, b)
   if not a or not b or not same_sizes(a, b) then return b or a end
   local out = { bytes = a.bytes, bytes_per_s = {} }
   for i, rate in ipairs(a.bytes_per_s) do out.bytes_per_s[i] = max(rate, b.bytes_per_s[i]) end
-  for _, name in ipairs { "l1_bytes_per_s", "l2_bytes_per_s", "llc_bytes_per_s", "capacity_bytes" } do
+  for _, name in ipairs { "l1_bytes_per_s", "l2_bytes_per_s", "llc_bytes_per_s", "capacity_bytes", "swept_s" } do
     if a[name] or b[name] then out[name] = max(a[name] or 0, b[name] or 0) end
   end
   return out

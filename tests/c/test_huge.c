@@ -157,6 +157,37 @@ static void test_some_are_kept(void **state) {
     assert_true(lb_huge_kept() == 0);
 }
 
+/* A buffer that comes again lies where it lay, and one for which addresses are missing gets those that are kept. */
+static void test_what_is_kept_is_used(void **state) {
+    (void)state;
+    enum { BYTES = 40 << 20 };
+    void *first = NULL, *again = NULL, *large = NULL;
+    lb_huge_trim();
+    assert_int_equal(lb_huge_alloc(BYTES, &first), LB_OK);
+    lb_huge_free(first, BYTES);
+    size_t kept = lb_huge_kept();
+    for (int i = 0; i < 3 && kept; i++) {
+        assert_int_equal(lb_huge_alloc(BYTES, &again), LB_OK);
+        assert_ptr_equal(again, first);
+        lb_huge_free(again, BYTES);
+    }
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%llu", &pages), 1);
+    fclose(f);
+    struct rlimit before, few;
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)(pages * (unsigned long long)sysconf(_SC_PAGESIZE) + (10u << 20));
+    assert_int_equal(setrlimit(RLIMIT_AS, &few), 0);
+    lb_status s = lb_huge_alloc(100u << 20, &large);
+    setrlimit(RLIMIT_AS, &before);
+    assert_int_equal(s, kept ? LB_OK : LB_ENOMEM);
+    assert_true(lb_huge_kept() == 0);
+    if (large) lb_huge_free(large, 100u << 20);
+}
+
 /* Addresses for a whole region are not to be had: a mapping for each buffer. */
 static void test_few_addresses(void **state) {
     (void)state;
@@ -197,6 +228,7 @@ int main(void) {
         cmocka_unit_test(test_room_is_used_again),
         cmocka_unit_test(test_memory_goes_back),
         cmocka_unit_test(test_some_are_kept),
+        cmocka_unit_test(test_what_is_kept_is_used),
         cmocka_unit_test(test_few_addresses),
         cmocka_unit_test(test_too_large),
     };

@@ -63,9 +63,9 @@ function T.test_a_sweep_of_a_busy_minute_is_swept_again()
   local curve = sys.cache_curve(device, 0.05)
   local slow, key = {}, ceilings.key_of(device)
   for i, rate in ipairs(curve.bytes_per_s) do slow[i] = i > #curve.bytes - 6 and rate / 50 or rate end
-  local function entry_of(read)
+  local function entry_of(read, swept_s)
     return { [key] = { read_bytes_per_s = read, ops_per_s = {}, when = sys.time_iso(), since = sys.time_iso(),
-      curve = { bytes = curve.bytes, bytes_per_s = slow } } }
+      curve = { bytes = curve.bytes, bytes_per_s = slow, swept_s = swept_s } } }
   end
   local function last_after_prepare(entries)
     stored(entries)
@@ -79,6 +79,7 @@ function T.test_a_sweep_of_a_busy_minute_is_swept_again()
   end
   lu.assertTrue(last_after_prepare(entry_of(curve.bytes_per_s[#slow])) > 2 * slow[#slow])
   lu.assertEquals(last_after_prepare(entry_of(slow[#slow])), slow[#slow])      -- as fast as ever seen: kept
+  lu.assertEquals(last_after_prepare(entry_of(curve.bytes_per_s[#slow], sys.wall_s() - 60)), slow[#slow])
 end
 
 -- What a case is held against is what ten samples reach; what nothing may exceed is the best of all.
