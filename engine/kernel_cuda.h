@@ -69,8 +69,10 @@ template <typename F> static inline void lb_cuda_smem(F *kernel, size_t bytes, s
     const cudaFuncAttribute what = cudaFuncAttributeMaxDynamicSharedMemorySize;
     int64_t most = lb_cuda_info_now()->smem_per_block - (int64_t)fixed;
     if (bytes <= 48 * 1024) return;
-    if (most > (int64_t)bytes && cudaFuncSetAttribute((const void *)kernel, what, (int)most) == cudaSuccess) return;
-    cudaGetLastError();
+    if (most > (int64_t)bytes) {
+        if (cudaFuncSetAttribute((const void *)kernel, what, (int)most) == cudaSuccess) return;
+        cudaGetLastError(); /* its own only: an error of an earlier launch stays to be reported */
+    }
     cudaFuncSetAttribute((const void *)kernel, what, (int)bytes);
 }
 

@@ -12,7 +12,8 @@ static atomic_flag shared_busy = ATOMIC_FLAG_INIT;
 static _Thread_local char *own;
 static _Thread_local size_t taken;
 
-static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
+/* Never 0: who takes nothing has taken something too, and the shared piece is its own until it gives that back. */
+static size_t rounded(size_t bytes) { return bytes ? (bytes + 63) / 64 * 64 : 64; }
 
 #if defined __SANITIZE_ADDRESS__
 /* Each piece by itself, so that what lies beyond its end is known to the sanitizer. */

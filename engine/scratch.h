@@ -6,9 +6,9 @@
 /* What a thread has; frames and what they call together may take so much. */
 #define LB_SCRATCH_BYTES ((size_t)1 << 20)
 
-/* `bytes`, aligned to 64, undefined contents. What was taken last is given back first, by the thread that took it.
- * Never NULL. A thread that nobody gave memory shares one piece with all others of that kind, one at a time: from its
- * first take until it has given all back. */
+/* `bytes` (0 too), aligned to 64, undefined contents. What was taken last is given back first, by the thread that
+ * took it. Never NULL. A thread that nobody gave memory shares one piece with all others of that kind, one at a time:
+ * from its first take until it has given all back. */
 void *lb_scratch_take(size_t bytes);
 void lb_scratch_give(void *p, size_t bytes);
 

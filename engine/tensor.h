@@ -21,6 +21,7 @@ typedef struct lb_buffer {
     void (*release)(struct lb_buffer *b);  /* frees `data`; NULL = lb_device_free */
     void *owner;                  /* for release(): a mapping, a file, ... */
     struct lb_mirror *mirror;     /* of devices with a memory of their own: mirror.h; else NULL */
+    bool repacked;                /* a layout was made of a tensor in it (tensor_quant.c, under its lock) */
 } lb_buffer;
 
 /* Of a buffer with a mirror: its bytes, brought here first if the device has newer ones, and the host's from now on. */
@@ -91,9 +92,9 @@ lb_status lb_tensor_quantize(const lb_tensor *t, const lb_quantizer *q, lb_progr
  * others). */
 lb_status lb_tensor_quantize_calibrated(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
                                         lb_progress_fn progress, void *ctx, lb_tensor **out);
-/* The same into a tensor that is there: of `q`, t's shape and device, native layout, in memory of its own, and of which
- * no repacked form (lb_tensor_in_layout) was made; else LB_EINVAL or LB_EDEVICE, and nothing is written. Views of its
- * memory, and plans that read it as it lies, have the new weights; repacked forms of such views keep the old ones.
+/* The same into a tensor that is there: of `q`, t's shape and device, native layout, in memory other than t's, and of
+ * which no repacked form (lb_tensor_in_layout) was made, whole or of any view, even one that is gone; else LB_EINVAL or
+ * LB_EDEVICE, and nothing is written. Views of its memory, and plans that read it as it lies, have the new weights.
  * After another error (interrupted, no memory) part of it is written. */
 lb_status lb_tensor_quantize_into(const lb_tensor *t, const lb_quantizer *q, const lb_tensor *samples,
                                   lb_progress_fn progress, void *ctx, lb_tensor *out);

@@ -10,7 +10,7 @@
 #include "quantizer.h"
 #include "tensor_convert.h"
 
-/* Held while a tensor's list of repacked forms is read or added to. */
+/* Held while a tensor's list of repacked forms, or its buffer's note of them, is read or written. */
 static pthread_mutex_t layout_lock = PTHREAD_MUTEX_INITIALIZER;
 
 enum { CHUNK_ELEMENTS = 1 << 16, PROGRESS_NS = 50 * 1000 * 1000 };
@@ -229,11 +229,11 @@ static lb_status check_target(const lb_tensor *t, const lb_quantizer *q, const l
     if (out->buffer == t->buffer)
         return lb_fail(LB_EINVAL, "quantize %s: out: %s lies in the same memory", text, there);
     pthread_mutex_lock(&layout_lock);
-    bool packed = out->repacked != NULL;
+    bool packed = out->buffer->repacked; /* of any view: a slice has the same bytes */
     pthread_mutex_unlock(&layout_lock);
     if (packed)
-        return lb_fail(LB_EINVAL, "quantize %s: out: a kernel's layout was made of %s, which would keep the old "
-                       "weights; quantize into one that was not repacked", text, there);
+        return lb_fail(LB_EINVAL, "quantize %s: out: a kernel's layout was made of %s or of what shares its memory, "
+                       "and would keep the old weights; quantize into one that was not repacked", text, there);
     return LB_OK;
 }
 
@@ -390,6 +390,7 @@ lb_status lb_tensor_in_layout(lb_tensor *t, const lb_kernel *k, lb_tensor **out_
         if ((s = repack(t, layout, &have)) == LB_OK) {
             have->repacked = t->repacked;
             t->repacked = have;
+            t->buffer->repacked = true;
             if (spent_ns) *spent_ns = now_ns() - start;
         }
     }

@@ -2,8 +2,8 @@
  * can say what the format costs without the script computing it. */
 #include "bind.h"
 
-/* In the registry while it is on: { [quantized tensor's address] = { quantized, original } }, both held so that no
- * address is used again; "bytes" and "limit" are of the originals. */
+/* In the registry while it is on: { [quantized tensor's address] = { quantized, original, the original's bytes } },
+ * both held so that no address is used again; "bytes" (of those held) and "limit" are of the originals. */
 static const char TABLE[] = "luabench.originals";
 
 static double field(lua_State *L, int table, const char *name) {
@@ -13,23 +13,41 @@ static double field(lua_State *L, int table, const char *name) {
     return v;
 }
 
+/* Bytes of the original that is held for the tensor at this address: what is quantized into it takes its place. */
+static double held_for(lua_State *L, int table, lb_tensor *quantized) {
+    double bytes = 0;
+    lua_pushlightuserdata(L, quantized);
+    lua_rawget(L, table);
+    if (lua_istable(L, -1)) {
+        lua_rawgeti(L, -1, 3);
+        bytes = lua_tonumber(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return bytes;
+}
+
 /* Stack positions of the two userdata; nothing happens unless core.keep_originals is on. */
 void bind_original_note(lua_State *L, int original, int quantized) {
     lua_getfield(L, LUA_REGISTRYINDEX, TABLE);
     if (lua_istable(L, -1)) {
         int table = lua_gettop(L);
-        double bytes = field(L, table, "bytes") + (double)lb_tensor_size_bytes(bind_check_tensor(L, original));
+        lb_tensor *q = bind_check_tensor(L, quantized);
+        double own = (double)lb_tensor_size_bytes(bind_check_tensor(L, original));
+        double bytes = field(L, table, "bytes") - held_for(L, table, q) + own;
         if (bytes > field(L, table, "limit")) {
             lua_pushnil(L);         /* more than may be held: from here on none is known */
             lua_setfield(L, LUA_REGISTRYINDEX, TABLE);
         } else {
             bind_set_number(L, "bytes", bytes);
-            lua_pushlightuserdata(L, bind_check_tensor(L, quantized));
-            lua_createtable(L, 2, 0);
+            lua_pushlightuserdata(L, q);
+            lua_createtable(L, 3, 0);
             lua_pushvalue(L, quantized);
             lua_rawseti(L, -2, 1);
             lua_pushvalue(L, original);
             lua_rawseti(L, -2, 2);
+            lua_pushnumber(L, own);
+            lua_rawseti(L, -2, 3);
             lua_rawset(L, table);
         }
     }

@@ -214,10 +214,10 @@ static int quantize(lua_State *L) {
     int at = 0;
     if (lua_istable(L, 3)) {
         lua_getfield(L, 3, "calibration"); /* stays on the stack while it is used, as does out */
-        if (!lua_isnil(L, -1)) samples = bind_check_tensor(L, -1);
+        if (!lua_isnil(L, -1)) samples = bind_check_value(L, -1, &bind_tensor, "calibration");
         lua_getfield(L, 3, "out");
         at = lua_gettop(L);
-        if (!lua_isnil(L, at)) into = bind_check_tensor(L, at);
+        if (!lua_isnil(L, at)) into = bind_check_value(L, at, &bind_tensor, "out");
         lua_getfield(L, 3, "progress");
         report = !lua_isnil(L, -1);
         if (report && !lua_isfunction(L, -1))

@@ -32,7 +32,10 @@ size_t lb_gemm_panel_workspace(const lb_panel *panel, const lb_args *a, int part
 void lb_gemm_panel_launch(const lb_panel *panel, const lb_args *a, const lb_launch *l);
 
 /* Sums of `cols` columns of a panel: [cols][LB_PANEL_MAX_ROWS] floats or i32, aligned to 64, of the thread's scratch
- * memory (what was taken last is given back first). */
+ * memory (what was taken last is given back first). The most at a time: an lb_panels' of each panel, in run_last or
+ * panel_rows, in moe_ffn's gate and up. */
+_Static_assert((LB_PANELS_MOST + 4) * (size_t)LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS * 4 <= LB_SCRATCH_BYTES,
+               "a thread's scratch memory holds the sums of all panels that go together, and of their callers");
 static inline void *lb_panel_sums_take(int cols) { return lb_scratch_take((size_t)cols * LB_PANEL_MAX_ROWS * 4); }
 static inline void lb_panel_sums_give(void *sums, int cols) {
     lb_scratch_give(sums, (size_t)cols * LB_PANEL_MAX_ROWS * 4);

@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "../../engine/kernel.h"
+#include "../../engine/wide.h"
 
 #define LB_UNROLL _Pragma("GCC unroll 64")
-#define LB_INLINE static inline __attribute__((always_inline))
 
 /* The bit position of sub-block i % 4 in its dword of scale bytes. */
 LB_INLINE int lb_scale_shift(int i) { return (i & 3) == 1 ? 16 : (i & 3) == 2 ? 8 : (i & 3) * 8; }

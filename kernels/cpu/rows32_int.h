@@ -183,10 +183,11 @@ static __attribute__((noinline)) void int_add_zeros(__m512 zeros[][2], int group
  * tile's activations come from L2 or L3 once for both. A chunk holds whole groups. */
 LB_INLINE void int_many(const int_format f, const lb_quantizer *q, const uint8_t *panel, const void *act, size_t stride,
                         int64_t k, int cols, float *out, int64_t out_stride, const int panels) {
-    float *acc[2] = { lb_panel_sums_take(cols), panels == 2 ? lb_panel_sums_take(cols) : NULL };
+    float *acc[2];
     float_expanded e[2];
     __m512 zeros[2][INT_LATER][2];
-    for (int p = 0; p < panels; p++) memset(acc[p], 0, (size_t)cols * FLOAT_ROWS * sizeof **acc);
+    for (int p = 0; p < panels; p++)
+        memset(acc[p] = lb_panel_sums_take(cols), 0, (size_t)cols * FLOAT_ROWS * sizeof **acc);
     const int most = FLOAT_TILE_COLS(q->group), count = (cols + most - 1) / most, chunk = FLOAT_CHUNK / panels;
     const size_t bytes = int_group_bytes(f, q->group), each = (size_t)(k / q->group) * bytes;
     for (int64_t at = 0; at == 0 || at < k; at += chunk) {
@@ -214,8 +215,7 @@ LB_INLINE void int_many(const int_format f, const lb_quantizer *q, const uint8_t
             }
         }
     }
-    if (panels == 2) lb_panel_sums_give(acc[1], cols);
-    lb_panel_sums_give(acc[0], cols);
+    for (int p = panels; p-- > 0;) lb_panel_sums_give(acc[p], cols);
 }
 
 /* One panel, or with `panels` 2 two that stand one behind the other. */

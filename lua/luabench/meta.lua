@@ -109,7 +109,7 @@ M.classes = {
       to = { "t:to(dtype or device)", "converted; rounds to nearest even, saturates integers" },
       quantize = { "t:quantize(recipe[, { progress = function(done, total), calibration = x, out = q }])",
         "weights [.., N, K] in a quantizer's format; x: sample activations [M, K], from which gptq learns; out: into q, "
-          .. "which has that format and shape and was not repacked, in the place of a new tensor" },
+          .. "which has that format and shape and no part of which was repacked, in the place of a new tensor" },
       dequantize = { "q:dequantize()", "as f32" },
       pack = { "q:pack()", "a quantized matrix in the layout that kernels here read, made once and kept beside it; ns, bytes" },
       forget = { "t:forget()", "gives back what was read of a mapped file for it, till it is next wanted; bytes" },

@@ -142,6 +142,8 @@ static const attention_shape attention_shapes[] = {
     { 4, 2, 64, 64, 90, { 90, 70, 65 }, { 40, 9, 3 }, 1, 0, 0, NAN_K },
     { 8, 8, 128, 128, 96, { 96, 50, 17 }, { 1, 1, 1 }, 1, 0, 0, INF_K },
     { 4, 2, 64, 64, 90, { 90, 70, 65 }, { 40, 9, 3 }, 1, 0, 1, INF_K },
+    { 8, 8, 128, 128, 200, { 200, 150, 129 }, { 1, 1, 1 }, 1, 0, 0, NAN_K }, /* in the second block of 64 */
+    { 8, 8, 128, 128, 200, { 200, 150, 129 }, { 1, 1, 1 }, 1, 0, 0, INF_K },
     { 8, 8, 128, 128, 96, { 96, 50, 17 }, { 1, 1, 1 }, 1, 0, 0, NAN_V },
     { 4, 2, 64, 64, 90, { 90, 70, 65 }, { 40, 9, 3 }, 1, 0, 0, NAN_V },
     { 8, 8, 128, 128, 600, { 600, 513, 300 }, { 1, 1, 1 }, 1, 0, 0, INF_V }, /* long enough to be split */
@@ -194,16 +196,18 @@ static void plant_sink(lb_args *a, const attention_shape *s, int type) {
             }
         }
 }
-/* An element of the first position, which all rows see, of every cache head: NaN, or Inf of both signs. In packed
- * caches it is a block's factor; f8e4m3 has no Inf. */
+/* An element of a position that all rows see, of every cache head: NaN, or Inf of both signs. The first position, or of
+ * long sequences' keys one whose scores may come beside the values before it. In packed caches it is a block's factor;
+ * f8e4m3 has no Inf. */
 static void plant_in_cache(lb_args *a, const attention_shape *s, int type) {
     bool keys = s->contents == NAN_K || s->contents == INF_K, nan = s->contents == NAN_K || s->contents == NAN_V;
     const lb_tensor *cache = lb_arg(a, keys ? LB_ATTENTION_K : LB_ATTENTION_V);
+    int64_t at = keys && s->lengths[2] > 128 ? 70 : 0;
     lb_kv c = lb_kv_of(cache, lb_arg(a, LB_ATTENTION_PAGES), packing_of(type));
     for (int64_t b = 0; b < 3; b++)
         for (int64_t g = 0; g < s->heads / s->group; g++) {
             float v = nan ? NAN : (b + g) % 2 ? INFINITY : -INFINITY;
-            char *row = lb_kv_row(&c, b, g, 0);
+            char *row = lb_kv_row(&c, b, g, at);
             uint16_t half = lb_f32_to_f16(v), brain = lb_f32_to_bf16(v);
             if (type == 0) memcpy(row + 4 * 5, &v, 4);
             else if (type == 2) memcpy(row + 2 * 5, &brain, 2);

@@ -34,7 +34,7 @@
 #define TEST_NOT_RUN(k, format, why) fail_msg("%s %s: takes none of the shapes: %s", (k)->name, format, why)
 #endif
 #ifndef TEST_ROWS /* the emulator tries fewer */
-#define TEST_ROWS { M_MAX, 33, 17, 16, 13, 8, 5, 3, 2, 1, 0 }
+#define TEST_ROWS { M_MAX, 33, 17, 16, 13, 12, 11, 8, 5, 3, 2, 1, 0 }
 #if defined __SANITIZE_ADDRESS__ /* many times as slow: where memory goes wrong, it does at the tails */
 #define TEST_TOO_SLOW(n, k) ((k) > 1000 || ((k) != 256 && (n) != 17 && (n) != 1))
 #else

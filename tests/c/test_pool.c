@@ -251,6 +251,23 @@ static void test_scratch_without_a_pool(void **state) {
     for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
 }
 
+/* No bytes are a piece as well; else the second of two takes would wait for its own thread for ever. */
+static void test_scratch_of_no_bytes(void **state) {
+    (void)state;
+    static _Alignas(64) char mine[LB_SCRATCH_BYTES];
+    void *before = lb_scratch_use(mine);
+    void *none = lb_scratch_take(0), *some = lb_scratch_take(SMALL);
+    lb_scratch_give(some, SMALL);
+    lb_scratch_give(none, 0);
+    lb_scratch_use(before);
+    assert_ptr_not_equal(none, some); /* or what follows does not return */
+    none = lb_scratch_take(0);
+    some = lb_scratch_take(SMALL);
+    lb_scratch_give(some, SMALL);
+    lb_scratch_give(none, 0);
+    use_scratch(NULL, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_run_calls_every_part_once),
@@ -263,6 +280,7 @@ int main(void) {
         cmocka_unit_test(test_bad_counts),
         cmocka_unit_test(test_scratch_is_a_threads_own),
         cmocka_unit_test(test_scratch_without_a_pool),
+        cmocka_unit_test(test_scratch_of_no_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,6 +71,21 @@ function T.test_originals_are_let_go()
   lu.assertNil(core.original_of(q))
 end
 
+function T.test_an_original_takes_the_place_of_the_one_before()
+  local a, b = lb.randn({ 64, 256 }, { seed = 1 }), lb.randn({ 64, 256 }, { seed = 2 })
+  core.keep_originals(2.5 * a:nbytes())
+  local q = a:quantize "q4_0"
+  for _ = 1, 4 do
+    b:quantize("q4_0", { out = q })
+    lu.assertTrue(rawequal(core.original_of(q), b))
+  end
+  local other = a:quantize "q4_0"                         -- room for a second, and for no third
+  lu.assertTrue(rawequal(core.original_of(q), b) and rawequal(core.original_of(other), a))
+  local third = a:quantize "q4_0"
+  lu.assertNil(core.original_of(third))
+  lu.assertNil(core.original_of(q))
+end
+
 function T.test_operands_of_a_step()
   local w, x = lb.randn({ 64, 256 }, { seed = 1 }), lb.randn({ 3, 256 }, { seed = 2 })
   local which = lb.tensor({ 0 }, { dtype = "i32" })

@@ -220,12 +220,25 @@ function T.test_quantize_into_the_wrong_tensor_writes_nothing()
   raises("expected q8_0 of the same shape", w.quantize, w, "q8_0", { out = w })
   raises("got q8_0[64, 256]", w.quantize, w:slice(1, 1, 32), "q8_0", { out = q })
   raises("got q8_0[64, 256]", w.quantize, w:reshape { 1, 64, 256 }, "q8_0", { out = q })
-  raises("tensor", w.quantize, w, "q8_0", { out = 3 })
+  raises("out: tensor expected, got number", w.quantize, w, "q8_0", { out = 3 })
+  raises("calibration: tensor expected, got string", w.quantize, w, "gptq-4-32", { calibration = "x" })
   raises("already", w.quantize, q, "q8_0", { out = q })
   raises("no use for sample", w.quantize, w, "q8_0", { out = q, calibration = w })
   lu.assertTrue(q:bytes():equal(before))
   local packed = w:quantize "q8_0"
   if packed:pack() > 0 then raises("would keep the old", w.quantize, w, "q8_0", { out = packed }) end
+  local both = lb.randn({ 2, 64, 256 }, { seed = 3 })
+  local one = both:slice(1, 1, 1)
+  for _, part in ipairs { "whole", "slice" } do       -- a layout of what shares the memory would keep old weights too
+    local base = both:quantize "q8_0"
+    local slice, was = base:slice(1, 2, 2), base:bytes():clone()
+    if (part == "whole" and base or slice):pack() > 0 then
+      raises("would keep the old", one.quantize, one, "q8_0", { out = slice })
+      raises("would keep the old", one.quantize, one, "q8_0", { out = base:slice(1, 1, 1) })
+      raises("would keep the old", both.quantize, both, "q8_0", { out = base })
+      lu.assertTrue(base:bytes():equal(was))
+    end
+  end
   local closed = w:quantize "q8_0"
   closed:close()
   raises("closed", w.quantize, w, "q8_0", { out = closed })
