@@ -7,6 +7,7 @@
 -- With `aside` (luabench model) no record is ever lost that is in no result: what a run does not go on with is kept as
 -- PATH.old (.old2, ...), a later --resume finds its records there too, and remove() takes only records that the run has
 -- found or measured anew, and the files that hold no others.
+local core = require "luabench.core"
 local json = require "luabench.json"
 local sys = require "luabench.sys"
 
@@ -51,6 +52,9 @@ function M.read(path)
   end
   return records, count
 end
+
+-- Which file has this name now; nil: none.
+local function file_of(path) return (core.stat(path) or {}).id end
 
 local function folder_of(path) return path:match("^(.*)/[^/]*$") or "." end
 
@@ -101,7 +105,8 @@ function M.open(path, keep, run, aside)
   if not lock then
     error({ busy = tostring(why):find("locked by another", 1, true) ~= nil, message = tostring(why) }, 0)
   end
-  local self = setmetatable({ path = path, lock = lock, run = run, keeps = aside, done = {} }, Journal)
+  local self = setmetatable({ path = path, lock = lock, file = file_of(path), run = run, keeps = aside, done = {} },
+    Journal)
   local ok, e = pcall(function()
     if aside and not keep then self:put_aside() end
     self.records = keep and M.read(path) or {}
@@ -245,8 +250,11 @@ local function rest_of(self, path)
   return some and table.concat(kept) or nil, dropped
 end
 
+-- Is the file of this name still the one that is locked? Whoever took it away has made room for another run's.
+function Journal:is_ours() return self.lock ~= nil and self.file ~= nil and file_of(self.path) == self.file end
+
 -- The result is written: the journal goes. With `aside`, so do those that were kept aside; of a file with records that
--- the result does not have these stay, and its path is returned.
+-- the result does not have these stay, and its path is returned. From then on the name may be another run's: the journal
 function Journal:remove()
   local kept = {}
   if self.unwritten then return kept end
@@ -256,14 +264,15 @@ function Journal:remove()
     if rest and dropped then sys.replace_file(path, rest) end
     if rest then kept[#kept + 1] = path else os.remove(path) end
   end
-  settle(self.path)
   for _, one in ipairs(self.keeps and put_aside(self.path) or {}) do settle(one.path) end
+  self.removed = true
+  if self:is_ours() then settle(self.path) end
   return kept
 end
 
--- Lets other runs have the file. With `aside`, one that holds nothing goes.
+-- Lets other runs have the file. With `aside`, one that holds nothing goes; never after remove(), nor another run's.
 function Journal:close()
-  if self.lock and self.keeps and not worth_keeping(self.path) then os.remove(self.path) end
+  if self.keeps and not self.removed and self:is_ours() and not worth_keeping(self.path) then os.remove(self.path) end
   if self.lock then sys.unlock(self.lock) end
   self.lock = nil
 end

@@ -144,6 +144,40 @@ function T.test_a_journal_without_records_goes()
   lu.assertTrue(sys.exists(path))
 end
 
+-- What stands under the name after remove(), or when somebody took the file away, is another run's.
+function T.test_the_next_run_keeps_its_journal()
+  local path = top .. "/j"
+  local function next_run(first, leave)
+    leave()
+    local second = journal.open(path, false, { id = "r2" }, true)
+    first:close()
+    lu.assertFalse(pcall(journal.open, path, true, { id = "r3" }, true))      -- still locked by the second
+    second:add("k", { key = "k" })
+    lu.assertEquals(journal.read(path), { k = { key = "k" } })
+    lu.assertEquals(second:remove(), {})
+    second:close()
+    lu.assertFalse(sys.exists(path))
+  end
+  local j = journal.open(path, false, { id = "r" }, true)
+  next_run(j, function() lu.assertEquals(j:remove(), {}) end)
+  j = journal.open(path, false, { id = "r" }, true)
+  next_run(j, function() os.remove(path) end)
+  -- a file that remove() has left for its foreign records is the next run's, too
+  write(path, { "foreign" })
+  j = journal.open(path, true, { id = "r" }, true)
+  j:add("k1", { key = "k1" })
+  lu.assertEquals(j:remove(), { path })
+  local second = journal.open(path, true, { id = "r2" }, true)
+  lu.assertNotNil(second:take "foreign")
+  lu.assertEquals(second:remove(), {})
+  local third = journal.open(path, false, { id = "r3" }, true)
+  second:close()
+  j:close()
+  lu.assertTrue(sys.exists(path))
+  third:close()
+  lu.assertFalse(sys.exists(path))
+end
+
 -- The cache folder's, too.
 function T.test_a_cached_journal_is_kept_beside_the_next()
   local path = top .. "/m-1.jsonl"
