@@ -234,7 +234,7 @@ local function set_models(result, original, quantized, batch)
   result.models = { original = summary.of_side(original, batch) }
   if quantized then result.models.quantized = summary.of_side(quantized, batch) end
   local a, b = (original.quality or {}).questions, ((quantized or {}).quality or {}).questions
-  if a and b then b.against = require("luabench.model_bench.questions").compare(a, b) end
+  if a and b and a.picks and b.picks then b.against = require("luabench.model_bench.questions").compare(a, b) end
   result.comparison = json.array()
   for _, row in ipairs(summary.compare(result.models.original, result.models.quantized)) do
     if not row.heading then table.insert(result.comparison, row) end
@@ -288,7 +288,8 @@ local function status_of(sides)
     if s.interrupted then return 130 end
   end
   for _, s in ipairs(sides) do
-    if not s.loaded or s.quality and s.quality.reason then return 1 end
+    local q = s.quality or {}
+    if not s.loaded or q.reason or (q.questions or {}).reason then return 1 end
     for _, r in ipairs(s.records) do
       if record.bad[r.status] then return 1 end
     end

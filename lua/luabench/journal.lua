@@ -254,7 +254,8 @@ end
 function Journal:is_ours() return self.lock ~= nil and self.file ~= nil and file_of(self.path) == self.file end
 
 -- The result is written: the journal goes. With `aside`, so do those that were kept aside; of a file with records that
--- the result does not have these stay, and its path is returned. From then on the name may be another run's: the journal
+-- the result does not have these stay, and its path is returned. From then on the name may be another run's: so the
+-- journal is the last to go, and nothing may be added after it.
 function Journal:remove()
   local kept = {}
   if self.unwritten then return kept end

@@ -27,6 +27,11 @@ printf '%s\n' '{"context": "Licensed under the Apache", "choices": [" License", 
     '{"context": "You may not use ", "choices": ["xyzzy", "this file"], "answer": 1}' > q.jsonl
 holds "questions with choices" says 0 'same choice as the original' --original tiny --quantize q4_k "${quick[@]}" \
     --questions q.jsonl -o questions.json
+{ head -1 q.jsonl; printf '{"name": "endless", "context": "It", "choices": ["%s", " b"], "answer": 0}\n' \
+    "$(printf ' word%.0s' {1..2000})"; } > long.jsonl
+holds "a question that cannot be asked is named" says 1 'questions: failed: question 2 (endless): choice 0' \
+    --original tiny "${quick[@]}" --questions long.jsonl -o long.json
+holds "and costs nothing else" grep -q '^  perplexity  ' said
 holds "a file that has none" says 2 'a list of questions' --original tiny --questions questions.json "${quick[@]}"
 holds "questions are of the quality" says 2 'no-quality' --original tiny --questions q.jsonl --no-quality
 holds "threads that are not there" says 2 'threads 999: .*got 999 threads' --original wide --threads 999 "${quick[@]}"

@@ -6,6 +6,7 @@ local prompts = require "luabench.model_bench.prompts"
 local quality = require "luabench.model_bench.quality"
 local questions = require "luabench.model_bench.questions"
 local score = require "luabench.model.score"
+local show = require "luabench.model_bench.show"
 local summary = require "luabench.model_bench.summary"
 local tiny = dofile "tests/lua/tiny_models.lua"
 
@@ -149,8 +150,59 @@ function T.test_questions()
   local p = got.accuracy
   lu.assertAlmostEquals(got.standard_error, math.sqrt(p * (1 - p) / 2), 1e-12)
   lu.assertErrorMsgContains("need a tokenizer", questions.run, m, nil, QUESTIONS, { report = quiet })
-  local long = { { context = ("word "):rep(600), choices = { " a", " b" }, answer = 0 } }
-  lu.assertErrorMsgContains("the model's context is", questions.run, m, tokenizer, long, { report = quiet })
+  lu.assertEquals(got.truncated, 0)
+end
+
+-- What is too long loses its first tokens; a choice that has none, or is itself too long, is named.
+function T.test_questions_that_do_not_fit()
+  local m = lb.model.load "tests/fixtures/models/tiny-llama"
+  local tokenizer, context = m:tokenizer(), m.spec.context
+  local function ask(list) return questions.run(m, tokenizer, list, { report = quiet }) end
+  local long = { { context = ("word "):rep(context), choices = { "License", "x" }, answer = 0 }, QUESTIONS[1] }
+  local got = ask(long)
+  lu.assertEquals({ got.count, got.truncated }, { 2, 1 })
+  local best
+  for i, choice in ipairs(long[1].choices) do
+    local tokens = tokenizer:encode(long[1].context .. choice)
+    local own, kept, sum = #tokens - #tokenizer:encode((long[1].context:gsub(" $", ""))), {}, 0
+    for t = #tokens - context + 1, #tokens do kept[#kept + 1] = tokens[t] end
+    local logits = m:logits(kept)
+    for row = context - own, context - 1 do
+      sum = sum + log_softmax(logits:slice(1, row, row):totable()[1])[kept[row + 1] + 1]
+    end
+    if not best or sum > best.sum then best = { sum = sum, i = i } end
+  end
+  lu.assertEquals(got.picks[1], best.i - 1)
+  lu.assertErrorMsgContains("question 2 (\"big\"): choice 1 has ", ask, { QUESTIONS[1],
+    { context = "big", choices = { " a", (" word"):rep(context) }, answer = 0 } })
+  local mute = setmetatable({}, { __index = tokenizer })
+  function mute.encode(_, text, o) return tokenizer:encode(text:gsub("!", ""), o) end
+  lu.assertErrorMsgContains("question 1 (mute): choice 0 adds no token", questions.run, m, mute,
+    { { name = "mute", context = "a", choices = { "!", " b" }, answer = 0 } }, { report = quiet })
+end
+
+-- A text begins with the begin token once, and nothing that a template puts behind texts is taken for a choice's.
+function T.test_tokens_around_questions()
+  local m = lb.model.load "tests/fixtures/models/tiny-llama"
+  local plain = m:tokenizer()
+  lu.assertEquals(score.begin_of(plain), plain:encode("", { special = true })[1])
+  lu.assertNil(score.begin_of(lb.tokenizer "tests/parity/tokenizers/unigram.json"))        -- only behind a text
+  lu.assertNil(score.begin_of(lb.tokenizer "tests/parity/tokenizers/qwen2.json"))
+  local ending = {}
+  function ending.encode(_, text, o)
+    local list = plain:encode(text, o)
+    if o then list[#list + 1] = 5 end
+    return list
+  end
+  lu.assertEquals(questions.run(m, ending, QUESTIONS, { report = quiet }),
+    questions.run(m, plain, QUESTIONS, { report = quiet }))
+  local begin, marked = plain:decode { score.begin_of(plain) }, {}
+  for q, question in ipairs(QUESTIONS) do
+    marked[q] = { context = begin .. question.context, choices = question.choices, answer = question.answer }
+  end
+  lu.assertEquals(plain:encode(begin), { score.begin_of(plain) })
+  lu.assertEquals(questions.run(m, plain, marked, { report = quiet }),
+    questions.run(m, plain, QUESTIONS, { report = quiet }))
 end
 
 function T.test_questions_to_two_models()
@@ -216,6 +268,10 @@ function T.test_comparison()
   lu.assertEquals(rows[2].difference, -75)
   lu.assertEquals(#rows, 2)
   lu.assertNil(summary.compare({ memory = { weights_bytes = 100 } })[2].ratio)
+  -- a share of 1 in the file, points for people
+  local change = summary.compare({}, { quality = { token_probability = { mean_change = -0.0125 } } })[2]
+  lu.assertEquals({ change.unit, change.quantized }, { "fraction", -0.0125 })
+  lu.assertEquals({ show.cells(change) }, { "-", "-1.250 points", "", "" })
 end
 
 function T.test_eleven_prompts()

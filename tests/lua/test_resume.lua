@@ -51,6 +51,36 @@ function T.test_what_is_the_same_and_what_is_not()
   with({ A, B }, { device = "cuda:0" }, function(memo) lu.assertFalse(memo:found()) end)
 end
 
+-- Questions are a step of their own: others, or ones that failed, leave the perplexity done.
+function T.test_questions_are_done_apart()
+  local function begin(list, f)
+    local memo = resume.open({ original = "tests/fixtures/models/tiny-llama", device = "cpu", quality_context = 16,
+      quality_tokens = 64, output = { top .. "/r.json" }, resume = true },
+      { prompts = { A }, text = "text", questions = list }, { id = "r" })
+    local ok, why = pcall(f, memo)
+    memo.journal:close()
+    if not ok then error(why, 0) end
+  end
+  begin({ { context = "a" } }, function(memo)
+    memo:put("original", "prompt", { status = "ok" }, print, A)
+    memo:put("original", "side", { memory = {} }, print)
+    memo:put("original", "quality", { perplexity = 2 }, print)
+  end)
+  begin({ { context = "a" } }, function(memo)
+    lu.assertFalse(memo:whole("original", true))
+    memo:put("original", "questions", { count = 1 }, print)
+  end)
+  begin({ { context = "a" } }, function(memo)
+    lu.assertTrue(memo:whole("original", true))
+    lu.assertEquals(memo:get("original", "questions"), { count = 1 })
+  end)
+  begin({ { context = "b" } }, function(memo)
+    lu.assertFalse(memo:whole("original", true))
+    lu.assertEquals(memo:get("original", "quality"), { perplexity = 2 })
+  end)
+  begin(nil, function(memo) lu.assertTrue(memo:whole("original", true)) end)
+end
+
 -- cuda:0 of another machine, or another card in its place, is another device: nvidia-smi tells.
 function T.test_another_gpu_is_another_device()
   local before, folder = os.getenv "PATH", top .. "/bin"

@@ -11,6 +11,7 @@ local kv = require "luabench.kv"
 local loader = require "luabench.loader"
 local model_file = require "luabench.model_file"
 local places = require "luabench.places"
+local score = require "luabench.model.score"
 local session = require "luabench.model.session"
 local suggest = require "luabench.suggest"
 local weights_of = require "luabench.model.weights"
@@ -342,7 +343,7 @@ end)
 -- The token that texts begin with; nil where they begin with none.
 Model.begin_token = method(function(self)
   if without_tokenizer(self) then return nil end
-  return self:tokenizer():encode("", { special = true })[1]
+  return score.begin_of(self:tokenizer())
 end)
 
 -- model:tensor(name): a tensor of its file, by the file's name for it; or by "layers.3.q", "embedding", "head", "norm",

@@ -5,6 +5,13 @@ local core = require "luabench.core"
 
 local M = {}
 
+-- The token that a tokenizer puts in front of texts; nil where it puts none there, whatever it puts behind them.
+function M.begin_of(tokenizer)
+  local plain, around = tokenizer:encode "a", tokenizer:encode("a", { special = true })
+  if #plain == #around or around[1] == plain[1] then return nil end
+  return around[1]
+end
+
 -- tokens: a list of numbers; o = { begin = token or nil, most = tokens that are used, chunks = windows that are used }.
 -- Returns the windows (lists) and the first row of each that is scored: row t tells of token t + 1.
 function M.windows(tokens, context, o)

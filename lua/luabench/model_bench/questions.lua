@@ -67,16 +67,49 @@ local function characters(text)
   return n
 end
 
+-- What a message calls a question.
+local function called(question, q)
+  return ("question %d (%s)"):format(q, question.name or ("%q"):format(question.context:sub(1, 60)))
+end
+
 -- The tokens of context and choice, and how many of them are the context's: white space at its end goes with the
--- choice, since tokens begin with spaces.
-local function tokens_of(tokenizer, question, i)
-  local context = question.context:gsub("%s+$", "")
-  local whole = tokenizer:encode(question.context .. question.choices[i], { special = true })
-  local behind = #tokenizer:encode(context, { special = true })
-  if behind < 1 or #whole <= behind then
-    error(("choice %d of the question %q adds no token to it"):format(i - 1, question.context:sub(1, 60)), 0)
+-- choice, since tokens begin with spaces. Of the tokens that stand around a text only the one it begins with is there
+-- (once, where the context has it itself): one that ends it would stand behind the choice, and count as a part of it.
+-- What is longer than `most` tokens loses its first ones, as lm-eval does it. Third result: were any lost.
+local function tokens_of(tokenizer, begin, most, question, q, i)
+  local whole = tokenizer:encode(question.context .. question.choices[i])
+  local behind = #tokenizer:encode((question.context:gsub("%s+$", "")))
+  if begin and whole[1] ~= begin then
+    table.insert(whole, 1, begin)
+    behind = behind + 1
   end
-  return whole, behind
+  if behind < 1 or #whole <= behind then
+    error(("%s: choice %d adds no token to it"):format(called(question, q), i - 1), 0)
+  end
+  local lost = math.max(0, #whole - most)
+  if lost >= behind then
+    error(("%s: choice %d has %d tokens, and the model's context is %d"):format(called(question, q), i - 1,
+      #whole - behind, most), 0)
+  end
+  local kept = {}
+  for t = lost + 1, #whole do kept[#kept + 1] = whole[t] end
+  return kept, behind - lost, lost > 0
+end
+
+-- All questions' choices as { tokens =, behind = }, of how many tokens the longest is, and how many questions were cut.
+local function prepare(model, tokenizer, list)
+  local begin, most = score.begin_of(tokenizer), model.spec.context or math.huge
+  local prepared, longest, truncated = {}, 0, 0
+  for q, question in ipairs(list) do
+    local any = false
+    prepared[q] = {}
+    for i = 1, #question.choices do
+      local tokens, behind, cut = tokens_of(tokenizer, begin, most, question, q, i)
+      prepared[q][i], longest, any = { tokens = tokens, behind = behind }, math.max(longest, #tokens), any or cut
+    end
+    truncated = truncated + (any and 1 or 0)
+  end
+  return prepared, longest, truncated
 end
 
 local function pick(values)
@@ -107,22 +140,12 @@ local function share(right)
   return score.mean(values)
 end
 
--- o = { mode =, report = f(done, total) }. { count, accuracy, standard_error, normalized = { accuracy,
--- standard_error }, picks (numbers from 0), right (a boolean each) }. Raises (level 0) where a question is longer than
--- the model's context.
+-- o = { mode =, report = f(done, total) }. { count, truncated = questions that lost tokens at their left since they are
+-- longer than the model's context, accuracy, standard_error, normalized = { accuracy, standard_error }, picks (numbers
+-- from 0), right (a boolean each) }. Raises (level 0) where a choice has no tokens, or more than the context.
 function M.run(model, tokenizer, list, o)
   if not tokenizer then error("questions need a tokenizer, and the model has none", 0) end
-  local prepared, longest = {}, 0
-  for q, question in ipairs(list) do
-    prepared[q] = {}
-    for i = 1, #question.choices do
-      local tokens, behind = tokens_of(tokenizer, question, i)
-      prepared[q][i], longest = { tokens = tokens, behind = behind }, math.max(longest, #tokens)
-    end
-  end
-  if longest > (model.spec.context or math.huge) then
-    error(("a question has %d tokens; the model's context is %d"):format(longest, model.spec.context), 0)
-  end
+  local prepared, longest, truncated = prepare(model, tokenizer, list)
   local s = model:session { batch = 1, capacity = longest, cache = "f32", mode = o.mode }
   local picks, right, normalized = {}, {}, {}
   for q, question in ipairs(list) do
@@ -131,7 +154,7 @@ function M.run(model, tokenizer, list, o)
     if sys.interrupted() then error("interrupted", 0) end
     o.report(q, #list)
   end
-  local out = { count = #list, picks = picks, right = right, normalized = {} }
+  local out = { count = #list, truncated = truncated, picks = picks, right = right, normalized = {} }
   out.accuracy, out.standard_error = share(right)
   out.normalized.accuracy, out.normalized.standard_error = share(normalized)
   return out

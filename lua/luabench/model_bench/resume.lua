@@ -75,7 +75,7 @@ function M.open(opt, asked, run)
   end
   local self = setmetatable({ prompts = asked.prompts, sides = sides, options = options, circumstances = circumstances,
     quality = { text = record.hash(asked.text), context = opt.quality_context, tokens = opt.quality_tokens,
-      original = original, questions = asked.questions and record.hash(json.encode(asked.questions)) } }, Memo)
+      original = original }, questions = asked.questions and record.hash(json.encode(asked.questions)) }, Memo)
   self.journal = journal.begin { outputs = opt.output, names = { "model" }, resume = opt.resume, run = run,
     aside = true, fingerprint = record.hash(json.encode { options, sides, circumstances }):sub(1, 10) }
   return self
@@ -84,11 +84,12 @@ end
 local function prompt_key(prompt) return json.array { prompt.name, prompt.category, prompt.text } end
 
 -- kind: "prompt" (of: the prompt), "side" (what sides.lua knows of one whose prompts are all done: of these prompts,
--- the first of which the cold start was of), "quality", or "quantization" (what --quantize made).
+-- the first of which the cold start was of), "quality", "questions", or "quantization" (what --quantize made).
 local function key_of(self, side, kind, of)
   local more = {}
   if kind == "prompt" then more = prompt_key(of)
   elseif kind == "quality" then more = self.quality
+  elseif kind == "questions" then more = self.questions
   elseif kind == "side" then
     more = json.array()
     for i, prompt in ipairs(self.prompts) do more[i] = prompt_key(prompt) end
@@ -104,7 +105,7 @@ function Memo:put(side, kind, value, say, of) self.journal:add(key_of(self, side
 -- Has an earlier run left anything for this one?
 function Memo:found()
   for side in pairs(self.sides) do
-    for _, kind in ipairs { "side", "quality", "quantization" } do
+    for _, kind in ipairs { "side", "quality", "questions", "quantization" } do
       if self.journal.records[key_of(self, side, kind)] then return true end
     end
     if self:done(side) > 0 then return true end
@@ -125,7 +126,8 @@ end
 -- Is nothing left to do with this model? quality: is it wanted.
 function Memo:whole(side, quality)
   return self:done(side) == #self.prompts and self:get(side, "side") ~= nil
-    and (not quality or self:get(side, "quality") ~= nil)
+    and (not quality or self:get(side, "quality") ~= nil
+      and (not self.questions or self:get(side, "questions") ~= nil))
 end
 
 return M

@@ -181,22 +181,24 @@ end
 
 -- ---- quality ----
 
--- request: text, context, most (tokens), folder, role = "reference" (writes its logits there) or "compared";
--- questions = a list, or nil.
-function steps.quality(request, emit)
-  local tokens = tokens_of(request.text)
+-- What generation has taken is let go of; and a report(done, total) of what is done.
+local function judging(emit, text)
   held.session = nil
   collectgarbage()
-  local function report(text)
-    return function(done, total) emit { event = "progress", text = text, fraction = done / total } end
-  end
-  local out = quality.run(held.model, tokens, { context = request.context, most = request.most,
-    folder = request.folder, role = request.role, mode = held.options.mode, report = report "quality" })
-  if request.questions then
-    out.questions = questions.run(held.model, held.tokenizer, request.questions, { mode = held.options.mode,
-      report = report "questions" })
-  end
-  return out
+  return function(done, total) emit { event = "progress", text = text, fraction = done / total } end
+end
+
+-- request: text, context, most (tokens), folder, role = "reference" (writes its logits there) or "compared".
+function steps.quality(request, emit)
+  local tokens = tokens_of(request.text)
+  return quality.run(held.model, tokens, { context = request.context, most = request.most, folder = request.folder,
+    role = request.role, mode = held.options.mode, report = judging(emit, "quality") })
+end
+
+-- request: questions = a list.
+function steps.questions(request, emit)
+  return questions.run(held.model, held.tokenizer, request.questions, { mode = held.options.mode,
+    report = judging(emit, "questions") })
 end
 
 function steps.close()

@@ -30,6 +30,13 @@ end
 local function ratio_text(r) return r and units.significant(r, 4) .. "x" or "" end
 M.value_text, M.difference_text, M.ratio_text = value_text, difference_text, ratio_text
 
+-- The four texts of a row of summary.compare: both values, their difference, their ratio.
+function M.cells(r)
+  local unit = summary.shown_unit(r)
+  return value_text(r.original, unit), value_text(r.quantized, unit), difference_text(r.difference, unit),
+    ratio_text(r.ratio)
+end
+
 -- The lines of the side-by-side table.
 function M.side_by_side(a, b)
   local columns = { { title = "", left = true }, { title = a.name } }
@@ -40,8 +47,8 @@ function M.side_by_side(a, b)
   for _, r in ipairs(summary.compare(a, b)) do
     if r.heading then rows[#rows + 1] = { r.heading }
     else
-      rows[#rows + 1] = { "  " .. r.metric, value_text(r.original, r.unit), b and value_text(r.quantized, r.unit),
-        b and difference_text(r.difference, r.unit), b and ratio_text(r.ratio) }
+      local x, y, difference, ratio = M.cells(r)
+      rows[#rows + 1] = { "  " .. r.metric, x, b and y, b and difference, b and ratio }
     end
   end
   return aligned.lines(columns, rows)
@@ -158,6 +165,10 @@ function M.problems(...)
     local q = side.quality
     if q and q.reason then
       lines[#lines + 1] = ("%s: quality: %s: %s"):format(side.name, q.status or "failed", q.reason)
+    end
+    local asked = q and q.questions
+    if asked and asked.reason then
+      lines[#lines + 1] = ("%s: questions: %s: %s"):format(side.name, asked.status or "failed", asked.reason)
     end
     if q and q.no_comparison then lines[#lines + 1] = ("%s: KL divergence: %s"):format(side.name, q.no_comparison) end
   end

@@ -268,23 +268,32 @@ local function measure(side, out, prompts, done)
     recalled = out.recalled })
 end
 
--- The original's is taken again where the other model is still to be compared with its logits.
-local function judge(side, out)
-  local run = side.run
-  if not run.quality or not out.loaded then return end
-  local known = run.memo:get(side.name, "quality")
-  if known and not (side.name == "original" and run.memo.sides.quantized
-      and not run.memo:get("quantized", "quality")) then
-    out.quality = known
-    return
-  end
-  run.bar:start(side.name)
+-- What a step of the worker says of the loaded model, as part of the result: where it fails { status =, reason = },
+-- which --resume asks again.
+local function judged(side, kind, request)
+  side.run.bar:start(side.name)
   local value, why = side.loaded, nil
   if not value then value, why = side:load() end
-  if value then value, why = side:call("quality", { text = run.text, context = run.opt.quality_context,
-    most = run.opt.quality_tokens, folder = run.folder, role = run.roles[side.name], questions = run.questions }) end
-  out.quality = value or { reason = why.reason, status = why.status }
-  if value then side:remember("quality", value) end
+  if value then value, why = side:call(kind, request) end
+  if value then side:remember(kind, value) end
+  return value or { reason = why.reason, status = why.status }
+end
+
+-- Perplexity and the comparison with the original's logits; the original's is taken again where the other model is
+-- still to be compared with its logits. Questions are a step of their own: what goes wrong there costs nothing else.
+local function judge(side, out)
+  local run, memo = side.run, side.run.memo
+  if not run.quality or not out.loaded then return end
+  local known = memo:get(side.name, "quality")
+  if known and side.name == "original" and memo.sides.quantized and not memo:get("quantized", "quality") then
+    known = nil
+  end
+  out.quality = known or judged(side, "quality", { text = run.text, context = run.opt.quality_context,
+    most = run.opt.quality_tokens, folder = run.folder, role = run.roles[side.name] })
+  if run.questions then
+    out.quality.questions = memo:get(side.name, "questions")
+      or judged(side, "questions", { questions = run.questions })
+  end
 end
 
 -- Loads and asks; done(record) after each prompt. Returns { name, path, loaded =, cold_start_ns =, memory =, quality =,

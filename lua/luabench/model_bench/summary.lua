@@ -106,7 +106,7 @@ local function at(value, path)
 end
 M.at = at
 
--- title, unit, path in a model's summary; a line without a path is a heading.
+-- title, unit, path in a model's summary, the unit that people are shown instead; a line without a path is a heading.
 M.LINES = {
   { "load" },
   { "model", "ns", "load.model_ns" }, { "repacking", "ns", "load.repack_ns" },
@@ -152,20 +152,29 @@ M.LINES = {
   { "KL divergence, p99", "nats", "quality.kl.p99" },
   { "KL divergence, most", "nats", "quality.kl.max" },
   { "same likeliest token", "fraction", "quality.top1_agreement" },
-  { "probability of the text's tokens, mean change", "points", "quality.token_probability.mean_change" },
-  { "probability of the text's tokens, RMS change", "points", "quality.token_probability.rms_change" },
+  { "probability of the text's tokens, mean change", "fraction", "quality.token_probability.mean_change", "points" },
+  { "probability of the text's tokens, RMS change", "fraction", "quality.token_probability.rms_change", "points" },
   { "questions", "count", "quality.questions.count" },
+  { "of these cut at the left to the context", "count", "quality.questions.truncated" },
   { "right choices", "fraction", "quality.questions.accuracy" },
   { "its standard error", "fraction", "quality.questions.standard_error" },
   { "right choices, normalized by length", "fraction", "quality.questions.normalized.accuracy" },
   { "its standard error", "fraction", "quality.questions.normalized.standard_error" },
   { "same choice as the original", "fraction", "quality.questions.against.same" },
-  { "change of right choices, 95 % interval, low", "points", "quality.questions.against.ci95.1" },
-  { "change of right choices, 95 % interval, high", "points", "quality.questions.against.ci95.2" },
+  { "change of right choices, 95 % interval, low", "fraction", "quality.questions.against.ci95.1", "points" },
+  { "change of right choices, 95 % interval, high", "fraction", "quality.questions.against.ci95.2", "points" },
 }
 
--- A list of { metric, unit, original, quantized, difference, ratio } and headings { heading = }, lines without any
--- value left out. b = nil: one model.
+local shown = {}
+for _, line in ipairs(M.LINES) do
+  if line[3] then shown[line[3]] = line[4] or line[2] end
+end
+
+-- The unit in which people are shown a row of compare().
+function M.shown_unit(row) return shown[row.field] end
+
+-- A list of { metric, field, unit, original, quantized, difference, ratio } and headings { heading = }, lines without
+-- any value left out. b = nil: one model.
 function M.compare(a, b)
   local rows, heading = {}, nil
   for _, line in ipairs(M.LINES) do
