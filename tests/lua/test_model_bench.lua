@@ -71,6 +71,14 @@ function T.test_quality()
   lu.assertAlmostEquals(ratio.ci95[2], math.exp(d.mean + half), 1e-6)
   lu.assertAlmostEquals(qb.token_probability.mean_change, c.mean, 1e-7)
   lu.assertAlmostEquals(qb.token_probability.rms_change, math.sqrt(c.mean ^ 2 + c.std ^ 2 * (count - 1) / count), 1e-7)
+  lu.assertEquals(qb.errors_by, "tokens")                        -- of two windows
+  how.context = 8
+  quality.run(a, tokens, { context = 8, most = 1000, folder = folder, role = "reference", report = quiet })
+  local eight = quality.run(b, tokens, how)
+  lu.assertEquals({ eight.windows, eight.errors_by }, { 8, "windows" })
+  lu.assertTrue(eight.perplexity_ratio.ci95[1] < eight.perplexity_ratio.value and eight.kl.standard_error > 0)
+  how.context = 32
+  quality.run(a, tokens, { context = 32, most = 1000, folder = folder, role = "reference", report = quiet })
   -- against itself nothing is lost; without the reference's logits it says so
   local again = quality.run(a, tokens, how)
   lu.assertEquals(again.kl.max, 0)
@@ -209,8 +217,35 @@ function T.test_questions_to_two_models()
   local r = questions.compare({ picks = { 0, 1, 2, 0 }, right = { true, true, false, false } },
     { picks = { 0, 0, 1, 0 }, right = { true, false, true, false } })
   lu.assertEquals({ r.same, r.gained, r.lost, r.difference }, { 0.5, 1, 1, 0 })
-  lu.assertAlmostEquals(r.ci95[2], 1.96 * math.sqrt(2 / 3 / 4), 1e-12)
+  lu.assertAlmostEquals(r.ci95[2], 1.96 * math.sqrt(3) / 6, 1e-12)
   lu.assertAlmostEquals(r.ci95[1], -r.ci95[2], 1e-12)
+  -- nothing changed: still nobody knows that nothing can
+  local picks, right = {}, {}
+  for q = 1, 20 do picks[q], right[q] = 0, q > 3 end
+  local same = questions.compare({ picks = picks, right = right }, { picks = picks, right = right })
+  lu.assertEquals({ same.gained, same.lost, same.difference, same.same }, { 0, 0, 0, 1 })
+  lu.assertAlmostEquals(same.ci95[1], -1.96 / 22, 1e-12)
+  lu.assertAlmostEquals(same.ci95[2], 1.96 / 22, 1e-12)
+  local worse = {}
+  for q = 1, 20 do worse[q] = q > 13 end
+  r = questions.compare({ picks = picks, right = right }, { picks = picks, right = worse })
+  lu.assertEquals({ r.gained, r.lost, r.difference }, { 0, 10, -0.5 })
+  lu.assertTrue(r.ci95[1] < -0.5 and r.ci95[2] > -0.5 and r.ci95[2] < 0)
+end
+
+-- Values that are alike within a window say no more than the windows do.
+function T.test_errors_by_window()
+  local values, windows = {}, {}
+  for w = 1, 8 do
+    windows[w] = 10
+    for _ = 1, 10 do values[#values + 1] = w end
+  end
+  local mean, spread, by = score.clustered_mean(values, windows)
+  lu.assertEquals({ mean, by }, { 4.5, "windows" })
+  lu.assertAlmostEquals(spread, core.stats({ 1, 2, 3, 4, 5, 6, 7, 8 }).std / math.sqrt(8), 1e-12)
+  mean, spread, by = score.clustered_mean({ 1, 2, 6 }, { 2, 1 })
+  lu.assertEquals({ mean, spread, by }, { 3, math.sqrt(7 / 3), "tokens" })
+  lu.assertEquals({ score.clustered_mean({ 5 }, { 1 }) }, { 5, nil, "tokens" })
 end
 
 function T.test_files_of_questions()

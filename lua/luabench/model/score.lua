@@ -69,6 +69,28 @@ function M.mean(values)
   return mean, n > 1 and math.sqrt(squares / (n - 1) / n) or nil
 end
 
+-- The normal distribution's: mean -/+ so many standard errors is a 95 % interval.
+M.NORMAL_95 = 1.96
+
+-- Fewer windows say too little of how windows differ.
+local LEAST_WINDOWS = 8
+
+-- Mean and standard error of values that come in windows: windows = { how many values each has }, in their order. What
+-- is in one window is not independent: from 8 windows on the error is that of their sums about the mean (clustered by
+-- window), with fewer as if the values were. Third result: "windows" or "tokens", whichever it was.
+function M.clustered_mean(values, windows)
+  local mean, spread = M.mean(values)
+  local n = #windows
+  if n < LEAST_WINDOWS then return mean, spread, "tokens" end
+  local at, squares = 0, 0
+  for _, count in ipairs(windows) do
+    local sum = 0
+    for i = at + 1, at + count do sum = sum + (values[i] - mean) end
+    at, squares = at + count, squares + sum * sum
+  end
+  return mean, math.sqrt(squares * n / (n - 1)) / #values, "windows"
+end
+
 -- { perplexity, standard_error, nll, tokens } of tokens' -ln p.
 function M.perplexity(nll)
   local mean, spread = M.mean(nll)

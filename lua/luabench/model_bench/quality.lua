@@ -12,7 +12,6 @@ local sys = require "luabench.sys"
 local M = {}
 
 local ROWS = 16                 -- rows of logits that are compared at a time
-local NORMAL_95 = 1.96
 
 -- log softmax of rows [n, V], f64
 local function log_softmax(logits)
@@ -61,11 +60,12 @@ local function one_window(sums, s, window, first, kept, reference)
 end
 
 local function against_reference(out, sums)
-  local mean, spread = score.mean(sums.deltas)
-  local half = spread and NORMAL_95 * spread
+  local mean, spread, by = score.clustered_mean(sums.deltas, sums.windows)
+  local half = spread and score.NORMAL_95 * spread
+  out.errors_by = spread and by
   out.perplexity_ratio = { value = math.exp(mean), ci95 = half and { math.exp(mean - half), math.exp(mean + half) } }
   local kl, s = sys.stats(sums.kl), 0
-  local _, kl_spread = score.mean(sums.kl)
+  local _, kl_spread = score.clustered_mean(sums.kl, sums.windows)
   out.kl = { mean = kl.mean, standard_error = kl_spread, median = kl.median, max = kl.max, p90 = kl.p90, p99 = kl.p99,
     tokens = #sums.kl }
   out.top1_agreement = sums.same / #sums.kl
@@ -75,21 +75,24 @@ end
 
 -- o = { context =, most =, folder =, role = "reference" or "compared" or nil, mode =, report = f(done, total) }.
 -- { perplexity, standard_error, nll, tokens, windows, context }, and where it is compared (else no_comparison = reason
--- where it could not be) perplexity_ratio = { value, ci95 = { low, high } } (over the reference's; the interval takes
--- tokens as independent of one another), kl = { mean, standard_error, median, p90, p99, max, tokens }, top1_agreement,
--- token_probability = { mean_change, rms_change } (of the text's tokens, from 0 to 1).
+-- where it could not be) perplexity_ratio = { value, ci95 = { low, high } } (over the reference's), kl = { mean,
+-- standard_error, median, p90, p99, max, tokens }, errors_by = what that interval and the standard error of kl take as
+-- independent of one another, "windows" or (where these are too few) "tokens", top1_agreement, token_probability = {
+-- mean_change, rms_change } (of the text's tokens, from 0 to 1).
 function M.run(model, tokens, o)
   local context = math.min(o.context or 512, model.spec.context or math.huge)
   local windows, first = score.windows(tokens, context, { most = o.most, begin = model.file and model:begin_token() })
   local s = model:session { batch = 1, capacity = #windows[1], cache = "f32", mode = o.mode }
-  local sums = { nll = {}, kl = {}, deltas = {}, changes = {}, same = 0 }
+  local sums = { nll = {}, kl = {}, deltas = {}, changes = {}, windows = {}, same = 0 }
   local rows, vocab, why = #windows[1] - first, model.spec.vocab, nil
   for w, window in ipairs(windows) do
     local kept = o.role == "reference" and core.zeros({ rows, vocab }, { dtype = "f32", device = model.device }) or nil
     local reference = o.role == "compared" and reference_of(o, w, rows, vocab) or nil
     why = why or o.role == "compared" and not reference
       and "the original's logits are not there, or of another vocabulary or length" or nil
+    local before = #sums.deltas
     one_window(sums, s, window, first, kept, not why and reference or nil)
+    sums.windows[w] = #sums.deltas - before
     if kept then core.npy_save(path_of(o.folder, w), kept) end
     o.report(w, #windows)
   end

@@ -9,7 +9,6 @@ local sys = require "luabench.sys"
 local M = {}
 
 local FIELDS = { name = "string", context = "string", choices = "table", answer = "number" }
-local NORMAL_95 = 1.96
 
 local function entry(where, q)
   local function bad(why, ...) error(where .. ": " .. why:format(...), 0) end
@@ -160,19 +159,25 @@ function M.run(model, tokenizer, list, o)
   return out
 end
 
+-- The 95 % interval of a difference of paired shares, by Agresti and Min (Statistics in Medicine 24, 2005): a half is
+-- added to each of the four counts, so that a few questions, none of which changed, do not make an interval of nothing.
+local function paired_interval(gained, lost, count)
+  local n, b, c = count + 2, gained + 0.5, lost + 0.5
+  local middle, half = (b - c) / n, score.NORMAL_95 * math.sqrt(b + c - (b - c) ^ 2 / n) / n
+  return { math.max(-1, middle - half), math.min(1, middle + half) }
+end
+
 -- The same questions answered by two models: { same = share of equal choices, gained, lost = questions that only the
 -- second, only the first has right, difference = of accuracies, ci95 = { low, high } of it }.
 function M.compare(a, b)
-  local same, gained, lost, changes = 0, 0, 0, {}
-  for q = 1, #a.picks do
+  local same, gained, lost, count = 0, 0, 0, #a.picks
+  for q = 1, count do
     local x, y = a.right[q], b.right[q]
     same = same + (a.picks[q] == b.picks[q] and 1 or 0)
     gained, lost = gained + (y and not x and 1 or 0), lost + (x and not y and 1 or 0)
-    changes[q] = (y and 1 or 0) - (x and 1 or 0)
   end
-  local mean, spread = score.mean(changes)
-  return { same = same / #a.picks, gained = gained, lost = lost, difference = mean,
-    ci95 = spread and { mean - NORMAL_95 * spread, mean + NORMAL_95 * spread } or nil }
+  return { same = same / count, gained = gained, lost = lost, difference = (gained - lost) / count,
+    ci95 = paired_interval(gained, lost, count) }
 end
 
 return M
