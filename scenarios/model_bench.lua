@@ -7,10 +7,12 @@
 -- oracle checks every step of every token in f64: for models of many weights, --n-gen costs time before it is measured
 -- (--timeout).
 --
--- Lists of models, recipes, threads, cache types, --ubatch and --batch make axes:
---   luabench scenarios/model_bench.lua -m a.gguf,b.gguf -p 0 -n 32 -t 1,2 --batch 1,4,16
--- --batch is of sequences at once, as llama-batched-bench's -npl: each has a prompt and caches of its own, tokens/s are
--- those of all, and a prompt's launches have --ubatch rows in all.
+-- Lists of models, recipes (none: as the file is), threads, cache types, --ubatch and --batch make axes, separated by
+-- commas or given one by one, as llama-bench takes them:
+--   luabench scenarios/model_bench.lua -m a.gguf -m b.gguf -p 0 -n 32 -t 1,2 --quantize none,q4_0 --batch 1,4,16
+-- Cases of one model, recipe and number of threads run one after the other. --batch is of sequences at once, as
+-- llama-batched-bench's -npl: each has a prompt and caches of its own, tokens/s are those of all, and a launch has at
+-- most --ubatch rows in all; it has a row of each sequence at least, so more sequences than rows are skipped.
 local lb = require "luabench"
 local model_file = require "luabench.model_file"
 
@@ -18,6 +20,9 @@ local KV_TYPES = { "f16", "f32", "bf16", "f8e4m3", "q8_0", "q4_0" }
 
 -- Options that are axes where a list is given.
 local LISTS = { "model", "quantize", "threads", "cache_type", "ubatch", "batch" }
+
+-- What a loaded model belongs to; cases that agree in it run one after the other.
+local TOGETHER = { "model", "quantize", "threads" }
 
 local held = {} -- the model of the case before: cases of one process share weights, but no two models are held
 
@@ -28,6 +33,7 @@ local function settings(axes, opt)
     s[name] = axes[name]
     if s[name] == nil then s[name] = type(opt[name]) == "table" and opt[name][1] or opt[name] end
   end
+  if s.quantize == "none" then s.quantize = nil end
   return s
 end
 
@@ -38,7 +44,7 @@ local function model_for(set, opt)
     if held.model then held.model:close() end
     held = {}
     local model = lb.model.load(set.model, { device = opt.device, random_weights = opt.random_weights or nil,
-      seed = opt.random_weights and opt.seed or nil, quantize = set.quantize ~= "" and set.quantize or nil,
+      seed = opt.random_weights and opt.seed or nil, quantize = set.quantize,
       repack = opt.repack })
     held = { key = key, model = model }
   end
@@ -100,7 +106,7 @@ local function tests_of(opt)
     if n > 0 then list[#list + 1] = ("tg%d"):format(n) end
   end
   for prompt, gen in opt.pg:gmatch "(%d+),(%d+)" do list[#list + 1] = ("pp%d+tg%d"):format(prompt, gen) end
-  if #list == 0 then error("no test: -p, -n and --pg are all 0 or empty", 0) end
+  if #list == 0 then error("-p, -n and --pg: no test, all are 0 or empty", 0) end
   return list
 end
 
@@ -116,7 +122,7 @@ local function record(model, set, opt, prompt, gen, depth)
     for _ = 1, times do plan:append(one) end
     one:close()
   end
-  local most = math.max(1, math.floor(set.ubatch / set.batch))
+  local most = math.floor(set.ubatch / set.batch)
   local full, rest = math.floor(prompt / most), prompt % most
   if rest == 0 and full > 0 then full, rest = full - 1, most end
   if full > 0 then pass(most, "none", full) end
@@ -142,6 +148,10 @@ end
 
 local function case(axes, opt)
   local set = settings(axes, opt)
+  if set.batch > set.ubatch then
+    return lb.skip(("%d sequences at once are more than the %d rows of one launch (--ubatch)"):format(set.batch,
+      set.ubatch))
+  end
   local model = model_for(set, opt)
   local prompt, gen = counts_of(axes.test)
   local context = model.spec.context
@@ -169,13 +179,25 @@ local function positive(list)
 end
 
 -- What no case could run with is an error of the command line, before any case.
-local function check_files(opt)
-  for _, path in ipairs(opt.model or {}) do model_file.kind_at(path, opt.random_weights) end
+local function check_options(opt)
+  for _, path in ipairs(opt.model or {}) do
+    local ok, why = pcall(model_file.kind_at, path, opt.random_weights)
+    if not ok then error("--model: " .. tostring(why), 0) end
+  end
+  for _, recipe in ipairs(opt.quantize or {}) do
+    local ok, why = pcall(lb.quantizer, recipe)
+    if recipe ~= "none" and not ok then error("--quantize: " .. tostring(why), 0) end
+  end
+  local least, most = math.min(unpack(opt.batch)), math.max(unpack(opt.ubatch))
+  if least > most then
+    error(("--batch %d: a launch has a row of each sequence, and --ubatch %d is the most rows of one; give --ubatch %d "
+      .. "or more"):format(least, most, least), 0)
+  end
   local files = { opt.format or "" }
   for _, name in ipairs(opt.output or {}) do files[#files + 1] = name end
   for _, name in ipairs(files) do
     if math.max(unpack(opt.batch)) > 1 and (name:find "^llama" or name:find "%.llama%.%a+$") then
-      error(name .. ": llama-bench's formats have no field for --batch", 0)
+      error(("--batch: llama-bench's formats have no field for it (%s)"):format(name), 0)
     end
   end
 end
@@ -183,7 +205,7 @@ end
 -- One value is an option, several are an axis; a batch above 1 always is: it is other work. A number of threads goes
 -- where the runner looks for it.
 local function grid(opt)
-  check_files(opt)
+  check_options(opt)
   local axes = {}
   if opt.threads then
     local list = {}
@@ -204,20 +226,29 @@ return lb.scenario {
   about = "a model as llama-bench measures it: prompt processing, generation, both, at a depth",
   options = {
     model = { help = "model files or folders; with --random-weights config.jsons", type = "list", required = true,
-      metavar = "MODEL,...", short = "m" },
+      metavar = "MODEL,...", short = "m", joins = true, paths = true },
     random_weights = { "seeded random weights; the result says so", false },
-    quantize = { help = "quantize matrices to these recipes while loading", type = "list", metavar = "RECIPE,..." },
-    threads = { help = "threads (default: one per physical core)", type = "list", check = positive, short = "t" },
-    batch = { help = "sequences at once", default = { 1 }, type = "list", check = positive },
+    quantize = { help = "quantize matrices to these recipes while loading; none: as the file is", type = "list",
+      metavar = "RECIPE,...", joins = true },
+    threads = { help = "threads (default: one per physical core)", type = "list", check = positive, short = "t",
+      joins = true },
+    batch = { help = "sequences at once, at most --ubatch", default = { 1 }, type = "list", check = positive,
+      joins = true },
     repack = { "kernels choose their own layout of the weights", true },
-    n_prompt = { help = "prompt tokens", default = { 512 }, type = "list", check = whole, short = "p" },
-    n_gen = { help = "tokens to generate", default = { 128 }, type = "list", check = whole, short = "n" },
+    n_prompt = { help = "prompt tokens", default = { 512 }, type = "list", check = whole, short = "p",
+      joins = true },
+    n_gen = { help = "tokens to generate", default = { 128 }, type = "list", check = whole, short = "n",
+      joins = true },
     pg = { help = "prompt and generation in one: PROMPT,GEN;PROMPT,GEN (also -pg)", default = "", type = "string",
-      check = pairs_ok },
-    n_depth = { help = "tokens in the cache before", default = { 0 }, type = "list", check = whole, short = "d" },
-    ubatch = { help = "most rows of one launch", default = { 512 }, type = "list", check = positive },
-    cache_type = { help = "types of the KV cache", default = { "f16" }, choices = KV_TYPES, type = "list" },
+      check = pairs_ok, joins = ";" },
+    n_depth = { help = "tokens in the cache before", default = { 0 }, type = "list", check = whole, short = "d",
+      joins = true },
+    ubatch = { help = "most rows of one launch, of all sequences", default = { 512 }, type = "list", check = positive,
+      joins = true },
+    cache_type = { help = "types of the KV cache", default = { "f16" }, choices = KV_TYPES, type = "list",
+      joins = true },
   },
+  together = TOGETHER,
   grid = grid,
   case = case,
   columns = { { axis = "model" }, { axis = "quantize" }, { axis = "threads" }, { axis = "cache_type" },

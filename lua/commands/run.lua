@@ -2,7 +2,7 @@
 --
 -- A configuration file is YAML: one entry or a list of
 --   scenario: NAME or path (relative to the file)
---   options:  { tokens: [1, 4], quick: true }      as on the command line; options given there come after and win
+--   options:  { tokens: [1, 4], quick: true }      as on the command line; what is given there (--NAME) wins
 --   output:   FILE or a list of them               besides --output, relative to where luabench runs
 local loader = require "luabench.loader"
 local options = require "luabench.options"
@@ -122,6 +122,18 @@ local function select_jobs(jobs, include, exclude)
   return kept
 end
 
+-- A configuration's arguments without those that the command line has itself: a list that joins its values would have
+-- both.
+local function not_given(argv, rest)
+  local given, kept = {}, {}
+  for _, a in ipairs(rest) do given[a:match "^%-%-[^=]+" or ""] = true end
+  given["--output"] = nil
+  for _, a in ipairs(argv) do
+    if not given[a:match "^%-%-[^=]+"] then kept[#kept + 1] = a end
+  end
+  return kept
+end
+
 local function collect(argv)
   local names, include, exclude, rest = split(argv)
   if #names == 0 then fail("run needs a configuration file or the name of a scenario; there are: %s",
@@ -131,6 +143,7 @@ local function collect(argv)
     local found = name:find("%.ya?ml$") and jobs_of_config(name) or { { script = find_script(name, nil, "run: "),
       argv = {} } }
     for _, job in ipairs(found) do
+      job.argv = not_given(job.argv, rest)
       for _, a in ipairs(rest) do table.insert(job.argv, a) end
       jobs[#jobs + 1] = job
     end

@@ -2,16 +2,18 @@
 --
 -- A scenario declares  options = { name = {"help", default} }  or
 --   { name = { help =, default =, choices =, type = "integer|number|string|boolean|list", check = f, min =, max =,
---     required = true } }.
+--     required = true, joins = true, paths = true } }.
 -- The type follows from the default. A list's elements follow from its first one ("1,4,16" -> {1, 4, 16}).
 -- check(value) returns true, or false and what was expected. share = true: "2%" is 0.02 too. snake_case names become
--- --kebab-case.
+-- --kebab-case. Given twice, the last counts; of a list with joins = true all do, one behind the other, and of texts with
+-- joins = ";" that stands between them. A list with paths = true takes an existing path as one element, commas or not.
 local suggest = require "luabench.suggest"
+local sys = require "luabench.sys"
 
 local M = {}
 
 local DECLARED = { help = true, default = true, choices = true, type = true, check = true, min = true, max = true,
-  metavar = true, share = true, short = true, required = true }
+  metavar = true, share = true, short = true, required = true, joins = true, paths = true }
 local TYPES = { integer = true, number = true, string = true, boolean = true, list = true }
 
 -- The options of every run, in the order of --help. `case`: part of what a result depends on (see --resume).
@@ -110,6 +112,9 @@ local function declare_one(name, spec, level)
     o.element = infer_type((o.default or {})[1])
     if o.element == "integer" then o.element = "number" end
   end
+  if o.joins and o.type ~= (o.joins == true and "list" or "string") then
+    error(where .. ": joins should be true for a list, or what stands between for a string", level + 1)
+  end
   if o.choices ~= nil and type(o.choices) ~= "table" then error(where .. ": choices should be a list", level + 1) end
   if o.check ~= nil and type(o.check) ~= "function" then error(where .. ": check should be a function", level + 1) end
   return o
@@ -170,6 +175,7 @@ end
 
 -- Elements of a list keep being numbers where they look like one and the default's are, or the list is of an axis.
 local function convert_list(o, text)
+  if o.paths and sys.exists(text) then return { text } end
   local list = {}
   for piece in (text .. ","):gmatch("%s*([^,]-)%s*,") do
     if piece == "" then return nil, "values separated by commas" end
@@ -283,6 +289,18 @@ local function own_groups(own, axes)
   return { mine, common }
 end
 
+-- The values of an option that was given once or several times, as what the script gets.
+local function together(o, list)
+  if o.repeatable then return list end
+  if type(o.joins) == "string" then return table.concat(list, o.joins) end
+  if not o.joins then return list[#list] end
+  local all = {}
+  for _, one in ipairs(list) do
+    for _, value in ipairs(one) do all[#all + 1] = value end
+  end
+  return all
+end
+
 local function collect(specs, raw, values, given)
   for _, group in ipairs(specs) do
     for _, o in ipairs(group) do
@@ -308,7 +326,7 @@ local function collect(specs, raw, values, given)
           list[i] = value
         end
         given[o.name] = true
-        values[o.name] = o.repeatable and list or list[#list]
+        values[o.name] = together(o, list)
       elseif o.required then
         return nil, ("%s is missing: %s"):format(M.flag(o.name), o.help)
       else

@@ -85,7 +85,7 @@ local function expand(c, job)
     return nil, M.OK
   end
   for k, v in pairs(value.job) do job[k] = v end
-  job.layout, job.finish = value.layout, value.finish
+  job.layout, job.finish, job.together = value.layout, value.finish, value.together
   job.layout.names = job.names
   job.cases = {}
   for i, axes in ipairs(value.cases) do job.cases[i] = { axes = axes, index = i, job = job } end
@@ -297,14 +297,33 @@ local function make_coordinator(jobs, state)
   }
 end
 
--- All cases of all jobs in the order in which they run: scenario by scenario, each shuffled by the seed.
+-- Cases ({ axes = }) in the order in which they run: shuffled by the seed, but those that agree in the axes `together`
+-- one after the other, where the first of them came. A name that is no axis of theirs tells none apart.
+function M.order(cases, together, seed)
+  local shuffled, groups, by = {}, {}, {}
+  for i, case in ipairs(cases) do shuffled[i] = case end
+  for _, case in ipairs(M.shuffle(shuffled, seed)) do
+    local shared = {}
+    for i, name in ipairs(together) do shared[i] = tostring(case.axes[name]) end
+    local key = #together > 0 and table.concat(shared, "\0") or case
+    if not by[key] then
+      by[key] = {}
+      groups[#groups + 1] = by[key]
+    end
+    table.insert(by[key], case)
+  end
+  local list = {}
+  for _, group in ipairs(groups) do
+    for _, case in ipairs(group) do list[#list + 1] = case end
+  end
+  return list
+end
+
+-- All cases of all jobs in the order in which they run: scenario by scenario.
 local function schedule(jobs, seed)
   local list = {}
   for _, job in ipairs(jobs) do
-    local own = {}
-    for i, case in ipairs(job.cases) do own[i] = case end
-    M.shuffle(own, seed)
-    for _, case in ipairs(own) do list[#list + 1] = case end
+    for _, case in ipairs(M.order(job.cases, job.together, seed)) do list[#list + 1] = case end
   end
   return list
 end

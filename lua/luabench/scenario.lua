@@ -10,6 +10,8 @@
 --                                                 (versus.lua)
 --     group    = "tokens",                        the table has a section per value of this axis
 --     sort     = "time" | axis | list of them,    order of the rows of a section (default: the grid's)
+--     together = { "model" },                     cases that agree in these axes, or options that may be axes, run one
+--                                                 after the other: what they share is made once
 --     columns  = { "strategy", "time", ... },     what the table shows; names are in luabench/columns.lua, or
 --                                                 { title=, field="metrics.regret.median", unit="%" }
 --     check    = function(plan, axes, opt) ... end,   more checks for every case, as extra_checks below
@@ -44,7 +46,8 @@ local Scenario = { __tostring = function(s) return "scenario: " .. s.about end }
 local Skip = { __tostring = function(s) return "skip: " .. s.reason end }
 
 local FIELDS = { about = "string", options = "table", grid = "grid", case = "function", baseline = "table",
-  ab = "boolean", group = "string", sort = "sort", columns = "table", check = "function", finish = "function" }
+  ab = "boolean", group = "string", sort = "sort", columns = "table", together = "table", check = "function",
+  finish = "function" }
 local CASE_FIELDS = { plan = true, items = true, item = true, work = true, quantization_error = true,
   weights_bytes = true, extra_checks = true, metrics = true, memory = true, after = true, cache = true, note = true,
   close = true }

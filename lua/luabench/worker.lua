@@ -81,7 +81,11 @@ local function build_grid(s, opt, given)
   local g = s.grid
   if type(g) == "function" then
     local ok, made = xpcall(function() return s.grid(opt) end, trace)
-    if not ok then fail("grid: " .. (made.message or "?")) end
+    if not ok then
+      local message = made.message or "?"
+      -- one that begins with an option is about the command line, and needs no other place
+      fail(message:find "^%-%-?%a" and message or "grid: " .. message)
+    end
     if not require("luabench.grid").is_grid(made) then
       fail("the scenario's grid function should return lb.grid{...}, got " .. type(made))
     end
@@ -111,6 +115,11 @@ local function layout(s, names)
   local columns = require "luabench.columns"
   if s.group then check_names("group", { s.group }, names) end
   if s.baseline then check_names("baseline", require("luabench.suggest").keys(s.baseline), names) end
+  if s.together then
+    local known = { unpack(names) }
+    for _, o in ipairs(s.options) do known[#known + 1] = o.name end
+    check_names("together", s.together, known)
+  end
   local ok, e = pcall(columns.validate, s.columns, names)
   if not ok then fail(tostring(e)) end
   return { about = s.about, group = s.group, sort = s.sort, columns = s.columns, names = names, baseline = s.baseline }
@@ -148,7 +157,7 @@ local function load_scenario(path, argv)
     if type(opt[name]) == "table" then opt[name] = nil end
   end
   local names = grid:axes()
-  loaded = { kind = "scenario", id = id, scenario = s, grid = grid, layout = layout(s, names),
+  loaded = { kind = "scenario", id = id, scenario = s, grid = grid, given = given, layout = layout(s, names),
     job = { name = base_name(path), script = path, argv = json.array(argv), names = json.array(names), opt = opt,
       takes_dtype = takes_dtype,
       checksum = require("luabench.record").hash(text), keyed = keyed_options(s, opt) } }
@@ -158,9 +167,15 @@ end
 local commands = {}
 
 -- A device or a number of threads on the command line that this machine lacks is an error of the command line.
-local function check_device(job)
-  for _, name in ipairs(job.names) do
-    if name == "device" or name == "threads" then return end
+local function check_device(loaded)
+  local job, axes = loaded.job, loaded.grid.by_name
+  if axes.device then return end
+  if axes.threads then
+    for _, n in ipairs(loaded.given.threads and axes.threads.values or {}) do
+      local ok, e = pcall(sys.device, job.opt.device, n)
+      if not ok then fail(("--threads %s: %s"):format(tostring(n), sys.clean(e))) end
+    end
+    return
   end
   local ok, e = pcall(sys.device, job.opt.device, job.opt.threads)
   if not ok then fail(("--device %s%s: %s"):format(job.opt.device,
@@ -170,11 +185,11 @@ end
 function commands.expand(request)
   local l = load_scenario(request.script, request.argv)
   if l.kind ~= "scenario" then return { kind = l.kind, text = l.text } end
-  check_device(l.job)
+  check_device(l)
   local ok, cases = xpcall(function() return l.grid:expand() end, trace)
   if not ok then fail("grid: " .. (cases.message or "?")) end
   return { kind = "scenario", job = l.job, layout = l.layout, cases = json.array(cases),
-    finish = l.scenario.finish ~= nil }
+    finish = l.scenario.finish ~= nil, together = json.array(l.scenario.together or {}) }
 end
 
 commands["case"] = function(request, emit)

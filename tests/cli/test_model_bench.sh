@@ -28,11 +28,26 @@ holds "random weights" says 0 'random weights' model_bench --model wide/config.j
 holds "more than the context is skipped" says 0 '512' model_bench --model wide -p 600 -n 0 "${quick[@]}"
 holds "lists are axes, sequences at once" says 0 '^8 ok' model_bench --model wide -p 6 -n 2 --batch 1,3 -t 1 --ubatch 6 \
     --cache-type f16,f32 "${quick[@]}" -o b.json
-holds "models and recipes" says 0 '^4 ok' model_bench -m wide,wide/model.safetensors -p 4 -n 0 --quantize q4_0,q8_0 \
-    "${quick[@]}" -o m.json -o m.llama.json
-holds "llama-bench knows no sequences at once" says 2 'no field for --batch' model_bench -m wide --batch 1,2 -o x.llama.md
+holds "models and recipes" says 0 '^8 ok' model_bench -m wide -m wide/model.safetensors -p 2 -p 3 -n 0 \
+    --quantize none,q8_0 "${quick[@]}" -o m.json -o m.llama.json
+ln -s wide 'wi,de'
+holds "a path with a comma" says 0 '^1 ok' model_bench -m 'wi,de' -p 2 -n 0 "${quick[@]}"
+printf 'scenario: %s\noptions: { model: nothing, n_prompt: [2], n_gen: [0] }\n' \
+    "$root/scenarios/model_bench.lua" > c.yml
+holds "the command line wins over a configuration" sh -c \
+    "'$LUABENCH' run c.yml --model wide ${quick[*]} | grep -q '^1 ok'"
+holds "more sequences than rows are skipped" says 0 '^1 ok, 1 skipped' model_bench -m wide -p 4 -n 0 --batch 2,6 \
+    --ubatch 4 "${quick[@]}"
+holds "more in all cases are an error" says 2 '^luabench: --batch 6: .*--ubatch 4' \
+    model_bench -m wide --batch 6 --ubatch 4
+holds "a recipe that is none" says 2 "^luabench: --quantize: .*did you mean 'q4_0'" \
+    model_bench -m wide --quantize none,q4_O
+holds "threads that are not there" says 2 '^luabench: --threads 999: .*expected 1 to' model_bench -m wide -t 1,999
+holds "llama-bench knows no sequences at once" says 2 '^luabench: --batch: .*no field for it (x.llama.md)' \
+    model_bench -m wide --batch 1,2 -o x.llama.md
 holds "a model is needed" says 2 '--model is missing' model_bench -p 4
-holds "one that is there" says 2 'nothing.gguf: no such file' model_bench -m nothing.gguf -p 4
+holds "one that is there" says 2 '^luabench: --model: nothing.gguf: no such file' \
+    model_bench -m wide -m nothing.gguf -p 4
 holds "one that is known" says 2 'no safetensors file' model_bench -m r.llama.md -p 4
 holds "no tests" says 2 'no test' model_bench --model wide -p 0 -n 0
 holds "a pair that is none" says 2 'pairs such as' model_bench --model wide --pg 5
@@ -71,8 +86,11 @@ one, three = b[1, "f16", "tg2"], b[3, "f16", "tg2"]
 assert three["metrics"]["kv_cache"]["median"] == 3 * one["metrics"]["kv_cache"]["median"]
 assert b[1, "f32", "tg2"]["metrics"]["kv_cache"]["median"] == 2 * one["metrics"]["kv_cache"]["median"]
 m = json.load(open("m.json"))["cases"]
-assert {(c["axes"]["model"], c["axes"]["quantize"]) for c in m} == {(p, q) for q in ("q4_0", "q8_0")
-    for p in ("wide", "wide/model.safetensors")}
+both = {(p, q) for q in ("none", "q8_0") for p in ("wide", "wide/model.safetensors")}
+of = {k: [c for c in m if (c["axes"]["model"], c["axes"]["quantize"]) == k] for k in both}
+for k, cases in of.items():  # loaded once for both: one time of loading
+    assert len(cases) == 2 and len({c["metrics"]["load"]["median"] for c in cases}) == 1, k
+assert of["wide", "q8_0"][0]["memory"]["weights_bytes"] < of["wide", "none"][0]["memory"]["weights_bytes"]
 assert {r["model_filename"] for r in json.load(open("m.llama.json"))} == {"wide", "wide/model.safetensors"}
 assert all(c["mode"] == "fused" for c in json.load(open("f.json"))["cases"])
 END

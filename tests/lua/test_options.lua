@@ -1,5 +1,6 @@
 -- test_options.lua: declared options and the command line.
 local lu = require "luaunit"
+local core = require "luabench.core"
 local options = require "luabench.options"
 
 local T = {}
@@ -54,6 +55,26 @@ function T.test_values()
   lu.assertEquals(v.quant, { "q6_k", 5 })
   lu.assertEquals(v.threads, { 1, 4 })
   lu.assertTrue(given.tokens and given.quant and given.output and not given.names == false)
+end
+
+function T.test_lists_that_join_and_lists_of_paths()
+  local folder = core.tempdir "luabench-test-"
+  local path = folder .. "/a,b"
+  core.write_file(path, "")
+  local function joined(...)
+    return options.parse({ ... }, { name = "luabench s.lua", about = "a test", options = options.declare {
+      files = { help = "files", type = "list", joins = true, paths = true, short = "f" },
+      counts = { help = "counts", default = { 9 }, joins = true }, others = { "others", { 1 } },
+      pairs = { help = "pairs", default = "", joins = ";" } } })
+  end
+  lu.assertEquals(joined("-f", "x", "-f", path, "--files", "y,z").files, { "x", path, "y", "z" })
+  lu.assertEquals(joined("-f", path .. "c").files, { folder .. "/a", "bc" })
+  lu.assertEquals(joined("--counts", "1", "--counts=2,3", "--others", "4", "--others", "5").counts, { 1, 2, 3 })
+  lu.assertEquals(joined("--others", "4", "--others", "5").others, { 5 })
+  lu.assertEquals(joined().counts, { 9 })
+  lu.assertEquals(joined("-pairs", "1,2", "-pairs", "3,4;5,6").pairs, "1,2;3,4;5,6")
+  lu.assertErrorMsgContains("joins should be true", options.declare, { x = { help = "x", default = 1, joins = true } })
+  core.tempdir_remove(folder)
 end
 
 -- "-scale" is --scale, but not behind "--".

@@ -177,6 +177,34 @@ function T.test_the_order_of_cases_follows_the_seed()
   for i = 1, 50 do lu.assertEquals(sorted[i], i) end
 end
 
+function T.test_cases_stay_together()
+  local cases = {}
+  for _, model in ipairs { "a", "b", "c" } do
+    for _, threads in ipairs { 1, 2 } do
+      for test = 1, 5 do cases[#cases + 1] = { axes = { model = model, threads = threads, test = test } } end
+    end
+  end
+  local function runs(together, seed)
+    local list, count, last, seen = runner.order(cases, together, seed), 0, nil, {}
+    for _, case in ipairs(list) do
+      local key = case.axes.model .. case.axes.threads
+      if key ~= last then count = count + 1 end
+      last, seen[case] = key, true
+    end
+    for _, case in ipairs(cases) do lu.assertTrue(seen[case]) end
+    lu.assertEquals(#list, #cases)
+    return count, list
+  end
+  for seed = 1, 5 do lu.assertEquals(runs({ "model", "quantize", "threads" }, seed), 6) end
+  lu.assertTrue(runs({}, 1) > 10)
+  local _, one = runs({ "model", "threads" }, 1)
+  local _, two = runs({ "model", "threads" }, 2)
+  lu.assertNotEquals(one, two)
+  local in_order = true
+  for i = 2, 5 do in_order = in_order and one[i].axes.test > one[i - 1].axes.test end
+  lu.assertFalse(in_order)                      -- within a group too the seed decides
+end
+
 local function ok_record(median, samples)
   return { status = "ok", time = { median = median, iterations = 2 }, samples_ns = samples or { median },
     work = { items = 2 },
