@@ -5,8 +5,9 @@
 --     required = true, joins = true, paths = true } }.
 -- The type follows from the default. A list's elements follow from its first one ("1,4,16" -> {1, 4, 16}).
 -- check(value) returns true, or false and what was expected. share = true: "2%" is 0.02 too. snake_case names become
--- --kebab-case. Given twice, the last counts; of a list with joins = true all do, one behind the other, and of texts with
--- joins = ";" that stands between them. A list with paths = true takes an existing path as one element, commas or not.
+-- --kebab-case. Given twice, the last counts; of a list with joins = true all do, one behind the other, and of texts
+-- with joins = ";" that stands between them. A list with paths = true takes an existing path as one element, commas or
+-- not.
 local suggest = require "luabench.suggest"
 local sys = require "luabench.sys"
 

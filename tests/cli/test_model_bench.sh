@@ -20,7 +20,7 @@ for _, kind in ipairs { 'wide', 'mixtral', 'gpt_oss' } do tiny.make('$work/' .. 
 cd "$work" || exit 1
 quick=(--measurement-iterations 3 --warmup-iterations 1 --quick)
 
-holds "prompt, generation, both, at two depths" says 0 '^6 ok' model_bench --model wide -p 40 -n 5 -pg '20,3' -d 0,16 \
+holds "prompt, generation, both, at two depths" says 0 '^6 ok' model_bench --model wide -p 40 -n 5 -pg '20,3' -d 0 -d 16 \
     --ubatch 16 "${quick[@]}" -o r.json -o r.llama.json -o r.llama.md
 holds "fused" says 0 '^2 ok' model_bench --model wide -p 8 -n 3 --mode fused --quantize q4_0 "${quick[@]}" -o f.json
 holds "random weights" says 0 'random weights' model_bench --model wide/config.json --random-weights -p 8 -n 0 \
