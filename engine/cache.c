@@ -110,7 +110,8 @@ double lb_cache_capacity(lb_device *d) {
     double shown = (double)lb_device_caps_of(d)->llc_bytes;
     lb_cache_curve c;
     if (d->cache_bytes == 0) {
-        /* a device that cannot be measured has what it shows; one that was interrupted is measured when next asked for */
+        /* a device that cannot be measured has what it shows; one that was interrupted is measured when next asked
+         * for */
         lb_status s = lb_cache_curve_measure(d, LAZY_S, &c);
         if (s == LB_EINTERRUPTED) return shown;
         d->cache_bytes = s == LB_OK && c.capacity_bytes > 0 ? c.capacity_bytes : -1;

@@ -22,11 +22,12 @@ typedef struct lb_cache_curve {
 } lb_cache_curve;
 
 /* Sweeps from a part of the first-level cache to LB_COLD_CACHES times the last-level caches as shown, at least 256 MiB;
- * about `seconds`, but three passes over each size at least. Works on caps alone if the device has no read kernel: n = 0. */
+ * about `seconds`, but three passes over each size at least. Works on caps alone if the device has no read kernel: n =
+ * 0. */
 lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *out);
 /* Fills in everything after the points from them, the device's cache sizes and the best read of memory ever seen
- * (`read_bytes_per_s`; 0 = unknown): memory is at least that fast. A sweep while others kept memory busy would else show
- * every rate above theirs as a cache's, and caches several times as large as they are. */
+ * (`read_bytes_per_s`; 0 = unknown): memory is at least that fast. A sweep while others kept memory busy would else
+ * show every rate above theirs as a cache's, and caches several times as large as they are. */
 void lb_cache_curve_fit(const lb_device *d, lb_cache_curve *c, double read_bytes_per_s);
 
 /* Bytes that the caches of this device may still hold when they are read again: what was set, else a sweep of some

@@ -193,7 +193,8 @@ lb_status lb_ceilings_classes(lb_device *d, double seconds, lb_peak_class *out, 
     if (s == LB_OK) s = lb_op_find("peak", &a.op);
     for (int i = 0, n = lb_kernel_count(); i < n && *count < most && s == LB_OK; i++) {
         const lb_kernel *k = lb_kernel_at(i);
-        if (strcmp(k->op, "peak") == 0 && lb_kernel_fits(k, d, &a, &why)) out[(*count)++] = (lb_peak_class){ .kernel = k };
+        if (strcmp(k->op, "peak") == 0 && lb_kernel_fits(k, d, &a, &why))
+            out[(*count)++] = (lb_peak_class){ .kernel = k };
     }
     lb_ceiling_lock();
     for (int i = 0; i < *count && s == LB_OK; i++)

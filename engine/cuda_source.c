@@ -136,8 +136,9 @@ static bool operand_fits(const made *m, const lb_args *a, const lb_source_arg *w
         const lb_tensor *t = o->items[i];
         const char *name = a->op->operands[w->slot].name;
         if (strcmp(lb_device_name(t->buffer->device), lb_device_name(m->device)) != 0)
-            return snprintf(why_text, sizeof why_text, "was compiled for %s, and %s is on %s", lb_device_name(m->device), name,
-                            lb_device_name(t->buffer->device)), *why = why_text, false;
+            return snprintf(why_text, sizeof why_text, "was compiled for %s, and %s is on %s",
+                            lb_device_name(m->device), name, lb_device_name(t->buffer->device)),
+                   *why = why_text, false;
         if (t->dtype != LB_QUANT && !lb_tensor_is_dense(t))
             return snprintf(why_text, sizeof why_text, "%s is not dense, and the function takes a plain pointer", name),
                    *why = why_text, false;
@@ -228,12 +229,14 @@ lb_status lb_cuda_source_make(lb_device *d, const lb_cuda_source *source, const 
     const char *name = lb_device_name(d);
     *out = NULL;
     if (strncmp(name, "cuda", 4) != 0)
-        return lb_fail(LB_EINVAL, "kernel '%s': CUDA source is for a device cuda:N, not for %s", source->kernel.name, name);
+        return lb_fail(LB_EINVAL, "kernel '%s': CUDA source is for a device cuda:N, not for %s", source->kernel.name,
+                       name);
     made *m = calloc(1, sizeof *m);
     if (!m) return lb_fail(LB_ENOMEM, "kernel '%s': no memory", source->kernel.name);
     m->s = *source;
     m->device = lb_device_retain(d);
-    lb_status st = copy_strings(&m->s.kernel) ? LB_OK : lb_fail(LB_ENOMEM, "kernel '%s': no memory", source->kernel.name);
+    lb_status st =
+        copy_strings(&m->s.kernel) ? LB_OK : lb_fail(LB_ENOMEM, "kernel '%s': no memory", source->kernel.name);
     if (!st) st = compile(m, log);
     m->s.text = m->s.entry = NULL;
     m->s.options = NULL;

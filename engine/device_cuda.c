@@ -48,9 +48,11 @@ static bool find_so(char *path, size_t bytes) {
 static lb_status no_so(const char *path) {
     const char *own = getenv("LUABENCH_CUDA");
     if (own && *own) return lb_fail(LB_EDEVICE, "cuda: LUABENCH_CUDA names %s, which cannot be read", path);
-    return lb_fail(LB_EDEVICE, "cuda: there is no CUDA part, %s: either it was not copied along with the program, or it "
+    return lb_fail(LB_EDEVICE,
+                   "cuda: there is no CUDA part, %s: either it was not copied along with the program, or it "
                    "was not built (it needs nvcc, and CUDA=0 leaves it out); LUABENCH_CUDA=FILE says where it is, else "
-                   "build where the CUDA toolkit is, or use device 'cpu'", path);
+                   "build where the CUDA toolkit is, or use device 'cpu'",
+                   path);
 }
 
 static lb_status load(void) {
@@ -158,9 +160,10 @@ static lb_status no_room(lb_device *d, size_t bytes) {
     int64_t room = 0, all = 0;
     const double mib = 1.0 / (1 << 20);
     if (s->api->memory(s->dev, &room, &all)) return lb_fail_in(LB_ENOMEM, "no room for %zu bytes", bytes);
-    return lb_fail(LB_ENOMEM, "cuda:%s: cannot allocate %.0f MiB: %.0f of %.0f MiB are free (engine buffers hold %.0f MiB)",
-                   strchr(d->caps.name, ':') ? strchr(d->caps.name, ':') + 1 : "0", (double)bytes * mib, (double)room * mib,
-                   (double)all * mib, (double)lb_memory_now() * mib);
+    return lb_fail(LB_ENOMEM,
+                   "cuda:%s: cannot allocate %.0f MiB: %.0f of %.0f MiB are free (engine buffers hold %.0f MiB)",
+                   strchr(d->caps.name, ':') ? strchr(d->caps.name, ':') + 1 : "0", (double)bytes * mib,
+                   (double)room * mib, (double)all * mib, (double)lb_memory_now() * mib);
 }
 
 static lb_status cuda_alloc(lb_device *d, size_t bytes, void **out) {
@@ -271,8 +274,8 @@ static lb_status open_state(lb_device *d, int index) {
     if (!st) st = s->api->props(s->dev, &p);
     if (st) return st;
     if (p.cc < 80)
-        return lb_fail(LB_EDEVICE, "cuda:%d: %s has compute capability %d.%d; the kernels need 8.0", index, p.model, p.cc / 10,
-                       p.cc % 10);
+        return lb_fail(LB_EDEVICE, "cuda:%d: %s has compute capability %d.%d; the kernels need 8.0", index, p.model,
+                       p.cc / 10, p.cc % 10);
     fill_caps(&d->caps, &p);
     st = s->api->alloc(s->dev, LB_CUDA_BRANCHES * LB_CUDA_TICKET_BYTES, &tickets);
     if (!st) st = s->api->set(s->dev, tickets, 0, LB_CUDA_BRANCHES * LB_CUDA_TICKET_BYTES);

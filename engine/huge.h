@@ -15,8 +15,8 @@ lb_status lb_huge_alloc(size_t bytes, void **out);
 /* `bytes` as they were asked for. */
 void lb_huge_free(void *p, size_t bytes);
 /* Gives the system the memory of whole pages that no buffer lies in; freed buffers below 16 MiB keep theirs till then,
- * for the next one, and so do regions that are empty: 2 GiB at most and an eighth of what the process may use, more than
- * one of them only where the system has 4 GiB left. Any thread. */
+ * for the next one, and so do regions that are empty: 2 GiB at most and an eighth of what the process may use, more
+ * than one of them only where the system has 4 GiB left. Any thread. */
 void lb_huge_trim(void);
 /* Addresses of empty regions that are kept, in bytes; of memory they hold so much at most. Any thread. */
 size_t lb_huge_kept(void);

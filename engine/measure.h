@@ -55,9 +55,9 @@ void lb_samples_done(lb_samples *s);
  * cyclic Latin square over a fresh seeded permutation (two plans: ABBA or BAAB), and only whole blocks are taken:
  * o->samples is rounded up. out[i] gets plan i's samples; sample j of all plans were taken in the same round. Without
  * o->samples it ends when the sign interval of ln(time of plan i / time of plan 0) has a half-width of o->precision or
- * less for every i, or after max_time_s for each plan. `disturbed_samples` and `noisy` are of each plan. While they take
- * turns the plans work in one workspace and, hot, read operands that are equal from the same memory (plan_share.c);
- * plans of a GPU do not. */
+ * less for every i, or after max_time_s for each plan. `disturbed_samples` and `noisy` are of each plan. While they
+ * take turns the plans work in one workspace and, hot, read operands that are equal from the same memory
+ * (plan_share.c); plans of a GPU do not. */
 lb_status lb_measure_interleaved(lb_plan *const *plans, int count, const lb_measure_opts *o, lb_samples *out);
 
 /* ---- in pieces: for processes that take turns ----

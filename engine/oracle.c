@@ -240,7 +240,8 @@ static lb_status check_product(const lb_tensor *w, int64_t m, int64_t n, int64_t
         return lb_fail(LB_EINVAL, "oracle: weights %s are not [%lld, %lld] (or too large) for %lld rows", text,
                        (long long)n, (long long)k, (long long)m);
     if (w->layout)
-        return lb_fail(LB_EINVAL, "oracle: weights %s have the layout %s; the oracle reads native ones", text, w->layout);
+        return lb_fail(LB_EINVAL, "oracle: weights %s have the layout %s; the oracle reads native ones", text,
+                       w->layout);
     bool floats = w->dtype == LB_F32 || w->dtype == LB_F64 || w->dtype == LB_F16 || w->dtype == LB_BF16;
     if (w->dtype != LB_QUANT && !floats)
         return lb_fail(LB_EINVAL, "oracle: weights %s are neither floats nor quantized", text);
@@ -269,7 +270,8 @@ lb_status lb_oracle_matmul(const double *x, int64_t m, const lb_tensor *w, int64
     if (p.w->dtype == LB_F32) p.values = lb_tensor_f32(p.w);
     for_rows(w, n, PANEL_ROWS, product_rows, &p);
     if (dense) lb_tensor_release(dense);
-    if (atomic_load(&p.no_memory)) return lb_fail(LB_ENOMEM, "oracle: no memory for panels of %lld columns", (long long)k);
+    if (atomic_load(&p.no_memory))
+        return lb_fail(LB_ENOMEM, "oracle: no memory for panels of %lld columns", (long long)k);
     return LB_OK;
 }
 

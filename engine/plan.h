@@ -59,14 +59,14 @@ lb_status lb_plan_run(lb_plan *p);
 lb_status lb_plan_replay(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches);
 /* As lb_plan_replay, but every step is handed to the pool on its own (mode "eager" without the script's share). */
 lb_status lb_plan_replay_eager(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches);
-/* GPUs only: each run with a cold L2, alone; *elapsed_ns are the runs' own times, added up. For kernels of 50 us and more:
- * events resolve half a microsecond. */
+/* GPUs only: each run with a cold L2, alone; *elapsed_ns are the runs' own times, added up. For kernels of 50 us and
+ * more: events resolve half a microsecond. */
 lb_status lb_plan_replay_isolated(lb_plan *p, int64_t n, uint64_t *elapsed_ns, uint64_t *launches);
-/* GPUs: enqueues a run and comes back; whatever reads its results waits for it. It waits itself where the host reads values
- * that steps hang on, and where a step has a `pick`: one out of range is its error. Elsewhere as lb_plan_run. */
+/* GPUs: enqueues a run and comes back; whatever reads its results waits for it. It waits itself where the host reads
+ * values that steps hang on, and where a step has a `pick`: one out of range is its error. Elsewhere as lb_plan_run. */
 lb_status lb_plan_submit(lb_plan *p);
-/* GPUs: who reads the values that steps hang on (`when`, `pick`) when the plan is replayed: "device", as parts of its graph;
- * "host: why"; "" where no step hangs on any. Captures the graphs, unless it runs eagerly. */
+/* GPUs: who reads the values that steps hang on (`when`, `pick`) when the plan is replayed: "device", as parts of its
+ * graph; "host: why"; "" where no step hangs on any. Captures the graphs, unless it runs eagerly. */
 lb_status lb_plan_conditions(lb_plan *p, bool eager, char *text, size_t bytes);
 /* The same of the graphs that there are; captures none. Leaves the text as it is where it is not known. */
 void lb_plan_conditions_seen(const lb_plan *p, bool eager, char *text, size_t bytes);

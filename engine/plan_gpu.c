@@ -1,7 +1,7 @@
 /* plan_gpu.c: plans on a GPU. A plan is captured into a graph, steps that do not need one another side by side
- * (plan_gpu_branch.c); eagerly and step by step it is one stream in order. Steps that hang on a value (`when`, `pick`) are
- * parts of the graph that the device chooses (plan_gpu_decide.c). Where it cannot, and in mode eager, they are launched from
- * here after the value was read. */
+ * (plan_gpu_branch.c); eagerly and step by step it is one stream in order. Steps that hang on a value (`when`, `pick`)
+ * are parts of the graph that the device chooses (plan_gpu_decide.c). Where it cannot, and in mode eager, they are
+ * launched from here after the value was read. */
 #include "plan_gpu.h"
 
 #include <math.h>
@@ -72,7 +72,8 @@ static void distinct_operands(lb_gpu_plan *g) {
     int64_t n = 0;
     if (g->operand_count) qsort(g->operands, (size_t)g->operand_count, sizeof *g->operands, by_buffer);
     for (int64_t i = 0; i < g->operand_count; i++) {
-        if (n && g->operands[n - 1].buffer == g->operands[i].buffer) g->operands[n - 1].written |= g->operands[i].written;
+        if (n && g->operands[n - 1].buffer == g->operands[i].buffer)
+            g->operands[n - 1].written |= g->operands[i].written;
         else g->operands[n++] = g->operands[i];
     }
     g->operand_count = n;
@@ -147,7 +148,8 @@ static bool writes_ref(const lb_gpu_plan *g, const lb_step *s) {
         if (!lb_role_writes(s->op->operands[k].role)) continue;
         for (int32_t j = 0; j < s->launch.t[k].count; j++)
             for (int r = 0; r < g->ref_count; r++)
-                if (lb_range_overlap(lb_tensor_range(s->launch.t[k].items[j]), lb_tensor_range(g->refs[r].tensor))) return true;
+                if (lb_range_overlap(lb_tensor_range(s->launch.t[k].items[j]), lb_tensor_range(g->refs[r].tensor)))
+                    return true;
     }
     return false;
 }
@@ -459,7 +461,8 @@ static bool host_decides(const lb_plan *p) {
     return false;
 }
 
-/* "..., in a run of 12 steps (gemm.q4_0.mma, ...)": a fault is seen only at the end, and step by step runs say where. */
+/* "..., in a run of 12 steps (gemm.q4_0.mma, ...)": a fault is seen only at the end, and step by step runs say
+ * where. */
 static lb_status in_run(const lb_plan *p, lb_status st) {
     return lb_fail_in(st, "a run of %d step%s from %s to %s", p->step_count, p->step_count == 1 ? "" : "s",
                       lb_step_kernel(&p->steps[0], 0)->name, lb_step_kernel(&p->steps[p->step_count - 1], 0)->name);
@@ -549,7 +552,8 @@ static lb_status tickets_are_back(lb_plan *p, int i, int32_t pick) {
         if (!words[k]) continue;
         unsigned left = words[k];
         st = API(p)->set(DEV(p), at, 0, LB_CUDA_TICKET_BYTES);
-        return st ? st : in_step(p, i, pick, lb_fail(LB_EINTERNAL, "it left ticket %d at %u; all must be 0 again", k, left));
+        return st ? st
+                  : in_step(p, i, pick, lb_fail(LB_EINTERNAL, "it left ticket %d at %u; all must be 0 again", k, left));
     }
     return st;
 }

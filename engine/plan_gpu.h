@@ -9,11 +9,12 @@ typedef struct lb_gpu_view { lb_tensor t; lb_buffer b; } lb_gpu_view;
 typedef struct lb_gpu_segment { int first, last; bool decided; lb_cuda_graph **graphs; /* [sets] */ } lb_gpu_segment;
 typedef struct lb_gpu_operand { lb_buffer *buffer; bool written; } lb_gpu_operand;
 typedef struct lb_gpu_watched { lb_tensor *tensor; int32_t *values; } lb_gpu_watched;
-/* Steps that hang on the same values and follow one another. together: how many choices are read at this one's place (the
- * following ones among them); 0: with one before it. */
+/* Steps that hang on the same values and follow one another. together: how many choices are read at this one's place
+ * (the following ones among them); 0: with one before it. */
 typedef struct lb_gpu_choice { int first, last, bodies, together, place; } lb_gpu_choice;
 
-/* Where a step is captured: see plan_gpu_branch.c. after: steps on other streams that it waits for; awaited: it is such. */
+/* Where a step is captured: see plan_gpu_branch.c. after: steps on other streams that it waits for; awaited: it is
+ * such. */
 typedef struct lb_gpu_branch { int stream, after[LB_CUDA_BRANCHES], after_count; bool awaited; } lb_gpu_branch;
 
 /* Graphs of `runs` runs each (0: none): graph c begins with rotation set c * runs. Where there are several, the last

@@ -168,7 +168,8 @@ static lb_status find(lb_plan *p, int branches) {
     lb_status st = LB_OK;
     p->gpu->branches = calloc(n, sizeof *p->gpu->branches);
     f.after = malloc(n * sizeof *f.after);
-    if (!p->gpu->branches || !f.after) st = lb_fail(LB_ENOMEM, "plan: no memory for the order of %d steps", p->step_count);
+    if (!p->gpu->branches || !f.after)
+        st = lb_fail(LB_ENOMEM, "plan: no memory for the order of %d steps", p->step_count);
     begin_part(&f);
     for (int i = 0; i < p->step_count && !st; i++) {
         if (lb_gpu_has_condition(&p->steps[i])) begin_part(&f);

@@ -154,7 +154,8 @@ lb_status lb_gpu_decided_end(lb_plan *p, int64_t *launches) {
     lb_status st = API(p)->get(DEV(p), &d, p->gpu->decided, sizeof d);
     if (st) return st;
     *launches += (int64_t)d.launches;
-    if (d.bad != UINT64_MAX && p->bad_step < 0) p->bad_step = (int)(d.bad >> 32), p->bad_pick = (int32_t)(uint32_t)d.bad;
+    if (d.bad != UINT64_MAX && p->bad_step < 0)
+        p->bad_step = (int)(d.bad >> 32), p->bad_pick = (int32_t)(uint32_t)d.bad;
     return LB_OK;
 }
 

@@ -171,7 +171,8 @@ lb_status lb_plan_intern(lb_plan *p, lb_tensor *const *items, int32_t count, lb_
 void lb_list_free(lb_list *l);
 /* Builds exec records, tickets and workspace for the steps recorded so far. */
 lb_status lb_plan_prepare(lb_plan *p);
-/* Lets a prepared plan run in this workspace and with these tickets, both large enough, and with its recorded operands. */
+/* Lets a prepared plan run in this workspace and with these tickets, both large enough, and with its recorded
+ * operands. */
 void lb_plan_work_in(lb_plan *p, void *workspace, lb_ticket *tickets);
 /* A new step at the end, to be filled in; it counts once step_count is raised. */
 lb_status lb_plan_reserve(lb_plan *p, lb_step **out);
@@ -238,13 +239,15 @@ typedef enum lb_gpu_mode {
     LB_GPU_EAGER,      /* a launch from C for each step */
     LB_GPU_ISOLATED    /* each run alone: cold L2, enqueued behind a kernel that waits for the host, events around it */
 } lb_gpu_mode;
-/* n runs, from rotation set `set` on. *ns: by the device's clock, what lies between the runs included but where isolated. */
+/* n runs, from rotation set `set` on. *ns: by the device's clock, what lies between the runs included but where
+ * isolated. */
 lb_status lb_gpu_replay(lb_plan *p, lb_gpu_mode mode, int64_t n, int set, double *ns, int64_t *launches);
 /* One step with the args of set 0; waits for it. */
 lb_status lb_gpu_step(lb_plan *p, int i, bool *ran, int32_t *pick);
 lb_status lb_gpu_decide(lb_plan *p, int i, bool *run, int32_t *pick);
 lb_status lb_gpu_traced(lb_plan *p, int set, lb_span_log *log, uint64_t *begin_ns, uint64_t *end_ns);
-/* Enqueues one run; waits for it where a step has a `pick`, which may be out of range (and where the host reads values). */
+/* Enqueues one run; waits for it where a step has a `pick`, which may be out of range (and where the host reads
+ * values). */
 lb_status lb_gpu_submit(lb_plan *p);
 /* A graph of one run, so that it is known whether the device makes the choices. */
 lb_status lb_gpu_capture(lb_plan *p);

@@ -27,7 +27,8 @@ struct lb_quantizer {
     /* Optional, both or neither: formats whose rows share something (a scale of the whole matrix or of a block of
      * rows). Before quantize() of any row, survey() has seen every row, in any split (it leaves what it finds in bytes
      * of dst that belong to that row), and then settle(), called once, has made of it what the rows share. */
-    void (*survey)(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst);
+    void (*survey)(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                   void *dst);
     void (*settle)(const lb_quantizer *q, int64_t n, int64_t k, void *dst);
     /* Optional, both or neither: formats that can take sample activations into account. learn() makes of x [m][K] (f32,
      * dense) what quantize_learned(), in the place of quantize(), reads for any rows of any matrix of that K; malloc'd,

@@ -171,9 +171,9 @@ static lb_status check_source(const lb_tensor *t, const lb_quantizer *q, const c
     return LB_OK;
 }
 
-/* Between the planes of a matrix, and behind the last, some formats have bytes that no row writes. They are zero, so that
- * equal weights are equal bytes, and no file takes with it what memory held before. Where 64 times the rows are 64 times
- * the bytes there are none. */
+/* Between the planes of a matrix, and behind the last, some formats have bytes that no row writes. They are zero, so
+ * that equal weights are equal bytes, and no file takes with it what memory held before. Where 64 times the rows are 64
+ * times the bytes there are none. */
 static void clear_padding(lb_tensor *to, const lb_quantizer *q) {
     int64_t matrices, n, k;
     lb_tensor_matrices(to, &matrices, &n, &k);

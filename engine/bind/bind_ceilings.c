@@ -38,8 +38,10 @@ static int ceilings(lua_State *L) {
             for (int c = 1; c < LB_COMPUTE_COUNT && !bit; c++)
                 if (strcmp(name, lb_compute_name((lb_compute)c)) == 0) bit = 1u << (1 + c);
             if (!bit)
-                return luaL_error(L, "what: unknown ceiling '%s'; there are read, copy, write, f32, f64, bf16, int8, f16, "
-                                  "fp8", name);
+                return luaL_error(L,
+                                  "what: unknown ceiling '%s'; there are read, copy, write, f32, f64, bf16, int8, f16, "
+                                  "fp8",
+                                  name);
             what |= bit;
             lua_pop(L, 1);
         }

@@ -1,6 +1,6 @@
-/* api.h: what the program asks of luabench_cuda.so. The program is built without CUDA's headers and libraries; the shared
- * object has the CUDA runtime in it and is loaded when a driver is there. Everything that fails says so through lb_fail,
- * which the program exports. Of one device, calls are made by one thread at a time. */
+/* api.h: what the program asks of luabench_cuda.so. The program is built without CUDA's headers and libraries; the
+ * shared object has the CUDA runtime in it and is loaded when a driver is there. Everything that fails says so through
+ * lb_fail, which the program exports. Of one device, calls are made by one thread at a time. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -72,16 +72,17 @@ typedef struct lb_cuda_api {
     lb_status (*capture_begin)(lb_cuda_dev *d);
     lb_status (*capture_end)(lb_cuda_dev *d, lb_cuda_graph **out);     /* *out NULL on error; the capture is over */
     lb_status (*graph_launch)(lb_cuda_dev *d, lb_cuda_graph *g);
-    /* Parts of a graph that hang on values, while it is captured: decide() reads the values of `n` of them at this place
-     * (LB_EUNSUPPORTED: this toolkit has no such nodes); choice(k) puts the k-th of them here, and what is launched between
-     * body(i) and body(-1) is its body i. */
+    /* Parts of a graph that hang on values, while it is captured: decide() reads the values of `n` of them at this
+     * place (LB_EUNSUPPORTED: this toolkit has no such nodes); choice(k) puts the k-th of them here, and what is
+     * launched between body(i) and body(-1) is its body i. */
     lb_status (*decide)(lb_cuda_dev *d, const lb_cuda_decision *at, int n, lb_cuda_decided *out);
     lb_status (*choice)(lb_cuda_dev *d, int k);
     lb_status (*body)(lb_cuda_dev *d, int i);
     void (*graph_free)(lb_cuda_dev *d, lb_cuda_graph *g);
-    /* Streams of a graph that run side by side, while it is captured: branch(b) (< LB_CUDA_BRANCHES; 0: the device's own)
-     * takes what is launched from here on; mark(m) keeps the place that it has reached, after(m) has it wait for that. A
-     * branch begins with after(). All must be waited for on branch 0 before the capture ends. Marks are numbers from 0. */
+    /* Streams of a graph that run side by side, while it is captured: branch(b) (< LB_CUDA_BRANCHES; 0: the device's
+     * own) takes what is launched from here on; mark(m) keeps the place that it has reached, after(m) has it wait for
+     * that. A branch begins with after(). All must be waited for on branch 0 before the capture ends. Marks are numbers
+     * from 0. */
     lb_status (*branch)(lb_cuda_dev *d, int b);
     lb_status (*mark)(lb_cuda_dev *d, int m);
     lb_status (*after)(lb_cuda_dev *d, int m);
@@ -89,8 +90,8 @@ typedef struct lb_cuda_api {
     /* ---- time ---- */
     lb_status (*event)(lb_cuda_dev *d, int i);                         /* records event i, < LB_CUDA_EVENTS */
     lb_status (*elapsed)(lb_cuda_dev *d, int from, int to, double *ns);        /* waits for `to` */
-    /* A kernel that waits until unblock() or for two seconds: what is enqueued behind it then runs without gaps that the
-     * host makes. *timed_out: it gave up, and gaps there may be. */
+    /* A kernel that waits until unblock() or for two seconds: what is enqueued behind it then runs without gaps that
+     * the host makes. *timed_out: it gave up, and gaps there may be. */
     lb_status (*block)(lb_cuda_dev *d);
     void (*unblock)(lb_cuda_dev *d, bool *timed_out);
     /* Writes twice as many bytes as the L2 holds, then reads them, so that nothing is left to be written. */
@@ -108,6 +109,6 @@ typedef struct lb_cuda_api {
     lb_status (*function)(lb_cuda_module *m, const char *name, void **out, int *registers, int64_t *local_bytes);
     /* args: pointers to the arguments' values, as cuLaunchKernel takes them. Device and stream are given as the launch
      * has them. */
-    lb_status (*launch)(void *function, void *stream, const unsigned grid[3], const unsigned block[3], size_t shared_bytes,
-                        void **args);
+    lb_status (*launch)(void *function, void *stream, const unsigned grid[3], const unsigned block[3],
+                        size_t shared_bytes, void **args);
 } lb_cuda_api;

@@ -116,7 +116,8 @@ static lb_status driver_result(lb_cuda_dev *d, int e, const char *name, const ch
     const char *text = NULL;
     if (e == 0) return LB_OK;
     dr.text(e, &text);
-    return lb_fail(LB_EDEVICE, "cuda:%d: kernel source '%s': %s: %s", d->device, name, what, text ? text : "unknown error");
+    return lb_fail(LB_EDEVICE, "cuda:%d: kernel source '%s': %s: %s", d->device, name, what,
+                   text ? text : "unknown error");
 }
 
 static char *program_log(void *program) {
@@ -137,7 +138,8 @@ static lb_status build(const char *name, const char *source, const char *const *
     *log = program_log(program);
     lb_status s = LB_OK;
     if (e) s = lb_fail(LB_EINVAL, "compiling '%s': %s:\n%s", name, rt.text(e), *log ? *log : "(no log)");
-    if (!s && ((e = rt.cubin_size(program, &bytes)) || !(*image = malloc(bytes + 1)) || (e = rt.cubin(program, *image))))
+    if (!s &&
+        ((e = rt.cubin_size(program, &bytes)) || !(*image = malloc(bytes + 1)) || (e = rt.cubin(program, *image))))
         s = lb_fail(LB_EDEVICE, "compiling '%s': no code: %s", name, e ? rt.text(e) : "no memory");
     rt.destroy(&program);
     return s;
@@ -217,11 +219,13 @@ lb_status lb_cuda_function(lb_cuda_module *m, const char *name, void **out, int 
 lb_status lb_cuda_launch_function(void *function, void *stream, const unsigned grid[3], const unsigned block[3],
                                   size_t shared_bytes, void **args) {
     const char *text = NULL;
-    int e = dr.launch(function, grid[0], grid[1], grid[2], block[0], block[1], block[2], (unsigned)shared_bytes, stream, args,
-                      NULL);
+    int e = dr.launch(function, grid[0], grid[1], grid[2], block[0], block[1], block[2], (unsigned)shared_bytes, stream,
+                      args, NULL);
     if (e == 0) return LB_OK;
     dr.text(e, &text);
-    return lb_fail(LB_EDEVICE, "launching a kernel of %u x %u x %u blocks of %u x %u x %u threads and %zu bytes of shared "
-                   "memory: %s", grid[0], grid[1], grid[2], block[0], block[1], block[2], shared_bytes,
+    return lb_fail(LB_EDEVICE,
+                   "launching a kernel of %u x %u x %u blocks of %u x %u x %u threads and %zu bytes of shared "
+                   "memory: %s",
+                   grid[0], grid[1], grid[2], block[0], block[1], block[2], shared_bytes,
                    text ? text : "unknown error");
 }

@@ -1,12 +1,14 @@
-/* decide.c: parts of a graph that hang on values: conditional nodes, whose bodies are captured on a stream of their own. */
+/* decide.c: parts of a graph that hang on values: conditional nodes, whose bodies are captured on a stream of their
+ * own. */
 #include "device.h"
 
 #if CUDART_VERSION >= 13000
 /* The graph that is being captured, and what the next node comes after. */
-static lb_status capturing(lb_cuda_dev *d, cudaGraph_t *graph, const cudaGraphNode_t **after, const cudaGraphEdgeData **edges,
-                           size_t *n) {
+static lb_status capturing(lb_cuda_dev *d, cudaGraph_t *graph, const cudaGraphNode_t **after,
+                           const cudaGraphEdgeData **edges, size_t *n) {
     enum cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-    lb_status s = lb_cuda_result(d, cudaStreamGetCaptureInfo(d->stream, &status, NULL, graph, after, edges, n), "capturing");
+    lb_status s =
+        lb_cuda_result(d, cudaStreamGetCaptureInfo(d->stream, &status, NULL, graph, after, edges, n), "capturing");
     if (!s && status != cudaStreamCaptureStatusActive)
         s = lb_fail(LB_EDEVICE, "cuda:%d: a decision is part of a graph, and none is being captured", d->device);
     return s;
@@ -42,8 +44,10 @@ lb_status lb_cuda_choice(lb_cuda_dev *d, int k) {
     p.conditional.type = d->choices[k].picks ? cudaGraphCondTypeSwitch : cudaGraphCondTypeIf;
     p.conditional.size = (unsigned)d->choices[k].bodies;
     s = lb_cuda_result(d, cudaGraphAddNode(&node, graph, after, edges, count, &p), "making a conditional node");
-    if (!s) s = lb_cuda_result(d, cudaStreamUpdateCaptureDependencies(d->stream, &node, NULL, 1, cudaStreamSetCaptureDependencies),
-                               "making a conditional node");
+    if (!s)
+        s = lb_cuda_result(
+            d, cudaStreamUpdateCaptureDependencies(d->stream, &node, NULL, 1, cudaStreamSetCaptureDependencies),
+            "making a conditional node");
     d->bodies = s ? NULL : p.conditional.phGraph_out;
     return s;
 }
@@ -51,8 +55,9 @@ lb_status lb_cuda_choice(lb_cuda_dev *d, int k) {
 lb_status lb_cuda_body(lb_cuda_dev *d, int i) {
     cudaGraph_t graph = NULL;
     if (i >= 0) {
-        lb_status s = lb_cuda_result(d, cudaStreamBeginCaptureToGraph(d->body_stream, d->bodies[i], NULL, NULL, 0,
-                                                                      cudaStreamCaptureModeRelaxed), "capturing a body");
+        lb_status s = lb_cuda_result(
+            d, cudaStreamBeginCaptureToGraph(d->body_stream, d->bodies[i], NULL, NULL, 0, cudaStreamCaptureModeRelaxed),
+            "capturing a body");
         d->in_body = s == LB_OK;
         return s;
     }

@@ -30,8 +30,8 @@ __global__ void __launch_bounds__(LB_CUDA_DECISIONS) lb_cuda_decide_all(const __
 #endif
 }
 
-extern "C" cudaError_t lb_cuda_decide_launch(cudaStream_t s, const lb_cuda_decision *at, const unsigned long long *handles,
-                                             int n, lb_cuda_decided *out) {
+extern "C" cudaError_t lb_cuda_decide_launch(cudaStream_t s, const lb_cuda_decision *at,
+                                             const unsigned long long *handles, int n, lb_cuda_decided *out) {
     decisions d = {};
     for (int i = 0; i < n; i++) d.at[i] = at[i], d.handles[i] = handles[i];
     LB_CUDA_LAUNCH(lb_cuda_decide_all, 1, (unsigned)n, 0, s, d, out);

@@ -39,8 +39,8 @@ static lb_status no_devices(cudaError_t e) {
     cudaGetLastError();
     if (driver == 0) return lb_fail(LB_EDEVICE, "cuda: no NVIDIA driver is installed here");
     if (e == cudaErrorInsufficientDriver)
-        return lb_fail(LB_EDEVICE, "cuda: the driver is too old: it knows CUDA %d.%d, this build needs %d.%d", driver / 1000,
-                       driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+        return lb_fail(LB_EDEVICE, "cuda: the driver is too old: it knows CUDA %d.%d, this build needs %d.%d",
+                       driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
     return lb_fail(LB_EDEVICE, "cuda: %s (%s)", cudaGetErrorString(e), cudaGetErrorName(e));
 }
 
@@ -163,7 +163,8 @@ static lb_status sync(lb_cuda_dev *d) {
     return s ? s : lb_cuda_result(d, cudaStreamSynchronize(d->stream), "waiting for the device");
 }
 
-static lb_status move(lb_cuda_dev *d, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, const char *what) {
+static lb_status move(lb_cuda_dev *d, void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                      const char *what) {
     lb_status s = enter(d, what);
     return s ? s : lb_cuda_result(d, cudaMemcpyAsync(to, from, bytes, kind, d->stream), what);
 }

@@ -47,7 +47,8 @@ static bool open_glob(library *l, const char *pattern) {
 
 /* A folder of Python packages: PyTorch for CUDA 13 has one folder for all, before that each library had its own. */
 static bool open_in_packages(library *l, const char *site) {
-    static const char *const folders[] = { "nvidia/cu1*/lib", "nvidia/cublas/lib", "nvidia/cuda_nvrtc/lib", "torch/lib" };
+    static const char *const folders[] = { "nvidia/cu1*/lib", "nvidia/cublas/lib", "nvidia/cuda_nvrtc/lib",
+                                           "torch/lib" };
     char pattern[700];
     for (size_t i = 0; i < sizeof folders / sizeof *folders && !l->so; i++) {
         snprintf(pattern, sizeof pattern, "%s/%s/lib%s.so.1[23]", site, folders[i], l->name);
@@ -90,8 +91,10 @@ void *lb_cuda_library(const char *name, const char **from) {
         snprintf(l->name, sizeof l->name, "%s", name);
         search(l);
         if (!l->so)
-            snprintf(l->from, sizeof l->from, "lib%s.so.13 (or .12) is neither in the loader's path nor in a CUDA toolkit nor in "
-                     "PyTorch's packages; LUABENCH_CUDA_LIBRARIES=FOLDER says where it is", name);
+            snprintf(l->from, sizeof l->from,
+                     "lib%s.so.13 (or .12) is neither in the loader's path nor in a CUDA toolkit nor in "
+                     "PyTorch's packages; LUABENCH_CUDA_LIBRARIES=FOLDER says where it is",
+                     name);
     }
     pthread_mutex_unlock(&lock);
     if (from) *from = l ? l->from : "too many libraries";

@@ -41,7 +41,8 @@ lb_status lb_cuda_flush(lb_cuda_dev *d) {
         lb_status s = lb_cuda_result(d, cudaMalloc(&d->flushed, bytes), "allocating what flushes the L2");
         if (s) return d->flushed = NULL, s;
     }
-    return lb_cuda_result(d, lb_cuda_flush_launch(d->stream, d->flushed, bytes, ++d->flush_word, d->sm_count), "flushing");
+    return lb_cuda_result(d, lb_cuda_flush_launch(d->stream, d->flushed, bytes, ++d->flush_word, d->sm_count),
+                          "flushing");
 }
 
 /* ---- clocks ---- */
@@ -58,7 +59,8 @@ lb_status lb_cuda_clock(lb_cuda_dev *d, int i) {
         if (s) return s;
         d->clocks = at;
     }
-    return lb_cuda_result(d, lb_cuda_clock_launch(d->stream, d->clocks + (size_t)i * WORDS, d->sm_count), "reading clocks");
+    return lb_cuda_result(d, lb_cuda_clock_launch(d->stream, d->clocks + (size_t)i * WORDS, d->sm_count),
+                          "reading clocks");
 }
 
 static int compare(const void *a, const void *b) {
@@ -72,7 +74,8 @@ lb_status lb_cuda_clock_ghz(lb_cuda_dev *d, int from, int to, double *ghz) {
     int n = 0;
     *ghz = NAN;
     if (!words) return lb_fail(LB_ENOMEM, "cuda:%d: no memory for clocks", d->device);
-    cudaError_t e = cudaMemcpyAsync(words, d->clocks, LB_CUDA_CLOCKS * WORDS * sizeof *words, cudaMemcpyDeviceToHost, d->stream);
+    cudaError_t e =
+        cudaMemcpyAsync(words, d->clocks, LB_CUDA_CLOCKS * WORDS * sizeof *words, cudaMemcpyDeviceToHost, d->stream);
     if (e == cudaSuccess) e = cudaStreamSynchronize(d->stream);
     lb_status s = lb_cuda_result(d, e, "reading clocks");
     for (int i = 0; i < LB_CUDA_SM_MOST && !s; i++) {

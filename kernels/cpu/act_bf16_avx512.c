@@ -22,8 +22,8 @@ static inline __m512 put_32(const float *x, uint32_t some, uint16_t *v) {
     return _mm512_add_ps(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b));
 }
 
-/* The sums of the lanes of 16 vectors, each as _mm512_reduce_add_ps adds them: halves, quarters, then pairs two apart and
- * neighbours. */
+/* The sums of the lanes of 16 vectors, each as _mm512_reduce_add_ps adds them: halves, quarters, then pairs two apart
+ * and neighbours. */
 static inline __m512 sums_of_16(__m512 *r) {
     transpose16((__m512i *)r);
 #pragma GCC unroll 8

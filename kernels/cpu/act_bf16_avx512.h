@@ -1,7 +1,7 @@
 /* act_bf16_avx512.h: activations as bf16 with their sums, what the kernels of weight-only formats read.
  *
- * A row of K is padded with zeros to Kp, the next multiple of 32: Kp bf16, then Kp / 32 f32 sums of 32 of them, then of 64,
- * 128 and 256, those of the group that a format's zeros have. The values are LB_ACT_BF16's, bit for bit. */
+ * A row of K is padded with zeros to Kp, the next multiple of 32: Kp bf16, then Kp / 32 f32 sums of 32 of them, then of
+ * 64, 128 and 256, those of the group that a format's zeros have. The values are LB_ACT_BF16's, bit for bit. */
 #pragma once
 #include <immintrin.h>
 #include <stddef.h>
@@ -23,8 +23,8 @@ static inline int64_t lb_act_bf16_sums_at(int64_t k, int64_t group) {
 size_t lb_act_bf16_bytes(const struct lb_quantizer *q, int64_t k);
 void lb_act_bf16_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
 
-/* Sixteen to bf16, nearest even, in integers: the conversion instruction would flush subnormals. NaN stays one. Returns f32
- * bits. */
+/* Sixteen to bf16, nearest even, in integers: the conversion instruction would flush subnormals. NaN stays one. Returns
+ * f32 bits. */
 static inline __m512i lb_act_bf16_round(__m512 x) {
     __m512i u = _mm512_castps_si512(x), one = _mm512_set1_epi32(1);
     __m512i even = _mm512_and_si512(_mm512_srli_epi32(u, 16), one);

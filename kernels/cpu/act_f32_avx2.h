@@ -1,7 +1,7 @@
 /* act_f32_avx2.h: activations as they are with their sums, what the AVX2 kernels of weight-only formats read.
  *
- * A row of K is padded with zeros to Kp, the next multiple of 32: Kp f32, then Kp / 32 sums of 32 of them, then of 64, 128
- * and 256. */
+ * A row of K is padded with zeros to Kp, the next multiple of 32: Kp f32, then Kp / 32 sums of 32 of them, then of 64,
+ * 128 and 256. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

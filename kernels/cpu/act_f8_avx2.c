@@ -64,5 +64,6 @@ void lb_act_f8_f32_row_prepare(const struct lb_quantizer *q, const float *x, int
 
 void lb_act_f8_f32_128_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
     (void)q;
-    for (int64_t i = 0; i < k; i += 128) put(x + i, 128, 128, lb_act_f8_f32_amax(x + i, 128) / 448.0f, (float *)act + i);
+    for (int64_t i = 0; i < k; i += 128)
+        put(x + i, 128, 128, lb_act_f8_f32_amax(x + i, 128) / 448.0f, (float *)act + i);
 }

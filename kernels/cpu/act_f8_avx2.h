@@ -1,7 +1,8 @@
-/* act_f8_avx2.h: activations as e4m3 numbers times their scale, in f32, what the AVX2 kernels of dynamic float8 recipes read.
+/* act_f8_avx2.h: activations as e4m3 numbers times their scale, in f32, what the AVX2 kernels of dynamic float8 recipes
+ * read.
  *
- * The numbers and scales are LB_ACT_F8_ROW's, _128's or _TENSOR's, bit for bit; their product is rounded to f32. Rows are
- * padded with zeros to a multiple of 32. */
+ * The numbers and scales are LB_ACT_F8_ROW's, _128's or _TENSOR's, bit for bit; their product is rounded to f32. Rows
+ * are padded with zeros to a multiple of 32. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

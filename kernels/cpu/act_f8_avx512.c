@@ -14,7 +14,8 @@ float lb_act_f8_amax(const float *x, int64_t n) {
     return lb_f32_from_bits((uint32_t)_mm512_reduce_max_epi32(m));
 }
 
-/* Sixteen x / d to the nearest e4m3 number, as bf16; NaN to 0. Below 2^-6 by the addition that leaves multiples of 2^-9. */
+/* Sixteen x / d to the nearest e4m3 number, as bf16; NaN to 0. Below 2^-6 by the addition that leaves multiples of
+ * 2^-9. */
 static inline __m256i e4m3_16(__m512 x, __m512 d) {
     __m512 v = _mm512_div_ps(x, d), top = _mm512_set1_ps(448.0f), magic = _mm512_set1_ps(0x1.8p14f);
     __mmask16 number = _mm512_cmp_ps_mask(v, v, _CMP_ORD_Q);

@@ -61,7 +61,8 @@ void lb_act_q8_32_prepare(const struct lb_quantizer *q, const float *x, int64_t 
 static inline __m256i sums_of_8(const __m512i s[8]) {
     __m512i four[4], two[2];
     for (int i = 0; i < 4; i++)
-        four[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2 * i], s[2 * i + 1]), _mm512_unpackhi_epi32(s[2 * i], s[2 * i + 1]));
+        four[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2 * i], s[2 * i + 1]),
+                                   _mm512_unpackhi_epi32(s[2 * i], s[2 * i + 1]));
     for (int i = 0; i < 2; i++)
         two[i] = _mm512_add_epi32(_mm512_unpacklo_epi64(four[2 * i], four[2 * i + 1]),
                                   _mm512_unpackhi_epi64(four[2 * i], four[2 * i + 1]));
@@ -114,7 +115,9 @@ void lb_act_q8_256_prepare_32(const struct lb_quantizer *q, const float *x, int6
     if (i < k / 32) prepare_blocks(x + 32 * i, k / 32 - i, b + i);
 }
 
-size_t lb_act_i8_asym_bytes(const struct lb_quantizer *q, int64_t k) { return lb_act_q8_32_bytes(q, k) + sizeof(float); }
+size_t lb_act_i8_asym_bytes(const struct lb_quantizer *q, int64_t k) {
+    return lb_act_q8_32_bytes(q, k) + sizeof(float);
+}
 
 void lb_act_i8_asym_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
     __m512 lows = _mm512_setzero_ps(), highs = _mm512_setzero_ps();

@@ -27,8 +27,8 @@ void lb_act_q8_32_prepare(const struct lb_quantizer *q, const float *x, int64_t 
 #define LB_ACT_KIND_Q8_256_32 "q8_256/sums32"
 void lb_act_q8_256_prepare_32(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
 
-/* LB_ACT_I8_TOKEN_ASYM: K / 32 blocks of lb_act_q8_32 (K is a multiple of 32) with the token's scale in each, then one f32,
- * the scale times the zero point. */
+/* LB_ACT_I8_TOKEN_ASYM: K / 32 blocks of lb_act_q8_32 (K is a multiple of 32) with the token's scale in each, then one
+ * f32, the scale times the zero point. */
 #define LB_ACT_KIND_I8_ASYM "i8_token_asym/sums32"
 size_t lb_act_i8_asym_bytes(const struct lb_quantizer *q, int64_t k);
 void lb_act_i8_asym_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);

@@ -11,8 +11,8 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* How a value becomes a code: as activation.c has it, NaN (also Inf * 0) becomes 0 and overflow saturates. The asymmetric
- * form rounds, makes NaN 0, and then adds the zero. */
+/* How a value becomes a code: as activation.c has it, NaN (also Inf * 0) becomes 0 and overflow saturates. The
+ * asymmetric form rounds, makes NaN 0, and then adds the zero. */
 typedef struct coding { __m256 id, zero, least; bool asym; } coding;
 
 INLINE __m256i codes_8(const coding c, __m256 x) {

@@ -1,11 +1,11 @@
 /* act_q8_avx2.h: activations as int8 with block sums, what the AVX2 kernels of formats in blocks of 32 and 256 read.
  *
  * K is cut into pieces of 256 (the last may be short: K is a multiple of 32). Codes and scales are LB_ACT_Q8_256's or
- * LB_ACT_Q8_32's (whose pieces have up to eight scales), bit for bit. vpmaddubsw leaves two int16 in each dword, of elements
- * 4i, 4i + 1 and of 4i + 2, 4i + 3: what takes an offset out of such sums comes in two parts as well.
+ * LB_ACT_Q8_32's (whose pieces have up to eight scales), bit for bit. vpmaddubsw leaves two int16 in each dword, of
+ * elements 4i, 4i + 1 and of 4i + 2, 4i + 3: what takes an offset out of such sums comes in two parts as well.
  *
- * "Wide" pieces have the codes as int16 too, in the order in which the bytes of a dword meet them when it is split into its
- * even and its odd bytes. */
+ * "Wide" pieces have the codes as int16 too, in the order in which the bytes of a dword meet them when it is split into
+ * its even and its odd bytes. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

@@ -46,7 +46,8 @@ static inline __m512i codes64(const float *x, __m512 id, const bool plain) {
 static inline __m512i runs(const __m512i s[4]) {
     __m512i t[2];
     for (int i = 0; i < 2; i++)
-        t[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2 * i], s[2 * i + 1]), _mm512_unpackhi_epi32(s[2 * i], s[2 * i + 1]));
+        t[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(s[2 * i], s[2 * i + 1]),
+                                _mm512_unpackhi_epi32(s[2 * i], s[2 * i + 1]));
     return turned(_mm512_add_epi32(_mm512_unpacklo_epi64(t[0], t[1]), _mm512_unpackhi_epi64(t[0], t[1])));
 }
 

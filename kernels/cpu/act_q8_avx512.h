@@ -5,8 +5,8 @@
  *   sum16, sum32: sums of 16 / 32 codes, multiplied in pairs with the minima of q2_k / q4_k and q5_k;
  *   neg32: -32 times sum16, where q6_k (codes - 32) starts a sub-block;
  *   neg127: -127 times the sum of all, where q3_k starts when its scales are folded into the weights.
- * With many columns two sub-blocks meet their scales in one product of int16 where their sums have room in them (`fits`):
- * those of numbers seldom far from their mean nearly always do. */
+ * With many columns two sub-blocks meet their scales in one product of int16 where their sums have room in them
+ * (`fits`): those of numbers seldom far from their mean nearly always do. */
 #pragma once
 #include <float.h>
 #include <immintrin.h>
@@ -37,8 +37,9 @@ _Static_assert(sizeof(lb_act_q8_256) == 384, "six cache lines for 256 activation
 size_t lb_act_q8_256_bytes(const struct lb_quantizer *q, int64_t k);
 void lb_act_q8_256_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
 
-/* 256 floats' largest magnitude, and what codes are their products with. False where one is NaN or Inf or the latter would
- * be Inf: then codes need care; else products are at most 127 and a rounding. Asks for the floats that come next. */
+/* 256 floats' largest magnitude, and what codes are their products with. False where one is NaN or Inf or the latter
+ * would be Inf: then codes need care; else products are at most 127 and a rounding. Asks for the floats that come
+ * next. */
 static inline bool lb_act_q8_plain(const float *x, float *amax, float *inverse) {
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
     __m512i m[4] = { _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512() };
@@ -47,7 +48,8 @@ static inline bool lb_act_q8_plain(const float *x, float *amax, float *inverse) 
             _mm_prefetch((const char *)(x + 16 * (i + j) + 512), _MM_HINT_T0);
             m[j] = _mm512_max_epi32(m[j], _mm512_and_si512(_mm512_loadu_si512(x + 16 * (i + j)), magnitude));
         }
-    int32_t most = _mm512_reduce_max_epi32(_mm512_max_epi32(_mm512_max_epi32(m[0], m[1]), _mm512_max_epi32(m[2], m[3])));
+    int32_t most =
+        _mm512_reduce_max_epi32(_mm512_max_epi32(_mm512_max_epi32(m[0], m[1]), _mm512_max_epi32(m[2], m[3])));
     memcpy(amax, &most, sizeof most);
     *inverse = *amax > 0 ? 127.0f / *amax : 0;
     return most < 0x7f800000 && *inverse <= FLT_MAX;

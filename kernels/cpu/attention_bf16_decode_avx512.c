@@ -69,7 +69,8 @@ static inline __attribute__((always_inline)) void ask_for(const char *p, bool tw
 /* Scores of positions a and b for 8 rows of q, `each` bytes apart: those of a, then those of b. Keys pass by in the
  * order of addresses: what was asked for in vain is then found by the processor's own prefetching. */
 static inline __attribute__((always_inline)) __m512 score_tile(const char *q, size_t each, const char *a, const char *b,
-                                                               int64_t dim, bool twice, const char *next, int64_t step) {
+                                                               int64_t dim, bool twice, const char *next,
+                                                               int64_t step) {
     __m512 acc[16];
     UNROLL for (int i = 0; i < 16; i++) acc[i] = _mm512_setzero_ps();
     for (int64_t d = 0; d < dim; d += RUN) {
@@ -157,7 +158,8 @@ static void scores(const task *t, const char *q, const char *kc, int rows, float
             const char *next = ask_on(&ask, share, true);
             int64_t step = share * RUN / t->dim;
             /* the usual one as a constant: otherwise gcc keeps pointers in memory */
-            if (t->dim == 128 && t->k.dtype == LB_BF16) v[j] = score_tile(q, Q_BYTES(128), at[0], at[1], 128, true, next, step);
+            if (t->dim == 128 && t->k.dtype == LB_BF16)
+                v[j] = score_tile(q, Q_BYTES(128), at[0], at[1], 128, true, next, step);
             else v[j] = score_tile(q, Q_BYTES(t->dim), at[0], at[1], t->dim, false, next, step);
         }
         rows_apart(v, rows, s + i);
@@ -217,8 +219,8 @@ static inline __attribute__((always_inline)) void value_tile(lb_dtype type, cons
     }
 }
 
-static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows, float *out,
-                  ahead *h) {
+static void weigh(const task *t, const float *p, const char *vc, char *scratch, const float *factor, int rows,
+                  float *out, ahead *h) {
     const char *const *row = (const void *)vc;
     const uint32_t *w = (const void *)scratch;
     asked ask = asked_of(h ? (const char *const *)h->row : NULL, t->dim * (int64_t)lb_dtype_size(t->k.dtype));

@@ -1,10 +1,9 @@
-/* dense_avx2.h: gemm over unquantized weights in their native layout with AVX2; a template, included once by each dtype's
- * file, which defines before the #include:
- *   DENSE_ELEMENT               bytes of an element of a row
- *   dense_8(p)                  8 elements at p as f32
+/* dense_avx2.h: gemm over unquantized weights in their native layout with AVX2; a template, included once by each
+ * dtype's file, which defines before the #include: DENSE_ELEMENT               bytes of an element of a row dense_8(p)
+ * 8 elements at p as f32
  *
- * Up to six rows of x: dot products of 4 rows of weights, which are read once, in order. Many: phase 0 copies x padded, phase 1
- * hands out items of (32 rows, columns); of an item 256 k at a time stand in L1, transposed, as f32. */
+ * Up to six rows of x: dot products of 4 rows of weights, which are read once, in order. Many: phase 0 copies x padded,
+ * phase 1 hands out items of (32 rows, columns); of an item 256 k at a time stand in L1, transposed, as f32. */
 #pragma once
 #include <immintrin.h>
 #include <string.h>
@@ -55,9 +54,8 @@ LB_INLINE void dense_few_rows(const dense_problem *p, const char *x, int64_t n, 
         LB_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++) {
             _mm_prefetch(w[r] + ahead + i * DENSE_ELEMENT, _MM_HINT_T1);
             __m256 v = dense_8(w[r] + i * DENSE_ELEMENT);
-            LB_UNROLL for (int c = 0; c < cols; c++)
-                sum[c][r] = _mm256_fmadd_ps(v, _mm256_loadu_ps((const float *)(const void *)(x + (size_t)c * p->x_stride) + i),
-                                            sum[c][r]);
+            LB_UNROLL for (int c = 0; c < cols; c++) sum[c][r] = _mm256_fmadd_ps(
+                v, _mm256_loadu_ps((const float *)(const void *)(x + (size_t)c * p->x_stride) + i), sum[c][r]);
         }
     LB_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++) {
         if (n + r >= p->n) break;

@@ -6,16 +6,18 @@
  *   DENSE_FEW                       rows of x that a dot product of weights meets at once
  *   dense_fma(sum, w, x)            the same of 16 dwords each
  *   dense_weights(row, at, left)    16 of a row's dwords from element `at` on, of which `left` are left; others are 0
- *   dense_x(x, at, left)            16 dwords of a row of x from element `at` on, of which `left` are left; others are 0
+ *   dense_x(x, at, left)            16 dwords of a row of x from element `at` on, of which `left` are left; others are
+ * 0
  *
- * Few rows: dot products of 4 rows of weights, 16 dwords at a time. Many: phase 0 puts x side by side (below), phase 1 hands
- * out items of (panels of 32 rows, columns). Of an item 192 dwords of K at a time stand in L1, transposed so that a lane is a
- * row (once for up to 516 columns, a percent of the products' time), and the columns' dwords come by from L2; their sums are
- * added up in order of K, in every tile alike.
+ * Few rows: dot products of 4 rows of weights, 16 dwords at a time. Many: phase 0 puts x side by side (below), phase 1
+ * hands out items of (panels of 32 rows, columns). Of an item 192 dwords of K at a time stand in L1, transposed so that
+ * a lane is a row (once for up to 516 columns, a percent of the products' time), and the columns' dwords come by from
+ * L2; their sums are added up in order of K, in every tile alike.
  *
  * x side by side: blocks of columns, of each the chunks of K, of each the tiles, of each its dwords, of each the tile's
- * columns. A chunk of all columns is one run of memory, read from its beginning to its end by every panel: the first of an
- * item brings it from L3 to L2, where twelve streams of a few lines each (rows as they are) waited for most of them. */
+ * columns. A chunk of all columns is one run of memory, read from its beginning to its end by every panel: the first of
+ * an item brings it from L3 to L2, where twelve streams of a few lines each (rows as they are) waited for most of
+ * them. */
 #pragma once
 #include <immintrin.h>
 #include <string.h>
@@ -51,8 +53,8 @@ enum { DENSE_ROWS = 32, DENSE_CHUNK = 192, DENSE_COLS = 516, DENSE_PANELS = 4 };
     DENSE_OP " %%zmm" #temp ", %%zmm30, %%zmm" #low "\n\t" DENSE_OP " %%zmm" #temp ", %%zmm31, %%zmm" #high "\n\t"
 #define DENSE_STEP(n, i)                                                                                             \
     "vmovdqa64 128*" #i "(%[w]), %%zmm30\n\tvmovdqa64 64+128*" #i "(%[w]), %%zmm31\n\t" T32_##n(DENSE_DOT, n, i)
-/* What tiles read of x lies side by side: up to three lines go by in four steps, as many are asked for 8 KiB further on (what
- * comes from L3 is late at 2), and a piece of a row of weights that are transposed next. */
+/* What tiles read of x lies side by side: up to three lines go by in four steps, as many are asked for 8 KiB further on
+ * (what comes from L3 is late at 2), and a piece of a row of weights that are transposed next. */
 #define DENSE_ASK                                                                                                    \
     "prefetcht0 8192(%[x])\n\tprefetcht0 8256(%[x])\n\tprefetcht0 8320(%[x])\n\t"                                    \
     DENSE_NEXT " (%[next])\n\tadd %[piece], %[next]\n\t"
@@ -95,8 +97,8 @@ DENSE_INLINE __m128 dense_reduce_4(const __m512 *s) {
     return _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
 }
 
-/* Prefetches four lines of each of four rows, DENSE_AHEAD bytes behind byte `from`: behind a row's end comes the row four
- * further. In bursts, as the other products of one row do. */
+/* Prefetches four lines of each of four rows, DENSE_AHEAD bytes behind byte `from`: behind a row's end comes the row
+ * four further. In bursts, as the other products of one row do. */
 DENSE_INLINE void dense_few_ahead(const dense_problem *p, const char *const *w, size_t from) {
     size_t later = from + DENSE_AHEAD;
     if (later >= p->row_bytes) later += (DENSE_FEW_ROWS - 1) * p->row_bytes;
@@ -104,8 +106,8 @@ DENSE_INLINE void dense_few_ahead(const dense_problem *p, const char *const *w, 
         DENSE_UNROLL for (int l = 0; l < 4; l++) _mm_prefetch(w[r] + later + 64 * l, _MM_HINT_T0);
 }
 
-/* Outputs n .. n + 3 of `cols` rows of x; dwords [at, at + count) are added to them, or begin them. Rows past N read row
- * N - 1 and are not stored. */
+/* Outputs n .. n + 3 of `cols` rows of x; dwords [at, at + count) are added to them, or begin them. Rows past N read
+ * row N - 1 and are not stored. */
 DENSE_INLINE void dense_few_tile(const dense_problem *p, const char *x, int64_t n, int64_t at, int64_t count,
                                  const int cols) {
     const char *w[DENSE_FEW_ROWS];
@@ -164,8 +166,8 @@ _Static_assert(DENSE_FEW == 6, "as the switch has it");
 
 /* ---- weights side by side ---- */
 
-/* Dwords of K from element `from` on, `count` of them, of 16 rows at w, of which `rows` exist, to to[dword][half]; `whole`, a
- * constant: all rows and elements do. What does not exist is zero. */
+/* Dwords of K from element `from` on, `count` of them, of 16 rows at w, of which `rows` exist, to to[dword][half];
+ * `whole`, a constant: all rows and elements do. What does not exist is zero. */
 DENSE_INLINE void dense_pack_half(const dense_problem *p, const char *w, int64_t rows, int64_t from, int64_t count,
                                   __m512i (*to)[2], int half, const bool whole) {
     const size_t step = p->row_bytes;
@@ -185,7 +187,8 @@ static void dense_pack(const dense_problem *p, int64_t row0, int64_t at, int64_t
     for (int half = 0; half < 2; half++) {
         int64_t row = row0 + 16 * half, from = at * DENSE_PER_DWORD;
         const char *w = p->w + (size_t)row * p->row_bytes;
-        if (row + 16 <= p->n && from + count * DENSE_PER_DWORD <= p->k) dense_pack_half(p, w, 16, from, count, to, half, true);
+        if (row + 16 <= p->n && from + count * DENSE_PER_DWORD <= p->k)
+            dense_pack_half(p, w, 16, from, count, to, half, true);
         else dense_pack_half(p, w, p->n - row, from, count, to, half, false);
     }
 }
@@ -262,11 +265,12 @@ typedef struct dense_next { const char *row; size_t row_bytes, bytes; int64_t ro
 
 static dense_next dense_after(const dense_problem *p, int64_t row0, int64_t at) {
     size_t element = p->row_bytes / (size_t)p->k, bytes = DENSE_CHUNK * DENSE_PER_DWORD * element;
-    return (dense_next){ p->w + (size_t)row0 * p->row_bytes + (size_t)(at * DENSE_PER_DWORD) * element, p->row_bytes, bytes,
-                         p->n - row0 < DENSE_ROWS ? p->n - row0 : DENSE_ROWS, (int64_t)(bytes / (DENSE_CHUNK / 4)) };
+    return (dense_next){ p->w + (size_t)row0 * p->row_bytes + (size_t)(at * DENSE_PER_DWORD) * element, p->row_bytes,
+                         bytes, p->n - row0 < DENSE_ROWS ? p->n - row0 : DENSE_ROWS,
+                         (int64_t)(bytes / (DENSE_CHUNK / 4)) };
 }
-/* The row that tile t of n asks for; where there are fewer tiles than rows it asks for the others at once. (gcc drops calls
- * of functions that only prefetch: this one has a value.) */
+/* The row that tile t of n asks for; where there are fewer tiles than rows it asks for the others at once. (gcc drops
+ * calls of functions that only prefetch: this one has a value.) */
 DENSE_INLINE const char *dense_ask(const dense_next *a, int t, int n, const char *none) {
     int64_t r = a->rows * t / n, last = a->rows * (t + 1) / n;
     for (int64_t i = r + 1; i < last; i++)
@@ -274,8 +278,8 @@ DENSE_INLINE const char *dense_ask(const dense_next *a, int t, int n, const char
     return r < last ? a->row + (size_t)r * a->row_bytes : none;
 }
 
-/* Columns [c0, c1) of one panel's sums to `out`, tile by tile. Their lines lie far apart and are not in the caches: they are
- * asked for before the tile's last products, so that stores find them. (In assembly, see dense_ask.) */
+/* Columns [c0, c1) of one panel's sums to `out`, tile by tile. Their lines lie far apart and are not in the caches:
+ * they are asked for before the tile's last products, so that stores find them. (In assembly, see dense_ask.) */
 DENSE_INLINE void dense_write_soon(const dense_problem *p, int64_t row0, int64_t col0, int c0, int c1) {
     for (int c = c0; c < c1; c++) {
         const float *to = p->out + (col0 + c) * p->n + row0;
@@ -296,8 +300,8 @@ static void dense_write(const dense_problem *p, const float *acc, int64_t row0, 
 
 /* Adds dwords [at, at + count) of K to the sums of panel i of those from row `first` on; the first begin them, the last
  * finish them. */
-static void dense_chunk(const dense_problem *p, dense_space *s, const dense_columns *b, int64_t first, int i, int panels,
-                        int64_t at, int64_t count) {
+static void dense_chunk(const dense_problem *p, dense_space *s, const dense_columns *b, int64_t first, int i,
+                        int panels, int64_t at, int64_t count) {
     int64_t row0 = first + DENSE_ROWS * i, all = dense_padded(p->k);
     dense_next next = i == panels - 1 ? dense_after(p, first, at + count) : dense_after(p, row0 + DENSE_ROWS, at);
     dense_pack(p, row0, at, count, s->w);
@@ -312,7 +316,8 @@ static void dense_chunk(const dense_problem *p, dense_space *s, const dense_colu
     }
 }
 
-/* Panels go together as long as there are many items to come, then one by one, so that no part is left with a large one. */
+/* Panels go together as long as there are many items to come, then one by one, so that no part is left with a large
+ * one. */
 static void dense_items(const dense_problem *p, const lb_launch *l, dense_space *s, const void *x) {
     int64_t panels = (p->n + DENSE_ROWS - 1) / DENSE_ROWS, across = dense_across(p->m), all = dense_padded(p->k);
     int64_t each = panels * across / (8 * l->parts); /* about eight items a part, where N allows */
@@ -325,7 +330,8 @@ static void dense_items(const dense_problem *p, const lb_launch *l, dense_space 
         int count = (int)(at < large ? each : 1);
         for (at = 0; at < all; at += DENSE_CHUNK)
             for (int j = 0; j < count; j++)
-                dense_chunk(p, s, &b, first * DENSE_ROWS, j, count, at, all - at < DENSE_CHUNK ? all - at : DENSE_CHUNK);
+                dense_chunk(p, s, &b, first * DENSE_ROWS, j, count, at,
+                            all - at < DENSE_CHUNK ? all - at : DENSE_CHUNK);
     }
 }
 

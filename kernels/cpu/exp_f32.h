@@ -4,7 +4,8 @@
 #include <string.h>
 
 #if defined(__GNUC__) && !defined(__clang__)
-/* gcc takes a comparison of floats, which may raise a flag that nobody reads, for control flow that it cannot vectorise */
+/* gcc takes a comparison of floats, which may raise a flag that nobody reads, for control flow that it cannot
+ * vectorise */
 #pragma GCC optimize("no-trapping-math")
 #endif
 

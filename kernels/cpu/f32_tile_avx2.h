@@ -1,5 +1,5 @@
-/* f32_tile_avx2.h: tiles of 16 rows and up to 6 columns of multiply-adds in f32 with AVX2. F32_ZEROS is defined before the
- * #include: 1 = spans have zeros that meet the sums of activations. */
+/* f32_tile_avx2.h: tiles of 16 rows and up to 6 columns of multiply-adds in f32 with AVX2. F32_ZEROS is defined before
+ * the #include: 1 = spans have zeros that meet the sums of activations. */
 #pragma once
 #include <immintrin.h>
 #include <string.h>
@@ -75,10 +75,11 @@ LB_INLINE void f32_tile(const f32_expanded *e, const void *act, size_t stride, i
                                                        float *acc) {                                                 \
         f32_tile(e, act, stride, k, at, some, span, acc, n);                                                         \
     }
-F32_TILE(1) F32_TILE(2) F32_TILE(3) F32_TILE(4) F32_TILE(5) F32_TILE(6)
-static void (*const f32_tiles[])(const f32_expanded *, const void *, size_t, int64_t, int64_t, int64_t, int64_t, float *) = {
-    NULL, f32_tile_1, f32_tile_2, f32_tile_3, f32_tile_4, f32_tile_5, f32_tile_6
-};
+F32_TILE(1)
+F32_TILE(2) F32_TILE(3) F32_TILE(4) F32_TILE(5)
+    F32_TILE(6) static void (*const f32_tiles[])(const f32_expanded *, const void *, size_t, int64_t, int64_t, int64_t,
+                                                 int64_t, float *) = { NULL,       f32_tile_1, f32_tile_2, f32_tile_3,
+                                                                       f32_tile_4, f32_tile_5, f32_tile_6 };
 
 #define F32_ACT lb_act_f32_prepare, lb_act_f32_bytes, LB_ACT_KIND_F32
 /* The fields of a descriptor that follow from it: all, or but for activations that are rounded. */

@@ -1,11 +1,11 @@
-/* gate.h: SwiGLU and gpt-oss's clamped form of it on vectors of one instruction set, and loads and stores of what is left
- * of a row. */
+/* gate.h: SwiGLU and gpt-oss's clamped form of it on vectors of one instruction set, and loads and stores of what is
+ * left of a row. */
 #pragma once
 #include <immintrin.h>
 #include <stdint.h>
 
-/* e^x: 2^n times the Taylor polynomial of degree 7 on |r| <= ln 2 / 2 (error below half an ulp). The bounds, behind which
- * it is 0 or infinite, keep Inf - Inf out of r, and 2^n in range; NaN passes. */
+/* e^x: 2^n times the Taylor polynomial of degree 7 on |r| <= ln 2 / 2 (error below half an ulp). The bounds, behind
+ * which it is 0 or infinite, keep Inf - Inf out of r, and 2^n in range; NaN passes. */
 #define GATE_TAYLOR { 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f }
 
 #if defined(__AVX512F__)

@@ -1,4 +1,5 @@
-/* gemm_any_portable.c: any weights: blocks of rows become f32 and are multiplied with sums in f64. The reference kernel. */
+/* gemm_any_portable.c: any weights: blocks of rows become f32 and are multiplied with sums in f64. The reference
+ * kernel. */
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
 
@@ -9,8 +10,8 @@ enum { TILE_N = 4, TILE_M = 2, BLOCK_N = 16 };
 typedef void (*tile_fn)(const float *w, const float *x0, const float *x1, int64_t k, float out[TILE_M][TILE_N]);
 
 /* One tile function for vectors of BYTES bytes. Each of the 8 sums has one lane per double of a vector, so nothing is
- * reordered; a product of two floats is exact in f64, so fusing it with the addition would change nothing. The last k go
- * one by one. */
+ * reordered; a product of two floats is exact in f64, so fusing it with the addition would change nothing. The last k
+ * go one by one. */
 #define DEFINE_TILE(NAME, BYTES)                                                                                  \
     static void NAME(const float *w, const float *x0, const float *x1, int64_t k, float out[TILE_M][TILE_N]) {    \
         typedef double sums __attribute__((vector_size(BYTES), aligned(8), may_alias));                           \

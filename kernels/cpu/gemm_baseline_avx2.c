@@ -9,13 +9,14 @@ LB_INLINE int64_t f32_span(const no_format f, const lb_quantizer *q) {
     return 256;
 }
 
-LB_INLINE void f32_scales(const no_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at, int part,
-                          __m256 *s, __m256 *z) {
+LB_INLINE void f32_scales(const no_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at,
+                          int part, __m256 *s, __m256 *z) {
     (void)f, (void)q, (void)panel, (void)k, (void)at, (void)part, (void)z;
     *s = _mm256_set1_ps(1.0f);
 }
 
-LB_INLINE const uint8_t *f32_run_at(const no_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at) {
+LB_INLINE const uint8_t *f32_run_at(const no_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k,
+                                    int64_t at) {
     (void)f, (void)q, (void)k;
     return panel + at * LB_PANEL_ROWS * 2;
 }

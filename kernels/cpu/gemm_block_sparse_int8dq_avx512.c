@@ -1,9 +1,11 @@
-/* gemm_block_sparse_int8dq_avx512.c: gemm over block-sparse-int8dq weights in panels of 32 rows: int8 blocks of 64 columns
- * times int8, scales of row and token last. Sums are exact in int32. */
+/* gemm_block_sparse_int8dq_avx512.c: gemm over block-sparse-int8dq weights in panels of 32 rows: int8 blocks of 64
+ * columns times int8, scales of row and token last. Sums are exact in int32. */
 #include "rows32_blocks.h"
 
 /* Activations: a row of int8dq's, then the sums of its blocks of 64 codes. */
-static size_t act_bytes(const lb_quantizer *q, int64_t k) { return lb_act_i8_token_bytes(q, k) + (size_t)(k / BLOCK_K) * 4; }
+static size_t act_bytes(const lb_quantizer *q, int64_t k) {
+    return lb_act_i8_token_bytes(q, k) + (size_t)(k / BLOCK_K) * 4;
+}
 
 LB_INLINE const int32_t *block_sums(const lb_act_i8_token *a, int64_t k) {
     return (const int32_t *)(const void *)((const char *)a + lb_act_i8_token_bytes(NULL, k));
@@ -37,7 +39,8 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
     }
     for (int64_t b = 0; b < blocks_kept(k); b++) {
         const int8_t *a = i8_act(act, stride, 0)->q + BLOCK_K * (int64_t)columns[b];
-        for (int i = 0; i < BLOCK_K; i += 8, w += 256) i8_few_step((i8_format){ .bits = 8 }, w, a + i, stride, sum, cols);
+        for (int i = 0; i < BLOCK_K; i += 8, w += 256)
+            i8_few_step((i8_format){ .bits = 8 }, w, a + i, stride, sum, cols);
     }
     LB_UNROLL for (int c = 0; c < cols; c++)
         i8_finish(panel, i8_act(act, stride, c), _mm512_add_epi32(sum[c][0][0], sum[c][1][0]),
@@ -48,7 +51,8 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
 T32_EACH(BLOCKS_INT_TILE)
 BLOCKS_TILES(blocks_int)
 
-static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
+static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
+                 int64_t out_stride) {
     enum { TOGETHER = 16 }; /* 32 KiB of weights */
     const int32_t *columns = blocks_columns(panel);
     int32_t *acc = lb_panel_sums_take(cols);
@@ -71,7 +75,8 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
             if (b + some == blocks_kept(k)) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
             blocks_int[c1 - c0](w, i8_act(act, stride, c0)->q, stride, hops, some, acc + 32 * c0,
                                 blocks_far(now, later, 1, stride, c0, c1, cols));
-            for (int c = c0; c < c1 && b + some == blocks_kept(k); c++) /* tile by tile: misses hide behind the next one's */
+            for (int c = c0; c < c1 && b + some == blocks_kept(k);
+                 c++) /* tile by tile: misses hide behind the next one's */
                 i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c),
                           _mm512_load_si512(acc + 32 * c + 16), out + c * out_stride);
         }

@@ -3,7 +3,8 @@
 
 DENSE_INLINE __m512i dense_weights(const char *row, int64_t at, int64_t left) {
     const float *p = (const float *)(const void *)row + at;
-    return left >= 16 ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi32((__mmask16)((1u << (left > 0 ? left : 0)) - 1), p);
+    return left >= 16 ? _mm512_loadu_si512(p)
+                      : _mm512_maskz_loadu_epi32((__mmask16)((1u << (left > 0 ? left : 0)) - 1), p);
 }
 
 const lb_kernel lb_kernel_gemm_f32_avx512 = {

@@ -1,5 +1,5 @@
-/* gemm_float8dq_block_avx512.c: gemm over float8dq-block weights in panels of 32 rows: e4m3 times e4m3, scales per 128 x 128
- * of the weights and per 128 of the activations. */
+/* gemm_float8dq_block_avx512.c: gemm over float8dq-block weights in panels of 32 rows: e4m3 times e4m3, scales per 128
+ * x 128 of the weights and per 128 of the activations. */
 #define FLOAT_SPAN_SCALES
 #include "rows32_float.h"
 

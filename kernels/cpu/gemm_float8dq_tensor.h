@@ -1,5 +1,5 @@
-/* gemm_float8dq_tensor.h: how the kernels of float8dq-tensor are driven, whatever the instructions: one scale for all weights
- * and one for all activations.
+/* gemm_float8dq_tensor.h: how the kernels of float8dq-tensor are driven, whatever the instructions: one scale for all
+ * weights and one for all activations.
  *
  * A row of x depends on all others here, so this is no lb_panel that fused kernels may take: one more phase finds the
  * largest of x before the panels' driver prepares rows with it. Included after run(), panel_bytes() and repack(), with

@@ -1,5 +1,5 @@
-/* gemm_float8dq_tensor_avx512.c: gemm over float8dq-tensor weights in panels of 32 rows: e4m3 times e4m3, one scale for all
- * weights and one for all activations. */
+/* gemm_float8dq_tensor_avx512.c: gemm over float8dq-tensor weights in panels of 32 rows: e4m3 times e4m3, one scale for
+ * all weights and one for all activations. */
 #include "rows32_float.h"
 
 static const float_table table = FLOAT_TABLE_8(FLOAT_E4M3);

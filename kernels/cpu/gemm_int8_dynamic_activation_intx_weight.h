@@ -34,7 +34,8 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
 static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return HEAD + h32_panel_bytes(FORMAT(q->bits), k); }
 
 /* Row r of a panel; returns its sum. Codes of b bits, a row's as one stream, the first in the lowest bits. */
-static float pack_row(const lb_quantizer *q, const uint8_t *native, const float *scales, int64_t k, int r, uint8_t *panel) {
+static float pack_row(const lb_quantizer *q, const uint8_t *native, const float *scales, int64_t k, int r,
+                      uint8_t *panel) {
     const h32 f = FORMAT(q->bits);
     double sum = 0;
     for (int64_t g = 0; g < k / 32; g++) {

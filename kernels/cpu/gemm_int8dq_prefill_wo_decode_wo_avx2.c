@@ -1,5 +1,5 @@
-/* gemm_int8dq_prefill_wo_decode_wo_avx2.c: gemm over int8dq_prefill_wo_decode weights for one token: as int8wo's, over the
- * panels of the kernel for several. */
+/* gemm_int8dq_prefill_wo_decode_wo_avx2.c: gemm over int8dq_prefill_wo_decode weights for one token: as int8wo's, over
+ * the panels of the kernel for several. */
 #include "rows32_int8wo_avx2.h"
 
 static bool supports(const lb_args *a, const char **why) {

@@ -1,4 +1,5 @@
-/* gemm_mxfp4.h: gemm over mxfp4 weights in panels of 32 rows: w = 2^(e - 127) * q, q e2m1, whose doubles are integers. */
+/* gemm_mxfp4.h: gemm over mxfp4 weights in panels of 32 rows: w = 2^(e - 127) * q, q e2m1, whose doubles are
+ * integers. */
 #define H32_SMALL_LEVELS 1
 #define H32_STORED 0
 #include "rows32_g32_any.h"

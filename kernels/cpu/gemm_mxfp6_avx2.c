@@ -1,4 +1,5 @@
-/* gemm_mxfp6_avx2.c: gemm over mxfp6 weights in panels of 32 rows with AVX2: w = 2^(e - 127) * q, q e2m3 or e3m2, e per 32. */
+/* gemm_mxfp6_avx2.c: gemm over mxfp6 weights in panels of 32 rows with AVX2: w = 2^(e - 127) * q, q e2m3 or e3m2, e
+ * per 32. */
 #include "rows32_mini_avx2.h"
 
 #define unpack float_unpack_sixes

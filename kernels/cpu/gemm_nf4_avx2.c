@@ -12,13 +12,14 @@ LB_INLINE int64_t f32_span(const nf4_format f, const lb_quantizer *q) {
     return 64;
 }
 
-LB_INLINE void f32_scales(const nf4_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at, int part,
-                          __m256 *s, __m256 *z) {
+LB_INLINE void f32_scales(const nf4_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at,
+                          int part, __m256 *s, __m256 *z) {
     (void)f, (void)q, (void)k, (void)z;
     *s = _mm256_load_ps((const float *)(const void *)(panel + 128 * (at / 64) + 32 * part));
 }
 
-LB_INLINE const uint8_t *f32_run_at(const nf4_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at) {
+LB_INLINE const uint8_t *f32_run_at(const nf4_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k,
+                                    int64_t at) {
     return panel + head_bytes(q, k) + (size_t)(at / 32) * 2 * float_half_bytes(f.bits);
 }
 

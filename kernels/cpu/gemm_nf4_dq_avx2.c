@@ -12,8 +12,8 @@ LB_INLINE int64_t f32_span(const nf4_dq_format f, const lb_quantizer *q) {
     return 64;
 }
 
-LB_INLINE void f32_scales(const nf4_dq_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at, int part,
-                          __m256 *s, __m256 *z) {
+LB_INLINE void f32_scales(const nf4_dq_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at,
+                          int part, __m256 *s, __m256 *z) {
     (void)f, (void)q, (void)z;
     const places p = places_of(k);
     const int64_t i = at / 64;

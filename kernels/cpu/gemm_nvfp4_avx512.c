@@ -1,4 +1,5 @@
-/* gemm_nvfp4_avx512.c: gemm over nvfp4 weights in panels of 32 rows: w = q * (t * b), q e2m1, b e4m3 per 16, t a matrix. */
+/* gemm_nvfp4_avx512.c: gemm over nvfp4 weights in panels of 32 rows: w = q * (t * b), q e2m1, b e4m3 per 16, t a
+ * matrix. */
 #include "rows32_nvfp4.h"
 
 #define FORMAT (float_format){ .bits = 4, .span = 16, .head_bytes = head_bytes, .scale = scale }

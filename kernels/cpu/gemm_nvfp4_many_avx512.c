@@ -1,6 +1,7 @@
-/* gemm_nvfp4_many_avx512.c: gemm over nvfp4 weights for several rows of x: bf16 holds q * b exactly (two times four bits of
- * significand, exponents of -10 to 12), so that what is expanded for all columns has its scale in it already, and only the
- * matrix's is left for the sums of 256. (One row at a time the products with b would take longer than memory.) */
+/* gemm_nvfp4_many_avx512.c: gemm over nvfp4 weights for several rows of x: bf16 holds q * b exactly (two times four
+ * bits of significand, exponents of -10 to 12), so that what is expanded for all columns has its scale in it already,
+ * and only the matrix's is left for the sums of 256. (One row at a time the products with b would take longer than
+ * memory.) */
 #include "rows32_nvfp4.h"
 
 #define FORMAT (float_format){ .bits = 4, .span = 16, .head_bytes = head_bytes, .scale = block_scale }
@@ -13,7 +14,8 @@ LB_INLINE __m512i times(__m512i w, __m512 b) {
                            _mm512_castps_si512(_mm512_mul_ps(odd, b)));
 }
 
-static void expand(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at, int64_t some, float_expanded *e) {
+static void expand(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at, int64_t some,
+                   float_expanded *e) {
     const float_regs regs = float_open(FORMAT, TABLE(q));
     float_expand(FORMAT, &regs, q, panel, k, at, some, e);
     for (int64_t i = 0; i * SUB < some; i++)
@@ -26,8 +28,8 @@ static void expand(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64
 }
 
 /* As float_many. */
-static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
-                int64_t out_stride) {
+static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
+                float *out, int64_t out_stride) {
     int64_t padded = lb_act_bf16_padded(k);
     float *acc = lb_panel_sums_take(cols);
     float_expanded e;
@@ -36,7 +38,8 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
     for (int64_t at = 0; at == 0 || at < padded; at += FLOAT_CHUNK) {
         int64_t some = padded - at < FLOAT_CHUNK ? padded - at : FLOAT_CHUNK;
         expand(q, panel, k, at, some, &e);
-        const char *next = (const char *)panel + head_bytes(q, k) + (size_t)((at + some) / 32) * 2 * float_run_bytes(FORMAT);
+        const char *next =
+            (const char *)panel + head_bytes(q, k) + (size_t)((at + some) / 32) * 2 * float_run_bytes(FORMAT);
         int lines = FLOAT_CHUNK / 32 * 2 * FORMAT.bits;
         for (int i = 0; i < count; i++) {
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
@@ -51,7 +54,8 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
 }
 
 static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }
-static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                   void *dst) {
     float_repack(FORMAT.bits, FORMAT.head_bytes(q, k), unpack, put_scales, q, native, n, k, row0, row1, dst);
 }
 

@@ -8,7 +8,8 @@ enum { ROWS_TOGETHER = 64, SHARES = 2 };
 /* From so many columns on, blocks of activations that a panel meets at the same time stand side by side, this far apart
  * (see lb_panel_act_stride): rows would be a page each for every 256 k. */
 enum { BLOCKS_COLS = 17, BLOCKS_APART = 32 };
-/* In a GEMV one panel of so many is kept back for whoever is done first: parts do not get the same share of the memory. */
+/* In a GEMV one panel of so many is kept back for whoever is done first: parts do not get the same share of the
+ * memory. */
 enum { GEMV_TAIL = 8 };
 
 static int64_t columns(const lb_args *a) { return lb_arg(a, LB_GEMM_X)->dims[0]; }

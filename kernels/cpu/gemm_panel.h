@@ -43,7 +43,8 @@ static inline void lb_panel_sums_give(void *sums, int cols) {
 
 /* Bytes from one prepared activation row to the next, for rows of act_bytes: an odd number of cache lines, so that the
  * columns of a tile never share the same sets of a 4 KiB-per-way L1, and half a line more, so that broadcasts from
- * neighbouring columns come from different banks (Zen 5: 93 to 99.9 % of the peak of vpdpbusd). Rows are 32-byte aligned. */
+ * neighbouring columns come from different banks (Zen 5: 93 to 99.9 % of the peak of vpdpbusd). Rows are 32-byte
+ * aligned. */
 static inline size_t lb_panel_act_stride(size_t act_bytes) {
     size_t lines = (act_bytes + 63) / 64;
     return (lines | 1) * 64 + 32;

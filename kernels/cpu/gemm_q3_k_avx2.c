@@ -21,7 +21,9 @@ LB_INLINE void sub_codes(const uint8_t *block, int s, __m256i *w) {
     }
 }
 
-LB_INLINE __m256i sub_scale(const block_regs *regs, int s) { return x2_twice_s8(regs->scale[s / 4], lb_scale_shift(s) / 8); }
+LB_INLINE __m256i sub_scale(const block_regs *regs, int s) {
+    return x2_twice_s8(regs->scale[s / 4], lb_scale_shift(s) / 8);
+}
 
 #define SUBS 16
 #define PAIRS 0

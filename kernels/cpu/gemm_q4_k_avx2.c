@@ -19,7 +19,9 @@ LB_INLINE void sub_codes(const uint8_t *block, int s, __m256i *w) {
     }
 }
 
-LB_INLINE __m256i sub_scale(const block_regs *regs, int s) { return x2_twice_u8(regs->scale[s / 4], lb_scale_shift(s) / 8); }
+LB_INLINE __m256i sub_scale(const block_regs *regs, int s) {
+    return x2_twice_u8(regs->scale[s / 4], lb_scale_shift(s) / 8);
+}
 
 LB_INLINE __m256i min_pair(const block_regs *regs, int i) {
     return x2_even(_mm256_srli_epi32(regs->scale[2 + i / 2], i % 2 * 8));

@@ -19,7 +19,9 @@ LB_INLINE void sub_codes(const uint8_t *block, int s, __m256i *w) {
     w[3] = x2_merge(x2_field(x1, 4, 0x0f), h, -2, 0x30);
 }
 
-LB_INLINE __m256i sub_scale(const block_regs *regs, int s) { return x2_twice_s8(regs->scale[s / 4], lb_scale_shift(s) / 8); }
+LB_INLINE __m256i sub_scale(const block_regs *regs, int s) {
+    return x2_twice_s8(regs->scale[s / 4], lb_scale_shift(s) / 8);
+}
 
 #define SUBS 16
 #define PAIRS 0

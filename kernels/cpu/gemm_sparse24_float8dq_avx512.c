@@ -1,5 +1,5 @@
-/* gemm_sparse24_float8dq_avx512.c: gemm over sparse24-float8dq weights in panels of 32 rows: two e4m3 of every four, times
- * e4m3, scales of row and token. */
+/* gemm_sparse24_float8dq_avx512.c: gemm over sparse24-float8dq weights in panels of 32 rows: two e4m3 of every four,
+ * times e4m3, scales of row and token. */
 #include "rows32_sparse24.h"
 
 static const float_table table = FLOAT_TABLE_8(FLOAT_E4M3);

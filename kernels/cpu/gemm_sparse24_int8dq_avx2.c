@@ -1,5 +1,5 @@
-/* gemm_sparse24_int8dq_avx2.c: gemm over sparse24-int8dq weights in panels of 32 rows with AVX2: two int8 of every four,
- * times int8, scales of row and token last. Sums are exact in int32. */
+/* gemm_sparse24_int8dq_avx2.c: gemm over sparse24-int8dq weights in panels of 32 rows with AVX2: two int8 of every
+ * four, times int8, scales of row and token last. Sums are exact in int32. */
 #include "rows32.h"
 
 #include "rows32_i8_avx2.h"

@@ -1,9 +1,9 @@
-/* gemm_sparse24_int8dq_avx512.c: gemm over sparse24-int8dq weights in panels of 32 rows: two int8 of every four, times int8,
- * scales of row and token last. Sums are exact in int32. */
+/* gemm_sparse24_int8dq_avx512.c: gemm over sparse24-int8dq weights in panels of 32 rows: two int8 of every four, times
+ * int8, scales of row and token last. Sums are exact in int32. */
 #include "rows32_sparse24.h"
 
-/* Few columns: activations + 128 are the unsigned side, so that what a row picks needs no sum of its own: 128 times the sum
- * of its codes is taken off. */
+/* Few columns: activations + 128 are the unsigned side, so that what a row picks needs no sum of its own: 128 times the
+ * sum of its codes is taken off. */
 LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t k, float *out, int64_t out_stride,
                    const int cols) {
     const uint8_t *run = panel + S24_HEAD;
@@ -45,7 +45,8 @@ LB_INLINE void expand(const uint8_t *run, const s24_table tables[2], uint8_t *to
     }
 }
 
-static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
+static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
+                 int64_t out_stride) {
     enum { CHUNK = 512 };
     const s24_table tables[2] = { s24_table_of(1, 0, 0), s24_table_of(1, 0, 2) };
     uint8_t bytes[I8_ROWS * CHUNK] __attribute__((aligned(64)));
@@ -69,7 +70,8 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
             if (at + some == padded) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
             i8_tiles[c1 - c0](bytes, i8_act(act, stride, c0)->q + at, stride, some / 16, acc + 32 * c0, far,
                               later + (size_t)(t * (some / 16)) * piece, piece);
-            for (int c = c0; c < c1 && at + some == padded; c++) /* tile by tile: misses hide behind the next one's work */
+            for (int c = c0; c < c1 && at + some == padded;
+                 c++) /* tile by tile: misses hide behind the next one's work */
                 i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c),
                           _mm512_load_si512(acc + 32 * c + 16), out + c * out_stride);
         }

@@ -3,9 +3,9 @@
  *
  * A piece (rows32_trellis_pack.h) is four vectors of 8 rows. vpmultishiftqb takes the 16 bits that end at any place
  * out of 64, for four weights of each row at once; those that begin in the 64 before come from the halves of both. The
- * hash is made of products of 16 bits: one of 32 takes two turns of a multiplier on Zen 5. Its bytes' sum less 510 is an integer up to
- * 510, too long for int8 and for bf16: activations are int16 with a scale for each 128, over which int32 holds every
- * sum. Sums are exact, so that a row has the same bits in every batch. */
+ * hash is made of products of 16 bits: one of 32 takes two turns of a multiplier on Zen 5. Its bytes' sum less 510 is
+ * an integer up to 510, too long for int8 and for bf16: activations are int16 with a scale for each 128, over which
+ * int32 holds every sum. Sums are exact, so that a row has the same bits in every batch. */
 #include <immintrin.h>
 #include <math.h>
 

@@ -2,8 +2,8 @@
 #pragma once
 #include "rows16_avx2.h"
 
-/* Those of bits [at, at + 4) of every dword, from 16 aligned f32. Indexes of eight entries are three bits; the fourth, brought
- * to the top of its dword, chooses between two tables. */
+/* Those of bits [at, at + 4) of every dword, from 16 aligned f32. Indexes of eight entries are three bits; the fourth,
+ * brought to the top of its dword, chooses between two tables. */
 LB_INLINE __m256 levels16_of(const void *levels, __m256i v, int at) {
     __m256i index = at ? _mm256_srli_epi32(v, at) : v;
     __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps((const float *)levels), index);

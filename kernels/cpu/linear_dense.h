@@ -1,9 +1,9 @@
-/* linear_dense.h: the linear kernels for f32, f16 and bf16 weights: the gemm kernel of the type, for one matrix after the
- * other. A template, included once by each type's and instruction set's file, which defines TYPE (f32) and, where the gemm
- * kernel has others than f32, DENSE_ACT, DENSE_COMPUTE and DENSE_ISA.
+/* linear_dense.h: the linear kernels for f32, f16 and bf16 weights: the gemm kernel of the type, for one matrix after
+ * the other. A template, included once by each type's and instruction set's file, which defines TYPE (f32) and, where
+ * the gemm kernel has others than f32, DENSE_ACT, DENSE_COMPUTE and DENSE_ISA.
  *
- * One matrix without bias and activation writes to the output itself. Otherwise each has a plane [T, N] of the workspace, and
- * a last phase brings the rows together. */
+ * One matrix without bias and activation writes to the output itself. Otherwise each has a plane [T, N] of the
+ * workspace, and a last phase brings the rows together. */
 #include "activate.h"
 
 #define GEMM KERNEL_SYMBOL(PASTE(gemm, TYPE))

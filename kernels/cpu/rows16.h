@@ -1,4 +1,5 @@
-/* rows16.h: what the K-quant panel kernels with AVX-512 share: register-level pieces over panels as rows16_pack.h has them. */
+/* rows16.h: what the K-quant panel kernels with AVX-512 share: register-level pieces over panels as rows16_pack.h has
+ * them. */
 #pragma once
 #include <immintrin.h>
 #include <stdint.h>

@@ -1,11 +1,11 @@
-/* rows16_avx2.h: what the AVX2 kernels over panels of integers share: register-level pieces over panels as rows16_pack.h
- * has them. A vector of 16 rows is two registers; each of 8 rows, lane r of row r.
+/* rows16_avx2.h: what the AVX2 kernels over panels of integers share: register-level pieces over panels as
+ * rows16_pack.h has them. A vector of 16 rows is two registers; each of 8 rows, lane r of row r.
  *
  * Two forms of products, both exact:
- *   narrow: bytes below 64 times int8 by vpmaddubsw, whose int16 sums of a scale's reach (16 or 32 k) stay in int16 because
- *           they start at minus what the codes' offset amounts to (additions wrap, only the end must fit), and go to int32
- *           in one vpmaddwd, with the scale where that is an integer;
- *   wide:   any bytes, split into even and odd ones, times int16 by vpmaddwd. Half as fast, for codes of 8 bits. */
+ *   narrow: bytes below 64 times int8 by vpmaddubsw, whose int16 sums of a scale's reach (16 or 32 k) stay in int16
+ * because they start at minus what the codes' offset amounts to (additions wrap, only the end must fit), and go to
+ * int32 in one vpmaddwd, with the scale where that is an integer; wide:   any bytes, split into even and odd ones,
+ * times int16 by vpmaddwd. Half as fast, for codes of 8 bits. */
 #pragma once
 #include <immintrin.h>
 #include <stdint.h>

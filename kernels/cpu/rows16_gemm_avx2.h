@@ -1,5 +1,5 @@
-/* rows16_gemm_avx2.h: the lb_panel.run of a K-quant in panels of two times 16 rows without AVX-512; a template, included
- * once by each format's file. Products as rows16_avx2.h has them.
+/* rows16_gemm_avx2.h: the lb_panel.run of a K-quant in panels of two times 16 rows without AVX-512; a template,
+ * included once by each format's file. Products as rows16_avx2.h has them.
  *
  * The format defines before the #include:
  *   SUBS                sub-blocks of 256: 8 (of 32) or 16
@@ -8,14 +8,13 @@
  *   START               codes are more than what they mean by 2^START; -1 = by nothing
  *   SHAPE               its lb_rows16_shape
  *   block_regs          { __m256i scale[4]; __m256 d, dmin; }: 8 rows' scales of a block in registers
- *   open_block(block, f16s, regs)    of the rows whose first lane is at block; f16s stands as many rows on in the panel's
- *                                    head, or where it has none in the block
- *   sub_codes(block, s, w)           the 64 / SUBS vectors of codes of sub-block s
- *   sub_scale(regs, s)               its scale: both int16 of a lane, or (WIDE) its int32
- *   min_pair(regs, i)                if PAIRS: two int16 a lane
+ *   open_block(block, f16s, regs)    of the rows whose first lane is at block; f16s stands as many rows on in the
+ * panel's head, or where it has none in the block sub_codes(block, s, w)           the 64 / SUBS vectors of codes of
+ * sub-block s sub_scale(regs, s)               its scale: both int16 of a lane, or (WIDE) its int32 min_pair(regs, i)
+ * if PAIRS: two int16 a lane
  *
- * Every path forms the same exact int32 sums and the same f32 steps per block of 256, in the order of K, so a row's result
- * has the same bits whatever the number of columns. */
+ * Every path forms the same exact int32 sums and the same f32 steps per block of 256, in the order of K, so a row's
+ * result has the same bits whatever the number of columns. */
 #include "rows16_avx2.h"
 #include "rows16_panel.h"
 
@@ -221,8 +220,10 @@ static void many(const uint8_t *panel, const void *act, size_t stride, int64_t k
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
             for (int h = 0; h < LB_PANEL_HALVES; h++) {
                 const char *next = (const char *)panel + lb_rows32_block_at(SHAPE, k, b + 1, h);
-                for (int l = lines * t / count; l < lines * (t + 1) / count; l++) _mm_prefetch(next + 64 * l, _MM_HINT_T0);
-                tiles[c1 - c0](&e[h], (const char *)act + (size_t)c0 * stride, stride, b, acc + PANEL_ROWS * c0 + 16 * h);
+                for (int l = lines * t / count; l < lines * (t + 1) / count; l++)
+                    _mm_prefetch(next + 64 * l, _MM_HINT_T0);
+                tiles[c1 - c0](&e[h], (const char *)act + (size_t)c0 * stride, stride, b,
+                               acc + PANEL_ROWS * c0 + 16 * h);
             }
         }
     }

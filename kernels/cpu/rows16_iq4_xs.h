@@ -1,8 +1,8 @@
 /* rows16_iq4_xs.h: iq4_xs weights in panels of 32 rows: w = d * (sc - 32) * T[q], 4-bit q, sub-blocks of 32.
  *
- * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (2176 bytes; with its d 32 more than native, whose scales have
- * 6 bits): 32 vectors of codes, vector 4s + j holding groups 8s + j (low nibble) and 8s + 4 + j (high) of sub-block s; 2
- * vectors of 8-bit scales (sc - 32). */
+ * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (2176 bytes; with its d 32 more than native, whose scales
+ * have 6 bits): 32 vectors of codes, vector 4s + j holding groups 8s + j (low nibble) and 8s + 4 + j (high) of
+ * sub-block s; 2 vectors of 8-bit scales (sc - 32). */
 #pragma once
 #include "rows16_pack.h"
 

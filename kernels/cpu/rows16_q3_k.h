@@ -3,8 +3,8 @@
  *
  * A panel's head holds d, 16 f16 a block. A block of 16 x 256 (1728 bytes; with its d as large as native): 6 vectors
  * for sub-blocks 4t..4t+3, in the order of their use: third bits, two bits, two bits, and so again; then 3 vectors of
- * 6-bit scales. Of two bits, vector j holds group j of the four, each at a place of its own in the byte; third bits serve the
- * vectors j and j + 1 behind them, and lie so that they complete the 3-bit fields with one select:
+ * 6-bit scales. Of two bits, vector j holds group j of the four, each at a place of its own in the byte; third bits
+ * serve the vectors j and j + 1 behind them, and lie so that they complete the 3-bit fields with one select:
  *
  *     sub-block      4t     4t+1   4t+2   4t+3
  *     two bits       0-1    4-5    2-3    6-7

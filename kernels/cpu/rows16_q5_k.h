@@ -1,9 +1,9 @@
 /* rows16_q5_k.h: q5_k weights in panels of 32 rows: w = d * sc * q - dmin * m, 5-bit q, sub-blocks
  * of 32.
  *
- * A block of 16 x 256 (2816 bytes, as native): 5 vectors a sub-block s, in the order of their use: 4 of low bits, vector j
- * holding groups 8s + j (low nibble) and 8s + 4 + j (high), and one of fifth bits, bit b for group 8s + b; then 3 vectors
- * of 6-bit scales and minima; d and dmin, 16 f16 each. */
+ * A block of 16 x 256 (2816 bytes, as native): 5 vectors a sub-block s, in the order of their use: 4 of low bits,
+ * vector j holding groups 8s + j (low nibble) and 8s + 4 + j (high), and one of fifth bits, bit b for group 8s + b;
+ * then 3 vectors of 6-bit scales and minima; d and dmin, 16 f16 each. */
 #pragma once
 #include "rows16_pack.h"
 

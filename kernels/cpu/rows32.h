@@ -1,4 +1,5 @@
-/* rows32.h: what all kernels over panels of 32 rows share with one another: the layout's descriptor and the kernel's. */
+/* rows32.h: what all kernels over panels of 32 rows share with one another: the layout's descriptor and the
+ * kernel's. */
 #pragma once
 #include "gemm_panel.h"
 #include "rows16_pack.h"
@@ -22,7 +23,8 @@
 #define LB_ROWS32_TOLERANCE 1e-9
 #endif
 
-/* What both instruction sets have is one header, included by a file for each; lb_kernel_gemm_q4_0_avx512 of gemm_q4_0. */
+/* What both instruction sets have is one header, included by a file for each; lb_kernel_gemm_q4_0_avx512 of
+ * gemm_q4_0. */
 #define LB_ROWS32_PASTE_(a, b) lb_kernel_##a##_##b
 #define LB_ROWS32_PASTE(a, b) LB_ROWS32_PASTE_(a, b)
 #define LB_ROWS32_SYMBOL(name) LB_ROWS32_PASTE(name, LB_ROWS32_ISA)
@@ -31,8 +33,8 @@
     static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {                                          \
         return (size_t)((n + 31) / 32) * panel_bytes(q, k);                                                          \
     }
-/* A name means one arrangement of a format's bytes: tensors keep what was repacked under it. A second kernel of a format
- * that arranges them otherwise defines another name before it includes this. */
+/* A name means one arrangement of a format's bytes: tensors keep what was repacked under it. A second kernel of a
+ * format that arranges them otherwise defines another name before it includes this. */
 #ifndef LB_ROWS32_LAYOUT
 #define LB_ROWS32_LAYOUT "rows32"
 #endif

@@ -10,15 +10,15 @@ enum { BLOCKS_SUM = 4 /* that floats are added up over */ };
 /* ---- floats ---- */
 
 /* The row's scale, and the token's if activations have one. */
-LB_INLINE __m512 blocks_scaled(const float_format f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int c,
-                               int h, __m512 total) {
+LB_INLINE __m512 blocks_scaled(const float_format f, const uint8_t *panel, const void *act, size_t stride, int64_t k,
+                               int c, int h, __m512 total) {
     total = _mm512_mul_ps(total, _mm512_load_ps((const float *)(const void *)panel + 16 * h));
     return f.act == FLOAT_ACT_ROW ? _mm512_mul_ps(total, float_act_scale(f, act, stride, k, c)) : total;
 }
 
 /* sum += a block's products; k is where its activations stand. */
-LB_INLINE void blocks_few_one(const float_format f, const float_regs *t, const uint8_t *block, const void *act, size_t stride,
-                              int64_t k, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
+LB_INLINE void blocks_few_one(const float_format f, const float_regs *t, const uint8_t *block, const void *act,
+                              size_t stride, int64_t k, __m512 sum[2][FLOAT_GEMV_COLS], const int cols) {
     for (int64_t i = 0; i < BLOCK_K; i += 32) {
         if (f.bits == 8) {
             const uint8_t *run = block + (size_t)(i / 32) * 2 * float_half_bytes(8);
@@ -67,8 +67,8 @@ LB_INLINE void blocks_hops(const int32_t *columns, int64_t some, int bytes, int6
 #define BLOCKS_ADD(low, high, temp, other, address, at, ...)                                                         \
     "vaddps " #at "(%[acc]), %%zmm" #low ", %%zmm" #low "\n\tvmovaps %%zmm" #low ", " #at "(%[acc])\n\t"             \
     "vaddps 64+" #at "(%[acc]), %%zmm" #high ", %%zmm" #high "\n\tvmovaps %%zmm" #high ", 64+" #at "(%[acc])\n\t"
-/* acc[col][32] += the products of `blocks` blocks, each `steps` times FOUR_STEPS; `far` bytes behind a column's activations
- * are those of the next tile. */
+/* acc[col][32] += the products of `blocks` blocks, each `steps` times FOUR_STEPS; `far` bytes behind a column's
+ * activations are those of the next tile. */
 #define BLOCKS_TILE(name, n, open, op, steps, close)                                                                 \
     static __attribute__((noinline)) void name##_##n(const void *w, const void *act, size_t s, const int64_t *hops,  \
                                                      int64_t blocks, void *acc, ptrdiff_t far) {                     \
@@ -85,9 +85,10 @@ LB_INLINE void blocks_hops(const int32_t *columns, int64_t some, int bytes, int6
                          : T32_CLOBBERS);                                                                            \
     }
 typedef void (*blocks_tile_fn)(const void *, const void *, size_t, const int64_t *, int64_t, void *, ptrdiff_t);
-/* From the activations of a tile's columns [c0, c1) to what is read after it: those of the columns that follow, or after the
- * last the first ones of the blocks from `later` on. */
-LB_INLINE ptrdiff_t blocks_far(const int32_t *now, const int32_t *later, int bytes, size_t stride, int c0, int c1, int cols) {
+/* From the activations of a tile's columns [c0, c1) to what is read after it: those of the columns that follow, or
+ * after the last the first ones of the blocks from `later` on. */
+LB_INLINE ptrdiff_t blocks_far(const int32_t *now, const int32_t *later, int bytes, size_t stride, int c0, int c1,
+                               int cols) {
     return c1 < cols ? (ptrdiff_t)stride * (c1 - c0)
                      : (ptrdiff_t)bytes * BLOCK_K * ((ptrdiff_t)*later - *now) - (ptrdiff_t)stride * c0;
 }
@@ -138,7 +139,8 @@ LB_INLINE void blocks_many(const float_format f, const float_table *table, const
             for (int c = c0; c < c1 && b + some == kept; c++) /* tile by tile: misses hide behind the next one's work */
                 LB_UNROLL for (int h = 0; h < 2; h++) {
                     __m512 total = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h);
-                    _mm512_storeu_ps(out + c * out_stride + 16 * h, blocks_scaled(f, panel, act, stride, k, c, h, total));
+                    _mm512_storeu_ps(out + c * out_stride + 16 * h,
+                                     blocks_scaled(f, panel, act, stride, k, c, h, total));
                 }
         }
     }
@@ -147,8 +149,8 @@ LB_INLINE void blocks_many(const float_format f, const float_table *table, const
     lb_panel_sums_give(acc, cols);
 }
 
-LB_INLINE void blocks_run(const float_format f, const float_table *table, const void *panel, const void *act, size_t stride,
-                          int64_t k, int cols, float *out, int64_t out_stride) {
+LB_INLINE void blocks_run(const float_format f, const float_table *table, const void *panel, const void *act,
+                          size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
     switch (cols) {
     case 1: blocks_few(f, table, panel, act, stride, k, out, out_stride, 1); break;
     case 2: blocks_few(f, table, panel, act, stride, k, out, out_stride, 2); break;

@@ -1,6 +1,6 @@
-/* rows32_blocks_avx2.h: block-sparse floats over panels of 32 rows (rows32_blocks_pack.h) with AVX2: kept blocks one after
- * the other, multiply-adds in f32 with the activations of their columns. A block's sums start at zero and are scaled
- * onto the total, whatever the number of columns. */
+/* rows32_blocks_avx2.h: block-sparse floats over panels of 32 rows (rows32_blocks_pack.h) with AVX2: kept blocks one
+ * after the other, multiply-adds in f32 with the activations of their columns. A block's sums start at zero and are
+ * scaled onto the total, whatever the number of columns. */
 #pragma once
 #define F32_ZEROS 0
 #include "f32_tile_avx2.h"

@@ -2,8 +2,8 @@
  * the instructions that read them.
  *
  * A panel is 32 f32 scales, the i32 columns of its kept blocks up to a multiple of 64 bytes, then the blocks: pair
- * vectors (bf16: pairs of vectors for rows 0..15 and 16..31; e4m3: runs of rows32_float_pack.h) or for int8 codes + 128 as in
- * rows32_i8_pack.h. */
+ * vectors (bf16: pairs of vectors for rows 0..15 and 16..31; e4m3: runs of rows32_float_pack.h) or for int8 codes + 128
+ * as in rows32_i8_pack.h. */
 #pragma once
 #include "rows32.h"
 #include "rows32_float_pack.h"
@@ -29,8 +29,8 @@ static inline void blocks_put_row(const int bytes, bool integer, const uint8_t *
         float_pack_run(8, from + i, r % 16, block + (size_t)(i / 32 * 2 + r / 16) * float_half_bytes(8));
 }
 
-/* Native: values [N][kept][64], i32 columns [ceil(N/64)][kept], then (one byte a value) f32 scales [N]; each at a multiple
- * of 64. */
+/* Native: values [N][kept][64], i32 columns [ceil(N/64)][kept], then (one byte a value) f32 scales [N]; each at a
+ * multiple of 64. */
 static inline void blocks_repack(const int bytes, bool integer, const void *native, int64_t n, int64_t k, int64_t row0,
                                  int64_t row1, void *dst) {
     int64_t kept = blocks_kept(k);

@@ -30,10 +30,9 @@ LB_INLINE void f32_few_run(const F32_TYPE f, const uint8_t *codes, const void *a
         LB_UNROLL for (int part = 0; part < F32_PARTS; part++) {
             __m256 w[32];
             f32_decode(f, codes, piece, part, w);
-            LB_UNROLL for (int i = 0; i < f32_piece(f); i++)
-                LB_UNROLL for (int c = 0; c < cols; c++)
-                    sum[part][c] = _mm256_fmadd_ps(
-                        w[i], _mm256_broadcast_ss(f32_act(act, stride, at + f32_piece(f) * piece + i, c)), sum[part][c]);
+            LB_UNROLL for (int i = 0; i < f32_piece(f); i++) LB_UNROLL for (int c = 0; c < cols; c++) sum[part][c] =
+                _mm256_fmadd_ps(w[i], _mm256_broadcast_ss(f32_act(act, stride, at + f32_piece(f) * piece + i, c)),
+                                sum[part][c]);
         }
 }
 
@@ -76,8 +75,8 @@ LB_INLINE void f32_few(const F32_TYPE f, const lb_quantizer *q, const uint8_t *p
 
 /* ---- many columns: 16 x 256 are expanded in L1 once and meet all of them ---- */
 
-LB_INLINE void f32_expand(const F32_TYPE f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at, int64_t some,
-                          int half, f32_expanded *e) {
+LB_INLINE void f32_expand(const F32_TYPE f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at,
+                          int64_t some, int half, f32_expanded *e) {
     for (int64_t run = 0; run < some; run += 32) {
         const uint8_t *codes = f32_run_at(f, q, panel, k, at + run);
         LB_UNROLL for (int piece = 0; piece < 32 / f32_piece(f); piece++)

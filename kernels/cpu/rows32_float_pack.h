@@ -1,13 +1,12 @@
 /* rows32_float_pack.h: how formats with floating-point codes, and those of native planes, come into panels of 32 rows,
  * whatever the instructions that read them.
  *
- * A panel is its scales, then codes, a run of 32 k after the other, rows 0..15 before rows 16..31. A pair vector is what
- * vdpbf16ps multiplies: 16 rows, of each elements 2p and 2p + 1 of a run, p = 0..15. In 16 rows of a run
- *   8 bits: vector i (of 8) has pairs 2i and 2i + 1: of four rows' 16 bytes the first 8 are pair 2i; integers as their
- *           magnitude and their sign, -128 as -0;
- *   6 bits: three vectors for 8 pairs; in a row's 48-bit number of words element j of pair p stands at bit 6p, a word for
- *           each j;
- *   4 bits: vector i (of 4) has pairs 4i .. 4i + 3 in the nibbles of a row's two words. */
+ * A panel is its scales, then codes, a run of 32 k after the other, rows 0..15 before rows 16..31. A pair vector is
+ * what vdpbf16ps multiplies: 16 rows, of each elements 2p and 2p + 1 of a run, p = 0..15. In 16 rows of a run 8 bits:
+ * vector i (of 8) has pairs 2i and 2i + 1: of four rows' 16 bytes the first 8 are pair 2i; integers as their magnitude
+ * and their sign, -128 as -0; 6 bits: three vectors for 8 pairs; in a row's 48-bit number of words element j of pair p
+ * stands at bit 6p, a word for each j; 4 bits: vector i (of 4) has pairs 4i .. 4i + 3 in the nibbles of a row's two
+ * words. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -80,13 +79,13 @@ typedef void (*float_put_scales)(const lb_quantizer *q, const void *native, int6
                                  uint8_t *panel);
 
 /* Unpackers of planes of bytes, and of 6 bits. */
-static inline void float_unpack_bytes(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
-                                      uint8_t codes[32]) {
+static inline void float_unpack_bytes(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row,
+                                      int64_t at, uint8_t codes[32]) {
     (void)q, (void)n;
     float_unpack_8bit(native, k, row, at, codes);
 }
-static inline void float_unpack_sixes(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
-                                      uint8_t codes[32]) {
+static inline void float_unpack_sixes(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row,
+                                      int64_t at, uint8_t codes[32]) {
     (void)q, (void)n;
     float_unpack_6bit(native, k, row, at, codes);
 }
@@ -99,13 +98,13 @@ static inline size_t float_row_head(const lb_quantizer *q, int64_t k) {
     return FLOAT_ROWS * sizeof(float);
 }
 /* From the f32 [N] behind a plane of N x K codes, of bytes or of 6 bits. */
-static inline void float_put_row_scale(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
-                                       uint8_t *panel) {
+static inline void float_put_row_scale(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row,
+                                       int r, uint8_t *panel) {
     (void)q;
     memcpy(panel + 4 * r, (const char *)native + float_plane_at((size_t)(n * k)) + 4 * row, 4);
 }
-static inline void float_put_row_scale_6bit(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row,
-                                            int r, uint8_t *panel) {
+static inline void float_put_row_scale_6bit(const lb_quantizer *q, const void *native, int64_t n, int64_t k,
+                                            int64_t row, int r, uint8_t *panel) {
     (void)q;
     memcpy(panel + 4 * r, (const char *)native + float_plane_at((size_t)(n * k / 4 * 3)) + 4 * row, 4);
 }
@@ -125,8 +124,8 @@ static inline void float_put_e8m0(const lb_quantizer *q, const void *native, int
     (void)q;
     float_put_e8m0_at(native, (size_t)(n * k), k, row, r, panel);
 }
-static inline void float_put_e8m0_6bit(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
-                                       uint8_t *panel) {
+static inline void float_put_e8m0_6bit(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row,
+                                       int r, uint8_t *panel) {
     (void)q;
     float_put_e8m0_at(native, (size_t)(n * k / 4 * 3), k, row, r, panel);
 }
@@ -137,8 +136,8 @@ static inline size_t float_block_head(const lb_quantizer *q, int64_t k) {
     return ((size_t)(k / 128) * sizeof(float) + 63) / 64 * 64;
 }
 /* From the f32 [ceil(N / 128)][K / 128] behind a plane of N x K bytes. */
-static inline void float_put_block_scales(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
-                                          uint8_t *panel) {
+static inline void float_put_block_scales(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row,
+                                          int r, uint8_t *panel) {
     (void)q;
     const char *scales = (const char *)native + float_plane_at((size_t)(n * k));
     if (r == 0) memcpy(panel, scales + row / 128 * (k / 128) * 4, (size_t)(k / 128) * 4);
@@ -149,8 +148,8 @@ static inline size_t float_tensor_head(const lb_quantizer *q, int64_t k) {
     (void)q, (void)k;
     return 64;
 }
-static inline void float_put_tensor_scale(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int r,
-                                          uint8_t *panel) {
+static inline void float_put_tensor_scale(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row,
+                                          int r, uint8_t *panel) {
     (void)q;
     if (r == 0 && row % 32 == 0) memcpy(panel, (const char *)native + float_plane_at((size_t)(n * k)), 4);
 }
@@ -168,7 +167,8 @@ static inline void float_repack(int bits, size_t head, float_unpack unpack, floa
             for (int64_t at = 0; at < k; at += 32) {
                 uint8_t codes[32] = { 0 };
                 unpack(q, native, n, k, row + r, at, codes);
-                float_pack_run(bits, codes, r % 16, panel + head + (size_t)(at / 32 * 2 + r / 16) * float_half_bytes(bits));
+                float_pack_run(bits, codes, r % 16,
+                               panel + head + (size_t)(at / 32 * 2 + r / 16) * float_half_bytes(bits));
             }
         }
     }

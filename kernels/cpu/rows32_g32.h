@@ -1,9 +1,9 @@
 /* rows32_g32.h: what the kernels of integer formats with a scale for each 32 weights share: integer dot products with
  * activations in blocks of 32 (lb_act_q8_32), panels of 32 rows.
  *
- * Products are of bytes 0..255: codes, or the levels that they name, plus an offset that sums of the activations take back.
- * Every path forms the same exact int32 sums of a group and the same f32 steps a group, in order of K, so a row's result has
- * the same bits whatever the number of columns. */
+ * Products are of bytes 0..255: codes, or the levels that they name, plus an offset that sums of the activations take
+ * back. Every path forms the same exact int32 sums of a group and the same f32 steps a group, in order of K, so a row's
+ * result has the same bits whatever the number of columns. */
 #pragma once
 #include "act_q8_32_avx512.h"
 #include "native_many.h"
@@ -11,8 +11,9 @@
 #include "rows32_g32_pack.h"
 #include "tile32x6.h"
 
-/* Tiles read bytes with an offset of 128 (with minima none), so that all formats' sums start at the same numbers. Codes with
- * half an offset are doubled and their scales halved; where doubled codes fit no byte, the half is added to the sums. */
+/* Tiles read bytes with an offset of 128 (with minima none), so that all formats' sums start at the same numbers. Codes
+ * with half an offset are doubled and their scales halved; where doubled codes fit no byte, the half is added to the
+ * sums. */
 #define H32_DOUBLED(f) ((f).half && (f).bits < 8)
 
 enum { H32_GEMV_COLS = 4, H32_SUPER = 8 /* groups expanded together */,
@@ -142,8 +143,8 @@ LB_INLINE void h32_few(const h32 f, const uint8_t *panel, const void *act, size_
 
 /* ---- many columns: 32 x 256 are expanded to bytes in L1 once and meet all of them ---- */
 
-/* acc[col][32] += the products of `groups` groups; a stands at a column's first of them, `next` at what is read after this
- * tile, which is asked for on the way: few columns' activations come from L2. */
+/* acc[col][32] += the products of `groups` groups; a stands at a column's first of them, `next` at what is read after
+ * this tile, which is asked for on the way: few columns' activations come from L2. */
 #define H32_OPEN(n) T6_##n(H32_TOTALS, )
 #define H32_END(n) T6_##n(H32_KEEP, -16)
 #if H32_SHARED
@@ -290,8 +291,8 @@ LB_INLINE void h32_many(const h32 f, const h32_tile_fn *tiles, const h32_source 
     for (int p = panels; p-- > 0;) lb_panel_sums_give(acc[p], cols);
 }
 
-LB_INLINE void h32_run(const h32 f, const h32_tile_fn *tiles, const void *panel, const void *act, size_t stride, int64_t k,
-                       int cols, float *out, int64_t out_stride) {
+LB_INLINE void h32_run(const h32 f, const h32_tile_fn *tiles, const void *panel, const void *act, size_t stride,
+                       int64_t k, int cols, float *out, int64_t out_stride) {
     switch (cols) {
     case 1: h32_few(f, panel, act, stride, k, out, out_stride, 1); break;
     case 2: h32_few(f, panel, act, stride, k, out, out_stride, 2); break;

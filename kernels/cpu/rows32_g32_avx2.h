@@ -2,8 +2,8 @@
  * rows32_g32_pack.h, products as rows16_avx2.h has them.
  *
  * The file says which members are narrow: codes of up to H32_NARROW_BITS bits, and levels if H32_SMALL_LEVELS (they lie
- * within 16 of zero). Every path forms the same exact int32 sums of a group and the same f32 steps a group, in order of K,
- * so a row's result has the same bits whatever the number of columns. */
+ * within 16 of zero). Every path forms the same exact int32 sums of a group and the same f32 steps a group, in order of
+ * K, so a row's result has the same bits whatever the number of columns. */
 #pragma once
 #include "act_q8_avx2.h"
 #include "rows16_avx2.h"
@@ -130,8 +130,8 @@ LB_INLINE void h32_few_group(const h32 f, const uint8_t *panel, const void *act,
             LB_UNROLL for (int c = 0; c < cols; c++)
                 sum[c] = h32_dot(f, sum[c], w[j], h32_piece(act, stride, g / H32_SUPER, c), block, j);
         __m256 d = h32_scale(f, panel, g, part, 0), m = f.min ? h32_scale(f, panel, g, part, 1) : _mm256_setzero_ps();
-        LB_UNROLL for (int c = 0; c < cols; c++)
-            total[part][c] = h32_add(f, h32_narrow(f), total[part][c], sum[c], h32_piece(act, stride, g / H32_SUPER, c), block, d, m);
+        LB_UNROLL for (int c = 0; c < cols; c++) total[part][c] =
+            h32_add(f, h32_narrow(f), total[part][c], sum[c], h32_piece(act, stride, g / H32_SUPER, c), block, d, m);
     }
 }
 
@@ -183,8 +183,8 @@ LB_INLINE void h32_expand(const h32 f, const uint8_t *panel, int64_t first, int 
 #define H32_TILE_EACH LB_UNROLL for (int c = 0; c < cols; c++) LB_UNROLL for (int i = 0; i < 2; i++)
 
 /* The sums of one group. */
-LB_INLINE void h32_tile_group(const h32 f, const bool narrow, const __m256i (*w)[2], const h32_act_piece *const a[X2_COLS], int g,
-                              __m256i sum[X2_COLS][2], const int cols) {
+LB_INLINE void h32_tile_group(const h32 f, const bool narrow, const __m256i (*w)[2],
+                              const h32_act_piece *const a[X2_COLS], int g, __m256i sum[X2_COLS][2], const int cols) {
     LB_UNROLL for (int c = 0; c < cols; c++) sum[c][0] = sum[c][1] = h32_first(f, narrow, a[c], g);
     const int steps = narrow ? 8 : 16;
     LB_UNROLL for (int j = 0; j < steps; j++) {
@@ -204,8 +204,8 @@ LB_INLINE void h32_tile_group(const h32 f, const bool narrow, const __m256i (*w)
 }
 
 /* acc[c][32] += the products of `groups` groups and 16 rows. */
-LB_INLINE void h32_tile(const h32 f, const bool narrow, const h32_expanded *e, const void *act, size_t stride, int64_t piece, int groups,
-                        float *acc, const int cols) {
+LB_INLINE void h32_tile(const h32 f, const bool narrow, const h32_expanded *e, const void *act, size_t stride,
+                        int64_t piece, int groups, float *acc, const int cols) {
     const h32_act_piece *a[X2_COLS];
     __m256 total[X2_COLS][2];
     LB_UNROLL for (int c = 0; c < cols; c++) a[c] = h32_piece(act, stride, piece, c);
@@ -249,8 +249,8 @@ LB_INLINE void h32_tiles(const h32 f, const h32_expanded *e, const void *act, si
 }
 
 /* Columns in tiles of equal size; what is expanded next is prefetched between them. */
-LB_INLINE void h32_many(const h32 f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols, float *out,
-                        int64_t out_stride) {
+LB_INLINE void h32_many(const h32 f, const uint8_t *panel, const void *act, size_t stride, int64_t k, int cols,
+                        float *out, int64_t out_stride) {
     float *acc = lb_panel_sums_take(cols);
     h32_expanded e[2];
     memset(acc, 0, (size_t)cols * 32 * sizeof *acc);

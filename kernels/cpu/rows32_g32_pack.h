@@ -1,12 +1,12 @@
-/* rows32_g32_pack.h: panels of 32 rows of integer formats with a scale for each 32 weights, as rows32_g32.h (AVX-512) and
- * rows32_g32_avx2.h read them.
+/* rows32_g32_pack.h: panels of 32 rows of integer formats with a scale for each 32 weights, as rows32_g32.h (AVX-512)
+ * and rows32_g32_avx2.h read them.
  *
- * A panel is one stream: before each group of 32 k (with 8-bit scales: before each two) a vector of the rows' scales (two of
- * f32), then one of their minima where the format has them, then `bits` vectors of codes of rows 0..15 and as many of rows
- * 16..31. Lane r of a vector belongs to row r; vector j (0..7) of the eight that vpdpbusd multiplies has elements 4j..4j+3.
- * The eight share the stored ones as bit fields:
- *   8 bits: one each.  4: j and j + 4 in vector j % 4, low nibble first.  2: j in vector j % 2, bits 2 (j / 2).
- *   6: two times rows16.h's four in three.  3, 5 and 7: the low 2, 4 or 6 bits so, bit j of the last vector on top. */
+ * A panel is one stream: before each group of 32 k (with 8-bit scales: before each two) a vector of the rows' scales
+ * (two of f32), then one of their minima where the format has them, then `bits` vectors of codes of rows 0..15 and as
+ * many of rows 16..31. Lane r of a vector belongs to row r; vector j (0..7) of the eight that vpdpbusd multiplies has
+ * elements 4j..4j+3. The eight share the stored ones as bit fields: 8 bits: one each.  4: j and j + 4 in vector j % 4,
+ * low nibble first.  2: j in vector j % 2, bits 2 (j / 2). 6: two times rows16.h's four in three.  3, 5 and 7: the low
+ * 2, 4 or 6 bits so, bit j of the last vector on top. */
 #pragma once
 #include "rows32.h"
 
@@ -78,8 +78,8 @@ static inline void h32_stream_codes(int bits, const uint8_t *from, uint8_t codes
 }
 
 /* Rows [row0, row1) of a native matrix whose blocks of `block_bytes` stand row after row. Missing rows are zero. */
-static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes, const void *native, int64_t n, int64_t k,
-                              int64_t row0, int64_t row1, void *dst) {
+static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes, const void *native, int64_t n,
+                              int64_t k, int64_t row0, int64_t row1, void *dst) {
     size_t bytes = h32_panel_bytes(f, k), scale = f.scales == H32_E8M0 ? 1 : f.scales == H32_F32 ? 4 : 2;
     for (int64_t row = row0; row < row1; row += 32) {
         uint8_t *panel = (uint8_t *)dst + (size_t)(row / 32) * bytes;
@@ -87,7 +87,8 @@ static inline void h32_repack(const h32 f, h32_unpack unpack, size_t block_bytes
         for (int r = 0; r < 32 && row + r < n; r++)
             for (int64_t g = 0; g < k / 32; g++) {
                 uint8_t codes[32], *scales = panel + h32_scales_at(f, g) + (size_t)r * scale;
-                unpack(f, (const uint8_t *)native + (size_t)((row + r) * (k / 32) + g) * block_bytes, codes, scales, scales + 64);
+                unpack(f, (const uint8_t *)native + (size_t)((row + r) * (k / 32) + g) * block_bytes, codes, scales,
+                       scales + 64);
                 h32_pack_codes(f, codes, r % 16, panel + h32_codes_at(f, g) + (size_t)(r / 16) * h32_half_bytes(f));
             }
     }

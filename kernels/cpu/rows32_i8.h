@@ -1,5 +1,5 @@
-/* rows32_i8.h: what the kernels of formats with one scale a weight row and one an activation row share: int8 dot products
- * over the whole of K, no scale in the inner loop.
+/* rows32_i8.h: what the kernels of formats with one scale a weight row and one an activation row share: int8 dot
+ * products over the whole of K, no scale in the inner loop.
  *
  * The offset is taken out by starting each sum at -offset times the sum of the activations' codes. Sums are exact in
  * int32 whatever the order (K below 2^17: supports() asks), so a row's result has the same bits in every batch. */
@@ -67,8 +67,9 @@ LB_INLINE void i8_few(const i8_format f, const uint8_t *panel, const void *act, 
 #define I8_STORE(low, high, temp, other, address, at, ...)                                                           \
     "vmovdqa64 %%zmm" #low ", " #at "(%[acc])\n\tvmovdqa64 %%zmm" #high ", 64+" #at "(%[acc])\n\t"
 
-/* acc[col][32] += the products of `steps` times 16 k; w has 512 bytes for each, a column of a 16. `far` bytes behind a column's
- * activations are those of the next tile; each step asks for I8_ASKED bytes at `later`, which moves by `piece`. */
+/* acc[col][32] += the products of `steps` times 16 k; w has 512 bytes for each, a column of a 16. `far` bytes behind a
+ * column's activations are those of the next tile; each step asks for I8_ASKED bytes at `later`, which moves by
+ * `piece`. */
 #define I8_TILE(n)                                                                                                   \
     static __attribute__((noinline)) void i8_tile_##n(const uint8_t *w, const int8_t *a, size_t s, int64_t steps,    \
                                                       int32_t *acc, ptrdiff_t far, const uint8_t *later,             \
@@ -92,9 +93,10 @@ LB_INLINE size_t i8_piece(size_t bytes, size_t steps) {
     const size_t even = steps ? (bytes + steps - 1) / steps : 0;
     return even < I8_ASKED ? even : I8_ASKED;
 }
-typedef void (*i8_tile_fn)(const uint8_t *, const int8_t *, size_t, int64_t, int32_t *, ptrdiff_t, const uint8_t *, size_t);
-static const i8_tile_fn i8_tiles[] = { NULL, i8_tile_1, i8_tile_2, i8_tile_3, i8_tile_4, i8_tile_5, i8_tile_6, i8_tile_7,
-                                       i8_tile_8, i8_tile_9, i8_tile_10, i8_tile_11, i8_tile_12 };
+typedef void (*i8_tile_fn)(const uint8_t *, const int8_t *, size_t, int64_t, int32_t *, ptrdiff_t, const uint8_t *,
+                           size_t);
+static const i8_tile_fn i8_tiles[] = { NULL,      i8_tile_1, i8_tile_2, i8_tile_3,  i8_tile_4,  i8_tile_5, i8_tile_6,
+                                       i8_tile_7, i8_tile_8, i8_tile_9, i8_tile_10, i8_tile_11, i8_tile_12 };
 
 /* `k` columns' nibbles to bytes. */
 LB_INLINE void i8_expand(const uint8_t *from, int64_t k, uint8_t *to) {
@@ -125,11 +127,12 @@ LB_INLINE void i8_many(const i8_format f, const uint8_t *panel, const void *act,
         if (f.bits == 4) i8_expand(w, some, bytes);
         for (int t = 0; t < count; t++) {
             int c0 = cols * t / count, c1 = cols * (t + 1) / count;
-            ptrdiff_t far = t + 1 < count ? (ptrdiff_t)stride * (c1 - c0) : (ptrdiff_t)I8_BLOCK_K - (ptrdiff_t)stride * c0;
+            ptrdiff_t far =
+                t + 1 < count ? (ptrdiff_t)stride * (c1 - c0) : (ptrdiff_t)I8_BLOCK_K - (ptrdiff_t)stride * c0;
             if (last) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
             if (some)
-                i8_tiles[c1 - c0](f.bits == 4 ? bytes : w, i8_act(act, stride, c0)->q + at, stride, some / 16, acc + 32 * c0,
-                                  far, next + (size_t)(t * some / 16) * piece, piece);
+                i8_tiles[c1 - c0](f.bits == 4 ? bytes : w, i8_act(act, stride, c0)->q + at, stride, some / 16,
+                                  acc + 32 * c0, far, next + (size_t)(t * some / 16) * piece, piece);
             for (int c = c0; last && c < c1; c++)
                 i8_finish(panel, i8_act(act, stride, c), _mm512_load_si512(acc + 32 * c),
                           _mm512_load_si512(acc + 32 * c + 16), out + c * out_stride);

@@ -1,6 +1,6 @@
-/* rows32_i8_avx2.h: what the AVX2 kernels of formats with one scale a weight row and one an activation row share: the panels
- * of rows32_i8_pack.h, products as rows16_avx2.h has them: nibbles narrow, whose int16 sums of 32 k fit without their offset
- * taken out, bytes wide. */
+/* rows32_i8_avx2.h: what the AVX2 kernels of formats with one scale a weight row and one an activation row share: the
+ * panels of rows32_i8_pack.h, products as rows16_avx2.h has them: nibbles narrow, whose int16 sums of 32 k fit without
+ * their offset taken out, bytes wide. */
 #pragma once
 #include "rows16_avx2.h"
 #include "rows32_i8_pack.h"
@@ -75,8 +75,8 @@ LB_INLINE void i8_expand(const i8_format f, const uint8_t *w, int64_t some, i8_e
 }
 
 /* acc[c][32] += the products of 16 rows and `some` k (a multiple of 32). */
-LB_INLINE void i8_tile(const i8_format f, const __m256i (*w)[2], const void *act, size_t stride, int64_t at, int64_t some,
-                       int32_t *acc, const int cols) {
+LB_INLINE void i8_tile(const i8_format f, const __m256i (*w)[2], const void *act, size_t stride, int64_t at,
+                       int64_t some, int32_t *acc, const int cols) {
     __m256i sum[X2_COLS][2];
     const int8_t *q[X2_COLS];
     LB_UNROLL for (int c = 0; c < cols; c++) {

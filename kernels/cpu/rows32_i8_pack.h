@@ -1,5 +1,5 @@
-/* rows32_i8_pack.h: panels of 32 rows of formats with one scale a row, as rows32_i8.h (AVX-512) and rows32_i8_avx2.h read
- * them.
+/* rows32_i8_pack.h: panels of 32 rows of formats with one scale a row, as rows32_i8.h (AVX-512) and rows32_i8_avx2.h
+ * read them.
  *
  * A panel is 32 rows: 32 f32 scales, then codes as u8 with an offset, in pairs of 64-byte vectors (rows 0..15, rows
  * 16..31) whose lane r holds four consecutive k of row r.

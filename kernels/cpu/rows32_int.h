@@ -1,9 +1,10 @@
-/* rows32_int.h: what the kernels of weight-only integer formats with groups share: codes of 1 to 8 bits to bf16 (exact), a
- * scale and a zero a group, vdpbf16ps with f32 sums, panels of 32 rows.
+/* rows32_int.h: what the kernels of weight-only integer formats with groups share: codes of 1 to 8 bits to bf16
+ * (exact), a scale and a zero a group, vdpbf16ps with f32 sums, panels of 32 rows.
  *
- * w = level * s + z; the level is code - 2^(bits - 1); with 7 bits code + 128, with 8 the code. Sums of a group start at zero
- * and are scaled onto the total in f32, in the order of K; after every INT_LATER groups their zeros meet the sums of the
- * activations. No step depends on the number of columns, so a row's result has the same bits in every batch. */
+ * w = level * s + z; the level is code - 2^(bits - 1); with 7 bits code + 128, with 8 the code. Sums of a group start
+ * at zero and are scaled onto the total in f32, in the order of K; after every INT_LATER groups their zeros meet the
+ * sums of the activations. No step depends on the number of columns, so a row's result has the same bits in every
+ * batch. */
 #pragma once
 #include "rows32_float.h"
 #include "rows32_int_pack.h"
@@ -17,10 +18,13 @@ enum { INT_LATER = 64, INT_ZERO_COLS = 7, INT_AHEAD = 8192 };
 #define INT_5(c) FLOAT_INTEGER(((c) & 31) - 16)
 #define INT_6(c) FLOAT_INTEGER(((c) & 63) - 32)
 /* Levels by the low bits of what they are looked up with. */
-static const uint16_t int_levels[7][64] __attribute__((aligned(64))) = {
-    { 0 }, { FLOAT_64(FLOAT_WHOLE, INT_1, 0) }, { FLOAT_64(FLOAT_WHOLE, INT_2, 0) }, { FLOAT_64(FLOAT_WHOLE, INT_3, 0) },
-    { FLOAT_64(FLOAT_WHOLE, INT_4, 0) }, { FLOAT_64(FLOAT_WHOLE, INT_5, 0) }, { FLOAT_64(FLOAT_WHOLE, INT_6, 0) }
-};
+static const uint16_t int_levels[7][64] __attribute__((aligned(64))) = { { 0 },
+                                                                         { FLOAT_64(FLOAT_WHOLE, INT_1, 0) },
+                                                                         { FLOAT_64(FLOAT_WHOLE, INT_2, 0) },
+                                                                         { FLOAT_64(FLOAT_WHOLE, INT_3, 0) },
+                                                                         { FLOAT_64(FLOAT_WHOLE, INT_4, 0) },
+                                                                         { FLOAT_64(FLOAT_WHOLE, INT_5, 0) },
+                                                                         { FLOAT_64(FLOAT_WHOLE, INT_6, 0) } };
 
 /* Scales and zeros of rows 0..15 (half 0) or 16..31 of the group at `p`. */
 LB_INLINE void int_head(const int_format f, const uint8_t *p, int half, __m512 *s, __m512 *z) {
@@ -75,8 +79,8 @@ LB_INLINE int int_groups_due(int64_t next, int64_t group, int64_t k) {
 
 /* ---- few columns: every weight byte is read once, codes stay in registers ---- */
 
-/* total += the sums of `together` groups times their scales; their zeros are kept for later. Groups side by side, because
- * the products of one are one chain, each step of which takes 6 cycles. */
+/* total += the sums of `together` groups times their scales; their zeros are kept for later. Groups side by side,
+ * because the products of one are one chain, each step of which takes 6 cycles. */
 LB_INLINE void int_few_groups(const int_format f, const uint8_t *p, const void *act, size_t stride, int64_t at,
                               int64_t group, __m512 total[2][FLOAT_GEMV_COLS], __m512 zeros[][2], const int together,
                               const int cols) {
@@ -148,7 +152,8 @@ LB_INLINE void int_expand(const int_format f, const uint8_t *p, int64_t group, i
 }
 
 /* acc[cols][32] += zeros times sums, the latter from a column's `sums` on; `stride` in bytes. */
-LB_INLINE void int_zero_tile(__m512 zeros[][2], int groups, const float *sums, size_t stride, float *acc, const int cols) {
+LB_INLINE void int_zero_tile(__m512 zeros[][2], int groups, const float *sums, size_t stride, float *acc,
+                             const int cols) {
     __m512 total[INT_ZERO_COLS][2];
     LB_UNROLL for (int c = 0; c < cols; c++)
         LB_UNROLL for (int h = 0; h < 2; h++) total[c][h] = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h);
@@ -162,8 +167,8 @@ LB_INLINE void int_zero_tile(__m512 zeros[][2], int groups, const float *sums, s
 }
 
 /* Seven columns and what is left together: single ones would wait for each sum before the next. */
-static __attribute__((noinline)) void int_add_zeros(__m512 zeros[][2], int groups, const float *sums, size_t stride, int cols,
-                                                    float *acc) {
+static __attribute__((noinline)) void int_add_zeros(__m512 zeros[][2], int groups, const float *sums, size_t stride,
+                                                    int cols, float *acc) {
     for (int c = 0; c < cols; c += INT_ZERO_COLS) {
         const float *of = (const float *)(const void *)((const char *)sums + (size_t)c * stride);
         float *to = acc + FLOAT_ROWS * c;
@@ -179,8 +184,8 @@ static __attribute__((noinline)) void int_add_zeros(__m512 zeros[][2], int group
     }
 }
 
-/* `panels`, a constant: 1, or 2 that stand one behind the other; they take turns, half a chunk each (both fit L1), so that a
- * tile's activations come from L2 or L3 once for both. A chunk holds whole groups. */
+/* `panels`, a constant: 1, or 2 that stand one behind the other; they take turns, half a chunk each (both fit L1), so
+ * that a tile's activations come from L2 or L3 once for both. A chunk holds whole groups. */
 LB_INLINE void int_many(const int_format f, const lb_quantizer *q, const uint8_t *panel, const void *act, size_t stride,
                         int64_t k, int cols, float *out, int64_t out_stride, const int panels) {
     float *acc[2];
@@ -210,7 +215,8 @@ LB_INLINE void int_many(const int_format f, const lb_quantizer *q, const uint8_t
                 if (at + some == k) t32_results_soon(to, out_stride, c1 - c0);
                 float_meet_at((int)q->group, &e[p], from, then, stride, some, c1 - c0, total);
                 if (due) int_add_zeros(zeros[p], due, sums, stride, c1 - c0, total);
-                for (int c = 0; c < c1 - c0 && at + some == k; c++) /* tile by tile: misses hide behind the next one's work */
+                for (int c = 0; c < c1 - c0 && at + some == k;
+                     c++) /* tile by tile: misses hide behind the next one's work */
                     memcpy(to + c * out_stride, total + FLOAT_ROWS * c, FLOAT_ROWS * sizeof *out);
             }
         }
@@ -225,7 +231,8 @@ LB_INLINE void int_run(const int_format f, const int panels, const lb_quantizer 
         int_many(f, q, panel, act, stride, k, cols, out, out_stride, 2);
         return;
     }
-    for (int p = 0; p < panels; p++, panel = (const char *)panel + (size_t)(k / q->group) * int_group_bytes(f, q->group)) {
+    for (int p = 0; p < panels;
+         p++, panel = (const char *)panel + (size_t)(k / q->group) * int_group_bytes(f, q->group)) {
         float *to = out + FLOAT_ROWS * p;
         switch (cols) {
         case 1: int_few(f, q, panel, act, stride, k, to, out_stride, 1); break;

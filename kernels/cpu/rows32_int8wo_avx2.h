@@ -11,14 +11,15 @@ LB_INLINE int64_t f32_span(const i8_format f, const lb_quantizer *q) {
     return 256;
 }
 
-LB_INLINE void f32_scales(const i8_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at, int part,
-                          __m256 *s, __m256 *z) {
+LB_INLINE void f32_scales(const i8_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at,
+                          int part, __m256 *s, __m256 *z) {
     (void)q, (void)k, (void)at;
     *s = _mm256_load_ps((const float *)(const void *)panel + 8 * part);
     *z = _mm256_mul_ps(*s, _mm256_set1_ps((float)-i8_offset(f)));
 }
 
-LB_INLINE const uint8_t *f32_run_at(const i8_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at) {
+LB_INLINE const uint8_t *f32_run_at(const i8_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k,
+                                    int64_t at) {
     (void)q, (void)k;
     return panel + I8_HEAD + i8_codes_bytes(f, at);
 }

@@ -10,8 +10,8 @@ LB_INLINE int64_t f32_span(const int_format f, const lb_quantizer *q) {
 }
 
 /* Codes are multiplied as they are: what levels are less than they goes into the zeros. */
-LB_INLINE void f32_scales(const int_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at, int part,
-                          __m256 *s, __m256 *z) {
+LB_INLINE void f32_scales(const int_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at,
+                          int part, __m256 *s, __m256 *z) {
     (void)k;
     const uint8_t *p = panel + (size_t)(at / q->group) * int_group_bytes(f, q->group) + 32 * part;
     __m256i pair = x2_load(p);
@@ -33,7 +33,8 @@ LB_INLINE void f32_scales(const int_format f, const lb_quantizer *q, const uint8
     }
 }
 
-LB_INLINE const uint8_t *f32_run_at(const int_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at) {
+LB_INLINE const uint8_t *f32_run_at(const int_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k,
+                                    int64_t at) {
     (void)k;
     return panel + (size_t)(at / q->group) * int_group_bytes(f, q->group) + int_head_bytes(f)
            + (size_t)(at % q->group / 32) * 2 * int_run_bytes(f);

@@ -2,9 +2,10 @@
  * rows32_int_avx2.h read them.
  *
  * A panel is one stream, group by group: a head, then runs of 32 k, rows 0..15 before rows 16..31. The head is 32 f32
- * scales and 32 f32 zeros, or a pair for each row: f16 scale and f16 integer zero point, or bf16 scale and bf16 zero. A pair
- * vector is what vdpbf16ps multiplies: 16 rows, of each elements 2p and 2p + 1 of a run, p = 0..15. Of 16 rows of a run there
- * are `bits` vectors: in the stream that a row's words make, one for either element, the code of pair p stands at bit p * bits.
+ * scales and 32 f32 zeros, or a pair for each row: f16 scale and f16 integer zero point, or bf16 scale and bf16 zero. A
+ * pair vector is what vdpbf16ps multiplies: 16 rows, of each elements 2p and 2p + 1 of a run, p = 0..15. Of 16 rows of
+ * a run there are `bits` vectors: in the stream that a row's words make, one for either element, the code of pair p
+ * stands at bit p * bits.
  *
  * w = level * s + z; the level is code - int_offset. */
 #pragma once

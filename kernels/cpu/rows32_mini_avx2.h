@@ -67,7 +67,8 @@ LB_INLINE __m256 mini_row_scale(const lb_quantizer *q, const uint8_t *panel, int
 /* Powers of two of spans of 32; 2^-127 is subnormal. */
 LB_INLINE __m256 mini_e8m0_scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int part) {
     (void)q, (void)k;
-    __m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(panel + FLOAT_ROWS * i + 8 * part)));
+    __m256i e =
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(panel + FLOAT_ROWS * i + 8 * part)));
     return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_slli_epi32(e, 23), _mm256_set1_epi32(0x00400000)));
 }
 

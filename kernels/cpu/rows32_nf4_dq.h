@@ -6,8 +6,8 @@
 #include "rows32.h"
 #include "rows32_float_pack.h"
 
-/* The head: the mean; factors, 32 f32 for each `reach` blocks of 64, so many that no row's factor changes among them; the
- * blocks' int8 scales, 32 a block. */
+/* The head: the mean; factors, 32 f32 for each `reach` blocks of 64, so many that no row's factor changes among them;
+ * the blocks' int8 scales, 32 a block. */
 typedef struct places { int64_t blocks, reach; size_t scales, bytes; } places;
 
 LB_INLINE places places_of(int64_t k) {
@@ -23,8 +23,8 @@ static size_t head_bytes(const lb_quantizer *q, int64_t k) {
     return places_of(k).bytes;
 }
 
-/* Planes, each at a multiple of 64 bytes: nibbles [N][K / 2], even k high; int8 scales [N][K / 64]; f32 factors, one for
- * 256 of these; the f32 mean. */
+/* Planes, each at a multiple of 64 bytes: nibbles [N][K / 2], even k high; int8 scales [N][K / 64]; f32 factors, one
+ * for 256 of these; the f32 mean. */
 static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
                    uint8_t codes[32]) {
     (void)q, (void)n;

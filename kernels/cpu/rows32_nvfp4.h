@@ -1,4 +1,5 @@
-/* rows32_nvfp4.h: what the kernels of nvfp4 share: panels of 32 rows, w = q * (t * b), q e2m1, b e4m3 per 16, t a matrix. */
+/* rows32_nvfp4.h: what the kernels of nvfp4 share: panels of 32 rows, w = q * (t * b), q e2m1, b e4m3 per 16, t a
+ * matrix. */
 #pragma once
 #include "rows32_float.h"
 #include "rows32_nvfp4_pack.h"
@@ -6,8 +7,8 @@
 static const float_table table = FLOAT_TABLE_4(FLOAT_E2M1);
 #define TABLE(q) &table
 
-/* Of each 16, without t. e4m3's bits stand in f32 with another offset of the exponent, which the product with 2^120 makes up
- * for. */
+/* Of each 16, without t. e4m3's bits stand in f32 with another offset of the exponent, which the product with 2^120
+ * makes up for. */
 LB_INLINE __m512 block_scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int half) {
     (void)q, (void)k;
     const uint8_t *p = panel + 64 + FLOAT_ROWS * i + 16 * half;

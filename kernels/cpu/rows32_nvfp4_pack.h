@@ -1,4 +1,5 @@
-/* rows32_nvfp4_pack.h: how nvfp4 weights come into panels of 32 rows: w = q * (t * b), q e2m1, b e4m3 per 16, t a matrix. */
+/* rows32_nvfp4_pack.h: how nvfp4 weights come into panels of 32 rows: w = q * (t * b), q e2m1, b e4m3 per 16, t a
+ * matrix. */
 #pragma once
 #include "rows32_float_pack.h"
 

@@ -117,7 +117,8 @@ LB_INLINE void s24_few(const float_format f, const float_table *table, const uin
         LB_UNROLL for (int c = 0; c < cols; c++) total[h][c] = _mm512_setzero_ps();
     int64_t at = 0;
     const size_t bytes = s24_run_bytes(s24_bytes(f));
-    /* One column: chunks by twos, because a chain's step takes 6 cycles. Lines are asked for in the order of addresses. */
+    /* One column: chunks by twos, because a chain's step takes 6 cycles. Lines are asked for in the order of
+     * addresses. */
     for (; cols == 1 && k - at >= 2 * FLOAT_CHUNK; at += 2 * FLOAT_CHUNK) {
         const uint8_t *second = run + FLOAT_CHUNK / 32 * bytes, *asked = run;
         __m512 sum[2][2][FLOAT_GEMV_COLS];
@@ -182,7 +183,8 @@ LB_INLINE void s24_many(const float_format f, const float_table *table, const ui
                 _mm_prefetch((const char *)run + 64 * (lines + l), _MM_HINT_T0);
             if (at + some == padded) t32_results_soon(out + c0 * out_stride, out_stride, c1 - c0);
             float_meet(FLOAT_CHUNK, &e, act, stride, at, some, c0, c1, cols, acc);
-            for (int c = c0; c < c1 && at + some == padded; c++) /* tile by tile: misses hide behind the next one's work */
+            for (int c = c0; c < c1 && at + some == padded;
+                 c++) /* tile by tile: misses hide behind the next one's work */
                 LB_UNROLL for (int h = 0; h < 2; h++) {
                     __m512 total = _mm512_load_ps(acc + FLOAT_ROWS * c + 16 * h);
                     _mm512_storeu_ps(out + c * out_stride + 16 * h, s24_scaled(f, panel, act, stride, k, c, h, total));

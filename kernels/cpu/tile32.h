@@ -3,7 +3,8 @@
  *
  * In a tile of n columns the sums of column c are zmm c (rows 0..15) and zmm 12 + c (rows 16..31); zmm 24..29 are for
  * broadcasts, 30 and 31 for weights. Every third column has a pointer (a, b, c, d), the two after it are reached by the
- * stride s as an index. acc is [column][32] floats. X(low, high, temp, other temp, address, acc offset, ...) is a string. */
+ * stride s as an index. acc is [column][32] floats. X(low, high, temp, other temp, address, acc offset, ...) is a
+ * string. */
 #pragma once
 #include <immintrin.h>
 #include <stddef.h>
@@ -51,9 +52,9 @@ enum { TILE32_COLS = 12 };
     T32_STEP(n, op, 0, 0) T32_STEP(n, op, 128, 4) T32_STEP(n, op, 256, 8) T32_STEP(n, op, 384, 12)                   \
     "add $512, %[w]\n\tadd $16, %[a]\n\tadd $16, %[b]\n\tadd $16, %[c]\n\tadd $16, %[d]\n\t"
 
-/* What the tile after this one reads, as far from each column as `far`; far1 and far2 are one and two strides more. Each line
- * is asked for by four iterations: what is there costs a load. Without it a tile waits for most lines that are not in L2:
- * twelve streams of a few lines each are none for the processor's own prefetching. */
+/* What the tile after this one reads, as far from each column as `far`; far1 and far2 are one and two strides more.
+ * Each line is asked for by four iterations: what is there costs a load. Without it a tile waits for most lines that
+ * are not in L2: twelve streams of a few lines each are none for the processor's own prefetching. */
 #define T32_ASK_1 "prefetcht0 (%[a],%[far])\n\t"
 #define T32_ASK_2 T32_ASK_1 "prefetcht0 (%[a],%[far1])\n\t"
 #define T32_ASK_3 T32_ASK_2 "prefetcht0 (%[a],%[far2])\n\t"
@@ -74,8 +75,8 @@ enum { TILE32_COLS = 12 };
 
 #define T32_EACH(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12)
 
-/* The lines of a tile's results lie far apart and are in no cache: asked for before its last products, so that stores find
- * them. `stride` in floats. (In assembly: gcc drops calls of functions that only prefetch.) */
+/* The lines of a tile's results lie far apart and are in no cache: asked for before its last products, so that stores
+ * find them. `stride` in floats. (In assembly: gcc drops calls of functions that only prefetch.) */
 static inline __attribute__((always_inline)) void t32_results_soon(const float *out, int64_t stride, int cols) {
     for (int c = 0; c < cols; c++)
         __asm__ volatile("prefetchw (%0)\n\tprefetchw 64(%0)" : : "r"(out + c * stride));

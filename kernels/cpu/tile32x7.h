@@ -1,8 +1,8 @@
-/* tile32x7.h: tile32x6.h's pieces for up to 7 columns, for products whose chains take six cycles a step (vdpbf16ps on Zen 5):
- * twelve chains, two a cycle, would be at a standstill whenever one is late.
+/* tile32x7.h: tile32x6.h's pieces for up to 7 columns, for products whose chains take six cycles a step (vdpbf16ps on
+ * Zen 5): twelve chains, two a cycle, would be at a standstill whenever one is late.
  *
- * The sums of column c are zmm c (rows 0..15) and zmm 7 + c (rows 16..31), its totals zmm 14 + c and 21 + c; zmm 28 and 29
- * are for broadcasts, 30 and 31 for weights or scales. Columns 0, 3 and 6 have pointers (a, b, c). */
+ * The sums of column c are zmm c (rows 0..15) and zmm 7 + c (rows 16..31), its totals zmm 14 + c and 21 + c; zmm 28 and
+ * 29 are for broadcasts, 30 and 31 for weights or scales. Columns 0, 3 and 6 have pointers (a, b, c). */
 #pragma once
 #include "tile32x6.h"
 

@@ -302,8 +302,8 @@ template <class S> __device__ static void sums(const places<S> &m, state<S> *w, 
         }
 }
 
-/* What a row's sum becomes with its sink, and 1 over it; 0 where nothing was seen. Scores that are all -Inf sum to 0, of
- * which NaN comes, as the formula has it. */
+/* What a row's sum becomes with its sink, and 1 over it; 0 where nothing was seen. Scores that are all -Inf sum to 0,
+ * of which NaN comes, as the formula has it. */
 __device__ static float inverse_of(const lb_attention &j, int64_t head, float most, float sum, bool saw) {
     if (!saw) return 0.0f;
     if (j.sinks) sum += lb_sink(j.sinks[head], most);

@@ -3,10 +3,9 @@
 
 extern const lb_quantizer_family lb_quantizer_awq;
 
-/* Planes, each at a multiple of 64 bytes: qweight i32 [K][N/8]: nibble i of word c is row 8 c + {0,2,4,6,1,3,5,7}[i] of W;
- * qzeros i32 [K/g][N/8] in the same order; scales f16 [K/g][N]. What N leaves of the last words is zero.
- * w = (q - z) * s; s = max(max - min, 1e-5) / 15 as f16, z = clamp(-nearest even(min / s)),
- * q = clamp(nearest even(w / s) + z). */
+/* Planes, each at a multiple of 64 bytes: qweight i32 [K][N/8]: nibble i of word c is row 8 c + {0,2,4,6,1,3,5,7}[i] of
+ * W; qzeros i32 [K/g][N/8] in the same order; scales f16 [K/g][N]. What N leaves of the last words is zero. w = (q - z)
+ * * s; s = max(max - min, 1e-5) / 15 as f16, z = clamp(-nearest even(min / s)), q = clamp(nearest even(w / s) + z). */
 enum { MOST = 256, OCTET = 8 };
 typedef struct planes { size_t zeros, scales, end, words; } planes;
 static const int nibble_of[OCTET] = { 0, 4, 1, 5, 2, 6, 3, 7 }; /* where row 8 c + i stands */
@@ -26,7 +25,8 @@ LB_INLINE void quantize_group(const float *x, int64_t g, uint8_t *codes, uint8_t
     lb_range(x, g, x[0], &lo, &hi);
     float exact = (hi - lo > 1e-5f ? hi - lo : 1e-5f) / 15.0f;
     *scale = lb_f16_scale(exact);
-    float inverse = 1.0f / lb_f16_to_f32(*scale), z = lb_clamp(-lb_nearest(lb_clamp(lo / exact, -64.0f, 64.0f)), 0.0f, 15.0f);
+    float inverse = 1.0f / lb_f16_to_f32(*scale),
+          z = lb_clamp(-lb_nearest(lb_clamp(lo / exact, -64.0f, 64.0f)), 0.0f, 15.0f);
     for (int64_t i = 0; i < g; i++) {
         float v = lb_clamp(x[i] * inverse, -64.0f, 64.0f);
         codes[i] = (uint8_t)(int32_t)lb_clamp(lb_nearest(v) + z, 0.0f, 15.0f);
@@ -48,7 +48,8 @@ static void put_word(uint32_t *at, uint32_t mask, uint32_t value) {
 static void quantize_octet(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t i, int64_t r0,
                            int64_t r1, void *dst) {
     planes p = planes_of(q, n, k);
-    uint32_t *words = dst, *zeros = (uint32_t *)(void *)((char *)dst + p.zeros), mask = 0, all_zeros = 0, all[MOST] = { 0 };
+    uint32_t *words = dst, *zeros = (uint32_t *)(void *)((char *)dst + p.zeros), mask = 0, all_zeros = 0,
+             all[MOST] = { 0 };
     uint16_t *scales = (uint16_t *)(void *)((char *)dst + p.scales);
     for (int64_t r = r0; r < r1; r++) {
         float x[MOST] = { 0 };

@@ -7,8 +7,8 @@
 extern const lb_quantizer_family lb_quantizer_float8wo, lb_quantizer_float8dq_tensor, lb_quantizer_float8dq_row,
     lb_quantizer_float8dq_block;
 
-/* Planes: codes [N][K], then from the next multiple of 64 bytes f32 scales [ceil(N / rows)][ceil(K / columns)], for tiles
- * of rows x columns: 1 x K, N x K or 128 x 128. s = amax of the tile / 448; q = e4m3(w / s), 0 where s is 0. */
+/* Planes: codes [N][K], then from the next multiple of 64 bytes f32 scales [ceil(N / rows)][ceil(K / columns)], for
+ * tiles of rows x columns: 1 x K, N x K or 128 x 128. s = amax of the tile / 448; q = e4m3(w / s), 0 where s is 0. */
 enum { BY_ROW, BY_MATRIX, BY_BLOCK, TILE = 128 };
 
 static int64_t tile_rows(const lb_quantizer *q, int64_t n) {
@@ -108,9 +108,17 @@ static bool make(const lb_quantizer_family *family, int by, const char *name, lb
     bool known = false;
     for (const char *const *m = family->members; *m; m++) known |= !strcmp(name, *m);
     if (!known) return false;
-    *out = (lb_quantizer){ .k_multiple = by == BY_BLOCK ? TILE : by == BY_MATRIX ? 16 : 1, .group = by == BY_BLOCK ? TILE : 0,
-                           .bits = 8, .param = { by }, .family = family, .size_bytes = size_bytes, .quantize = quantize,
-                           .dequantize = dequantize, .row_span = row_span };
+    *out = (lb_quantizer){ .k_multiple = by == BY_BLOCK    ? TILE
+                                         : by == BY_MATRIX ? 16
+                                                           : 1,
+                           .group = by == BY_BLOCK ? TILE : 0,
+                           .bits = 8,
+                           .param = { by },
+                           .family = family,
+                           .size_bytes = size_bytes,
+                           .quantize = quantize,
+                           .dequantize = dequantize,
+                           .row_span = row_span };
     if (by != BY_ROW) out->survey = survey, out->settle = settle;
     snprintf(out->name, sizeof out->name, "%s", name);
     return true;

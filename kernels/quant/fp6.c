@@ -3,9 +3,9 @@
 
 extern const lb_quantizer_family lb_quantizer_fp6;
 
-/* Planes: codes [N][K], four in three bytes, the first in the lowest bits; from the next multiple of 64 bytes f32 scales
- * [N]. s = max(amax, 1e-12) / 28, q = e3m2(w / s). torchao stores the same codes split into two and four bits, in the
- * order of a tensor core. */
+/* Planes: codes [N][K], four in three bytes, the first in the lowest bits; from the next multiple of 64 bytes f32
+ * scales [N]. s = max(amax, 1e-12) / 28, q = e3m2(w / s). torchao stores the same codes split into two and four bits,
+ * in the order of a tensor core. */
 static size_t scales_at(int64_t n, int64_t k) { return lb_plane_at((size_t)n * (size_t)(k / 4) * 3); }
 
 static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {

@@ -4,13 +4,13 @@
 
 extern const lb_quantizer_family lb_quantizer_gptq;
 
-/* Planes, each at a multiple of 64 bytes: qweight i32 [K b / 32][N]: in column n the codes of row n of W as a stream of b
- * bits along K, the first in the lowest bits (4 bits: nibble i of word r is k = 8 r + i; 3 bits: 32 codes in 3 words);
- * qzeros i32 [K/g][N b / 32], the zeros minus one as such a stream along N; scales f16 [K/g][N]. g_idx, k / g without
- * reordering, is not stored. What N leaves of the last words is zero.
- * w = (q - (zq + 1)) * s. Without sample activations: the range widened to hold zero, s = (max - min) / (2^b - 1) as f16,
- * zero = clamp(nearest even(-min / s), 1, 2^b), q = clamp(nearest even(w / s) + zero). With them GPTQ: column after column, what rounding
- * one leaves is spread over those behind it (gptq_learn.h), in blocks of 128; groups take their scales when reached. */
+/* Planes, each at a multiple of 64 bytes: qweight i32 [K b / 32][N]: in column n the codes of row n of W as a stream of
+ * b bits along K, the first in the lowest bits (4 bits: nibble i of word r is k = 8 r + i; 3 bits: 32 codes in 3
+ * words); qzeros i32 [K/g][N b / 32], the zeros minus one as such a stream along N; scales f16 [K/g][N]. g_idx, k / g
+ * without reordering, is not stored. What N leaves of the last words is zero. w = (q - (zq + 1)) * s. Without sample
+ * activations: the range widened to hold zero, s = (max - min) / (2^b - 1) as f16, zero = clamp(nearest even(-min / s),
+ * 1, 2^b), q = clamp(nearest even(w / s) + zero). With them GPTQ: column after column, what rounding one leaves is
+ * spread over those behind it (gptq_learn.h), in blocks of 128; groups take their scales when reached. */
 enum { MOST = 256, ROWS = 16 };
 typedef struct planes { size_t zeros, scales, end, zero_words; } planes;
 
@@ -101,7 +101,8 @@ static void *learn(const lb_quantizer *q, const float *x, int64_t m, int64_t k) 
 }
 
 /* Column i of `rows` rows of w: to the nearest code, and what that leaves onto the columns behind it, up to `end`. */
-LB_WIDE static void spread(const double *u, int64_t i, int64_t end, int64_t k, const double *error, int rows, double *w) {
+LB_WIDE static void spread(const double *u, int64_t i, int64_t end, int64_t k, const double *error, int rows,
+                           double *w) {
     for (int r = 0; r < rows; r++)
         for (int64_t j = i + 1; j < end; j++) w[r * k + j] -= error[r] * u[i * k + j];
 }
@@ -123,7 +124,8 @@ static double fix_column(const lb_quantizer *q, double w, double diagonal, float
     return (w - (double)(((float)*code - zero) * scale)) / diagonal;
 }
 
-/* At most ROWS rows from row0 on, in w. A group's scale and zero are those of its weights as they are when it is reached. */
+/* At most ROWS rows from row0 on, in w. A group's scale and zero are those of its weights as they are when it is
+ * reached. */
 static void quantize_some(const lb_quantizer *q, const lb_gptq_learned *l, int64_t n, int64_t k, int64_t row0, int rows,
                           double *w, void *dst) {
     enum { BLOCK = 128 };
@@ -176,7 +178,8 @@ static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_
                 for (int w = 0; w < q->bits; w++) memcpy(packed + 4 * w, words + (at / 32 * q->bits + w) * n + r, 4);
                 lb_bits_unpack(packed, 32, q->bits, codes);
                 float scale = lb_f16_to_f32(scales[group * n + r]);
-                uint32_t zero = 1 + get_bits(zeros + (size_t)group * p.zero_words, (size_t)r * (size_t)q->bits, q->bits);
+                uint32_t zero =
+                    1 + get_bits(zeros + (size_t)group * p.zero_words, (size_t)r * (size_t)q->bits, q->bits);
                 for (int i = 0; i < 32; i++)
                     dst[(r - row0) * k + at + i] = (float)((int32_t)codes[i] - (int32_t)zero) * scale;
             }

@@ -1,8 +1,8 @@
 /* gptq_learn.h: what GPTQ makes of sample activations: the upper Cholesky factor of the inverse Hessian.
  *
- * H = 2 X^T X; columns that no sample uses get a 1 on the diagonal and weights of zero; 0.01 times the diagonal's mean is
- * added to the diagonal. With H = R R^T (R upper), H^-1 = U^T U for U = R^-1, upper too. All in f64: 8 K^2 bytes, about
- * 2/3 K^3 multiplications. */
+ * H = 2 X^T X; columns that no sample uses get a 1 on the diagonal and weights of zero; 0.01 times the diagonal's mean
+ * is added to the diagonal. With H = R R^T (R upper), H^-1 = U^T U for U = R^-1, upper too. All in f64: 8 K^2 bytes,
+ * about 2/3 K^3 multiplications. */
 #pragma once
 #include <math.h>
 
@@ -34,8 +34,8 @@ LB_WIDE static void lb_gptq_hessian(const float *x, int64_t m, int64_t k, double
         }
 }
 
-/* R of H = R R^T over the upper half of h; false if it is not positive definite. Columns from the last on: what column j
- * needs of rows i < j lies behind it in both rows. */
+/* R of H = R R^T over the upper half of h; false if it is not positive definite. Columns from the last on: what column
+ * j needs of rows i < j lies behind it in both rows. */
 LB_WIDE static bool lb_gptq_factor(int64_t k, double *h) {
     for (int64_t j = k - 1; j >= 0; j--) {
         double *own = h + j * k, d = own[j] - lb_gptq_dot(own + j + 1, own + j + 1, k - 1 - j);

@@ -2,8 +2,8 @@
  *
  * The scale is fixed by the range; the zero alone is improved, by alternating between the error that a shrinking
  * operator leaves and the mean it implies. The reference solves a whole tensor together and ends when the tensor's mean
- * error no longer falls; here each group ends by itself, as if it were the tensor: rows stay independent, and groups that
- * are done keep their best. */
+ * error no longer falls; here each group ends by itself, as if it were the tensor: rows stay independent, and groups
+ * that are done keep their best. */
 #pragma once
 #include "bits.h"
 
@@ -14,8 +14,9 @@ LB_INLINE float lb_hqq_power(float a) {
     uint32_t bits = lb_f32_bits(a), shifted = bits - 0x3f400000u; /* mantissas from 0.75 to 1.5 */
     int32_t exponent = (int32_t)shifted >> 23;
     float m = lb_f32_from_bits(bits - ((uint32_t)exponent << 23)), t = (m - 1.0f) / (m + 1.0f), t2 = t * t;
-    float log2 = (float)exponent +
-                 2.885390082f * t * (1.0f + t2 * (0.333333333f + t2 * (0.2f + t2 * (0.142857143f + t2 * 0.111111111f))));
+    float log2 =
+        (float)exponent +
+        2.885390082f * t * (1.0f + t2 * (0.333333333f + t2 * (0.2f + t2 * (0.142857143f + t2 * 0.111111111f))));
     float y = -0.3f * log2, whole = lb_nearest(y), f = (y - whole) * 0.693147181f;
     float e = 1.0f + f * (1.0f + f * (0.5f + f * (0.166666667f + f * (0.0416666667f + f * (0.00833333333f
                    + f * (0.00138888889f + f * 0.000198412698f))))));

@@ -10,7 +10,8 @@ extern const lb_quantizer_family lb_quantizer_int4wo;
  * [N][K/g][2]. torchao keeps the second plane as [K/g][N][2]; here a row's groups lie together.
  * s = max((max - min) / 15, 1e-6), z = min + 8 s, both rounded to bf16 (z from the unrounded s); then with these
  * q = clamp(nearest even((w - (z - 8 s)) / s), 0, 15), w = (q - 8) * s + z.
- * With -hqq: codes, s and z of hqq.h's (q - zero) * scale, as z = (8 - zero) * scale; the pair is rounded to bf16 last. */
+ * With -hqq: codes, s and z of hqq.h's (q - zero) * scale, as z = (8 - zero) * scale; the pair is rounded to bf16
+ * last. */
 static size_t groups_at(int64_t n, int64_t k) { return ((size_t)n * (size_t)(k / 2) + 63) / 64 * 64; }
 
 static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
@@ -80,7 +81,8 @@ LB_WIDE static void dequantize(const lb_quantizer *q, const void *src, int64_t n
     for (int64_t r = row0; r < row1; r++)
         for (int64_t i = 0; i < per_row; i++, dst += g) {
             const uint8_t *codes = (const uint8_t *)src + (r * k + i * g) / 2;
-            float s = lb_bf16_to_f32(pairs[2 * (r * per_row + i)]), z = lb_bf16_to_f32(pairs[2 * (r * per_row + i) + 1]);
+            float s = lb_bf16_to_f32(pairs[2 * (r * per_row + i)]),
+                  z = lb_bf16_to_f32(pairs[2 * (r * per_row + i) + 1]);
             for (int64_t j = 0; j < g / 2; j++) {
                 dst[2 * j] = (float)((codes[j] >> 4) - 8) * s + z;
                 dst[2 * j + 1] = (float)((codes[j] & 15) - 8) * s + z;

@@ -7,7 +7,8 @@
 extern const lb_quantizer_family lb_quantizer_int8_dynamic_activation_intx_weight;
 
 /* Planes: codes q + 2^(b-1) of b bits, a row's as one stream, the first in the lowest bits; at the next multiple of 64
- * bytes f32 scales [N][K/g]. s = max(amax / ((2^b - 1) / 2), 2^-126), q = clamp(nearest even(w * (1 / s))), w = q * s. */
+ * bytes f32 scales [N][K/g]. s = max(amax / ((2^b - 1) / 2), 2^-126), q = clamp(nearest even(w * (1 / s))), w = q *
+ * s. */
 enum { MOST = 256 };
 
 static size_t scales_at(const lb_quantizer *q, int64_t n, int64_t k) {

@@ -1,4 +1,5 @@
-/* iq4_nl.c: 4 bits that name one of 16 unevenly spaced levels, one f16 scale per 32; 18 bytes for 32 weights (4.5 bits). */
+/* iq4_nl.c: 4 bits that name one of 16 unevenly spaced levels, one f16 scale per 32; 18 bytes for 32 weights (4.5
+ * bits). */
 #include "iq4.h"
 
 extern const lb_quantizer_family lb_quantizer_iq4_nl;
@@ -30,7 +31,8 @@ LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *
     for (int64_t b = 0; b < count; b++, src += 18, dst += 32) lb_iq4_values(src + 2, lb_get_f16(src), dst);
 }
 
-LB_BLOCK_QUANTIZER(iq4_nl, 32, 18, 4,
-                   "w = d * T[q]; q 4 bits, T = -127 -104 -83 -65 -49 -35 -22 -10 1 13 25 38 53 69 89 113, d f16 per 32. "
-                   "d by a search for least error weighted with w^2 (15 trials and a least-squares fit each).",
-                   "llama.cpp (GGUF type 20)")
+LB_BLOCK_QUANTIZER(
+    iq4_nl, 32, 18, 4,
+    "w = d * T[q]; q 4 bits, T = -127 -104 -83 -65 -49 -35 -22 -10 1 13 25 38 53 69 89 113, d f16 per 32. "
+    "d by a search for least error weighted with w^2 (15 trials and a least-squares fit each).",
+    "llama.cpp (GGUF type 20)")

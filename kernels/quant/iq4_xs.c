@@ -5,8 +5,8 @@
 
 extern const lb_quantizer_family lb_quantizer_iq4_xs;
 
-/* Block: f16 d, u16 with bits 5 and 4 of the eight scales (scale j at bit 2j), 4 bytes of their low nibbles (j even in the
- * low one), 8 times 16 bytes of codes as iq4_nl's. */
+/* Block: f16 d, u16 with bits 5 and 4 of the eight scales (scale j at bit 2j), 4 bytes of their low nibbles (j even in
+ * the low one), 8 times 16 bytes of codes as iq4_nl's. */
 enum { HIGH = 2, LOW = 4, CODES = 8, SUBS = 8, BATCH = 16 };
 
 /* d makes the largest scale -32; the codes follow from d (unrounded) times the rounded scales. */
@@ -58,7 +58,8 @@ LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *
     }
 }
 
-LB_BLOCK_QUANTIZER(iq4_xs, 256, 136, 4,
-                   "w = d * (sc - 32) * T[q]; q 4 bits, T as iq4_nl's, sc 6 bits per 32, d f16 per 256. Scales by a search "
-                   "for least error weighted with w^2 (15 trials and a least-squares fit each).",
-                   "llama.cpp (GGUF type 23)")
+LB_BLOCK_QUANTIZER(
+    iq4_xs, 256, 136, 4,
+    "w = d * (sc - 32) * T[q]; q 4 bits, T as iq4_nl's, sc 6 bits per 32, d f16 per 256. Scales by a search "
+    "for least error weighted with w^2 (15 trials and a least-squares fit each).",
+    "llama.cpp (GGUF type 23)")

@@ -124,7 +124,8 @@ INLINE vf error_of(const vf *t, int sub, vf scale, vf min, const vf *codes) {
  * each counted from the best minimum so far (worth 0.03 to 0.06 dB over counting from the lowest element), refined by
  * least squares, judged by squared error. (llama.cpp weighs by the magnitude, and judges 2 bits by absolute error: 0.05
  * to 1 dB worse, and on a small trained model further from the original.) Gives scale >= 0 and -min >= 0. */
-INLINE void search_min(const float *x, const int sub, float nmax, float from, int steps, float *scale, float *negated_min) {
+INLINE void search_min(const float *x, const int sub, float nmax, float from, int steps, float *scale,
+                       float *negated_min) {
     vf t[SUB_MAX], codes[SUB_MAX], lo = splat(0.0f), hi, sum_x = splat(0.0f), count = splat((float)sub);
     interleave(x, sub, t);
     hi = t[0];
@@ -150,10 +151,12 @@ INLINE void search_min(const float *x, const int sub, float nmax, float from, in
 }
 
 static void SEARCH(min16)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min) {
-    for (int l = 0; l < SUB_BLOCKS; l += LANES) search_min(x + 16 * l, 16, nmax, from, steps, scale + l, negated_min + l);
+    for (int l = 0; l < SUB_BLOCKS; l += LANES)
+        search_min(x + 16 * l, 16, nmax, from, steps, scale + l, negated_min + l);
 }
 static void SEARCH(min32)(const float *x, float nmax, float from, int steps, float *scale, float *negated_min) {
-    for (int l = 0; l < SUB_BLOCKS; l += LANES) search_min(x + 32 * l, 32, nmax, from, steps, scale + l, negated_min + l);
+    for (int l = 0; l < SUB_BLOCKS; l += LANES)
+        search_min(x + 32 * l, 32, nmax, from, steps, scale + l, negated_min + l);
 }
 
 /* x ~ scale * l, -32 <= l <= 31, sub-blocks of 16: a scan of 19 scales, each refined by least squares. */
@@ -292,7 +295,8 @@ static void SEARCH(symmetric3)(const float *x, float *scale) {
 }
 
 /* Final codes: clamp(nearest((x + add) / step), lo, hi) - lo, in element order; 0 - lo where step is 0. */
-INLINE void final_codes(const float *x, const int sub, const float *step, const float *add, float lo, float hi, uint8_t *q) {
+INLINE void final_codes(const float *x, const int sub, const float *step, const float *add, float lo, float hi,
+                        uint8_t *q) {
     for (int l = 0; l < SUB_BLOCKS; l++)
         for (int i = 0; i < sub; i += LANES) {
             vf v;

@@ -5,10 +5,10 @@
 
 extern const lb_quantizer_family lb_quantizer_marlin;
 
-/* Planes: codes i32 [K/16][ceil(N/64)][128], a tile of 16 k x 64 rows of W each: word 16 (c % 8) + 4 (r % 8 / 2) + c / 16
- * has for columns c (of 64; c % 16 < 8) and c + 8 the k r = 2i, 2i + 1, 2i + 8, 2i + 9: what one thread of a tensor-core
- * instruction holds, nibbles in the order 0, 2, 4, 6, 1, 3, 5, 7. At the next multiple of 64 bytes f16 scales [K/128][N']
- * (N' a multiple of 64), of 64 columns the one i + 8 j at 8 i + j. Columns beyond N are zero bytes.
+/* Planes: codes i32 [K/16][ceil(N/64)][128], a tile of 16 k x 64 rows of W each: word 16 (c % 8) + 4 (r % 8 / 2) + c /
+ * 16 has for columns c (of 64; c % 16 < 8) and c + 8 the k r = 2i, 2i + 1, 2i + 8, 2i + 9: what one thread of a
+ * tensor-core instruction holds, nibbles in the order 0, 2, 4, 6, 1, 3, 5, 7. At the next multiple of 64 bytes f16
+ * scales [K/128][N'] (N' a multiple of 64), of 64 columns the one i + 8 j at 8 i + j. Columns beyond N are zero bytes.
  * s = max|w| * 2 / 15 as f16, q = clamp(nearest even(w / s) + 8, 0, 15), w = (q - 8) * s. */
 enum { GROUP = 128, WIDE = 64, TILE_BYTES = 16 * WIDE / 2 };
 

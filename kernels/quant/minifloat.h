@@ -1,4 +1,5 @@
-/* minifloat.h: small floating-point numbers and what the formats built of them share: codes, power-of-two scales, planes.
+/* minifloat.h: small floating-point numbers and what the formats built of them share: codes, power-of-two scales,
+ * planes.
  *
  * Codes are sign, exponent, mantissa in the low bits. Conversion rounds to nearest even and saturates; e4m3 has NaN at
  * 0x7f and no infinity, e5m2 is IEEE's with the infinities never made, the others have no specials (OCP 8-bit
@@ -29,7 +30,8 @@ LB_INLINE uint8_t lb_mini_encode(lb_mini t, float x) {
     a = a > t.max ? t.max : a;
     u = lb_f32_bits(a);
     uint32_t shift = (uint32_t)(23 - t.mantissa), odd = u >> shift & 1;
-    uint32_t normal = ((u + (1u << (shift - 1)) - 1 + odd) >> shift) - ((uint32_t)(127 - lb_mini_bias(t)) << t.mantissa);
+    uint32_t normal =
+        ((u + (1u << (shift - 1)) - 1 + odd) >> shift) - ((uint32_t)(127 - lb_mini_bias(t)) << t.mantissa);
     uint32_t magic = (uint32_t)(127 - lb_mini_bias(t) + 23 - t.mantissa + 1) << 23;
     uint32_t small = lb_f32_bits(a + lb_f32_from_bits(magic)) - magic;
     uint32_t least = (uint32_t)(128 - lb_mini_bias(t)) << 23; /* the smallest normal number */
@@ -38,7 +40,8 @@ LB_INLINE uint8_t lb_mini_encode(lb_mini t, float x) {
 
 /* Exact. The exponent's offset is made up for by a product, which takes subnormals along. */
 LB_INLINE float lb_mini_decode(lb_mini t, uint8_t code) {
-    uint32_t magnitude = code & ((1u << (t.exponent + t.mantissa)) - 1), sign = (uint32_t)code >> (t.exponent + t.mantissa);
+    uint32_t magnitude = code & ((1u << (t.exponent + t.mantissa)) - 1),
+             sign = (uint32_t)code >> (t.exponent + t.mantissa);
     float scale = lb_f32_from_bits((uint32_t)(254 - lb_mini_bias(t)) << 23); /* 2^(127 - bias) */
     uint32_t u = lb_f32_bits(lb_f32_from_bits(magnitude << (23 - t.mantissa)) * scale);
     if (t.exponent == 4) u = magnitude == 0x7f ? 0x7fc00000u : u;
@@ -78,8 +81,8 @@ LB_INLINE uint8_t lb_mx_scale(lb_mini t, int mode, float amax) {
     return (uint8_t)(e < 0 ? 0 : e > 254 ? 254 : e);
 }
 
-/* What a block's elements are multiplied with before they are rounded: the inverse of its scale, of at least 2^-126 as in
- * torchao. e is 254 at most, whose inverse is subnormal; lb_clean keeps weights far below it. */
+/* What a block's elements are multiplied with before they are rounded: the inverse of its scale, of at least 2^-126 as
+ * in torchao. e is 254 at most, whose inverse is subnormal; lb_clean keeps weights far below it. */
 LB_INLINE float lb_mx_inverse(uint8_t e) {
     return lb_f32_from_bits(e == 254 ? 0x00400000u : (uint32_t)(254 - (e ? e : 1)) << 23);
 }

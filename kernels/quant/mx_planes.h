@@ -1,7 +1,7 @@
 /* mx_planes.h: what mxfp8 and mxfp6 share: a plane of codes and one of power-of-two scales per 32.
  *
- * Planes: codes [N][K] of 8 bits, or of 6 with four in three bytes, the first in the lowest bits; from the next multiple
- * of 64 bytes e8m0 scales [N][K / 32]. param: element (index into lb_mx_elements), mode. */
+ * Planes: codes [N][K] of 8 bits, or of 6 with four in three bytes, the first in the lowest bits; from the next
+ * multiple of 64 bytes e8m0 scales [N][K / 32]. param: element (index into lb_mx_elements), mode. */
 #pragma once
 #include <stdio.h>
 

@@ -1,12 +1,13 @@
-/* mxfp4.c: OCP microscaling: 4-bit floats (e2m1) with one power-of-two scale per 32; 17 bytes for 32 weights (4.25 bits). */
+/* mxfp4.c: OCP microscaling: 4-bit floats (e2m1) with one power-of-two scale per 32; 17 bytes for 32 weights (4.25
+ * bits). */
 #include <stdio.h>
 
 #include "minifloat.h"
 
 extern const lb_quantizer_family lb_quantizer_mxfp4;
 
-/* Block: e8m0 scale, 16 bytes: byte j holds element j (low nibble) and j + 16 (high), as GGUF files have it; torchao keeps
- * neighbours in a byte and the scales apart. */
+/* Block: e8m0 scale, 16 bytes: byte j holds element j (low nibble) and j + 16 (high), as GGUF files have it; torchao
+ * keeps neighbours in a byte and the scales apart. */
 enum { BLOCK = 32, BYTES = 17 };
 
 static size_t size_bytes(const lb_quantizer *q, int64_t n, int64_t k) {
@@ -36,13 +37,15 @@ LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *
     }
 }
 
-static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                     void *dst) {
     (void)n;
     int64_t per_row = k / BLOCK;
     quantize_blocks(src + row0 * k, (row1 - row0) * per_row, (int)q->param[0], (uint8_t *)dst + row0 * per_row * BYTES);
 }
 
-static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1, float *dst) {
+static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                       float *dst) {
     (void)q, (void)n;
     int64_t per_row = k / BLOCK;
     dequantize_blocks((const uint8_t *)src + row0 * per_row * BYTES, (row1 - row0) * per_row, dst);

@@ -1,7 +1,7 @@
 /* nf4.h: what nf4 and nf4-dq share: the 16 levels, blocks of 64, codes two a byte.
  *
- * The levels are NF4's (quantiles of the normal distribution), to four decimals as torchao has them, and rounded to bf16,
- * which is what they are there in a bf16 model: products with bf16 activations are then exact in f32. */
+ * The levels are NF4's (quantiles of the normal distribution), to four decimals as torchao has them, and rounded to
+ * bf16, which is what they are there in a bf16 model: products with bf16 activations are then exact in f32. */
 #pragma once
 #include <math.h>
 
@@ -9,9 +9,10 @@
 
 enum { NF4_BLOCK = 64 };
 
-static const float lb_nf4_levels[16] = { -1.0f, -0.6953125f, -0.5234375f, -0.39453125f, -0.28515625f, -0.1845703125f,
-                                         -0.09130859375f, 0.0f, 0.07958984375f, 0.1611328125f, 0.24609375f, 0.337890625f,
-                                         0.44140625f, 0.5625f, 0.72265625f, 1.0f };
+static const float lb_nf4_levels[16] = { -1.0f,          -0.6953125f,    -0.5234375f,     -0.39453125f,
+                                         -0.28515625f,   -0.1845703125f, -0.09130859375f, 0.0f,
+                                         0.07958984375f, 0.1611328125f,  0.24609375f,     0.337890625f,
+                                         0.44140625f,    0.5625f,        0.72265625f,     1.0f };
 
 /* 64 weights (clean) to codes of the levels nearest to w / amax, the lower where two are as near. */
 LB_INLINE void lb_nf4_encode(const float *x, float amax, uint8_t *out) {

@@ -1,12 +1,13 @@
-/* nf4_dq.c: nf4 whose scales are int8 themselves, with one f32 factor per 256 of them and one mean a matrix (4.127 bits). */
+/* nf4_dq.c: nf4 whose scales are int8 themselves, with one f32 factor per 256 of them and one mean a matrix (4.127
+ * bits). */
 #include "nf4.h"
 
 extern const lb_quantizer_family lb_quantizer_nf4_dq;
 
 /* Planes, each from a multiple of 64 bytes: codes [N][K / 2], even k in the HIGH nibble; int8 scales, one for each 64
- * weights of the whole matrix row after row; f32 factors, one for each 256 of these, the last perhaps for fewer; the f32
- * mean of all max|w|. f = 128 / max|a - mean| of 256, q = clamp(nearest even((a - mean) * f), -128, 127); scale = q / f +
- * mean. The codes follow from max|w| itself. */
+ * weights of the whole matrix row after row; f32 factors, one for each 256 of these, the last perhaps for fewer; the
+ * f32 mean of all max|w|. f = 128 / max|a - mean| of 256, q = clamp(nearest even((a - mean) * f), -128, 127); scale = q
+ * / f + mean. The codes follow from max|w| itself. */
 enum { GROUP = 256 };
 
 typedef struct planes { size_t scales, factors, mean; } planes;

@@ -3,9 +3,9 @@
 
 extern const lb_quantizer_family lb_quantizer_nvfp4;
 
-/* Blocks of 64: 4 e4m3 scales, 32 bytes of codes, 8 for each 16: byte j holds element j (low nibble) and j + 8 (high), as
- * GGUF files have it. From the next multiple of 64 bytes the matrix's scale t, f32.
- * t = amax / (448 * 6); b = e4m3(clamp(amax of 16 / 6 / t, 2^-6, 448)); q = e2m1(w * ((1 / t) / b)); w = q * (t * b). */
+/* Blocks of 64: 4 e4m3 scales, 32 bytes of codes, 8 for each 16: byte j holds element j (low nibble) and j + 8 (high),
+ * as GGUF files have it. From the next multiple of 64 bytes the matrix's scale t, f32. t = amax / (448 * 6); b =
+ * e4m3(clamp(amax of 16 / 6 / t, 2^-6, 448)); q = e2m1(w * ((1 / t) / b)); w = q * (t * b). */
 enum { BLOCK = 64, BYTES = 36, SUB = 16 };
 
 static size_t total_at(int64_t n, int64_t k) { return lb_plane_at((size_t)n * (size_t)(k / BLOCK) * BYTES); }

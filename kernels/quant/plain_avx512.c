@@ -62,12 +62,13 @@ static inline __m512i largest16(__m512i *v) {
         v[i] = _mm512_max_epu32(_mm512_unpacklo_epi64(v[i], v[i + 4]), _mm512_unpackhi_epi64(v[i], v[i + 4]));
     for (int n = 2; n > 0; n--)
         for (int i = 0; i < n; i++)
-            v[i] = _mm512_max_epu32(_mm512_shuffle_i32x4(v[i], v[i + n], 0x88), _mm512_shuffle_i32x4(v[i], v[i + n], 0xdd));
+            v[i] = _mm512_max_epu32(_mm512_shuffle_i32x4(v[i], v[i + n], 0x88),
+                                    _mm512_shuffle_i32x4(v[i], v[i + n], 0xdd));
     return v[0];
 }
 
-/* 16 blocks, so that one tree finds the extremes of all and one register has their scales: blocks with a value as large as
- * the extreme and of the other sign are made again one by one. False = not clean, nothing is done. */
+/* 16 blocks, so that one tree finds the extremes of all and one register has their scales: blocks with a value as large
+ * as the extreme and of the other sign are made again one by one. False = not clean, nothing is done. */
 static bool q4_0_sixteen(const float *src, uint8_t *dst) {
     float inverse[16];
     uint32_t other[16];

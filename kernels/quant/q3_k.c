@@ -53,7 +53,8 @@ LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, float *
     for (int64_t b = 0; b < count; b++, src += 110, dst += 256) {
         float d = lb_get_f16(src + D);
         for (int j = 0; j < 16; j++) {
-            int scale = (src[SCALES + j % 8] >> (j < 8 ? 0 : 4) & 15) | (src[SCALES + 8 + j % 4] >> 2 * (j / 4) & 3) << 4;
+            int scale = (src[SCALES + j % 8] >> (j < 8 ? 0 : 4) & 15) | (src[SCALES + 8 + j % 4] >> 2 * (j / 4) & 3)
+                                                                            << 4;
             const uint8_t *low = src + LOW + 32 * (j / 8) + 16 * (j % 2), *high = src + HIGH + 16 * (j % 2);
             float step = d * (float)(scale - 32);
             int shift = j % 8 / 2 * 2, bit = j / 2;

@@ -27,7 +27,8 @@ LB_WIDE static void quantize_blocks(const float *src, int64_t count, uint8_t *ds
         int64_t pair = count - b < 2 ? 1 : 2;
         lb_clean_copy(src + 256 * b, 256 * pair, x);
         lb_kquant_pair(x, 31.0f, -0.5f, 15, d, dmin, sc, m, q);
-        for (int i = 0; i < pair; i++) put_block(d[i], dmin[i], sc + 8 * i, m + 8 * i, q + 256 * i, dst + 176 * (b + i));
+        for (int i = 0; i < pair; i++)
+            put_block(d[i], dmin[i], sc + 8 * i, m + 8 * i, q + 256 * i, dst + 176 * (b + i));
     }
 }
 

@@ -2,7 +2,8 @@
 #pragma once
 #include "kquant.h"
 
-/* 32 weights to codes 0 .. `top`, and d and m, both f16, at `head`. The codes follow from the unrounded d and minimum. */
+/* 32 weights to codes 0 .. `top`, and d and m, both f16, at `head`. The codes follow from the unrounded d and
+ * minimum. */
 LB_INLINE void lb_qmin_block(const float *src, const int top, uint8_t *head, uint8_t *q) {
     float x[32], lo, hi;
     lb_clean_copy(src, 32, x);

@@ -1,13 +1,14 @@
-/* sparse24.c: 2:4 semi-structured sparsity: two of every four weights along K; 9 bits as bf16, 5 + 32/K as int8 or e4m3. */
+/* sparse24.c: 2:4 semi-structured sparsity: two of every four weights along K; 9 bits as bf16, 5 + 32/K as int8 or
+ * e4m3. */
 #include <math.h>
 
 #include "sparse.h"
 
 extern const lb_quantizer_family lb_quantizer_sparse24, lb_quantizer_sparse24_int8dq, lb_quantizer_sparse24_float8dq;
 
-/* Planes, each at a multiple of 64 bytes: the kept values [N][K/2] in order; indices [N][K/8] bytes, two bits a kept value
- * (its place in its four), the first in the lowest bits; and f32 scales [N] where values are int8 or e4m3. The two
- * of largest magnitude are kept, of equals the first. */
+/* Planes, each at a multiple of 64 bytes: the kept values [N][K/2] in order; indices [N][K/8] bytes, two bits a kept
+ * value (its place in its four), the first in the lowest bits; and f32 scales [N] where values are int8 or e4m3. The
+ * two of largest magnitude are kept, of equals the first. */
 typedef struct planes { size_t indices, scales, end; } planes;
 
 static planes planes_of(const lb_quantizer *q, int64_t n, int64_t k) {
@@ -35,9 +36,11 @@ LB_WIDE static void quantize(const lb_quantizer *q, const float *src, int64_t n,
     planes p = planes_of(q, n, k);
     int kind = (int)q->param[0], bytes = lb_sparse_bytes(kind);
     for (int64_t r = row0; r < row1; r++) {
-        uint8_t *values = (uint8_t *)dst + r * (k / 2) * bytes, *indices = (uint8_t *)dst + p.indices + (size_t)(r * (k / 8));
+        uint8_t *values = (uint8_t *)dst + r * (k / 2) * bytes,
+                *indices = (uint8_t *)dst + p.indices + (size_t)(r * (k / 8));
         float amax = 0;
-        for (int64_t i = 0; i < k; i++) amax = fabsf(lb_clean(src[r * k + i])) > amax ? fabsf(lb_clean(src[r * k + i])) : amax;
+        for (int64_t i = 0; i < k; i++)
+            amax = fabsf(lb_clean(src[r * k + i])) > amax ? fabsf(lb_clean(src[r * k + i])) : amax;
         float scale = lb_sparse_scale(kind, amax); /* the largest of the row is always kept */
         for (int64_t i = 0; i < k; i += 8, values += 4 * bytes) {
             float x[8];

@@ -6,16 +6,15 @@
 
 extern const lb_quantizer_family lb_quantizer_trellis;
 
-/* Planes: tiles [N][K/256] of 256 consecutive weights of a row, 32 b bytes each, and at the next multiple of 64 bytes f32
- * scales [N]. Each weight shifts b new bits into a state of L; its value is a hash of the state (trellis.h). The stream is
- * cyclic: no first state is stored. The values are those of the row times signs, by a Hadamard transform over every 128
- * columns; w = sign * hadamard(value * s).
- * Unlike EXL3's, a tile is a part of one row (not 16 x 16), no transform runs over the rows, the signs come from a formula
- * and each row has its scale: so rows do not depend on one another. The codebook (MUL1), the cyclic stream, its bit order
- * and the search are EXL3's.
- * The codes are the trellis's best path by dynamic programming over all states: one pass around the tile's ends
- * finds the state between them, a second over the tile, pinned to it, the codes. s is the least-squares scale of the row
- * with the codes that a first guess gives. */
+/* Planes: tiles [N][K/256] of 256 consecutive weights of a row, 32 b bytes each, and at the next multiple of 64 bytes
+ * f32 scales [N]. Each weight shifts b new bits into a state of L; its value is a hash of the state (trellis.h). The
+ * stream is cyclic: no first state is stored. The values are those of the row times signs, by a Hadamard transform over
+ * every 128 columns; w = sign * hadamard(value * s). Unlike EXL3's, a tile is a part of one row (not 16 x 16), no
+ * transform runs over the rows, the signs come from a formula and each row has its scale: so rows do not depend on one
+ * another. The codebook (MUL1), the cyclic stream, its bit order and the search are EXL3's. The codes are the trellis's
+ * best path by dynamic programming over all states: one pass around the tile's ends finds the state between them, a
+ * second over the tile, pinned to it, the codes. s is the least-squares scale of the row with the codes that a first
+ * guess gives. */
 enum { MOST_L = 16, LEAST_L = 8, OVERLAPS = 1 << (MOST_L - 2), LANES = 16, AROUND = 64 };
 
 typedef struct space {
@@ -39,9 +38,10 @@ LB_INLINE floats predecessors(const float *cost, const int bits) {
     return __builtin_shuffle(*(const loose_floats *)cost, index);
 }
 
-/* One weight: the least cost of every overlap (the low L - K bits of the new state), and the K bits that were shifted out
- * of the state on the way to it. */
-LB_INLINE void step(const space *s, const float *from, float x, int length, const int bits, float *to, uint8_t *choice) {
+/* One weight: the least cost of every overlap (the low L - K bits of the new state), and the K bits that were shifted
+ * out of the state on the way to it. */
+LB_INLINE void step(const space *s, const float *from, float x, int length, const int bits, float *to,
+                    uint8_t *choice) {
     int overlaps = 1 << (length - bits);
     floats target = x - (floats){ 0 };
     for (int o = 0; o < overlaps; o += LANES) {
@@ -166,7 +166,8 @@ static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t
     }
     for (uint32_t i = 0; i < 1u << q->param[1]; i++) s->lut[i] = lb_trellis_value(i);
     for (int64_t r = row0; r < row1; r++)
-        quantize_row(s, q, src + r * k, k, (uint8_t *)dst + (size_t)(r * (k / LB_TRELLIS_TILE)) * tile_bytes(q), scales + r);
+        quantize_row(s, q, src + r * k, k, (uint8_t *)dst + (size_t)(r * (k / LB_TRELLIS_TILE)) * tile_bytes(q),
+                     scales + r);
     if (borrowed) pthread_mutex_unlock(&reserved);
     else free(s);
 }
@@ -220,9 +221,10 @@ static const char *const members[] = { "trellis-2", "trellis-3", "trellis-4", "t
                                        "trellis-4-L12", NULL };
 const lb_quantizer_family lb_quantizer_trellis = {
     .name = "trellis",
-    .about = "w = sign * hadamard128(value(state) * s); each weight shifts 2 to 4 bits into a state of L (16, or as -L8 to "
-             "-L15 say), whose hash is its value; tiles of 256 of a row, cyclic; s f32 a row. The fewer state bits, the "
-             "faster to quantize and the larger the error.",
+    .about =
+        "w = sign * hadamard128(value(state) * s); each weight shifts 2 to 4 bits into a state of L (16, or as -L8 to "
+        "-L15 say), whose hash is its value; tiles of 256 of a row, cyclic; s f32 a row. The fewer state bits, the "
+        "faster to quantize and the larger the error.",
     .source = "QTIP (Tseng et al.), with EXL3's codebook and tail-biting; tiles along rows",
     .members = members,
     .parse = parse,

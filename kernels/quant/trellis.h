@@ -5,15 +5,16 @@
 
 enum { LB_TRELLIS_TILE = 256, LB_TRELLIS_HADAMARD = 128 };
 
-/* The value of a state: the multiplicative hash MUL1, the sum of its four bytes, centred and scaled to unit variance. */
+/* The value of a state: the multiplicative hash MUL1, the sum of its four bytes, centred and scaled to unit
+ * variance. */
 LB_INLINE float lb_trellis_value(uint32_t state) {
     uint32_t v = state * 0x83DCD12Du;
     uint32_t sum = (v & 255) + (v >> 8 & 255) + (v >> 16 & 255) + (v >> 24);
     return (float)((int32_t)sum - 510) * (1.0f / 147.7f);
 }
 
-/* The state of weight t of a tile: the L bits that end at bit (t + 1) K of its cyclic stream of 256 K bits, in u32 words,
- * most significant bit first. */
+/* The state of weight t of a tile: the L bits that end at bit (t + 1) K of its cyclic stream of 256 K bits, in u32
+ * words, most significant bit first. */
 LB_INLINE uint32_t lb_trellis_state(const uint32_t *words, int bits, int length, int t) {
     int total = LB_TRELLIS_TILE * bits, end = (t + 1) * bits, at = (end - length + total) % total, word = at / 32;
     uint64_t two = (uint64_t)words[word] << 32 | words[(word + 1) % (8 * bits)];

@@ -4,10 +4,10 @@
 extern const lb_quantizer_family lb_quantizer_uintx;
 
 /* Planes: codes of b bits, a row's as one stream, the first in the lowest bits; at the next multiple of 64 bytes f32
- * scales [N][K/g]; at the next the zeros [N][K/g], u8 or, with -hqq, f32. torchao keeps the codes' bits in shards of 4, 2
- * and 1 and the zeros as int32: the same values in other places.
- * The range is widened to hold zero: s = max((max - min) / (2^b - 1), 2^-23), z = clamp(-nearest even(min / s)),
- * q = clamp(nearest even(w * (1 / s)) + z), w = (q - z) * s. With -hqq codes, scale and zero of hqq.h. */
+ * scales [N][K/g]; at the next the zeros [N][K/g], u8 or, with -hqq, f32. torchao keeps the codes' bits in shards of 4,
+ * 2 and 1 and the zeros as int32: the same values in other places. The range is widened to hold zero: s = max((max -
+ * min) / (2^b - 1), 2^-23), z = clamp(-nearest even(min / s)), q = clamp(nearest even(w * (1 / s)) + z), w = (q - z) *
+ * s. With -hqq codes, scale and zero of hqq.h. */
 typedef struct planes { size_t scales, zeros, end; } planes;
 
 static planes planes_of(const lb_quantizer *q, int64_t n, int64_t k) {
@@ -64,7 +64,8 @@ LB_WIDE static void dequantize(const lb_quantizer *q, const void *src, int64_t n
     for (int64_t i = row0 * per_row; i < row1 * per_row; i++, dst += g) {
         uint8_t codes[LB_HQQ_MOST];
         float scale = ((const float *)(const void *)(from + p.scales))[i];
-        float zero = q->param[1] ? ((const float *)(const void *)(from + p.zeros))[i] : (float)from[p.zeros + (size_t)i];
+        float zero =
+            q->param[1] ? ((const float *)(const void *)(from + p.zeros))[i] : (float)from[p.zeros + (size_t)i];
         lb_bits_unpack(from + (size_t)(i * g * q->bits / 8), g, q->bits, codes);
         for (int64_t j = 0; j < g; j++) dst[j] = ((float)codes[j] - zero) * scale;
     }

@@ -1,6 +1,6 @@
-/* uniform.c: a uniform grid of 2^b levels in groups of 32; b + 1 bits. What metal-marlin calls trellis, though it is none:
- * every level may follow every other. Its sign vectors su and sv are not kept: without a Hadamard transform they only flip
- * signs, which costs time and changes no error. */
+/* uniform.c: a uniform grid of 2^b levels in groups of 32; b + 1 bits. What metal-marlin calls trellis, though it is
+ * none: every level may follow every other. Its sign vectors su and sv are not kept: without a Hadamard transform they
+ * only flip signs, which costs time and changes no error. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,10 +8,10 @@
 
 extern const lb_quantizer_family lb_quantizer_uniform;
 
-/* Block of 32: f32 s, then 32 codes of b bits, first code in the lowest bits. w = (q - (2^b - 1) / 2) * s, a half-integer
- * grid. s is the least-squares scale of the best of twelve clippings: the outermost level stands for max|w| or for as
- * little as least_factor of it, since at few bits a finer grid is worth more than the extremes. With the same s a wider
- * grid holds every level of a narrower one: q' = q + 2^(b'-1) - 2^(b-1). */
+/* Block of 32: f32 s, then 32 codes of b bits, first code in the lowest bits. w = (q - (2^b - 1) / 2) * s, a
+ * half-integer grid. s is the least-squares scale of the best of twelve clippings: the outermost level stands for
+ * max|w| or for as little as least_factor of it, since at few bits a finer grid is worth more than the extremes. With
+ * the same s a wider grid holds every level of a narrower one: q' = q + 2^(b'-1) - 2^(b-1). */
 enum { GROUP = 32, SCALE_BYTES = 4, BATCH = 16 };
 
 static size_t block_bytes(const lb_quantizer *q) { return (size_t)(SCALE_BYTES + 4 * q->bits); }
@@ -103,18 +103,20 @@ LB_WIDE static void dequantize_blocks(const uint8_t *src, int64_t count, int bit
     FOR_BITS(bits, get_blocks, src, count, dst)
 }
 
-static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
+static void quantize(const lb_quantizer *q, const float *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                     void *dst) {
     (void)n;
     int64_t per_row = k / GROUP;
     quantize_blocks(src + row0 * k, (row1 - row0) * per_row, q->bits,
                     (uint8_t *)dst + (size_t)(row0 * per_row) * block_bytes(q));
 }
 
-static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1, float *dst) {
+static void dequantize(const lb_quantizer *q, const void *src, int64_t n, int64_t k, int64_t row0, int64_t row1,
+                       float *dst) {
     (void)n;
     int64_t per_row = k / GROUP;
-    dequantize_blocks((const uint8_t *)src + (size_t)(row0 * per_row) * block_bytes(q), (row1 - row0) * per_row, q->bits,
-                      dst);
+    dequantize_blocks((const uint8_t *)src + (size_t)(row0 * per_row) * block_bytes(q), (row1 - row0) * per_row,
+                      q->bits, dst);
 }
 
 static bool widen(const lb_quantizer *from, const lb_quantizer *to, const void *src, int64_t n, int64_t k, int64_t row0,

@@ -77,7 +77,11 @@ static double many(int span) {
     static float columns[DENSE_K * DENSE_MANY] __attribute__((aligned(4096)));
     static float rows[DENSE_PANELS * DENSE_ROWS * DENSE_K], out[DENSE_PANELS * DENSE_ROWS * DENSE_MANY];
     static dense_space space __attribute__((aligned(64)));
-    dense_problem p = { .w = (const char *)rows, .out = out, .m = DENSE_MANY, .n = DENSE_PANELS * DENSE_ROWS, .k = DENSE_K,
+    dense_problem p = { .w = (const char *)rows,
+                        .out = out,
+                        .m = DENSE_MANY,
+                        .n = DENSE_PANELS * DENSE_ROWS,
+                        .k = DENSE_K,
                         .row_bytes = DENSE_K * 4 };
     dense_columns b = dense_block(&p, 0, columns);
     for (int i = 0; i < DENSE_K / DENSE_CHUNK * DENSE_PANELS; i++) {
@@ -157,13 +161,14 @@ static double tile(int span) {
         }
 #elif TILE == 3
         dwords = 128;
-        i8_tiles[12]((const uint8_t *)w, (const int8_t *)x, 512 + 96, 32, (int32_t *)(void *)acc, 0, (const uint8_t *)w, 0);
+        i8_tiles[12]((const uint8_t *)w, (const int8_t *)x, 512 + 96, 32, (int32_t *)(void *)acc, 0, (const uint8_t *)w,
+                     0);
 #elif TILE >= 6
         dwords = 64, cols = TILE_COLS;
         if (span > 2) from_far(span);
         else
-            TILE_OF(span)[TILE_COLS]((const expanded *)(const void *)w, (const lb_act_q8_256 *)(const void *)x, 384 + 96, acc,
-                                     x);
+            TILE_OF(span)
+            [TILE_COLS]((const expanded *)(const void *)w, (const lb_act_q8_256 *)(const void *)x, 384 + 96, acc, x);
 #else
         dwords = 64, cols = 6;
         h32_tiles[6](w, x, 384 + 96, 8, scales, acc, x);

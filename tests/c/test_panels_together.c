@@ -76,7 +76,8 @@ static void launch(const lb_kernel *k, lb_tensor *x, lb_tensor *w, lb_tensor *ou
         job jobs[PARTS_MOST];
         pthread_t threads[PARTS_MOST];
         for (int i = 0; i < parts; i++) {
-            jobs[i] = (job){ k, &a, { .phase = phase, .part = i, .parts = parts, .workspace = space, .ticket = &ticket } };
+            jobs[i] =
+                (job){ k, &a, { .phase = phase, .part = i, .parts = parts, .workspace = space, .ticket = &ticket } };
             if (pthread_create(&threads[i], NULL, run_job, &jobs[i])) fail_msg("no thread");
         }
         for (int i = 0; i < parts; i++) pthread_join(threads[i], NULL);
@@ -95,8 +96,9 @@ static void check(const lb_kernel *kernel, const lb_quantizer *q, lb_tensor *pac
         launch(kernel, x, packed, out, parts);
         for (int64_t i = 0; i < cols * ROWS; i++)
             if (memcmp(&want[i], &got[i], 4) || want[i] != want[i])
-                fail_msg("%s %s K=%d, %d columns, %d parts: row %d, column %d is %g, by itself %g", kernel->name, q->name,
-                         (int)k, (int)cols, parts, (int)(i % ROWS), (int)(i / ROWS), (double)got[i], (double)want[i]);
+                fail_msg("%s %s K=%d, %d columns, %d parts: row %d, column %d is %g, by itself %g", kernel->name,
+                         q->name, (int)k, (int)cols, parts, (int)(i % ROWS), (int)(i / ROWS), (double)got[i],
+                         (double)want[i]);
     }
     free(want);
     lb_tensor_release(x), lb_tensor_release(out);

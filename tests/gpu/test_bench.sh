@@ -39,7 +39,7 @@ killed() {
 # ended in the middle, with no time to say anything; then it goes on
 mkdir "$out/killed"
 export BUILD LUABENCH_GPU_BENCH_SCALE=64
-killed "bench.sh" "$out/killed/bench-trial-*.json" '"what":' 6 env OUT="$out/killed" bash tests/gpu/bench.sh
+killed "bench.sh" "$out/killed/bench-trial-*.json" '"us": *[0-9]' 6 env OUT="$out/killed" bash tests/gpu/bench.sh
 kept=$(times "$(echo "$out"/killed/bench-trial-*)")
 OUT=$out FROM=$out/killed bash tests/gpu/bench.sh > "$out/log" 2> "$out/progress"
 expect "bench.sh ends well" [ $? = 0 ]

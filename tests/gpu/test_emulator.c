@@ -75,7 +75,8 @@ static void test_right_kernel(void **state) {
     }
 }
 
-/* What f(arg) says on stderr in a process of its own, as far as it fits, and how that ended: after a minute by SIGALRM. */
+/* What f(arg) says on stderr in a process of its own, as far as it fits, and how that ended: after a minute by
+ * SIGALRM. */
 static int said_by(void (*f)(const char *arg), const char *arg, char *said, size_t bytes) {
     int ends[2], status = 0;
     assert_int_equal(pipe(ends), 0);

@@ -25,9 +25,12 @@ static const char before[] =
     "    (void)a;\n    f(*(A *)a[I]...);\n}\n"
     "template <class... A> void fake_run(void (*f)(A...), void **a, const unsigned *g, const unsigned *b) {\n"
     "    gridDim = { g[0], g[1], g[2] };\n    blockDim = { b[0], b[1], b[2] };\n"
-    "    for (blockIdx.z = 0; blockIdx.z < g[2]; blockIdx.z++)\n    for (blockIdx.y = 0; blockIdx.y < g[1]; blockIdx.y++)\n"
-    "    for (blockIdx.x = 0; blockIdx.x < g[0]; blockIdx.x++)\n    for (threadIdx.z = 0; threadIdx.z < b[2]; threadIdx.z++)\n"
-    "    for (threadIdx.y = 0; threadIdx.y < b[1]; threadIdx.y++)\n    for (threadIdx.x = 0; threadIdx.x < b[0]; threadIdx.x++)\n"
+    "    for (blockIdx.z = 0; blockIdx.z < g[2]; blockIdx.z++)\n    for (blockIdx.y = 0; blockIdx.y < g[1]; "
+    "blockIdx.y++)\n"
+    "    for (blockIdx.x = 0; blockIdx.x < g[0]; blockIdx.x++)\n    for (threadIdx.z = 0; threadIdx.z < b[2]; "
+    "threadIdx.z++)\n"
+    "    for (threadIdx.y = 0; threadIdx.y < b[1]; threadIdx.y++)\n    for (threadIdx.x = 0; threadIdx.x < b[0]; "
+    "threadIdx.x++)\n"
     "        fake_call(f, a, typename make<sizeof...(A)>::type());\n}\n"
     "template <class... A> int fake_size(void (*)(A...), int i) {\n"
     "    const int n[] = { (int)sizeof(A)..., 0 };\n    return i < (int)sizeof...(A) ? n[i] : 0;\n}\n"
@@ -56,9 +59,11 @@ static int write_source(const program *p, const char *path) {
     int n = kernel_names(p->source, names);
     fprintf(f, "%s#line 1 \"%s\"\n%s\n#line 1 \"wrappers\"\n", before, p->name, p->source);
     for (int i = 0; i < n; i++)
-        fprintf(f, "extern \"C\" void fake_run_%s(void **a, const unsigned *g, const unsigned *b) { fake_run(%s, a, g, b); }\n"
-                "extern \"C\" int fake_size_%s(int i) { return fake_size(%s, i); }\n", names[i], names[i], names[i],
-                    names[i]);
+        fprintf(
+            f,
+            "extern \"C\" void fake_run_%s(void **a, const unsigned *g, const unsigned *b) { fake_run(%s, a, g, b); }\n"
+            "extern \"C\" int fake_size_%s(int i) { return fake_size(%s, i); }\n",
+            names[i], names[i], names[i], names[i]);
     fprintf(f, "extern \"C\" const char *const fake_names[] = { ");
     for (int i = 0; i < n; i++) fprintf(f, "\"%s\", ", names[i]);
     fprintf(f, "0 };\n");
