@@ -22,8 +22,7 @@ typedef struct lb_cache_curve {
 } lb_cache_curve;
 
 /* Sweeps from a part of the first-level cache to LB_COLD_CACHES times the last-level caches as shown, at least 256 MiB;
- * about `seconds`, but three passes over each size at least. Works on caps alone if the device has no read kernel: n =
- * 0. */
+ * about `seconds`, but three passes over each size at least. n = 0, by caps alone, if the device has no read kernel. */
 lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *out);
 /* Fills in everything after the points from them, the device's cache sizes and the best read of memory ever seen
  * (`read_bytes_per_s`; 0 = unknown): memory is at least that fast. A sweep while others kept memory busy would else

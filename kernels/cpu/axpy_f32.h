@@ -2,16 +2,12 @@
 #include "engine/ops/slots.h"
 #include "vec.h"
 
-static void axpy(float scale, const float *restrict x, float *restrict y, int64_t n) {
-    for (int64_t i = 0; i < n; i++) y[i] += scale * x[i];
-}
-
 static void launch(const lb_args *a, const lb_launch *l) {
     const lb_tensor *x = lb_arg(a, LB_AXPY_X), *y = lb_arg(a, LB_AXPY_Y);
     float scale = lb_tensor_f32(lb_arg(a, LB_AXPY_SCALE))[(int64_t)a->p[LB_AXPY_P_AT]];
     int64_t begin, end;
     lb_split(lb_tensor_numel(x), 16, l->part, l->parts, &begin, &end);
-    axpy(scale, lb_tensor_f32(x) + begin, (float *)lb_tensor_data(y) + begin, end - begin);
+    add_scaled(scale, lb_tensor_f32(x) + begin, (float *)lb_tensor_data(y) + begin, end - begin);
 }
 
 const lb_kernel KERNEL_SYMBOL(axpy_f32) = {

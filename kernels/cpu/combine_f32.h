@@ -2,10 +2,6 @@
 #include "engine/ops/slots.h"
 #include "vec.h"
 
-static void add_scaled(float w, const float *restrict y, float *restrict out, int64_t n) {
-    for (int64_t i = 0; i < n; i++) out[i] += w * y[i];
-}
-
 /* Splits the T * H outputs, so that a single token too is shared by all parts. */
 static void launch(const lb_args *a, const lb_launch *l) {
     const lb_tensor *weights = lb_arg(a, LB_COMBINE_WEIGHTS), *shared = lb_arg(a, LB_COMBINE_SHARED);

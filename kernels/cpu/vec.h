@@ -113,6 +113,10 @@ static inline float vexp(float x) {
     return x > 88.7f ? INFINITY : v;
 }
 
+static inline void add_scaled(float scale, const float *restrict x, float *restrict y, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] += scale * x[i];
+}
+
 /* Sum of squares, of values, and of squared distances from `mean`, in 4 vectors of lanes. */
 #define ROW_SUM_(NAME, TERM, SCALAR)                                                                    \
     static inline float NAME(const float *x, int64_t n, float mean) {                                   \

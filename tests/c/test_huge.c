@@ -157,6 +157,21 @@ static void test_some_are_kept(void **state) {
     assert_true(lb_huge_kept() == 0);
 }
 
+/* From now on this process gets `bytes` more addresses at most. Returns the limit that was, to be set again. */
+static struct rlimit leave_addresses(size_t bytes) {
+    unsigned long long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%llu", &pages), 1);
+    fclose(f);
+    struct rlimit before, few;
+    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)(pages * (unsigned long long)sysconf(_SC_PAGESIZE) + bytes);
+    assert_int_equal(setrlimit(RLIMIT_AS, &few), 0);
+    return before;
+}
+
 /* A buffer that comes again lies where it lay, and one for which addresses are missing gets those that are kept. */
 static void test_what_is_kept_is_used(void **state) {
     (void)state;
@@ -171,16 +186,7 @@ static void test_what_is_kept_is_used(void **state) {
         assert_ptr_equal(again, first);
         lb_huge_free(again, BYTES);
     }
-    unsigned long long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    assert_non_null(f);
-    assert_int_equal(fscanf(f, "%llu", &pages), 1);
-    fclose(f);
-    struct rlimit before, few;
-    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
-    few = before;
-    few.rlim_cur = (rlim_t)(pages * (unsigned long long)sysconf(_SC_PAGESIZE) + (10u << 20));
-    assert_int_equal(setrlimit(RLIMIT_AS, &few), 0);
+    struct rlimit before = leave_addresses(10u << 20);
     lb_status s = lb_huge_alloc(100u << 20, &large);
     setrlimit(RLIMIT_AS, &before);
     assert_int_equal(s, kept ? LB_OK : LB_ENOMEM);
@@ -191,18 +197,9 @@ static void test_what_is_kept_is_used(void **state) {
 /* Addresses for a whole region are not to be had: a mapping for each buffer. */
 static void test_few_addresses(void **state) {
     (void)state;
-    unsigned long long pages = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    assert_non_null(f);
-    assert_int_equal(fscanf(f, "%llu", &pages), 1);
-    fclose(f);
-    struct rlimit before, few;
-    assert_int_equal(getrlimit(RLIMIT_AS, &before), 0);
-    few = before;
-    few.rlim_cur = (rlim_t)(pages * (unsigned long long)sysconf(_SC_PAGESIZE) + (100u << 20));
     void *p[3] = { NULL, NULL, NULL };
     const size_t bytes[3] = { 100u << 10, 20u << 20, 1u << 20 };
-    assert_int_equal(setrlimit(RLIMIT_AS, &few), 0);
+    struct rlimit before = leave_addresses(100u << 20);
     lb_status first = lb_huge_alloc(bytes[0], &p[0]), second = lb_huge_alloc(bytes[1], &p[1]);
     setrlimit(RLIMIT_AS, &before);
     assert_int_equal(first, LB_OK);
