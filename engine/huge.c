@@ -1,7 +1,8 @@
 /* huge.c: regions of huge pages, cut into granules of 4 KiB; a buffer is a run of them. What is free is kept beside the
  * region, never in it. Of a large buffer the pages that nothing else lies in go back to the system at once; of the
  * regions that are empty some are kept as they are, since fresh pages can cost more than what is measured on them: in a
- * virtual machine two thirds of the time of comparing five plans, each with copies of its weights, went into zeroing. */
+ * virtual machine two thirds of the time of comparing five plans, each with copies of its weights, went into zeroing
+ * them. */
 #include "huge.h"
 
 #include <errno.h>
