@@ -12,6 +12,10 @@
 #define SAMPLE_BYTES 1e8             /* read in one sample, where the caches are fast: 0.2 to 0.5 ms */
 #define LAZY_S 0.05                  /* the passes take longer than this */
 
+double lb_cache_cold_bytes(double cache_bytes) {
+    return fmax(fmin(12 * cache_bytes, (double)(1 << 30)), 3 * cache_bytes);
+}
+
 /* ---- the sweep ------------------------------------------------------------------------------------------------- */
 
 /* Shares of a thread: by doubling within the caches of one core, then by 1.41. */

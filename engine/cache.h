@@ -4,11 +4,13 @@
 
 enum { LB_CURVE_MOST = 64 };
 
-/* After reading so many times what the caches hold (lb_cache_capacity), what was read first counts as cold. Not four
- * times: today's caches keep a part of what is read in turn, however much it is. Where they hold 32 to 90 MiB (Zen 5,
- * medians of 60), reads over 128, 256, 512 and 1024 MiB were 9, 6, 4 and 1 % faster than over 2 GiB; in minutes when
- * neighbours left the cache alone, over 256 MiB 9 % faster than over 512. */
-enum { LB_COLD_CACHES = 12 };
+/* After reading so many other bytes, what was read first counts as cold; `cache_bytes`: what the caches hold
+ * (lb_cache_capacity). Twelve times that, not four: today's caches keep a part of what is read in turn, however much it
+ * is. Where they hold 32 to 90 MiB (Zen 5, medians of 60), reads over 128, 256, 512 and 1024 MiB were 9, 6, 4 and 1 %
+ * faster than over 2 GiB; in minutes when neighbours left the cache alone, over 256 MiB 9 % faster than over 512.
+ * But no more than 1 GiB, and three times large caches: where 260 MiB are shown (Emerald Rapids), reads over 0.76 and
+ * 1.1 GB were as fast, within 2 %, as over 3 GB, and pages for so many copies took most of a run. */
+double lb_cache_cold_bytes(double cache_bytes);
 
 /* Rates of reading the same `bytes[i]` (of all threads together, each its own share) over and over, ascending. A read
  * whose reuse distance is that long cannot be expected to be faster. */
@@ -21,7 +23,7 @@ typedef struct lb_cache_curve {
     double l1_median, l2_median, llc_median;                  /* the medians at the same sizes */
 } lb_cache_curve;
 
-/* Sweeps from a part of the first-level cache to LB_COLD_CACHES times the last-level caches as shown, at least 256 MiB;
+/* Sweeps from a part of the first-level cache to what is cold after the last-level caches as shown, at least 256 MiB;
  * about `seconds`, but three passes over each size at least. n = 0, by caps alone, if the device has no read kernel. */
 lb_status lb_cache_curve_measure(lb_device *d, double seconds, lb_cache_curve *out);
 /* Fills in everything after the points from them, the device's cache sizes and the best read of memory ever seen

@@ -14,8 +14,8 @@ void lb_ceiling_unlock(void);
  * first touching it costs more than measuring; no part of the memory that cases are charged with. */
 lb_status lb_ceiling_buffer(lb_device *d, size_t bytes);
 size_t lb_ceiling_buffer_bytes(const lb_device *d);
-/* LB_COLD_CACHES times what the caches hold, 256 MiB or more, as far as a quarter of the free memory allows; but never
- * less than twice what they hold. */
+/* As many bytes as make cold (lb_cache_cold_bytes), 256 MiB or more, as far as a quarter of the free memory allows; but
+ * never less than twice what the caches hold. */
 size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes);
 
 /* Plans of one step over the buffer, by the best kernel; *out stays NULL if there is none. Offsets and sizes in bytes.

@@ -48,7 +48,9 @@ static char *map_pages(size_t size) {
 /* The first run of n free granules in [from, to), or -1. */
 static int free_run(const region *r, int n, int from, int to) {
     for (int i = from; i + n <= to;) {
-        const uint8_t *taken = memchr(r->taken + i, 1, (size_t)n);
+        const uint8_t *begin = memchr(r->taken + i, 0, (size_t)(to - i));
+        if (!begin || (i = (int)(begin - r->taken)) + n > to) return -1;
+        const uint8_t *taken = memchr(begin, 1, (size_t)n);
         if (!taken) return i;
         i = (int)(taken - r->taken) + 1;
     }

@@ -93,7 +93,7 @@ typedef struct lb_ceilings {
 } lb_ceilings;
 enum { LB_CEILING_READ = 1, LB_CEILING_COPY = 1 << 29, LB_CEILING_WRITE = 1 << 30 };
 /* A quick look at what holds now (about `seconds` in all). `what`: LB_CEILING_*, and bit 1 + compute type. Memory is
- * measured over LB_COLD_CACHES times what the caches hold (cache.h), as far as a quarter of the free memory allows. */
+ * measured over as many bytes as make cold (lb_cache_cold_bytes), as far as a quarter of the free memory allows. */
 lb_status lb_ceilings_measure(lb_device *d, double seconds, uint32_t what, lb_ceilings *out);
 
 /* The peak rates of all instruction classes that there are kernels for: one each of operation `peak`. */

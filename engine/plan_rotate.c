@@ -231,7 +231,7 @@ void lb_plan_unrotate(lb_plan *p) {
 static int count_sets(const lb_plan *p, double touched_bytes, bool *capped) {
     double llc = lb_cache_capacity(p->device), items = 0;
     bool graphs = p->on_gpu;
-    double cold = (graphs ? COLD_L2S : LB_COLD_CACHES) * (llc > 0 ? llc : UNKNOWN_LLC_BYTES);
+    double caches = llc > 0 ? llc : UNKNOWN_LLC_BYTES, cold = graphs ? COLD_L2S * caches : lb_cache_cold_bytes(caches);
     *capped = false;
     if (touched_bytes <= 0 || touched_bytes >= cold) return 1;
     double need = cold / touched_bytes, most = graphs ? MAX_GRAPHS : MAX_SETS;

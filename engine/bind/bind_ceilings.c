@@ -161,14 +161,21 @@ static int cache_capacity(lua_State *L) {
     return 1;
 }
 
+/* core.cache_cold_bytes(cache_bytes): after reading so many others, bytes count as cold. */
+static int cache_cold_bytes(lua_State *L) {
+    double bytes = bind_number(L, 1, "cache_bytes");
+    if (!(bytes >= 0 && bytes < 1e15)) return luaL_error(L, "cache_bytes: at least 0 expected, got %f", bytes);
+    lua_pushnumber(L, lb_cache_cold_bytes(bytes));
+    return 1;
+}
+
 void bind_open_ceilings(lua_State *L) {
     static const luaL_Reg functions[] = { { "ceilings", ceilings }, { "ceiling_classes", ceiling_classes },
                                           { "cache_curve", cache_curve },
-                                          { "cache_capacity", cache_capacity }, { NULL, NULL } };
+                                          { "cache_capacity", cache_capacity },
+                                          { "cache_cold_bytes", cache_cold_bytes }, { NULL, NULL } };
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);
         lua_setfield(L, -2, f->name);
     }
-    lua_pushinteger(L, LB_COLD_CACHES);      /* core.COLD_CACHES: what is cold, in times what the caches hold */
-    lua_setfield(L, -2, "COLD_CACHES");
 }

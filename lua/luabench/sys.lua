@@ -284,8 +284,8 @@ function M.device(name, threads)
   return core.device()
 end
 
--- After reading so many times what the caches hold, what was read first is cold.
-M.COLD_CACHES = core.COLD_CACHES
+-- After reading so many other bytes, what was read first is cold; cache_bytes: what the caches hold.
+function M.cold_bytes(cache_bytes) return core.cache_cold_bytes(cache_bytes) end
 -- Bytes that the caches may hold, as measured; nil = unknown.
 function M.cache_capacity(device) return core.cache_capacity(device) end
 function M.set_cache_capacity(device, bytes) core.cache_capacity(device, bytes) end

@@ -39,6 +39,6 @@ return {
       candidate:close()
     end
     job.group = nil
-    job.auto = { candidates = CANDIDATES, plans = plans, flags = flags }
+    job.auto = { candidates = CANDIDATES, plans = plans, flags = flags, costs = costs }
   end,
 }

@@ -8,7 +8,7 @@ local ROUNDS, SECONDS = 8, 0.4
 
 local device = lb.device()
 require("luabench.ceilings").prepare(device)       -- how much the caches hold is measured, as for every run
-local bytes = math.max(256 * 2 ^ 20, core.COLD_CACHES * (core.cache_capacity(device) or 0))
+local bytes = math.max(256 * 2 ^ 20, core.cache_cold_bytes(core.cache_capacity(device) or 0))
 
 -- One after the other, so that both see the same neighbours: lists of bests and medians in bytes/s.
 local function rounds(program)

@@ -86,6 +86,15 @@ static void test_capacity(void **state) {
     assert_true(lb_cache_capacity(&d) == 32 * MIB);  /* never less than is shown */
 }
 
+/* Twelve times small caches, 1 GiB, three times large ones. */
+static void test_cold(void **state) {
+    (void)state;
+    assert_true(lb_cache_cold_bytes(0) == 0);
+    assert_true(lb_cache_cold_bytes(32 * MIB) == 384 * MIB);
+    assert_true(lb_cache_cold_bytes(128 * MIB) == 1024 * MIB);
+    assert_true(lb_cache_cold_bytes(512 * MIB) == 1536 * MIB);
+}
+
 static void test_measured(void **state) {
     (void)state;
     lb_device *d = NULL;
@@ -115,6 +124,7 @@ int main(void) {
         cmocka_unit_test(test_fit_with_slow_memory),
         cmocka_unit_test(test_fit_sees_no_step),
         cmocka_unit_test(test_capacity),
+        cmocka_unit_test(test_cold),
         cmocka_unit_test(test_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -350,8 +350,9 @@ static void test_rotation(void **state) {
     (void)state;
     int64_t llc = known_cache();
     int64_t room = lb_memory_room_get().available;
-    if (room > 0 && room / 4 < LB_COLD_CACHES * llc) {
-        print_message("copies of %d times the caches do not fit a quarter of the free memory\n", LB_COLD_CACHES);
+    const int64_t cold = (int64_t)lb_cache_cold_bytes((double)llc);
+    if (room > 0 && room / 4 < cold) {
+        print_message("copies of %lld bytes do not fit a quarter of the free memory\n", (long long)cold);
         skip();
     }
     lb_plan *p = plan_on(many);
@@ -365,7 +366,7 @@ static void test_rotation(void **state) {
     OK(lb_plan_rotate(p, LB_CACHE_WEIGHTS_COLD, &r));
     assert_true(r.touched_bytes == (double)bytes);   /* one expert of four */
     assert_false(r.capped);
-    assert_int_equal(r.sets, 1 + (LB_COLD_CACHES * llc + bytes - 1) / bytes);
+    assert_int_equal(r.sets, 1 + (cold + bytes - 1) / bytes);
     assert_true(r.copied_bytes == (double)(r.sets - 1) * (double)bytes);
     assert_true(lb_memory_now() - before >= (int64_t)r.copied_bytes);
     lb_check c;
@@ -378,7 +379,7 @@ static void test_rotation(void **state) {
     for (int i = 0; i < seen_count; i++)
         for (int j = i + 1; j < seen_count; j++)
             if (seen[i] == seen[j]) {
-                if ((int64_t)(j - i - 1) * bytes < LB_COLD_CACHES * llc) fail_msg("used again after %d sets", j - i);
+                if ((int64_t)(j - i - 1) * bytes < cold) fail_msg("used again after %d sets", j - i);
                 break;
             }
     ((float *)seen[seen_count - 1])[5] += 1;   /* a set's copy goes bad: not the originals, so only this finds it */

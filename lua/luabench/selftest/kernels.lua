@@ -34,7 +34,7 @@ function M.memory(device)
   local sys = require "luabench.sys"
   local capacity = sys.cache_capacity(device)
   if not capacity or capacity <= 0 then return nil, "the size of the caches is unknown" end
-  local copies, free = 2 * sys.COLD_CACHES * capacity, sys.machine().memory_available_bytes
+  local copies, free = 2 * sys.cold_bytes(capacity), sys.machine().memory_available_bytes
   if free and copies > free * MEMORY_SHARE then
     return nil, ("copies of its weights would take %s of %s of free memory"):format(lb.units.bytes(copies),
       lb.units.bytes(free))

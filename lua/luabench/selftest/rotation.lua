@@ -17,11 +17,11 @@ end
 local function copies(t, plan, bytes, capacity)
   local r = t.tools.rotate(plan, "weights-cold")
   t.tools.rotate(plan, "hot")
-  local wanted = sys.COLD_CACHES * capacity
+  local wanted = sys.cold_bytes(capacity)
   local passed = r.sets * bytes >= wanted and r.touched_bytes == bytes and not r.capped
   t:check { name = "copies", passed = passed, figures = { sets = r.sets, touched_bytes = r.touched_bytes,
-    capacity_bytes = capacity }, text = ("%d sets of %s rotate, %s in all; %d times the caches are %s"):format(r.sets,
-    units.bytes(r.touched_bytes), units.bytes(r.sets * r.touched_bytes), sys.COLD_CACHES, units.bytes(wanted)) }
+    capacity_bytes = capacity }, text = ("%d sets of %s rotate, %s in all; %s make cold"):format(r.sets,
+    units.bytes(r.touched_bytes), units.bytes(r.sets * r.touched_bytes), units.bytes(wanted)) }
 end
 
 function M.run(t)
@@ -29,7 +29,7 @@ function M.run(t)
   local ceilings = require "luabench.ceilings"
   ceilings.prepare(t.device)
   local capacity = sys.cache_capacity(t.device)
-  local copied, free = sys.COLD_CACHES * capacity, sys.machine().memory_available_bytes
+  local copied, free = sys.cold_bytes(capacity), sys.machine().memory_available_bytes
   if free and copied > MEMORY_FREE * free then
     return t:check { name = "cold", text = ("copies of weights would take %s of %s of free memory"):format(
       units.bytes(copied), units.bytes(free)) }
