@@ -147,23 +147,25 @@ local function with_router(job, candidate)
   return plan
 end
 
---- auto's own figures: what it chose, and its time against the best of the others, measured by turns. Candidates that
+--- auto's own figures: what it chose, and its time against the best of the others in the same rounds. Candidates that
 --- are far off by the costs that it chose by are not measured again: their times are those costs.
 local function auto_metrics(job, plan)
   return function()
-    local plans, expected = {}, costs.expected(job.auto.costs, job.ids)
-    for i, p in ipairs(job.auto.plans) do plans[i] = with_router(job, p) end
-    local best, times, own = costs.fastest(plans, job, plan, expected)
-    for _, p in ipairs(plans) do p:close() end
+    local names, times = job.auto.candidates, costs.expected(job.auto.costs, job.ids)
+    local close, plans = costs.close(times), { plan }
+    for k, i in ipairs(close) do plans[k + 1] = with_router(job, job.auto.plans[i]) end
+    local best, t = costs.fastest(plans, job, 2)
+    for k, i in ipairs(close) do
+      times[i] = t[k + 1]
+      plans[k + 1]:close()
+    end
     local _, chosen = set_of(lb.strategy "auto", job)
     local out = {
-      regret = { unit = "ratio", median = own / times[best] - 1 },
+      regret = { unit = "ratio", median = t[1] / t[best] - 1 },
       chosen = { unit = "strategy", name = chosen },
-      best = { unit = "strategy", name = job.auto.candidates[best] },
+      best = { unit = "strategy", name = names[close[best - 1]] },
     }
-    for i, name in ipairs(job.auto.candidates) do
-      out["time_" .. name] = { unit = "ns", median = times[i] or expected[i] }
-    end
+    for i, name in ipairs(names) do out["time_" .. name] = { unit = "ns", median = times[i] } end
     return out
   end
 end

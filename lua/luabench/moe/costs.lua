@@ -20,31 +20,22 @@ local function distinct(ids)
   return n
 end
 
--- Plans take turns, not sample by sample but in rounds of some samples each: the copies that make weights cold would
--- else stand in memory for all plans at once, and first touching so many pages (15 GB for five plans where caches are
--- shown as 260 MiB) took longer than all timing; one after the other they use the same pages. A model of the costs only
--- has to rank: one round. What was chosen is then held against the others to a few percent: three, so that a slow moment
--- of the machine falls on all of them. Seconds for each of the plans at most, where 2 % is not reached before.
-local RANK = { rounds = 1, seconds = 0.5 }
-local COMPARE = { rounds = 3, seconds = 1 }
--- Candidates whose cost by the model is more times the least than this are not compared again.
-local CLOSE = 1.5
+-- Seconds for each of the plans at most, where 2 % is not reached before: a model of the costs only has to rank them;
+-- what was chosen is then held against the others to a few percent.
+local RANK_S, COMPARE_S = 0.5, 1
+-- Candidates that should take more times the least than this, by the model, are not compared again.
+local CLOSE = 1.25
 
---- Medians (ns) of the plans with the ids and weights that the job's tensors hold now. how: { cache, mode }; turns:
---- { rounds, seconds }; only[i] (default: all) says whether plan i is measured.
-local function medians(plans, how, turns, only)
-  local taken, out = {}, {}
-  for _ = 1, turns.rounds do
-    for i, plan in ipairs(plans) do
-      if not only or only[i] then
-        local s = lb.measure(plan, { cache = how.cache, mode = how.mode, precision = 0.02,
-          max_time_s = turns.seconds / turns.rounds, min_samples = 3, warmup = 1 })
-        taken[i] = taken[i] or {}
-        for _, ns in ipairs(s.samples_ns) do table.insert(taken[i], ns) end
-      end
-    end
-  end
-  for i, ns in pairs(taken) do out[i] = lb.core.stats(ns).median end
+local function options(how, seconds)
+  return { cache = how.cache, mode = how.mode, precision = 0.02, max_time_s = seconds, min_samples = 7, warmup = 1 }
+end
+
+--- Medians (ns) of the plans, one after the other, with the ids and weights that the job's tensors hold now. how: {
+--- cache, mode }. Not by turns: the copies that make weights cold would stand in memory for all plans at once, and first
+--- touching so many pages (15 GB for five plans where caches are shown as 260 MiB) took longer than all timing.
+local function ranks(plans, how)
+  local out = {}
+  for i, plan in ipairs(plans) do out[i] = lb.measure(plan, options(how, RANK_S)).median end
   return out
 end
 
@@ -60,7 +51,7 @@ end
 --- Costs [S, 3] as a Lua table, and the medians under the job's own routing.
 function M.measure(job, plans)
   route(job)
-  local own, own_distinct = medians(plans, job, RANK), distinct(job.ids)
+  local own, own_distinct = ranks(plans, job), distinct(job.ids)
   local costs = {}
   for i = 1, #plans do costs[i] = { own[i], 0, 0 } end
   local saved = job.ids:clone()
@@ -68,7 +59,7 @@ function M.measure(job, plans)
   job.ids:copy((routing_of.make({ kind = contrast }, job.layer.model, job.tokens, job.layer.seed, job.device)))
   local other_distinct = distinct(job.ids)
   if other_distinct ~= own_distinct then
-    local other = medians(plans, job, RANK)
+    local other = ranks(plans, job)
     for i = 1, #plans do
       local slope = (other[i] - own[i]) / (other_distinct - own_distinct)
       costs[i] = { own[i] - slope * own_distinct, 0, slope }
@@ -85,25 +76,24 @@ function M.expected(costs, ids)
   return out
 end
 
---- Index of the fastest plan, and the medians (ns). how: { cache, mode }. Of a choice among candidates: `chosen` is the
---- plan that chooses, which is measured beside them and is no candidate, and `expected` what each should take: those
---- that should take 1.5 times the least are not measured, and have no median. Third: the median of `chosen`.
-function M.fastest(plans, how, chosen, expected)
-  local all, only = { unpack(plans) }, nil
-  if expected then
-    only = {}
-    local least = math.min(unpack(expected))
-    for i, ns in ipairs(expected) do only[i] = ns <= CLOSE * least end
+--- Which of the candidates should take nearly as little as the best, by what is expected of each: a list of indices.
+function M.close(expected)
+  local least, out = math.min(unpack(expected)), {}
+  for i, ns in ipairs(expected) do
+    if ns <= CLOSE * least then out[#out + 1] = i end
   end
-  if chosen then
-    all[#all + 1] = chosen
-    if only then only[#all] = true end
+  return out
+end
+
+--- Index of the fastest plan from number `first` (default 1) on, and all medians (ns), measured by turns. how: { cache,
+--- mode }.
+function M.fastest(plans, how, first)
+  local t, best = {}, first or 1
+  for i, s in ipairs(lb.core.measure_interleaved(plans, options(how, COMPARE_S))) do t[i] = s.median end
+  for i = best + 1, #t do
+    if t[i] < t[best] then best = i end
   end
-  local t, best = medians(all, how, COMPARE, only), nil
-  for i = 1, #plans do
-    if t[i] and (not best or t[i] < t[best]) then best = i end
-  end
-  return best, t, chosen and t[#all]
+  return best, t
 end
 
 return M
