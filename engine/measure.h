@@ -16,6 +16,7 @@ typedef struct lb_measure_opts {
     lb_cache cache;
     bool eager;                /* one pool submission a step */
     bool isolated;             /* GPUs: each run alone with a cold L2 (lb_plan_replay_isolated) */
+    bool unchecked;            /* the rotation's copies are not held against the originals: for what only ranks */
     uint64_t seed;             /* of the jitter and of the order of interleaved plans */
     /* Fault injection for the self-test: plan i of an interleaved measurement (lb_measure: plan 0) does this share more
      * runs than are counted, as real work in the timed loop. NULL = none; 0 = none for that plan. Shares such as 0.01,

@@ -83,7 +83,8 @@ static int total_ns(lua_State *L) {
 
 void bind_measure_opts(lua_State *L, int index, lb_measure_opts *o) {
     static const char *const names[] = { "precision", "max_time_s", "min_samples", "samples", "warmup", "warmup_min_s",
-                                         "warmup_max_s", "cache", "mode", "seed", "extra_work", "isolated", NULL };
+                                         "warmup_max_s", "cache", "mode", "seed", "extra_work", "isolated", "unchecked",
+                                         NULL };
     lb_measure_defaults(o);
     bind_check_keys(L, index, "measure", names);
     if (!lua_istable(L, index)) return;
@@ -112,7 +113,9 @@ void bind_measure_opts(lua_State *L, int index, lb_measure_opts *o) {
     o->eager = mode && strcmp(mode, "eager") == 0;
     lua_getfield(L, index, "isolated");
     o->isolated = lua_toboolean(L, -1);
-    lua_pop(L, 1);
+    lua_getfield(L, index, "unchecked");
+    o->unchecked = lua_toboolean(L, -1);
+    lua_pop(L, 2);
     o->seed = (uint64_t)bind_opt_integer(L, index, "seed", (int64_t)o->seed, 0, BIND_INT_MAX);
 }
 

@@ -22,20 +22,22 @@ end
 
 -- Seconds for each of the plans at most, where 2 % is not reached before: a model of the costs only has to rank them;
 -- what was chosen is then held against the others to a few percent.
-local RANK_S, COMPARE_S = 0.5, 1
--- Candidates that should take more times the least than this, by the model, are not compared again.
-local CLOSE = 1.25
+local RANK_S, COMPARE_S = 0.3, 1
+-- Compared again are so many candidates, those that should take the least by the model, if it is no more than so many
+-- times the least.
+local CLOSEST, CLOSE = 3, 1.25
 
-local function options(how, seconds)
-  return { cache = how.cache, mode = how.mode, precision = 0.02, max_time_s = seconds, min_samples = 7, warmup = 1 }
+local function options(how, seconds, unchecked)
+  return { cache = how.cache, mode = how.mode, precision = 0.02, max_time_s = seconds, min_samples = 7, warmup = 1,
+    unchecked = unchecked }
 end
 
---- Medians (ns) of the plans, one after the other, with the ids and weights that the job's tensors hold now. how: {
---- cache, mode }. Not by turns: the copies that make weights cold would stand in memory for all plans at once, and first
+--- Medians (ns) of the plans, one after the other, with the ids and weights that the job's tensors hold now. how:
+--- { cache, mode }. Not by turns: the copies that make weights cold would stand in memory for all plans at once, and first
 --- touching so many pages (15 GB for five plans where caches are shown as 260 MiB) took longer than all timing.
 local function ranks(plans, how)
   local out = {}
-  for i, plan in ipairs(plans) do out[i] = lb.measure(plan, options(how, RANK_S)).median end
+  for i, plan in ipairs(plans) do out[i] = lb.measure(plan, options(how, RANK_S, true)).median end
   return out
 end
 
@@ -78,9 +80,11 @@ end
 
 --- Which of the candidates should take nearly as little as the best, by what is expected of each: a list of indices.
 function M.close(expected)
-  local least, out = math.min(unpack(expected)), {}
-  for i, ns in ipairs(expected) do
-    if ns <= CLOSE * least then out[#out + 1] = i end
+  local least, order, out = math.min(unpack(expected)), {}, {}
+  for i = 1, #expected do order[i] = i end
+  table.sort(order, function(a, b) return expected[a] < expected[b] end)
+  for k = 1, math.min(CLOSEST, #order) do
+    if expected[order[k]] <= CLOSE * least then out[k] = order[k] end
   end
   return out
 end
