@@ -19,13 +19,18 @@ LB_CFLAGS := -std=gnu11 $(WARN) -fno-math-errno -ffp-contract=off -D_GNU_SOURCE 
 ISA_avx2   := -mavx2 -mfma -mf16c
 ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512bf16 -mavx512vbmi -mfma -mf16c \
               -mprefer-vector-width=512
+ISA_amx    := $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
 
 SRC := $(wildcard $(addsuffix /*.c,engine engine/ops engine/io engine/text engine/bind \
                                    kernels kernels/quant kernels/cpu))
 ifeq ($(filter x86_64 amd64,$(ARCH)),)
 # kernels/registry.c leaves these out of the list on other machines (LB_KERNEL_X86).
 SRC := $(filter-out %_avx2.c %_avx512.c,$(SRC))
+else
+# Not every compiler that knows AVX-512 knows AMX (gcc does since 11, clang since 12).
+AMX := $(shell $(CC) $(ISA_amx) -E -x c /dev/null > /dev/null 2>&1 && echo -DLB_AMX)
 endif
+SRC := $(if $(AMX),$(SRC),$(filter-out %_amx.c,$(SRC)))
 OBJ       := $(SRC:%.c=$(BUILD)/obj/%.o)
 CORE_OBJ  := $(filter-out $(BUILD)/obj/engine/main.o,$(OBJ))
 TEST_SRC  := $(wildcard tests/c/test_*.c)
@@ -48,6 +53,8 @@ say  = $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),@:,@echo '  $(1)')
 # ---- objects ----------------------------------------------------------------------------------------------------
 $(BUILD)/obj/%_avx2.o: ISA := $(ISA_avx2)
 $(BUILD)/obj/%_avx512.o: ISA := $(ISA_avx512)
+$(BUILD)/obj/%_amx.o: ISA := $(ISA_amx)
+$(BUILD)/obj/kernels/registry.o: ISA := $(AMX)
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags | $(BUILD)/version.h
 	@mkdir -p $(@D)
 	$(call say,cc   $<)
@@ -161,7 +168,7 @@ define keep_if_same
 	@mkdir -p $(@D); if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 endef
 $(BUILD)/flags: FORCE
-	@mkdir -p $(@D); printf '%s\n' '$(CC) $(LB_CFLAGS) $(CFLAGS)' '$(ISA_avx2)' '$(ISA_avx512)' > $@.new
+	@mkdir -p $(@D); printf '%s\n' '$(CC) $(LB_CFLAGS) $(CFLAGS)' '$(ISA_avx2)' '$(ISA_avx512)' '$(ISA_amx)' '$(AMX)' > $@.new
 	$(keep_if_same)
 $(BUILD)/version.h: FORCE
 	@mkdir -p $(@D); sh vendor/version.sh '$(VERSION)' '$(CC)' '$(CFLAGS)' > $@.new

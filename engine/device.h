@@ -9,7 +9,7 @@ typedef struct lb_device lb_device;
 typedef struct lb_pool lb_pool;
 
 /* Instruction sets a kernel can need; a kernel runs only if the machine has all its bits
- * and LUABENCH_ISA (portable|avx2|avx512) does not forbid them. */
+ * and LUABENCH_ISA (portable|avx2|avx512|amx) does not forbid them. */
 typedef enum lb_isa {
     LB_ISA_PORTABLE = 0,
     LB_ISA_AVX2 = 1 << 0,          /* AVX2, FMA, F16C */
@@ -18,6 +18,8 @@ typedef enum lb_isa {
     LB_ISA_AVX512_BF16 = 1 << 3,
     LB_ISA_AVX512_VBMI = 1 << 4,
     LB_ISA_AVX_VNNI = 1 << 5,
+    LB_ISA_AMX_BF16 = 1 << 6,      /* tiles and tdpbf16ps; the process has the kernel's permission to use them */
+    LB_ISA_AMX_INT8 = 1 << 7,      /* tiles and tdpbssd, tdpbsud, tdpbusd, tdpbuud; likewise */
     LB_ISA_SM80 = 1 << 8,          /* cuda: compute capability 8.0 or more (mma.sync of bf16, cp.async) */
     LB_ISA_SM89 = 1 << 9,          /* 8.9 or more (mma.sync of fp8) */
     LB_ISA_SM90 = 1 << 10,         /* 9.0 or more (TMA, clusters, mbarrier transactions) */
@@ -94,6 +96,7 @@ int64_t lb_memory_now(void);
 int64_t lb_memory_peak(void);
 void lb_memory_peak_reset(void);
 
-/* The ISA bits of this machine, before LUABENCH_ISA is applied; and a printable list ("avx2 avx512 ..."). */
+/* The ISA bits of this machine, before LUABENCH_ISA is applied (where it has AMX, Linux is asked for the permission that
+ * its tiles need, for this process and all its threads); and a printable list ("avx2 avx512 ..."). */
 uint32_t lb_isa_detect(void);
 void lb_isa_print(uint32_t isa, char *out, size_t out_bytes);

@@ -22,24 +22,24 @@ typedef struct cpu_state {
 static lb_status usable_isa(uint32_t *isa) {
     static const struct {
         const char *name;
-        uint32_t allowed;
+        uint32_t needed, allowed;
     } levels[] = {
-        { "portable", LB_ISA_PORTABLE },
-        { "avx2", LB_ISA_AVX2 | LB_ISA_AVX_VNNI },
-        { "avx512", ~0u },
+        { "portable", LB_ISA_PORTABLE, LB_ISA_PORTABLE },
+        { "avx2", LB_ISA_AVX2, LB_ISA_AVX2 | LB_ISA_AVX_VNNI },
+        { "avx512", LB_ISA_AVX512, ~(uint32_t)(LB_ISA_AMX_BF16 | LB_ISA_AMX_INT8) },
+        { "amx", LB_ISA_AMX_BF16 | LB_ISA_AMX_INT8, ~0u },
     };
     *isa = lb_isa_detect();
     const char *level = getenv("LUABENCH_ISA");
     if (!level || !*level) return LB_OK;
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         if (strcmp(level, levels[i].name) != 0) continue;
-        uint32_t needed = strcmp(level, "avx2") == 0 ? LB_ISA_AVX2 : strcmp(level, "avx512") == 0 ? LB_ISA_AVX512 : 0;
-        if ((*isa & needed) != needed)
+        if ((*isa & levels[i].needed) != levels[i].needed)
             return lb_fail(LB_EDEVICE, "LUABENCH_ISA=%s: this machine does not have it", level);
         *isa &= levels[i].allowed;
         return LB_OK;
     }
-    return lb_fail(LB_EINVAL, "LUABENCH_ISA: got '%s', expected portable, avx2 or avx512", level);
+    return lb_fail(LB_EINVAL, "LUABENCH_ISA: got '%s', expected portable, avx2, avx512 or amx", level);
 }
 
 static int cpu_count(void) { return 1; }

@@ -6,11 +6,28 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static uint64_t xgetbv0(void) {
     uint32_t lo, hi;
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
     return (uint64_t)hi << 32 | lo;
+}
+
+enum { TILES = 3 << 17 }; /* XCR0: the tiles' configuration and their data */
+
+/* The data of tiles (8 KiB a thread) is kept for processes that asked for it only. Asking again costs nothing; the
+ * answer is for all threads, those that run and those to come. */
+static bool tiles_permitted(void) {
+#ifdef __linux__
+    const long request_permission = 0x1023, tile_data = 18; /* ARCH_REQ_XCOMP_PERM; a number in XCR0 */
+    return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return false;
+#endif
 }
 
 /* A bit of CPUID counts only if the operating system saves the registers (XCR0). */
@@ -33,6 +50,10 @@ uint32_t lb_isa_detect(void) {
     if (c7 & 1u << 11) isa |= LB_ISA_AVX512_VNNI;
     if (c7 & 1u << 1) isa |= LB_ISA_AVX512_VBMI;
     if (a71 & 1u << 5) isa |= LB_ISA_AVX512_BF16;
+    const uint32_t tile = 1u << 24;
+    if (!(d7 & tile) || (xcr0 & TILES) != TILES || !tiles_permitted()) return isa;
+    if (d7 & 1u << 22) isa |= LB_ISA_AMX_BF16;
+    if (d7 & 1u << 25) isa |= LB_ISA_AMX_INT8;
     return isa;
 }
 #else
@@ -50,6 +71,8 @@ void lb_isa_print(uint32_t isa, char *out, size_t out_bytes) {
         { LB_ISA_AVX512_VNNI, "avx512_vnni" },
         { LB_ISA_AVX512_BF16, "avx512_bf16" },
         { LB_ISA_AVX512_VBMI, "avx512_vbmi" },
+        { LB_ISA_AMX_BF16, "amx_bf16" },
+        { LB_ISA_AMX_INT8, "amx_int8" },
         { LB_ISA_SM80, "sm_80" },
         { LB_ISA_SM89, "sm_89" },
         { LB_ISA_SM90, "sm_90" },

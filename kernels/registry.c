@@ -7,6 +7,11 @@
 #else
 #define LB_KERNEL_X86(name)
 #endif
+#ifdef LB_AMX /* the Makefile asks the compiler */
+#define LB_KERNEL_AMX(name) LB_KERNEL(name)
+#else
+#define LB_KERNEL_AMX(name)
+#endif
 #define LB_KERNEL_CUDA(name) /* registry_cuda.c */
 #define LB_KERNEL_CUDA_LIBRARY(name)
 

@@ -4,6 +4,7 @@
 #define LB_QUANTIZER(name)
 #define LB_KERNEL(name)
 #define LB_KERNEL_X86(name)
+#define LB_KERNEL_AMX(name)
 #define LB_KERNEL_CUDA(name) extern const lb_kernel lb_kernel_cuda_##name;
 /* absent where a build leaves them out */
 #define LB_KERNEL_CUDA_LIBRARY(name) extern const lb_kernel lb_kernel_cuda_##name __attribute__((weak));

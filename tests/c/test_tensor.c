@@ -459,13 +459,27 @@ static void test_isa_limit(void **state) {
     lb_device_release(d);
     setenv("LUABENCH_ISA", "sse9", 1);
     assert_int_equal(lb_device_open("cpu", 0, &d), LB_EINVAL);
-    assert_non_null(strstr(lb_error(), "portable, avx2 or avx512"));
+    assert_non_null(strstr(lb_error(), "portable, avx2, avx512 or amx"));
     if (lb_isa_detect() & LB_ISA_AVX512) {
         setenv("LUABENCH_ISA", "avx2", 1);
         assert_int_equal(lb_device_open("cpu", 0, &d), LB_OK);
         assert_true(lb_device_caps_of(d)->isa & LB_ISA_AVX2);
         assert_false(lb_device_caps_of(d)->isa & (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI));
         lb_device_release(d);
+    }
+    const uint32_t amx = LB_ISA_AMX_BF16 | LB_ISA_AMX_INT8;
+    setenv("LUABENCH_ISA", "amx", 1);
+    if ((lb_isa_detect() & amx) == amx) {
+        assert_int_equal(lb_device_open("cpu", 0, &d), LB_OK);
+        assert_int_equal(lb_device_caps_of(d)->isa, lb_isa_detect());
+        lb_device_release(d);
+        setenv("LUABENCH_ISA", "avx512", 1);
+        assert_int_equal(lb_device_open("cpu", 0, &d), LB_OK);
+        assert_int_equal(lb_device_caps_of(d)->isa, lb_isa_detect() & ~amx);
+        lb_device_release(d);
+    } else {
+        assert_int_equal(lb_device_open("cpu", 0, &d), LB_EDEVICE);
+        assert_non_null(strstr(lb_error(), "LUABENCH_ISA=amx: this machine does not have it"));
     }
     if (before)
         setenv("LUABENCH_ISA", keep, 1);

@@ -60,7 +60,8 @@ check 'version.h: no commit' has 'LB_COMMIT ""' "$tmp/version.h"
 build=$(dirname "$LUABENCH")
 without_constructors() {
     local o found=0
-    for o in "$build"/obj/kernels/cpu/*_avx2.o "$build"/obj/kernels/cpu/*_avx512.o; do
+    for o in "$build"/obj/kernels/cpu/*_avx2.o "$build"/obj/kernels/cpu/*_avx512.o \
+        $(cd "$build/obj" && ls kernels/cpu/*_amx.o 2> /dev/null | sed "s|^|$build/obj/|"); do
         [ -e "$o" ] || { echo "  no objects in $build/obj/kernels/cpu"; return 1; }
         if LC_ALL=C objdump -h "$o" | grep -qE '\.(init_array|ctors)'; then echo "  $o has constructors"; found=1; fi
     done
