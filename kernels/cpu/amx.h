@@ -43,6 +43,9 @@ static inline __attribute__((always_inline)) void lb_tiles_close(void) { __asm__
 /* Tile t, a literal 0 .. 7; `stride` bytes from one of its rows to the next. */
 #define LB_TILE_LOAD(t, from, stride)                                                                                \
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t : : "r"(from), "r"((int64_t)(stride)) : "memory")
+/* The same of what L2 has and L1 need not keep: other lines stay there. */
+#define LB_TILE_LOAD_ONCE(t, from, stride)                                                                           \
+    __asm__ volatile("tileloaddt1 (%0,%1,1), %%tmm" #t : : "r"(from), "r"((int64_t)(stride)) : "memory")
 #define LB_TILE_STORE(t, to, stride)                                                                                 \
     __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" : : "r"(to), "r"((int64_t)(stride)) : "memory")
 #define LB_TILE_ZERO(t) __asm__ volatile("tilezero %%tmm" #t : :)

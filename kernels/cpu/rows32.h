@@ -6,8 +6,14 @@
 #if defined(__AVX512F__)
 #include "rows16.h"
 #include "tile32.h"
+#if defined(__AMX_TILE__)
+#include "gemm_tiles.h"
+#define LB_ROWS32_ISA amx
+#define LB_ROWS32_ISA_TEXT "amx"
+#else
 #define LB_ROWS32_ISA avx512
 #define LB_ROWS32_ISA_TEXT "avx512"
+#endif
 #define LB_ROWS32_ISA_BITS LB_ISA_AVX512
 #define LB_ROWS32_PRIORITY 20
 #define LB_ROWS32_RUN_MORE                                                                                           \
@@ -52,23 +58,39 @@
         }                                                                                                            \
     }
 
-/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(); `all`: its lb_panels, or
- * NULL. */
-#define LB_ROWS32_PANELS(prepare, bytes, kind, all)                                                                  \
+#define LB_ROWS32_DEFINE_LAYOUT                                                                                      \
     LB_ROWS32_SIZE                                                                                                   \
     static const lb_layout layout = {                                                                                \
         .name = LB_ROWS32_LAYOUT, .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                     \
-    };                                                                                                               \
+    };
+#if defined(__AMX_TILE__)
+/* size_bytes(), layout and driver from the file's expand(), row_scales(), panel_bytes(), repack() and, of
+ * tiles_format, LB_ROWS32_TILES. */
+#define LB_ROWS32_PANELS(prepare, bytes, kind, all)                                                                  \
+    LB_ROWS32_DEFINE_LAYOUT                                                                                          \
+    static const tiles_format tiles = { LB_ROWS32_TILES, .panel_bytes = panel_bytes, .act_prepare = prepare,         \
+                                        .act_bytes = bytes, .expand = expand, .scales = row_scales };                \
+    TILES_GEMM(tiles)
+#else
+/* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(); `all`: its lb_panels, or
+ * NULL. */
+#define LB_ROWS32_PANELS(prepare, bytes, kind, all)                                                                  \
+    LB_ROWS32_DEFINE_LAYOUT                                                                                          \
     static const lb_panel panel_ops = { .rows = 32, .max_cols = LB_PANEL_MAX_COLS, .run = run, .several = all,       \
                                         .panel_bytes = panel_bytes, .act_prepare = prepare, .act_bytes = bytes,      \
                                         .act_kind = kind };                                                          \
     LB_GEMM_PANEL(panel_ops)
+#endif
 
 #define LB_ROWS32_PANEL(prepare, bytes, kind) LB_ROWS32_PANELS(prepare, bytes, kind, NULL)
 #define LB_ROWS32_PANEL_OF(...) LB_ROWS32_PANEL(__VA_ARGS__)
 #define LB_ROWS32_PANELS_OF(...) LB_ROWS32_PANELS(__VA_ARGS__)
 
 /* The fields of a descriptor that follow from it. */
+#if defined(__AMX_TILE__)
+#define LB_ROWS32_KERNEL TILES_KERNEL, .layout = &layout
+#else
 #define LB_ROWS32_KERNEL                                                                                             \
     .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = LB_ROWS32_PRIORITY, .panel = &panel_ops,     \
     .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes, .launch = launch
+#endif

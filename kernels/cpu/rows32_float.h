@@ -137,6 +137,7 @@ LB_INLINE __m512 float_act_scale(const float_format f, const void *act, size_t s
     return _mm512_set1_ps(*(const float *)(const void *)at);
 }
 
+#if !defined(__AMX_TILE__)
 /* ---- few columns: every weight byte is read once, codes stay in registers ---- */
 
 /* Prefetches the `lines` lines at `p` by one instruction in a loop, whose number of rounds gcc does not know: Zen 5's
@@ -361,6 +362,7 @@ LB_INLINE void float_run(const float_format f, const float_table *table, const l
     }
 }
 
+#endif
 /* ---- scales ---- */
 
 LB_INLINE __m512 float_row_scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, int half) {
@@ -377,6 +379,13 @@ LB_INLINE __m512 float_e8m0_scale(const lb_quantizer *q, const uint8_t *panel, i
     return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_slli_epi32(e, 23), _mm512_set1_epi32(0x00400000)));
 }
 
+/* What is known of a file's scales, before its panel is defined: FLOAT_SCALES. Tiles of sums (AMX) cannot meet a scale
+ * on their way: but for one that is a row's, codes are multiplied before. */
+enum { FLOAT_OF_ROW, FLOAT_EXACT /* their product with a code is a bf16 */, FLOAT_SPLIT /* it is nearly two */ };
+
+#if defined(__AMX_TILE__)
+#include "tiles_float.h"
+#else
 /* The functions of a file from FORMAT, TABLE (of q, a pointer), unpack() and put_scales(). */
 #define LB_FLOAT_FUNCTIONS                                                                                           \
     static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
@@ -401,3 +410,5 @@ LB_INLINE __m512 float_e8m0_scale(const lb_quantizer *q, const uint8_t *panel, i
     .tolerance_why = "codes are exact in bf16 and products of bf16 in f32; vdpbf16ps rounds each sum of two products " \
                      "and flushes subnormals: NMSE of about 1e-13, more where sums cancel"
 #define LB_FLOAT_KERNEL LB_ROWS32_KERNEL, LB_FLOAT_ARITHMETIC
+#define FLOAT_WITH(how) "vdpbf16ps with bf16 activations in " how
+#endif

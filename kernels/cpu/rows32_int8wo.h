@@ -5,6 +5,7 @@
 #define INT8_BF16(c) FLOAT_INTEGER(c)
 static const float_table table = FLOAT_TABLE_8(INT8_BF16);
 #define TABLE(q) &table
+#define FLOAT_SCALES FLOAT_OF_ROW
 #define FORMAT (float_format){ .bits = 8, .integer = true, .span = 128, .head_bytes = float_row_head, .scale = float_row_scale }
 
 /* int8 [N][K], then at a multiple of 64 bytes the f32 scales [N]. */

@@ -1,0 +1,53 @@
+/* gemm_tiles.h: the gemm driver of kernels that multiply bf16 by AMX tiles (amx.h), for 16 rows of x and more.
+ *
+ * A format says how 32 rows of its weights over some K become pairs of bf16, in one term or in two whose sum they are;
+ * the rest is here. Phase 0 turns x into tiles of 16 rows by 32 k, one behind the other: all rows' of the first chunk
+ * of K, then of the next. In phase 1 a part takes some panels of 32 rows of weights and a block of rows of x: chunk by
+ * chunk of K each panel is expanded into L1, where it meets the rows' tiles, which L2 holds for the panels after it.
+ *
+ * The chunks and the order of sums in them do not depend on the rows of x nor on the split: a row has the same bits in
+ * every batch that this driver takes. They are other bits than those of the kernels for fewer rows, because tdpbf16ps
+ * rounds otherwise than vdpbf16ps: so this is another kernel, with the same layout of weights. */
+#pragma once
+#include <immintrin.h>
+
+#include "gemm_panel.h"
+
+enum {
+    TILES_LEAST = 16,   /* rows of x */
+    TILES_PAIRS = 256   /* of K that are expanded together, in all terms: 32 KiB, which leaves a third of an L1 of 48 */
+};
+
+/* Pair p of term t: [t * TILES_PAIRS / terms + p], elements 2p and 2p + 1 of rows 0..15 and of rows 16..31. */
+typedef struct tiles_pairs { __m512i w[TILES_PAIRS][2]; } tiles_pairs;
+
+typedef struct tiles_format {
+    int terms;               /* 1 or 2 */
+    bool act_scaled;         /* an f32 behind the values of a prepared row is for all its results */
+    size_t (*panel_bytes)(const lb_quantizer *q, int64_t k);
+    /* As lb_panel has them; a row begins with its values as bf16, zeros up to the next multiple of 32. */
+    void (*act_prepare)(const lb_quantizer *q, const float *x, int64_t k, void *act);
+    size_t (*act_bytes)(const lb_quantizer *q, int64_t k);
+    /* k from `at` (a multiple of 512 / terms) on of a panel, `some` of them (a multiple of 32, up to 512 / terms), to
+     * pairs of all 32 rows; of weights without a layout `rows` exist, and the others become zero, as do k behind K.
+     * Returns where the codes after them stand, which are asked for meanwhile; or NULL. */
+    const void *(*expand)(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,
+                          int64_t some, tiles_pairs *to);
+    /* What the sums of a panel's rows 0..15 and 16..31 are multiplied by; NULL = 1. */
+    void (*scales)(const lb_quantizer *q, const uint8_t *panel, int64_t k, __m512 to[2]);
+} tiles_format;
+
+bool tiles_supports(const lb_args *a, const char **why);
+int tiles_phases(const lb_args *a);
+size_t tiles_workspace(const tiles_format *f, const lb_args *a, int parts);
+void tiles_launch(const tiles_format *f, const lb_args *a, const lb_launch *l);
+
+/* workspace_bytes() and launch() of a file's tiles_format, and the descriptor's fields that follow. */
+#define TILES_GEMM(f)                                                                                                \
+    static size_t workspace_bytes(const lb_args *a, int parts) { return tiles_workspace(&(f), a, parts); }           \
+    static void launch(const lb_args *a, const lb_launch *l) { tiles_launch(&(f), a, l); }
+#define TILES_KERNEL                                                                                                 \
+    .op = "gemm", .device = "cpu", .source = "luabench",                                                             \
+    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_BF16,                                                     \
+    .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .priority = 30, .supports = tiles_supports,                       \
+    .phases = tiles_phases, .workspace_bytes = workspace_bytes, .launch = launch

@@ -1,0 +1,262 @@
+/* gemm_tiles_amx.c: phases, workspace and work splitting of gemm kernels on AMX tiles. */
+#include "gemm_tiles.h"
+
+#include <string.h>
+
+#include "amx.h"
+
+enum { TILE_BYTES = 1024, BLOCK = 16 /* rows of x in a tile */, STEP = 32 /* k in one */, ROWS = 32,
+       BLOCKS_MOST = LB_PANEL_MAX_COLS / BLOCK, TOGETHER = LB_PANELS_MOST, SHARES = 2 };
+
+/* One launch's operands, resolved. */
+typedef struct problem {
+    const tiles_format *f;
+    const lb_quantizer *q;
+    const float *x;
+    const uint8_t *w;
+    float *out;
+    int64_t m, n, k, padded, blocks, panels;
+    size_t panel_bytes, row_bytes;
+    int64_t chunk;           /* of K */
+    char *tiles;             /* in the workspace, as are: */
+    float *act_scales;       /* [16 * blocks] */
+    char *rows;              /* a prepared row of each part */
+} problem;
+
+static int64_t blocks_of(int64_t m) { return (m + BLOCK - 1) / BLOCK; }
+static int64_t padded_of(int64_t k) { return (k + STEP - 1) / STEP * STEP; }
+static size_t tiles_bytes(int64_t m, int64_t k) { return (size_t)(blocks_of(m) * padded_of(k)) * BLOCK * 2; }
+static size_t scales_bytes(int64_t m) { return (size_t)blocks_of(m) * BLOCK * sizeof(float); }
+
+static size_t row_bytes(const tiles_format *f, const lb_args *a) {
+    size_t most = 0;
+    for (int32_t i = 0; i < a->t[LB_GEMM_W].count; i++) { /* members of a family may prepare rows of unlike size */
+        size_t bytes = f->act_bytes(a->t[LB_GEMM_W].items[i]->quantizer, lb_arg(a, LB_GEMM_X)->dims[1]);
+        if (bytes > most) most = bytes;
+    }
+    return (most + 63) / 64 * 64;
+}
+
+bool tiles_supports(const lb_args *a, const char **why) {
+    *why = "tiles are for 16 rows of activations and more";
+    return lb_arg(a, LB_GEMM_X)->dims[0] >= TILES_LEAST;
+}
+
+int tiles_phases(const lb_args *a) { return (void)a, 2; }
+
+size_t tiles_workspace(const tiles_format *f, const lb_args *a, int parts) {
+    int64_t m = lb_arg(a, LB_GEMM_X)->dims[0], k = lb_arg(a, LB_GEMM_X)->dims[1];
+    return tiles_bytes(m, k) + scales_bytes(m) + (size_t)parts * row_bytes(f, a);
+}
+
+static problem resolve(const tiles_format *f, const lb_args *a, const lb_launch *l) {
+    const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
+    problem p = { .f = f, .q = w->quantizer, .x = lb_tensor_f32(x), .w = lb_tensor_data(w),
+                  .out = lb_tensor_data(lb_arg(a, LB_GEMM_OUT)), .m = x->dims[0], .n = w->dims[0], .k = x->dims[1] };
+    p.padded = padded_of(p.k);
+    p.blocks = blocks_of(p.m);
+    p.panels = (p.n + ROWS - 1) / ROWS;
+    p.panel_bytes = f->panel_bytes(p.q, p.k);
+    p.row_bytes = row_bytes(f, a);
+    p.chunk = 2 * TILES_PAIRS / f->terms;
+    p.tiles = l->workspace;
+    p.act_scales = (float *)(void *)(p.tiles + tiles_bytes(p.m, p.k));
+    p.rows = (char *)p.act_scales + scales_bytes(p.m);
+    return p;
+}
+
+/* ---- activations ---- */
+
+static int64_t chunk_at(const problem *p, int64_t at) { return p->padded - at < p->chunk ? p->padded - at : p->chunk; }
+
+/* The tiles of a block of rows in the chunk of K at `at`. */
+static char *tiles_at(const problem *p, int64_t at, int64_t block) {
+    return p->tiles + (size_t)(at * p->blocks + block * chunk_at(p, at)) * BLOCK * 2;
+}
+
+/* Row i of x, or zeros behind the last, to its place in its block's tiles. */
+static void prepare_row(const problem *p, int64_t i, char *row) {
+    if (i < p->m) p->f->act_prepare(p->q, p->x + i * p->k, p->k, row);
+    else memset(row, 0, p->row_bytes);
+    for (int64_t at = 0; at < p->padded; at += p->chunk) {
+        char *to = tiles_at(p, at, i / BLOCK) + i % BLOCK * 64;
+        for (int64_t k = at, end = at + chunk_at(p, at); k < end; k += STEP, to += TILE_BYTES)
+            _mm512_store_si512(to, _mm512_loadu_si512(row + 2 * k));
+    }
+    if (p->f->act_scaled) memcpy(p->act_scales + i, row + 2 * p->padded, sizeof(float));
+}
+
+/* ---- products ---- */
+
+#define TILES_INLINE static inline __attribute__((always_inline))
+
+/* Lines to ask for meanwhile, so many a step. */
+typedef struct soon { const char *at, *end; int64_t each; } soon;
+
+TILES_INLINE void ask(soon *s, const int hint) {
+    const char *end = s->at + 64 * s->each;
+    for (end = end < s->end ? end : s->end; s->at < end; s->at += 64) _mm_prefetch(s->at, hint);
+}
+/* Share i of n of the lines from `at` on, in `steps`. */
+static soon share_of(const char *at, size_t bytes, int64_t i, int64_t n, int64_t steps) {
+    const int64_t lines = (int64_t)(bytes + 63) / 64, l0 = lines * i / n, l1 = lines * (i + 1) / n;
+    return (soon){ at + 64 * l0, at + 64 * l1, (l1 - l0 + steps - 1) / steps };
+}
+
+/* sums[x's row][32] of one block of x's rows, or (`two`) of that and of the one behind it. */
+TILES_INLINE void sums_open(const float *sums, const bool begin, const bool two) {
+    if (begin) {
+        LB_TILE_ZERO(0);
+        LB_TILE_ZERO(1);
+        if (two) LB_TILE_ZERO(2);
+        if (two) LB_TILE_ZERO(3);
+    } else {
+        LB_TILE_LOAD_ONCE(0, sums, ROWS * 4);
+        LB_TILE_LOAD_ONCE(1, sums + 16, ROWS * 4);
+        if (two) LB_TILE_LOAD_ONCE(2, sums + BLOCK * ROWS, ROWS * 4);
+        if (two) LB_TILE_LOAD_ONCE(3, sums + BLOCK * ROWS + 16, ROWS * 4);
+    }
+}
+TILES_INLINE void sums_close(float *sums, const bool two) {
+    LB_TILE_STORE(0, sums, ROWS * 4);
+    LB_TILE_STORE(1, sums + 16, ROWS * 4);
+    if (two) LB_TILE_STORE(2, sums + BLOCK * ROWS, ROWS * 4);
+    if (two) LB_TILE_STORE(3, sums + BLOCK * ROWS + 16, ROWS * 4);
+}
+
+/* The sums += the blocks' tiles, of which the second's are `far` bytes behind the first's, times the pairs. The tiles
+ * of x pass by L1, where the pairs then stay: with an ordinary load they would be lost, and a fifth of the time. */
+TILES_INLINE void multiply(const char *x, ptrdiff_t far, const tiles_pairs *w, int64_t steps, soon next[3],
+                           const int terms, const bool two) {
+    const char *b = (const char *)w->w;
+    for (int64_t i = 0; i < steps; i++, x += TILE_BYTES, b += STEP / 2 * sizeof w->w[0]) {
+        LB_TILE_LOAD_ONCE(4, x, 64);
+        if (two) LB_TILE_LOAD_ONCE(5, x + far, 64);
+        for (int t = 0; t < terms; t++) {
+            const char *term = b + (size_t)t * (TILES_PAIRS / 2) * sizeof w->w[0];
+            LB_TILE_LOAD(6, term, sizeof w->w[0]);
+            LB_TILE_LOAD(7, term + 64, sizeof w->w[0]);
+            LB_TILE_BF16(0, 4, 6);
+            LB_TILE_BF16(1, 4, 7);
+            if (two) LB_TILE_BF16(2, 5, 6);
+            if (two) LB_TILE_BF16(3, 5, 7);
+        }
+        ask(&next[0], _MM_HINT_T1);
+        ask(&next[1], _MM_HINT_T1);
+        ask(&next[2], _MM_HINT_T0);
+    }
+}
+
+/* A block of rows of x, or two, times a chunk of a panel. */
+typedef struct meeting {
+    const char *x;
+    ptrdiff_t far;
+    int64_t steps;
+    float *sums;
+    bool begin;              /* the sums are zero before */
+    soon next[3];            /* tiles of x, weights, sums */
+} meeting;
+
+#define MEET(name, terms, two)                                                                                       \
+    static __attribute__((noinline)) void name(meeting *m, const tiles_pairs *w) {                                   \
+        sums_open(m->sums, m->begin, two);                                                                           \
+        multiply(m->x, m->far, w, m->steps, m->next, terms, two);                                                    \
+        sums_close(m->sums, two);                                                                                    \
+    }
+MEET(meet_one_1, 1, false)
+MEET(meet_one_2, 1, true)
+MEET(meet_two_1, 2, false)
+MEET(meet_two_2, 2, true)
+static void (*const meet[2][2])(meeting *, const tiles_pairs *) = { { meet_one_1, meet_one_2 },
+                                                                          { meet_two_1, meet_two_2 } };
+
+/* ---- items ---- */
+
+/* Blocks [b0, b1) of rows of x times `count` panels from the first on. */
+typedef struct item { int64_t b0, b1, first; int count; } item;
+
+/* Sums of x's rows [r0, r1), those of a panel, times their scales to `out`. */
+static void finish(const problem *p, int64_t panel, const __m512 scale[2], int64_t r0, int64_t r1, const float *sums) {
+    const int64_t left = p->n - panel * ROWS;
+    const __mmask16 low = (__mmask16)(left >= 16 ? 0xffff : (1u << left) - 1);
+    const __mmask16 high = (__mmask16)(left >= 32 ? 0xffff : left <= 16 ? 0 : (1u << (left - 16)) - 1);
+    for (int64_t r = r0; r < r1; r++, sums += ROWS) {
+        float *to = p->out + r * p->n + panel * ROWS;
+        __m512 a = _mm512_mul_ps(_mm512_load_ps(sums), scale[0]);
+        __m512 b = _mm512_mul_ps(_mm512_load_ps(sums + 16), scale[1]);
+        if (p->f->act_scaled) {
+            const __m512 of_row = _mm512_set1_ps(p->act_scales[r]);
+            a = _mm512_mul_ps(a, of_row), b = _mm512_mul_ps(b, of_row);
+        }
+        _mm512_mask_storeu_ps(to, low, a);
+        _mm512_mask_storeu_ps(to + 16, high, b);
+    }
+}
+
+/* Panel i of an item in the chunk of K at `at`. */
+static void run_chunk(const problem *p, const item *of, int i, int64_t at, tiles_pairs *w, float *sums) {
+    const int64_t some = chunk_at(p, at), panel = of->first + i, pairs = (of->b1 - of->b0 + 1) / 2, end = at + some;
+    const uint8_t *from = p->w + (size_t)panel * p->panel_bytes;
+    const int64_t rows = p->n - panel * ROWS < ROWS ? p->n - panel * ROWS : ROWS;
+    const char *next_w = p->f->expand(p->q, from, rows, p->k, at, some, w);
+    const size_t next_w_bytes = next_w ? (size_t)(next_w - (const char *)from) * (size_t)some / (size_t)end : 0;
+    const char *next_x = tiles_at(p, end < p->padded ? end : 0, of->b0);
+    const int64_t x_bytes = (of->b1 - of->b0) * BLOCK * 2 * chunk_at(p, end < p->padded ? end : 0);
+    __m512 scale[2] = { _mm512_set1_ps(1), _mm512_set1_ps(1) };
+    if (p->f->scales) p->f->scales(p->q, from, p->k, scale);
+    for (int64_t b = 0; b < pairs; b++) {
+        const int64_t block = of->b0 + 2 * b;
+        const bool two = block + 1 < of->b1;
+        meeting m = { .x = tiles_at(p, at, block), .far = (ptrdiff_t)(some * BLOCK * 2), .steps = some / STEP,
+                      .sums = sums + 2 * b * BLOCK * ROWS, .begin = at == 0 };
+        m.next[0] = share_of(next_x, (size_t)x_bytes, i * pairs + b, of->count * pairs, m.steps);
+        m.next[1] = share_of(next_w, next_w_bytes, b, pairs, m.steps);
+        m.next[2] = share_of((const char *)(m.sums + 2 * BLOCK * ROWS), 2 * BLOCK * ROWS * 4, 0, 1, m.steps);
+        meet[p->f->terms - 1][two](&m, w);
+        const int64_t r1 = (block + 1 + two) * BLOCK;
+        if (end == p->padded) finish(p, panel, scale, block * BLOCK, r1 < p->m ? r1 : p->m, m.sums);
+    }
+}
+
+static void run_item(const problem *p, const item *of) {
+    tiles_pairs *w = lb_scratch_take(sizeof *w);
+    float *sums[TOGETHER];
+    for (int i = 0; i < of->count; i++) sums[i] = lb_panel_sums_take((int)(of->b1 - of->b0) * BLOCK);
+    for (int64_t at = 0; at < p->padded; at += p->chunk)
+        for (int i = 0; i < of->count; i++) run_chunk(p, of, i, at, w, sums[i]);
+    for (int i = of->count; i-- > 0;) lb_panel_sums_give(sums[i], (int)(of->b1 - of->b0) * BLOCK);
+    lb_scratch_give(w, sizeof *w);
+}
+
+/* Many panels go together as long as many are left, then fewer, so that no part is left with a large item. */
+static void run_items(const problem *p, const lb_launch *l) {
+    const int64_t across = (p->blocks + BLOCKS_MOST - 1) / BLOCKS_MOST;
+    int64_t down = 0, first = 0, next = 0; /* items of a block of rows up to this one, and its panels */
+    while (p->panels) {
+        int64_t i = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed), c = i % across;
+        for (; down <= i / across; down++) {
+            if (next == p->panels) return;
+            int64_t some = (p->panels - next) * across / ((int64_t)l->parts * SHARES);
+            first = next;
+            next += some > TOGETHER ? TOGETHER : some > 1 ? some : 1;
+        }
+        item of = { p->blocks * c / across, p->blocks * (c + 1) / across, first, (int)(next - first) };
+        run_item(p, &of);
+    }
+}
+
+void tiles_launch(const tiles_format *f, const lb_args *a, const lb_launch *l) {
+    problem p = resolve(f, a, l);
+    int64_t begin, end;
+    if (p.k == 0) {
+        lb_split(l->phase ? p.m * p.n : 0, 1, l->part, l->parts, &begin, &end);
+        for (int64_t i = begin; i < end; i++) p.out[i] = 0;
+    } else if (l->phase == 0) {
+        lb_split(p.blocks * BLOCK, 1, l->part, l->parts, &begin, &end);
+        for (int64_t i = begin; i < end; i++) prepare_row(&p, i, p.rows + (size_t)l->part * p.row_bytes);
+    } else {
+        lb_tiles_open(&lb_tiles_whole);
+        run_items(&p, l);
+        lb_tiles_close();
+    }
+}

@@ -1,0 +1,96 @@
+/* tiles_float.h: what rows32_float.h has for AMX: panels' codes as pairs of bf16 for gemm_tiles.h, their scales, but
+ * for a row's, multiplied in. A product with any f32 becomes two bf16, the higher cut off and the lower rounded: 16
+ * bits in all. */
+#pragma once
+#include "gemm_tiles.h"
+
+/* bf16 of two vectors of f32, cut off, the odd ones in the high halves. */
+LB_INLINE __m512i tiles_cut(__m512 even, __m512 odd) {
+    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
+    return _mm512_ternarylogic_epi32(high, _mm512_castps_si512(odd),
+                                     _mm512_srli_epi32(_mm512_castps_si512(even), 16), 0xca);
+}
+LB_INLINE __m512 tiles_even(__m512i pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
+LB_INLINE __m512 tiles_odd(__m512i pairs) {
+    return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000u)));
+}
+
+/* Pairs of f32 as two terms. Where the first is no number, the second does not matter. */
+LB_INLINE void tiles_split(__m512 even, __m512 odd, __m512i *high, __m512i *low) {
+    const __m512i half = _mm512_set1_epi32(0x8000);
+    *high = tiles_cut(even, odd);
+    even = _mm512_sub_ps(even, tiles_even(*high));
+    odd = _mm512_sub_ps(odd, tiles_odd(*high));
+    *low = tiles_cut(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(even), half)),
+                     _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(odd), half)));
+}
+
+/* Pair p of half of the rows: codes, by `scales` (FLOAT_OF_ROW, ...) times s. */
+LB_INLINE void tiles_put(const int scales, __m512i codes, __m512 s, tiles_pairs *to, int64_t p, int half) {
+    if (scales == FLOAT_OF_ROW) {
+        to->w[p][half] = codes;
+        return;
+    }
+    __m512 even = _mm512_mul_ps(tiles_even(codes), s), odd = _mm512_mul_ps(tiles_odd(codes), s);
+    if (scales == FLOAT_EXACT) to->w[p][half] = tiles_cut(even, odd);
+    else tiles_split(even, odd, &to->w[p][half], &to->w[TILES_PAIRS / 2 + p][half]);
+}
+
+/* tiles_format.expand of a format; the constants are f and `scales`. */
+LB_INLINE const void *float_pairs(const float_format f, const float_table *table, const int scales,
+                                  const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t at, int64_t some,
+                                  tiles_pairs *to) {
+    const float_regs regs = float_open(f, table);
+    const int each = float_piece_pairs(f);
+    const uint8_t *p = panel + f.head_bytes(q, k) + (size_t)(at / 32) * 2 * float_run_bytes(f);
+    for (int64_t run = at / 32; run < (at + some) / 32; run++)
+        LB_UNROLL for (int half = 0; half < 2; half++) {
+            __m512 s = _mm512_setzero_ps();
+            LB_UNROLL for (int i = 0; i < 16; i += each, p += 64 * float_piece_vectors(f)) {
+                __m512i w[8];
+                float_decode(f, &regs, p, w);
+                if (scales != FLOAT_OF_ROW && 2 * i % (f.span < 32 ? f.span : 32) == 0)
+                    s = f.scale(q, panel, k, (32 * run + 2 * i) / f.span, half);
+                LB_UNROLL for (int j = 0; j < each; j++)
+                    tiles_put(scales, w[j], s, to, 16 * run - at / 2 + i + j, half);
+            }
+        }
+    return p;
+}
+
+/* The functions of a file from FORMAT, TABLE (of q, a pointer), FLOAT_SCALES, unpack() and put_scales(). */
+#define LB_FLOAT_FUNCTIONS                                                                                           \
+    static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,      \
+                              int64_t some, tiles_pairs *to) {                                                       \
+        (void)rows;                                                                                                  \
+        return float_pairs(FORMAT, TABLE(q), FLOAT_SCALES, q, panel, k, at, some, to);                               \
+    }                                                                                                                \
+    static void row_scales(const lb_quantizer *q, const uint8_t *panel, int64_t k, __m512 to[2]) {                   \
+        for (int half = 0; half < 2; half++)                                                                         \
+            to[half] = FLOAT_SCALES == FLOAT_OF_ROW ? FORMAT.scale(q, panel, k, 0, half) : _mm512_set1_ps(1);        \
+    }                                                                                                                \
+    static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }          \
+    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
+                       void *dst) {                                                                                  \
+        float_repack(FORMAT.bits, FORMAT.head_bytes(q, k), unpack, put_scales, q, native, n, k, row0, row1, dst);    \
+    }
+#define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
+    LB_FLOAT_FUNCTIONS                                                                                               \
+    LB_ROWS32_PANEL(prepare, bytes, kind)
+/* A file whose prepared rows have a scale says so before it includes rows32_float.h. */
+#ifndef TILES_ACT_SCALED
+#define TILES_ACT_SCALED false
+#endif
+#define LB_ROWS32_TILES .terms = FLOAT_SCALES == FLOAT_SPLIT ? 2 : 1, .act_scaled = TILES_ACT_SCALED
+
+/* The descriptor, but for name, format, about and activations. */
+#define FLOAT_WITH(how)                                                                                              \
+    "tdpbf16ps on tiles of bf16 activations, sums of 32 x 32; scales but for a row's are multiplied in before"
+#define LB_FLOAT_BOUND                                                                                               \
+    .tolerance = FLOAT_SCALES == FLOAT_SPLIT ? 1e-9 : 1e-10,                                                         \
+    .tolerance_why = FLOAT_SCALES == FLOAT_SPLIT                                                                     \
+                         ? "weights are two bf16, which hold 16 bits of code times scale: NMSE of about 2e-11"       \
+                         : "codes, or those times their scale, are exact in bf16 and products of bf16 in f32; "      \
+                           "tdpbf16ps rounds each sum and flushes subnormals: NMSE of about 1e-13, more where "      \
+                           "sums cancel"
+#define LB_FLOAT_KERNEL LB_ROWS32_KERNEL, LB_FLOAT_BOUND
