@@ -32,8 +32,8 @@ LB_INT_PANEL
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_gptq) = {
     .name = "gemm.gptq." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows; codes; " INT_WITH " in sums of "
-             "a group, each times its scale in f32; zeros times the activations' sums",
+    .about = "panels of 32 rows; codes; " INT_WITH("sums of a group, each times its scale in f32; "
+             "zeros times the activations' sums"),
     .format = "gptq",
     LB_INT_KERNEL,
 };

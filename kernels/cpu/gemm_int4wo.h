@@ -26,8 +26,8 @@ LB_INT_PANEL
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_int4wo) = {
     .name = "gemm.int4wo." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows; nibbles; " INT_WITH " in sums of a group, each times "
-             "its scale in f32; zeros times the activations' sums",
+    .about = "panels of 32 rows; nibbles; " INT_WITH("sums of a group, each times "
+             "its scale in f32; zeros times the activations' sums"),
     .format = "int4wo",
     LB_INT_KERNEL,
 };

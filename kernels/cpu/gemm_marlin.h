@@ -35,8 +35,8 @@ LB_INT_PANEL
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_marlin) = {
     .name = "gemm.marlin." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows; nibbles; " INT_WITH " in sums of 128, each times its "
-             "scale in f32",
+    .about = "panels of 32 rows; nibbles; " INT_WITH("sums of 128, each times its "
+             "scale in f32"),
     .format = "marlin",
     LB_INT_KERNEL,
 };

@@ -26,8 +26,8 @@ LB_INT_PANEL
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_uintx) = {
     .name = "gemm.uintx." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows; codes of 1 to 8 bits; " INT_WITH " in sums of a group, "
-             "each times its scale in f32; zeros times the activations' sums",
+    .about = "panels of 32 rows; codes of 1 to 8 bits; " INT_WITH("sums of a group, "
+             "each times its scale in f32; zeros times the activations' sums"),
     .format = "uintx",
     LB_INT_KERNEL,
 };

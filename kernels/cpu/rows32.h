@@ -64,12 +64,12 @@
         .name = LB_ROWS32_LAYOUT, .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                     \
     };
 #if defined(__AMX_TILE__)
-/* size_bytes(), layout and driver from the file's expand(), row_scales(), panel_bytes(), repack() and, of
+/* size_bytes(), layout and driver from the file's expand(), panel_bytes(), repack() and the rest of
  * tiles_format, LB_ROWS32_TILES. */
 #define LB_ROWS32_PANELS(prepare, bytes, kind, all)                                                                  \
     LB_ROWS32_DEFINE_LAYOUT                                                                                          \
     static const tiles_format tiles = { LB_ROWS32_TILES, .panel_bytes = panel_bytes, .act_prepare = prepare,         \
-                                        .act_bytes = bytes, .expand = expand, .scales = row_scales };                \
+                                        .act_bytes = bytes, .expand = expand };                                      \
     TILES_GEMM(tiles)
 #else
 /* size_bytes(), layout, panel and driver from the file's run(), panel_bytes() and repack(); `all`: its lb_panels, or

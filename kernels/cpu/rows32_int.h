@@ -67,6 +67,50 @@ LB_INLINE void int_decode(const int_format f, const uint8_t *p, __m512i w[16]) {
     }
 }
 
+#if defined(__AMX_TILE__)
+/* ---- tiles: weights with their scales and zeros, as two bf16 ---- */
+
+#define FLOAT_SCALES FLOAT_SPLIT
+
+/* tiles_format.expand of a width; a chunk holds whole groups. */
+LB_INLINE const void *int_pairs(const int_format f, const lb_quantizer *q, const uint8_t *panel, int64_t at,
+                                int64_t some, tiles_pairs *to) {
+    const uint8_t *p = panel + (size_t)(at / q->group) * int_group_bytes(f, q->group);
+    for (int64_t k = 0; k < some; k += q->group) {
+        __m512 s[2], z[2];
+        LB_UNROLL for (int h = 0; h < 2; h++) int_head(f, p, h, &s[h], &z[h]);
+        p += int_head_bytes(f);
+        for (int64_t run = k / 32; run < (k + q->group) / 32; run++)
+            LB_UNROLL for (int h = 0; h < 2; h++, p += int_run_bytes(f)) {
+                __m512i w[16];
+                int_decode(f, p, w);
+                LB_UNROLL for (int j = 0; j < 16; j++)
+                    tiles_split(_mm512_fmadd_ps(tiles_even(w[j]), s[h], z[h]),
+                                _mm512_fmadd_ps(tiles_odd(w[j]), s[h], z[h]), &to->w[16 * run + j][h],
+                                &to->w[TILES_PAIRS / 2 + 16 * run + j][h]);
+            }
+    }
+    return p;
+}
+
+#define INT_RUN(b, its_head)                                                                                         \
+    static __attribute__((noinline)) const void *run_##b(const lb_quantizer *q, const uint8_t *panel, int64_t at,    \
+                                                         int64_t some, tiles_pairs *to) {                            \
+        return int_pairs(((int_format){ b, its_head }), q, panel, at, some, to);                                     \
+    }
+typedef const void *(*int_run_fn)(const lb_quantizer *, const uint8_t *, int64_t, int64_t, tiles_pairs *);
+#define INT_DEFINE_RUN                                                                                               \
+    static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,      \
+                              int64_t some, tiles_pairs *to) {                                                       \
+        (void)rows, (void)k;                                                                                         \
+        return runs[q->bits](q, panel, at, some, to);                                                                \
+    }
+#define INT_DEFINE_PANELS
+#undef LB_ROWS32_TILES
+#define LB_ROWS32_TILES .terms = 2, .act_scaled = false
+#define INT_PANELS
+#define INT_WITH(how) FLOAT_WITH(how)
+#else
 /* The sums of activations of groups from `first` on of column c. */
 LB_INLINE const float *int_act_sums(const void *act, size_t stride, int64_t k, int64_t group, int64_t first, int c) {
     return (const float *)(const void *)float_act(act, stride, k, c) + lb_act_bf16_sums_at(k, group) + first;
@@ -252,10 +296,11 @@ LB_INLINE void int_run(const int_format f, const int panels, const lb_quantizer 
         runs[q->bits](count, q, panels, act, stride, k, cols, out, out_stride);                                      \
     }                                                                                                                \
     static const lb_panels panels_ops = { .most = 2, .run = run_panels };
-#define INT_WITH "vdpbf16ps with bf16 activations"
+#define INT_WITH(how) "vdpbf16ps with bf16 activations in " how
+#endif
 #define INT_ACT lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16
 /* INT_CENTRED is defined before by a format whose zero is none or the middle of its codes, so that nothing cancels. */
-#ifndef INT_CENTRED
+#if !defined(INT_CENTRED) && !defined(__AMX_TILE__)
 #undef LB_FLOAT_BOUND
 #define LB_FLOAT_BOUND                                                                                               \
     .tolerance = 1e-9,                                                                                               \

@@ -71,6 +71,6 @@ LB_INLINE void f32_decode(const int_format f, const uint8_t *codes, int piece, i
 #define int_run(f, panels, ...) f32_run(f, __VA_ARGS__)
 #define INT_PANELS NULL
 #define INT_DEFINE_PANELS
-#define INT_WITH "multiply-adds with f32 activations"
+#define INT_WITH(how) "multiply-adds with f32 activations in " how
 #define INT_ACT F32_ACT
 #define LB_INT_KERNEL LB_ROWS32_KERNEL, F32_ARITHMETIC

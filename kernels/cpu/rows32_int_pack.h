@@ -92,6 +92,7 @@ static inline void int_unpack_stream(const lb_quantizer *q, const void *native, 
     }
 }
 
+#if !defined(__AMX_TILE__)
 /* A function for each width, so that each knows its shifts; of one panel, or two that stand one behind the other. */
 #define INT_RUN(b, its_head)                                                                                         \
     static __attribute__((noinline)) void run_##b(const int panels, const lb_quantizer *q, const void *panel,        \
@@ -101,12 +102,18 @@ static inline void int_unpack_stream(const lb_quantizer *q, const void *native, 
         int_run(((int_format){ b, its_head }), panels, q, panel, act, stride, k, cols, out, out_stride);             \
     }
 
-/* The functions of a file from HEAD, runs[] by bits, unpack() and scale_of(). */
-#define LB_INT_PANEL                                                                                                 \
+typedef void (*int_run_fn)(int, const lb_quantizer *, const void *, const void *, size_t, int64_t, int, float *,
+                           int64_t);
+#define INT_DEFINE_RUN                                                                                               \
     static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
                     float *out, int64_t out_stride) {                                                                \
         runs[q->bits](1, q, panel, act, stride, k, cols, out, out_stride);                                           \
-    }                                                                                                                \
+    }
+#endif
+
+/* The functions of a file from HEAD, runs[] by bits, unpack() and scale_of(). */
+#define LB_INT_PANEL                                                                                                 \
+    INT_DEFINE_RUN                                                                                                   \
     INT_DEFINE_PANELS                                                                                                \
     static size_t panel_bytes(const lb_quantizer *q, int64_t k) {                                                    \
         return int_panel_bytes((int_format){ q->bits, HEAD }, q, k);                                               \
@@ -116,5 +123,3 @@ static inline void int_unpack_stream(const lb_quantizer *q, const void *native, 
         int_repack((int_format){ q->bits, HEAD }, unpack, scale_of, q, native, n, k, row0, row1, dst);             \
     }                                                                                                                \
     LB_ROWS32_PANELS_OF(INT_ACT, INT_PANELS)
-typedef void (*int_run_fn)(int, const lb_quantizer *, const void *, const void *, size_t, int64_t, int, float *,
-                           int64_t);

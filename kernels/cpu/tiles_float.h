@@ -81,7 +81,8 @@ LB_INLINE const void *float_pairs(const float_format f, const float_table *table
 #ifndef TILES_ACT_SCALED
 #define TILES_ACT_SCALED false
 #endif
-#define LB_ROWS32_TILES .terms = FLOAT_SCALES == FLOAT_SPLIT ? 2 : 1, .act_scaled = TILES_ACT_SCALED
+#define LB_ROWS32_TILES                                                                                              \
+    .terms = FLOAT_SCALES == FLOAT_SPLIT ? 2 : 1, .act_scaled = TILES_ACT_SCALED, .scales = row_scales
 
 /* The descriptor, but for name, format, about and activations. */
 #define FLOAT_WITH(how)                                                                                              \

@@ -1,0 +1,2 @@
+/* gemm_awq_amx.c: gemm over awq weights in panels of 32 rows. Compiled for amx. */
+#include "gemm_awq.h"

@@ -1,0 +1,2 @@
+/* gemm_gptq_amx.c: gemm over gptq weights in panels of 32 rows. Compiled for amx. */
+#include "gemm_gptq.h"

@@ -1,0 +1,2 @@
+/* gemm_marlin_amx.c: gemm over marlin weights in panels of 32 rows. Compiled for amx. */
+#include "gemm_marlin.h"

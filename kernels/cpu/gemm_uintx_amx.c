@@ -1,0 +1,2 @@
+/* gemm_uintx_amx.c: gemm over uintx weights in panels of 32 rows. Compiled for amx. */
+#include "gemm_uintx.h"
