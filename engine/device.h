@@ -96,7 +96,7 @@ int64_t lb_memory_now(void);
 int64_t lb_memory_peak(void);
 void lb_memory_peak_reset(void);
 
-/* The ISA bits of this machine, before LUABENCH_ISA is applied (where it has AMX, Linux is asked for the permission that
- * its tiles need, for this process and all its threads); and a printable list ("avx2 avx512 ..."). */
+/* The ISA bits of this machine, before LUABENCH_ISA is applied (where it has AMX, Linux is asked for the permission
+ * that its tiles need, for this process and all its threads); and a printable list ("avx2 avx512 ..."). */
 uint32_t lb_isa_detect(void);
 void lb_isa_print(uint32_t isa, char *out, size_t out_bytes);

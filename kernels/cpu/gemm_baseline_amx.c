@@ -1,4 +1,5 @@
-/* gemm_baseline_amx.c: gemm over baseline (bf16) weights in panels of 32 rows, which are pairs already, on AMX tiles. */
+/* gemm_baseline_amx.c: gemm over baseline (bf16) weights in panels of 32 rows, which are pairs already, on AMX
+ * tiles. */
 #include "rows32_baseline.h"
 #include "rows32_float.h"
 

@@ -8,7 +8,8 @@ static const float_table table = FLOAT_TABLE_8(FLOAT_E4M3);
 #define TABLE(q) &table
 #define FLOAT_SCALES FLOAT_OF_ROW
 #define FORMAT                                                                                                       \
-    (float_format){ .bits = 8, .span = 128, .act = FLOAT_ACT_ROW, .head_bytes = float_row_head, .scale = float_row_scale }
+    (float_format){ .bits = 8, .span = 128, .act = FLOAT_ACT_ROW, .head_bytes = float_row_head,                      \
+                    .scale = float_row_scale }
 
 /* e4m3 [N][K], then at a multiple of 64 bytes the f32 scales [N]. */
 #define unpack float_unpack_bytes

@@ -1,5 +1,5 @@
-/* gemm_nvfp4_amx.c: gemm over nvfp4 weights in panels of 32 rows on AMX tiles. As in gemm_nvfp4_many_avx512.c bf16 holds
- * q * b exactly, and the matrix's scale is for the sums. */
+/* gemm_nvfp4_amx.c: gemm over nvfp4 weights in panels of 32 rows on AMX tiles. As in gemm_nvfp4_many_avx512.c bf16
+ * holds q * b exactly, and the matrix's scale is for the sums. */
 #include "rows32_nvfp4.h"
 
 #define FLOAT_SCALES FLOAT_EXACT

@@ -45,7 +45,8 @@ local function compare(m, what, logits, tokens)
 end
 
 -- Else weights that are not repacked are expanded to f32.
-local alike = lb.core.machine().isa:find "avx512_vnni" ~= nil and (os.getenv "LUABENCH_ISA" or "avx512") == "avx512"
+local level = os.getenv "LUABENCH_ISA" or "amx"
+local alike = lb.core.machine().isa:find "avx512_vnni" ~= nil and (level == "avx512" or level == "amx")
 
 for _, kind in ipairs(KINDS) do
   for _, recipe in ipairs { "q4_0", "q4_k" } do

@@ -4,7 +4,7 @@ set -u
 . "$(dirname "$0")/common.sh"
 
 holds "the best kernels here" "$LUABENCH" -e 'dofile "tests/cli/model_modes.lua"'
-for isa in avx2 portable; do
+for isa in avx512 avx2 portable; do
     if ! LUABENCH_ISA=$isa "$LUABENCH" -e 'lb.device "cpu"' > /dev/null 2>&1; then
         skipped=$((skipped + 1))
         echo "skipped: $isa: this machine has it not"

@@ -22,11 +22,17 @@ END
 levels=()
 grep -qw avx2 /proc/cpuinfo && levels+=(avx2)
 grep -qw avx512f /proc/cpuinfo && levels+=(avx512)
+if LUABENCH_ISA=amx "$LUABENCH" -e 'lb.device "cpu"' > /dev/null 2>&1; then
+    levels+=(amx)
+else
+    skipped=$((skipped + 1))
+    echo "skipped: amx: this machine has it not, or the process no permission"
+fi
 for isa in "${levels[@]}"; do
     check "$isa: it ends" 0 "" env LUABENCH_ISA="$isa" bash -c 'ulimit -s 256 && exec "$@"' small \
         "$LUABENCH" many.lua --threads 2
     grep -v "right$" out > all
     [ "$(grep -c "right$" out)" = 34 ] && passed=$((passed + 1)) || say_failed "$isa: all are right"
 done
-echo "$passed passed, $failed failed"
+echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

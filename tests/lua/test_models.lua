@@ -183,7 +183,8 @@ end
 
 -- Do kernels of this run read weights as files have them?
 local function reads_files_layout()
-  return core.machine().isa:find "avx512_vnni" ~= nil and (os.getenv "LUABENCH_ISA" or "avx512") == "avx512"
+  local level = os.getenv "LUABENCH_ISA" or "amx"
+  return core.machine().isa:find "avx512_vnni" ~= nil and (level == "avx512" or level == "amx")
 end
 
 -- Repacked or in the file's own layout: where kernels read that, the same bits; else one expands to f32.
