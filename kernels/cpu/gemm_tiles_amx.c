@@ -3,7 +3,10 @@
 
 #include <string.h>
 
+#include "act_bf16_avx512.h"
 #include "amx.h"
+
+#define TILES_INLINE static inline __attribute__((always_inline))
 
 enum { TILE_BYTES = 1024, BLOCK = 16 /* rows of x in a tile */, STEP = 32 /* k in one */, ROWS = 32,
        BLOCKS_MOST = LB_PANEL_MAX_COLS / BLOCK, TOGETHER = LB_PANELS_MOST, SHARES = 2 };
@@ -74,8 +77,31 @@ static char *tiles_at(const problem *p, int64_t at, int64_t block) {
     return p->tiles + (size_t)(at * p->blocks + block * chunk_at(p, at)) * BLOCK * 2;
 }
 
-/* Row i of x, or zeros behind the last, to its place in its block's tiles. */
+/* Elements [at, at + 32) of a row as bf16, zeros behind its last. */
+TILES_INLINE __m512i rounded(const float *row, int64_t k, int64_t at) {
+    const __m512i high = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25,
+                                          23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    const uint32_t some = k - at >= STEP ? 0xffffffffu : (1u << (k - at)) - 1;
+    __m512i a = lb_act_bf16_round(_mm512_maskz_loadu_ps((__mmask16)some, row + at));
+    __m512i b = lb_act_bf16_round(_mm512_maskz_loadu_ps((__mmask16)(some >> 16), row + at + 16));
+    return _mm512_permutex2var_epi16(a, high, b);
+}
+
+/* Row i of x, which is only rounded, to its place in its block's tiles. */
+static void round_row(const problem *p, int64_t i) {
+    for (int64_t at = 0; at < p->padded; at += p->chunk) {
+        char *to = tiles_at(p, at, i / BLOCK) + i % BLOCK * 64;
+        for (int64_t k = at, end = at + chunk_at(p, at); k < end; k += STEP, to += TILE_BYTES)
+            _mm512_store_si512(to, rounded(p->x + i * p->k, p->k, k));
+    }
+}
+
+/* Row i of x, or zeros behind the last. */
 static void prepare_row(const problem *p, int64_t i, char *row) {
+    if (i < p->m && p->f->act_prepare == lb_act_bf16_prepare) {
+        round_row(p, i);
+        return;
+    }
     if (i < p->m) p->f->act_prepare(p->q, p->x + i * p->k, p->k, row);
     else memset(row, 0, p->row_bytes);
     for (int64_t at = 0; at < p->padded; at += p->chunk) {
@@ -87,8 +113,6 @@ static void prepare_row(const problem *p, int64_t i, char *row) {
 }
 
 /* ---- products ---- */
-
-#define TILES_INLINE static inline __attribute__((always_inline))
 
 /* Lines to ask for meanwhile, so many a step. */
 typedef struct soon { const char *at, *end; int64_t each; } soon;
