@@ -79,8 +79,8 @@ static char *tiles_at(const problem *p, int64_t at, int64_t block) {
 
 /* Elements [at, at + 32) of a row as bf16, zeros behind its last. */
 TILES_INLINE __m512i rounded(const float *row, int64_t k, int64_t at) {
-    const __m512i high = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25,
-                                          23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    const __m512i high = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27,
+                                          25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
     const uint32_t some = k - at >= STEP ? 0xffffffffu : (1u << (k - at)) - 1;
     __m512i a = lb_act_bf16_round(_mm512_maskz_loadu_ps((__mmask16)some, row + at));
     __m512i b = lb_act_bf16_round(_mm512_maskz_loadu_ps((__mmask16)(some >> 16), row + at + 16));
