@@ -7,15 +7,24 @@
 #include "rows16.h"
 #include "tile32.h"
 #if defined(__AMX_TILE__)
-#include "gemm_tiles.h"
 #define LB_ROWS32_ISA amx
 #define LB_ROWS32_ISA_TEXT "amx"
 #else
 #define LB_ROWS32_ISA avx512
 #define LB_ROWS32_ISA_TEXT "avx512"
 #endif
+/* Kernels with tiles of int8 are panels like any others: a file of theirs defines LB_TILES_IN_PANEL. Those with tiles of
+ * bf16, whose results are not vdpbf16ps's bits, have a driver of their own. */
+#if defined(__AMX_TILE__) && !defined(LB_TILES_IN_PANEL)
+#define LB_ROWS32_TILES_DRIVER
+#include "gemm_tiles.h"
+#endif
 #define LB_ROWS32_ISA_BITS LB_ISA_AVX512
+#ifdef LB_TILES_IN_PANEL
+#define LB_ROWS32_PRIORITY 30
+#else
 #define LB_ROWS32_PRIORITY 20
+#endif
 #define LB_ROWS32_RUN_MORE                                                                                           \
     case 3: few(panel, act, stride, k, out, out_stride, 3); break;                                                   \
     case 4: few(panel, act, stride, k, out, out_stride, 4); break;
@@ -63,7 +72,7 @@
     static const lb_layout layout = {                                                                                \
         .name = LB_ROWS32_LAYOUT, .size_bytes = size_bytes, .repack = repack, .row_multiple = 32                     \
     };
-#if defined(__AMX_TILE__)
+#ifdef LB_ROWS32_TILES_DRIVER
 /* size_bytes(), layout and driver from the file's expand(), panel_bytes(), repack() and the rest of
  * tiles_format, LB_ROWS32_TILES. */
 #define LB_ROWS32_PANELS(prepare, bytes, kind, all)                                                                  \
@@ -87,7 +96,7 @@
 #define LB_ROWS32_PANELS_OF(...) LB_ROWS32_PANELS(__VA_ARGS__)
 
 /* The fields of a descriptor that follow from it. */
-#if defined(__AMX_TILE__)
+#ifdef LB_ROWS32_TILES_DRIVER
 #define LB_ROWS32_KERNEL TILES_KERNEL, .layout = &layout
 #else
 #define LB_ROWS32_KERNEL                                                                                             \

@@ -64,7 +64,19 @@ static inline bool i8_supports(const lb_args *a, const char **why) {
         (void)q;                                                                                                     \
         return i8_panel_bytes(FORMAT, k);                                                                            \
     }                                                                                                                \
-    LB_ROWS32_PANEL_OF(__VA_ARGS__)
+    I8_PANELS(__VA_ARGS__)
+#if defined(__AMX_INT8__)
+#define I8_PANELS(...)                                                                                               \
+    static void run_panels(const lb_quantizer *q, const void *panels, int count, const void *act, size_t stride,     \
+                           size_t step, int64_t k, int cols, float *out, int64_t out_stride) {                       \
+        (void)q, (void)step;                                                                                         \
+        i8_run_panels(FORMAT, panels, count, act, stride, k, cols, out, out_stride);                                 \
+    }                                                                                                                \
+    static const lb_panels panels_ops = { .most = LB_PANELS_MOST, .run = run_panels };                               \
+    LB_ROWS32_PANELS_OF(__VA_ARGS__, &panels_ops)
+#else
+#define I8_PANELS(...) LB_ROWS32_PANEL_OF(__VA_ARGS__)
+#endif
 /* The layout, the panel and its driver from the file's run(), panel_bytes() and repack(). */
 #define LB_ROWS32_I8_PANEL(...) LB_ROWS32_PANEL(__VA_ARGS__)
 

@@ -1,0 +1,23 @@
+/* amx_i8.h: what products of int8 with AMX's tiles share (amx.h): tiles 0 to 3 hold the sums of two times 16 columns by
+ * two times 16 rows of weights, 4 and 5 the columns' activations, 6 and 7 the weights.
+ *
+ * Panels' vectors are B as it is: 64 bytes of K are 16 vectors of four bytes of 16 rows, those of a panel's halves by
+ * turns. A product of independent ones takes 16 cycles whatever the shape of its tiles (measured on Emerald Rapids). */
+#pragma once
+#include "amx.h"
+#include "rows32.h"
+
+enum { TILES_COLS = 32 };
+
+/* Signed bytes (tile a) by unsigned ones. */
+#define LB_TILE_SU(c, a, b) __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
+
+/* Tiles for 1 to TILES_COLS columns; whether there are more than 16. */
+LB_INLINE bool tiles_open_for(int cols) {
+    lb_tiles t = lb_tiles_whole;
+    const uint8_t low = (uint8_t)(cols < 16 ? cols : 16), high = (uint8_t)(cols > 16 ? cols - 16 : 16);
+    t.rows[0] = t.rows[1] = t.rows[4] = low;
+    t.rows[2] = t.rows[3] = t.rows[5] = high;
+    lb_tiles_open(&t);
+    return cols > 16;
+}

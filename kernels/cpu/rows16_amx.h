@@ -1,0 +1,216 @@
+/* rows16_amx.h: rows16_gemm.h's products of many columns with AMX's tiles. 32 rows by 256 are expanded to bytes that
+ * have the sub-blocks' scales in them, so that a product takes 64 of K, and f32 comes once for 256, as everywhere.
+ *
+ *   FOLDED   the scale times the code, with an offset, is one byte: tiles of 32 columns by 32 rows.
+ *   else     it has up to 14 bits and a sign, and is 64 times one byte and another (0 .. 63): tiles of 32 columns by 16
+ *            rows, the sums of both apart until the end of the block. The codes' offset is taken off before, exactly.
+ *
+ * The sums are the same integers as without tiles and f32 the same steps, so the bits are the same. */
+#pragma once
+#include "amx_i8.h"
+
+enum { PLANES = FOLDED ? 1 : 2, PLANE_SHIFT = 6, CODES_OFFSET = CENTRED ? 32 : JOINT ? 128 : 0,
+       MINIMA = PAIRS && !JOINT ? PAIRS : 0, STEPS_OF_64 = 4, FINISHED = TILES_COLS / STEPS_OF_64 };
+
+typedef struct folded_block {
+    __m512i w[PLANES][64][HALVES]; /* four bytes of 16 rows; of two planes the one that counts 64-fold comes second */
+    __m512i pair[MINIMA ? MINIMA : 1][HALVES];
+    __m512 d[HALVES], dmin[HALVES];
+} folded_block;
+
+#if !FOLDED
+/* The bytes of w, less CODES_OFFSET, times `scale` (two int16 a lane): as their low and their high byte. */
+LB_INLINE void fold(__m512i w, __m512i scale, __m512i less, __m512i *low, __m512i *high) {
+    const __m512i even = _mm512_set1_epi16(0xff);
+    __m512i a = _mm512_mullo_epi16(_mm512_and_si512(w, even), scale);
+    __m512i b = _mm512_mullo_epi16(_mm512_srli_epi16(w, 8), scale);
+    if (CODES_OFFSET) a = _mm512_sub_epi16(a, less), b = _mm512_sub_epi16(b, less);
+    /* even ? a : b, bit by bit */
+    *low = _mm512_and_si512(_mm512_ternarylogic_epi32(even, a, _mm512_slli_epi16(b, 8), 0xca), lb_bytes(63));
+    a = _mm512_srai_epi16(a, PLANE_SHIFT), b = _mm512_slli_epi16(b, 8 - PLANE_SHIFT);
+    *high = _mm512_ternarylogic_epi32(even, a, b, 0xca);
+}
+#endif
+
+/* Rows 16 h .. 16 h + 15. */
+static inline void fold_half(const uint8_t *block, const uint8_t *head, int h, folded_block *e) {
+    block_regs regs;
+    open_block(block, head, &regs);
+    LB_UNROLL for (int s = 0; s < SUBS; s++) {
+        __m512i w[SUB_VECTORS];
+#if FOLDED
+        folded_codes(block, &regs, s, w);
+        LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++) e->w[0][s * SUB_VECTORS + j][h] = w[j];
+#else
+        sub_codes(block, s, w);
+        __m512i scale = sub_scale(&regs, s);
+        scale = _mm512_mask_mov_epi16(scale, 0xaaaaaaaa, _mm512_slli_epi32(scale, 16));
+        const __m512i less = _mm512_mullo_epi16(scale, _mm512_set1_epi16(CODES_OFFSET));
+        LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++)
+            fold(w[j], scale, less, &e->w[0][s * SUB_VECTORS + j][h], &e->w[PLANES - 1][s * SUB_VECTORS + j][h]);
+#endif
+    }
+#if PAIRS
+    LB_UNROLL for (int i = 0; i < MINIMA; i++) e->pair[i][h] = min_pair(&regs, i);
+#endif
+    e->d[h] = regs.d;
+    e->dmin[h] = regs.dmin;
+}
+
+/* Up to TILES_COLS columns of a block that meet 32 (FOLDED) or 16 rows of a panel. */
+typedef struct job {
+    const folded_block *e;
+    const char *act;       /* the first column's block */
+    size_t stride;
+    int cols, half;
+    float *acc;            /* of the first column; PANEL_ROWS floats each */
+    float *out;            /* where the block is the last: of the first column; else NULL */
+    int64_t out_stride;
+    int32_t (*sums)[16][16]; /* [4]: columns 0 to 15, then 16 to 31, of the first 16 rows or plane and the second */
+} job;
+
+/* One column's f32 step, of rows 16 h .. 16 h + 15. */
+LB_INLINE void finish_half(const job *x, int c, int h, __m512i sum, const lb_act_q8_256 *a) {
+    __m512i minsum = _mm512_setzero_si512();
+    LB_UNROLL for (int i = 0; i < MINIMA; i++) minsum = lb_dot2(minsum, x->e->pair[i][h], pair_sums(a, i));
+    if (FOLDED && !PAIRS) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(a->neg127));
+    float *acc = x->acc + PANEL_ROWS * c + 16 * h;
+    __m512 total = add_block(_mm512_load_ps(acc), sum, minsum, x->e->d[h], x->e->dmin[h], a->d);
+    _mm512_storeu_ps(x->out ? x->out + c * x->out_stride + 16 * h : acc, total);
+}
+
+/* Columns [c0, c1) of the job, whose sums are in memory. */
+LB_INLINE void finish(const job *x, int c0, int c1) {
+    for (int c = c0; c < c1 && c < x->cols; c++) {
+        const lb_act_q8_256 *a = (const lb_act_q8_256 *)(const void *)(x->act + (size_t)c * x->stride);
+        const __m512i first = _mm512_load_si512(x->sums[c / 16 * 2][c % 16]);
+        const __m512i second = _mm512_load_si512(x->sums[c / 16 * 2 + 1][c % 16]);
+        if (FOLDED) {
+            finish_half(x, c, 0, first, a);
+            finish_half(x, c, 1, second, a);
+        } else {
+            finish_half(x, c, x->half, _mm512_add_epi32(first, _mm512_slli_epi32(second, PLANE_SHIFT)), a);
+        }
+    }
+}
+
+#if FOLDED
+#define K_PRODUCT LB_TILE_SU
+#else
+#define K_PRODUCT LB_TILE_SS
+#endif
+
+/* A job's sums; between its products, which are the tiles' work, the columns of the one before it are finished. */
+static __attribute__((noinline)) void meet(const job *x, const job *before) {
+    const bool two = x->cols > 16;
+    const char *a = x->act, *b = x->act + 16 * x->stride;
+    const __m512i *low = &x->e->w[0][0][x->half], *high = FOLDED ? low + 1 : &x->e->w[PLANES - 1][0][x->half];
+    LB_TILE_ZERO(0);
+    LB_TILE_ZERO(1);
+    LB_TILE_ZERO(2);
+    LB_TILE_ZERO(3);
+    for (int i = 0; i < STEPS_OF_64; i++, a += 64, b += 64, low += 32, high += 32) {
+        LB_TILE_LOAD(6, low, 128);
+        LB_TILE_LOAD(4, a, x->stride);
+        K_PRODUCT(0, 4, 6);
+        LB_TILE_LOAD(7, high, 128);
+        K_PRODUCT(1, 4, 7);
+        if (two) {
+            LB_TILE_LOAD(5, b, x->stride);
+            K_PRODUCT(2, 5, 6);
+            K_PRODUCT(3, 5, 7);
+        }
+        finish(before, FINISHED * i, FINISHED * (i + 1));
+    }
+    LB_TILE_STORE(0, x->sums[0], 64);
+    LB_TILE_STORE(1, x->sums[1], 64);
+    if (two) LB_TILE_STORE(2, x->sums[2], 64);
+    if (two) LB_TILE_STORE(3, x->sums[3], 64);
+}
+
+/* What all blocks and panels of a product have in common. */
+typedef struct tiles_columns {
+    const char *act;
+    size_t stride, step; /* to the next column, and to its next block */
+    int64_t k;
+    int cols, panels;
+    const uint8_t *weights;
+    float *acc;          /* [panels][cols][PANEL_ROWS] */
+    float *out;
+    int64_t out_stride;
+} tiles_columns;
+
+/* Asks for a share of what the next block of both halves of a panel is expanded from. */
+LB_INLINE void ask_for(const uint8_t *panel, int64_t k, int64_t b, int share, int shares) {
+    const int lines = (int)(SHAPE.block_bytes / 64);
+    for (int l = lines * share / shares; l < lines * (share + 1) / shares; l++)
+        EACH_HALF _mm_prefetch((const char *)panel + lb_rows32_block_at(SHAPE, k, b, h) + 64 * l, _MM_HINT_T1);
+}
+
+/* All panels' products with block b of all columns, TILES_COLS at a time: their activations stay in L1 for all. */
+static void meet_block(const tiles_columns *x, const folded_block *e, int64_t b) {
+    int32_t sums[2][4][16][16] __attribute__((aligned(64)));
+    job before = { .cols = 0 };
+    const int shares = (x->cols + TILES_COLS - 1) / TILES_COLS;
+    int turn = 0;
+    for (int c0 = 0, width = 0; c0 < x->cols; c0 += TILES_COLS) {
+        const int n = x->cols - c0 < TILES_COLS ? x->cols - c0 : TILES_COLS;
+        if (n != width) tiles_open_for(width = n);
+        for (int p = 0; p < x->panels; p++) {
+            ask_for(x->weights + (size_t)p * lb_rows32_panel_bytes(SHAPE, x->k), x->k, b + 1, c0 / TILES_COLS, shares);
+            for (int h = 0; h < (FOLDED ? 1 : HALVES); h++, turn ^= 1) {
+                float *out = x->out + c0 * x->out_stride + PANEL_ROWS * p;
+                const job now = { .e = e + p, .act = x->act + (size_t)c0 * x->stride + (size_t)b * x->step,
+                                  .stride = x->stride, .cols = n, .half = h,
+                                  .acc = x->acc + (size_t)(p * x->cols + c0) * PANEL_ROWS,
+                                  .out = b == x->k / 256 - 1 ? out : NULL, .out_stride = x->out_stride,
+                                  .sums = sums[turn] };
+                meet(&now, &before);
+                before = now;
+            }
+        }
+    }
+    finish(&before, 0, TILES_COLS);
+}
+
+static void many_tiles(const void *panels, int count, const void *act, size_t stride, size_t step, int64_t k, int cols,
+                        float *out, int64_t out_stride) {
+    const size_t acc_bytes = (size_t)count * (size_t)cols * PANEL_ROWS * sizeof(float);
+    const size_t block_bytes = (size_t)count * sizeof(folded_block);
+    const tiles_columns x = { act, stride, step, k, cols, count, panels, lb_scratch_take(acc_bytes), out, out_stride };
+    folded_block *e = lb_scratch_take(block_bytes);
+    memset(x.acc, 0, acc_bytes);
+    for (int c = 0; c < cols && k == 0; c++) memset(out + c * out_stride, 0, (size_t)count * PANEL_ROWS * sizeof *out);
+    for (int64_t b = 0; b < k / 256; b++) {
+        const uint8_t *panel = panels;
+        for (int p = 0; p < count; p++, panel += lb_rows32_panel_bytes(SHAPE, k))
+            EACH_HALF fold_half(panel + lb_rows32_block_at(SHAPE, k, b, h), panel + lb_rows32_head_at(SHAPE, k, b, h),
+                                h, e + p);
+        meet_block(&x, e, b);
+    }
+    lb_tiles_close();
+    lb_scratch_give(e, block_bytes);
+    lb_scratch_give(x.acc, acc_bytes);
+}
+
+/* Of fewer columns than this vpdpbusd is the faster way: to fold a block is more work than to expand it (measured,
+ * 4096 x 4096: at 16 columns 0.73 times its rate for q4_k, at 48 0.96 to 1.15, at 512 1.2 to 1.4). */
+enum { TILES_FROM = 64 };
+
+static void many_either(const void *panels, int count, const void *act, size_t stride, size_t step, int64_t k, int cols,
+                        float *out, int64_t out_stride) {
+    if (cols < TILES_FROM) many_panels(panels, count, act, stride, step, k, cols, out, out_stride);
+    else many_tiles(panels, count, act, stride, step, k, cols, out, out_stride);
+}
+#define ROWS16_MANY many_either
+
+#if FOLDED
+#define ROWS16_ABOUT(text)                                                                                           \
+    "panels of 32 rows; up to 63 columns as without tiles; more: scales folded into byte codes, tdpbsud over 256, "   \
+    "minima by vpdpwssd with sums of activations, f32 once per 256"
+#else
+#define ROWS16_ABOUT(text)                                                                                           \
+    "panels of 32 rows; up to 63 columns as without tiles; more: scale times code as two bytes, tdpbssd of each "     \
+    "over 256, minima by vpdpwssd with sums of activations, f32 once per 256"
+#endif
+#define ROWS16_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AMX_INT8)
