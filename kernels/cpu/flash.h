@@ -23,8 +23,16 @@
 enum { BLOCK = 64, MR = ROWS_TOGETHER, CHUNK_LEAST = 256 };
 
 /* Rows of an item: as many as make its outputs a good part of an L2, so that packing a block costs little beside
- * using it. */
-enum { OUT_FLOATS = 40000, ROWS_MOST = 384 };
+ * using it. Down to ROWS_LEAST where parts would have none. */
+#ifndef ROWS_MOST
+#define ROWS_MOST 384
+#define ROWS_LEAST 384
+#define OUT_FLOATS 40000
+#endif
+/* Groups of rows whose scores and probabilities are kept at a time. */
+#ifndef GROUPS_KEPT
+#define GROUPS_KEPT 1
+#endif
 
 typedef struct task {
     const lb_args *a;
@@ -94,10 +102,13 @@ static task task_of(const lb_args *a, int parts) {
     t.vpad = rows_least(t.values, LANES);
     double scale = a->p[LB_ATTENTION_P_SCALE];
     t.scale = (float)((scale > 0 ? scale : 1 / sqrt((double)t.dim)) * 1.4426950408889634);
-    t.rows_most = lb_clamp(OUT_FLOATS / (t.vpad > 0 ? t.vpad : 1), MR, ROWS_MOST);
+    t.rows_most = lb_clamp(OUT_FLOATS / (t.vpad > 0 ? t.vpad : 1), MR, ROWS_MOST) / MR * MR;
     /* the longest sequence of rows decides how many runs of rows a (sequence, cache head) has */
     int64_t tokens = t.batch.starts ? t.batch.rows : t.batch.sequences ? t.batch.rows / t.batch.sequences : 0;
-    t.blocks_q = (tokens * t.group + t.rows_most - 1) / t.rows_most;
+    int64_t rows = tokens * t.group, heads = t.batch.sequences * t.k.heads;
+    while (t.rows_most / 2 >= ROWS_LEAST && (rows + t.rows_most - 1) / t.rows_most * heads < 4 * parts)
+        t.rows_most = t.rows_most / 2 / MR * MR;
+    t.blocks_q = (rows + t.rows_most - 1) / t.rows_most;
     int64_t whole = t.batch.sequences * t.k.heads * (t.blocks_q > 0 ? t.blocks_q : 1);
     int64_t most = t.k.capacity / CHUNK_LEAST, want = whole > 0 ? (4 * parts + whole - 1) / whole : 1;
     t.chunks = whole >= 4 * parts || parts == 1 || t.blocks_q > 1 ? 1 : lb_clamp(want, 1, most > 1 ? most : 1);
@@ -113,8 +124,8 @@ static size_t space_bytes(const task *t, space *s, char *base) {
     TAKE(q, rows * Q_BYTES(t->dim));
     TAKE(k, KEY_BYTES(t->dim));
     TAKE(v, VALUE_BYTES(t->vpad));
-    TAKE(p, MR * P_BYTES(t->vpad));
-    TAKE(scores, MR * BLOCK * sizeof(float));
+    TAKE(p, GROUPS_KEPT * MR * P_BYTES(t->vpad));
+    TAKE(scores, GROUPS_KEPT * MR * BLOCK * sizeof(float));
     TAKE(out, rows * (size_t)t->vpad * sizeof(float));
     TAKE(tops, rows * sizeof(float));
     TAKE(sums, rows * sizeof(VF));
@@ -150,7 +161,11 @@ static void pack_row(const float *x, int64_t dim, void *out);
 /* 64 rows of the cache. */
 static void pack_keys(const task *t, const char *const *row, void *out);
 static void pack_values(const task *t, const char *const *row, void *out);
-#ifdef OWN_ROWS
+#ifdef OWN_BLOCKS
+/* In the place of scores, the softmax and weigh, whoever passes blocks in another order: an item's rows are packed; all
+ * positions [from, end) that they see, from a multiple of 64. */
+static void pass_blocks(const task *t, const item *it, space *s, int64_t from, int64_t end);
+#elif defined(OWN_ROWS)
 /* In the place of scores, the softmax and weigh, whoever has them in another form: rows [r0, r0 + rows) of the item and
  * positions [from, from + n). */
 static void own_rows(const task *t, space *s, int64_t r0, int rows, int64_t from, int64_t n, ahead *h);
@@ -356,6 +371,7 @@ static void find_block(const task *t, const item *it, int64_t from, block *b) {
     b->v_step = find_rows(&t->v, it, from, b->v);
 }
 
+#ifndef OWN_BLOCKS
 /* Positions [from, from + 64) for the rows' groups of near-equal size. */
 static void pass_block(const task *t, const item *it, space *s, int64_t from, ahead *h) {
     int64_t groups = (it->count + MR - 1) / MR, n = it->hi - from < BLOCK ? it->hi - from : BLOCK;
@@ -388,23 +404,6 @@ static void pass_block(const task *t, const item *it, space *s, int64_t from, ah
     }
 }
 
-static void finish_rows(const task *t, const item *it, const space *s, float *partial) {
-    for (int64_t r = 0; r < it->count; r++) {
-        const float *from = s->out + r * t->vpad;
-        float sum = vf_sum(vf_load(s->sums + r * LANES));
-        bool saw = s->hi[r] > s->lo[r];
-        if (partial) {
-            float *to = partial + r * (t->vpad + LANES);
-            memcpy(to, from, (size_t)t->vpad * sizeof *to);
-            to[t->vpad] = s->tops[r], to[t->vpad + 1] = sum, to[t->vpad + 2] = saw;
-            continue;
-        }
-        float *to = t->out + (token_of(t, it, r) * t->heads + head_of(t, it, r)) * t->values;
-        float inverse = saw ? 1 / sum : 0; /* all scores -Inf: 0 / 0, as the formula has it */
-        for (int64_t i = 0; i < t->values; i++) to[i] = from[i] * inverse;
-    }
-}
-
 /* With few rows memory is what takes the time: then the next block is asked for while this one is at work. */
 static void pass_blocks(const task *t, const item *it, space *s, int64_t from, int64_t end) {
     bool few = it->count <= 4 * MR;
@@ -422,6 +421,24 @@ static void pass_blocks(const task *t, const item *it, space *s, int64_t from, i
         pass_block(t, it, s, from, few ? &h : NULL);
         block *b = s->now;
         s->now = s->next, s->next = b;
+    }
+}
+#endif
+
+static void finish_rows(const task *t, const item *it, const space *s, float *partial) {
+    for (int64_t r = 0; r < it->count; r++) {
+        const float *from = s->out + r * t->vpad;
+        float sum = vf_sum(vf_load(s->sums + r * LANES));
+        bool saw = s->hi[r] > s->lo[r];
+        if (partial) {
+            float *to = partial + r * (t->vpad + LANES);
+            memcpy(to, from, (size_t)t->vpad * sizeof *to);
+            to[t->vpad] = s->tops[r], to[t->vpad + 1] = sum, to[t->vpad + 2] = saw;
+            continue;
+        }
+        float *to = t->out + (token_of(t, it, r) * t->heads + head_of(t, it, r)) * t->values;
+        float inverse = saw ? 1 / sum : 0; /* all scores -Inf: 0 / 0, as the formula has it */
+        for (int64_t i = 0; i < t->values; i++) to[i] = from[i] * inverse;
     }
 }
 
