@@ -20,7 +20,7 @@
 #define VALUE_BLOCK(v) ((size_t)(v) * 64 * 2)
 #define KEY_BYTES(d) (RUN * KEY_BLOCK(d))
 #define VALUE_BYTES(v) (RUN * VALUE_BLOCK(v))
-#define P_BYTES(v) ((size_t)64 * 2 + 0 * (size_t)(v))
+#define P_BYTES(v) (0 * (size_t)(v)) /* a row's take the place of its scores */
 #define ROWS_TOGETHER 32
 #define GROUPS_KEPT 2
 #define OWN_BLOCKS
@@ -43,8 +43,7 @@ typedef struct sight { int64_t least_lo, most_lo, least_hi, most_hi; } sight;
 typedef struct job {
     int64_t r0, rows, from;
     const char *k, *v;
-    float *scores;      /* [32][64] */
-    uint16_t *p;        /* [32][64] */
+    float *scores;      /* [32][64]; a row's probabilities, bf16, take the first half of its place */
     bool all;           /* no row has a position masked */
     bool rescaled;      /* some factor is not 1 */
     float factors[MR];  /* of what was summed before */
@@ -54,7 +53,7 @@ typedef struct job {
 
 /* Step i of the scores: dimensions 32 * (i % n) on of 32 positions; n = STEPS_D. */
 static inline void score_step(const task *t, const space *s, const job *j, int64_t i) {
-    int64_t n = STEPS_D(t->dim), half = i / n, d = i % n;
+    int64_t n = STEPS_D(t->dim), half = i >= n, d = i - half * n;
     int64_t stride = n * 64;
     const char *q = s->q + j->r0 * stride + d * 64, *k = j->k + d * 16 * BLOCK * 4 + half * 128;
     if (d == 0) {
@@ -81,10 +80,10 @@ static inline void score_step(const task *t, const space *s, const job *j, int64
 
 /* The probabilities of a job stay in tiles 4 .. 7. */
 static inline void load_p(const job *j) {
-    LB_TILE_LOAD(4, j->p, BLOCK * 2);
-    LB_TILE_LOAD(5, j->p + 16 * BLOCK, BLOCK * 2);
-    LB_TILE_LOAD(6, j->p + 32, BLOCK * 2);
-    LB_TILE_LOAD(7, j->p + 16 * BLOCK + 32, BLOCK * 2);
+    LB_TILE_LOAD(4, j->scores, BLOCK * 4);
+    LB_TILE_LOAD(5, j->scores + 16 * BLOCK, BLOCK * 4);
+    LB_TILE_LOAD(6, j->scores + 16, BLOCK * 4);
+    LB_TILE_LOAD(7, j->scores + 16 * BLOCK + 16, BLOCK * 4);
 }
 
 /* Step i of the outputs: values 16 i on. */
@@ -106,23 +105,20 @@ static inline void value_step(const task *t, const space *s, const job *j, int64
 
 /* ---- softmax ---- */
 
-/* 2^x within 1.1e-4, for what is rounded to bf16 anyway; 0 below -126.5, of NaN NaN. Neither vrndscaleps nor vscalefps:
- * each is two instructions. */
+/* 2^x within 8e-5, for what is rounded to bf16 anyway; of -Inf 0, of NaN NaN. What vreduceps leaves is x less its
+ * floor, which is what vscalefps takes of x: eight instructions' work in the place of ten. */
 static inline __m512 exp2_coarse(__m512 x) {
-    const __m512 magic = _mm512_set1_ps(12582912.0f); /* 1.5 * 2^23: adding it rounds, an integer in the low bits */
-    x = _mm512_max_ps(_mm512_set1_ps(-127.0f), x);    /* 2^-127 has the bits of 0 */
-    __m512 shifted = _mm512_add_ps(x, magic), r = _mm512_sub_ps(x, _mm512_sub_ps(shifted, magic));
-    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.05500696f), r, _mm512_set1_ps(0.24221135f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.69328319f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
-    __m512i n = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
-    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), n));
+    __m512 r = _mm512_reduce_ps(x, 1);
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.07802315f), r, _mm512_set1_ps(0.22606941f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.69583267f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.99992528f));
+    return _mm512_scalef_ps(p, x);
 }
 
 /* Scores of a row and a block become probabilities relative to `top`, as soften() of flash.h has it, and bf16. Those of
  * `bits` count, the others give 0. Returns the factor of what was summed before. */
-static inline __attribute__((always_inline)) float soften_row(const float *s, uint64_t bits, bool all, float scale,
-                                                              float *top, float *sums, uint16_t *p) {
+static inline __attribute__((always_inline)) float soften_row(float *s, uint64_t bits, bool all, float scale,
+                                                              float *top, float *sums) {
     __m512 v[4], most = _mm512_set1_ps(-INFINITY), f = _mm512_set1_ps(scale), total = _mm512_load_ps(sums);
     float factor = 1;
     UNROLL for (int i = 0; i < 4; i++) v[i] = _mm512_load_ps(s + 16 * i);
@@ -140,8 +136,8 @@ static inline __attribute__((always_inline)) float soften_row(const float *s, ui
         if (!all) v[i] = _mm512_maskz_mov_ps((__mmask16)(bits >> (16 * i)), v[i]);
         total = _mm512_add_ps(total, v[i]);
     }
-    _mm512_store_si512(p, (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));
-    _mm512_store_si512(p + 32, (__m512i)_mm512_cvtne2ps_pbh(v[3], v[2]));
+    _mm512_store_si512(s, (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));
+    _mm512_store_si512(s + 16, (__m512i)_mm512_cvtne2ps_pbh(v[3], v[2]));
     _mm512_store_ps(sums, total);
     return factor;
 }
@@ -157,10 +153,9 @@ static inline void soft_step(const task *t, const space *s, job *j, int64_t a, i
     for (int64_t i = a; i < b; i++) {
         int64_t r = j->r0 + i;
         float *scores = j->scores + i * BLOCK, *sums = s->sums + r * LANES;
-        uint16_t *p = j->p + i * BLOCK;
-        if (j->all) j->factors[i] = soften_row(scores, 0, true, t->scale, &s->tops[r], sums, p);
+        if (j->all) j->factors[i] = soften_row(scores, 0, true, t->scale, &s->tops[r], sums);
         else j->factors[i] = soften_row(scores, bits_of(s->lo[r], s->hi[r], j->from), false, t->scale, &s->tops[r],
-                                        sums, p);
+                                        sums);
         if (j->factors[i] != 1) j->rescaled = true;
     }
 }
@@ -200,12 +195,12 @@ static void step_line(const task *t, const space *s, line *l, bool scores) {
               n >= 1 && l->at[(n + 2) % 3].rows ? &l->at[(n + 2) % 3] : NULL, scores ? &l->at[n % 3] : NULL);
 }
 
-static void add_job(const task *t, const space *s, line *l, job j) {
-    int64_t kept = l->count % GROUPS_KEPT;
-    j.scores = s->scores + kept * MR * BLOCK;
-    j.p = (uint16_t *)(void *)s->p + kept * MR * BLOCK;
-    l->at[l->count % 3] = j;
-    step_line(t, s, l, true);
+/* The next job's place. */
+static job *next_job(const space *s, line *l) {
+    job *j = &l->at[l->count % 3];
+    j->scores = s->scores + l->count % GROUPS_KEPT * MR * BLOCK;
+    j->rescaled = false;
+    return j;
 }
 
 /* Two steps without new scores; then the line is empty. */
@@ -232,7 +227,8 @@ static sight sight_of(const space *s, int64_t r0, int64_t rows) {
 
 /* The run of blocks [from, end): packed once, and met by all groups of 32 rows. */
 static void pass_run(const task *t, const item *it, space *s, const sight *groups, int64_t from, int64_t end) {
-    line l = { .count = 0 };
+    line l;
+    l.count = 0; /* jobs are filled in as they come */
     for (int64_t at = from; at < end; at += BLOCK) {
         find_block(t, it, at, s->now);
         pack_keys(t, s->now->k, s->k + (at - from) / BLOCK * (int64_t)KEY_BLOCK(t->dim));
@@ -242,11 +238,12 @@ static void pass_run(const task *t, const item *it, space *s, const sight *group
         const sight *g = &groups[r0 / MR];
         for (int64_t at = from; at < end; at += BLOCK) {
             if (g->least_lo >= at + BLOCK || g->most_hi <= at) continue;
-            add_job(t, s, &l, (job){
-                .r0 = r0, .rows = lb_clamp(it->count - r0, 0, MR), .from = at,
-                .k = s->k + (at - from) / BLOCK * (int64_t)KEY_BLOCK(t->dim),
-                .v = s->v + (at - from) / BLOCK * (int64_t)VALUE_BLOCK(t->vpad),
-                .all = g->most_lo <= at && g->least_hi >= at + BLOCK });
+            job *j = next_job(s, &l);
+            j->r0 = r0, j->rows = lb_clamp(it->count - r0, 0, MR), j->from = at;
+            j->k = s->k + (at - from) / BLOCK * (int64_t)KEY_BLOCK(t->dim);
+            j->v = s->v + (at - from) / BLOCK * (int64_t)VALUE_BLOCK(t->vpad);
+            j->all = g->most_lo <= at && g->least_hi >= at + BLOCK;
+            step_line(t, s, &l, true);
         }
     }
     end_line(t, s, &l);
@@ -274,8 +271,8 @@ const lb_kernel lb_kernel_attention_bf16_flash_amx = {
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_BF16, .act = LB_ACT_BF16,
     .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,
-    .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 (2^-18 / 3 = 1.3e-6 in the mean "
-                     "square), more where values cancel; the instruction takes subnormals for 0",
+    .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 (2^-18 / 3 = 1.3e-6 in the "
+                     "mean square), more where values cancel; the instruction takes subnormals for 0",
     .priority = 25, .supports = caches_exact, .phases = phases, .workspace_bytes = workspace_bytes,
     .launch = launch_tiles,
 };

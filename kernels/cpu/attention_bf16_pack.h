@@ -1,5 +1,5 @@
-/* attention_bf16_pack.h: 64 rows of a cache of bf16 or f8e4m3 in the forms that products of pairs of bf16 want; included
- * by kernels of the template of flash.h, after it. */
+/* attention_bf16_pack.h: 64 rows of a cache of bf16 or f8e4m3 in the forms that products of pairs of bf16 want;
+ * included by kernels of the template of flash.h, after it. */
 #pragma once
 #include "f8_bf16.h"
 #include "transpose16.h"
