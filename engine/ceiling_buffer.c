@@ -43,7 +43,8 @@ static lb_status device_buffer(lb_device *d, size_t bytes) {
 
 size_t lb_ceiling_bytes_for(lb_device *d, double cache_bytes) {
     if (d->backend->memory) {
-        double room = (double)d->backend->memory->available(d), want = fmax(lb_cache_cold_bytes(cache_bytes), 1024.0 * MIB);
+        double room = (double)d->backend->memory->available(d);
+        double want = fmax(lb_cache_cold_bytes(cache_bytes), 1024.0 * MIB);
         return ((size_t)fmin(want, fmin(fmax(room / 4, 2 * cache_bytes), room / 2)) + UNIT - 1) / UNIT * UNIT;
     }
     double bytes = lb_cache_cold_bytes(cache_bytes), room = (double)lb_memory_room_get().available / 4;

@@ -297,6 +297,7 @@ static lb_status sampler_init(lb_sampling *m, lb_plan *p, const lb_measure_opts 
     lb_status s = set_extra(m, extra);
     if (s == LB_OK) s = lb_plan_rotate(p, o->cache, &m->s.rotation);
     if (s == LB_OK) s = lb_plan_snapshot_updates(p);
+    m->s.unchecked = o->unchecked;
     if (s == LB_OK && !o->unchecked) s = check_copies(p);
     if (s == LB_OK)                 /* here, since a rotated plan has more bodies, perhaps too many */
         s = lb_plan_conditions(p, o->eager && !o->isolated, m->s.conditions, sizeof m->s.conditions);

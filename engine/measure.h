@@ -38,6 +38,7 @@ typedef struct lb_samples {
     double elapsed_s;
     bool precise;              /* the precision was reached */
     lb_rotation rotation;
+    bool unchecked;            /* as was asked: the rotation's copies may be wrong */
     char conditions[400];      /* as lb_plan_conditions says of the rotated plan; eager: "host: mode eager" */
     uint64_t launches;         /* the executor's count over all timed runs */
     int64_t involuntary_switches, major_faults, migrations;   /* -1 = unknown */

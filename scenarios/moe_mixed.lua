@@ -147,25 +147,23 @@ local function with_router(job, candidate)
   return plan
 end
 
---- auto's own figures: what it chose, and its time against the best of the others in the same rounds. Candidates that
---- are far off by the costs that it chose by are not measured again: their times are those costs.
+--- auto's own figures: what it chose, and its time against the best of up to three others in the same rounds: those
+--- that should be the fastest by the costs that it chose by, if they are near. Others have no time here.
 local function auto_metrics(job, plan)
   return function()
-    local names, times = job.auto.candidates, costs.expected(job.auto.costs, job.ids)
-    local close, plans = costs.close(times), { plan }
+    local names, plans = job.auto.candidates, { plan }
+    local close = costs.close(costs.expected(job.auto.costs, job.ids))
     for k, i in ipairs(close) do plans[k + 1] = with_router(job, job.auto.plans[i]) end
-    local best, t = costs.fastest(plans, job, 2)
-    for k, i in ipairs(close) do
-      times[i] = t[k + 1]
-      plans[k + 1]:close()
-    end
+    local best, times = costs.fastest(plans, job, 2)
+    for k = 2, #plans do plans[k]:close() end
     local _, chosen = set_of(lb.strategy "auto", job)
     local out = {
-      regret = { unit = "ratio", median = t[1] / t[best] - 1 },
+      regret = { unit = "ratio", median = times[1] / times[best] - 1 },
       chosen = { unit = "strategy", name = chosen },
       best = { unit = "strategy", name = names[close[best - 1]] },
+      compared = { unit = "strategies", median = #close },
     }
-    for i, name in ipairs(names) do out["time_" .. name] = { unit = "ns", median = times[i] } end
+    for k, i in ipairs(close) do out["time_" .. names[i]] = { unit = "ns", median = times[k + 1] } end
     return out
   end
 end

@@ -207,6 +207,7 @@ void bind_push_samples(lua_State *L, const lb_samples *s) {
     bind_set_boolean(L, "warmup_stable", s->warmup_stable);
     bind_set_number(L, "elapsed_s", s->elapsed_s);
     bind_set_boolean(L, "precise", s->precise);
+    if (s->unchecked) bind_set_boolean(L, "unchecked", true);
     bind_set_number(L, "launches", (double)s->launches);
     if (*s->conditions) bind_set_string(L, "conditions", s->conditions);
     lua_newtable(L);

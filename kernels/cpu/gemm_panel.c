@@ -135,12 +135,14 @@ static void launch_gemv(const problem *p, const lb_launch *l) {
         run_block(p, act, begin, begin + step < p->panels ? begin + step : p->panels, 0, p->m);
 }
 
-/* An even number, for those that take turns two by two, or one. */
+/* An even number, for those that take turns two by two, or what is left. (Many blocks of columns for few threads make
+ * a share of more than that.) */
 int64_t lb_panels_together(const lb_panel *panel, int64_t left, int64_t across, int parts) {
     const int64_t twos = ROWS_TOGETHER / panel->rows, most = panel->several && panel->several->most > twos
                                                                  ? panel->several->most : twos;
     int64_t some = left * across / ((int64_t)parts * SHARES);
-    return some >= most ? most : some > 1 ? some / 2 * 2 : 1;
+    some = some >= most ? most : some > 1 ? some / 2 * 2 : 1;
+    return some < left ? some : left;
 }
 
 static void launch_gemm(const problem *p, const lb_launch *l) {

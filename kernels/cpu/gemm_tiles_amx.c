@@ -260,9 +260,10 @@ static void run_items(const problem *p, const lb_launch *l) {
         int64_t i = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed), c = i % across;
         for (; down <= i / across; down++) {
             if (next == p->panels) return;
-            int64_t some = (p->panels - next) * across / ((int64_t)l->parts * SHARES);
+            const int64_t left = p->panels - next, some = left * across / ((int64_t)l->parts * SHARES);
+            const int64_t most = left < TOGETHER ? left : TOGETHER; /* a share may be more than what is left */
             first = next;
-            next += some > TOGETHER ? TOGETHER : some > 1 ? some : 1;
+            next += some > most ? most : some > 1 ? some : 1;
         }
         item of = { p->blocks * c / across, p->blocks * (c + 1) / across, first, (int)(next - first) };
         run_item(p, &of);

@@ -21,7 +21,7 @@ end
 
 return {
   name = "auto",
-  about = "picks per batch from measured costs; reports its regret against the best of the others",
+  about = "picks per batch from measured costs; reports its regret against the best of those that were near",
   weights = { "mixed", "uniform", "padded" },
   record = function(plan, job)
     local plans = record_all(job) -- each whole by itself, for measuring

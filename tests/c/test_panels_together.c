@@ -15,8 +15,9 @@
 #include "engine/ops/slots.h"
 #include "kernels/cpu/gemm_panel.h"
 
-/* 18 panels, the last of two rows: eight, pairs, and two by themselves. */
-enum { ROWS = 17 * 32 + 2, SOME_COLS = 70, CANARY = 16, PARTS_MOST = 3 };
+/* 19 panels, the last of two rows: eight, pairs, and some by themselves; with three blocks of columns for one thread, a
+ * share that is more than what is left. */
+enum { ROWS = 18 * 32 + 2, SOME_COLS = 70, CANARY = 16, PARTS_MOST = 3 };
 static lb_device *device;
 
 static lb_tensor *floats(int64_t n, int64_t k) {
@@ -106,15 +107,15 @@ static void check(const lb_kernel *kernel, const lb_quantizer *q, lb_tensor *pac
 
 static void check_member(const lb_kernel *kernel, const lb_quantizer *q) {
     /* K: whole; several blocks; more than 64 groups of 32 and not a multiple of 256; M: 5 is few for some, 513 two
-     * blocks of columns, from 17 on activations may lie side by side */
-    static const struct { int64_t k, cols[3]; } cases[] = { { 256, { 5, 31, 513 } }, { 768, { 16, 17, 0 } },
-                                                            { 2080, { 13, 33, 0 } } };
+     * blocks of columns, 1040 three, from 17 on activations may lie side by side */
+    static const struct { int64_t k, cols[4]; } cases[] = { { 256, { 5, 31, 513, 1040 } }, { 768, { 16, 17, 0, 0 } },
+                                                            { 2080, { 13, 33, 0, 0 } } };
     for (int j = 0; j < 3; j++) {
         if (cases[j].k % q->k_multiple) continue;
         lb_tensor *f = floats(ROWS, cases[j].k), *w, *packed;
         if (lb_tensor_quantize(f, q, NULL, NULL, &w) || lb_tensor_in_layout(w, kernel, &packed, NULL))
             fail_msg("%s", lb_error());
-        for (int c = 0; c < 3 && cases[j].cols[c]; c++) check(kernel, q, packed, cases[j].k, cases[j].cols[c]);
+        for (int c = 0; c < 4 && cases[j].cols[c]; c++) check(kernel, q, packed, cases[j].k, cases[j].cols[c]);
         lb_tensor_release(f), lb_tensor_release(w);
     }
 }
