@@ -1,16 +1,17 @@
 /* amx.h: the tiles of AMX: eight registers tmm0 .. tmm7 of up to 16 rows of 64 bytes, and their configuration.
  *
  * A thread's tiles have no shape until it loads a configuration, and while it has one every context switch saves and
- * restores them (8 KiB). So a launch begins with lb_tiles_open() and ends with lb_tiles_close(), in each part: nothing
- * is left to the next kernel. What calls lb_tiles_open must need LB_ISA_AMX_*, which is set where Linux permits tiles
- * to the process and thereby to all its threads (engine/isa.c).
+ * restores them (8 KiB). So a launch, or a panel's run, begins with lb_tiles_open() and ends with lb_tiles_close(), in
+ * each part: nothing is left to the next kernel, and nobody has tiles open while it calls a panel's run. What calls
+ * lb_tiles_open must need LB_ISA_AMX_*, which is set where Linux permits tiles to the process and thereby to all its
+ * threads (engine/isa.c).
  *
  *     C (16 x 16 of f32 or i32) += A (16 rows of x, 64 bytes of K) * B (64 bytes of K, 16 rows of weights)
  *
  * A's row m is x's row m: 32 bf16 or 64 bytes one after the other. B's row p has for each of 16 rows of weights the
  * dword p of its K (two bf16, four bytes): weights n at dword n. C's row m has the 16 results of x's row m. A product
- * takes as many cycles as A has rows, 16 of them a sum's way through it is 52: four sums keep the unit busy. A result
- * depends on A's row and on B alone, not on how many rows there are.
+ * takes 16 cycles, with fewer rows as well (measured on Emerald Rapids), a sum's way through it is 52: four sums keep
+ * the unit busy. A result depends on A's row and on B alone, not on how many rows there are.
  *
  * Sums of bf16: two f32 fused multiply-adds a pair, subnormals are zero, as in vdpbf16ps but not with its roundings.
  *

@@ -1,6 +1,6 @@
 /* gemm_iq4_xs.h: gemm over iq4_xs weights in panels of 32 rows (rows16_iq4_xs.h). The levels are
- * multiplied as T + 128; the 128 times the scale is taken off like a minimum, in integers: below 2^31, because
- * 256 * 32 * 255 * 127 is. */
+ * multiplied as T + 128; the 128 times the scale is taken off like a minimum (with AMX's tiles when the scale is folded
+ * in), in integers: below 2^31, because 256 * 32 * 255 * 127 is. */
 #include "rows32.h"
 #include "rows16_iq4_xs.h"
 

@@ -2,8 +2,9 @@
  * have the sub-blocks' scales in them, so that a product takes 64 of K, and f32 comes once for 256, as everywhere.
  *
  *   FOLDED   the scale times the code, with an offset, is one byte: tiles of 32 columns by 32 rows.
- *   else     it has up to 14 bits and a sign, and is 64 times one byte and another (0 .. 63): tiles of 32 columns by 16
- *            rows, the sums of both apart until the end of the block. The codes' offset is taken off before, exactly.
+ *   else     its magnitude is 4096 at most (q6_k: -32 times -128), and it is 64 times one byte and another (0 .. 63):
+ *            tiles of 32 columns by 16 rows, the sums of both apart until the end of the block. The codes' offset is
+ *            taken off before, exactly: in int16, where the scale times the bare code has a magnitude of 8064 at most.
  *
  * The sums are the same integers as without tiles and f32 the same steps, so the bits are the same. */
 #pragma once
@@ -17,6 +18,8 @@ typedef struct folded_block {
     __m512i pair[MINIMA ? MINIMA : 1][HALVES];
     __m512 d[HALVES], dmin[HALVES];
 } folded_block;
+
+_Static_assert(sizeof(folded_block) * LB_PANELS_MOST <= LB_TILES_SCRATCH, "what panels are folded into fits beside sums");
 
 #if !FOLDED
 /* The bytes of w, less CODES_OFFSET, times `scale` (two int16 a lane): as their low and their high byte. */

@@ -4,6 +4,8 @@
 #pragma once
 #include "amx_i8.h"
 
+_Static_assert(LB_PANELS_MOST * I8_ROWS * I8_BLOCK_K <= LB_TILES_SCRATCH, "expanded panels fit beside the sums");
+
 /* What all blocks and panels of a product have in common; sums are [panels][cols][32]. */
 typedef struct i8_columns {
     const char *act;
@@ -102,7 +104,7 @@ LB_INLINE void i8_block(const i8_format f, const uint8_t *panels, int count, con
 static void i8_panels(const i8_format f, const uint8_t *panels, int count, const void *act, size_t stride, int64_t k,
                       int cols, float *out, int64_t out_stride) {
     const int64_t padded = lb_act_i8_token_padded(k);
-    const int64_t step = f.bits == 8 && cols <= TILES_COLS ? padded : I8_BLOCK_K;
+    const int64_t step = f.bits == 8 && cols <= TILES_COLS && padded ? padded : I8_BLOCK_K;
     const size_t sums_bytes = (size_t)count * (size_t)cols * I8_ROWS * 4;
     const size_t bytes = f.bits == 4 ? (size_t)count * I8_ROWS * I8_BLOCK_K : 0;
     const i8_columns x = { act, stride, k, cols, lb_scratch_take(sums_bytes), out, out_stride };

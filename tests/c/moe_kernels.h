@@ -242,19 +242,26 @@ static void test_moe_ffn_kernels(void **unused) {
 
 #ifdef TEST_OTHER_ISA
 /* The same over the panels that a machine with less has: those above took the best of this one. */
-static void test_moe_ffn_panels_avx2(void **unused) {
-    (void)unused;
+static void moe_ffn_panels_of(const char *level, uint32_t more, const char *kernel) {
     const lb_kernel *k;
     lb_device *best = device;
-    if (getenv("LUABENCH_ISA") || !(lb_device_caps_of(device)->isa & LB_ISA_AVX512)) skip(); /* tested above */
-    if (lb_kernel_find("moe_ffn.panels.avx2", &k)) fail_msg("%s", lb_error());
+    if (getenv("LUABENCH_ISA") || !(lb_device_caps_of(device)->isa & more)) skip(); /* tested above, or not here */
+    if (lb_kernel_find(kernel, &k)) fail_msg("%s", lb_error());
     if (!runs_here(k, "moe_ffn")) return;
-    setenv("LUABENCH_ISA", "avx2", 1);
+    setenv("LUABENCH_ISA", level, 1);
     lb_status s = lb_device_open("cpu", 1, &device);
     unsetenv("LUABENCH_ISA");
     if (s) fail_msg("%s", lb_error());
     moe_kernel(k);
     lb_device_release(device);
     device = best;
+}
+static void test_moe_ffn_panels_avx2(void **unused) {
+    (void)unused;
+    moe_ffn_panels_of("avx2", LB_ISA_AVX512, "moe_ffn.panels.avx2");
+}
+static void test_moe_ffn_panels_avx512(void **unused) {
+    (void)unused;
+    moe_ffn_panels_of("avx512", LB_ISA_AMX_INT8, "moe_ffn.panels.avx512");
 }
 #endif

@@ -389,8 +389,8 @@ static void gemm_format(const lb_quantizer *q, lb_dtype dtype, const char *famil
     int kernels = lb_kernel_count(), *launches = calloc((size_t)kernels, sizeof *launches);
     const char **reasons = calloc((size_t)kernels, sizeof *reasons);
     assert_true(launches && reasons);
-    for (int i = 0; i < 6; i++)
-        for (int j = 0; j < 5; j++) {
+    for (size_t i = 0; i < sizeof ks / sizeof *ks; i++)
+        for (size_t j = 0; j < sizeof ns / sizeof *ns; j++) {
             gemm_case c = { .format = format, .n = ns[j], .k = ks[i] };
             for (int n = 0; n < kernels; n++) {
                 const lb_kernel *k = lb_kernel_at(n);
@@ -458,6 +458,7 @@ int main(void) {
         cmocka_unit_test(test_moe_ffn_kernels),
 #ifdef TEST_OTHER_ISA
         cmocka_unit_test(test_moe_ffn_panels_avx2),
+        cmocka_unit_test(test_moe_ffn_panels_avx512),
 #endif
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
