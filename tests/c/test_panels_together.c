@@ -122,7 +122,7 @@ static void check_member(const lb_kernel *kernel, const lb_quantizer *q) {
 
 /* ---- activations whose sums are at the edge of int16 ---- */
 
-enum { EDGE_K = 512, EDGE_ROWS = 32, EDGE_COLS = 40 };
+enum { EDGE_K = 512, EDGE_ROWS = 32, EDGE_COLS = 72 /* tiles of AMX take K-quants from 64 on */ };
 
 /* Codes are the values: each block of 256 has a 127. Column c has in each run of `run` a magnitude of `most` + c % 5 -
  * 2 in all, of one sign, of the other, or of one in even runs and the other in odd ones. */
