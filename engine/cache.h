@@ -8,9 +8,9 @@ enum { LB_CURVE_MOST = 64 };
  * (lb_cache_capacity). Twelve times that, not four: today's caches keep a part of what is read in turn, however much it
  * is. Where they hold 32 to 90 MiB (Zen 5, medians of 60), reads over 128, 256, 512 and 1024 MiB were 9, 6, 4 and 1 %
  * faster than over 2 GiB; in minutes when neighbours left the cache alone, over 256 MiB 9 % faster than over 512.
- * But no more than 1 GiB, or three times large caches: where 260 MiB are shown, and shared with others (a virtual machine
- * on Emerald Rapids), reads over 0.76 and 1.1 GB were as fast, within 2 %, as over 3 GB, and pages for so many copies
- * took most of a run. What one has who has such caches alone was not measured. */
+ * But no more than 1 GiB, or three times large caches: where 260 MiB are shown, and shared with others (a virtual
+ * machine on Emerald Rapids), reads over 0.76 and 1.1 GB were as fast, within 2 %, as over 3 GB, and pages for so many
+ * copies took most of a run. What one has who has such caches alone was not measured. */
 double lb_cache_cold_bytes(double cache_bytes);
 
 /* Rates of reading the same `bytes[i]` (of all threads together, each its own share) over and over, ascending. A read

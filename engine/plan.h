@@ -112,8 +112,8 @@ typedef struct lb_rotation { int sets; double touched_bytes, copied_bytes; bool 
  * copies of the touched tensors are made, in the layout that the kernels read, that a set is used again only after so
  * many others (lb_cache_cold_bytes of lb_cache_capacity; unknown, caches count as 128 MiB). At most a quarter of the
  * available memory and 16384 sets are used; GPUs: 4 x L2, 4096 sets. `capped` says that this was too little. Set 0 is
- * the originals. All-cold rotates the LB_READ operands too, but neither integers nor what a step of the plan writes; outputs stay in
- * place. Runs the plan once. Undone by calling it with LB_CACHE_HOT, and by recording another step. */
+ * the originals. All-cold rotates the LB_READ operands too, but neither integers nor what a step of the plan writes;
+ * outputs stay in place. Runs the plan once. Undone by calling it with LB_CACHE_HOT, and by recording another step. */
 lb_status lb_plan_rotate(lb_plan *p, lb_cache cache, lb_rotation *out);
 
 /* Keeps what a run takes as it finds it and then changes constant: LB_UPDATE operands that no earlier step of the same

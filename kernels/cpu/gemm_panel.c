@@ -59,6 +59,10 @@ static void run_some(const lb_panel *panel, const lb_quantizer *q, const char *b
                      const lb_act_place *at, int64_t k, int cols, int64_t rows, float *out, int64_t out_stride) {
     const int R = panel->rows;
     const size_t each = panel->panel_bytes(q, k);
+    if (k == 0) { /* nor are there scales, which would be read */
+        for (int c = 0; c < cols; c++) memset(out + c * out_stride, 0, (size_t)rows * sizeof *out);
+        return;
+    }
     const lb_panels *several = is_few(cols) ? NULL : panel->several;
     const size_t step = at->step || !several ? at->step : several->act_block;
     while (rows >= R) {

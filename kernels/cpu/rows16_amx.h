@@ -19,7 +19,8 @@ typedef struct folded_block {
     __m512 d[HALVES], dmin[HALVES];
 } folded_block;
 
-_Static_assert(sizeof(folded_block) * LB_PANELS_MOST <= LB_TILES_SCRATCH, "what panels are folded into fits beside sums");
+_Static_assert(sizeof(folded_block) * LB_PANELS_MOST <= LB_TILES_SCRATCH,
+               "what panels are folded into fits beside the sums");
 
 #if !FOLDED
 /* The bytes of w, less CODES_OFFSET, times `scale` (two int16 a lane): as their low and their high byte. */

@@ -33,8 +33,8 @@ local function options(how, seconds, unchecked)
 end
 
 --- Medians (ns) of the plans, one after the other, with the ids and weights that the job's tensors hold now. how:
---- { cache, mode }. Not by turns: the copies that make weights cold would stand in memory for all plans at once, and first
---- touching so many pages (15 GB for five plans where caches are shown as 260 MiB) took longer than all timing.
+--- { cache, mode }. Not by turns: the copies that make weights cold would stand in memory for all plans at once, and
+--- first touching so many pages (15 GB for five plans where caches are shown as 260 MiB) took longer than all timing.
 local function ranks(plans, how)
   local out = {}
   for i, plan in ipairs(plans) do out[i] = lb.measure(plan, options(how, RANK_S, true)).median end
