@@ -158,7 +158,7 @@ static const attention_shape attention_shapes[] = {
     { 4, 4, 64, 64, 700, { 700, 513, 60 }, { 1, 1, 1 }, 1, 0, 1, NO_CHANCE },
     /* several groups of rows against more positions than are packed at a time */
     { 4, 2, 64, 64, 600, { 600, 590, 530 }, { 90, 40, 20 }, 1, 0, 1, ANY },
-    { 2, 2, 80, 40, 1100, { 1100, 700, 3 }, { 70, 33, 3 }, 1, 200, 0, ANY },
+    { 2, 2, 96, 32, 1100, { 1100, 700, 3 }, { 70, 33, 3 }, 1, 200, 0, ANY },
     /* groups that rows of q as lanes meet with keys of 128 values: uneven ones, several rows, windows, sinks */
     { 5, 5, 128, 64, 150, { 150, 140, 72 }, { 1, 1, 1 }, 1, 33, 1, ANY },
     { 6, 6, 128, 192, 90, { 90, 70, 65 }, { 2, 1, 2 }, 1, 0, 0, ANY },

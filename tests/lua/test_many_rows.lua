@@ -1,5 +1,5 @@
 -- test_many_rows.lua: linear and head_gemm of many rows of activations, where panels go together and activations may
--- stand in blocks, have the bits of gemm's products, matrix by matrix and head by head.
+-- stand in blocks, have the bits of gemm's products by the same panels, matrix by matrix and head by head.
 local lu = require "luaunit"
 local lb = require "luabench"
 
@@ -17,6 +17,14 @@ local function same(got, want, ...)
   lu.assertTrue(d == 0, ("differs by %g: " .. (select(1, ...))):format(d, select(2, ...)))
 end
 
+-- gemm's product by the panels that linear and head_gemm are built from: with AMX's tiles of bf16 it has other bits.
+local function product(x, w)
+  local plan = lb.plan():gemm { x = x, w = w }
+  local name = plan:steps()[1].kernel
+  if not name:find "%.amx$" then return plan:run():last() end
+  return lb.plan():call((name:gsub("%.amx$", ".avx512")), { x = x, w = w }):run():last()
+end
+
 for _, mix in ipairs(MIXES) do
   T["test_linear_" .. table.concat(mix, "_"):gsub("%-", "_")] = function()
     local w = {}
@@ -30,7 +38,7 @@ for _, mix in ipairs(MIXES) do
       local out = plan:run():last()
       for i, format in ipairs(mix) do
         local n = w[i].shape[1]
-        same(out:slice(2, at + 1, at + n):clone(), lb.gemm { x = x, w = w[i] }, "%s of %d rows", format, rows)
+        same(out:slice(2, at + 1, at + n):clone(), product(x, w[i]), "%s of %d rows", format, rows)
         at = at + n
       end
     end
@@ -55,7 +63,7 @@ for _, format in ipairs { "q4_k", "q8_0", "int4wo-32", "nf4" } do
       local out = plan:run():last()
       for h = 1, heads do
         local one = w:slice(1, h, h):clone():reshape({ n, k }):quantize(format)
-        local want = lb.gemm { x = x:slice(2, h, h):clone():reshape { rows, k }, w = one }
+        local want = product(x:slice(2, h, h):clone():reshape { rows, k }, one)
         same(out:slice(2, h, h):clone():reshape { rows, n }, want, "%s, head %d of %d rows", format, h, rows)
       end
     end
