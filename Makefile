@@ -23,12 +23,14 @@ ISA_amx    := $(ISA_avx512) -mamx-tile -mamx-int8 -mamx-bf16
 
 SRC := $(wildcard $(addsuffix /*.c,engine engine/ops engine/io engine/text engine/bind \
                                    kernels kernels/quant kernels/cpu))
+AMX :=
 ifeq ($(filter x86_64 amd64,$(ARCH)),)
 # kernels/registry.c leaves these out of the list on other machines (LB_KERNEL_X86).
 SRC := $(filter-out %_avx2.c %_avx512.c,$(SRC))
 else
-# Not every compiler that knows AVX-512 knows AMX (gcc does since 11, clang since 12).
-AMX := $(shell $(CC) $(ISA_amx) -E -x c /dev/null > /dev/null 2>&1 && echo -DLB_AMX)
+# Not every compiler and assembler that know AVX-512 know AMX (gcc does since 11, clang since 12, binutils since 2.35).
+AMX := $(shell echo 'void f(void) { __asm__("tdpbf16ps %tmm2, %tmm1, %tmm0"); }' | \
+         $(CC) $(ISA_amx) -x c -c -o /dev/null - > /dev/null 2>&1 && echo -DLB_AMX)
 endif
 SRC := $(if $(AMX),$(SRC),$(filter-out %_amx.c,$(SRC)))
 OBJ       := $(SRC:%.c=$(BUILD)/obj/%.o)
@@ -168,7 +170,8 @@ define keep_if_same
 	@mkdir -p $(@D); if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 endef
 $(BUILD)/flags: FORCE
-	@mkdir -p $(@D); printf '%s\n' '$(CC) $(LB_CFLAGS) $(CFLAGS)' '$(ISA_avx2)' '$(ISA_avx512)' '$(ISA_amx)' '$(AMX)' > $@.new
+	@mkdir -p $(@D); printf '%s\n' '$(CC) $(LB_CFLAGS) $(CFLAGS)' '$(ISA_avx2)' '$(ISA_avx512)' '$(ISA_amx)' '$(AMX)' \
+	  > $@.new
 	$(keep_if_same)
 $(BUILD)/version.h: FORCE
 	@mkdir -p $(@D); sh vendor/version.sh '$(VERSION)' '$(CC)' '$(CFLAGS)' > $@.new

@@ -36,8 +36,8 @@ TILES_GEMM(format)
 
 const lb_kernel lb_kernel_gemm_bf16_amx = {
     .name = "gemm.bf16.amx",
-    .about = "tdpbf16ps on tiles, sums of 32 x 32; 32 rows of weights by 512 k turned into pairs in L1, the tiles of up "
-             "to 512 rows of x in L2",
+    .about = "tdpbf16ps on tiles, sums of 32 x 32; 32 rows of weights by 512 k turned into pairs in L1, the tiles of "
+             "up to 512 rows of x in L2",
     .format = "bf16",
     .act = LB_ACT_BF16,
     .tolerance = 1e-10,

@@ -1,2 +1,2 @@
-/* gemm_int4wo_amx.c: gemm over int4wo weights in panels of 32 rows. Compiled for amx. */
+/* gemm_int4wo_amx.c: gemm over int4wo weights in panels of 32 rows. Compiled for AMX. */
 #include "gemm_int4wo.h"

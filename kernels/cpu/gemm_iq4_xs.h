@@ -49,7 +49,8 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 const lb_kernel LB_ROWS32_SYMBOL(gemm_iq4_xs) = {
     .name = "gemm.iq4_xs." LB_ROWS32_ISA_TEXT,
     .format = "iq4_xs",
-    .about = ROWS16_ABOUT("panels of 32 rows; levels by vpshufb, vpdpbusd per sub-block of 32, its scale applied in int32, their offset of "
-             "128 taken off by vpdpwssd with sums of activations, f32 once per 256"),
+    .about = ROWS16_ABOUT("panels of 32 rows; levels by vpshufb, vpdpbusd per sub-block of 32, its scale applied in "
+                          "int32, their offset of 128 taken off by vpdpwssd with sums of activations, f32 once per "
+                          "256"),
     ROWS16_KERNEL,
 };

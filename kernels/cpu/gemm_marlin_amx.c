@@ -1,2 +1,2 @@
-/* gemm_marlin_amx.c: gemm over marlin weights in panels of 32 rows. Compiled for amx. */
+/* gemm_marlin_amx.c: gemm over marlin weights in panels of 32 rows. Compiled for AMX. */
 #include "gemm_marlin.h"

@@ -74,7 +74,7 @@ LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s,
 const lb_kernel LB_ROWS32_SYMBOL(gemm_q2_k) = {
     .name = "gemm.q2_k." LB_ROWS32_ISA_TEXT,
     .format = "q2_k",
-    .about = ROWS16_ABOUT("panels of 32 rows; vpdpbusd; scales applied in int32, from 6 columns on folded into byte codes; minima "
-             "by vpdpwssd with sums of activations; f32 once per 256"),
+    .about = ROWS16_ABOUT("panels of 32 rows; vpdpbusd; scales applied in int32, from 6 columns on folded into byte "
+                          "codes; minima by vpdpwssd with sums of activations; f32 once per 256"),
     ROWS16_KERNEL,
 };

@@ -86,7 +86,7 @@ LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s,
 const lb_kernel LB_ROWS32_SYMBOL(gemm_q3_k) = {
     .name = "gemm.q3_k." LB_ROWS32_ISA_TEXT,
     .format = "q3_k",
-    .about = ROWS16_ABOUT("panels of 32 rows; vpdpbusd; scales applied in int32, from 6 columns on folded into byte codes; f32 once "
-             "per 256"),
+    .about = ROWS16_ABOUT("panels of 32 rows; vpdpbusd; scales applied in int32, from 6 columns on folded into byte "
+                          "codes; f32 once per 256"),
     ROWS16_KERNEL,
 };

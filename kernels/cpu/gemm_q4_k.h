@@ -1,4 +1,4 @@
-/* gemm_q4_k.h: gemm over q4_k weights in panels of 32 rows (rows16_q4_k.h). */
+/* gemm_q4_k.h: gemm over q4_k weights in panels of 32 rows (rows16_q4_k.h). For AVX-512 and AMX. */
 #include "rows32.h"
 #include "rows16_q4_k.h"
 
@@ -46,7 +46,7 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 const lb_kernel LB_ROWS32_SYMBOL(gemm_q4_k) = {
     .name = "gemm.q4_k." LB_ROWS32_ISA_TEXT,
     .format = "q4_k",
-    .about = ROWS16_ABOUT("panels of 32 rows; vpdpbusd per sub-block of 32, its 6-bit scale applied in integers, minima by vpdpwssd "
-             "with sums of activations, f32 once per 256"),
+    .about = ROWS16_ABOUT("panels of 32 rows; vpdpbusd per sub-block of 32, its 6-bit scale applied in integers, "
+                          "minima by vpdpwssd with sums of activations, f32 once per 256"),
     ROWS16_KERNEL,
 };

@@ -1,4 +1,4 @@
-/* gemm_q5_k.h: gemm over q5_k weights in panels of 32 rows (rows16_q5_k.h). */
+/* gemm_q5_k.h: gemm over q5_k weights in panels of 32 rows (rows16_q5_k.h). For AVX-512 and AMX. */
 #include "rows32.h"
 #include "rows16_q5_k.h"
 
@@ -48,7 +48,7 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 const lb_kernel LB_ROWS32_SYMBOL(gemm_q5_k) = {
     .name = "gemm.q5_k." LB_ROWS32_ISA_TEXT,
     .format = "q5_k",
-    .about = ROWS16_ABOUT("panels of 32 rows; vpdpbusd per sub-block of 32, its 6-bit scale applied in int32, minima by vpdpwssd "
-             "with sums of activations, f32 once per 256"),
+    .about = ROWS16_ABOUT("panels of 32 rows; vpdpbusd per sub-block of 32, its 6-bit scale applied in int32, minima "
+                          "by vpdpwssd with sums of activations, f32 once per 256"),
     ROWS16_KERNEL,
 };

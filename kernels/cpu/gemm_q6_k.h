@@ -1,4 +1,4 @@
-/* gemm_q6_k.h: gemm over q6_k weights in panels of 32 rows (rows16_q6_k.h). */
+/* gemm_q6_k.h: gemm over q6_k weights in panels of 32 rows (rows16_q6_k.h). For AVX-512 and AMX. */
 #include "rows32.h"
 #include "rows16_q6_k.h"
 
@@ -40,6 +40,7 @@ LB_INLINE __m512i block_sum(__m512i sum) { return sum; }
 const lb_kernel LB_ROWS32_SYMBOL(gemm_q6_k) = {
     .name = "gemm.q6_k." LB_ROWS32_ISA_TEXT,
     .format = "q6_k",
-    .about = ROWS16_ABOUT("panels of 32 rows; vpdpbusd per sub-block of 16, its int8 scale applied in integers, f32 once per 256"),
+    .about = ROWS16_ABOUT("panels of 32 rows; vpdpbusd per sub-block of 16, its int8 scale applied in integers, f32 "
+                          "once per 256"),
     ROWS16_KERNEL,
 };

@@ -13,8 +13,8 @@
 #define LB_ROWS32_ISA avx512
 #define LB_ROWS32_ISA_TEXT "avx512"
 #endif
-/* Kernels with tiles of int8 are panels like any others: a file of theirs defines LB_TILES_IN_PANEL. Those with tiles of
- * bf16, whose results are not vdpbf16ps's bits, have a driver of their own. */
+/* Kernels with tiles of int8 are panels like any others: a file of theirs defines LB_TILES_IN_PANEL. Those with tiles
+ * of bf16, whose results are not vdpbf16ps's bits, have a driver of their own. */
 #if defined(__AMX_TILE__) && !defined(LB_TILES_IN_PANEL)
 #define LB_ROWS32_TILES_DRIVER
 #include "gemm_tiles.h"

@@ -1,5 +1,6 @@
 /* rows32_float.h: what the kernels of formats with floating-point codes share: codes to bf16 (exact) by tables,
- * vdpbf16ps with f32 sums, panels of 32 rows.
+ * vdpbf16ps with f32 sums, panels of 32 rows; with AMX what gemm_tiles.h multiplies instead (tiles_float.h), in other
+ * bits.
  *
  * Sums start at zero for every span (as far as a scale reaches, at most FLOAT_CHUNK) and are then scaled onto the total
  * in f32, in the order of K. No step depends on the number of columns, so a row's result has the same bits in every

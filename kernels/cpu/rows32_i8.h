@@ -1,7 +1,8 @@
 /* rows32_i8.h: what the kernels of formats with one scale a weight row and one an activation row share: int8 dot
  * products over the whole of K, no scale in the inner loop.
  *
- * The offset is taken out by starting each sum at -offset times the sum of the activations' codes. Sums are exact in
+ * The offset is taken out by starting each sum at -offset times the sum of the activations' codes (with AMX's tiles, at
+ * the end). Sums are exact in
  * int32 whatever the order (K below 2^17: supports() asks), so a row's result has the same bits in every batch. */
 #pragma once
 #include "act_i8_token_avx512.h"

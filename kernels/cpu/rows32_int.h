@@ -1,5 +1,6 @@
 /* rows32_int.h: what the kernels of weight-only integer formats with groups share: codes of 1 to 8 bits to bf16
- * (exact), a scale and a zero a group, vdpbf16ps with f32 sums, panels of 32 rows.
+ * (exact), a scale and a zero a group, vdpbf16ps with f32 sums, panels of 32 rows; with AMX their values as two bf16
+ * for gemm_tiles.h, in other bits.
  *
  * w = level * s + z; the level is code - 2^(bits - 1); with 7 bits code + 128, with 8 the code. Sums of a group start
  * at zero and are scaled onto the total in f32, in the order of K; after every INT_LATER groups their zeros meet the

@@ -15,7 +15,7 @@ LB_INLINE __m512 tiles_odd(__m512i pairs) {
     return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000u)));
 }
 
-/* Pairs of f32 as two terms. Where the first is no number, the second does not matter. */
+/* Pairs of f32 as two terms. Of NaN or Inf they amount to NaN. */
 LB_INLINE void tiles_split(__m512 even, __m512 odd, __m512i *high, __m512i *low) {
     const __m512i half = _mm512_set1_epi32(0x8000);
     *high = tiles_cut(even, odd);

@@ -14,10 +14,10 @@ M.functions = {
   kernel_load = { "lb.kernel_load(path)", "adds the kernels of a shared object; how many" },
   plan = { "lb.plan([device])", "a new, empty plan; record with a method per operation" },
   timer = { "lb.timer([device])", "a clock: now, resolution, cost; start and stop; measure" },
-  measure = { "lb.measure(plan[, { precision =, max_time_s =, samples =, warmup =, cache =, mode =, seed =, isolated =, "
-    .. "unchecked = }])",
-    "samples of a plan's time, taken in C, with their statistics; unchecked: copies that make weights cold are not held "
-    .. "against the originals" },
+  measure = { "lb.measure(plan[, { precision =, max_time_s =, samples =, warmup =, cache =, mode =, seed =, "
+    .. "isolated =, unchecked = }])",
+    "samples of a plan's time, taken in C, with their statistics; unchecked: copies that make weights cold are not "
+    .. "held against the originals" },
   tensor = { "lb.tensor({ { 1, 2 }, { 3, 4 } }[, { dtype =, device = }]) or lb.tensor(2, 3)",
     "a tensor from nested tables of values, or zeros of the given dims" },
   zeros = { "lb.zeros(dims[, { dtype =, device = }])", "zeros" },

@@ -308,7 +308,9 @@ static void check_planted(const gemm_case *c, const lb_kernel *k, lb_tensor *pac
 
 /* Activations 2^100 times as large give the same bits 2^100 times as large: no step on the way leaves f32's range. */
 static void check_large(const gemm_case *c, const lb_kernel *k, lb_tensor *packed) {
-    for (int m = 1; m <= 3; m++) {
+    static const int ms[] = { 1, 2, 3, 16 };
+    for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
+        const int m = ms[i];
         lb_tensor *x = floats(m, c->k);
         float *plain = poisoned(m * c->n), *large = poisoned(m * c->n), *xs = lb_tensor_data(x);
         borrowed bx, bo;
@@ -318,7 +320,7 @@ static void check_large(const gemm_case *c, const lb_kernel *k, lb_tensor *packe
         a.t[LB_GEMM_OUT] = borrow(&bo, plain, 2, m, c->n);
         bool taken = !TEST_SKIPS(k, m) && !refuses(k, &a);
         if (taken) launch(k, &a, 1);
-        for (int64_t i = 0; i < m * c->k; i++) xs[i] *= 0x1p100f;
+        for (int64_t j = 0; j < m * c->k; j++) xs[j] *= 0x1p100f;
         a.t[LB_GEMM_OUT] = borrow(&bo, large, 2, m, c->n);
         if (taken) launch(k, &a, 1);
         for (int64_t j = 0; taken && j < m * c->n; j++)

@@ -20,6 +20,7 @@ end
 -- gemm's product by the panels that linear and head_gemm are built from: with AMX's tiles of bf16 it has other bits.
 local function product(x, w)
   local plan = lb.plan():gemm { x = x, w = w }
+  lu.assertTrue(plan:check().passed)
   local name = plan:steps()[1].kernel
   if not name:find "%.amx$" then return plan:run():last() end
   return lb.plan():call((name:gsub("%.amx$", ".avx512")), { x = x, w = w }):run():last()

@@ -166,6 +166,17 @@ function T.test_auto_chooses_one_and_reports_it()
   passes(plan)
 end
 
+function T.test_candidates_that_are_compared_again()
+  local costs = require "luabench.moe.costs"
+  lu.assertEquals(costs.close { 5, 5, 5, 5, 5 }, { 1, 2, 3 })               -- equal: the first, as `choose` has it
+  lu.assertEquals(costs.close { 100, 9, 10, 30, 11 }, { 2, 3, 5 })
+  lu.assertEquals(costs.close { 4, 1, 4 }, { 2 })
+  lu.assertEquals(costs.close { 7 }, { 1 })
+  local ids = lb.tensor({ { 0, 1 }, { 1, 2 }, { 0, 2 } }, { dtype = "i32" }) -- 6 rows, 3 experts
+  local expected = costs.expected(lb.tensor({ { 10, 1, 100 }, { 20, 0, 0 } }), ids)
+  lu.assertEquals(expected, { 316, 20 })
+end
+
 function T.test_synthetic_model_with_uniform_formats_is_exact_when_padded()
   local l = layer_of.new(lb.model_table "synthetic", { seed = 1 })
   local mixed, padded = l:weights "mixed", l:weights "padded"

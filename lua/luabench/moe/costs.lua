@@ -21,7 +21,7 @@ local function distinct(ids)
 end
 
 -- Seconds for each of the plans at most, where 2 % is not reached before: a model of the costs only has to rank them;
--- what was chosen is then held against the others to a few percent.
+-- what was chosen is then held against those that were near to a few percent.
 local RANK_S, COMPARE_S = 0.3, 1
 -- Compared again are so many candidates, those that should take the least by the model, if it is no more than so many
 -- times the least.
@@ -74,7 +74,7 @@ end
 --- What the model of the costs expects (ns) of each candidate for the batch that `ids` are.
 function M.expected(costs, ids)
   local n, out = distinct(ids), {}
-  for i, c in ipairs(costs:totable()) do out[i] = c[1] + c[2] * ids.shape[1] + c[3] * n end
+  for i, c in ipairs(costs:totable()) do out[i] = c[1] + c[2] * ids.shape[1] * ids.shape[2] + c[3] * n end
   return out
 end
 
@@ -82,9 +82,11 @@ end
 function M.close(expected)
   local least, order, out = math.min(unpack(expected)), {}, {}
   for i = 1, #expected do order[i] = i end
-  table.sort(order, function(a, b) return expected[a] < expected[b] end)
+  table.sort(order, function(a, b)
+    return expected[a] < expected[b] or expected[a] == expected[b] and a < b -- as `choose` takes the first of equals
+  end)
   for k = 1, math.min(CLOSEST, #order) do
-    if expected[order[k]] <= CLOSE * least then out[k] = order[k] end
+    if expected[order[k]] <= CLOSE * least then out[#out + 1] = order[k] end
   end
   return out
 end
