@@ -306,6 +306,10 @@ static lb_status repack_all(repack_job *j, int64_t panels) {
     const lb_tensor *t = j->from;
     int64_t rows = j->layout->row_multiple, grain = CHUNK_ELEMENTS / (rows * (j->k > 0 ? j->k : 1));
     if (panels == 0) return LB_OK;
+    if (j->k == 0) { /* nor are there scales, which a repack() would read */
+        memset(lb_tensor_data(j->to), 0, (size_t)(panels / j->panels_per_matrix) * j->packed_bytes);
+        return LB_OK;
+    }
     size_t panel_bytes = j->native_bytes / (size_t)j->panels_per_matrix + 1;
     int64_t step = (int64_t)(FORGET_BYTES / panel_bytes) + 1;
     for (j->first = 0; j->first < panels; j->first += step) {
