@@ -20,25 +20,46 @@ local function distinct(ids)
   return n
 end
 
--- Seconds for each of the plans at most, where 2 % is not reached before: a model of the costs only has to rank them;
--- what was chosen is then held against those that were near to a few percent.
-local RANK_S, COMPARE_S = 0.3, 1
+-- Seconds for each of the plans at most, where the precision is not reached before. A rank only has to tell what is
+-- near; memory's speed may wander between one plan's turn and the next, so all up to WORTH_A_LOOK times the least are
+-- ranked twice. What is near is then compared.
+local RANK_S, RANK_PRECISION, WORTH_A_LOOK = 0.15, 0.02, 1.5
+local COMPARE_S, COMPARE_PRECISION = 1, 0.01
 -- Compared again are so many candidates, those that should take the least by the model, if it is no more than so many
 -- times the least.
 local CLOSEST, CLOSE = 3, 1.25
 
-local function options(how, seconds, unchecked)
-  return { cache = how.cache, mode = how.mode, precision = 0.02, max_time_s = seconds, min_samples = 7, warmup = 1,
+local function options(how, precision, seconds, unchecked)
+  return { cache = how.cache, mode = how.mode, precision = precision, max_time_s = seconds, min_samples = 7, warmup = 1,
     unchecked = unchecked }
 end
+
+local function rank(plan, how) return lb.measure(plan, options(how, RANK_PRECISION, RANK_S, true)).median end
 
 --- Medians (ns) of the plans, one after the other, with the ids and weights that the job's tensors hold now. how:
 --- { cache, mode }. Not by turns: the copies that make weights cold would stand in memory for all plans at once, and
 --- first touching so many pages (15 GB for five plans where caches are shown as 260 MiB) took longer than all timing.
 local function ranks(plans, how)
   local out = {}
-  for i, plan in ipairs(plans) do out[i] = lb.measure(plan, options(how, RANK_S, true)).median end
+  for i, plan in ipairs(plans) do out[i] = rank(plan, how) end
   return out
+end
+
+--- Times (ns) by which to choose: the ranks, and of the near ones the ratios measured by turns times the rank of their
+--- first. A choice by one round of ranks lost up to a seventh where memory's speed wandered.
+local function times_of(plans, how)
+  local times = ranks(plans, how)
+  local least = math.min(unpack(times))
+  for i, plan in ipairs(plans) do
+    if times[i] <= WORTH_A_LOOK * least then times[i] = (times[i] + rank(plan, how)) / 2 end
+  end
+  local close, near = M.close(times), {}
+  if #close == 1 then return times end
+  for k, i in ipairs(close) do near[k] = plans[i] end
+  local _, compared = M.fastest(near, how)
+  local anchor = times[close[1]]
+  for k, i in ipairs(close) do times[i] = anchor * compared[k] / compared[1] end
+  return times
 end
 
 --- Puts the router's own decision (or the given routing) into job.ids and job.weights.
@@ -50,10 +71,10 @@ local function route(job)
   plan:close()
 end
 
---- Costs [S, 3] as a Lua table, and the medians under the job's own routing.
+--- Costs [S, 3] as a Lua table, and the times (ns) under the job's own routing.
 function M.measure(job, plans)
   route(job)
-  local own, own_distinct = ranks(plans, job), distinct(job.ids)
+  local own, own_distinct = times_of(plans, job), distinct(job.ids)
   local costs = {}
   for i = 1, #plans do costs[i] = { own[i], 0, 0 } end
   local saved = job.ids:clone()
@@ -91,13 +112,21 @@ function M.close(expected)
   return out
 end
 
---- Index of the fastest plan from number `first` (default 1) on, and all medians (ns), measured by turns. how: { cache,
---- mode }.
+-- The median of the ratios y/x round by round: what wanders more slowly than a round is not in it.
+local function paired_ratio(x, y)
+  local ratios = {}
+  for j = 1, #x do ratios[j] = y[j] / x[j] end
+  return lb.core.stats(ratios).median
+end
+
+--- Index of the fastest plan from number `first` (default 1) on, and the times (ns) of all, measured by turns: the first
+--- plan's median, times each one's ratio to it. how: { cache, mode }.
 function M.fastest(plans, how, first)
-  local t, best = {}, first or 1
-  for i, s in ipairs(lb.core.measure_interleaved(plans, options(how, COMPARE_S))) do t[i] = s.median end
-  for i = best + 1, #t do
-    if t[i] < t[best] then best = i end
+  local best, t = first or 1, {}
+  local samples = lb.core.measure_interleaved(plans, options(how, COMPARE_PRECISION, COMPARE_S))
+  for i, s in ipairs(samples) do
+    t[i] = samples[1].median * paired_ratio(samples[1].samples_ns, s.samples_ns)
+    if i > best and t[i] < t[best] then best = i end
   end
   return best, t
 end
