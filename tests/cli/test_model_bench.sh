@@ -55,6 +55,9 @@ holds "experts of a file" says 0 '^4 ok' moe_mixed --model-path mixtral --tokens
     --strategies slow_path,fast_mixed,hybrid,max_bits_padded "${quick[@]}"
 holds "experts with biases and a clamped gate" says 0 '^4 ok' moe_mixed --model-path gpt_oss --tokens 3 \
     --strategies slow_path,fast_mixed,hybrid,fast_uniform "${quick[@]}"
+holds "a measured choice, a measured threshold" sh -c "'$LUABENCH' '$root/scenarios/moe_mixed.lua' --model-path mixtral \
+    --tokens 3 --strategies auto,hybrid --threshold auto ${quick[*]} --quiet -o auto.json &&
+    grep -q '\"regret\"' auto.json && grep -q '\"threshold\"' auto.json"
 holds "a layer of random weights is marked" sh -c "'$LUABENCH' quantize mixtral/config.json r.gguf --random-weights --type q8_0 --quiet && '$LUABENCH' '$root/scenarios/moe_mixed.lua' --model-path r.gguf --tokens 1 --strategies fast_mixed ${quick[*]} --quiet -o rm.json && grep -q 'random weights' rm.json"
 holds "a model without experts" says 2 'has no experts' moe_mixed --model-path wide --tokens 1
 holds "a layer that is not there" says 2 'layer 7 has no experts' moe_mixed --model-path mixtral --layer 7 --tokens 1

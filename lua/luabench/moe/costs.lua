@@ -45,9 +45,10 @@ local function ranks(plans, how)
   return out
 end
 
---- Times (ns) by which to choose: the ranks, and of the near ones the ratios measured by turns times the rank of their
---- first. A choice by one round of ranks lost up to a seventh where memory's speed wandered.
-local function times_of(plans, how)
+--- Times (ns) by which to choose among plans: the ranks, and of the near ones the ratios measured by turns times the
+--- rank of their first. A choice by one round of ranks lost up to a seventh where memory's speed wandered. how: { cache,
+--- mode }.
+function M.times(plans, how)
   local times = ranks(plans, how)
   local least = math.min(unpack(times))
   for i, plan in ipairs(plans) do
@@ -74,7 +75,7 @@ end
 --- Costs [S, 3] as a Lua table, and the times (ns) under the job's own routing.
 function M.measure(job, plans)
   route(job)
-  local own, own_distinct = times_of(plans, job), distinct(job.ids)
+  local own, own_distinct = M.times(plans, job), distinct(job.ids)
   local costs = {}
   for i = 1, #plans do costs[i] = { own[i], 0, 0 } end
   local saved = job.ids:clone()

@@ -108,8 +108,9 @@ local function group_at_hand(job, weights, threshold)
   local g = job.group
   if not g or (threshold or 1) ~= 1 then return nil end
   if weights.classes > 1 then return weights.class == g.class and g or nil end
-  -- one class: the same order of slots, and always rows to work on
+  -- one class: the same order of slots, always rows to work on, and none of them rare
   return { class = weights.class, classes = 1, offsets = g.offsets, rows = g.rows,
+           rare = i32(job, job.tokens * job.layer.model.top_k),
            grouped = lb.full({ 1 }, 1, { dtype = "i32", device = job.device }) }
 end
 
