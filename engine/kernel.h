@@ -48,12 +48,19 @@ typedef struct lb_panels {
     int most;                /* so many */
     /* lb_panel.run() of `count` panels (1 .. most) that stand one behind the other, in the same bits:
      * out[m * out_stride + r] with r < count * R. Prepared activations of column c: its block b (of 256 k) begins at
-     * act + c * act_stride + b * act_step. Without act_block, and up to 16 columns, as act_prepare leaves them. */
+     * act + c * act_stride + b * act_step. Up to 16 columns, and of other panels, as act_prepare leaves them: then
+     * act_step is 0, or act_block. */
     void (*run)(const lb_quantizer *q, const void *panels, int count, const void *act, size_t act_stride,
                 size_t act_step, int64_t k, int cols, float *out, int64_t out_stride);
     /* Bytes of a block, or 0. act_prepare leaves such blocks one behind the other and nothing else, each as it leaves
      * 256 k by themselves; a row's last may be shorter. */
     size_t act_block;
+    size_t act_apart; /* bytes between one column's block and the next column's */
+    /* Or, instead of blocks: this many bytes (a multiple of 64) at the head of what act_prepare leaves, behind which
+     * are codes of int8, whole lines of 64. Columns go in slabs of 32: their heads, then the first line of each, the
+     * second of each and so on. act_step is the 2048 bytes of such lines; act_stride a slab's bytes over 32, so that
+     * column c's slab begins at act + c * act_stride where c is a multiple of 32, as a call's first column is. */
+    size_t act_head;
 } lb_panels;
 
 /* Optional: a matrix kernel's inner panel, so that fused kernels (MoE) can be built from any format's. */

@@ -5,9 +5,9 @@
 
 /* Rows handed out together where no panels go together; of what is left no more than a part's share through SHARES. */
 enum { ROWS_TOGETHER = 64, SHARES = 2 };
-/* From so many columns on, blocks of activations that a panel meets at the same time stand side by side, this far apart
- * (see lb_panel_act_stride): rows would be a page each for every 256 k. */
-enum { BLOCKS_COLS = 17, BLOCKS_APART = 32 };
+/* From so many columns on, activations that a panel meets at the same time stand side by side, in blocks or slabs: rows
+ * would be a page each for every 256 k. */
+enum { TOGETHER_COLS = 17, LINE = 64 };
 /* In a GEMV one panel of so many is kept back for whoever is done first: parts do not get the same share of the
  * memory. */
 enum { GEMV_TAIL = 8 };
@@ -22,18 +22,37 @@ int lb_gemm_panel_phases(const lb_args *a) { return is_gemv(a) ? 1 : 2; }
 /* ---- where activations stand ---- */
 
 lb_act_place lb_act_place_of(const lb_panels *several, size_t act_bytes, int64_t m) {
-    if (!several || !several->act_block || m < BLOCKS_COLS)
-        return (lb_act_place){ lb_panel_act_stride(act_bytes), 0 };
-    size_t stride = several->act_block + BLOCKS_APART;
-    return (lb_act_place){ stride, stride * (size_t)m };
+    if (several && several->act_head && m >= TOGETHER_COLS)
+        return (lb_act_place){ act_bytes, LB_ACT_SLAB * LINE, several->act_head };
+    if (!several || !several->act_block || m < TOGETHER_COLS)
+        return (lb_act_place){ lb_panel_act_stride(act_bytes), 0, 0 };
+    size_t stride = several->act_block + several->act_apart;
+    return (lb_act_place){ stride, stride * (size_t)m, 0 };
 }
 
 size_t lb_act_place_bytes(const lb_act_place *at, int64_t k, int64_t m) {
+    if (at->head) return at->stride * (size_t)((m + LB_ACT_SLAB - 1) / LB_ACT_SLAB * LB_ACT_SLAB);
     return at->step ? (size_t)((k + 255) / 256) * at->step : at->stride * (size_t)m;
+}
+
+/* Row i, as act_prepare has it at `row`, into its slab. */
+static void into_slab(const lb_act_place *at, const char *row, int64_t i, char *act) {
+    char *slab = act + (size_t)(i / LB_ACT_SLAB * LB_ACT_SLAB) * at->stride;
+    memcpy(slab + (size_t)(i % LB_ACT_SLAB) * at->head, row, at->head);
+    char *to = slab + LB_ACT_SLAB * at->head + i % LB_ACT_SLAB * LINE;
+    for (const char *from = row + at->head, *end = row + at->stride; from < end; from += LINE, to += at->step)
+        memcpy(to, from, LINE);
 }
 
 void lb_act_place_row(const lb_act_place *at, const lb_panel *panel, const lb_quantizer *q, const float *x, int64_t k,
                       int64_t i, void *act) {
+    if (at->head) {
+        char *row = lb_scratch_take(at->stride);
+        panel->act_prepare(q, x, k, row);
+        into_slab(at, row, i, act);
+        lb_scratch_give(row, at->stride);
+        return;
+    }
     char *to = (char *)act + (size_t)i * at->stride;
     if (!at->step) {
         panel->act_prepare(q, x, k, to);
@@ -78,9 +97,9 @@ void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *
                       const lb_act_place *at, int64_t k, int64_t m, int64_t rows, float *out, int64_t out_stride) {
     const int64_t across = lb_panel_across(m);
     for (int64_t i = 0; i < across; i++) {
-        int64_t c = m * i / across;
-        run_some(panel, q, bytes, (const char *)act + (size_t)c * at->stride, at, k, (int)(m * (i + 1) / across - c),
-                 rows, out + c * out_stride, out_stride);
+        int64_t c = lb_panel_column(m, i, across);
+        run_some(panel, q, bytes, (const char *)act + (size_t)c * at->stride, at, k,
+                 (int)(lb_panel_column(m, i + 1, across) - c), rows, out + c * out_stride, out_stride);
     }
 }
 
@@ -159,7 +178,7 @@ static void launch_gemm(const problem *p, const lb_launch *l) {
             p0 = p1;
             p1 += lb_panels_together(p->panel, p->panels - p0, across, l->parts);
         }
-        run_block(p, l->workspace, p0, p1, p->m * c / across, p->m * (c + 1) / across);
+        run_block(p, l->workspace, p0, p1, lb_panel_column(p->m, c, across), lb_panel_column(p->m, c + 1, across));
     }
 }
 

@@ -50,12 +50,16 @@ static inline size_t lb_panel_act_stride(size_t act_bytes) {
     return (lines | 1) * 64 + 32;
 }
 
-/* Where prepared activations stand: row i begins at i * stride; each of its blocks (of 256 k) `step` bytes after the
- * one before, or directly behind it if step is 0. */
-typedef struct lb_act_place { size_t stride, step; } lb_act_place;
+/* Between blocks that lie side by side, for the same reasons. */
+enum { LB_BLOCKS_APART = 32 };
 
-/* The blocks that all `m` rows have of the same 256 k side by side where `several` (NULL = none) and m serve, else row
- * by row, each of act_bytes. */
+/* Where prepared activations stand: row i begins at i * stride; each of its blocks (of 256 k) `step` bytes after the
+ * one before, or directly behind it if step is 0. With a head: in slabs, as lb_panels.act_head has them. */
+typedef struct lb_act_place { size_t stride, step, head; } lb_act_place;
+enum { LB_ACT_SLAB = 32 };
+
+/* The blocks that all `m` rows have of the same 256 k side by side, or rows in slabs, where `several` (NULL = none) and
+ * m serve, else row by row, each of act_bytes. */
 lb_act_place lb_act_place_of(const lb_panels *several, size_t act_bytes, int64_t m);
 /* What m rows take in all. */
 size_t lb_act_place_bytes(const lb_act_place *at, int64_t k, int64_t m);
@@ -71,8 +75,14 @@ void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *
 /* Panels to be handed out next where `left` are left, each for `across` blocks of columns: as many as can go together,
  * but no more than a part's share, so that no part ends with a large item. */
 int64_t lb_panels_together(const lb_panel *panel, int64_t left, int64_t across, int parts);
-/* Blocks of m columns, of equal size so that none is thin, that a panel takes at once. */
+/* Blocks of m columns, of equal size so that none is thin, that a panel takes at once; and where block i (0 .. across)
+ * begins: with a slab. */
 static inline int64_t lb_panel_across(int64_t m) { return (m + LB_PANEL_MAX_COLS - 1) / LB_PANEL_MAX_COLS; }
+static inline int64_t lb_panel_column(int64_t m, int64_t i, int64_t across) {
+    const int64_t c = (m * i / across + LB_ACT_SLAB - 1) / LB_ACT_SLAB * LB_ACT_SLAB;
+    return c < m ? c : m;
+}
+_Static_assert(LB_PANEL_MAX_COLS % LB_ACT_SLAB == 0, "no block has more columns for beginning with a slab");
 
 #define LB_GEMM_PANEL(p)                                                                                             \
     static size_t workspace_bytes(const lb_args *a, int parts) { return lb_gemm_panel_workspace(&(p), a, parts); }   \

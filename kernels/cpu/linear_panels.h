@@ -152,7 +152,8 @@ static void launch_many(const lb_args *a, const lb_launch *l, const kinds *s) {
         const lb_tensor *w = a->t[LB_LINEAR_W].items[r.i];
         const char *why;
         const int64_t rows = panel_of(w, &why)->rows, r1 = r.p1 * rows < w->dims[0] ? r.p1 * rows : w->dims[0];
-        run_block(a, s, w, r.at, r.p0 * rows, r1, m * c / across, m * (c + 1) / across, l->workspace);
+        run_block(a, s, w, r.at, r.p0 * rows, r1, lb_panel_column(m, c, across), lb_panel_column(m, c + 1, across),
+                  l->workspace);
     }
 }
 

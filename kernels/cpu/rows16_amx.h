@@ -217,4 +217,6 @@ static void many_either(const void *panels, int count, const void *act, size_t s
     "panels of 32 rows; up to 63 columns as without tiles; more: scale times code as two bytes, tdpbssd of each "     \
     "over 256, minima by vpdpwssd with sums of activations, f32 once per 256"
 #endif
+/* A tile's rows are whole lines: with half a line between blocks every other one would be parts of two. */
+#define ROWS16_APART 64
 #define ROWS16_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AMX_INT8)

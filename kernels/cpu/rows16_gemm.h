@@ -174,6 +174,7 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
 #else
 #define ROWS16_MANY many_panels
 #define ROWS16_ABOUT(text) text
+#define ROWS16_APART LB_BLOCKS_APART
 #define ROWS16_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI)
 #endif
 
@@ -212,7 +213,8 @@ static void run_panels(const lb_quantizer *q, const void *panels, int count, con
         run(q, at, act, stride, k, cols, out, out_stride);
 }
 
-static const lb_panels panels_ops = { .most = LB_PANELS_MOST, .run = run_panels, .act_block = sizeof(lb_act_q8_256) };
+static const lb_panels panels_ops = { .most = LB_PANELS_MOST, .run = run_panels, .act_block = sizeof(lb_act_q8_256),
+                                      .act_apart = ROWS16_APART };
 
 ROWS16_PANEL(lb_act_q8_256_prepare, lb_act_q8_256_bytes, LB_ACT_KIND_Q8_256, &panels_ops)
 

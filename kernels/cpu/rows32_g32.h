@@ -331,7 +331,8 @@ LB_INLINE void h32_run_panels(const h32 f, const h32_tile_fn *tiles, const void 
         (void)q;                                                                                                     \
         h32_run_panels(FORMAT, h32_tiles, panels, count, act, stride, step, k, cols, out, out_stride);               \
     }                                                                                                                \
-    static const lb_panels panels_ops = { .most = LB_PANELS_MOST, .run = run_panels, .act_block = H32_BLOCK };       \
+    static const lb_panels panels_ops = { .most = LB_PANELS_MOST, .run = run_panels, .act_block = H32_BLOCK,         \
+                                          .act_apart = LB_BLOCKS_APART };                                            \
     LB_ROWS32_PANELS_OF(__VA_ARGS__, &panels_ops)
 #if H32_SHARED
 #define H32_ACT lb_act_q8_256_prepare_32, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_256_32

@@ -69,10 +69,11 @@ static inline bool i8_supports(const lb_args *a, const char **why) {
 #define I8_PANELS(...)                                                                                               \
     static void run_panels(const lb_quantizer *q, const void *panels, int count, const void *act, size_t stride,     \
                            size_t step, int64_t k, int cols, float *out, int64_t out_stride) {                       \
-        (void)q, (void)step;                                                                                         \
-        i8_run_panels(FORMAT, panels, count, act, stride, k, cols, out, out_stride);                                 \
+        (void)q;                                                                                                     \
+        i8_run_panels(FORMAT, panels, count, act, stride, step, k, cols, out, out_stride);                           \
     }                                                                                                                \
-    static const lb_panels panels_ops = { .most = LB_PANELS_MOST, .run = run_panels };                               \
+    static const lb_panels panels_ops = { .most = LB_PANELS_MOST, .run = run_panels,                                 \
+                                          .act_head = sizeof(lb_act_i8_token) };                                     \
     LB_ROWS32_PANELS_OF(__VA_ARGS__, &panels_ops)
 #else
 #define I8_PANELS(...) LB_ROWS32_PANEL_OF(__VA_ARGS__)
