@@ -6,6 +6,8 @@
  *            tiles of 32 columns by 16 rows, the sums of both apart until the end of the block. The codes' offset is
  *            taken off before, exactly: in int16, where the scale times the bare code has a magnitude of 8064 at most.
  *
+ * Tiles of weights come from L2 past L1 (tileloaddt1), which keeps the 32 columns that the panels meet.
+ *
  * The sums are the same integers as without tiles and f32 the same steps, so the bits are the same. */
 #pragma once
 #include "amx_i8.h"
@@ -14,7 +16,9 @@ enum { PLANES = FOLDED ? 1 : 2, PLANE_SHIFT = 6, CODES_OFFSET = CENTRED ? 32 : J
        MINIMA = PAIRS && !JOINT ? PAIRS : 0, STEPS_OF_64 = 4, FINISHED = TILES_COLS / STEPS_OF_64 };
 
 typedef struct folded_block {
-    __m512i w[PLANES][64][HALVES]; /* four bytes of 16 rows; of two planes the one that counts 64-fold comes second */
+    /* Tiles of 16 rows by 64 of K, in the order of use: of each step both halves, or of a half each step's planes, of
+     * which the one that counts 64-fold comes second. */
+    __m512i w[PLANES * STEPS_OF_64 * HALVES][16];
     __m512i pair[MINIMA ? MINIMA : 1][HALVES];
     __m512 d[HALVES], dmin[HALVES];
 } folded_block;
@@ -36,6 +40,11 @@ LB_INLINE void fold(__m512i w, __m512i scale, __m512i less, __m512i *low, __m512
 }
 #endif
 
+/* Vector v (of 64) of a half's rows, in a plane. */
+LB_INLINE __m512i *folded(folded_block *e, int h, int plane, int v) {
+    return &e->w[FOLDED ? 2 * (v / 16) + h : 2 * (STEPS_OF_64 * h + v / 16) + plane][v % 16];
+}
+
 /* Rows 16 h .. 16 h + 15. */
 static inline void fold_half(const uint8_t *block, const uint8_t *head, int h, folded_block *e) {
     block_regs regs;
@@ -44,14 +53,14 @@ static inline void fold_half(const uint8_t *block, const uint8_t *head, int h, f
         __m512i w[SUB_VECTORS];
 #if FOLDED
         folded_codes(block, &regs, s, w);
-        LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++) e->w[0][s * SUB_VECTORS + j][h] = w[j];
+        LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++) *folded(e, h, 0, s * SUB_VECTORS + j) = w[j];
 #else
         sub_codes(block, s, w);
         __m512i scale = sub_scale(&regs, s);
         scale = _mm512_mask_mov_epi16(scale, 0xaaaaaaaa, _mm512_slli_epi32(scale, 16));
         const __m512i less = _mm512_mullo_epi16(scale, _mm512_set1_epi16(CODES_OFFSET));
         LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++)
-            fold(w[j], scale, less, &e->w[0][s * SUB_VECTORS + j][h], &e->w[PLANES - 1][s * SUB_VECTORS + j][h]);
+            fold(w[j], scale, less, folded(e, h, 0, s * SUB_VECTORS + j), folded(e, h, 1, s * SUB_VECTORS + j));
 #endif
     }
 #if PAIRS
@@ -73,28 +82,34 @@ typedef struct job {
     int32_t (*sums)[16][16]; /* [4]: columns 0 to 15, then 16 to 31, of the first 16 rows or plane and the second */
 } job;
 
-/* One column's f32 step, of rows 16 h .. 16 h + 15. */
-LB_INLINE void finish_half(const job *x, int c, int h, __m512i sum, const lb_act_q8_256 *a) {
-    __m512i minsum = _mm512_setzero_si512();
-    LB_UNROLL for (int i = 0; i < MINIMA; i++) minsum = lb_dot2(minsum, x->e->pair[i][h], pair_sums(a, i));
-    if (FOLDED && !PAIRS) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(a->neg127));
-    float *acc = x->acc + PANEL_ROWS * c + 16 * h;
-    __m512 total = add_block(_mm512_load_ps(acc), sum, minsum, x->e->d[h], x->e->dmin[h], a->d);
-    _mm512_storeu_ps(x->out ? x->out + c * x->out_stride + 16 * h : acc, total);
-}
-
-/* Columns [c0, c1) of the job, whose sums are in memory. */
-LB_INLINE void finish(const job *x, int c0, int c1) {
+/* The f32 step of rows 16 h .. 16 h + 15 of columns [c0, c1), whose sums are in memory. What is the same for all of them
+ * is loaded once: to the compiler every store may have changed it. */
+LB_INLINE void finish_half(const job *x, int h, int c0, int c1) {
+    const __m512 d = x->e->d[h], dmin = x->e->dmin[h];
+    __m512i pair[MINIMA ? MINIMA : 1];
+    LB_UNROLL for (int i = 0; i < MINIMA; i++) pair[i] = x->e->pair[i][h];
     for (int c = c0; c < c1 && c < x->cols; c++) {
         const lb_act_q8_256 *a = (const lb_act_q8_256 *)(const void *)(x->act + (size_t)c * x->stride);
-        const __m512i first = _mm512_load_si512(x->sums[c / 16 * 2][c % 16]);
-        const __m512i second = _mm512_load_si512(x->sums[c / 16 * 2 + 1][c % 16]);
-        if (FOLDED) {
-            finish_half(x, c, 0, first, a);
-            finish_half(x, c, 1, second, a);
-        } else {
-            finish_half(x, c, x->half, _mm512_add_epi32(first, _mm512_slli_epi32(second, PLANE_SHIFT)), a);
+        __m512i sum = _mm512_load_si512(x->sums[c / 16 * 2 + (FOLDED ? h : 0)][c % 16]);
+        __m512i minsum = _mm512_setzero_si512();
+        if (!FOLDED) {
+            const __m512i more = _mm512_load_si512(x->sums[c / 16 * 2 + 1][c % 16]);
+            sum = _mm512_add_epi32(sum, _mm512_slli_epi32(more, PLANE_SHIFT));
         }
+        LB_UNROLL for (int i = 0; i < MINIMA; i++) minsum = lb_dot2(minsum, pair[i], pair_sums(a, i));
+        if (FOLDED && !PAIRS) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(a->neg127));
+        float *acc = x->acc + PANEL_ROWS * c + 16 * h;
+        __m512 total = add_block(_mm512_load_ps(acc), sum, minsum, d, dmin, a->d);
+        _mm512_storeu_ps(x->out ? x->out + c * x->out_stride + 16 * h : acc, total);
+    }
+}
+
+LB_INLINE void finish(const job *x, int c0, int c1) {
+    if (FOLDED) {
+        finish_half(x, 0, c0, c1);
+        finish_half(x, 1, c0, c1);
+    } else {
+        finish_half(x, x->half, c0, c1);
     }
 }
 
@@ -104,26 +119,28 @@ LB_INLINE void finish(const job *x, int c0, int c1) {
 #define K_PRODUCT LB_TILE_SS
 #endif
 
-/* A job's sums; between its products, which are the tiles' work, the columns of the one before it are finished. */
-static __attribute__((noinline)) void meet(const job *x, const job *before) {
+/* A job's sums; between its products, which are the tiles' work, the columns of the one before it are finished, and
+ * each step asks for `lines` lines at `soon` into L2. */
+static __attribute__((noinline)) void meet(const job *x, const job *before, const char *soon, int lines) {
     const bool two = x->cols > 16;
     const char *a = x->act, *b = x->act + 16 * x->stride;
-    const __m512i *low = &x->e->w[0][0][x->half], *high = FOLDED ? low + 1 : &x->e->w[PLANES - 1][0][x->half];
+    const __m512i *w = x->e->w[FOLDED ? 0 : 2 * STEPS_OF_64 * x->half];
     LB_TILE_ZERO(0);
     LB_TILE_ZERO(1);
     LB_TILE_ZERO(2);
     LB_TILE_ZERO(3);
-    for (int i = 0; i < STEPS_OF_64; i++, a += 64, b += 64, low += 32, high += 32) {
-        LB_TILE_LOAD(6, low, 128);
+    for (int i = 0; i < STEPS_OF_64; i++, a += 64, b += 64, w += 32) {
+        LB_TILE_LOAD_ONCE(6, w, 64);
+        LB_TILE_LOAD_ONCE(7, w + 16, 64);
         LB_TILE_LOAD(4, a, x->stride);
         K_PRODUCT(0, 4, 6);
-        LB_TILE_LOAD(7, high, 128);
         K_PRODUCT(1, 4, 7);
         if (two) {
             LB_TILE_LOAD(5, b, x->stride);
             K_PRODUCT(2, 5, 6);
             K_PRODUCT(3, 5, 7);
         }
+        for (int l = 0; l < lines; l++, soon += 64) _mm_prefetch(soon, _MM_HINT_T1);
         finish(before, FINISHED * i, FINISHED * (i + 1));
     }
     LB_TILE_STORE(0, x->sums[0], 64);
@@ -154,22 +171,24 @@ LB_INLINE void ask_for(const uint8_t *panel, int64_t k, int64_t b, int share, in
 /* All panels' products with block b of all columns, TILES_COLS at a time: their activations stay in L1 for all. */
 static void meet_block(const tiles_columns *x, const folded_block *e, int64_t b) {
     int32_t sums[2][4][16][16] __attribute__((aligned(64)));
-    job before = { .cols = 0 };
-    const int shares = (x->cols + TILES_COLS - 1) / TILES_COLS;
+    job before = { .e = e, .cols = 0 };
+    const int shares = (x->cols + TILES_COLS - 1) / TILES_COLS, jobs = x->panels * (FOLDED ? 1 : HALVES);
+    const int lines = (int)(TILES_COLS * x->stride / 64 + (size_t)(jobs * STEPS_OF_64) - 1) / (jobs * STEPS_OF_64);
     int turn = 0;
     for (int c0 = 0, width = 0; c0 < x->cols; c0 += TILES_COLS) {
         const int n = x->cols - c0 < TILES_COLS ? x->cols - c0 : TILES_COLS;
         if (n != width) tiles_open_for(width = n);
+        const char *act = x->act + (size_t)c0 * x->stride + (size_t)b * x->step;
+        const char *soon = n == x->cols - c0 ? x->act + (size_t)(b + 1) * x->step : act + TILES_COLS * x->stride;
         for (int p = 0; p < x->panels; p++) {
             ask_for(x->weights + (size_t)p * lb_rows32_panel_bytes(SHAPE, x->k), x->k, b + 1, c0 / TILES_COLS, shares);
-            for (int h = 0; h < (FOLDED ? 1 : HALVES); h++, turn ^= 1) {
+            for (int h = 0; h < (FOLDED ? 1 : HALVES); h++, turn ^= 1, soon += lines * STEPS_OF_64 * 64) {
                 float *out = x->out + c0 * x->out_stride + PANEL_ROWS * p;
-                const job now = { .e = e + p, .act = x->act + (size_t)c0 * x->stride + (size_t)b * x->step,
-                                  .stride = x->stride, .cols = n, .half = h,
+                const job now = { .e = e + p, .act = act, .stride = x->stride, .cols = n, .half = h,
                                   .acc = x->acc + (size_t)(p * x->cols + c0) * PANEL_ROWS,
                                   .out = b == x->k / 256 - 1 ? out : NULL, .out_stride = x->out_stride,
                                   .sums = sums[turn] };
-                meet(&now, &before);
+                meet(&now, &before, soon, lines);
                 before = now;
             }
         }
