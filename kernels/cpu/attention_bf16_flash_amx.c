@@ -61,31 +61,56 @@ static inline __m512 exp2_coarse(__m512 x) {
     return _mm512_scalef_ps(p, x);
 }
 
-/* Scores of a row and a block become probabilities relative to `top`, as soften() of flash.h has it, and bf16. Those of
- * `bits` count, the others give 0. Returns the factor of what was summed before. */
-static inline __attribute__((always_inline)) float soften_row(float *s, uint64_t bits, bool all, float scale,
-                                                              float *top, float *sums) {
-    __m512 v[4], most = _mm512_set1_ps(-INFINITY), f = _mm512_set1_ps(scale), total = _mm512_load_ps(sums);
+/* What a row's scores v become relative to `top`: those of `bits` count, the others give 0. */
+static inline __attribute__((always_inline)) void powers(__m512 *v, uint64_t bits, bool all, float scale, float top) {
+    const __m512 f = _mm512_set1_ps(scale), shift = _mm512_set1_ps(top);
+    UNROLL for (int i = 0; i < 4; i++) {
+        v[i] = exp2_coarse(_mm512_fmsub_ps(v[i], f, shift));
+        if (!all) v[i] = _mm512_maskz_mov_ps((__mmask16)(bits >> (16 * i)), v[i]);
+    }
+}
+
+static inline __attribute__((always_inline)) void store_p(const __m512 *v, float *s) {
+    _mm512_store_si512(s, (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));
+    _mm512_store_si512(s + 16, (__m512i)_mm512_cvtne2ps_pbh(v[3], v[2]));
+}
+
+static inline __m512 sum4(const __m512 *v) {
+    return _mm512_add_ps(_mm512_add_ps(v[0], v[1]), _mm512_add_ps(v[2], v[3]));
+}
+
+/* soften_row() where the top may have to move: to the largest score if that is over it. */
+static __attribute__((noinline)) float soften_anew(float *s, uint64_t bits, float scale, float *top, float *sums) {
+    __m512 v[4], most = _mm512_set1_ps(-INFINITY), total = _mm512_load_ps(sums);
     float factor = 1;
     UNROLL for (int i = 0; i < 4; i++) v[i] = _mm512_load_ps(s + 16 * i);
-    UNROLL for (int i = 0; i < 4; i++)
-        most = all ? _mm512_max_ps(v[i], most) : _mm512_mask_max_ps(most, (__mmask16)(bits >> (16 * i)), v[i], most);
-    if (_mm512_cmp_ps_mask(_mm512_mul_ps(most, f), _mm512_set1_ps(*top + 8), _CMP_GT_OQ)) {
-        float m = _mm512_reduce_max_ps(most) * scale;
+    UNROLL for (int i = 0; i < 4; i++) most = _mm512_mask_max_ps(most, (__mmask16)(bits >> (16 * i)), v[i], most);
+    float m = _mm512_reduce_max_ps(most) * scale;
+    if (m > *top) {
         factor = *top == -INFINITY ? 0.0f : exp2f(*top - m);
         total = _mm512_mul_ps(total, _mm512_set1_ps(factor));
         *top = m;
     }
-    __m512 shift = _mm512_set1_ps(*top == -INFINITY ? 0 : *top); /* -Inf less -Inf would be NaN, not 0 */
-    UNROLL for (int i = 0; i < 4; i++) {
-        v[i] = exp2_coarse(_mm512_fmsub_ps(v[i], f, shift));
-        if (!all) v[i] = _mm512_maskz_mov_ps((__mmask16)(bits >> (16 * i)), v[i]);
-        total = _mm512_add_ps(total, v[i]);
-    }
-    _mm512_store_si512(s, (__m512i)_mm512_cvtne2ps_pbh(v[1], v[0]));
-    _mm512_store_si512(s + 16, (__m512i)_mm512_cvtne2ps_pbh(v[3], v[2]));
-    _mm512_store_ps(sums, total);
+    powers(v, bits, false, scale, *top == -INFINITY ? 0 : *top); /* -Inf less -Inf would be NaN, not 0 */
+    store_p(v, s);
+    _mm512_store_ps(sums, _mm512_add_ps(total, sum4(v)));
     return factor;
+}
+
+/* Scores of a row and a block become probabilities relative to `top`, and bf16. Those of `bits` count, the others give
+ * 0. Nobody looks for the largest: that the top has to move is seen by what comes of it, sums over 2^8 (or NaN, or the
+ * infinity that a top of -Inf makes of all). Returns the factor of what was summed before. */
+static inline __attribute__((always_inline)) float soften_row(float *s, uint64_t bits, bool all, float scale,
+                                                              float *top, float *sums) {
+    __m512 v[4];
+    UNROLL for (int i = 0; i < 4; i++) v[i] = _mm512_load_ps(s + 16 * i);
+    powers(v, bits, all, scale, *top);
+    __m512 sum = sum4(v);
+    if (__builtin_expect(_mm512_cmp_ps_mask(sum, _mm512_set1_ps(256), _CMP_NLE_UQ), 0))
+        return soften_anew(s, all ? ~0ull : bits, scale, top, sums);
+    store_p(v, s);
+    _mm512_store_ps(sums, _mm512_add_ps(_mm512_load_ps(sums), sum));
+    return 1;
 }
 
 /* Positions lo .. hi of the block at `from`, as bits. */
@@ -130,13 +155,13 @@ static inline void score_step(const task *t, const space *s, const job *j, int64
         LB_TILE_ZERO(3);
     }
     LB_TILE_LOAD(4, q, stride);
-    LB_TILE_LOAD(6, k, BLOCK * 4);
+    LB_TILE_LOAD_ONCE(6, k, BLOCK * 4);
     LB_TILE_BF16(0, 4, 6);
     soft_some(t, s, b);
     LB_TILE_LOAD(5, q + 16 * stride, stride);
     LB_TILE_BF16(2, 5, 6);
     soft_some(t, s, b);
-    LB_TILE_LOAD(7, k + 64, BLOCK * 4);
+    LB_TILE_LOAD_ONCE(7, k + 64, BLOCK * 4);
     LB_TILE_BF16(1, 4, 7);
     soft_some(t, s, b);
     LB_TILE_BF16(3, 5, 7);
@@ -163,13 +188,13 @@ static inline void value_step(const task *t, const space *s, const job *j, int64
     float *out = s->out + j->r0 * t->vpad + i * 16;
     const char *v = j->v + i * 64;
     LB_TILE_LOAD(0, out, stride);
-    LB_TILE_LOAD(2, v, stride);
+    LB_TILE_LOAD_ONCE(2, v, stride);
     LB_TILE_BF16(0, 4, 2);
     soft_some(t, s, b);
     LB_TILE_LOAD(1, out + 16 * t->vpad, stride);
     LB_TILE_BF16(1, 5, 2);
     soft_some(t, s, b);
-    LB_TILE_LOAD(3, v + 16 * stride, stride);
+    LB_TILE_LOAD_ONCE(3, v + 16 * stride, stride);
     LB_TILE_BF16(0, 6, 3);
     soft_some(t, s, b);
     LB_TILE_BF16(1, 7, 3);
