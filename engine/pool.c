@@ -1,5 +1,6 @@
 /* pool.c: pinned threads that run one function together; waits spin, then yield, then sleep on a futex. */
 #include "pool.h"
+#include "huge.h"
 #include "scratch.h"
 
 #include <errno.h>
@@ -165,8 +166,7 @@ lb_status lb_pool_new(int threads, const int *cpus, lb_pool **out) {
     memset(p->slots, 0, sizeof *p->slots * (size_t)threads);
     for (int i = 0; i < threads; i++) {
         p->slots[i].pool = p, p->slots[i].part = i, p->slots[i].cpu = cpus ? cpus[i] : -1;
-        p->slots[i].scratch = aligned_alloc(64, LB_SCRATCH_BYTES);
-        if (!p->slots[i].scratch && !s) s = lb_fail(LB_ENOMEM, "thread pool: no memory for %d threads", threads);
+        if (!s) s = lb_huge_alloc(LB_SCRATCH_BYTES, &p->slots[i].scratch);
     }
     if (s) goto fail;
     if ((s = start_workers(p))) goto fail;
@@ -184,7 +184,8 @@ void lb_pool_free(lb_pool *p) {
     futex_wake(&p->epoch);
     for (int i = 1; p->slots && i < p->threads; i++)
         if (p->slots[i].started) pthread_join(p->slots[i].thread, NULL);
-    for (int i = 0; p->slots && i < p->threads; i++) free(p->slots[i].scratch);
+    for (int i = 0; p->slots && i < p->threads; i++)
+        if (p->slots[i].scratch) lb_huge_free(p->slots[i].scratch, LB_SCRATCH_BYTES);
     if (pinned_for == p) pinned_for = NULL; /* another pool may get this address */
     free(p->slots);
     free(p);
