@@ -13,7 +13,7 @@
 #include "amx_i8.h"
 
 enum { PLANES = FOLDED ? 1 : 2, PLANE_SHIFT = 6, CODES_OFFSET = CENTRED ? 32 : JOINT ? 128 : 0,
-       MINIMA = PAIRS && !JOINT ? PAIRS : 0, STEPS_OF_64 = 4, FINISHED = TILES_COLS / STEPS_OF_64 };
+       MINIMA = PAIRS && !JOINT ? PAIRS : 0, STEPS_OF_64 = 4 };
 
 typedef struct folded_block {
     /* Tiles of 16 rows by 64 of K, in the order of use: of each step both halves, or of a half each step's planes, of
@@ -77,18 +77,17 @@ typedef struct job {
     size_t stride;
     int cols, half;
     float *acc;            /* of the first column; PANEL_ROWS floats each */
-    float *out;            /* where the block is the last: of the first column; else NULL */
-    int64_t out_stride;
     int32_t (*sums)[16][16]; /* [4]: columns 0 to 15, then 16 to 31, of the first 16 rows or plane and the second */
 } job;
 
-/* The f32 step of rows 16 h .. 16 h + 15 of columns [c0, c1), whose sums are in memory. What is the same for all of them
- * is loaded once: to the compiler every store may have changed it. */
-LB_INLINE void finish_half(const job *x, int h, int c0, int c1) {
+/* The f32 step of rows 16 h .. 16 h + 15 of all columns, whose sums are in memory. What is the same for all of them is
+ * loaded once: to the compiler every store may have changed it. */
+LB_INLINE void finish_half(const job *x, int h) {
     const __m512 d = x->e->d[h], dmin = x->e->dmin[h];
     __m512i pair[MINIMA ? MINIMA : 1];
     LB_UNROLL for (int i = 0; i < MINIMA; i++) pair[i] = x->e->pair[i][h];
-    for (int c = c0; c < c1 && c < x->cols; c++) {
+    float *acc = x->acc + 16 * h;
+    for (int c = 0; c < x->cols; c++, acc += PANEL_ROWS) {
         const lb_act_q8_256 *a = (const lb_act_q8_256 *)(const void *)(x->act + (size_t)c * x->stride);
         __m512i sum = _mm512_load_si512(x->sums[c / 16 * 2 + (FOLDED ? h : 0)][c % 16]);
         __m512i minsum = _mm512_setzero_si512();
@@ -98,18 +97,16 @@ LB_INLINE void finish_half(const job *x, int h, int c0, int c1) {
         }
         LB_UNROLL for (int i = 0; i < MINIMA; i++) minsum = lb_dot2(minsum, pair[i], pair_sums(a, i));
         if (FOLDED && !PAIRS) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(a->neg127));
-        float *acc = x->acc + PANEL_ROWS * c + 16 * h;
-        __m512 total = add_block(_mm512_load_ps(acc), sum, minsum, d, dmin, a->d);
-        _mm512_storeu_ps(x->out ? x->out + c * x->out_stride + 16 * h : acc, total);
+        _mm512_store_ps(acc, add_block(_mm512_load_ps(acc), sum, minsum, d, dmin, a->d));
     }
 }
 
-LB_INLINE void finish(const job *x, int c0, int c1) {
+LB_INLINE void finish(const job *x) {
     if (FOLDED) {
-        finish_half(x, 0, c0, c1);
-        finish_half(x, 1, c0, c1);
+        finish_half(x, 0);
+        finish_half(x, 1);
     } else {
-        finish_half(x, x->half, c0, c1);
+        finish_half(x, x->half);
     }
 }
 
@@ -119,8 +116,9 @@ LB_INLINE void finish(const job *x, int c0, int c1) {
 #define K_PRODUCT LB_TILE_SS
 #endif
 
-/* A job's sums; between its products, which are the tiles' work, the columns of the one before it are finished, and
- * each step asks for `lines` lines at `soon` into L2. */
+/* A job's sums, then the f32 step of the one before: what tiles have just stored is waited for. Between the products
+ * both took longer than one after the other: tiles' loads seem to wait for the vectors' stores. Each step asks for
+ * `lines` lines at `soon` into L2. */
 static __attribute__((noinline)) void meet(const job *x, const job *before, const char *soon, int lines) {
     const bool two = x->cols > 16;
     const char *a = x->act, *b = x->act + 16 * x->stride;
@@ -141,12 +139,12 @@ static __attribute__((noinline)) void meet(const job *x, const job *before, cons
             K_PRODUCT(3, 5, 7);
         }
         for (int l = 0; l < lines; l++, soon += 64) _mm_prefetch(soon, _MM_HINT_T1);
-        finish(before, FINISHED * i, FINISHED * (i + 1));
     }
     LB_TILE_STORE(0, x->sums[0], 64);
     LB_TILE_STORE(1, x->sums[1], 64);
     if (two) LB_TILE_STORE(2, x->sums[2], 64);
     if (two) LB_TILE_STORE(3, x->sums[3], 64);
+    finish(before);
 }
 
 /* What all blocks and panels of a product have in common. */
@@ -171,7 +169,7 @@ LB_INLINE void ask_for(const uint8_t *panel, int64_t k, int64_t b, int share, in
 /* All panels' products with block b of all columns, TILES_COLS at a time: their activations stay in L1 for all. */
 static void meet_block(const tiles_columns *x, const folded_block *e, int64_t b) {
     int32_t sums[2][4][16][16] __attribute__((aligned(64)));
-    job before = { .e = e, .cols = 0 };
+    job ring[2] = { { .e = e }, { .e = e } };
     const int shares = (x->cols + TILES_COLS - 1) / TILES_COLS, jobs = x->panels * (FOLDED ? 1 : HALVES);
     const int lines = (int)(TILES_COLS * x->stride / 64 + (size_t)(jobs * STEPS_OF_64) - 1) / (jobs * STEPS_OF_64);
     int turn = 0;
@@ -182,18 +180,17 @@ static void meet_block(const tiles_columns *x, const folded_block *e, int64_t b)
         const char *soon = n == x->cols - c0 ? x->act + (size_t)(b + 1) * x->step : act + TILES_COLS * x->stride;
         for (int p = 0; p < x->panels; p++) {
             ask_for(x->weights + (size_t)p * lb_rows32_panel_bytes(SHAPE, x->k), x->k, b + 1, c0 / TILES_COLS, shares);
-            for (int h = 0; h < (FOLDED ? 1 : HALVES); h++, turn ^= 1, soon += lines * STEPS_OF_64 * 64) {
-                float *out = x->out + c0 * x->out_stride + PANEL_ROWS * p;
-                const job now = { .e = e + p, .act = act, .stride = x->stride, .cols = n, .half = h,
-                                  .acc = x->acc + (size_t)(p * x->cols + c0) * PANEL_ROWS,
-                                  .out = b == x->k / 256 - 1 ? out : NULL, .out_stride = x->out_stride,
-                                  .sums = sums[turn] };
-                meet(&now, &before, soon, lines);
-                before = now;
+            for (int h = 0; h < (FOLDED ? 1 : HALVES); h++, soon += lines * STEPS_OF_64 * 64) {
+                job *now = &ring[turn];
+                *now = (job){ .e = e + p, .act = act, .stride = x->stride, .cols = n, .half = h,
+                              .acc = x->acc + (size_t)(p * x->cols + c0) * PANEL_ROWS,
+                              .sums = sums[turn] };
+                turn ^= 1;
+                meet(now, &ring[turn], soon, lines);
             }
         }
     }
-    finish(&before, 0, TILES_COLS);
+    finish(&ring[turn ^ 1]);
 }
 
 static void many_tiles(const void *panels, int count, const void *act, size_t stride, size_t step, int64_t k, int cols,
@@ -203,7 +200,6 @@ static void many_tiles(const void *panels, int count, const void *act, size_t st
     const tiles_columns x = { act, stride, step, k, cols, count, panels, lb_scratch_take(acc_bytes), out, out_stride };
     folded_block *e = lb_scratch_take(block_bytes);
     memset(x.acc, 0, acc_bytes);
-    for (int c = 0; c < cols && k == 0; c++) memset(out + c * out_stride, 0, (size_t)count * PANEL_ROWS * sizeof *out);
     for (int64_t b = 0; b < k / 256; b++) {
         const uint8_t *panel = panels;
         for (int p = 0; p < count; p++, panel += lb_rows32_panel_bytes(SHAPE, k))
@@ -212,6 +208,10 @@ static void many_tiles(const void *panels, int count, const void *act, size_t st
         meet_block(&x, e, b);
     }
     lb_tiles_close();
+    for (int c = 0; c < cols; c++)
+        for (int p = 0; p < count; p++)
+            EACH_HALF _mm512_storeu_ps(out + c * out_stride + PANEL_ROWS * p + 16 * h,
+                                       _mm512_load_ps(x.acc + (size_t)(p * cols + c) * PANEL_ROWS + 16 * h));
     lb_scratch_give(e, block_bytes);
     lb_scratch_give(x.acc, acc_bytes);
 }

@@ -1,0 +1,191 @@
+/* amx_limits.c: what products of int8 by AMX's tiles reach, part by part, on one core, by turns with chains of tdpbsud
+ * on tiles that stay in registers: the kernels' own functions, with everything in L1, then out of L2, then a whole item
+ * (512 columns by 8 panels, K = 14336, weights and columns out of L3). amx_limits.lua compiles it once a format
+ * (-DPART=1: int8dq, 2 to 6: q2_k to q6_k). */
+#include <immintrin.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#if PART == 1
+#include "kernels/cpu/gemm_int8dq_amx.c"
+#elif PART == 2
+#include "kernels/cpu/gemm_q2_k_amx.c"
+#elif PART == 3
+#include "kernels/cpu/gemm_q3_k_amx.c"
+#elif PART == 4
+#include "kernels/cpu/gemm_q4_k_amx.c"
+#elif PART == 5
+#include "kernels/cpu/gemm_q5_k_amx.c"
+#else
+#include "kernels/cpu/gemm_q6_k_amx.c"
+#endif
+
+enum { ROUNDS = 15, COLS = 512, PANELS = 8, N = 4096, K = 14336, REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
+
+/* The thread's scratch memory (engine/scratch.h). */
+static char *scratch;
+static size_t taken;
+void *lb_scratch_take(size_t bytes) {
+    void *p = scratch + taken;
+    taken += (bytes + 63) / 64 * 64;
+    return p;
+}
+void lb_scratch_give(void *p, size_t bytes) { taken -= (bytes + 63) / 64 * 64; }
+
+static double now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
+}
+
+/* The rate of tiles depends on what they hold. */
+static char *filled(size_t bytes) {
+    char *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) exit(1);
+    madvise(p, bytes, MADV_HUGEPAGE); /* as buffers and scratch memory have it */
+    for (uint32_t i = 0; i < bytes; i++) p[i] = (char)(i * 0x9e3779b1u >> 20);
+    return p;
+}
+static char *weights, *act_bytes;
+static float *out;
+
+/* ns of a product. */
+static double peak(void) {
+    enum { STEPS = 5000 };
+    lb_tiles_open(&lb_tiles_whole);
+    LB_TILE_LOAD(4, act_bytes, 64);
+    LB_TILE_LOAD(5, act_bytes + 1024, 64);
+    LB_TILE_LOAD(6, weights, 64);
+    LB_TILE_LOAD(7, weights + 1024, 64);
+    const double begin = now_ns();
+    for (int i = 0; i < STEPS; i++) {
+        LB_TILE_SU(0, 4, 6);
+        LB_TILE_SU(1, 4, 7);
+        LB_TILE_SU(2, 5, 6);
+        LB_TILE_SU(3, 5, 7);
+    }
+    return (now_ns() - begin) / (4 * STEPS);
+}
+
+static int order(const void *a, const void *b) {
+    const double p = *(const double *)a, q = *(const double *)b;
+    return p < q ? -1 : p > q;
+}
+
+/* One line: the median share of the peak of `part`, which returns how many products it stands for, of 16 rows by 16
+ * columns by 64 of K of the format's own numbers. */
+static void show(const char *what, double (*part)(void)) {
+    double share[ROUNDS], ns[ROUNDS], before = peak();
+    part();
+    for (int i = 0; i < ROUNDS; i++) {
+        const double begin = now_ns(), products = part();
+        ns[i] = (now_ns() - begin) / products;
+        const double after = peak();
+        share[i] = (before + after) / 2 / ns[i];
+        before = after;
+    }
+    qsort(share, ROUNDS, sizeof *share, order);
+    qsort(ns, ROUNDS, sizeof *ns, order);
+    printf("%-64s %5.2f ns %5.1f %%\n", what, ns[ROUNDS / 2], 100 * share[ROUNDS / 2]);
+}
+
+#if PART == 1
+/* Meetings of a panel's 1024 k with 32 columns, weights `apart` bytes after each other; sums are loaded, or begin. */
+static double meetings(size_t apart, bool first) {
+    enum { TIMES = 32 };
+    const i8_tiles a = { act_bytes, 64, 64 * TILES_COLS };
+    tiles_open_for(TILES_COLS);
+    for (int i = 0; i < TIMES; i++) {
+        int32_t *acc = (int32_t *)(void *)out + (first ? 0 : i * TILES_COLS * I8_ROWS);
+        i8_meet((const uint8_t *)weights + (size_t)i * apart, a, I8_TILES_K / 64, true, first, acc,
+                (i8_soon){ .sums = first ? acc : acc + TILES_COLS * I8_ROWS });
+    }
+    return TIMES * I8_TILES_K / 64 * 4;
+}
+static double from_l1(void) { return meetings(0, true); }
+static double from_l2(void) { return meetings(I8_TILES_K * I8_ROWS, true); }
+static double added(void) { return meetings(I8_TILES_K * I8_ROWS, false); }
+static double item(void) {
+    static int64_t done;
+    const size_t bytes = PANELS * i8_panel_bytes(FORMAT, K);
+    i8_panels(FORMAT, (const uint8_t *)weights + (size_t)(done++ % 8) * bytes, PANELS, act_bytes,
+              sizeof(lb_act_i8_token) + K, 64 * TILES_COLS, K, COLS, out, N);
+    return (double)PANELS * 2 * COLS / 16 * K / 64;
+}
+static void parts(void) {
+    show("int8dq: 32 x 32 by 1024 k, all in L1", from_l1);
+    show("the same, weights out of L2", from_l2);
+    show("and sums loaded and stored, out of L2", added);
+    show("a whole item", item);
+}
+#else
+enum { STRIDE = sizeof(lb_act_q8_256) + ROWS16_APART, MEETINGS = 200, PRODUCTS = 16 * (FOLDED ? 1 : 2) };
+static folded_block e[PANELS] __attribute__((aligned(4096)));
+static int32_t sums[3][4][16][16] __attribute__((aligned(64)));
+static double meetings(bool finished) {
+    tiles_open_for(TILES_COLS);
+    for (int i = 0; i < MEETINGS; i++) {
+        job now = { .e = e, .act = act_bytes, .stride = STRIDE, .cols = TILES_COLS, .half = i % 2, .acc = out,
+                    .sums = sums[i % 3] };
+        job before = now;
+        before.cols = finished ? TILES_COLS : 0, before.sums = sums[(i + 1) % 3];
+        meet(&now, &before, act_bytes, 0);
+    }
+    return MEETINGS * 16 / (PRODUCTS / 16);
+}
+static double tiles_only(void) { return meetings(false); }
+static double with_finish(void) { return meetings(true); }
+static double finish_only(void) {
+    for (int i = 0; i < MEETINGS; i++) {
+        job now = { .e = e, .act = act_bytes, .stride = STRIDE, .cols = TILES_COLS, .half = i % 2, .acc = out,
+                    .sums = sums[i % 3] };
+        finish(&now);
+    }
+    return MEETINGS * 16 / (PRODUCTS / 16);
+}
+/* A block of a panel, folded for 512 columns. */
+static double folding(void) {
+    for (int i = 0; i < 16; i++)
+        EACH_HALF fold_half((const uint8_t *)weights + i * 8192, (const uint8_t *)weights, h, e + i % PANELS);
+    return 16.0 * 16 * COLS / 32;
+}
+static double block(void) {
+    const tiles_columns x = { act_bytes, STRIDE, (size_t)COLS * STRIDE, 4096, COLS, PANELS, (const uint8_t *)weights,
+                              (float *)(void *)scratch, out, N };
+    meet_block(&x, e, 0);
+    return (double)PANELS * 16 * COLS / 32;
+}
+static double item(void) {
+    static int64_t done;
+    many_tiles(weights + (size_t)(done++ % 8) * PANELS * lb_rows32_panel_bytes(SHAPE, K), PANELS, act_bytes, STRIDE,
+               (size_t)COLS * STRIDE, K, COLS, out, N);
+    return (double)PANELS * 16 * COLS / 32 * K / 256;
+}
+static void parts(void) {
+    for (int i = 0; i < PANELS; i++) {
+        EACH_HALF fold_half((const uint8_t *)weights + i * 8192, (const uint8_t *)weights, h, e + i);
+        memcpy(e[i].w, act_bytes, sizeof e[i].w); /* bytes of all magnitudes */
+    }
+    printf("q%d_k:\n", PART);
+    show("32 x 32 by 256 k, all in L1: the products alone", tiles_only);
+    show("the f32 step alone", finish_only);
+    show("both", with_finish);
+    show("folding a block alone, for 512 columns", folding);
+    show("512 columns by 8 panels out of L2", block);
+    show("a whole item", item);
+}
+#endif
+
+int main(void) {
+    if (syscall(SYS_arch_prctl, REQ_XCOMP_PERM, TILE_DATA)) return 1;
+    weights = filled((size_t)64 << 20), act_bytes = filled((size_t)64 << 20), out = (float *)(void *)filled(16 << 20);
+    scratch = filled((size_t)4 << 20), scratch += -(uintptr_t)scratch % (2 << 20); /* a huge page */
+    memset(out, 0, 16 << 20), memset(scratch, 0, LB_SCRATCH_BYTES);
+    parts();
+    return 0;
+}
