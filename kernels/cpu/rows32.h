@@ -6,7 +6,10 @@
 #if defined(__AVX512F__)
 #include "rows16.h"
 #include "tile32.h"
-#if defined(__AMX_TILE__)
+#if defined(LB_ONE_ROW)
+#define LB_ROWS32_ISA row_amx
+#define LB_ROWS32_ISA_TEXT "row_amx"
+#elif defined(__AMX_TILE__)
 #define LB_ROWS32_ISA amx
 #define LB_ROWS32_ISA_TEXT "amx"
 #else
@@ -14,13 +17,14 @@
 #define LB_ROWS32_ISA_TEXT "avx512"
 #endif
 /* Kernels with tiles of int8 are panels like any others: a file of theirs defines LB_TILES_IN_PANEL. Those with tiles
- * of bf16, whose results are not vdpbf16ps's bits, have a driver of their own. */
-#if defined(__AMX_TILE__) && !defined(LB_TILES_IN_PANEL)
+ * of bf16, whose results are not vdpbf16ps's bits, have a driver of their own; those for one row of x, which are
+ * kernels of gemm alone (other bits, too), define LB_ONE_ROW. */
+#if defined(__AMX_TILE__) && !defined(LB_TILES_IN_PANEL) && !defined(LB_ONE_ROW)
 #define LB_ROWS32_TILES_DRIVER
 #include "gemm_tiles.h"
 #endif
 #define LB_ROWS32_ISA_BITS LB_ISA_AVX512
-#ifdef LB_TILES_IN_PANEL
+#if defined(LB_TILES_IN_PANEL) || defined(LB_ONE_ROW)
 #define LB_ROWS32_PRIORITY 30
 #else
 #define LB_ROWS32_PRIORITY 20
@@ -98,6 +102,10 @@
 /* The fields of a descriptor that follow from it. */
 #ifdef LB_ROWS32_TILES_DRIVER
 #define LB_ROWS32_KERNEL TILES_KERNEL, .layout = &layout
+#elif defined(LB_ONE_ROW)
+#define LB_ROWS32_KERNEL                                                                                             \
+    .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = LB_ROWS32_PRIORITY,          \
+    .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes, .launch = launch
 #else
 #define LB_ROWS32_KERNEL                                                                                             \
     .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = LB_ROWS32_PRIORITY, .panel = &panel_ops,     \

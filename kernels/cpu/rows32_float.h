@@ -138,9 +138,6 @@ LB_INLINE __m512 float_act_scale(const float_format f, const void *act, size_t s
     return _mm512_set1_ps(*(const float *)(const void *)at);
 }
 
-#if !defined(__AMX_TILE__)
-/* ---- few columns: every weight byte is read once, codes stay in registers ---- */
-
 /* Prefetches the `lines` lines at `p` by one instruction in a loop, whose number of rounds gcc does not know: Zen 5's
  * prefetchers seem to follow each prefetch by itself, too, and where lines are read from two places one for each line,
  * unrolled, leaves 70 % of a plain read, one in a loop 99 (tests/bench/read_order.lua). */
@@ -149,6 +146,9 @@ LB_INLINE void float_ask(const uint8_t *p, int lines) {
     __asm__("" : "+r"(end));
     _Pragma("GCC unroll 1") for (; p < end; p += 64) _mm_prefetch((const char *)p, _MM_HINT_T0);
 }
+
+#if !defined(__AMX_TILE__)
+/* ---- few columns: every weight byte is read once, codes stay in registers ---- */
 
 /* sum[2][cols] += the products of `pairs` pairs (at most a run) from k on. */
 LB_INLINE void float_few_pairs(const float_format f, const float_regs *t, const uint8_t *from, const void *act,
@@ -384,7 +384,9 @@ LB_INLINE __m512 float_e8m0_scale(const lb_quantizer *q, const uint8_t *panel, i
  * on their way: but for one that is a row's, codes are multiplied before. */
 enum { FLOAT_OF_ROW, FLOAT_EXACT /* their product with a code is a bf16 */, FLOAT_SPLIT /* it is nearly two */ };
 
-#if defined(__AMX_TILE__)
+#if defined(LB_ONE_ROW)
+#include "rows32_float_row.h"
+#elif defined(__AMX_TILE__)
 #include "tiles_float.h"
 #else
 /* The functions of a file from FORMAT, TABLE (of q, a pointer), unpack() and put_scales(). */

@@ -68,7 +68,9 @@ LB_INLINE void int_decode(const int_format f, const uint8_t *p, __m512i w[16]) {
     }
 }
 
-#if defined(__AMX_TILE__)
+#if defined(LB_ONE_ROW)
+#include "rows32_int_row.h"
+#elif defined(__AMX_TILE__)
 /* ---- tiles: weights with their scales and zeros, as two bf16 ---- */
 
 #define FLOAT_SCALES FLOAT_SPLIT
@@ -299,7 +301,9 @@ LB_INLINE void int_run(const int_format f, const int panels, const lb_quantizer 
     static const lb_panels panels_ops = { .most = 2, .run = run_panels };
 #define INT_WITH(how) "vdpbf16ps with bf16 activations in " how
 #endif
+#if !defined(LB_ONE_ROW)
 #define INT_ACT lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16
+#endif
 /* INT_CENTRED is defined before by a format whose zero is none or the middle of its codes, so that nothing cancels. */
 #if !defined(INT_CENTRED) && !defined(__AMX_TILE__)
 #undef LB_FLOAT_BOUND
@@ -309,4 +313,8 @@ LB_INLINE void int_run(const int_format f, const int panels, const lb_quantizer 
                      "products: NMSE of about 1e-13; codes with a zero are multiplied before it is taken off, "      \
                      "which cancels where activations have one sign: up to 1.4e-10 was seen"
 #endif
+#ifdef LB_ONE_ROW
+#define LB_INT_KERNEL LB_ROWS32_KERNEL, DIGITS_KERNEL, INT_ROW_BOUND, .supports = int_row_supports
+#else
 #define LB_INT_KERNEL LB_FLOAT_KERNEL, .act = LB_ACT_BF16
+#endif

@@ -228,11 +228,11 @@ static void check_gemm(gemm_case *c, const lb_kernel *k, lb_tensor *packed, cons
     /* A single output may cancel to nothing: then all rows' are the measure. */
     for (int64_t j = 0; j < most * c->n; j++)
         mean += want[j] * want[j] / (double)(most * c->n);
-    float *first = poisoned(most * c->n);
+    float *first = NULL; /* what the most rows that the kernel takes gave */
     for (size_t i = 0; i < count_of_rows; i++)
         for (int parts = 1; parts <= 3; parts += 2) {
             int64_t count = rows[i] * c->n;
-            float *out = i == 0 && parts == 1 ? first : poisoned(count);
+            float *out = poisoned(count);
             borrowed bx, bo;
             lb_args a = { 0 };
             a.t[LB_GEMM_X] = borrow(&bx, lb_tensor_data(x), 2, rows[i], c->k);
@@ -240,10 +240,11 @@ static void check_gemm(gemm_case *c, const lb_kernel *k, lb_tensor *packed, cons
             a.t[LB_GEMM_OUT] = borrow(&bo, out, 2, rows[i], c->n);
             bool whole = k->serial && parts > 1; /* only ever launched so */
             if (whole || TEST_SKIPS(k, rows[i]) || refuses(k, &a)) {
-                if (out != first) free(out);
+                free(out);
                 continue;
             }
             launched++;
+            if (!first) first = out;
             launch(k, &a, parts);
             if (k->act == LB_ACT_F8_TENSOR) expect_gemm(c, k->act, x, rows[i], want); /* depends on all rows */
             double error = 0, size = 0;
@@ -258,8 +259,8 @@ static void check_gemm(gemm_case *c, const lb_kernel *k, lb_tensor *packed, cons
             for (int j = 0; j < CANARY; j++)
                 if (!is_poison(out + count + j)) fail_msg("%s %s: writes behind its output", k->name, c->format);
             if (((k->panel && k->panel->run) || k->isa & LB_ISA_AMX_BF16) && memcmp(out, first, (size_t)count * 4))
-                fail_msg("%s %s M=%d N=%d K=%d parts=%d: other bits than with M=%d", k->name, c->format,
-                         rows[i], (int)c->n, (int)c->k, parts, most);
+                fail_msg("%s %s M=%d N=%d K=%d parts=%d: other bits than with more rows or one part", k->name,
+                         c->format, rows[i], (int)c->n, (int)c->k, parts);
             if (out != first) free(out);
         }
     if (memcmp(lb_tensor_data(x), lb_tensor_data(before), lb_tensor_size_bytes(x)))

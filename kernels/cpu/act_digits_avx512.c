@@ -1,0 +1,86 @@
+/* act_digits_avx512.c: one f32 row to bf16 and its digits. */
+#include "act_digits_avx512.h"
+
+#include <immintrin.h>
+#include <math.h>
+#include <stdbool.h>
+
+enum { TOP = 61 /* a row's largest magnitude is below 2^(TOP + 1) of its power of two */ };
+
+static inline int64_t steps_of(int64_t k) { return (k + LB_DIGITS_STEP - 1) / LB_DIGITS_STEP; }
+
+size_t lb_act_digits_bytes(const struct lb_quantizer *q, int64_t k) {
+    return lb_act_bf16_bytes(q, k) + 64 + 64 + (size_t)steps_of(k) * LB_DIGITS_TILE; /* 64: a row may begin anywhere */
+}
+
+/* The bits of the largest magnitude, of which NaN is above all. */
+static uint32_t largest(const uint16_t *v, int64_t padded) {
+    __m512i most = _mm512_setzero_si512();
+    for (int64_t i = 0; i < padded; i += 32)
+        most = _mm512_max_epu16(most, _mm512_and_si512(_mm512_loadu_si512(v + i), _mm512_set1_epi16(0x7fff)));
+    const __m512i low = _mm512_and_si512(most, _mm512_set1_epi32(0xffff));
+    return _mm512_reduce_max_epu32(_mm512_max_epu32(low, _mm512_srli_epi32(most, 16))) << 16;
+}
+
+/* Stage by stage 1, 2 and 4 lanes change places with as many vectors: r[i] has lane i of each. */
+static inline void transpose8(__m512i r[8]) {
+    const __m512i lane = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+#pragma GCC unroll 3
+    for (int s = 1; s < 8; s *= 2) {
+        const __mmask8 odd = s == 1 ? 0xaa : s == 2 ? 0xcc : 0xf0;
+        const __m512i first = _mm512_mask_add_epi64(lane, odd, lane, _mm512_set1_epi64(8 - s));
+        const __m512i second = _mm512_mask_add_epi64(_mm512_add_epi64(lane, _mm512_set1_epi64(s)), odd, lane,
+                                                     _mm512_set1_epi64(8));
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            if (i & s) continue;
+            const __m512i a = r[i], b = r[i + s];
+            r[i] = _mm512_permutex2var_epi64(a, first, b);
+            r[i + s] = _mm512_permutex2var_epi64(a, second, b);
+        }
+    }
+}
+
+/* Eight values times 2^up as digits: qword i has those of weight 256^i, byte t of it value order[t]'s. */
+static inline __m512i digits_of_8(const uint16_t *v, __m256 up, __m512i order) {
+    const __m128i bf16 = _mm_loadu_si128((const __m128i *)(const void *)v);
+    const __m256i bits = _mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16);
+    const __m512i whole = _mm512_cvttps_epi64(_mm256_scalef_ps(_mm256_castsi256_ps(bits), up));
+    /* Every byte but the highest is taken as itself less 128, and as much was added before. */
+    const __m512i half = _mm512_set1_epi64(0x0080808080808080);
+    return _mm512_permutexvar_epi8(order, _mm512_xor_si512(_mm512_add_epi64(whole, half), half));
+}
+
+static void prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act, const uint8_t order[8]) {
+    lb_act_bf16_prepare(q, x, k, act);
+    const uint16_t *v = act;
+    const int64_t padded = lb_act_bf16_padded(k);
+    const uint32_t most = largest(v, padded);
+    const int up = TOP + 127 - (int)(most >> 23);
+    const bool finite = most < 0x7f800000;
+    uint8_t at[64];
+    for (int i = 0; i < 64; i++) at[i] = (uint8_t)(8 * order[i % 8] + i / 8);
+    const __m512i from = _mm512_loadu_si512(at);
+    *(float *)(uintptr_t)lb_act_digits_exponent(act, k) = finite ? (float)-up : NAN;
+    int8_t *to = (int8_t *)(uintptr_t)lb_act_digits_tiles(act, k);
+    for (int64_t s = 0; s < padded; s += LB_DIGITS_STEP, to += LB_DIGITS_TILE) {
+        __m512i r[8];
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++)
+            r[i] = finite && s + 8 * i < padded ? digits_of_8(v + s + 8 * i, _mm256_set1_ps((float)up), from)
+                                                : _mm512_setzero_si512();
+        transpose8(r);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) _mm512_store_si512(to + 64 * i, r[i]);
+    }
+}
+
+void lb_act_digits_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
+    static const uint8_t order[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    prepare(q, x, k, act, order);
+}
+
+void lb_act_digits_pairs_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
+    static const uint8_t order[8] = { 0, 4, 1, 5, 2, 6, 3, 7 };
+    prepare(q, x, k, act, order);
+}

@@ -1,0 +1,31 @@
+/* act_digits_avx512.h: activations in bf16 as whole numbers, for the tiles of int8 that one row of x is multiplied by.
+ *
+ * Their products with integer codes have no exponent that is theirs alone, so that tdpbssd can add them: a row is one
+ * power of two times whole numbers X of 63 bits, each of which is eight signed bytes, its digits: X = sum of
+ * d_i * 256^i. A row of eight digits costs a tile product no more than a row of one. Values down to 2^-54 of the row's
+ * largest magnitude are exact; what is smaller loses bits, below 2^-61 it is zero. With NaN or Inf in a row its digits
+ * are 0 and its power NaN.
+ *
+ * A prepared row: what lb_act_bf16_prepare leaves; at the next multiple of 64 bytes the power's exponent, an f32; 64
+ * bytes behind it tiles, each of 64 k (zeros behind K): 8 rows, digit 0 first, of 64 bytes. */
+#pragma once
+#include "act_bf16_avx512.h"
+
+enum { LB_DIGITS = 8, LB_DIGITS_STEP = 64 /* k in a tile */, LB_DIGITS_TILE = LB_DIGITS * 64 /* bytes */ };
+
+#define LB_ACT_KIND_DIGITS "bf16/digits"
+#define LB_ACT_KIND_DIGITS_PAIRS "bf16/digits/pairs"
+
+size_t lb_act_digits_bytes(const struct lb_quantizer *q, int64_t k);
+/* k in their order. */
+void lb_act_digits_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
+/* Of each eight in the order 0 4 1 5 2 6 3 7: that of the nibbles of rows32_int_pack.h. */
+void lb_act_digits_pairs_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
+
+/* Where the exponent is; `act` is a prepared row. */
+static inline const float *lb_act_digits_exponent(const void *act, int64_t k) {
+    return (const float *)(((uintptr_t)act + lb_act_bf16_bytes(0, k) + 63) / 64 * 64);
+}
+static inline const int8_t *lb_act_digits_tiles(const void *act, int64_t k) {
+    return (const int8_t *)(const void *)lb_act_digits_exponent(act, k) + 64;
+}

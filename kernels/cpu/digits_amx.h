@@ -1,0 +1,57 @@
+/* digits_amx.h: one row of x by panels of 32 rows of integer codes, by tiles of int8: x's digits (act_digits_avx512.h)
+ * are the tile's rows. A byte is half of what storing and loading bf16 takes, and sums are exact. */
+#pragma once
+#include "act_digits_avx512.h"
+#include "amx.h"
+#include "rows16.h"
+
+enum { DIGITS_HALF = 1024 /* bytes of a tile of weights: 64 k of 16 rows */ };
+
+/* tmm0, tmm1: sums of rows 0..15 and 16..31 of a panel; tmm4: x; tmm6, tmm7: weights. */
+static const lb_tiles digits_shape = {
+    .palette = 1,
+    .row_bytes = { 64, 64, 0, 0, 64, 0, 64, 64 },
+    .rows = { LB_DIGITS, LB_DIGITS, 0, 0, LB_DIGITS, 0, 16, 16 },
+};
+/* The same for half a step: 32 k. */
+static const lb_tiles digits_shape_32 = {
+    .palette = 1,
+    .row_bytes = { 64, 64, 0, 0, 32, 0, 64, 64 },
+    .rows = { LB_DIGITS, LB_DIGITS, 0, 0, LB_DIGITS, 0, 8, 8 },
+};
+
+/* A step of a panel, for either half a tile: dword n of its row i has four k of weights' row n, 4i the first. */
+typedef struct digits_codes { int8_t of[2][DIGITS_HALF]; } __attribute__((aligned(64))) digits_codes;
+/* Sums by digit. */
+typedef struct digits_sums { int32_t of[2][LB_DIGITS][16]; } __attribute__((aligned(64))) digits_sums;
+
+LB_INLINE void digits_zero(void) {
+    LB_TILE_ZERO(0);
+    LB_TILE_ZERO(1);
+}
+/* The sums += a step of x times that of a panel. */
+LB_INLINE void digits_step(const int8_t *x, const digits_codes *w) {
+    LB_TILE_LOAD(4, x, 64);
+    LB_TILE_LOAD(6, w->of[0], 64);
+    LB_TILE_LOAD(7, w->of[1], 64);
+    LB_TILE_SS(0, 4, 6);
+    LB_TILE_SS(1, 4, 7);
+}
+LB_INLINE void digits_store(digits_sums *to) {
+    LB_TILE_STORE(0, to->of[0], 64);
+    LB_TILE_STORE(1, to->of[1], 64);
+}
+
+/* Half's sums as they are in f32; `exponent` is that of x. */
+LB_INLINE __m512 digits_total(const digits_sums *s, int half, __m512 exponent) {
+    __m512 t = _mm512_cvtepi32_ps(_mm512_load_si512(s->of[half][LB_DIGITS - 1]));
+    LB_UNROLL for (int d = LB_DIGITS - 2; d >= 0; d--)
+        t = _mm512_fmadd_ps(t, _mm512_set1_ps(256), _mm512_cvtepi32_ps(_mm512_load_si512(s->of[half][d])));
+    return _mm512_scalef_ps(t, exponent);
+}
+
+
+/* The fields of a descriptor that follow. */
+#define DIGITS_KERNEL                                                                                                \
+    .act = LB_ACT_BF16, .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_INT8, .acc = LB_ACC_I32_F32,          \
+    .compute = LB_COMPUTE_INT8

@@ -1,0 +1,119 @@
+/* rows32_int_row.h: weight-only integer formats of four bits with groups, one row of x: levels to bytes, tiles of int8
+ * with x's digits (digits_amx.h), sums of a group times its scale and zeros times the activations' sums onto the total
+ * in f32. A step's levels are made while the tiles multiply the one before. */
+#pragma once
+#include "digits_amx.h"
+#include "rows32_int_pack.h"
+
+enum { INT_ROW_AHEAD = 8192 };
+
+/* The levels of 16 rows of a run at `p`: 8 rows of a tile. */
+LB_INLINE void int_row_levels(const uint8_t *p, int8_t *to) {
+    LB_UNROLL for (int i = 0; i < 4; i++) {
+        const __m512i v = _mm512_load_si512(p + 64 * i);
+        _mm512_store_si512(to + 128 * i, _mm512_sub_epi8(lb_field(v, 0, 0x0f), lb_bytes(8)));
+        _mm512_store_si512(to + 128 * i + 64, _mm512_sub_epi8(lb_field(v, 4, 0x0f), lb_bytes(8)));
+    }
+}
+
+/* Behind a group's head, whose successor is asked for. */
+LB_INLINE const uint8_t *int_row_pass_head(const int_format f, const uint8_t *p) {
+    LB_UNROLL for (size_t i = 0; i < int_head_bytes(f); i += 64)
+        _mm_prefetch((const char *)p + INT_ROW_AHEAD + i, _MM_HINT_T0);
+    return p + int_head_bytes(f);
+}
+
+/* So many runs, 1 or 2. */
+LB_INLINE void int_row_expand(const int_format f, const int runs, const uint8_t *p, digits_codes *to) {
+    LB_UNROLL for (int run = 0; run < runs; run++)
+        LB_UNROLL for (int h = 0; h < 2; h++) {
+            const uint8_t *from = p + (size_t)(2 * run + h) * int_run_bytes(f);
+            LB_UNROLL for (int l = 0; l < f.bits; l++)
+                _mm_prefetch((const char *)from + INT_ROW_AHEAD + 64 * l, _MM_HINT_T0);
+            int_row_levels(from, to->of[h] + run * (DIGITS_HALF / 2));
+        }
+}
+
+/* total += a group's sums times its scales, zeros times the activations' sum. */
+LB_INLINE void int_row_close(const int_format f, const uint8_t *head, const digits_sums *s, __m512 exponent, float sum,
+                             __m512 total[2]) {
+    LB_UNROLL for (int h = 0; h < 2; h++) {
+        __m512 scale, zero;
+        int_head(f, head, h, &scale, &zero);
+        total[h] = _mm512_fmadd_ps(digits_total(s, h, exponent), scale, total[h]);
+        total[h] = _mm512_fmadd_ps(zero, _mm512_set1_ps(sum), total[h]);
+    }
+}
+
+/* `runs`, a constant: a step's; 1 for groups of 32. */
+LB_INLINE void int_row(const int_format f, const int runs, const lb_quantizer *q, const uint8_t *panel, const void *act,
+                       int64_t k, float *out) {
+    digits_codes codes[2];
+    digits_sums sums[2];
+    const int8_t *x = lb_act_digits_tiles(act, k);
+    const float *of_groups = (const float *)(const void *)((const uint16_t *)act + lb_act_bf16_padded(k)) +
+                             lb_act_bf16_sums_at(k, q->group);
+    const __m512 exponent = _mm512_set1_ps(*lb_act_digits_exponent(act, k));
+    const size_t bytes = int_group_bytes(f, q->group);
+    const int64_t steps = k / (32 * runs), each = q->group / (32 * runs);
+    const uint8_t *p = panel;
+    int64_t g = 0, begun = 0, done = 0; /* the group, its steps that were expanded and multiplied */
+    __m512 total[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
+    lb_tiles_open(runs == 1 ? &digits_shape_32 : &digits_shape);
+    for (int64_t i = 0; i <= steps; i++) {
+        if (i < steps) {
+            if (begun == 0) p = int_row_pass_head(f, p);
+            begun = begun + 1 < each ? begun + 1 : 0;
+            int_row_expand(f, runs, p, &codes[i % 2]);
+            p += (size_t)(2 * runs) * int_run_bytes(f);
+        }
+        if (i == 0) continue;
+        const int64_t j = i - 1;
+        if (done == 0) digits_zero();
+        digits_step(x + (runs == 1 ? j / 2 * LB_DIGITS_TILE + j % 2 * 32 : j * LB_DIGITS_TILE), &codes[j % 2]);
+        if (++done < each) continue;
+        digits_store(&sums[g % 2]); /* those of the group before have arrived */
+        if (g > 0) int_row_close(f, panel + (size_t)(g - 1) * bytes, &sums[(g + 1) % 2], exponent, of_groups[g - 1],
+                                 total);
+        g++, done = 0;
+    }
+    lb_tiles_close();
+    g--;
+    int_row_close(f, panel + (size_t)g * bytes, &sums[g % 2], exponent, of_groups[g], total);
+    LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 16 * h, total[h]);
+}
+
+static bool int_row_supports(const lb_args *a, const char **why) {
+    *why = "tiles of x's digits are for one row of activations";
+    return lb_arg(a, LB_GEMM_X)->dims[0] == 1;
+}
+
+/* As rows32_int.h has them for more rows. */
+#define INT_RUN(b, its_head)                                                                                         \
+    _Static_assert((b) == 4, "int_row_levels() knows nibbles only");                                                 \
+    static void run_##b(const lb_quantizer *q, const void *panel, const void *act, int64_t k, float *out) {          \
+        if (q->group == 32) int_row(((int_format){ b, its_head }), 1, q, panel, act, k, out);                        \
+        else int_row(((int_format){ b, its_head }), 2, q, panel, act, k, out);                                       \
+    }
+typedef void (*int_run_fn)(const lb_quantizer *, const void *, const void *, int64_t, float *);
+#define INT_DEFINE_RUN                                                                                               \
+    static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
+                    float *out, int64_t out_stride) {                                                                \
+        (void)stride, (void)cols, (void)out_stride;                                                                  \
+        runs[q->bits](q, panel, act, k, out);                                                                        \
+    }
+#define INT_DEFINE_PANELS
+#define INT_PANELS NULL
+#define INT_ACT lb_act_digits_pairs_prepare, lb_act_digits_bytes, LB_ACT_KIND_DIGITS_PAIRS
+#define INT_WITH(how) "one row of x as eight digits of a byte, tdpbssd, exact " how
+/* INT_CENTRED: as rows32_int.h has it. */
+#ifdef INT_CENTRED
+#define INT_ROW_BOUND                                                                                                \
+    .tolerance = 1e-12, .tolerance_why = "sums of a group are exact, x's digits hold what is above 2^-61 of its "    \
+                                         "largest; f32 steps a group and the activations' sums in f32"
+#else
+#define INT_ROW_BOUND                                                                                                \
+    .tolerance = 1e-9, .tolerance_why = "sums of a group are exact, f32 steps a group; codes with a zero are "       \
+                                        "multiplied before it is taken off, which cancels where activations have "   \
+                                        "one sign: up to 1.4e-10 was seen with vdpbf16ps"
+#endif
