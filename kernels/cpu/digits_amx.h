@@ -22,15 +22,28 @@ static const lb_tiles digits_shape_32 = {
 
 /* A step of a panel, for either half a tile: dword n of its row i has four k of weights' row n, 4i the first. */
 typedef struct digits_codes { int8_t of[2][DIGITS_HALF]; } __attribute__((aligned(64))) digits_codes;
-/* Sums by digit. */
-typedef struct digits_sums { int32_t of[2][LB_DIGITS][16]; } __attribute__((aligned(64))) digits_sums;
+/* Sums by digit, of either half. */
+typedef struct digits_half { int32_t of[LB_DIGITS][16]; } __attribute__((aligned(64))) digits_half;
+typedef struct digits_sums { digits_half half[2]; } digits_sums;
 
 LB_INLINE void digits_zero(void) {
     LB_TILE_ZERO(0);
     LB_TILE_ZERO(1);
 }
-/* The sums += a step of x times that of a panel. */
-LB_INLINE void digits_step(const int8_t *x, const digits_codes *w) {
+/* Both halves' sums begin so. */
+LB_INLINE void digits_begin(const digits_half *with) {
+    LB_TILE_LOAD(0, with->of, 64);
+    LB_TILE_LOAD(1, with->of, 64);
+}
+/* The sums += a step of x times that of a panel; codes are unsigned, levels signed. */
+LB_INLINE void digits_step_codes(const int8_t *x, const digits_codes *w) {
+    LB_TILE_LOAD(4, x, 64);
+    LB_TILE_LOAD(6, w->of[0], 64);
+    LB_TILE_LOAD(7, w->of[1], 64);
+    LB_TILE_SU(0, 4, 6);
+    LB_TILE_SU(1, 4, 7);
+}
+LB_INLINE void digits_step_levels(const int8_t *x, const digits_codes *w) {
     LB_TILE_LOAD(4, x, 64);
     LB_TILE_LOAD(6, w->of[0], 64);
     LB_TILE_LOAD(7, w->of[1], 64);
@@ -38,15 +51,15 @@ LB_INLINE void digits_step(const int8_t *x, const digits_codes *w) {
     LB_TILE_SS(1, 4, 7);
 }
 LB_INLINE void digits_store(digits_sums *to) {
-    LB_TILE_STORE(0, to->of[0], 64);
-    LB_TILE_STORE(1, to->of[1], 64);
+    LB_TILE_STORE(0, to->half[0].of, 64);
+    LB_TILE_STORE(1, to->half[1].of, 64);
 }
 
 /* Half's sums as they are in f32; `exponent` is that of x. */
 LB_INLINE __m512 digits_total(const digits_sums *s, int half, __m512 exponent) {
-    __m512 t = _mm512_cvtepi32_ps(_mm512_load_si512(s->of[half][LB_DIGITS - 1]));
+    __m512 t = _mm512_cvtepi32_ps(_mm512_load_si512(s->half[half].of[LB_DIGITS - 1]));
     LB_UNROLL for (int d = LB_DIGITS - 2; d >= 0; d--)
-        t = _mm512_fmadd_ps(t, _mm512_set1_ps(256), _mm512_cvtepi32_ps(_mm512_load_si512(s->of[half][d])));
+        t = _mm512_fmadd_ps(t, _mm512_set1_ps(256), _mm512_cvtepi32_ps(_mm512_load_si512(s->half[half].of[d])));
     return _mm512_scalef_ps(t, exponent);
 }
 
