@@ -11,6 +11,14 @@
 
 /* Bytes ahead of the reads of weights that are prefetched in kernels that stream them. */
 #define LB_PREFETCH_BYTES 4096
+/* The cache that they are asked into. Processors with AMX: L2, because L1 has few misses under way at a time (Emerald
+ * Rapids, one row of x, cold, two threads, in turns, of a plain read: q4_0 from 90 to 95 %, q4_k from 87 to 93, q2_k
+ * from 82 to 90, float8wo from 75 to 84). */
+#ifdef __AMX_TILE__
+#define LB_PREFETCH_HINT _MM_HINT_T1
+#else
+#define LB_PREFETCH_HINT _MM_HINT_T0
+#endif
 
 typedef int32_t lb_i32_any __attribute__((may_alias, aligned(4)));
 
@@ -46,7 +54,7 @@ LB_INLINE __m512i lb_spread(const int32_t *a) {
 }
 
 LB_INLINE __m512i lb_load_ahead(const uint8_t *p) {
-    _mm_prefetch((const char *)p + LB_PREFETCH_BYTES, _MM_HINT_T0);
+    _mm_prefetch((const char *)p + LB_PREFETCH_BYTES, LB_PREFETCH_HINT);
     return _mm512_load_si512(p);
 }
 

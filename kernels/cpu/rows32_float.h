@@ -138,21 +138,13 @@ LB_INLINE __m512 float_act_scale(const float_format f, const void *act, size_t s
     return _mm512_set1_ps(*(const float *)(const void *)at);
 }
 
-/* Into which cache weights are asked for. With AMX into L2 (Emerald Rapids, cold, two threads, in turns: one row of
- * float8wo from 75 to 84 % of a plain read, int8wo from 90 to 94): L1 has few misses under way at a time. */
-#ifdef LB_ONE_ROW
-#define FLOAT_HINT _MM_HINT_T1
-#else
-#define FLOAT_HINT _MM_HINT_T0
-#endif
-
 /* Prefetches the `lines` lines at `p` by one instruction in a loop, whose number of rounds gcc does not know: Zen 5's
  * prefetchers seem to follow each prefetch by itself, too, and where lines are read from two places one for each line,
  * unrolled, leaves 70 % of a plain read, one in a loop 99 (tests/bench/read_order.lua). */
 LB_INLINE void float_ask(const uint8_t *p, int lines) {
     const uint8_t *end = p + 64 * lines;
     __asm__("" : "+r"(end));
-    _Pragma("GCC unroll 1") for (; p < end; p += 64) _mm_prefetch((const char *)p, FLOAT_HINT);
+    _Pragma("GCC unroll 1") for (; p < end; p += 64) _mm_prefetch((const char *)p, LB_PREFETCH_HINT);
 }
 
 #if !defined(__AMX_TILE__)

@@ -118,7 +118,7 @@ LB_INLINE void h32_few_half(const h32 f, const uint8_t *panel, const void *act, 
 LB_INLINE void h32_few_group(const h32 f, const uint8_t *panel, const void *act, size_t stride, int64_t g,
                              __m512 total[2][H32_GEMV_COLS], const int cols) {
     for (size_t i = 0; i < h32_head_bytes(f); i += 64)
-        _mm_prefetch((const char *)panel + h32_scales_at(f, g) + LB_PREFETCH_BYTES + i, _MM_HINT_T0);
+        _mm_prefetch((const char *)panel + h32_scales_at(f, g) + LB_PREFETCH_BYTES + i, LB_PREFETCH_HINT);
     LB_UNROLL for (int half = 0; half < 2; half++) h32_few_half(f, panel, act, stride, g, half, total[half], cols);
 }
 
@@ -315,13 +315,17 @@ LB_INLINE void h32_run_panels(const h32 f, const h32_tile_fn *tiles, const void 
 
 #define H32_RUN(f, ...) h32_run(f, h32_tiles, __VA_ARGS__)
 
-/* Behind LB_H32_PANEL, where files have the format: lb_native_many_NAME(). */
+/* Behind LB_H32_PANEL, where files have the format: lb_native_many_NAME(), which AVX-512's file has. */
+#ifdef __AMX_TILE__
+#define LB_H32_NATIVE(name)
+#else
 #define LB_H32_NATIVE(name)                                                                                          \
     void lb_native_many_##name(lb_native_expand expand, const void *rows, const void *act, size_t stride, int64_t k, \
                                int cols, float *out, int64_t out_stride) {                                           \
         const h32_source from = { rows, expand, (size_t)(k / 32) * BLOCK_BYTES, BLOCK_BYTES };                       \
         h32_many(FORMAT, h32_tiles, from, 1, act, stride, H32_BLOCK, k, cols, out, out_stride);                      \
     }
+#endif
 
 #define H32_PANEL(...) LB_ROWS32_PANEL(__VA_ARGS__)
 /* Of a file whose format is FORMAT. */
@@ -339,6 +343,10 @@ LB_INLINE void h32_run_panels(const h32 f, const h32_tile_fn *tiles, const void 
 #else
 #define H32_ACT lb_act_q8_32_prepare, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_32
 #endif
+#ifdef __AMX_TILE__
+#define H32_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AMX_INT8)
+#else
 #define H32_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI)
+#endif
 #define H32_ASYM lb_act_i8_asym_prepare, lb_act_i8_asym_bytes, LB_ACT_KIND_I8_ASYM
 #define H32_ASYM_BYTES lb_act_i8_asym_bytes
