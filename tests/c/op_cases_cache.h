@@ -249,7 +249,7 @@ static void plant_minus(lb_args *a, const attention_shape *s, int type) {
                 }
 }
 static bool case_attention(int i, lb_args *a) {
-#ifdef TEST_THINNED /* each shape with each type, and the layouts by turns, not each with each */
+#if defined TEST_THINNED || defined __SANITIZE_ADDRESS__ /* each shape with each type, layouts by turns */
     if (i >= ATTENTION_SHAPES * CACHE_TYPES) return false;
     i = (i / CACHE_TYPES * LAYOUTS + (i + i / CACHE_TYPES) % LAYOUTS) * CACHE_TYPES + i % CACHE_TYPES;
 #endif
