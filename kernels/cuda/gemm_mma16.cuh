@@ -54,6 +54,7 @@ LB_DEVICE void lb_let_next_launch_begin(void) {}
 template <class... P, class... A>
 static void lb_launch_overlapping(void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, cudaStream_t stream,
                                   A... a) {
+    if (!lb_cuda_any(grid)) return;
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;

@@ -21,9 +21,6 @@
 #ifndef TEST_SKIPS
 #define TEST_SKIPS(k, m) false
 #endif
-#ifndef TEST_WITHOUT_K
-#define TEST_WITHOUT_K true
-#endif
 #ifndef TEST_BATCHES
 #define TEST_BATCHES { 1, 3, 9, TOKENS }
 #endif
@@ -379,7 +376,7 @@ static bool reads(const lb_kernel *k, const char *family, const char *format) {
 }
 
 static bool size_wanted(const lb_kernel *k, int64_t n, int64_t size) {
-    if (TEST_TOO_SLOW(n, size) || (size == 0 && !TEST_WITHOUT_K)) return false;
+    if (TEST_TOO_SLOW(n, size)) return false;
     /* 33 blocks of 64, of which 17 are kept: one more than are multiplied at a time */
     bool sparse = k->format && !strncmp(k->format, "block-sparse", 12);
     if (size == 2112 && (n != 17 || !sparse)) return false;

@@ -8,5 +8,4 @@
 
 #include "on_gpu.h"
 
-#define TEST_WITHOUT_K false /* some kernels launch empty grids then, which CUDA refuses with an error */
 #include "../c/test_matrix_kernels.c"

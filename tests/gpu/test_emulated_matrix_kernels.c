@@ -26,5 +26,4 @@
 #define TEST_TOO_SLOW(n, k) ((k) != 256 && (n) != 17 && ((n) != 16 || (k) > 1000))
 #endif
 
-#define TEST_WITHOUT_K false /* some kernels launch empty grids then, which CUDA refuses with an error */
 #include "../c/test_matrix_kernels.c"

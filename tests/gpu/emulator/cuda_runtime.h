@@ -343,5 +343,5 @@ static inline cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, 
 
 /* engine/kernel_cuda.h's launch, and its dynamic shared memory. */
 #define LB_CUDA_SHARED(name) unsigned char *const name = lb_emu_now->shared
-#define LB_CUDA_LAUNCH(kernel, grid, block, smem, stream, ...)                                                        \
+#define LB_CUDA_START(kernel, grid, block, smem, stream, ...)                                                         \
     ((void)(stream), lb_emu_launch(#kernel, kernel, dim3(grid), dim3(block), (size_t)(smem), ##__VA_ARGS__))
