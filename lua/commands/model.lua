@@ -283,13 +283,29 @@ local function show(result, sides, out)
   lines(view.problems(sides[1], sides[2]))
 end
 
+local function count_of(records, status)
+  local n = 0
+  for _, r in ipairs(records) do n = n + (r.status == status and 1 or 0) end
+  return n
+end
+
+-- A run that measured nothing is not good, though nothing failed.
+local function tell_unmeasured(sides)
+  for _, s in ipairs(sides) do
+    if #s.records > 0 and count_of(s.records, "skipped") == #s.records then
+      io.stderr:write(("luabench: model: %s: no prompt was measured: all %d were skipped, the first since %s\n"):format(
+        s.name, #s.records, s.records[1].reason))
+    end
+  end
+end
+
 local function status_of(sides)
   for _, s in ipairs(sides) do
     if s.interrupted then return 130 end
   end
   for _, s in ipairs(sides) do
     local q = s.quality or {}
-    if not s.loaded or q.reason or (q.questions or {}).reason then return 1 end
+    if not s.loaded or q.reason or (q.questions or {}).reason or count_of(s.records, "ok") == 0 then return 1 end
     for _, r in ipairs(s.records) do
       if record.bad[r.status] then return 1 end
     end
@@ -355,7 +371,8 @@ local function finish(opt, result, sides, memo, total)
       io.stderr:write(("%s is kept: it holds what is not in this result\n"):format(path))
     end
   end
-  if status == 130 then tell_interrupted(done_of(opt, memo), total, journal) end
+  if status == 130 then tell_interrupted(done_of(opt, memo), total, journal)
+  else tell_unmeasured(sides) end
   return status
 end
 

@@ -29,9 +29,13 @@ holds "questions with choices" says 0 'same choice as the original' --original t
     --questions q.jsonl -o questions.json
 { head -1 q.jsonl; printf '{"name": "endless", "context": "It", "choices": ["%s", " b"], "answer": 0}\n' \
     "$(printf ' word%.0s' {1..2000})"; } > long.jsonl
-holds "a question that cannot be asked is named" says 1 'questions: failed: question 2 (endless): choice 0' \
+holds "a question that cannot be asked is named" says 0 'questions: skipped: question 2 (endless): choice 0' \
     --original tiny "${quick[@]}" --questions long.jsonl -o long.json
-holds "and costs nothing else" grep -q '^  perplexity  ' said
+holds "and costs no other one" grep -Eq '^  questions  +1$' said
+tail -1 long.jsonl > endless.jsonl
+holds "none that can be asked" says 1 'questions: failed: none could be asked: question 1 (endless): choice 0' \
+    --original tiny "${quick[@]}" --questions endless.jsonl
+holds "which costs nothing else" grep -q '^  perplexity  ' said
 holds "a file that has none" says 2 'a list of questions' --original tiny --questions questions.json "${quick[@]}"
 holds "questions are of the quality" says 2 'no-quality' --original tiny --questions q.jsonl --no-quality
 holds "threads that are not there" says 2 'threads 999: .*got 999 threads' --original wide --threads 999 "${quick[@]}"
@@ -48,7 +52,9 @@ holds "what the page shows" sh -c "'$LUABENCH' report r.json -o r2.html && for w
 holds "results and page in one step" sh -c "'$LUABENCH' model --original wide ${quick[*]} --output-dir new/dir > said && grep -q '^results: new/dir/model-.*json, report: new/dir/model-.*html' said && [ \$(ls new/dir/model-*.json new/dir/model-*.html | wc -l) = 2 ] && [ \$(ls -A new/dir | wc -l) = 2 ]"
 holds "the standard output" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet -o - | head -c 2 | grep -q '{'"
 holds "a prompt that is too long is skipped" says 0 'more than the context of 16' --original wide "${quick[@]}" \
-    --context 16 --max-new-tokens 12 --no-quality
+    --context 16 --max-new-tokens 8 --no-quality
+holds "all of them: nothing was measured" says 1 'no prompt was measured: all 3 were skipped, the first since' \
+    --original wide "${quick[@]}" --context 4 --max-new-tokens 12 --no-quality --quiet
 holds "compare reads it" sh -c "'$LUABENCH' compare r.json r.json > out 2>&1; [ \$? -le 1 ]"
 
 holds "no model" says 2 'original MODEL is missing'

@@ -181,8 +181,12 @@ function T.test_questions_that_do_not_fit()
     if not best or sum > best.sum then best = { sum = sum, i = i } end
   end
   lu.assertEquals(got.picks[1], best.i - 1)
-  lu.assertErrorMsgContains("question 2 (\"big\"): choice 1 has ", ask, { QUESTIONS[1],
-    { context = "big", choices = { " a", (" word"):rep(context) }, answer = 0 } })
+  local big = { context = "big", choices = { " a", (" word"):rep(context) }, answer = 0 }
+  got = ask { QUESTIONS[1], big, QUESTIONS[2] }
+  lu.assertEquals({ got.count, got.asked, got.skipped, #got.picks }, { 2, { 1, 3 }, 1, 2 })
+  lu.assertStrContains(got.reasons[1], "question 2 (\"big\"): choice 1 has ")
+  lu.assertEquals(got.picks, ask({ QUESTIONS[1], QUESTIONS[2] }).picks)
+  lu.assertErrorMsgContains("none could be asked: question 1 (\"big\"): choice 1 has ", ask, { big, big })
   local mute = setmetatable({}, { __index = tokenizer })
   function mute.encode(_, text, o) return tokenizer:encode(text:gsub("!", ""), o) end
   lu.assertErrorMsgContains("question 1 (mute): choice 0 adds no token", questions.run, m, mute,
@@ -214,23 +218,32 @@ function T.test_tokens_around_questions()
 end
 
 function T.test_questions_to_two_models()
-  local r = questions.compare({ picks = { 0, 1, 2, 0 }, right = { true, true, false, false } },
-    { picks = { 0, 0, 1, 0 }, right = { true, false, true, false } })
+  local function asked(picks, right, numbers)
+    local all = {}
+    for i in ipairs(picks) do all[i] = i end
+    return { asked = numbers or all, picks = picks, right = right }
+  end
+  local first = asked({ 0, 1, 2, 0 }, { true, true, false, false })
+  local r = questions.compare(first, asked({ 0, 0, 1, 0 }, { true, false, true, false }))
   lu.assertEquals({ r.same, r.gained, r.lost, r.difference }, { 0.5, 1, 1, 0 })
   lu.assertAlmostEquals(r.ci95[2], 1.96 * math.sqrt(3) / 6, 1e-12)
   lu.assertAlmostEquals(r.ci95[1], -r.ci95[2], 1e-12)
   -- nothing changed: still nobody knows that nothing can
   local picks, right = {}, {}
   for q = 1, 20 do picks[q], right[q] = 0, q > 3 end
-  local same = questions.compare({ picks = picks, right = right }, { picks = picks, right = right })
+  local same = questions.compare(asked(picks, right), asked(picks, right))
   lu.assertEquals({ same.gained, same.lost, same.difference, same.same }, { 0, 0, 0, 1 })
   lu.assertAlmostEquals(same.ci95[1], -1.96 / 22, 1e-12)
   lu.assertAlmostEquals(same.ci95[2], 1.96 / 22, 1e-12)
   local worse = {}
   for q = 1, 20 do worse[q] = q > 13 end
-  r = questions.compare({ picks = picks, right = right }, { picks = picks, right = worse })
+  r = questions.compare(asked(picks, right), asked(picks, worse))
   lu.assertEquals({ r.gained, r.lost, r.difference }, { 0, 10, -0.5 })
   lu.assertTrue(r.ci95[1] < -0.5 and r.ci95[2] > -0.5 and r.ci95[2] < 0)
+  -- only those that both were asked
+  r = questions.compare(first, asked({ 1, 2 }, { true, true }, { 2, 3 }))
+  lu.assertEquals({ r.same, r.gained, r.lost, r.difference }, { 1, 1, 0, 0.5 })
+  lu.assertNil(questions.compare(first, asked({ 1 }, { true }, { 9 })))
 end
 
 -- Values that are alike within a window say no more than the windows do.

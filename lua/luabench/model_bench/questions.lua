@@ -74,7 +74,8 @@ end
 -- The tokens of context and choice, and how many of them are the context's: white space at its end goes with the
 -- choice, since tokens begin with spaces. Of the tokens that stand around a text only the one it begins with is there
 -- (once, where the context has it itself): one that ends it would stand behind the choice, and count as a part of it.
--- What is longer than `most` tokens loses its first ones, as lm-eval does it. Third result: were any lost.
+-- What is longer than `most` tokens loses its first ones, as lm-eval does it. Third result: were any lost. Of a choice
+-- without tokens, or with more than `most`: nil and why.
 local function tokens_of(tokenizer, begin, most, question, q, i)
   local whole = tokenizer:encode(question.context .. question.choices[i])
   local behind = #tokenizer:encode((question.context:gsub("%s+$", "")))
@@ -83,32 +84,44 @@ local function tokens_of(tokenizer, begin, most, question, q, i)
     behind = behind + 1
   end
   if behind < 1 or #whole <= behind then
-    error(("%s: choice %d adds no token to it"):format(called(question, q), i - 1), 0)
+    return nil, ("%s: choice %d adds no token to it"):format(called(question, q), i - 1)
   end
   local lost = math.max(0, #whole - most)
   if lost >= behind then
-    error(("%s: choice %d has %d tokens, and the model's context is %d"):format(called(question, q), i - 1,
-      #whole - behind, most), 0)
+    return nil, ("%s: choice %d has %d tokens, and the model's context is %d"):format(called(question, q), i - 1,
+      #whole - behind, most)
   end
   local kept = {}
   for t = lost + 1, #whole do kept[#kept + 1] = whole[t] end
   return kept, behind - lost, lost > 0
 end
 
--- All questions' choices as { tokens =, behind = }, of how many tokens the longest is, and how many questions were cut.
+-- A question's choices as { tokens =, behind = }, of how many tokens the longest is, and was any cut; or nil and why.
+local function prepare_one(tokenizer, begin, most, question, q)
+  local choices, longest, any = {}, 0, false
+  for i = 1, #question.choices do
+    local tokens, behind, cut = tokens_of(tokenizer, begin, most, question, q, i)
+    if not tokens then return nil, behind end
+    choices[i], longest, any = { tokens = tokens, behind = behind }, math.max(longest, #tokens), any or cut
+  end
+  return choices, longest, any
+end
+
+-- { asked = numbers of the questions that fit, choices = of each of these, longest = tokens, truncated = questions that
+-- were cut, reasons = of those that do not fit }.
 local function prepare(model, tokenizer, list)
   local begin, most = score.begin_of(tokenizer), model.spec.context or math.huge
-  local prepared, longest, truncated = {}, 0, 0
+  local p = { asked = {}, choices = {}, longest = 0, truncated = 0, reasons = {} }
   for q, question in ipairs(list) do
-    local any = false
-    prepared[q] = {}
-    for i = 1, #question.choices do
-      local tokens, behind, cut = tokens_of(tokenizer, begin, most, question, q, i)
-      prepared[q][i], longest, any = { tokens = tokens, behind = behind }, math.max(longest, #tokens), any or cut
+    local choices, longest, cut = prepare_one(tokenizer, begin, most, question, q)
+    if choices then
+      p.asked[#p.asked + 1], p.choices[#p.choices + 1] = q, choices
+      p.longest, p.truncated = math.max(p.longest, longest), p.truncated + (cut and 1 or 0)
+    else
+      p.reasons[#p.reasons + 1] = longest
     end
-    truncated = truncated + (any and 1 or 0)
   end
-  return prepared, longest, truncated
+  return p
 end
 
 local function pick(values)
@@ -139,21 +152,26 @@ local function share(right)
   return score.mean(values)
 end
 
--- o = { mode =, report = f(done, total) }. { count, truncated = questions that lost tokens at their left since they are
--- longer than the model's context, accuracy, standard_error, normalized = { accuracy, standard_error }, picks (numbers
--- from 0), right (a boolean each) }. Raises (level 0) where a choice has no tokens, or more than the context.
+-- o = { mode =, report = f(done, total) }. { count = questions asked, asked = their numbers from 1, skipped = how many
+-- could not be, reasons = why, a text each, truncated = questions that lost tokens at their left since they are longer
+-- than the model's context, accuracy, standard_error, normalized = { accuracy, standard_error }, picks (from 0), right
+-- (a boolean each) }. A question with a choice that has no tokens, or more than the context, is skipped; raises (level
+-- 0) where all are.
 function M.run(model, tokenizer, list, o)
   if not tokenizer then error("questions need a tokenizer, and the model has none", 0) end
-  local prepared, longest, truncated = prepare(model, tokenizer, list)
-  local s = model:session { batch = 1, capacity = longest, cache = "f32", mode = o.mode }
+  local p = prepare(model, tokenizer, list)
+  local count = #p.asked
+  if count == 0 then error("none could be asked: " .. p.reasons[1], 0) end
+  local s = model:session { batch = 1, capacity = p.longest, cache = "f32", mode = o.mode }
   local picks, right, normalized = {}, {}, {}
-  for q, question in ipairs(list) do
-    local likely, by_length = choose(s, question, prepared[q])
-    picks[q], right[q], normalized[q] = likely - 1, likely - 1 == question.answer, by_length - 1 == question.answer
+  for i, q in ipairs(p.asked) do
+    local likely, by_length = choose(s, list[q], p.choices[i])
+    picks[i], right[i], normalized[i] = likely - 1, likely - 1 == list[q].answer, by_length - 1 == list[q].answer
     if sys.interrupted() then error("interrupted", 0) end
-    o.report(q, #list)
+    o.report(i, count)
   end
-  local out = { count = #list, truncated = truncated, picks = picks, right = right, normalized = {} }
+  local out = { count = count, asked = p.asked, skipped = #p.reasons, reasons = p.reasons, truncated = p.truncated,
+    picks = picks, right = right, normalized = {} }
   out.accuracy, out.standard_error = share(right)
   out.normalized.accuracy, out.normalized.standard_error = share(normalized)
   return out
@@ -167,15 +185,21 @@ local function paired_interval(gained, lost, count)
   return { math.max(-1, middle - half), math.min(1, middle + half) }
 end
 
--- The same questions answered by two models: { same = share of equal choices, gained, lost = questions that only the
--- second, only the first has right, difference = of accuracies, ci95 = { low, high } of it }.
+-- What both models were asked, of which contexts and tokenizers may differ: { same = share of equal choices, gained,
+-- lost = questions that only the second, only the first has right, difference = of accuracies, ci95 = { low, high } of
+-- it }; nil if there is no such question.
 function M.compare(a, b)
-  local same, gained, lost, count = 0, 0, 0, #a.picks
-  for q = 1, count do
-    local x, y = a.right[q], b.right[q]
-    same = same + (a.picks[q] == b.picks[q] and 1 or 0)
-    gained, lost = gained + (y and not x and 1 or 0), lost + (x and not y and 1 or 0)
+  local same, gained, lost, count, at = 0, 0, 0, 0, {}
+  for i, q in ipairs(a.asked) do at[q] = i end
+  for j, q in ipairs(b.asked) do
+    local i = at[q]
+    if i then
+      local x, y = a.right[i], b.right[j]
+      count, same = count + 1, same + (a.picks[i] == b.picks[j] and 1 or 0)
+      gained, lost = gained + (y and not x and 1 or 0), lost + (x and not y and 1 or 0)
+    end
   end
+  if count == 0 then return nil end
   return { same = same / count, gained = gained, lost = lost, difference = (gained - lost) / count,
     ci95 = paired_interval(gained, lost, count) }
 end

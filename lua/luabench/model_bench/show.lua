@@ -170,6 +170,9 @@ function M.problems(...)
     if asked and asked.reason then
       lines[#lines + 1] = ("%s: questions: %s: %s"):format(side.name, asked.status or "failed", asked.reason)
     end
+    for _, why in ipairs(asked and asked.reasons or {}) do
+      lines[#lines + 1] = ("%s: questions: skipped: %s"):format(side.name, why)
+    end
     if q and q.no_comparison then lines[#lines + 1] = ("%s: KL divergence: %s"):format(side.name, q.no_comparison) end
   end
   return lines

@@ -156,6 +156,7 @@ M.LINES = {
   { "probability of the text's tokens, RMS change", "fraction", "quality.token_probability.rms_change", "points" },
   { "questions", "count", "quality.questions.count" },
   { "of these cut at the left to the context", "count", "quality.questions.truncated" },
+  { "questions skipped", "count", "quality.questions.skipped" },
   { "right choices", "fraction", "quality.questions.accuracy" },
   { "its standard error", "fraction", "quality.questions.standard_error" },
   { "right choices, normalized by length", "fraction", "quality.questions.normalized.accuracy" },
