@@ -32,8 +32,18 @@ static void load(void) {
         strncpy(blas.why, "libopenblas.so.0 lacks cblas_sgemm or openblas_set_num_threads", sizeof blas.why - 1);
 }
 
+/* The library takes the widest vectors that it finds: where LUABENCH_ISA leaves them out, its times would stand among
+ * those of other instructions, and over the peak that is measured with these. */
+static bool limited(const lb_device *d) {
+    return lb_isa_detect() & ~lb_device_caps_of(d)->isa & (LB_ISA_AVX2 | LB_ISA_AVX512);
+}
+
 static bool supports(const lb_args *a, const char **why) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_arg(a, LB_GEMM_W);
+    if (limited(x->buffer->device)) {
+        *why = "takes the processor's widest vectors, which LUABENCH_ISA leaves out";
+        return false;
+    }
     if (x->dims[0] < 8) {
         *why = "takes M >= 8; its matrix-vector products are slower than a plain loop";
         return false;

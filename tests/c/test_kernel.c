@@ -91,10 +91,19 @@ static void test_portable_machine(void **state) {
     if (before) strncpy(keep, before, sizeof keep - 1);
     setenv("LUABENCH_ISA", "portable", 1);
     assert_int_equal(lb_device_open("cpu", 0, &d), LB_OK);
+    lb_device *whole = cpu;
+    cpu = d;
     gemm_init(&g, NULL);
+    cpu = whole;
     check_choice(d, &g);
     assert_int_equal(lb_kernel_select(d, &g.args, false, &k), LB_OK);
     assert_int_equal(k->isa, LB_ISA_PORTABLE);
+    assert_int_equal(lb_kernel_find("gemm.f32.openblas", &k), LB_OK); /* it would use what is left out */
+    if (lb_isa_detect() & LB_ISA_AVX2) {
+        const char *why = NULL;
+        assert_false(lb_kernel_fits(k, d, &g.args, &why));
+        assert_non_null(strstr(why, "LUABENCH_ISA"));
+    }
     gemm_done(&g);
     lb_device_release(d);
     if (before)
