@@ -21,9 +21,9 @@ typedef struct finder {
     lb_plan *p;
     access *at;
     int count, capacity;
-    int alone;                       /* the last step without operands, which says nothing of what it needs: -1 = none */
+    int alone;                       /* the last step without operands, which says nothing of its needs; -1 = none */
     int tail[LB_CUDA_BRANCHES];      /* the last step on each stream, -1 = none yet */
-    int (*after)[LB_CUDA_BRANCHES];  /* [steps]: of each stream the last step that comes before this one; itself included */
+    int (*after)[LB_CUDA_BRANCHES];  /* [steps]: of each stream the last step before this one; itself included */
 } finder;
 
 static int most_branches(void) {

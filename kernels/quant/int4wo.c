@@ -107,7 +107,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
     }
     *out = (lb_quantizer){ .k_multiple = g, .group = g, .bits = 4, .param = { g, *rest != 0 },
                            .family = &lb_quantizer_int4wo, .size_bytes = size_bytes,
-                           .quantize = *rest ? quantize_hqq : quantize, .dequantize = dequantize, .row_span = row_span };
+                           .quantize = *rest ? quantize_hqq : quantize, .dequantize = dequantize,
+                           .row_span = row_span };
     snprintf(out->name, sizeof out->name, "int4wo-%ld%s", g, rest);
     return true;
 }

@@ -97,8 +97,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
     why[0] = 0;
     if (strcmp(name, "nvfp4")) return false;
     *out = (lb_quantizer){ .name = "nvfp4", .k_multiple = BLOCK, .group = SUB, .bits = 4, .family = &lb_quantizer_nvfp4,
-                           .size_bytes = size_bytes, .quantize = quantize, .dequantize = dequantize, .row_span = row_span,
-                           .survey = survey, .settle = settle };
+                           .size_bytes = size_bytes, .quantize = quantize, .dequantize = dequantize,
+                           .row_span = row_span, .survey = survey, .settle = settle };
     return true;
 }
 

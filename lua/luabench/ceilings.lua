@@ -238,8 +238,8 @@ local function is_slow(curve, read_bytes_per_s)
     and math.abs(sys.wall_s() - (curve.swept_s or 0)) > M.AGAIN_S
 end
 
--- Tells the device how much its caches hold, from what is known of this machine or by a sweep; by another where the known
--- one is slow.
+-- Tells the device how much its caches hold, from what is known of this machine or by a sweep; by another where the
+-- known one is slow.
 function M.prepare(device)
   local best = M.best(device)
   if best.curve then use_curve(device, best) end

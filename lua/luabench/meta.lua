@@ -48,23 +48,26 @@ M.functions = {
   grid = { "lb.grid{ axis = { values } }", "the cases of a scenario; :where(f), :zip{}, :order{}" },
   range = { "lb.range(first, last[, step])", "a list of numbers, both ends included" },
   pow2 = { "lb.pow2(first, last)", "first, 2 first, 4 first, ... up to last" },
-  compare = { "lb.compare{ a = plan, b = plan[, epsilon = 0.01, rounds =, precision =, max_time =, cache =, seed = ...] }",
+  compare = { "lb.compare{ a = plan, b = plan[, epsilon = 0.01, rounds =, precision =, max_time =, cache =, "
+      .. "seed = ...] }",
     "plans against the first of them, interleaved in C with equal runs: faster, slower, same or inconclusive" },
   tune = { "lb.tune(plan[, { keep = true, again = false, max_time = 0.3, cache =, progress = }])",
     "the kernels that could do each step against one another; the fastest is kept as the choice for such operands;"
       .. " regret: what the choice in force costs over the best" },
   trace = { "lb.trace(plan[, { cache =, mode =, runs =, max_time_s = }])",
     "one run in detail: time by operation, waits; :save(\"x.json\") for Perfetto" },
-  kv_cache = { "lb.kv_cache{ batch =, heads =, capacity =, dim =, [value_dim =, layers =, type =, layout =, page =, device =] }",
-    "zeroed caches for kv_write and attention: { k, v, packed, lengths, pages, nbytes }; types f32 f16 bf16 f8e4m3 q8_0 q4_0,"
-      .. " layouts bhsd bshd hbsd lbhsd paged" },
-  rope_frequencies = { "lb.rope_frequencies{ dim =, [base = 10000, scaling = \"none\", factor =, original_context =, ...] }",
+  kv_cache = { "lb.kv_cache{ batch =, heads =, capacity =, dim =, [value_dim =, layers =, type =, layout =, page =, "
+      .. "device =] }",
+    "zeroed caches for kv_write and attention: { k, v, packed, lengths, pages, nbytes }; types f32 f16 bf16 f8e4m3 "
+      .. "q8_0 q4_0, layouts bhsd bshd hbsd lbhsd paged" },
+  rope_frequencies = { "lb.rope_frequencies{ dim =, [base = 10000, scaling = \"none\", factor =, original_context =, "
+      .. "...] }",
     "f32[dim / 2] and the factor on cos and sin, for rope; scaling none, linear, llama3, yarn" },
   prepared = { "lb.prepared(key, build[, label])",
     "tensors that are dear to make, made once a run and shared by its workers" },
   awq = { "lb.awq(w, x[, recipe = \"awq-4-128\"])",
-    "AWQ's search over sample activations x [M, K]: { weights = w * scales,"
-    .. " quantized, scales = f32[K], by which x is divided, ratio, error, plain_error } (relative RMSE of the output)" },
+    "AWQ's search over sample activations x [M, K]: { weights = w * scales, quantized, scales = f32[K], by which x is"
+    .. " divided, ratio, error, plain_error } (relative RMSE of the output)" },
   strategies = { "lb.strategies()", "names of the MoE strategies" },
   strategy = { "lb.strategy(name)", "a MoE strategy" },
   models = { "lb.models()", "names of the models" },
@@ -75,15 +78,15 @@ M.functions = {
 }
 
 M.tables = {
-  kernel = "lb.kernel(name): a kernel's descriptor: operation, formats, tolerance, source. kernel.compile{ op =, source = or"
-    .. " file =, name =, split =, device =, grid =, block =, ... } or kernel.compile(\"file.c\"): one of your own, from C or CUDA"
-    .. " C++: checked, timed and compared as the built-in ones (scenarios/own_kernel.lua)",
+  kernel = "lb.kernel(name): a kernel's descriptor: operation, formats, tolerance, source. kernel.compile{ op =,"
+    .. " source = or file =, name =, split =, device =, grid =, block =, ... } or kernel.compile(\"file.c\"): one of"
+    .. " your own, from C or CUDA C++: checked, timed and compared as the built-in ones (scenarios/own_kernel.lua)",
   core = "the engine's own functions, for the machinery around scenarios",
   oracle = "f64 references: oracle.matmul(x, w), oracle.forget()",
   json = "json.encode(value[, { indent = true, order = {} }]), json.decode(text), json.array(t), json.null",
   yaml = "yaml.encode(value), yaml.decode(text)",
-  model = "whole models: model.load(path[, { repack =, dtype =, quantize =, random_weights =, seed = }]), then m:generate(text),"
-    .. " m:logits(text), m:perplexity(text), m:forward(plan), m.layers[1].q; model.architectures()",
+  model = "whole models: model.load(path[, { repack =, dtype =, quantize =, random_weights =, seed = }]), then"
+    .. " m:generate(text), m:logits(text), m:perplexity(text), m:forward(plan), m.layers[1].q; model.architectures()",
   null = "JSON's null where a value must say so",
   units = "numbers as people read them",
 }
@@ -95,13 +98,13 @@ M.classes = {
     fields = { name = "\"cpu\", \"cuda:0\"", model = "the processor's name", threads = "threads of its pool",
       isa = "instruction sets in use", caps = "a table of all that is known: caches, memory, threads_max",
       pinning = "{ pinned, cpus }: the CPU of each thread; nil where it has none",
-      live = "what a GPU does now, by its driver: utilization, memory_used_bytes, sm_ghz, watts, joules, throttled, ...; "
-       .. "what is unknown is absent",
+      live = "what a GPU does now, by its driver: utilization, memory_used_bytes, sm_ghz, watts, joules, throttled, "
+        .. "...; what is unknown is absent",
       lost = "true once a fault has made a GPU unusable for this process" },
   },
   tensor = {
-    about = "dtype + shape + strides over a buffer; indexes and dims count from 1, negative from the end; arithmetic with"
-      .. " + - * / and unary -",
+    about = "dtype + shape + strides over a buffer; indexes and dims count from 1, negative from the end; arithmetic"
+      .. " with + - * / and unary -",
     methods = {
       numel = { "t:numel()", "number of elements" }, nbytes = { "t:nbytes()", "bytes as stored" },
       reshape = { "t:reshape{ dims }", "a view; one dim may be -1" },
@@ -110,12 +113,14 @@ M.classes = {
       t = { "t:t()", "a matrix transposed, a view" }, clone = { "t:clone()", "a dense copy" },
       to = { "t:to(dtype or device)", "converted; rounds to nearest even, saturates integers" },
       quantize = { "t:quantize(recipe[, { progress = function(done, total), calibration = x, out = q }])",
-        "weights [.., N, K] in a quantizer's format; x: sample activations [M, K], from which gptq learns; out: into q, "
-          .. "which has that format and shape and no part of which was repacked, in the place of a new tensor" },
+        "weights [.., N, K] in a quantizer's format; x: sample activations [M, K], from which gptq learns; out: into "
+          .. "q, which has that format and shape and no part of which was repacked, in the place of a new tensor" },
       dequantize = { "q:dequantize()", "as f32" },
-      pack = { "q:pack()", "a quantized matrix in the layout that kernels here read, made once and kept beside it; ns, bytes" },
+      pack = { "q:pack()",
+        "a quantized matrix in the layout that kernels here read, made once and kept beside it; ns, bytes" },
       forget = { "t:forget()", "gives back what was read of a mapped file for it, till it is next wanted; bytes" },
-      widen = { "q:widen(recipe)", "the same values in a wider format of the family; nil where the formats do not nest" },
+      widen = { "q:widen(recipe)",
+        "the same values in a wider format of the family; nil where the formats do not nest" },
       bits_per_weight = { "q:bits_per_weight()", "stored bits an element, metadata included" },
       spread = { "t:spread([share = 0.99])", "{ mean_abs, max_abs, quantile } of the magnitudes" },
       bytes = { "t:bytes()", "what is stored, as u8: a view, also of quantized tensors" },
@@ -170,8 +175,8 @@ M.classes = {
   },
   plan = {
     about = "recorded launches, their operands retained; all checks happen when recording; C replays and samples. One"
-      .. " method per operation takes a table of operands and parameters, and kernel=, label=, native=, when={ i32 tensor,"
-      .. " index }, pick={ i32 tensor, index }; indexes from 1. Recording methods return the plan",
+      .. " method per operation takes a table of operands and parameters, and kernel=, label=, native=, when={ i32"
+      .. " tensor, index }, pick={ i32 tensor, index }; indexes from 1. Recording methods return the plan",
     methods = {
       call = { "p:call(kernel, { operands })", "records the kernel's operation with that kernel" },
       append = { "p:append(other[, { when = { tensor, index } }])", "records the other plan's steps here" },
@@ -183,9 +188,11 @@ M.classes = {
       operands = { "p:operands([step])", "tensors of a step by name, the last step's by default" },
       steps = { "p:steps()", "a list of { op, kernel, label, operands, params }" },
       candidates = { "p:candidates(step[, item])",
-        "kernels of a step's operation, for an item that it picks: { kernel, priority, fits, why, loaded }; the operands' form" },
+        "kernels of a step's operation, for an item that it picks: { kernel, priority, fits, why, loaded }; the "
+        .. "operands' form" },
       account = { "p:account()", "runs once and counts launches by kernel, flops, bytes" },
-      check = { "p:check()", "every step against f64 on the operands that it saw: { passed, nmse, tolerance, reason }" },
+      check = { "p:check()",
+        "every step against f64 on the operands that it saw: { passed, nmse, tolerance, reason }" },
       snapshot = { "p:snapshot([\"updates\" or \"outputs\"])",
         "keeps in-place operands constant; copies outputs for verify" },
       verify = { "p:verify()", "are the outputs those of the snapshot, bit for bit" },
@@ -207,7 +214,8 @@ M.classes = {
     about = "a model file, mapped: tensors by name, views of the file made when asked for, and metadata",
     methods = { tensor = { "f:tensor(name)", "a tensor: a view of the file" },
       bytes = { "f:bytes(name)", "its stored bytes, u8, whatever its type" },
-      info = { "f:info(name)", "{ name, type, shape, bytes, offset, part, dtype, recipe }; without dtype, bytes() only" },
+      info = { "f:info(name)",
+        "{ name, type, shape, bytes, offset, part, dtype, recipe }; without dtype, bytes() only" },
       names = { "f:names()", "of the tensors, in file order" },
       metadata = { "f:metadata([key])", "a value, or all by key; whole numbers beyond 2^53 are text" },
       metadata_types = { "f:metadata_types()", "types by key: \"u32\", \"array:string\"" },
@@ -231,7 +239,8 @@ M.classes = {
       stream = { "t:stream([{ skip_special = true }])", "text as it grows: s:add(number), s:finish()" },
       token = { "t:token(number)", "a token as the file writes it" }, id = { "t:id(text)", "the number of a token" },
       is_special = { "t:is_special(number)", "is it one that decoding can leave out" },
-      kind = { "t:kind(number)", "\"normal\", \"special\", \"added\", \"byte\" or \"unknown\"; nil if there is no such token" },
+      kind = { "t:kind(number)",
+        "\"normal\", \"special\", \"added\", \"byte\" or \"unknown\"; nil if there is no such token" },
       score = { "t:score(number)", "the score that a unigram model gives it" },
       merges = { "t:merges()", "BPE's merges, { { left, right }, ... } of token numbers, by rank" },
       close = { "t:close()", "drops this reference" } },

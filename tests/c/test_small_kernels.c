@@ -406,8 +406,8 @@ static void check_gemm(const lb_kernel *k, const lb_args *a) {
         assert_near(k, f32(a, LB_GEMM_OUT), expected, lb_tensor_numel(out));
     }
 }
-/* The first rows of x alone must give the bits that they have in the batch: one row, or where there are more than six or
- * more than twelve, which kernels take by other ways, seven or thirteen. OpenBLAS promises no such thing. */
+/* The first rows of x alone must give the bits that they have in the batch: one row, or where there are more than six
+ * or more than twelve, which kernels take by other ways, seven or thirteen. OpenBLAS promises no such thing. */
 static void check_gemm_batch(const lb_kernel *k, const lb_args *a) {
     lb_tensor *x = lb_arg(a, LB_GEMM_X), *first = NULL;
 #ifdef TEST_EMULATED

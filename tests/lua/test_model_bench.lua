@@ -126,8 +126,10 @@ function T.test_unlikely_tokens()
 end
 
 local QUESTIONS = {
-  { context = "This License does not permit ", choices = { "you to convey it", "a", "WARRANTY DISCLAIMED" }, answer = 0 },
-  { context = "You may not use this file except in", choices = { " xyzzy", " compliance with the License" }, answer = 1 },
+  { context = "This License does not permit ", answer = 0,
+    choices = { "you to convey it", "a", "WARRANTY DISCLAIMED" } },
+  { context = "You may not use this file except in", answer = 1,
+    choices = { " xyzzy", " compliance with the License" } },
   { context = "Licensed under the Apache", choices = { " of", " License, Version 2.0", "t" }, answer = 0 },
 }
 

@@ -1,6 +1,6 @@
 -- test_models.lua: whole models against what transformers computed (tests/fixtures/models/), as Hugging Face folders
--- and as GGUF files that luabench wrote of them; generation, modes, batches, caches, refusals (sessions are in a file of
--- their own).
+-- and as GGUF files that luabench wrote of them; generation, modes, batches, caches, refusals (sessions are in a file
+-- of their own).
 local lu = require "luaunit"
 local lb = require "luabench"
 local convert = require "luabench.convert.run"
@@ -85,7 +85,8 @@ for _, name in ipairs(ALL) do
   end
 end
 
--- Fixtures beside those that every architecture has: groups of experts, experts in MXFP4 blocks as gpt-oss was published.
+-- Fixtures beside those that every architecture has: groups of experts, experts in MXFP4 blocks as gpt-oss was
+-- published.
 function T.test_groups_of_experts()
   local name, path = "deepseek_v2_groups", top .. "/m.gguf"
   local m = lb.model.load(folder(name), { dtype = "f32" })
@@ -233,8 +234,8 @@ function T.test_latents_beside_the_files_own_layout()
   local config = { model_type = "glm4_moe_lite", num_hidden_layers = 2, hidden_size = 256, intermediate_size = 256,
     moe_intermediate_size = 256, num_attention_heads = 4, num_key_value_heads = 4, n_routed_experts = 4,
     n_shared_experts = 1, num_experts_per_tok = 2, first_k_dense_replace = 1, kv_lora_rank = 256, q_lora_rank = 256,
-    qk_rope_head_dim = 64, qk_nope_head_dim = 192, v_head_dim = 256, vocab_size = 96, routed_scaling_factor = 1.8, rms_norm_eps = 1e-5, rope_theta = 1e6,
-    max_position_embeddings = 64 }
+    qk_rope_head_dim = 64, qk_nope_head_dim = 192, v_head_dim = 256, vocab_size = 96, routed_scaling_factor = 1.8,
+    rms_norm_eps = 1e-5, rope_theta = 1e6, max_position_embeddings = 64 }
   local alike, path = reads_files_layout(), top .. "/g.gguf"
   core.write_file(top .. "/config.json", require("luabench.json").encode(config))
   convert.run { input = top .. "/config.json", output = path, recipe = "q8_0", random = true, seed = 3,
@@ -378,8 +379,8 @@ function T.test_random_weights()
   raises("no tokenizer", m.generate, m, "text")
 end
 
--- Weights that were made here and repacked are held once: what they were made as has gone to a file without a name, whose
--- pages were given back.
+-- Weights that were made here and repacked are held once: what they were made as has gone to a file without a name,
+-- whose pages were given back.
 function T.test_random_weights_are_held_once()
   local config = { model_type = "llama", num_hidden_layers = 2, hidden_size = 512, intermediate_size = 1024,
     num_attention_heads = 8, vocab_size = 64, tie_word_embeddings = true }
@@ -451,10 +452,10 @@ function T.test_what_does_not_fit()
   raises("num_hidden_layers", lb.model.load, { model_type = "llama" }, { random_weights = true })
   raises("a whole number from 1 expected, got -1", lb.model.load, { model_type = "llama", num_hidden_layers = -1 },
     { random_weights = true })
-  raises("3 of 8 groups have fewer", lb.model.load, { model_type = "deepseek_v2", num_hidden_layers = 1, hidden_size = 64,
-    num_attention_heads = 4, vocab_size = 10, intermediate_size = 32, kv_lora_rank = 32, qk_nope_head_dim = 8,
-    qk_rope_head_dim = 8, v_head_dim = 8, n_routed_experts = 8, num_experts_per_tok = 4, n_group = 8, topk_group = 3 },
-    { random_weights = true })
+  raises("3 of 8 groups have fewer", lb.model.load, { model_type = "deepseek_v2", num_hidden_layers = 1,
+    hidden_size = 64, num_attention_heads = 4, vocab_size = 10, intermediate_size = 32, kv_lora_rank = 32,
+    qk_nope_head_dim = 8, qk_rope_head_dim = 8, v_head_dim = 8, n_routed_experts = 8, num_experts_per_tok = 4,
+    n_group = 8, topk_group = 3 }, { random_weights = true })
   -- what a configuration says is believed only as far as it makes sense
   local base = { model_type = "deepseek_v2", num_hidden_layers = 1, hidden_size = 64, num_attention_heads = 4,
     vocab_size = 10, intermediate_size = 32, kv_lora_rank = 32, qk_nope_head_dim = 8, qk_rope_head_dim = 8,
@@ -480,8 +481,8 @@ function T.test_what_does_not_fit()
   raises("a path or a configuration expected", lb.model.load, 3)
 end
 
--- Metadata of GGUF are believed no more: another type or size of one is an error in words, or changes nothing that cannot be
--- computed.
+-- Metadata of GGUF are believed no more: another type or size of one is an error in words, or changes nothing that
+-- cannot be computed.
 function T.test_metadata_that_make_no_sense()
   write_gguf("deepseek_v2", top .. "/m.gguf")
   local f, tensors = lb.model_file(top .. "/m.gguf"), {}
@@ -515,7 +516,8 @@ function T.test_wrong_arguments()
   local bad = { true, -1, 0 / 0, 1e300, 0.5, "x", {}, { {} }, function() end, lb.zeros { 2 }, lb.plan() }
   local function try(what, f, ...)
     local ok, why = pcall(f, ...)
-    if not ok then lu.assertFalse(type(why) ~= "string" or why:find "attempt to" ~= nil, what .. ": " .. tostring(why)) end
+    if ok then return end
+    lu.assertFalse(type(why) ~= "string" or why:find "attempt to" ~= nil, what .. ": " .. tostring(why))
   end
   local methods = { "generate", "logits", "perplexity", "forward", "session", "tensor", "names", "tokenizer",
     "begin_token" }
@@ -529,8 +531,8 @@ function T.test_wrong_arguments()
     for _, key in ipairs { "device", "dtype", "quantize", "repack", "random_weights", "seed", "type", "progress" } do
       try(("load %s %d"):format(key, i), lb.model.load, folder "llama", { [key] = a })
     end
-    for _, key in ipairs { "max_new_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop", "on_token", "mode",
-      "cache", "layout", "prompt_rows", "context", "session" } do
+    for _, key in ipairs { "max_new_tokens", "temperature", "top_k", "top_p", "min_p", "seed", "stop", "on_token",
+      "mode", "cache", "layout", "prompt_rows", "context", "session" } do
       try(("generate %s %d"):format(key, i), m.generate, m, { 1, 2 }, { max_new_tokens = 2, [key] = a })
     end
     for _, key in ipairs { "tokens", "batch", "past", "cache", "layout", "fused", "layer", "logits", "seed" } do

@@ -1,4 +1,5 @@
--- test_session_checks.lua: sessions by hand: what they refuse, and that a call which fails leaves the session as it was.
+-- test_session_checks.lua: sessions by hand: what they refuse, and that a call which fails leaves the session as it
+-- was.
 local lu = require "luaunit"
 local lb = require "luabench"
 
