@@ -113,7 +113,8 @@ static void dense_expand(const dense_problem *p, int64_t row0, int64_t at, int64
             __m256 v[8];
             LB_UNROLL for (int r = 0; r < 8; r++) {
                 int64_t row = row0 + 8 * half + r;
-                v[r] = row < p->n ? dense_some(p->w + (size_t)row * p->row_bytes, at + i, p->k - at - i) : _mm256_setzero_ps();
+                v[r] = row < p->n ? dense_some(p->w + (size_t)row * p->row_bytes, at + i, p->k - at - i)
+                                  : _mm256_setzero_ps();
             }
             dense_transpose(v);
             LB_UNROLL for (int r = 0; r < 8; r++) e->w[i + r][half] = v[r];

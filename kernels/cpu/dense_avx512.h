@@ -112,7 +112,8 @@ DENSE_INLINE void dense_few_tile(const dense_problem *p, const char *x, int64_t 
                                  const int cols) {
     const char *w[DENSE_FEW_ROWS];
     const size_t element = p->row_bytes / (size_t)p->k;
-    DENSE_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++) w[r] = p->w + (size_t)(n + r < p->n ? n + r : p->n - 1) * p->row_bytes;
+    DENSE_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++)
+        w[r] = p->w + (size_t)(n + r < p->n ? n + r : p->n - 1) * p->row_bytes;
     __m512 sum[DENSE_FEW][DENSE_FEW_ROWS];
     DENSE_UNROLL for (int c = 0; c < cols; c++)
         DENSE_UNROLL for (int r = 0; r < DENSE_FEW_ROWS; r++) sum[c][r] = _mm512_setzero_ps();

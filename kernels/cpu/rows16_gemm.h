@@ -26,7 +26,8 @@
  *   close_block(sum, other)          from the sums of both to the block's, and to that of the minima
  * and
  *   min_pair(regs, i)                if PAIRS
- *   folded_codes(block, regs, s, w)  if FOLDED; sums start at neg127 of the activations where there are no minima, else at 0
+ *   folded_codes(block, regs, s, w)  if FOLDED; sums start at neg127 of the activations where there are no minima, else
+ *                                    at 0
  *
  * Every path (below, rows16_many.h, rows16_amx.h) forms the same exact int32 sums and the same f32 steps per block of
  * 256, in the order of K, so a row's result has the same bits whatever the number of columns. */
@@ -79,8 +80,8 @@ LB_INLINE const lb_act_q8_256 *act_block(const void *act, size_t stride, int64_t
 
 #if PAIRED
 /* Pair i of the step that begins at `codes` and meets the activations from `from` on. Its sums, below 2^15 each, become
- * two int16 and meet their scales in one vpdpwssd. Codes are masked, not shifted: their place in the byte is made up for
- * once a sub-block, in bringing the sums together. */
+ * two int16 and meet their scales in one vpdpwssd. Codes are masked, not shifted: their place in the byte is made up
+ * for once a sub-block, in bringing the sums together. */
 LB_INLINE void add_pair(const uint8_t *codes, int i, __m512i scales, const void *act, size_t stride, int64_t b,
                         int from, __m512i *sum, const int cols) {
     __m512i w[2][4], even[FEW_MOST], odd[FEW_MOST];
@@ -139,8 +140,8 @@ LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void
 #endif
 }
 
-/* The same of the bytes before `later`, as many as a half's head has: where blocks of one half go on in the next, what is
- * asked for so far ahead would leave them out. */
+/* The same of the bytes before `later`, as many as a half's head has: where blocks of one half go on in the next, what
+ * is asked for so far ahead would leave them out. */
 LB_INLINE void ahead_of_head(const uint8_t *later, int64_t k) {
     for (const char *p = (const char *)later - lb_rows16_head_bytes(SHAPE, k); p < (const char *)later; p += 64)
         _mm_prefetch(p, _MM_HINT_T0);

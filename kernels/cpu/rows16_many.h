@@ -1,8 +1,8 @@
 /* rows16_many.h: rows16_gemm.h's products of many columns without AMX's tiles: 32 x 256 are expanded to bytes in L1
  * once and meet all of them.
  *
- * A tile is two vectors of rows times 6 or 12 columns, in assembly (tile32x6.h, tile32.h): an activation is broadcast to a
- * register once for both, which leaves the load ports idle enough for the multipliers to be the limit. */
+ * A tile is two vectors of rows times 6 or 12 columns, in assembly (tile32x6.h, tile32.h): an activation is broadcast
+ * to a register once for both, which leaves the load ports idle enough for the multipliers to be the limit. */
 #pragma once
 
 typedef struct expanded {
@@ -48,8 +48,8 @@ _Static_assert(offsetof(lb_act_q8_256, neg32) == 256 && offsetof(lb_act_q8_256, 
 #if PAIRS
 #define K_MIN(n, i) K_VECTORS(pair, i) T32_##n(T32_DOT, "vpdpwssd", 256+64+4*i)
 #define K_MINIMA(n)                                                                                                  \
-    T32_##n(T32_ZERO, ) K_MIN(n, 0) K_MIN(n, 1) K_MIN(n, 2) K_MIN(n, 3) K_MIN(n, 4) K_MIN(n, 5) K_MIN(n, 6) K_MIN(n, 7) \
-    T32_##n(K_STORE, ) T32_##n(T32_ZERO, )
+    T32_##n(T32_ZERO, ) K_MIN(n, 0) K_MIN(n, 1) K_MIN(n, 2) K_MIN(n, 3) K_MIN(n, 4) K_MIN(n, 5) K_MIN(n, 6)           \
+    K_MIN(n, 7) T32_##n(K_STORE, ) T32_##n(T32_ZERO, )
 #define K_LESS_MINIMA(n) K_VECTORS(times, 1) T32_##n(K_LESS, )
 _Static_assert(PAIRS == 8 && !JOINT, "as K_MINIMA has it");
 #else
@@ -111,7 +111,8 @@ _Static_assert(PAIRS == 8 && !JOINT, "as K_MINIMA has it");
 /* Totals += sums times the scales in zmm30 and zmm31, in integers. */
 #define K_SCALE(low, high, tlow, thigh, temp, other, address, at, ...)                                               \
     "vpmulld %%zmm" #low ", %%zmm30, %%zmm" #low "\n\tvpmulld %%zmm" #high ", %%zmm31, %%zmm" #high "\n\t"           \
-    "vpaddd %%zmm" #low ", %%zmm" #tlow ", %%zmm" #tlow "\n\tvpaddd %%zmm" #high ", %%zmm" #thigh ", %%zmm" #thigh "\n\t"
+    "vpaddd %%zmm" #low ", %%zmm" #tlow ", %%zmm" #tlow "\n\t"                                                       \
+    "vpaddd %%zmm" #high ", %%zmm" #thigh ", %%zmm" #thigh "\n\t"
 /* Totals as floats times d; less the sums of the minima as floats times dmin, or before that as integers. */
 #define K_TIMES(low, high, tlow, thigh, temp, other, address, at, ...)                                               \
     "vcvtdq2ps %%zmm" #tlow ", %%zmm" #tlow "\n\tvcvtdq2ps %%zmm" #thigh ", %%zmm" #thigh "\n\t"                     \
@@ -120,7 +121,8 @@ _Static_assert(PAIRS == 8 && !JOINT, "as K_MINIMA has it");
     "vcvtdq2ps %%zmm" #low ", %%zmm" #low "\n\tvcvtdq2ps %%zmm" #high ", %%zmm" #high "\n\t"                         \
     "vfnmadd231ps %%zmm" #low ", %%zmm30, %%zmm" #tlow "\n\tvfnmadd231ps %%zmm" #high ", %%zmm31, %%zmm" #thigh "\n\t"
 #define K_LESS_JOINT(low, high, tlow, thigh, temp, other, address, at, ...)                                          \
-    "vpsubd %%zmm" #low ", %%zmm" #tlow ", %%zmm" #tlow "\n\tvpsubd %%zmm" #high ", %%zmm" #thigh ", %%zmm" #thigh "\n\t"
+    "vpsubd %%zmm" #low ", %%zmm" #tlow ", %%zmm" #tlow "\n\t"                                                       \
+    "vpsubd %%zmm" #high ", %%zmm" #thigh ", %%zmm" #thigh "\n\t"
 #define K_MIN(n, i) K_VECTORS(pair, i) T6_##n(T6_DOT, "vpdpwssd", 96+4*i)
 #define K_MINIMA(n) T6_##n(T6_ZERO, ) K_MIN(n, 0) K_MIN(n, 1) K_MIN(n, 2) K_MIN(n, 3)
 _Static_assert(PAIRS == 0 || PAIRS == 4, "as K_MINIMA has it");
@@ -151,8 +153,9 @@ _Static_assert(PAIRS == 0 || PAIRS == 4, "as K_MINIMA has it");
 #define K_EACH T6_EACH
 
 #if FITS
-/* Two sub-blocks whose sums are int16 meet both scales in one vpdpwssd, as two words of a dword; the first's wait in memory,
- * as words of all 32 rows. Packs and unpacks leave the multipliers alone; shifts would take half a slot of theirs each. */
+/* Two sub-blocks whose sums are int16 meet both scales in one vpdpwssd, as two words of a dword; the first's wait in
+ * memory, as words of all 32 rows. Packs and unpacks leave the multipliers alone; shifts would take half a slot of
+ * theirs each. */
 #define K_MEET(low, high, tlow, thigh)                                                                               \
     "vpdpwssd %%zmm" #low ", %%zmm30, %%zmm" #tlow "\n\tvpdpwssd %%zmm" #high ", %%zmm31, %%zmm" #thigh "\n\t"
 #define K_WAIT(low, high, tlow, thigh, temp, other, address, at, ...)                                                \

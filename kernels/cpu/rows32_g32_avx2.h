@@ -125,7 +125,8 @@ LB_INLINE void h32_few_group(const h32 f, const uint8_t *panel, const void *act,
     LB_UNROLL for (int part = 0; part < H32_PARTS; part++) {
         __m256i w[8], sum[X2_FEW];
         h32_codes(f, codes + (size_t)(part / 2) * h32_half_bytes(f) + 32 * (part % 2), w);
-        LB_UNROLL for (int c = 0; c < cols; c++) sum[c] = h32_first(f, h32_narrow(f), h32_piece(act, stride, g / H32_SUPER, c), block);
+        LB_UNROLL for (int c = 0; c < cols; c++)
+            sum[c] = h32_first(f, h32_narrow(f), h32_piece(act, stride, g / H32_SUPER, c), block);
         LB_UNROLL for (int j = 0; j < 8; j++)
             LB_UNROLL for (int c = 0; c < cols; c++)
                 sum[c] = h32_dot(f, sum[c], w[j], h32_piece(act, stride, g / H32_SUPER, c), block, j);

@@ -134,7 +134,8 @@ LB_INLINE void int_few_groups(const int_format f, const uint8_t *p, const void *
     __m512 sum[2][2][FLOAT_GEMV_COLS];
     size_t bytes = int_group_bytes(f, group);
     LB_UNROLL for (int g = 0; g < together; g++)
-        LB_UNROLL for (int h = 0; h < 2; h++) LB_UNROLL for (int c = 0; c < cols; c++) sum[g][h][c] = _mm512_setzero_ps();
+        LB_UNROLL for (int h = 0; h < 2; h++)
+            LB_UNROLL for (int c = 0; c < cols; c++) sum[g][h][c] = _mm512_setzero_ps();
     const uint8_t *run = p + int_head_bytes(f);
     const size_t lines = (size_t)together * bytes / 64, runs = (size_t)group / 32;
     for (size_t i = 0; i < runs; i++, run += 2 * int_run_bytes(f)) {

@@ -6,7 +6,8 @@
 static const float_table table = FLOAT_TABLE_8(INT8_BF16);
 #define TABLE(q) &table
 #define FLOAT_SCALES FLOAT_OF_ROW
-#define FORMAT (float_format){ .bits = 8, .integer = true, .span = 128, .head_bytes = float_row_head, .scale = float_row_scale }
+#define FORMAT                                                                                                       \
+    (float_format){ .bits = 8, .integer = true, .span = 128, .head_bytes = float_row_head, .scale = float_row_scale }
 
 /* int8 [N][K], then at a multiple of 64 bytes the f32 scales [N]. */
 static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,

@@ -16,8 +16,9 @@ LB_INLINE void f32_scales(const int_format f, const lb_quantizer *q, const uint8
     const uint8_t *p = panel + (size_t)(at / q->group) * int_group_bytes(f, q->group) + 32 * part;
     __m256i pair = x2_load(p);
     if (f.head == INT_F16) {
-        __m256i both = _mm256_shuffle_epi8(pair, _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15, 0, 1, 4, 5,
-                                                                  8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
+        const __m256i apart = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,
+                                               0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+        __m256i both = _mm256_shuffle_epi8(pair, apart);
         both = _mm256_permute4x64_epi64(both, 0xd8);
         *s = _mm256_cvtph_ps(_mm256_castsi256_si128(both));
         *z = _mm256_mul_ps(_mm256_sub_ps(_mm256_setzero_ps(), _mm256_cvtph_ps(_mm256_extracti128_si256(both, 1))), *s);

@@ -1,10 +1,10 @@
-/* tile32x6.h: pieces of inner loops over 32 rows by up to 6 columns, in assembly: one broadcast of an activation dword serves
- * two products, so that loads are fewer than products, and totals stay in registers beside the sums of the scale in hand;
- * gcc 12 spills such loops' addresses and sums.
+/* tile32x6.h: pieces of inner loops over 32 rows by up to 6 columns, in assembly: one broadcast of an activation dword
+ * serves two products, so that loads are fewer than products, and totals stay in registers beside the sums of the scale
+ * in hand; gcc 12 spills such loops' addresses and sums.
  *
- * In a tile of n columns the sums of column c are zmm c (rows 0..15) and zmm 6 + c (rows 16..31), its totals zmm 12 + c and
- * 18 + c; zmm 24..29 are for broadcasts, 30 and 31 for weights or scales. Columns 0 and 3 have pointers (a, b), the two
- * after them are reached by the stride s as an index. acc is [column][32] floats.
+ * In a tile of n columns the sums of column c are zmm c (rows 0..15) and zmm 6 + c (rows 16..31), its totals zmm 12 + c
+ * and 18 + c; zmm 24..29 are for broadcasts, 30 and 31 for weights or scales. Columns 0 and 3 have pointers (a, b), the
+ * two after them are reached by the stride s as an index. acc is [column][32] floats.
  * X(low, high, total low, total high, temp, other temp, address, acc offset, ...) is a string. */
 #pragma once
 #include <stdint.h>
@@ -26,7 +26,8 @@ enum { TILE6_COLS = 6 };
     "vmovaps %%zmm" #tlow ", " #at "(%[acc])\n\tvmovaps %%zmm" #thigh ", 64+" #at "(%[acc])\n\t"
 /* Totals to zero; and acc += totals times the float `d` bytes on in each column. */
 #define T6_OPEN_ZERO(low, high, tlow, thigh, temp, other, address, at, ...)                                         \
-    "vpxord %%zmm" #tlow ", %%zmm" #tlow ", %%zmm" #tlow "\n\tvpxord %%zmm" #thigh ", %%zmm" #thigh ", %%zmm" #thigh "\n\t"
+    "vpxord %%zmm" #tlow ", %%zmm" #tlow ", %%zmm" #tlow "\n\t"                                                      \
+    "vpxord %%zmm" #thigh ", %%zmm" #thigh ", %%zmm" #thigh "\n\t"
 #define T6_KEEP_TIMES(low, high, tlow, thigh, temp, other, address, at, d)                                          \
     "vbroadcastss " #d address ", %%zmm" #temp "\n\t"                                                               \
     "vfmadd213ps " #at "(%[acc]), %%zmm" #temp ", %%zmm" #tlow "\n\tvmovaps %%zmm" #tlow ", " #at "(%[acc])\n\t"    \
