@@ -11,9 +11,6 @@ enum { TILES_COLS = 32,
        /* of a thread's scratch memory, for what panels that go together are expanded into */
        LB_TILES_SCRATCH = LB_SCRATCH_BYTES - (LB_PANELS_MOST + 4) * LB_PANEL_MAX_COLS * LB_PANEL_MAX_ROWS * 4 };
 
-/* Signed bytes (tile a) by unsigned ones. */
-#define LB_TILE_SU(c, a, b) __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
-
 /* Tiles for 1 to TILES_COLS columns; whether there are more than 16. */
 LB_INLINE bool tiles_open_for(int cols) {
     lb_tiles t = lb_tiles_whole;
