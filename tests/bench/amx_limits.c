@@ -1,7 +1,7 @@
 /* amx_limits.c: what products of int8 by AMX's tiles reach, part by part, on one core, by turns with chains of tdpbsud
  * on tiles that stay in registers: the kernels' own functions, with everything in L1, then out of L2, then a whole item
  * (512 columns by 8 panels, K = 14336, weights and columns out of L3). amx_limits.lua compiles it once a format
- * (-DPART=1: int8dq, 2 to 6: q2_k to q6_k). */
+ * (-DPART=1: int8dq, 2 to 6: q2_k to q6_k; 7: groups of 32 with a scale each, which no kernel does by tiles). */
 #include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +21,10 @@
 #include "kernels/cpu/gemm_q4_k_amx.c"
 #elif PART == 5
 #include "kernels/cpu/gemm_q5_k_amx.c"
-#else
+#elif PART == 6
 #include "kernels/cpu/gemm_q6_k_amx.c"
+#else
+#include "kernels/cpu/amx_i8.h"
 #endif
 
 enum { ROUNDS = 15, COLS = 512, PANELS = 8, N = 4096, K = 14336, REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
@@ -122,6 +124,54 @@ static void parts(void) {
     show("the same, weights out of L2", from_l2);
     show("and sums loaded and stored, out of L2", added);
     show("a whole item", item);
+}
+#elif PART == 7
+/* 32 x 32 by groups of 32 k: what any format with a scale for each of them needs besides decoding: products with half
+ * of their K, whose sums are stored, become f32, are multiplied by the scales of both sides and added. */
+static double groups(bool scaled) {
+    enum { GROUPS = 400, ROWS = 32 };
+    static int32_t got[2][TILES_COLS][ROWS] __attribute__((aligned(64)));
+    static float acc[TILES_COLS][ROWS] __attribute__((aligned(64)));
+    lb_tiles t = lb_tiles_whole;
+    t.row_bytes[4] = t.row_bytes[5] = 32, t.rows[6] = t.rows[7] = 8;
+    lb_tiles_open(&t);
+    for (int i = 0; i < GROUPS; i++) {
+        const char *w = weights + i % 16 * 1024, *a = act_bytes + i % 8 * 1024;
+        int32_t (*now)[ROWS] = got[i % 2], (*before)[ROWS] = got[(i + 1) % 2];
+        LB_TILE_ZERO(0);
+        LB_TILE_ZERO(1);
+        LB_TILE_ZERO(2);
+        LB_TILE_ZERO(3);
+        LB_TILE_LOAD(6, w, 128);
+        LB_TILE_LOAD(7, w + 64, 128);
+        LB_TILE_LOAD(4, a, 32);
+        LB_TILE_SU(0, 4, 6);
+        LB_TILE_SU(1, 4, 7);
+        LB_TILE_LOAD(5, a + 512, 32);
+        LB_TILE_SU(2, 5, 6);
+        LB_TILE_SU(3, 5, 7);
+        LB_TILE_STORE(0, now[0], 128);
+        LB_TILE_STORE(1, now[0] + 16, 128);
+        LB_TILE_STORE(2, now[16], 128);
+        LB_TILE_STORE(3, now[16] + 16, 128);
+        const float *scales = out + i % 16 * 64;
+        const __m512 low = _mm512_loadu_ps(scales), high = _mm512_loadu_ps(scales + 16);
+        for (int c = 0; scaled && c < TILES_COLS; c++) {
+            const __m512 d = _mm512_set1_ps(scales[32 + c]);
+            const __m512 first = _mm512_cvtepi32_ps(_mm512_load_si512(before[c]));
+            const __m512 second = _mm512_cvtepi32_ps(_mm512_load_si512(before[c] + 16));
+            _mm512_store_ps(acc[c], _mm512_fmadd_ps(first, _mm512_mul_ps(low, d), _mm512_load_ps(acc[c])));
+            const __m512 sum = _mm512_load_ps(acc[c] + 16);
+            _mm512_store_ps(acc[c] + 16, _mm512_fmadd_ps(second, _mm512_mul_ps(high, d), sum));
+        }
+    }
+    return GROUPS * 4 / 2.0;
+}
+static double sums_only(void) { return groups(false); }
+static double with_scales(void) { return groups(true); }
+static void parts(void) {
+    show("groups of 32, all in L1: products and storing their sums", sums_only);
+    show("and scales, in f32", with_scales);
 }
 #else
 enum { STRIDE = sizeof(lb_act_q8_256) + ROWS16_APART, MEETINGS = 200, PRODUCTS = 16 * (FOLDED ? 1 : 2) };
