@@ -249,7 +249,8 @@ ASAN = $(SANITIZE) BUILD=$(BUILD)/asan ENGINE_O=-O2 \
 sanitized:
 	+@$(ASAN) c-tests fuzz-programs
 	+@$(SANITIZE) BUILD=$(BUILD)/tsan tsan-programs CFLAGS='-O1 -g -fsanitize=thread'
-TSAN_OBJ = $(patsubst %,$(BUILD)/obj/%.o,tests/c/test_pool engine/pool engine/scratch engine/status engine/clock)
+TSAN_OBJ = $(patsubst %,$(BUILD)/obj/%.o,tests/c/test_pool engine/pool engine/huge engine/memory engine/cgroup \
+  engine/scratch engine/status engine/clock)
 tsan-programs: $(TSAN_OBJ)
 	@mkdir -p $(BUILD)/tests
 	$(Q)$(CC) $(CFLAGS) -o $(BUILD)/tests/test_pool $^ -lpthread -lm -lcmocka
