@@ -10,8 +10,8 @@
  *
  * A's row m is x's row m: 32 bf16 or 64 bytes one after the other. B's row p has for each of 16 rows of weights the
  * dword p of its K (two bf16, four bytes): weights n at dword n. C's row m has the 16 results of x's row m. A product
- * takes 16 cycles, with fewer rows as well (measured on Emerald Rapids), a sum's way through it is 52: four sums keep
- * the unit busy. A result depends on A's row and on B alone, not on how many rows there are.
+ * takes 16 cycles, with one row of x 10, with one row of weights 16 (measured on Emerald Rapids), a sum's way through
+ * it is 52: four sums keep the unit busy. A result depends on A's row and on B alone, not on how many rows there are.
  *
  * Sums of bf16: two f32 fused multiply-adds a pair, subnormals are zero, as in vdpbf16ps but not with its roundings.
  *

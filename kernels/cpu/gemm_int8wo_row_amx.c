@@ -11,7 +11,7 @@ LB_INLINE void expand_run(const uint8_t *p, int8_t *to) {
     const __m512i pairs = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
     const __m512i sign = lb_bytes(0x80);
     LB_UNROLL for (int i = 0; i < 8; i++) {
-        _mm_prefetch((const char *)p + AHEAD + 64 * i, LB_PREFETCH_HINT);
+        lb_ask(p + 64 * i, AHEAD);
         const __m512i v = _mm512_shuffle_epi8(_mm512_load_si512(p + 64 * i), pairs);
         const __m512i w = _mm512_mask_sub_epi8(v, _mm512_movepi8_mask(v), sign, v);
         _mm512_store_si512(to + 64 * i, _mm512_mask_mov_epi8(w, _mm512_cmpeq_epi8_mask(v, sign), sign)); /* -128 */

@@ -11,15 +11,6 @@
 
 /* Bytes ahead of the reads of weights that are prefetched in kernels that stream them. */
 #define LB_PREFETCH_BYTES 4096
-/* The cache that they are asked into. Processors with AMX: L2, because L1 has few misses under way at a time (Emerald
- * Rapids, one row of x, cold, two threads, in turns, of a plain read: q4_0 from 90 to 95 %, q4_k from 87 to 93, q2_k
- * from 82 to 90, float8wo from 75 to 84). */
-#ifdef __AMX_TILE__
-#define LB_PREFETCH_HINT _MM_HINT_T1
-#else
-#define LB_PREFETCH_HINT _MM_HINT_T0
-#endif
-
 typedef int32_t lb_i32_any __attribute__((may_alias, aligned(4)));
 
 /* acc += the four u8 x s8 products of each lane; the 4 activations at `a` are broadcast by the instruction itself
@@ -53,8 +44,22 @@ LB_INLINE __m512i lb_spread(const int32_t *a) {
     return v;
 }
 
+/* Asks for the line of weights `bytes` behind p. Processors with AMX: into L2, and into L1 for the line LB_NEAR_BYTES
+ * behind p, because L1 has few misses under way at a time (Emerald Rapids, one row of x, cold, two threads, in turns,
+ * of a plain read; all into L1, and into L2: q4_0 90 and 95 %, q4_k 87 and 93, float8wo 75 and 84, int4wo 76 and 84;
+ * into L2, and both: int4wo 88 and 92, fp6 86 and 90). */
+enum { LB_NEAR_BYTES = 2048 };
+LB_INLINE void lb_ask(const uint8_t *p, size_t bytes) {
+#ifdef __AMX_TILE__
+    _mm_prefetch((const char *)p + bytes, _MM_HINT_T1);
+    _mm_prefetch((const char *)p + LB_NEAR_BYTES, _MM_HINT_T0);
+#else
+    _mm_prefetch((const char *)p + bytes, _MM_HINT_T0);
+#endif
+}
+
 LB_INLINE __m512i lb_load_ahead(const uint8_t *p) {
-    _mm_prefetch((const char *)p + LB_PREFETCH_BYTES, LB_PREFETCH_HINT);
+    lb_ask(p, LB_PREFETCH_BYTES);
     return _mm512_load_si512(p);
 }
 

@@ -48,8 +48,8 @@ enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_
  * quarter of the bandwidth less). The last step's share reaches into the next block's. */
 LB_INLINE void ahead(const uint8_t *block, int g, int i, int of) {
     const int lines = (int)(SHAPE.block_bytes / 64), each = (lines + STEPS - 1) / STEPS;
-    const char *later = (const char *)block + AHEAD_BYTES + 64 * each * g;
-    LB_UNROLL for (int l = each * i / of; l < each * (i + 1) / of; l++) _mm_prefetch(later + 64 * l, LB_PREFETCH_HINT);
+    const uint8_t *step = block + 64 * each * g;
+    LB_UNROLL for (int l = each * i / of; l < each * (i + 1) / of; l++) lb_ask(step + 64 * l, AHEAD_BYTES);
 }
 
 /* acc + da * (d * sum - dmin * minsum), each step rounded once. */

@@ -17,7 +17,7 @@
 #define LB_ROWS32_ISA_TEXT "avx512"
 #endif
 /* Kernels with tiles of int8, and those that have AVX-512's instructions but ask for weights otherwise
- * (LB_PREFETCH_HINT), are panels like any others: a file of theirs defines LB_TILES_IN_PANEL. Those with tiles
+ * (lb_ask), are panels like any others: a file of theirs defines LB_TILES_IN_PANEL. Those with tiles
  * of bf16, whose results are not vdpbf16ps's bits, have a driver of their own; those for one row of x, which are
  * kernels of gemm alone (other bits, too), define LB_ONE_ROW. */
 #if defined(__AMX_TILE__) && !defined(LB_TILES_IN_PANEL) && !defined(LB_ONE_ROW)

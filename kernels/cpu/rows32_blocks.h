@@ -22,7 +22,7 @@ LB_INLINE void blocks_few_one(const float_format f, const float_regs *t, const u
     for (int64_t i = 0; i < BLOCK_K; i += 32) {
         if (f.bits == 8) {
             const uint8_t *run = block + (size_t)(i / 32) * 2 * float_half_bytes(8);
-            float_ask(run + FLOAT_AHEAD, 16);
+            float_ask(run, 16);
             float_few_pairs(f, t, run, act, stride, k + i, 16, sum, cols);
             continue;
         }

@@ -138,13 +138,13 @@ LB_INLINE __m512 float_act_scale(const float_format f, const void *act, size_t s
     return _mm512_set1_ps(*(const float *)(const void *)at);
 }
 
-/* Prefetches the `lines` lines at `p` by one instruction in a loop, whose number of rounds gcc does not know: Zen 5's
- * prefetchers seem to follow each prefetch by itself, too, and where lines are read from two places one for each line,
- * unrolled, leaves 70 % of a plain read, one in a loop 99 (tests/bench/read_order.lua). */
+/* Asks for the `lines` lines FLOAT_AHEAD behind `p` by one instruction in a loop, whose number of rounds gcc does not
+ * know: Zen 5's prefetchers seem to follow each prefetch by itself, too, and where lines are read from two places one
+ * for each line, unrolled, leaves 70 % of a plain read, one in a loop 99 (tests/bench/read_order.lua). */
 LB_INLINE void float_ask(const uint8_t *p, int lines) {
     const uint8_t *end = p + 64 * lines;
     __asm__("" : "+r"(end));
-    _Pragma("GCC unroll 1") for (; p < end; p += 64) _mm_prefetch((const char *)p, LB_PREFETCH_HINT);
+    _Pragma("GCC unroll 1") for (; p < end; p += 64) lb_ask(p, FLOAT_AHEAD);
 }
 
 #if !defined(__AMX_TILE__)
@@ -174,13 +174,13 @@ LB_INLINE void float_few_span(const float_format f, const float_regs *t, const u
     const size_t bytes = 2 * float_run_bytes(f);
     if (f.span < 32) { /* half a run */
         const uint8_t *run = codes + (size_t)(k / 32) * bytes, half = (uint8_t)(k % 32 / 16);
-        float_ask(run + half * bytes / 2 + FLOAT_AHEAD, (int)bytes / 128);
+        float_ask(run + half * bytes / 2, (int)bytes / 128);
         float_few_pairs(f, t, run + half * bytes / 4, act, stride, k, 8, sum, cols);
         return;
     }
     for (int64_t i = k; i < k + some; i += 32) {
         const uint8_t *run = codes + (size_t)(i / 32) * bytes;
-        float_ask(run + FLOAT_AHEAD, (int)bytes / 64);
+        float_ask(run, (int)bytes / 64);
         float_few_pairs(f, t, run, act, stride, i, 16, sum, cols);
     }
 }

@@ -18,7 +18,7 @@ typedef struct float_row_sums { float of[2][16]; } __attribute__((aligned(64))) 
 
 LB_INLINE void float_row_expand(const float_format f, const float_regs *t, const uint8_t *p, float_row_pairs *to) {
     const int each = float_piece_pairs(f);
-    float_ask(p + FLOAT_AHEAD, (int)float_run_bytes(f) / 32);
+    float_ask(p, (int)float_run_bytes(f) / 32);
     LB_UNROLL for (int half = 0; half < 2; half++)
         LB_UNROLL for (int i = 0; i < 16; i += each, p += 64 * float_piece_vectors(f)) {
             __m512i w[8];

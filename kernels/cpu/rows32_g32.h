@@ -118,7 +118,7 @@ LB_INLINE void h32_few_half(const h32 f, const uint8_t *panel, const void *act, 
 LB_INLINE void h32_few_group(const h32 f, const uint8_t *panel, const void *act, size_t stride, int64_t g,
                              __m512 total[2][H32_GEMV_COLS], const int cols) {
     for (size_t i = 0; i < h32_head_bytes(f); i += 64)
-        _mm_prefetch((const char *)panel + h32_scales_at(f, g) + LB_PREFETCH_BYTES + i, LB_PREFETCH_HINT);
+        lb_ask(panel + h32_scales_at(f, g) + i, LB_PREFETCH_BYTES);
     LB_UNROLL for (int half = 0; half < 2; half++) h32_few_half(f, panel, act, stride, g, half, total[half], cols);
 }
 

@@ -56,8 +56,7 @@ LB_INLINE void int_row_codes(const uint8_t *p, int8_t *to) {
 
 /* Behind a group's head, whose successor is asked for. */
 LB_INLINE const uint8_t *int_row_pass_head(const int_format f, const uint8_t *p) {
-    LB_UNROLL for (size_t i = 0; i < int_head_bytes(f); i += 64)
-        _mm_prefetch((const char *)p + INT_ROW_AHEAD + i, LB_PREFETCH_HINT);
+    LB_UNROLL for (size_t i = 0; i < int_head_bytes(f); i += 64) lb_ask(p + i, INT_ROW_AHEAD);
     return p + int_head_bytes(f);
 }
 
@@ -66,8 +65,7 @@ LB_INLINE void int_row_expand(const int_format f, const int runs, const uint8_t 
     LB_UNROLL for (int run = 0; run < runs; run++)
         LB_UNROLL for (int h = 0; h < 2; h++) {
             const uint8_t *from = p + (size_t)(2 * run + h) * int_run_bytes(f);
-            LB_UNROLL for (int l = 0; l < f.bits; l++)
-                _mm_prefetch((const char *)from + INT_ROW_AHEAD + 64 * l, LB_PREFETCH_HINT);
+            LB_UNROLL for (int l = 0; l < f.bits; l++) lb_ask(from + 64 * l, INT_ROW_AHEAD);
             int_row_codes(from, to->of[h] + run * (DIGITS_HALF / 2));
         }
 }
