@@ -9,7 +9,9 @@
 #define TILES_INLINE static inline __attribute__((always_inline))
 
 enum { TILE_BYTES = 1024, BLOCK = 16 /* rows of x in a tile */, STEP = 32 /* k in one */, ROWS = 32,
-       BLOCKS_MOST = LB_PANEL_MAX_COLS / BLOCK, TOGETHER = LB_PANELS_MOST, SHARES = 2 };
+       BLOCKS_MOST = LB_PANEL_MAX_COLS / BLOCK, TOGETHER = 12 /* whose sums L2 holds beside a chunk of x */ };
+_Static_assert((size_t)TOGETHER * LB_PANEL_MAX_COLS * ROWS * sizeof(float) + sizeof(tiles_pairs) <= LB_SCRATCH_BYTES,
+               "an item's sums and its expanded weights");
 
 /* One launch's operands, resolved. */
 typedef struct problem {
@@ -252,7 +254,15 @@ static void run_item(const problem *p, const item *of) {
     lb_scratch_give(w, sizeof *w);
 }
 
-/* Many panels go together as long as many are left, then fewer, so that no part is left with a large item. */
+/* Panels of the next item, of `left`: of what a part has still to come, at most TOGETHER and in equal shares. The last
+ * items are ever smaller, so that no part is left with a large one; but not many of them, because each reads all tiles
+ * of its rows of x. */
+static int64_t panels_next(int64_t left, int64_t across, int64_t parts) {
+    const int64_t each = (left * across + parts - 1) / parts; /* panels of a part */
+    const int64_t rounds = (each + TOGETHER - 1) / TOGETHER, some = (each + rounds - 1) / rounds;
+    return some < left ? some : left;
+}
+
 static void run_items(const problem *p, const lb_launch *l) {
     const int64_t across = (p->blocks + BLOCKS_MOST - 1) / BLOCKS_MOST;
     int64_t down = 0, first = 0, next = 0; /* items of a block of rows up to this one, and its panels */
@@ -260,10 +270,8 @@ static void run_items(const problem *p, const lb_launch *l) {
         int64_t i = atomic_fetch_add_explicit(l->ticket, 1, memory_order_relaxed), c = i % across;
         for (; down <= i / across; down++) {
             if (next == p->panels) return;
-            const int64_t left = p->panels - next, some = left * across / ((int64_t)l->parts * SHARES);
-            const int64_t most = left < TOGETHER ? left : TOGETHER; /* a share may be more than what is left */
             first = next;
-            next += some > most ? most : some > 1 ? some : 1;
+            next += panels_next(p->panels - next, across, l->parts);
         }
         item of = { p->blocks * c / across, p->blocks * (c + 1) / across, first, (int)(next - first) };
         run_item(p, &of);
