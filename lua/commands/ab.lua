@@ -87,37 +87,13 @@ local function fail(...) error({ message = (...):format(select(2, ...)) }, 0) en
 
 -- ---- the command line ----
 
-local BY_FLAG = {}
-for _, o in ipairs(OPTIONS) do
-  BY_FLAG[options.flag(o.name)] = o
-  if o.short then BY_FLAG["-" .. o.short] = o end
-end
-
 -- A and B, own options, and the rest for the scenario. Of the rest the kinds are not known here: what follows an
 -- option is its value unless it is an option itself.
 local function split(argv)
-  local sides, values, rest = {}, {}, {}
-  for _, o in ipairs(OPTIONS) do values[o.name] = o.default end
-  local i = 1
-  while i <= #argv do
+  local sides = {}
+  local function other(rest, i, flag)
     local a = argv[i]
-    local flag, value = a:match "^(%-%-[^=]+)=(.*)$"
-    local o = BY_FLAG[flag or a]
-    if a == "--" then
-      for k = i + 1, #argv do rest[#rest + 1] = argv[k] end
-      break
-    elseif o and o.type == "boolean" then
-      values[o.name] = true
-    elseif o then
-      if not value then
-        i = i + 1
-        value = argv[i]
-        if not value then fail("ab: %s needs a value", a) end
-      end
-      local why
-      values[o.name], why = options.convert(o, value)
-      if values[o.name] == nil then fail("ab: %s", why) end
-    elseif a:sub(1, 1) == "-" and #a > 1 then
+    if a:sub(1, 1) == "-" and #a > 1 then
       rest[#rest + 1] = a
       local common = options.common_by_name[(a:match "^%-%-(.+)$" or ""):gsub("%-", "_")]
       local following = argv[i + 1]
@@ -131,8 +107,9 @@ local function split(argv)
     else
       fail("ab: A and B are %q and %q; what is %q? A command with spaces needs quotes", sides[1], sides[2], a)
     end
-    i = i + 1
+    return i
   end
+  local values, rest = options.split(argv, OPTIONS, other, function(text, ...) fail("ab: " .. text, ...) end)
   if #sides < 2 then fail("ab needs an A and a B, got %d of them; luabench ab --help says what they can be", #sides) end
   return sides, values, rest
 end

@@ -34,9 +34,6 @@ local OPTIONS = {
   { name = "json", type = "boolean", help = "results as JSON on the standard output" },
 }
 
-local BY_FLAG = {}
-for _, o in ipairs(OPTIONS) do BY_FLAG[options.flag(o.name)] = o end
-
 local function help()
   local out = { HELP }
   for _, o in ipairs(OPTIONS) do
@@ -52,27 +49,13 @@ local function fail(...) error({ message = (...):format(select(2, ...)) }, 0) en
 
 -- Own options, the scenario, and what is left for it.
 local function split(argv)
-  local values, rest, name = {}, {}, nil
-  for _, o in ipairs(OPTIONS) do values[o.name] = o.default end
-  local i = 1
-  while i <= #argv do
+  local name
+  local function other(rest, i)
     local a = argv[i]
-    local flag, value = a:match "^(%-%-[^=]+)=(.*)$"
-    local o = BY_FLAG[flag or a]
-    if a == "--" then
-      for k = i + 1, #argv do rest[#rest + 1] = argv[k] end
-      break
-    elseif o and o.type == "boolean" then values[o.name] = true
-    elseif o then
-      if not value then i, value = i + 1, argv[i + 1] end
-      if not value then fail("tune: %s needs a value", a) end
-      local got, why = options.convert(o, value)
-      if got == nil then fail("tune: %s", why) end
-      values[o.name] = got
-    elseif i == 1 and a:sub(1, 1) ~= "-" then name = a
-    else rest[#rest + 1] = a end
-    i = i + 1
+    if i == 1 and a:sub(1, 1) ~= "-" then name = a else rest[#rest + 1] = a end
+    return i
   end
+  local values, rest = options.split(argv, OPTIONS, other, function(text, ...) fail("tune: " .. text, ...) end)
   return values, name, rest
 end
 

@@ -415,6 +415,37 @@ function M.parse_command(argv, what)
   return values, given
 end
 
+-- For a command that hands the rest of its line on: the values of its own options `own` (with defaults), and that
+-- rest. What is behind "--" is rest; any other word, at i, goes to other(rest, i, flag = of "--flag=value"), which
+-- returns the number of the last word that it took. fail(format, ...) raises.
+function M.split(argv, own, other, fail)
+  local by_flag, values, rest = {}, {}, {}
+  for _, o in ipairs(own) do
+    values[o.name], by_flag[M.flag(o.name)] = o.default, o
+    if o.short then by_flag["-" .. o.short] = o end
+  end
+  local i = 1
+  while i <= #argv do
+    local a = argv[i]
+    local flag, value = a:match "^(%-%-[^=]+)=(.*)$"
+    local o = by_flag[flag or a]
+    if a == "--" then
+      for k = i + 1, #argv do rest[#rest + 1] = argv[k] end
+      break
+    elseif not o then i = other(rest, i, flag)
+    elseif o.type == "boolean" then values[o.name] = true
+    else
+      if not value then i, value = i + 1, argv[i + 1] end
+      if not value then fail("%s needs a value", a) end
+      local got, why = M.convert(o, value)
+      if got == nil then fail("%s", why) end
+      values[o.name] = got
+    end
+    i = i + 1
+  end
+  return values, rest
+end
+
 -- A name -> value table (of a configuration file) as a command line.
 function M.to_argv(options)
   local argv = {}
