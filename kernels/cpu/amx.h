@@ -52,7 +52,6 @@ static inline __attribute__((always_inline)) void lb_tiles_close(void) { __asm__
 #define LB_TILE_ZERO(t) __asm__ volatile("tilezero %%tmm" #t : :)
 /* Tile c += tile a * tile b. */
 #define LB_TILE_BF16(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
-/* Signed bytes by signed ones; signed (a) by unsigned ones; unsigned (a) by signed ones. */
+/* Signed bytes by signed ones; signed (a) by unsigned ones. */
 #define LB_TILE_SS(c, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
 #define LB_TILE_SU(c, a, b) __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
-#define LB_TILE_US(c, a, b) __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)

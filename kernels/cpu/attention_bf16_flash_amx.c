@@ -329,7 +329,9 @@ static bool supports(const lb_args *a, const char **why) {
     const lb_tensor *pages = lb_arg(a, LB_ATTENTION_PAGES);
     const int64_t sequences = pages ? pages->dims[0] : k->dims[0], heads = k->dims[1];
     const int64_t rows = heads > 0 ? q->dims[0] * q->dims[1] / heads : 0; /* of all sequences */
-    const int64_t wanted = k->dtype == LB_F16 ? ROWS_WANTED_F16 : ROWS_WANTED;
+    const lb_tensor *v = lb_arg(a, LB_ATTENTION_V); /* absent: a part of k's rows */
+    const bool f16 = k->dtype == LB_F16 || (v && v->dtype == LB_F16);
+    const int64_t wanted = f16 ? ROWS_WANTED_F16 : ROWS_WANTED;
     *why = "takes 8 rows of q and more for a cache head, of f16 32 and more, of a value and more";
     return q->dims[2] > 0 && rows >= wanted * sequences && caches_fit(a, true, why);
 }
@@ -343,8 +345,9 @@ static void launch_tiles(const lb_args *a, const lb_launch *l) {
 const lb_kernel lb_kernel_attention_bf16_flash_amx = {
     .name = "attention.bf16.flash_amx", .op = "attention", .device = "cpu",
     .about = "groups of 32 rows against blocks of 64 positions, products by tdpbf16ps, a running softmax in f32 beside "
-             "the products of other blocks; f8e4m3 by tables, f16 as two bf16; with few rows the positions are split "
-             "over the parts and added up after",
+             "the products of other blocks; q and probabilities as bf16, also where keys and values are f16, which are "
+             "two bf16, exactly; f8e4m3 by tables; with few rows the positions are split over the parts and added up "
+             "after",
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_BF16, .act = LB_ACT_BF16,
     .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,

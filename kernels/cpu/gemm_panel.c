@@ -22,7 +22,8 @@ int lb_gemm_panel_phases(const lb_args *a) { return is_gemv(a) ? 1 : 2; }
 /* ---- where activations stand ---- */
 
 lb_act_place lb_act_place_of(const lb_panels *several, size_t act_bytes, int64_t m) {
-    if (several && several->act_head && m >= TOGETHER_COLS)
+    const bool fits = act_bytes <= LB_SCRATCH_BYTES; /* a row, prepared before it is put into its slab */
+    if (several && several->act_head && m >= TOGETHER_COLS && fits)
         return (lb_act_place){ act_bytes, LB_ACT_SLAB * LINE, several->act_head };
     if (!several || !several->act_block || m < TOGETHER_COLS)
         return (lb_act_place){ lb_panel_act_stride(act_bytes), 0, 0 };
@@ -97,9 +98,9 @@ void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *
                       const lb_act_place *at, int64_t k, int64_t m, int64_t rows, float *out, int64_t out_stride) {
     const int64_t across = lb_panel_across(m);
     for (int64_t i = 0; i < across; i++) {
-        int64_t c = lb_panel_column(m, i, across);
+        int64_t c = lb_panel_column(at, m, i, across);
         run_some(panel, q, bytes, (const char *)act + (size_t)c * at->stride, at, k,
-                 (int)(lb_panel_column(m, i + 1, across) - c), rows, out + c * out_stride, out_stride);
+                 (int)(lb_panel_column(at, m, i + 1, across) - c), rows, out + c * out_stride, out_stride);
     }
 }
 
@@ -178,7 +179,8 @@ static void launch_gemm(const problem *p, const lb_launch *l) {
             p0 = p1;
             p1 += lb_panels_together(p->panel, p->panels - p0, across, l->parts);
         }
-        run_block(p, l->workspace, p0, p1, lb_panel_column(p->m, c, across), lb_panel_column(p->m, c + 1, across));
+        run_block(p, l->workspace, p0, p1, lb_panel_column(&p->at, p->m, c, across),
+                  lb_panel_column(&p->at, p->m, c + 1, across));
     }
 }
 

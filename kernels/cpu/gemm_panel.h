@@ -76,11 +76,12 @@ void lb_panel_run_any(const lb_panel *panel, const lb_quantizer *q, const void *
  * but no more than a part's share, so that no part ends with a large item. */
 int64_t lb_panels_together(const lb_panel *panel, int64_t left, int64_t across, int parts);
 /* Blocks of m columns, of equal size so that none is thin, that a panel takes at once; and where block i (0 .. across)
- * begins: with a slab. */
+ * begins: with a slab, where there are slabs. */
 static inline int64_t lb_panel_across(int64_t m) { return (m + LB_PANEL_MAX_COLS - 1) / LB_PANEL_MAX_COLS; }
-static inline int64_t lb_panel_column(int64_t m, int64_t i, int64_t across) {
-    const int64_t c = (m * i / across + LB_ACT_SLAB - 1) / LB_ACT_SLAB * LB_ACT_SLAB;
-    return c < m ? c : m;
+static inline int64_t lb_panel_column(const lb_act_place *at, int64_t m, int64_t i, int64_t across) {
+    const int64_t even = m * i / across, slab = (even + LB_ACT_SLAB - 1) / LB_ACT_SLAB * LB_ACT_SLAB;
+    if (!at->head) return even;
+    return slab < m ? slab : m;
 }
 _Static_assert(LB_PANEL_MAX_COLS % LB_ACT_SLAB == 0, "no block has more columns for beginning with a slab");
 

@@ -48,8 +48,8 @@ static void prepare(const problem *p, int64_t head, int64_t begin, int64_t end, 
 
 /* Item i: a run of one head's rows for a run of tokens, whose prepared rows begin at `act`. */
 static void run_item(const problem *p, int64_t i, const char *act) {
-    int64_t c = i % p->across, c0 = lb_panel_column(p->tokens, c, p->across);
-    int64_t c1 = lb_panel_column(p->tokens, c + 1, p->across);
+    int64_t c = i % p->across, c0 = lb_panel_column(&p->place, p->tokens, c, p->across);
+    int64_t c1 = lb_panel_column(&p->place, p->tokens, c + 1, p->across);
     int64_t r0 = i / p->across % p->down * p->rows, head = i / (p->across * p->down);
     int64_t r1 = r0 + p->rows < p->n ? r0 + p->rows : p->n;
     const char *matrix = (const char *)lb_tensor_data(p->w) + (size_t)head * p->matrix_bytes;

@@ -151,9 +151,11 @@ static void launch_many(const lb_args *a, const lb_launch *l, const kinds *s) {
             if (!next_run(a, &r, across, l->parts)) return;
         const lb_tensor *w = a->t[LB_LINEAR_W].items[r.i];
         const char *why;
-        const int64_t rows = panel_of(w, &why)->rows, r1 = r.p1 * rows < w->dims[0] ? r.p1 * rows : w->dims[0];
-        run_block(a, s, w, r.at, r.p0 * rows, r1, lb_panel_column(m, c, across), lb_panel_column(m, c + 1, across),
-                  l->workspace);
+        const lb_panel *panel = panel_of(w, &why);
+        const lb_act_place *place = &s->k[kind_of(s, panel)].place;
+        const int64_t rows = panel->rows, r1 = r.p1 * rows < w->dims[0] ? r.p1 * rows : w->dims[0];
+        run_block(a, s, w, r.at, r.p0 * rows, r1, lb_panel_column(place, m, c, across),
+                  lb_panel_column(place, m, c + 1, across), l->workspace);
     }
 }
 

@@ -119,7 +119,7 @@ LB_INLINE void finish(const job *x) {
 /* A job's sums, then the f32 step of the one before: what tiles have just stored is waited for. Between the products
  * both took longer than one after the other: tiles' loads seem to wait for the vectors' stores. Each step asks for
  * `lines` lines at `soon` into L2. */
-static __attribute__((noinline)) void meet(const job *x, const job *before, const char *soon, int lines) {
+static __attribute__((noinline)) void meet(const job *x, const job *before, uintptr_t soon, int lines) {
     const bool two = x->cols > 16;
     const char *a = x->act, *b = x->act + 16 * x->stride;
     const __m512i *w = x->e->w[FOLDED ? 0 : 2 * STEPS_OF_64 * x->half];
@@ -138,7 +138,7 @@ static __attribute__((noinline)) void meet(const job *x, const job *before, cons
             K_PRODUCT(2, 5, 6);
             K_PRODUCT(3, 5, 7);
         }
-        for (int l = 0; l < lines; l++, soon += 64) _mm_prefetch(soon, _MM_HINT_T1);
+        for (int l = 0; l < lines; l++, soon += 64) _mm_prefetch((const char *)soon, _MM_HINT_T1);
     }
     LB_TILE_STORE(0, x->sums[0], 64);
     LB_TILE_STORE(1, x->sums[1], 64);
@@ -155,8 +155,6 @@ typedef struct tiles_columns {
     int cols, panels;
     const uint8_t *weights;
     float *acc;          /* [panels][cols][PANEL_ROWS] */
-    float *out;
-    int64_t out_stride;
 } tiles_columns;
 
 /* Asks for a share of what the next block of both halves of a panel is expanded from. */
@@ -170,17 +168,19 @@ LB_INLINE void ask_for(const uint8_t *panel, int64_t k, int64_t b, int share, in
 static void meet_block(const tiles_columns *x, const folded_block *e, int64_t b) {
     int32_t sums[2][4][16][16] __attribute__((aligned(64)));
     job ring[2] = { { .e = e }, { .e = e } };
-    const int shares = (x->cols + TILES_COLS - 1) / TILES_COLS, jobs = x->panels * (FOLDED ? 1 : HALVES);
-    const int lines = (int)(TILES_COLS * x->stride / 64 + (size_t)(jobs * STEPS_OF_64) - 1) / (jobs * STEPS_OF_64);
+    const int shares = (x->cols + TILES_COLS - 1) / TILES_COLS, steps = x->panels * (FOLDED ? 1 : HALVES) * STEPS_OF_64;
+    const bool side_by_side = x->step > x->stride; /* else the next columns' blocks lie whole rows apart */
+    const int lines = side_by_side ? (int)(TILES_COLS * x->stride / 64 + (size_t)steps - 1) / steps : 0;
     int turn = 0;
     for (int c0 = 0, width = 0; c0 < x->cols; c0 += TILES_COLS) {
         const int n = x->cols - c0 < TILES_COLS ? x->cols - c0 : TILES_COLS;
         if (n != width) tiles_open_for(width = n);
         const char *act = x->act + (size_t)c0 * x->stride + (size_t)b * x->step;
-        const char *soon = n == x->cols - c0 ? x->act + (size_t)(b + 1) * x->step : act + TILES_COLS * x->stride;
+        const uintptr_t after = (uintptr_t)act + TILES_COLS * x->stride, below = (uintptr_t)x->act + (size_t)(b + 1) * x->step;
+        uintptr_t soon = n == x->cols - c0 ? below : after;
         for (int p = 0; p < x->panels; p++) {
             ask_for(x->weights + (size_t)p * lb_rows32_panel_bytes(SHAPE, x->k), x->k, b + 1, c0 / TILES_COLS, shares);
-            for (int h = 0; h < (FOLDED ? 1 : HALVES); h++, soon += lines * STEPS_OF_64 * 64) {
+            for (int h = 0; h < (FOLDED ? 1 : HALVES); h++, soon += (uintptr_t)(lines * STEPS_OF_64 * 64)) {
                 job *now = &ring[turn];
                 *now = (job){ .e = e + p, .act = act, .stride = x->stride, .cols = n, .half = h,
                               .acc = x->acc + (size_t)(p * x->cols + c0) * PANEL_ROWS,
@@ -197,7 +197,7 @@ static void many_tiles(const void *panels, int count, const void *act, size_t st
                         float *out, int64_t out_stride) {
     const size_t acc_bytes = (size_t)count * (size_t)cols * PANEL_ROWS * sizeof(float);
     const size_t block_bytes = (size_t)count * sizeof(folded_block);
-    const tiles_columns x = { act, stride, step, k, cols, count, panels, lb_scratch_take(acc_bytes), out, out_stride };
+    const tiles_columns x = { act, stride, step, k, cols, count, panels, lb_scratch_take(acc_bytes) };
     folded_block *e = lb_scratch_take(block_bytes);
     memset(x.acc, 0, acc_bytes);
     for (int64_t b = 0; b < k / 256; b++) {

@@ -130,7 +130,7 @@ static const attention_shape attention_shapes[] = {
     { 6, 3, 128, 128, 64, { 3, 64, 200 }, { 6, 9, 5 }, 1, 0, 0, ANY },
     { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 4, 2 }, 1, 0, 0, ANY }, /* a few rows each */
     { 4, 4, 64, 64, 300, { 300, 299, 258 }, { 1, 1, 1 }, 1, 100, 1, ANY },  /* decode with a window */
-    { 2, 2, 576, 0, 66, { 66, 64, 65 }, { 20, 1, 3 }, 1, 0, 0, ANY }, /* MLA of GLM and DeepSeek: 512 of 576 */
+    { 2, 2, 576, 0, 66, { 66, 64, 65 }, { 40, 1, 9 }, 1, 0, 0, ANY }, /* MLA of GLM and DeepSeek: 512 of 576 */
     { 16, 16, 128, 128, 700, { 700, 513, 600 }, { 1, 1, 1 }, 1, 0, 0, ANY }, /* a wide group, long enough to be split */
     { 4, 4, 128, 128, 90, { 90, 40, 17 }, { 40, 9, 3 }, 1, 0, 0, ANY }, /* prefill of a wide group, ragged */
     { 8, 4, 64, 64, 150, { 150, 0, 129 }, { 70, 0, 33 }, 0, 40, 1, ANY }, /* not causal, window on both sides, sinks */
@@ -150,15 +150,16 @@ static const attention_shape attention_shapes[] = {
     { 4, 2, 64, 64, 90, { 90, 70, 65 }, { 40, 9, 3 }, 1, 0, 0, INF_V },
     { 8, 8, 192, 192, 150, { 150, 140, 17 }, { 1, 1, 1 }, 1, 0, 0, MINUS_V },
     { 2, 1, 64, 64, 8, { 8, 0, 3 }, { 0, 0, 0 }, 1, 0, 0, ANY }, /* no rows */
-    { 1, 1, 1, 1, 1, { 1, 1, 1 }, { 1, 1, 1 }, 1, 0, 0, ANY },   /* one of everything (of a packed cache 32) */
+    { 1, 1, 1, 1, 1, { 1, 1, 1 }, { 1, 1, 1 }, 1, 0, 0, ANY },   /* one of everything (packed: 32) */
     { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 1, BAD_SINK },
     { 4, 4, 64, 64, 700, { 700, 513, 60 }, { 1, 1, 1 }, 1, 0, 0, NO_CHANCE }, /* long enough to be split */
     { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 20, 9, 3 }, 1, 0, 0, NO_CHANCE },
-    { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 20, 9, 3 }, 1, 0, 1, NO_CHANCE },
+    { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 40, 30, 20 }, 1, 0, 1, NO_CHANCE }, /* rows enough for f16 by tiles */
     { 4, 4, 64, 64, 700, { 700, 513, 60 }, { 1, 1, 1 }, 1, 0, 1, NO_CHANCE },
     /* several groups of rows against more positions than are packed at a time */
     { 4, 2, 64, 64, 600, { 600, 590, 530 }, { 90, 40, 20 }, 1, 0, 1, ANY },
     { 2, 2, 96, 32, 1100, { 1100, 700, 3 }, { 70, 33, 3 }, 1, 200, 0, ANY },
+    { 4, 2, 72, 40, 200, { 200, 131, 65 }, { 60, 33, 65 }, 1, 70, 1, ANY }, /* no whole tiles (packed: 96, 64) */
     /* groups that rows of q as lanes meet with keys of 128 values: uneven ones, several rows, windows, sinks */
     { 5, 5, 128, 64, 150, { 150, 140, 72 }, { 1, 1, 1 }, 1, 33, 1, ANY },
     { 6, 6, 128, 192, 90, { 90, 70, 65 }, { 2, 1, 2 }, 1, 0, 0, ANY },
@@ -255,7 +256,7 @@ static bool case_attention(int i, lb_args *a) {
 #endif
     if (i >= ATTENTION_SHAPES * CACHE_TYPES * LAYOUTS) return false;
     attention_shape shape = attention_shapes[i / LAYOUTS / CACHE_TYPES], *s = &shape;
-    if (i % CACHE_TYPES >= 4 && s->d == 1) s->d = s->v = 32;
+    if (i % CACHE_TYPES >= 4) s->d = (s->d + 31) / 32 * 32, s->v = (s->v + 31) / 32 * 32;
     int64_t rows = s->tokens[0] + s->tokens[1] + s->tokens[2];
     bool padding = s->tokens[0] != s->tokens[1] || s->tokens[1] != s->tokens[2];
     attention_cache(a, s, i % CACHE_TYPES, i / CACHE_TYPES % LAYOUTS);

@@ -2,6 +2,7 @@
 -- whose tokens the model finds likeliest behind the question is its choice; normalized: by the logarithm of that over
 -- the answer's characters. Of two models the right answers are compared question by question.
 local core = require "luabench.core"
+local json = require "luabench.json"
 local models = require "luabench.model_file"
 local score = require "luabench.model.score"
 local sys = require "luabench.sys"
@@ -170,7 +171,7 @@ function M.run(model, tokenizer, list, o)
     if sys.interrupted() then error("interrupted", 0) end
     o.report(i, count)
   end
-  local out = { count = count, asked = p.asked, skipped = #p.reasons, reasons = p.reasons, truncated = p.truncated,
+  local out = { count = count, asked = p.asked, skipped = #p.reasons, reasons = json.array(p.reasons), truncated = p.truncated,
     picks = picks, right = right, normalized = {} }
   out.accuracy, out.standard_error = share(right)
   out.normalized.accuracy, out.normalized.standard_error = share(normalized)
