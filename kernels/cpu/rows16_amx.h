@@ -176,8 +176,8 @@ static void meet_block(const tiles_columns *x, const folded_block *e, int64_t b)
         const int n = x->cols - c0 < TILES_COLS ? x->cols - c0 : TILES_COLS;
         if (n != width) tiles_open_for(width = n);
         const char *act = x->act + (size_t)c0 * x->stride + (size_t)b * x->step;
-        const uintptr_t after = (uintptr_t)act + TILES_COLS * x->stride, below = (uintptr_t)x->act + (size_t)(b + 1) * x->step;
-        uintptr_t soon = n == x->cols - c0 ? below : after;
+        uintptr_t soon = n == x->cols - c0 ? (uintptr_t)x->act + (size_t)(b + 1) * x->step
+                                           : (uintptr_t)act + TILES_COLS * x->stride;
         for (int p = 0; p < x->panels; p++) {
             ask_for(x->weights + (size_t)p * lb_rows32_panel_bytes(SHAPE, x->k), x->k, b + 1, c0 / TILES_COLS, shares);
             for (int h = 0; h < (FOLDED ? 1 : HALVES); h++, soon += (uintptr_t)(lines * STEPS_OF_64 * 64)) {

@@ -171,8 +171,8 @@ function M.run(model, tokenizer, list, o)
     if sys.interrupted() then error("interrupted", 0) end
     o.report(i, count)
   end
-  local out = { count = count, asked = p.asked, skipped = #p.reasons, reasons = json.array(p.reasons), truncated = p.truncated,
-    picks = picks, right = right, normalized = {} }
+  local out = { count = count, asked = p.asked, skipped = #p.reasons, reasons = json.array(p.reasons),
+    truncated = p.truncated, picks = picks, right = right, normalized = {} }
   out.accuracy, out.standard_error = share(right)
   out.normalized.accuracy, out.normalized.standard_error = share(normalized)
   return out
