@@ -5,7 +5,10 @@
 #include <math.h>
 #include <stdbool.h>
 
-enum { TOP = 61 /* a row's largest magnitude is below 2^(TOP + 1) of its power of two */ };
+enum {
+    TOP = 61, /* a row's largest magnitude is below 2^(TOP + 1) of its power of two */
+    EXACT = TOP - 7 /* values whose exponent is so much smaller are whole: bf16 has 7 bits behind the first */
+};
 
 static inline int64_t steps_of(int64_t k) { return (k + LB_DIGITS_STEP - 1) / LB_DIGITS_STEP; }
 
@@ -13,13 +16,26 @@ size_t lb_act_digits_bytes(const struct lb_quantizer *q, int64_t k) {
     return lb_act_bf16_bytes(q, k) + 64 + 64 + (size_t)steps_of(k) * LB_DIGITS_TILE; /* 64: a row may begin anywhere */
 }
 
-/* The bits of the largest magnitude, of which NaN is above all. */
-static uint32_t largest(const uint16_t *v, int64_t padded) {
-    __m512i most = _mm512_setzero_si512();
-    for (int64_t i = 0; i < padded; i += 32)
-        most = _mm512_max_epu16(most, _mm512_and_si512(_mm512_loadu_si512(v + i), _mm512_set1_epi16(0x7fff)));
-    const __m512i low = _mm512_and_si512(most, _mm512_set1_epi32(0xffff));
-    return _mm512_reduce_max_epu32(_mm512_max_epu32(low, _mm512_srli_epi32(most, 16))) << 16;
+/* Bits of magnitudes in bf16: NaN is above all; the least of those that are not zero, less 1. */
+typedef struct range { uint32_t most, least; } range;
+
+static range range_of(const uint16_t *v, int64_t padded) {
+    const __m512i one = _mm512_set1_epi16(1), low = _mm512_set1_epi32(0xffff);
+    __m512i most = _mm512_setzero_si512(), least = _mm512_set1_epi16(-1);
+    for (int64_t i = 0; i < padded; i += 32) {
+        const __m512i size = _mm512_and_si512(_mm512_loadu_si512(v + i), _mm512_set1_epi16(0x7fff));
+        most = _mm512_max_epu16(most, size);
+        least = _mm512_min_epu16(least, _mm512_sub_epi16(size, one)); /* of zero the largest there is */
+    }
+    most = _mm512_max_epu32(_mm512_and_si512(most, low), _mm512_srli_epi32(most, 16));
+    least = _mm512_min_epu32(_mm512_and_si512(least, low), _mm512_srli_epi32(least, 16));
+    return (range){ _mm512_reduce_max_epu32(most), _mm512_reduce_min_epu32(least) };
+}
+
+/* Whether every value times 2^(TOP - the largest one's exponent) is whole. */
+static bool digits_hold(const range r) {
+    const int smallest = (int)(r.most >> 7) - EXACT; /* exponent, with its bias */
+    return r.most < 0x7f80 && (smallest <= 0 || r.least + 1 >= (uint32_t)smallest << 7);
 }
 
 /* Stage by stage 1, 2 and 4 lanes change places with as many vectors: r[i] has lane i of each. */
@@ -55,32 +71,30 @@ static void prepare(const struct lb_quantizer *q, const float *x, int64_t k, voi
     lb_act_bf16_prepare(q, x, k, act);
     const uint16_t *v = act;
     const int64_t padded = lb_act_bf16_padded(k);
-    const uint32_t most = largest(v, padded);
-    const int up = TOP + 127 - (int)(most >> 23);
-    const bool finite = most < 0x7f800000;
+    const range r = range_of(v, padded);
+    const int up = TOP + 127 - (int)(r.most >> 7);
+    const bool held = digits_hold(r);
     uint8_t at[64];
     for (int i = 0; i < 64; i++) at[i] = (uint8_t)(8 * order[i % 8] + i / 8);
     const __m512i from = _mm512_loadu_si512(at);
-    *(float *)(uintptr_t)lb_act_digits_exponent(act, k) = finite ? (float)-up : NAN;
+    *(float *)(uintptr_t)lb_act_digits_exponent(act, k) = held ? (float)-up : NAN;
     int8_t *to = (int8_t *)(uintptr_t)lb_act_digits_tiles(act, k);
     for (int64_t s = 0; s < padded; s += LB_DIGITS_STEP, to += LB_DIGITS_TILE) {
-        __m512i r[8];
+        __m512i rows[8];
 #pragma GCC unroll 8
         for (int i = 0; i < 8; i++)
-            r[i] = finite && s + 8 * i < padded ? digits_of_8(v + s + 8 * i, _mm256_set1_ps((float)up), from)
-                                                : _mm512_setzero_si512();
-        transpose8(r);
+            rows[i] = held && s + 8 * i < padded ? digits_of_8(v + s + 8 * i, _mm256_set1_ps((float)up), from)
+                                                 : _mm512_setzero_si512();
+        transpose8(rows);
 #pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) _mm512_store_si512(to + 64 * i, r[i]);
+        for (int i = 0; i < 8; i++) _mm512_store_si512(to + 64 * i, rows[i]);
     }
 }
 
 void lb_act_digits_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
-    static const uint8_t order[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
-    prepare(q, x, k, act, order);
+    prepare(q, x, k, act, lb_act_digits_order);
 }
 
 void lb_act_digits_pairs_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
-    static const uint8_t order[8] = { 0, 4, 1, 5, 2, 6, 3, 7 };
-    prepare(q, x, k, act, order);
+    prepare(q, x, k, act, lb_act_digits_pairs_order);
 }

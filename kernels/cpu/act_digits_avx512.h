@@ -2,9 +2,10 @@
  *
  * Their products with integer codes have no exponent that is theirs alone, so that tdpbssd can add them: a row is one
  * power of two times whole numbers X of 63 bits, each of which is eight signed bytes, its digits: X = sum of
- * d_i * 256^i. A row of eight digits costs a tile product no more than a row of one. Values down to 2^-54 of the row's
- * largest magnitude are exact; what is smaller loses bits, below 2^-61 it is zero. With NaN or Inf in a row its digits
- * are 0 and its power NaN.
+ * d_i * 256^i. A row of eight digits costs a tile product no more than a row of one. Digits hold a row if no value
+ * but zero is below 2^-54 of its largest magnitude. Of any other, and with NaN or Inf in it, digits are 0 and the power
+ * NaN: what is multiplied then are the row's bf16 values (digits_amx.h), for what is small may be all that counts where
+ * weights of what is large are zero.
  *
  * A prepared row: what lb_act_bf16_prepare leaves; at the next multiple of 64 bytes the power's exponent, an f32; 64
  * bytes behind it tiles, each of 64 k (zeros behind K): 8 rows, digit 0 first, of 64 bytes. */
@@ -16,9 +17,13 @@ enum { LB_DIGITS = 8, LB_DIGITS_STEP = 64 /* k in a tile */, LB_DIGITS_TILE = LB
 #define LB_ACT_KIND_DIGITS "bf16/digits"
 
 size_t lb_act_digits_bytes(const struct lb_quantizer *q, int64_t k);
+/* Value order[t] of each eight stands at k = t of the tiles. */
+static const uint8_t lb_act_digits_order[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+static const uint8_t lb_act_digits_pairs_order[8] = { 0, 4, 1, 5, 2, 6, 3, 7 }; /* rows32_int_pack.h's nibbles */
+
 /* k in their order. */
 void lb_act_digits_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
-/* Of each eight in the order 0 4 1 5 2 6 3 7: that of the nibbles of rows32_int_pack.h. */
+/* In the order of pairs. */
 void lb_act_digits_pairs_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
 
 /* Where the exponent is; `act` is a prepared row. */

@@ -63,6 +63,35 @@ LB_INLINE __m512 digits_total(const digits_sums *s, int half, __m512 exponent) {
     return _mm512_scalef_ps(t, exponent);
 }
 
+/* ---- rows that their digits do not hold: slow and exact to f64, for no common model has activations like that ---- */
+
+/* Sums of rows 8i..8i+7 of a panel. */
+typedef struct digits_plain { __m512d of[4]; } digits_plain;
+
+/* Whether so; `act` is a prepared row. */
+LB_INLINE bool digits_miss(const void *act, int64_t k) { return isnan(*lb_act_digits_exponent(act, k)); }
+
+/* The sums += `count` values of x times the step's codes less `offset`; `order` is that of the codes. */
+LB_INLINE void digits_plain_step(const uint16_t *x, int count, const uint8_t order[8], const digits_codes *w,
+                                 int offset, digits_plain *sums) {
+    for (int t = 0; t < count; t++) {
+        const __m512d v = _mm512_set1_pd((double)lb_bf16_to_f32(x[t / 8 * 8 + order[t % 8]]));
+        LB_UNROLL for (int h = 0; h < 2; h++) {
+            const __m512i four = _mm512_load_si512(w->of[h] + t / 4 * 64);
+            const __m512i top = _mm512_sll_epi32(four, _mm_cvtsi32_si128(24 - 8 * (t % 4)));
+            const __m512i code = _mm512_sub_epi32(_mm512_srai_epi32(top, 24), _mm512_set1_epi32(offset));
+            const __m512d low = _mm512_cvtepi32_pd(_mm512_castsi512_si256(code));
+            const __m512d high = _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(code, 1));
+            sums->of[2 * h] = _mm512_fmadd_pd(v, low, sums->of[2 * h]);
+            sums->of[2 * h + 1] = _mm512_fmadd_pd(v, high, sums->of[2 * h + 1]);
+        }
+    }
+}
+/* Half's sums in f32. */
+LB_INLINE __m512 digits_plain_total(const digits_plain *s, int half) {
+    const __m256 low = _mm512_cvtpd_ps(s->of[2 * half]), high = _mm512_cvtpd_ps(s->of[2 * half + 1]);
+    return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
 
 /* The fields of a descriptor that follow. */
 #define DIGITS_KERNEL                                                                                                \

@@ -70,26 +70,51 @@ LB_INLINE void int_row_expand(const int_format f, const int runs, const uint8_t 
         }
 }
 
-/* total += a group's sums times its scales, zeros times the activations' sum. */
+/* A half's total += a group's sums times its scales, zeros times the activations' sum. */
+LB_INLINE __m512 int_row_add(const int_format f, const uint8_t *head, int h, __m512 sums, float sum, __m512 total) {
+    __m512 scale, zero;
+    int_head(f, head, h, &scale, &zero);
+    return _mm512_fmadd_ps(zero, _mm512_set1_ps(sum), _mm512_fmadd_ps(sums, scale, total));
+}
 LB_INLINE void int_row_close(const int_format f, const uint8_t *head, const digits_sums *s, __m512 exponent, float sum,
                              __m512 total[2]) {
-    LB_UNROLL for (int h = 0; h < 2; h++) {
-        __m512 scale, zero;
-        int_head(f, head, h, &scale, &zero);
-        total[h] = _mm512_fmadd_ps(digits_total(s, h, exponent), scale, total[h]);
-        total[h] = _mm512_fmadd_ps(zero, _mm512_set1_ps(sum), total[h]);
-    }
+    LB_UNROLL for (int h = 0; h < 2; h++)
+        total[h] = int_row_add(f, head, h, digits_total(s, h, exponent), sum, total[h]);
+}
+LB_INLINE const float *int_row_sums(const void *act, int64_t k, int64_t group) {
+    return (const float *)(const void *)((const uint16_t *)act + lb_act_bf16_padded(k)) + lb_act_bf16_sums_at(k, group);
 }
 
-/* `runs`, a constant: a step's; 1 for groups of 32. */
+/* x that its digits do not hold. */
+LB_INLINE void int_row_plain(const int_format f, const int runs, const lb_quantizer *q, const uint8_t *panel,
+                             const void *act, int64_t k, float *out) {
+    const float *of_groups = int_row_sums(act, k, q->group);
+    const size_t bytes = int_group_bytes(f, q->group);
+    const uint16_t *x = act;
+    __m512 total[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
+    for (int64_t g = 0; g < k / q->group; g++, panel += bytes) {
+        const uint8_t *p = panel + int_head_bytes(f);
+        digits_plain sums = { 0 };
+        for (int64_t i = 0; i < q->group / (32 * runs); i++, p += (size_t)(2 * runs) * int_run_bytes(f)) {
+            digits_codes codes;
+            int_row_expand(f, runs, p, &codes);
+            digits_plain_step(x, 32 * runs, lb_act_digits_pairs_order, &codes, INT_ROW_OFFSET, &sums);
+            x += 32 * runs;
+        }
+        LB_UNROLL for (int h = 0; h < 2; h++)
+            total[h] = int_row_add(f, panel, h, digits_plain_total(&sums, h), of_groups[g], total[h]);
+    }
+    LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 16 * h, total[h]);
+}
+
+/* `runs`, a constant: a step's; 1 for groups of 32. K is not 0: gemm_panel.c has that case. */
 LB_INLINE void int_row(const int_format f, const int runs, const lb_quantizer *q, const uint8_t *panel, const void *act,
                        int64_t k, float *out) {
     digits_codes codes[2];
     digits_sums sums[2];
     const int8_t *x = lb_act_digits_tiles(act, k);
     const digits_half *begins = int_row_begins(act, k);
-    const float *of_groups = (const float *)(const void *)((const uint16_t *)act + lb_act_bf16_padded(k)) +
-                             lb_act_bf16_sums_at(k, q->group);
+    const float *of_groups = int_row_sums(act, k, q->group);
     const __m512 exponent = _mm512_set1_ps(*lb_act_digits_exponent(act, k));
     const size_t bytes = int_group_bytes(f, q->group);
     const int64_t steps = k / (32 * runs), each = q->group / (32 * runs);
@@ -129,7 +154,10 @@ static bool int_row_supports(const lb_args *a, const char **why) {
 #define INT_RUN(b, its_head)                                                                                         \
     _Static_assert((b) == 4, "int_row_codes() knows nibbles only");                                                 \
     static void run_##b(const lb_quantizer *q, const void *panel, const void *act, int64_t k, float *out) {          \
-        if (q->group == 32) int_row(((int_format){ b, its_head }), 1, q, panel, act, k, out);                        \
+        const int runs = q->group == 32 ? 1 : 2;                                                                     \
+        const bool miss = digits_miss(act, k);                                                                       \
+        if (miss) int_row_plain(((int_format){ b, its_head }), runs, q, panel, act, k, out);                         \
+        else if (runs == 1) int_row(((int_format){ b, its_head }), 1, q, panel, act, k, out);                        \
         else int_row(((int_format){ b, its_head }), 2, q, panel, act, k, out);                                       \
     }
 typedef void (*int_run_fn)(const lb_quantizer *, const void *, const void *, int64_t, float *);
@@ -146,8 +174,8 @@ typedef void (*int_run_fn)(const lb_quantizer *, const void *, const void *, int
 /* INT_CENTRED: as rows32_int.h has it. */
 #ifdef INT_CENTRED
 #define INT_ROW_BOUND                                                                                                \
-    .tolerance = 1e-12, .tolerance_why = "sums of a group are exact, x's digits hold what is above 2^-61 of its "    \
-                                         "largest; f32 steps a group and the activations' sums in f32"
+    .tolerance = 1e-12, .tolerance_why = "sums of a group are exact, or in f64 where x's digits do not hold it; "    \
+                                         "f32 steps a group and the activations' sums in f32"
 #else
 #define INT_ROW_BOUND                                                                                                \
     .tolerance = 1e-9, .tolerance_why = "sums of a group are exact, f32 steps a group; codes with a zero are "       \

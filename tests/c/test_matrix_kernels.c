@@ -255,7 +255,8 @@ static void check_gemm(gemm_case *c, const lb_kernel *k, lb_tensor *packed, cons
                          (int)c->n, (int)c->k, parts, error / size, k->tolerance);
             for (int j = 0; j < CANARY; j++)
                 if (!is_poison(out + count + j)) fail_msg("%s %s: writes behind its output", k->name, c->format);
-            if (((k->panel && k->panel->run) || k->isa & LB_ISA_AMX_BF16) && memcmp(out, first, (size_t)count * 4))
+            bool same = (k->panel && k->panel->run) || k->isa & (LB_ISA_AMX_BF16 | LB_ISA_AMX_INT8);
+            if (same && memcmp(out, first, (size_t)count * 4))
                 fail_msg("%s %s M=%d N=%d K=%d parts=%d: other bits than with more rows or one part", k->name,
                          c->format, rows[i], (int)c->n, (int)c->k, parts);
             if (out != first) free(out);
@@ -333,6 +334,69 @@ static void check_large(const gemm_case *c, const lb_kernel *k, lb_tensor *packe
     }
 }
 
+/* Weights of the case's format whose column 0 is zero, in the kernel's layout; `*w` is to be released. */
+static lb_tensor *without_first_column(const gemm_case *c, const lb_kernel *k, lb_tensor **w) {
+    lb_tensor *f = floats(c->n, c->k), *packed;
+    float *v = lb_tensor_data(f);
+    for (int64_t n = 0; n < c->n; n++) v[n * c->k] = 0;
+    const lb_tensor *like = c->w;
+    lb_status s = like->dtype == LB_QUANT ? lb_tensor_quantize(f, like->quantizer, NULL, NULL, w)
+                                          : lb_tensor_to_dtype(f, like->dtype, w);
+    if (s) fail_msg("%s", lb_error());
+    lb_tensor_release(f);
+    packed = *w;
+    if (k->layout && lb_tensor_in_layout(*w, k, &packed, NULL)) fail_msg("%s", lb_error());
+    return packed;
+}
+
+/* A format whose codes are multiplied before their zero or minimum is taken off: f32 cannot hold what is left. */
+static bool takes_zero_off(const gemm_case *c) {
+    static const char *const names[] = { "int4wo", "awq", "gptq" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strncmp(c->format, names[i], strlen(names[i]))) return true;
+    return false;
+}
+
+/* Activations of very different sizes: a large one where weights are zero, so that the small ones are the result, and
+ * ever smaller ones. */
+static void check_spread(const gemm_case *c, const lb_kernel *k) {
+    static const int ms[] = { 1, 3, 16 };
+    if (k->act != LB_ACT_F32 && k->act != LB_ACT_BF16) return; /* with scales the small ones are zero */
+    if (!strncmp(c->format, "uintx", 5)) return; /* of one bit: what few activations give cancels, 1e-6 was seen */
+    lb_tensor *w, *packed = without_first_column(c, k, &w);
+    gemm_case mine = { .format = c->format, .n = c->n, .k = c->k, .w = w, .values = values_of(w) };
+    bool zeros = k->act == LB_ACT_BF16 && !takes_zero_off(c); /* kernels of f32 may take off an offset, too */
+    for (int64_t n = 0; n < c->n; n++) zeros = zeros && mine.values[n * c->k] == 0;
+    for (size_t i = 0; i < 2 * sizeof ms / sizeof *ms; i++) {
+        const int m = ms[i / 2], falling = i % 2;
+        lb_tensor *x = floats(m, c->k);
+        float *out = poisoned(m * c->n), *xs = lb_tensor_data(x);
+        double *want = malloc((size_t)(m * c->n) * sizeof *want), error = 0, size = 0;
+        for (int64_t j = 0; j < m * c->k; j++)
+            xs[j] = falling ? ldexpf(xs[j], (int)(-90 * (j % c->k) / c->k)) : j % c->k ? xs[j] : 0x1p64f;
+        borrowed bx, bo;
+        lb_args a = { 0 };
+        a.t[LB_GEMM_X] = borrow(&bx, xs, 2, m, c->k);
+        a.t[LB_GEMM_W] = (lb_operand){ &packed, 1 };
+        a.t[LB_GEMM_OUT] = borrow(&bo, out, 2, m, c->n);
+        if ((falling || zeros) && !TEST_SKIPS(k, m) && !refuses(k, &a)) {
+            launch(k, &a, 1);
+            expect_gemm(&mine, k->act, x, m, want);
+            for (int64_t j = 0; j < m * c->n; j++) {
+                error += (out[j] - want[j]) * (out[j] - want[j]);
+                size += want[j] * want[j];
+            }
+            if (!(error <= k->tolerance * size))
+                fail_msg("%s %s M=%d: activations %s: NMSE %g, allowed %g", k->name, c->format, m,
+                         falling ? "from 1 to 2^-90" : "of 1 and, by weights of 0, 2^64", error / size, k->tolerance);
+        }
+        free(out), free(want);
+        lb_tensor_release(x);
+    }
+    free(mine.values);
+    lb_tensor_release(w);
+}
+
 /* One kernel at one size, by weights of its own: layouts stay with the tensor that they were made from. */
 static void gemm_at(gemm_case *c, const lb_kernel *k) {
     static const int rows[] = TEST_ROWS;
@@ -344,6 +408,7 @@ static void gemm_at(gemm_case *c, const lb_kernel *k) {
     if ((c->k == 256 || c->k == 512) && c->n == 17) {
         check_planted(c, k, packed);
         check_large(c, k, packed);
+        check_spread(c, k);
     }
 #ifdef TEST_WIDE /* kernels for many rows only: more than one tile of them */
     static const int wide[] = TEST_WIDE;
