@@ -1,10 +1,10 @@
 /* amx.h: the tiles of AMX: eight registers tmm0 .. tmm7 of up to 16 rows of 64 bytes, and their configuration.
  *
  * A thread's tiles have no shape until it loads a configuration, and while it has one every context switch saves and
- * restores them (8 KiB). So a launch, or a panel's run, begins with lb_tiles_open() and ends with lb_tiles_close(), in
- * each part: nothing is left to the next kernel, and nobody has tiles open while it calls a panel's run. What calls
- * lb_tiles_open must need LB_ISA_AMX_*, which is set where Linux permits tiles to the process and thereby to all its
- * threads (engine/isa.c).
+ * restores them (8 KiB). So a launch, a panel's run, or its act_prepare, begins with lb_tiles_open() and ends with
+ * lb_tiles_close(), in each part: nothing is left to the next kernel, and nobody has tiles open while it calls either.
+ * What calls lb_tiles_open must need LB_ISA_AMX_*, which is set where Linux permits tiles to the process and thereby to
+ * all its threads (engine/isa.c).
  *
  *     C (16 x 16 of f32 or i32) += A (16 rows of x, 64 bytes of K) * B (64 bytes of K, 16 rows of weights)
  *
