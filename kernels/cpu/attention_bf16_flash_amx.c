@@ -1,6 +1,5 @@
-/* attention_bf16_flash_amx.c: attention of many rows by tiles of AMX (tdpbf16ps), over caches of bf16, f8e4m3 and f16:
- * the template of flash.h, blocks in an order of their own. A value of f16 is two terms of bf16, each with products of
- * its own.
+/* attention_bf16_flash_amx.c: attention of many rows by tiles of AMX (tdpbf16ps), over caches of bf16 and f8e4m3: the
+ * template of flash.h, blocks in an order of their own.
  *
  * A job is 32 rows against 64 positions: scores (32 x 64 of f32), their softmax so far, and what the probabilities, as
  * bf16, add to the rows' outputs. Positions are packed in runs of RUN blocks; each group of 32 rows meets all of a run,
@@ -17,11 +16,10 @@
 #define RUN 8
 #define STEPS_D(d) (((int64_t)(d) + 31) / 32)
 #define Q_BYTES(d) ((size_t)STEPS_D(d) * 64)
-#define KEY_BLOCK(d) (STEPS_D(d) * 16 * 64 * 4)
-#define VALUE_BLOCK(v) ((int64_t)(v) * 64 * 2)
-#define TERMS_MOST 2
-#define KEY_BYTES(d) ((size_t)(RUN * TERMS_MOST * KEY_BLOCK(d)))
-#define VALUE_BYTES(v) ((size_t)(RUN * TERMS_MOST * VALUE_BLOCK(v)))
+#define KEY_BLOCK(d) ((size_t)STEPS_D(d) * 16 * 64 * 4)
+#define VALUE_BLOCK(v) ((size_t)(v) * 64 * 2)
+#define KEY_BYTES(d) (RUN * KEY_BLOCK(d))
+#define VALUE_BYTES(v) (RUN * VALUE_BLOCK(v))
 #define P_BYTES(v) (0 * (size_t)(v)) /* a row's take the place of its scores */
 #define ROWS_TOGETHER 32
 #define GROUPS_KEPT 2
@@ -31,9 +29,6 @@
 #define OUT_FLOATS 131072
 #include "flash.h"
 #include "attention_bf16_pack.h"
-
-/* How many bf16 a value of a cache is. */
-static inline int64_t terms_of(const lb_kv *c) { return c->dtype == LB_F16 ? TERMS_MOST : 1; }
 
 static void pack_row(const float *x, int64_t dim, void *out) {
     uint16_t *h = out;
@@ -148,11 +143,11 @@ static inline void soft_some(const task *t, const space *s, beside *b) {
 
 /* ---- products, in steps of four ---- */
 
-/* Step i of the scores: dimensions 32 * (d % n) on, of term d / n of the keys, of 32 positions; n = STEPS_D. */
+/* Step i of the scores: dimensions 32 * (i % n) on of 32 positions; n = STEPS_D. */
 static inline void score_step(const task *t, const space *s, const job *j, int64_t i, beside *b) {
-    int64_t n = STEPS_D(t->dim), all = n * terms_of(&t->k), half = i >= all, d = i - half * all;
+    int64_t n = STEPS_D(t->dim), half = i >= n, d = i - half * n;
     int64_t stride = n * 64;
-    const char *q = s->q + j->r0 * stride + (d < n ? d : d - n) * 64, *k = j->k + d * 16 * BLOCK * 4 + half * 128;
+    const char *q = s->q + j->r0 * stride + d * 64, *k = j->k + d * 16 * BLOCK * 4 + half * 128;
     if (d == 0) {
         LB_TILE_ZERO(0);
         LB_TILE_ZERO(1);
@@ -171,7 +166,7 @@ static inline void score_step(const task *t, const space *s, const job *j, int64
     soft_some(t, s, b);
     LB_TILE_BF16(3, 5, 7);
     soft_some(t, s, b);
-    if (d < all - 1) return;
+    if (d < n - 1) return;
     float *to = j->scores + half * 32;
     LB_TILE_STORE(0, to, BLOCK * 4);
     LB_TILE_STORE(1, to + 16, BLOCK * 4);
@@ -185,20 +180,6 @@ static inline void load_p(const job *j) {
     LB_TILE_LOAD(5, j->scores + 16 * BLOCK, BLOCK * 4);
     LB_TILE_LOAD(6, j->scores + 16, BLOCK * 4);
     LB_TILE_LOAD(7, j->scores + 16 * BLOCK + 16, BLOCK * 4);
-}
-
-/* The second term of 16 values at v, onto the sums of the first. */
-static inline void rest_of_values(const task *t, const space *s, const char *v, int64_t stride, beside *b) {
-    LB_TILE_LOAD_ONCE(2, v, stride);
-    LB_TILE_BF16(0, 4, 2);
-    soft_some(t, s, b);
-    LB_TILE_BF16(1, 5, 2);
-    soft_some(t, s, b);
-    LB_TILE_LOAD_ONCE(3, v + 16 * stride, stride);
-    LB_TILE_BF16(0, 6, 3);
-    soft_some(t, s, b);
-    LB_TILE_BF16(1, 7, 3);
-    soft_some(t, s, b);
 }
 
 /* Step i of the outputs: values 16 i on. */
@@ -218,7 +199,6 @@ static inline void value_step(const task *t, const space *s, const job *j, int64
     soft_some(t, s, b);
     LB_TILE_BF16(1, 7, 3);
     soft_some(t, s, b);
-    if (t->v.dtype == LB_F16) rest_of_values(t, s, v + VALUE_BLOCK(t->vpad), stride, b);
     LB_TILE_STORE(0, out, stride);
     LB_TILE_STORE(1, out + 16 * t->vpad, stride);
 }
@@ -235,10 +215,9 @@ static void rescale(const task *t, const space *s, const job *j) {
 
 /* The outputs of `weigh` and the scores of `score`, and among them the softmax of `soft`; each may be NULL. */
 static void step_jobs(const task *t, const space *s, const job *weigh, job *soft, const job *score) {
-    int64_t values = weigh ? t->vpad / 16 : 0, scores = score ? 2 * STEPS_D(t->dim) * terms_of(&t->k) : 0;
-    int64_t products = 4 * (values * terms_of(&t->v) + scores), steps = values + scores;
+    int64_t values = weigh ? t->vpad / 16 : 0, scores = score ? 2 * STEPS_D(t->dim) : 0, steps = values + scores;
     beside b = { .j = soft, .rows = soft ? soft->rows : 0 };
-    b.each = products ? b.rows * 65536 / products : 0;
+    b.each = steps ? b.rows * 65536 / (4 * steps) : 0;
     if (weigh && weigh->rescaled) rescale(t, s, weigh);
     if (weigh) load_p(weigh);
     for (int64_t i = 0; i < steps; i++) {
@@ -289,13 +268,12 @@ static sight sight_of(const space *s, int64_t r0, int64_t rows) {
 
 /* The run of blocks [from, end): packed once, and met by all groups of 32 rows. */
 static void pass_run(const task *t, const item *it, space *s, const sight *groups, int64_t from, int64_t end) {
-    const int64_t key_block = KEY_BLOCK(t->dim) * terms_of(&t->k), value_block = VALUE_BLOCK(t->vpad) * terms_of(&t->v);
     line l;
     l.count = 0; /* jobs are filled in as they come */
     for (int64_t at = from; at < end; at += BLOCK) {
         find_block(t, it, at, s->now);
-        pack_keys(t, s->now->k, s->k + (at - from) / BLOCK * key_block);
-        pack_values(t, s->now->v, s->v + (at - from) / BLOCK * value_block);
+        pack_keys(t, s->now->k, s->k + (at - from) / BLOCK * (int64_t)KEY_BLOCK(t->dim));
+        pack_values(t, s->now->v, s->v + (at - from) / BLOCK * (int64_t)VALUE_BLOCK(t->vpad));
     }
     for (int64_t r0 = 0; r0 < it->count; r0 += MR) {
         const sight *g = &groups[r0 / MR];
@@ -303,8 +281,8 @@ static void pass_run(const task *t, const item *it, space *s, const sight *group
             if (g->least_lo >= at + BLOCK || g->most_hi <= at) continue;
             job *j = next_job(s, &l);
             j->r0 = r0, j->rows = lb_clamp(it->count - r0, 0, MR), j->from = at;
-            j->k = s->k + (at - from) / BLOCK * key_block;
-            j->v = s->v + (at - from) / BLOCK * value_block;
+            j->k = s->k + (at - from) / BLOCK * (int64_t)KEY_BLOCK(t->dim);
+            j->v = s->v + (at - from) / BLOCK * (int64_t)VALUE_BLOCK(t->vpad);
             j->all = g->most_lo <= at && g->least_hi >= at + BLOCK;
             step_line(t, s, &l, true);
         }
@@ -321,19 +299,16 @@ static void pass_blocks(const task *t, const item *it, space *s, int64_t from, i
 }
 
 /* Tiles of 32 rows, of which few would be padding: attention.bf16.flash_avx512 is the faster with 2 (3 times), this one
- * with 24 (2 to 3 times). Of f16 attention.f32.flash_avx512 is with 8 and 16, this one with 32 (1.1 and 2.3 times). */
-enum { ROWS_WANTED = 8, ROWS_WANTED_F16 = 32 };
+ * with 24 (2 to 3 times). */
+enum { ROWS_WANTED = 8 };
 
 static bool supports(const lb_args *a, const char **why) {
     const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *k = lb_arg(a, LB_ATTENTION_K);
     const lb_tensor *pages = lb_arg(a, LB_ATTENTION_PAGES);
     const int64_t sequences = pages ? pages->dims[0] : k->dims[0], heads = k->dims[1];
     const int64_t rows = heads > 0 ? q->dims[0] * q->dims[1] / heads : 0; /* of all sequences */
-    const lb_tensor *v = lb_arg(a, LB_ATTENTION_V); /* absent: a part of k's rows */
-    const bool f16 = k->dtype == LB_F16 || (v && v->dtype == LB_F16);
-    const int64_t wanted = f16 ? ROWS_WANTED_F16 : ROWS_WANTED;
-    *why = "takes 8 rows of q and more for a cache head, of f16 32 and more, of a value and more";
-    return q->dims[2] > 0 && rows >= wanted * sequences && caches_fit(a, true, why);
+    *why = "takes 8 rows of q and more for a cache head, of a value and more";
+    return q->dims[2] > 0 && rows >= ROWS_WANTED * sequences && caches_exact(a, why);
 }
 
 static void launch_tiles(const lb_args *a, const lb_launch *l) {
@@ -345,9 +320,8 @@ static void launch_tiles(const lb_args *a, const lb_launch *l) {
 const lb_kernel lb_kernel_attention_bf16_flash_amx = {
     .name = "attention.bf16.flash_amx", .op = "attention", .device = "cpu",
     .about = "groups of 32 rows against blocks of 64 positions, products by tdpbf16ps, a running softmax in f32 beside "
-             "the products of other blocks; q and probabilities as bf16, also where keys and values are f16, which are "
-             "two bf16, exactly; f8e4m3 by tables; with few rows the positions are split over the parts and added up "
-             "after",
+             "the products of other blocks; f8e4m3 by tables; with few rows the positions are split over the parts "
+             "and added up after",
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_BF16, .act = LB_ACT_BF16,
     .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,

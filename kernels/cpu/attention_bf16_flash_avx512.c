@@ -103,8 +103,6 @@ static void weigh(const task *t, const float *p, const char *vc, char *scratch, 
     }
 }
 
-static bool supports(const lb_args *a, const char **why) { return caches_fit(a, false, why); }
-
 const lb_kernel lb_kernel_attention_bf16_flash_avx512 = {
     .name = "attention.bf16.flash_avx512", .op = "attention", .device = "cpu",
     .about = "tiles of 64 positions paired and turned once for all rows of a cache head, products by vdpbf16ps, a"
@@ -117,5 +115,5 @@ const lb_kernel lb_kernel_attention_bf16_flash_avx512 = {
     .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 (2^-18 / 3 = 1.3e-6 in"
                      " the mean"
                      " square), more where values cancel; the instruction takes subnormals for 0",
-    .priority = 20, .supports = supports, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
+    .priority = 20, .supports = caches_exact, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
 };

@@ -154,7 +154,7 @@ static const attention_shape attention_shapes[] = {
     { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 1, BAD_SINK },
     { 4, 4, 64, 64, 700, { 700, 513, 60 }, { 1, 1, 1 }, 1, 0, 0, NO_CHANCE }, /* long enough to be split */
     { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 20, 9, 3 }, 1, 0, 0, NO_CHANCE },
-    { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 40, 30, 20 }, 1, 0, 1, NO_CHANCE }, /* rows enough for f16 by tiles */
+    { 4, 2, 64, 64, 150, { 150, 140, 72 }, { 40, 30, 20 }, 1, 0, 1, NO_CHANCE },
     { 4, 4, 64, 64, 700, { 700, 513, 60 }, { 1, 1, 1 }, 1, 0, 1, NO_CHANCE },
     /* several groups of rows against more positions than are packed at a time */
     { 4, 2, 64, 64, 600, { 600, 590, 530 }, { 90, 40, 20 }, 1, 0, 1, ANY },
