@@ -150,6 +150,37 @@ local function with_router(job, candidate)
   return plan
 end
 
+-- A regret above this is measured twice more, and the middle one of the three counts: where a plan's cold copies lie in
+-- memory is the same for all rounds of a measurement. Seen once: 12 % for a plan that was the fastest of its table.
+local REGRET_DOUBTED = 0.05
+
+-- The plans' times (ns) by turns; `shift`: which of them is the first whose copies are made.
+local function times_by_turns(plans, job, shift)
+  local turned, out = {}, {}
+  local function place(i) return (i - 1 + shift) % #plans + 1 end
+  for i = 1, #plans do turned[i] = plans[place(i)] end
+  for i, t in ipairs(costs.by_turns(turned, job)) do out[place(i)] = t end
+  return out
+end
+
+--- How the first of the plans does beside the best of the others: { regret, best (index), times (ns), measured (how
+--- often) }.
+local function regret_of(plans, job)
+  local function measured(shift)
+    local times, best = times_by_turns(plans, job, shift), 2
+    for i = 3, #plans do
+      if times[i] < times[best] then best = i end
+    end
+    return { regret = times[1] / times[best] - 1, best = best, times = times, measured = 1 }
+  end
+  local first = measured(0)
+  if first.regret <= REGRET_DOUBTED then return first end
+  local three = { first, measured(1), measured(2) }
+  table.sort(three, function(x, y) return x.regret < y.regret end)
+  three[2].measured = 3
+  return three[2]
+end
+
 --- auto's own figures: what it chose, and its time against the best of up to three others in the same rounds: those
 --- that should be the fastest by the costs that it chose by, if they are near. Others have no time here.
 local function auto_metrics(job, plan)
@@ -157,11 +188,13 @@ local function auto_metrics(job, plan)
     local names, plans = job.auto.candidates, { plan }
     local close = costs.close(costs.expected(job.auto.costs, job.ids))
     for k, i in ipairs(close) do plans[k + 1] = with_router(job, job.auto.plans[i]) end
-    local best, times = costs.fastest(plans, job, 2)
+    local r = regret_of(plans, job)
+    local best, times = r.best, r.times
     for k = 2, #plans do plans[k]:close() end
     local _, chosen = set_of(lb.strategy "auto", job)
     local out = {
-      regret = { unit = "ratio", median = times[1] / times[best] - 1 },
+      regret = { unit = "ratio", median = r.regret },
+      measured = { unit = "times", median = r.measured },
       chosen = { unit = "strategy", name = chosen },
       best = { unit = "strategy", name = names[close[best - 1]] },
       compared = { unit = "strategies", median = #close },

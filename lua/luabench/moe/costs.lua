@@ -57,7 +57,7 @@ function M.times(plans, how)
   local close, near = M.close(times), {}
   if #close == 1 then return times end
   for k, i in ipairs(close) do near[k] = plans[i] end
-  local _, compared = M.fastest(near, how)
+  local compared = M.by_turns(near, how)
   local anchor = times[close[1]]
   for k, i in ipairs(close) do times[i] = anchor * compared[k] / compared[1] end
   return times
@@ -120,16 +120,13 @@ local function paired_ratio(x, y)
   return lb.core.stats(ratios).median
 end
 
---- Index of the fastest plan from number `first` (default 1) on, and the times (ns) of all, measured by turns: the first
---- plan's median, times each one's ratio to it. how: { cache, mode }.
-function M.fastest(plans, how, first)
-  local best, t = first or 1, {}
+--- Times (ns) of the plans, measured by turns: the first one's median, times each one's ratio to it. how: { cache,
+--- mode }.
+function M.by_turns(plans, how)
+  local t = {}
   local samples = lb.core.measure_interleaved(plans, options(how, COMPARE_PRECISION, COMPARE_S))
-  for i, s in ipairs(samples) do
-    t[i] = samples[1].median * paired_ratio(samples[1].samples_ns, s.samples_ns)
-    if i > best and t[i] < t[best] then best = i end
-  end
-  return best, t
+  for i, s in ipairs(samples) do t[i] = samples[1].median * paired_ratio(samples[1].samples_ns, s.samples_ns) end
+  return t
 end
 
 return M
