@@ -395,11 +395,7 @@ enum { FLOAT_OF_ROW, FLOAT_EXACT /* their product with a code is a bf16 */, FLOA
                     float *out, int64_t out_stride) {                                                                \
         float_run(FORMAT, TABLE(q), q, panel, act, stride, k, cols, out, out_stride);                                \
     }                                                                                                                \
-    static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }          \
-    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
-                       void *dst) {                                                                                  \
-        float_repack(FORMAT.bits, FORMAT.head_bytes(q, k), unpack, put_scales, q, native, n, k, row0, row1, dst);    \
-    }
+    LB_FLOAT_LAYOUT
 #define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
     LB_FLOAT_FUNCTIONS                                                                                               \
     LB_ROWS32_PANEL(prepare, bytes, kind)

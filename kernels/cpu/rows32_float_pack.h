@@ -173,3 +173,11 @@ static inline void float_repack(int bits, size_t head, float_unpack unpack, floa
         }
     }
 }
+
+/* The layout of a file: panel_bytes() and repack() from FORMAT, unpack() and put_scales(). */
+#define LB_FLOAT_LAYOUT                                                                                              \
+    static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }          \
+    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
+                       void *dst) {                                                                                  \
+        float_repack(FORMAT.bits, FORMAT.head_bytes(q, k), unpack, put_scales, q, native, n, k, row0, row1, dst);    \
+    }

@@ -89,11 +89,7 @@ static inline bool float_row_supports(const lb_args *a, const char **why) {
         (void)stride, (void)cols, (void)out_stride;                                                                  \
         float_row(FORMAT, TABLE(q), FLOAT_SCALES == FLOAT_OF_ROW, q, panel, act, k, out);                            \
     }                                                                                                                \
-    static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }          \
-    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
-                       void *dst) {                                                                                  \
-        float_repack(FORMAT.bits, FORMAT.head_bytes(q, k), unpack, put_scales, q, native, n, k, row0, row1, dst);    \
-    }
+    LB_FLOAT_LAYOUT
 #define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
     LB_FLOAT_FUNCTIONS                                                                                               \
     LB_ROWS32_PANEL(prepare, bytes, kind)

@@ -92,7 +92,7 @@ static inline void int_unpack_stream(const lb_quantizer *q, const void *native, 
     }
 }
 
-#if !defined(__AMX_TILE__) && !defined(LB_ONE_ROW)
+#if !defined(__AMX_TILE__)
 /* A function for each width, so that each knows its shifts; of one panel, or two that stand one behind the other. */
 #define INT_RUN(b, its_head)                                                                                         \
     static __attribute__((noinline)) void run_##b(const int panels, const lb_quantizer *q, const void *panel,        \

@@ -69,11 +69,7 @@ LB_INLINE const void *float_pairs(const float_format f, const float_table *table
         for (int half = 0; half < 2; half++)                                                                         \
             to[half] = FLOAT_SCALES == FLOAT_OF_ROW ? FORMAT.scale(q, panel, k, 0, half) : _mm512_set1_ps(1);        \
     }                                                                                                                \
-    static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return float_panel_bytes(FORMAT, q, k); }          \
-    static void repack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1,  \
-                       void *dst) {                                                                                  \
-        float_repack(FORMAT.bits, FORMAT.head_bytes(q, k), unpack, put_scales, q, native, n, k, row0, row1, dst);    \
-    }
+    LB_FLOAT_LAYOUT
 #define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
     LB_FLOAT_FUNCTIONS                                                                                               \
     LB_ROWS32_PANEL(prepare, bytes, kind)
