@@ -36,20 +36,8 @@ LB_INLINE void digits_begin(const digits_half *with) {
     LB_TILE_LOAD(1, with->of, 64);
 }
 /* The sums += a step of x times that of a panel; codes are unsigned, levels signed. */
-LB_INLINE void digits_step_codes(const int8_t *x, const digits_codes *w) {
-    LB_TILE_LOAD(4, x, 64);
-    LB_TILE_LOAD(6, w->of[0], 64);
-    LB_TILE_LOAD(7, w->of[1], 64);
-    LB_TILE_SU(0, 4, 6);
-    LB_TILE_SU(1, 4, 7);
-}
-LB_INLINE void digits_step_levels(const int8_t *x, const digits_codes *w) {
-    LB_TILE_LOAD(4, x, 64);
-    LB_TILE_LOAD(6, w->of[0], 64);
-    LB_TILE_LOAD(7, w->of[1], 64);
-    LB_TILE_SS(0, 4, 6);
-    LB_TILE_SS(1, 4, 7);
-}
+LB_INLINE void digits_step_codes(const int8_t *x, const digits_codes *w) { LB_TILE_STEP(LB_TILE_SU, x, w->of); }
+LB_INLINE void digits_step_levels(const int8_t *x, const digits_codes *w) { LB_TILE_STEP(LB_TILE_SS, x, w->of); }
 LB_INLINE void digits_store(digits_sums *to) {
     LB_TILE_STORE(0, to->half[0].of, 64);
     LB_TILE_STORE(1, to->half[1].of, 64);

@@ -27,14 +27,6 @@ LB_INLINE void float_row_expand(const float_format f, const float_regs *t, const
         }
 }
 
-LB_INLINE void float_row_step(const uint16_t *x, const float_row_pairs *w) {
-    LB_TILE_LOAD(4, x, 64);
-    LB_TILE_LOAD(6, w->of[0], 64);
-    LB_TILE_LOAD(7, w->of[1], 64);
-    LB_TILE_BF16(0, 4, 6);
-    LB_TILE_BF16(1, 4, 7);
-}
-
 /* total += the sums of span i times its scales. */
 LB_INLINE void float_row_close(const float_format f, const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i,
                                const float_row_sums *s, __m512 total[2]) {
@@ -62,7 +54,7 @@ LB_INLINE void float_row(const float_format f, const float_table *table, const b
             LB_TILE_ZERO(0);
             LB_TILE_ZERO(1);
         }
-        float_row_step((const uint16_t *)act + 32 * j, &pairs[j % 2]);
+        LB_TILE_STEP(LB_TILE_BF16, (const uint16_t *)act + 32 * j, pairs[j % 2].of);
         if (++in_span < each && j < runs - 1) continue;
         LB_TILE_STORE(0, sums[spans % 2].of[0], 64);
         LB_TILE_STORE(1, sums[spans % 2].of[1], 64);
