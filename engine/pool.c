@@ -168,7 +168,10 @@ lb_status lb_pool_new(int threads, const int *cpus, lb_pool **out) {
         p->slots[i].pool = p, p->slots[i].part = i, p->slots[i].cpu = cpus ? cpus[i] : -1;
         if (!s) s = lb_huge_alloc(LB_SCRATCH_BYTES, &p->slots[i].scratch);
     }
-    if (s) goto fail;
+    if (s) {
+        lb_fail_in(s, "thread pool: scratch memory of %d threads", threads);
+        goto fail;
+    }
     if ((s = start_workers(p))) goto fail;
     *out = p;
     return LB_OK;
