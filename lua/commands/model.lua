@@ -4,7 +4,7 @@
 -- The result (-o X.json) is a luabench/1 file: a case for each model and prompt (scenario "model"), and beside "cases"
 --   "models": { "original", "quantized" }  luabench/model_bench/summary.lua: load, cold start, performance, categories,
 --                                          memory, quality
---   "comparison": [ { metric, field, unit, original, quantized, difference, ratio } ]
+--   "comparison": [ { metric, field, unit, original, quantized, difference, ratio, note } ]
 --   "quantization": what --quantize did (as luabench quantize reports it), "settings": the options that count.
 local cli = require "luabench.cli"
 local json = require "luabench.json"

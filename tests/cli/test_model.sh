@@ -29,7 +29,7 @@ holds "questions with choices" says 0 'same choice as the original' --original t
     --questions q.jsonl -o questions.json
 { head -1 q.jsonl; printf '{"name": "endless", "context": "It", "choices": ["%s", " b"], "answer": 0}\n' \
     "$(printf ' word%.0s' {1..2000})"; } > long.jsonl
-holds "a question that cannot be asked is named" says 0 'questions: skipped: question 2 (endless): choice 0' \
+holds "a question that cannot be asked is named" says 0 'questions: 1 skipped; the first: question 2 (endless): choice 0' \
     --original tiny "${quick[@]}" --questions long.jsonl -o long.json
 holds "and costs no other one" grep -Eq '^  questions  +1$' said
 tail -1 long.jsonl > endless.jsonl

@@ -324,6 +324,34 @@ function T.test_comparison()
   lu.assertEquals({ show.cells(change) }, { "-", "-1.250 points", "", "" })
 end
 
+-- Shares of right choices stand beside one another only where they are of the same questions.
+function T.test_comparison_of_questions()
+  local function of(asked, accuracy)
+    return { quality = { questions = { count = #asked, asked = asked, accuracy = accuracy } } }
+  end
+  local function row(a, b)
+    for _, r in ipairs(summary.compare(a, b)) do
+      if r.field == "quality.questions.accuracy" then return r end
+    end
+  end
+  local same, other = row(of({ 1, 2 }, 0.5), of({ 1, 2 }, 1)), row(of({ 1, 2 }, 0.5), of({ 1, 3 }, 1))
+  lu.assertEquals({ same.difference, same.ratio, summary.label(same) }, { 0.5, 2, "right choices" })
+  lu.assertEquals({ other.original, other.quantized }, { 0.5, 1 })
+  lu.assertNil(other.difference or other.ratio)
+  lu.assertEquals(summary.label(other), "right choices (not of the same questions)")
+  lu.assertEquals(summary.label(row(of({ 1, 2 }, 0.5), of({ 1 }, 1))), "right choices (not of the same questions)")
+  lu.assertEquals(summary.label(row(of({ 1 }, 0.5))), "right choices")
+end
+
+function T.test_problems_with_questions()
+  local side = { name = "original", records = {}, quality = { questions = { reasons = { "question 2: long" } } } }
+  lu.assertEquals(show.problems(side), { "original: questions: 1 skipped; the first: question 2: long" })
+  side.quality.questions.reasons[2] = "question 3: long"
+  lu.assertEquals(show.problems(side), { "original: questions: 2 skipped; the first: question 2: long" })
+  side.quality.questions.reasons = {}
+  lu.assertEquals(show.problems(side), {})
+end
+
 function T.test_eleven_prompts()
   local list, categories = prompts.load(), {}
   lu.assertEquals(#list, 11)

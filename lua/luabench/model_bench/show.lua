@@ -48,7 +48,7 @@ function M.side_by_side(a, b)
     if r.heading then rows[#rows + 1] = { r.heading }
     else
       local x, y, difference, ratio = M.cells(r)
-      rows[#rows + 1] = { "  " .. r.metric, x, b and y, b and difference, b and ratio }
+      rows[#rows + 1] = { "  " .. summary.label(r), x, b and y, b and difference, b and ratio }
     end
   end
   return aligned.lines(columns, rows)
@@ -170,8 +170,9 @@ function M.problems(...)
     if asked and asked.reason then
       lines[#lines + 1] = ("%s: questions: %s: %s"):format(side.name, asked.status or "failed", asked.reason)
     end
-    for _, why in ipairs(asked and asked.reasons or {}) do
-      lines[#lines + 1] = ("%s: questions: skipped: %s"):format(side.name, why)
+    local reasons = asked and asked.reasons or {}
+    if reasons[1] then                        -- all of them are in the result file
+      lines[#lines + 1] = ("%s: questions: %d skipped; the first: %s"):format(side.name, #reasons, reasons[1])
     end
     if q and q.no_comparison then lines[#lines + 1] = ("%s: KL divergence: %s"):format(side.name, q.no_comparison) end
   end

@@ -96,13 +96,14 @@ end
 
 -- ---- side by side ----
 
--- The number under a path such as "memory.gpu.memory_bytes.max" or "time.ci95.1"; nil where there is none.
-local function at(value, path)
+-- The number (or what else is `wanted`) under a path such as "memory.gpu.memory_bytes.max" or "time.ci95.1"; nil where
+-- there is none.
+local function at(value, path, wanted)
   for part in path:gmatch "[^.]+" do
     if type(value) ~= "table" then return nil end
     value = value[tonumber(part) or part]
   end
-  return type(value) == "number" and value or nil
+  return type(value) == (wanted or "number") and value or nil
 end
 M.at = at
 
@@ -174,10 +175,27 @@ end
 -- The unit in which people are shown a row of compare().
 function M.shown_unit(row) return shown[row.field] end
 
--- A list of { metric, field, unit, original, quantized, difference, ratio } and headings { heading = }, lines without
--- any value left out. b = nil: one model.
+-- What people are shown before it.
+function M.label(row) return row.note and ("%s (%s)"):format(row.metric, row.note) or row.metric end
+
+-- Shares of the questions that a model was asked: no more than two numbers where the other was asked others.
+local OF_QUESTIONS = { ["quality.questions.accuracy"] = true, ["quality.questions.standard_error"] = true,
+  ["quality.questions.normalized.accuracy"] = true, ["quality.questions.normalized.standard_error"] = true }
+
+local function asked_others(a, b)
+  local x, y = at(a, "quality.questions.asked", "table"), at(b, "quality.questions.asked", "table")
+  if not x or not y then return false end
+  for i = 1, math.max(#x, #y) do
+    if x[i] ~= y[i] then return true end
+  end
+  return false
+end
+
+-- A list of { metric, field, unit, original, quantized, difference, ratio, note } and headings { heading = }, lines
+-- without any value left out; `note` says why there is no difference of two values. b = nil: one model.
 function M.compare(a, b)
   local rows, heading = {}, nil
+  local others = asked_others(a, b)
   for _, line in ipairs(M.LINES) do
     if not line[3] then
       heading = line[1]
@@ -186,8 +204,10 @@ function M.compare(a, b)
       if x or y then
         if heading then rows[#rows + 1] = { heading = heading } end
         heading = nil
+        local note = x and y and others and OF_QUESTIONS[line[3]] and "not of the same questions" or nil
+        local both = x and y and not note
         rows[#rows + 1] = { metric = line[1], field = line[3], unit = line[2], original = x, quantized = y,
-          difference = x and y and y - x or nil, ratio = x and y and x ~= 0 and y / x or nil }
+          difference = both and y - x or nil, ratio = both and x ~= 0 and y / x or nil, note = note }
       end
     end
   end

@@ -137,7 +137,7 @@ local function side_by_side(a, b)
   local rows, titles = {}, { "", a.name or "original" }
   if b then titles = { "", a.name or "original", b.name or "quantized", "difference", "ratio" } end
   for i, r in ipairs(summary.compare(a, b)) do
-    rows[i] = r.heading and r or { r.metric, show.cells(r) }
+    rows[i] = r.heading and r or { summary.label(r), show.cells(r) }
   end
   return html_table(titles, rows)
 end
