@@ -1,5 +1,6 @@
 /* gemm_sparse24_int8dq_avx512.c: gemm over sparse24-int8dq weights in panels of 32 rows: two int8 of every four, times
  * int8, scales of row and token last. Sums are exact in int32. */
+#include "rows32_i8.h"
 #include "rows32_sparse24.h"
 
 /* Few columns: activations + 128 are the unsigned side, so that what a row picks needs no sum of its own: 128 times the

@@ -46,8 +46,10 @@ void tiles_launch(const tiles_format *f, const lb_args *a, const lb_launch *l);
 #define TILES_GEMM(f)                                                                                                \
     static size_t workspace_bytes(const lb_args *a, int parts) { return tiles_workspace(&(f), a, parts); }           \
     static void launch(const lb_args *a, const lb_launch *l) { tiles_launch(&(f), a, l); }
+#define TILES_ARITHMETIC                                                                                             \
+    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_BF16, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16,      \
+    .supports = tiles_supports
+#define TILES_PRIORITY 30
 #define TILES_KERNEL                                                                                                 \
-    .op = "gemm", .device = "cpu", .source = "luabench",                                                             \
-    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_BF16,                                                     \
-    .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16, .priority = 30, .supports = tiles_supports,                       \
+    .op = "gemm", .device = "cpu", .source = "luabench", TILES_ARITHMETIC, .priority = TILES_PRIORITY,               \
     .phases = tiles_phases, .workspace_bytes = workspace_bytes, .launch = launch

@@ -1,11 +1,11 @@
 /* rows32_sparse24.h: gemm over 2:4 sparse weights in panels of 32 rows (rows32_sparse24_pack.h).
  *
  * Values are spread out, zeros between, by vpshufb, whose bytes a table has for the four bits of two places: in
- * registers for few columns, 32 rows by 256 k in L1 for many, so that sums have the same bits. Sums of int8 are exact
- * in any order: of few columns each row picks the activations that its values meet. */
+ * registers for few columns, 32 rows by 256 k in L1 for many, so that sums have the same bits; with AMX into the pairs
+ * that gemm_tiles.h multiplies. Sums of int8 are exact in any order: of few columns each row picks the activations that
+ * its values meet. */
 #pragma once
 #include "rows32_float.h"
-#include "rows32_i8.h"
 #include "rows32_sparse24_pack.h"
 
 /* ---- where kept values stand ---- */
@@ -77,6 +77,42 @@ LB_INLINE void s24_dense(const float_format f, const s24_regs *r, const uint8_t 
     }
 }
 
+/* `some` k of 32 rows, from a run on, as pairs. */
+LB_INLINE void s24_expand(const float_format f, const s24_regs *r, const uint8_t *run, int64_t some, __m512i (*to)[2]) {
+    for (int64_t i = 0; i < some / 32; i++, run += s24_run_bytes(s24_bytes(f)))
+        LB_UNROLL for (int h = 0; h < 2; h++) {
+            __m512i places = _mm512_load_si512(run + 64 * h);
+            LB_UNROLL for (int s = 0; s < 8; s += 2) {
+                __m512i w[4];
+                s24_dense(f, r, run, places, s, h, w);
+                LB_UNROLL for (int j = 0; j < 4; j++) to[16 * i + 2 * s + j][h] = w[j];
+            }
+        }
+}
+
+#if defined(__AMX_TILE__)
+/* tiles_format.expand of a format: the kept values' scales are the row's. */
+LB_INLINE const void *s24_pairs(const float_format f, const float_table *table, const uint8_t *panel, int64_t at,
+                                int64_t some, tiles_pairs *to) {
+    const s24_regs r = s24_open(f, table);
+    const uint8_t *run = panel + S24_HEAD + (size_t)(at / 32) * s24_run_bytes(s24_bytes(f));
+    s24_expand(f, &r, run, some, to->w);
+    return run + (size_t)(some / 32) * s24_run_bytes(s24_bytes(f));
+}
+
+/* The functions of a file from FORMAT and TABLE. */
+#define FLOAT_SCALES FLOAT_OF_ROW
+#define LB_S24_FLOAT(prepare, bytes, kind)                                                                           \
+    static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,      \
+                              int64_t some, tiles_pairs *to) {                                                       \
+        (void)q, (void)rows, (void)k;                                                                                \
+        return s24_pairs(FORMAT, TABLE, panel, at, some, to);                                                        \
+    }                                                                                                                \
+    LB_TILES_ROW_SCALES                                                                                              \
+    LB_S24_LAYOUT(s24_bytes(FORMAT), false)                                                                          \
+    LB_ROWS32_PANEL(prepare, bytes, kind)
+#define S24_WITH(how) "tdpbf16ps on tiles, sums of 32 x 32"
+#else
 /* A run's lines, 12 KiB ahead (8: 5 to 10 % less where memory gives 83 GB/s). Bursts; again nearer: some find no
  * room. */
 LB_INLINE void s24_ask(const float_format f, const uint8_t *run) {
@@ -150,19 +186,6 @@ LB_INLINE void s24_few(const float_format f, const float_table *table, const uin
             _mm512_storeu_ps(out + c * out_stride + 16 * h, s24_scaled(f, panel, act, stride, k, c, h, total[h][c]));
 }
 
-LB_INLINE void s24_expand(const float_format f, const s24_regs *r, const uint8_t *run, int64_t some,
-                          float_expanded *e) {
-    for (int64_t i = 0; i < some / 32; i++, run += s24_run_bytes(s24_bytes(f)))
-        LB_UNROLL for (int h = 0; h < 2; h++) {
-            __m512i places = _mm512_load_si512(run + 64 * h);
-            LB_UNROLL for (int s = 0; s < 8; s += 2) {
-                __m512i w[4];
-                s24_dense(f, r, run, places, s, h, w);
-                LB_UNROLL for (int j = 0; j < 4; j++) e->w[16 * i + 2 * s + j][h] = w[j];
-            }
-        }
-}
-
 LB_INLINE void s24_many(const float_format f, const float_table *table, const uint8_t *panel, const void *act,
                         size_t stride, int64_t k, int cols, float *out, int64_t out_stride) {
     const s24_regs r = s24_open(f, table);
@@ -176,7 +199,7 @@ LB_INLINE void s24_many(const float_format f, const float_table *table, const ui
     for (int64_t at = 0; at < padded; at += FLOAT_CHUNK) {
         int64_t some = padded - at < FLOAT_CHUNK ? padded - at : FLOAT_CHUNK;
         const uint8_t *run = panel + S24_HEAD + (size_t)(at / 32) * s24_run_bytes(s24_bytes(f));
-        s24_expand(f, &r, run, some, &e);
+        s24_expand(f, &r, run, some, e.w);
         for (int i = 0; i < count; i++) { /* what is spread out next comes between the tiles */
             int c0 = cols * i / count, c1 = cols * (i + 1) / count;
             for (int l = lines * i / count; l < lines * (i + 1) / count; l++)
@@ -216,3 +239,5 @@ LB_INLINE void s24_run(const float_format f, const float_table *table, const voi
     }                                                                                                                \
     LB_S24_LAYOUT(s24_bytes(FORMAT), false)                                                                          \
     LB_ROWS32_PANEL(prepare, bytes, kind)
+#define S24_WITH(how) "vdpbf16ps in sums of 256" how
+#endif

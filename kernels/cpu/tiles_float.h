@@ -58,6 +58,12 @@ LB_INLINE const void *float_pairs(const float_format f, const float_table *table
     return p;
 }
 
+/* row_scales() of a file whose panels begin with 32 f32. */
+#define LB_TILES_ROW_SCALES                                                                                          \
+    static void row_scales(const lb_quantizer *q, const uint8_t *panel, int64_t k, __m512 to[2]) {                   \
+        for (int half = 0; half < 2; half++) to[half] = float_row_scale(q, panel, k, 0, half);                       \
+    }
+
 /* The functions of a file from FORMAT, TABLE (of q, a pointer), FLOAT_SCALES, unpack() and put_scales(). */
 #define LB_FLOAT_FUNCTIONS                                                                                           \
     static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,      \
@@ -90,4 +96,5 @@ LB_INLINE const void *float_pairs(const float_format f, const float_table *table
                          : "codes, or those times their scale, are exact in bf16 and products of bf16 in f32; "      \
                            "tdpbf16ps rounds each sum and flushes subnormals: NMSE of about 1e-13, more where "      \
                            "sums cancel"
+#define LB_FLOAT_ARITHMETIC TILES_ARITHMETIC, LB_FLOAT_BOUND
 #define LB_FLOAT_KERNEL LB_ROWS32_KERNEL, LB_FLOAT_BOUND
