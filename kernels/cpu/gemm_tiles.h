@@ -23,7 +23,9 @@ typedef struct tiles_pairs { __m512i w[TILES_PAIRS][2]; } tiles_pairs;
 
 typedef struct tiles_format {
     int terms;               /* 1 or 2 */
-    bool act_scaled;         /* an f32 behind the values of a prepared row is for all its results */
+    int span;                /* 0, or k (32, or a multiple up to 512 / terms) whose sums begin at zero and are added to
+                              * the totals in f32: what K is a multiple of where there are scales */
+    bool act_scaled;         /* an f32 behind the values of a prepared row is for all its results; or one of each span */
     size_t (*panel_bytes)(const lb_quantizer *q, int64_t k);
     /* As lb_panel has them; a row begins with its values as bf16, zeros up to the next multiple of 32. */
     void (*act_prepare)(const lb_quantizer *q, const float *x, int64_t k, void *act);
@@ -35,6 +37,8 @@ typedef struct tiles_format {
                           int64_t some, tiles_pairs *to);
     /* What the sums of a panel's rows 0..15 and 16..31 are multiplied by; NULL = 1. */
     void (*scales)(const lb_quantizer *q, const uint8_t *panel, int64_t k, __m512 to[2]);
+    /* The same of the sums of span `i`. */
+    void (*span_scales)(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, __m512 to[2]);
 } tiles_format;
 
 bool tiles_supports(const lb_args *a, const char **why);

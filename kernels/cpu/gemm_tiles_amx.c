@@ -9,6 +9,7 @@
 #define TILES_INLINE static inline __attribute__((always_inline))
 
 enum { TILE_BYTES = 1024, BLOCK = 16 /* rows of x in a tile */, STEP = 32 /* k in one */, ROWS = 32,
+       PAIR_BYTES = 128, SPANS_MOST = 2 * TILES_PAIRS / STEP,
        BLOCKS_MOST = LB_PANEL_MAX_COLS / BLOCK, TOGETHER = 12 /* whose sums L2 holds beside a chunk of x */ };
 _Static_assert((size_t)TOGETHER * LB_PANEL_MAX_COLS * ROWS * sizeof(float) + sizeof(tiles_pairs) <= LB_SCRATCH_BYTES,
                "an item's sums and its expanded weights");
@@ -24,14 +25,17 @@ typedef struct problem {
     size_t panel_bytes, row_bytes;
     int64_t chunk;           /* of K */
     char *tiles;             /* in the workspace, as are: */
-    float *act_scales;       /* [16 * blocks] */
+    float *act_scales;       /* [spans, or one][16 * blocks] */
     char *rows;              /* a prepared row of each part */
 } problem;
 
 static int64_t blocks_of(int64_t m) { return (m + BLOCK - 1) / BLOCK; }
 static int64_t padded_of(int64_t k) { return (k + STEP - 1) / STEP * STEP; }
 static size_t tiles_bytes(int64_t m, int64_t k) { return (size_t)(blocks_of(m) * padded_of(k)) * BLOCK * 2; }
-static size_t scales_bytes(int64_t m) { return (size_t)blocks_of(m) * BLOCK * sizeof(float); }
+static int64_t spans_of(const tiles_format *f, int64_t k) { return f->span ? (k + f->span - 1) / f->span : 1; }
+static size_t scales_bytes(const tiles_format *f, int64_t m, int64_t k) {
+    return f->act_scaled ? (size_t)(blocks_of(m) * spans_of(f, k)) * BLOCK * sizeof(float) : 0;
+}
 
 static size_t row_bytes(const tiles_format *f, const lb_args *a) {
     size_t most = 0;
@@ -51,7 +55,7 @@ int tiles_phases(const lb_args *a) { return (void)a, 2; }
 
 size_t tiles_workspace(const tiles_format *f, const lb_args *a, int parts) {
     int64_t m = lb_arg(a, LB_GEMM_X)->dims[0], k = lb_arg(a, LB_GEMM_X)->dims[1];
-    return tiles_bytes(m, k) + scales_bytes(m) + (size_t)parts * row_bytes(f, a);
+    return tiles_bytes(m, k) + scales_bytes(f, m, k) + (size_t)parts * row_bytes(f, a);
 }
 
 static problem resolve(const tiles_format *f, const lb_args *a, const lb_launch *l) {
@@ -66,7 +70,7 @@ static problem resolve(const tiles_format *f, const lb_args *a, const lb_launch 
     p.chunk = 2 * TILES_PAIRS / f->terms;
     p.tiles = l->workspace;
     p.act_scales = (float *)(void *)(p.tiles + tiles_bytes(p.m, p.k));
-    p.rows = (char *)p.act_scales + scales_bytes(p.m);
+    p.rows = (char *)p.act_scales + scales_bytes(f, p.m, p.k);
     return p;
 }
 
@@ -111,7 +115,8 @@ static void prepare_row(const problem *p, int64_t i, char *row) {
         for (int64_t k = at, end = at + chunk_at(p, at); k < end; k += STEP, to += TILE_BYTES)
             _mm512_store_si512(to, _mm512_loadu_si512(row + 2 * k));
     }
-    if (p->f->act_scaled) memcpy(p->act_scales + i, row + 2 * p->padded, sizeof(float));
+    for (int64_t s = 0; p->f->act_scaled && s < spans_of(p->f, p->k); s++)
+        memcpy(p->act_scales + s * p->blocks * BLOCK + i, row + 2 * p->padded + 4 * s, sizeof(float));
 }
 
 /* ---- products ---- */
@@ -152,16 +157,16 @@ TILES_INLINE void sums_close(float *sums, const bool two) {
 
 /* The sums += the blocks' tiles, of which the second's are `far` bytes behind the first's, times the pairs. The tiles
  * of x pass by L1, where the pairs then stay: with an ordinary load they would be lost, and a fifth of the time. */
-TILES_INLINE void multiply(const char *x, ptrdiff_t far, const tiles_pairs *w, int64_t steps, soon next[3],
-                           const int terms, const bool two) {
-    const char *b = (const char *)w->w;
-    for (int64_t i = 0; i < steps; i++, x += TILE_BYTES, b += STEP / 2 * sizeof w->w[0]) {
+TILES_INLINE void multiply(const char *x, ptrdiff_t far, const void *w, int64_t steps, soon next[3], const int terms,
+                           const bool two) {
+    const char *b = w;
+    for (int64_t i = 0; i < steps; i++, x += TILE_BYTES, b += STEP / 2 * PAIR_BYTES) {
         LB_TILE_LOAD_ONCE(4, x, 64);
         if (two) LB_TILE_LOAD_ONCE(5, x + far, 64);
         for (int t = 0; t < terms; t++) {
-            const char *term = b + (size_t)t * (TILES_PAIRS / 2) * sizeof w->w[0];
-            LB_TILE_LOAD(6, term, sizeof w->w[0]);
-            LB_TILE_LOAD(7, term + 64, sizeof w->w[0]);
+            const char *term = b + (size_t)t * (TILES_PAIRS / 2) * PAIR_BYTES;
+            LB_TILE_LOAD(6, term, PAIR_BYTES);
+            LB_TILE_LOAD(7, term + 64, PAIR_BYTES);
             LB_TILE_BF16(0, 4, 6);
             LB_TILE_BF16(1, 4, 7);
             if (two) LB_TILE_BF16(2, 5, 6);
@@ -181,6 +186,10 @@ typedef struct meeting {
     float *sums;
     bool begin;              /* the sums are zero before */
     soon next[3];            /* tiles of x, weights, sums */
+    int64_t span;            /* steps of one; of each the scales of weights, and of the first row of x, ... */
+    const __m512 (*scales)[2];
+    const float *act_scales; /* NULL = 1 */
+    int64_t act_far;         /* ... and how far behind them are those of the next */
 } meeting;
 
 #define MEET(name, terms, two)                                                                                       \
@@ -193,8 +202,38 @@ MEET(meet_one_1, 1, false)
 MEET(meet_one_2, 1, true)
 MEET(meet_two_1, 2, false)
 MEET(meet_two_2, 2, true)
-static void (*const meet[2][2])(meeting *, const tiles_pairs *) = { { meet_one_1, meet_one_2 },
-                                                                          { meet_two_1, meet_two_2 } };
+/* The sums of span i, of the block or both, times their scales to the totals. */
+TILES_INLINE void add_span(const meeting *m, int64_t i, const float *part, const bool two) {
+    const float *of_row = m->act_scales ? m->act_scales + i * m->act_far : NULL;
+    const bool begin = m->begin && i == 0;
+    float *to = m->sums;
+    for (int r = 0; r < (two ? 2 : 1) * BLOCK; r++, part += ROWS, to += ROWS)
+        for (int half = 0; half < 2; half++) {
+            __m512 scale = m->scales[i][half], total = begin ? _mm512_setzero_ps() : _mm512_load_ps(to + 16 * half);
+            if (of_row) scale = _mm512_mul_ps(scale, _mm512_set1_ps(of_row[r]));
+            _mm512_store_ps(to + 16 * half, _mm512_fmadd_ps(_mm512_load_ps(part + 16 * half), scale, total));
+        }
+}
+
+/* The same where sums are those of spans: a span's go to the totals while the next one is multiplied. */
+TILES_INLINE void meet_spans(meeting *m, const tiles_pairs *w, const bool two) {
+    float part[2][2 * BLOCK * ROWS] __attribute__((aligned(64)));
+    int64_t i = 0;
+    for (int64_t at = 0; at < m->steps; at += m->span, i++) {
+        sums_open(NULL, true, two);
+        multiply(m->x + at * TILE_BYTES, m->far, w->w[at * STEP / 2], m->steps - at < m->span ? m->steps - at : m->span,
+                 m->next, 1, two);
+        if (i) add_span(m, i - 1, part[(i - 1) % 2], two);
+        sums_close(part[i % 2], two);
+    }
+    add_span(m, i - 1, part[(i - 1) % 2], two);
+}
+static __attribute__((noinline)) void meet_spans_1(meeting *m, const tiles_pairs *w) { meet_spans(m, w, false); }
+static __attribute__((noinline)) void meet_spans_2(meeting *m, const tiles_pairs *w) { meet_spans(m, w, true); }
+
+static void (*const meet[3][2])(meeting *, const tiles_pairs *) = { { meet_one_1, meet_one_2 },
+                                                                          { meet_two_1, meet_two_2 },
+                                                                          { meet_spans_1, meet_spans_2 } };
 
 /* ---- items ---- */
 
@@ -210,7 +249,7 @@ static void finish(const problem *p, int64_t panel, const __m512 scale[2], int64
         float *to = p->out + r * p->n + panel * ROWS;
         __m512 a = _mm512_mul_ps(_mm512_load_ps(sums), scale[0]);
         __m512 b = _mm512_mul_ps(_mm512_load_ps(sums + 16), scale[1]);
-        if (p->f->act_scaled) {
+        if (p->f->act_scaled && !p->f->span) {
             const __m512 of_row = _mm512_set1_ps(p->act_scales[r]);
             a = _mm512_mul_ps(a, of_row), b = _mm512_mul_ps(b, of_row);
         }
@@ -230,15 +269,20 @@ static void run_chunk(const problem *p, const item *of, int i, int64_t at, tiles
     const int64_t x_bytes = (of->b1 - of->b0) * BLOCK * 2 * chunk_at(p, end < p->padded ? end : 0);
     __m512 scale[2] = { _mm512_set1_ps(1), _mm512_set1_ps(1) };
     if (p->f->scales) p->f->scales(p->q, from, p->k, scale);
+    __m512 of_spans[SPANS_MOST][2];
+    const int64_t spans = p->f->span ? (some + p->f->span - 1) / p->f->span : 0, first = spans ? at / p->f->span : 0;
+    for (int64_t i = 0; i < spans; i++) p->f->span_scales(p->q, from, p->k, first + i, of_spans[i]);
     for (int64_t b = 0; b < pairs; b++) {
         const int64_t block = of->b0 + 2 * b;
         const bool two = block + 1 < of->b1;
         meeting m = { .x = tiles_at(p, at, block), .far = (ptrdiff_t)(some * BLOCK * 2), .steps = some / STEP,
-                      .sums = sums + 2 * b * BLOCK * ROWS, .begin = at == 0 };
+                      .sums = sums + 2 * b * BLOCK * ROWS, .begin = at == 0, .span = p->f->span / STEP,
+                      .scales = (const __m512(*)[2])of_spans, .act_far = p->blocks * BLOCK };
+        if (p->f->act_scaled) m.act_scales = p->act_scales + first * m.act_far + block * BLOCK;
         m.next[0] = share_of(next_x, (size_t)x_bytes, i * pairs + b, of->count * pairs, m.steps);
         m.next[1] = share_of(next_w, next_w_bytes, b, pairs, m.steps);
         m.next[2] = share_of((const char *)(m.sums + 2 * BLOCK * ROWS), 2 * BLOCK * ROWS * 4, 0, 1, m.steps);
-        meet[p->f->terms - 1][two](&m, w);
+        meet[p->f->span ? 2 : p->f->terms - 1][two](&m, w);
         const int64_t r1 = (block + 1 + two) * BLOCK;
         if (end == p->padded) finish(p, panel, scale, block * BLOCK, r1 < p->m ? r1 : p->m, m.sums);
     }

@@ -27,7 +27,7 @@ LB_INLINE void tiles_split(__m512 even, __m512 odd, __m512i *high, __m512i *low)
 
 /* Pair p of half of the rows: codes, by `scales` (FLOAT_OF_ROW, ...) times s. */
 LB_INLINE void tiles_put(const int scales, __m512i codes, __m512 s, tiles_pairs *to, int64_t p, int half) {
-    if (scales == FLOAT_OF_ROW) {
+    if (scales == FLOAT_OF_ROW || scales == FLOAT_OF_SPAN) {
         to->w[p][half] = codes;
         return;
     }
@@ -49,7 +49,7 @@ LB_INLINE const void *float_pairs(const float_format f, const float_table *table
             LB_UNROLL for (int i = 0; i < 16; i += each, p += 64 * float_piece_vectors(f)) {
                 __m512i w[8];
                 float_decode(f, &regs, p, w);
-                if (scales != FLOAT_OF_ROW && 2 * i % (f.span < 32 ? f.span : 32) == 0)
+                if (scales != FLOAT_OF_ROW && scales != FLOAT_OF_SPAN && 2 * i % (f.span < 32 ? f.span : 32) == 0)
                     s = f.scale(q, panel, k, (32 * run + 2 * i) / f.span, half);
                 LB_UNROLL for (int j = 0; j < each; j++)
                     tiles_put(scales, w[j], s, to, 16 * run - at / 2 + i + j, half);
@@ -75,6 +75,7 @@ LB_INLINE const void *float_pairs(const float_format f, const float_table *table
         for (int half = 0; half < 2; half++)                                                                         \
             to[half] = FLOAT_SCALES == FLOAT_OF_ROW ? FORMAT.scale(q, panel, k, 0, half) : _mm512_set1_ps(1);        \
     }                                                                                                                \
+    TILES_SPAN_SCALES                                                                                                \
     LB_FLOAT_LAYOUT
 #define LB_FLOAT_PANEL(prepare, bytes, kind)                                                                         \
     LB_FLOAT_FUNCTIONS                                                                                               \
@@ -83,8 +84,19 @@ LB_INLINE const void *float_pairs(const float_format f, const float_table *table
 #ifndef TILES_ACT_SCALED
 #define TILES_ACT_SCALED false
 #endif
+/* And one whose sums meet the scales of spans how many k these are. */
+#ifdef TILES_SPAN
+#define TILES_SPAN_SCALES                                                                                            \
+    static void span_scales(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, __m512 to[2]) {       \
+        for (int half = 0; half < 2; half++) to[half] = FORMAT.scale(q, panel, k, i, half);                          \
+    }
+#define TILES_SPANS .span = TILES_SPAN, .span_scales = span_scales,
+#else
+#define TILES_SPAN_SCALES
+#define TILES_SPANS
+#endif
 #define LB_ROWS32_TILES                                                                                              \
-    .terms = FLOAT_SCALES == FLOAT_SPLIT ? 2 : 1, .act_scaled = TILES_ACT_SCALED, .scales = row_scales
+    TILES_SPANS .terms = FLOAT_SCALES == FLOAT_SPLIT ? 2 : 1, .act_scaled = TILES_ACT_SCALED, .scales = row_scales
 
 /* The descriptor, but for name, format, about and activations. */
 #define FLOAT_WITH(how)                                                                                              \
