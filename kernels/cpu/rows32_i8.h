@@ -3,7 +3,9 @@
  *
  * The offset is taken out by starting each sum at -offset times the sum of the activations' codes (with AMX's tiles, at
  * the end). Sums are exact in
- * int32 whatever the order (K below 2^17: supports() asks), so a row's result has the same bits in every batch. */
+ * int32 whatever the order (K below 2^17: supports() asks), so a row's result has the same bits in every batch.
+ *
+ * Files of sparse formats, which have products of many columns of their own, define I8_SPARSE. */
 #pragma once
 #include "act_i8_token_avx512.h"
 #include "rows32.h"
@@ -71,12 +73,15 @@ LB_INLINE void i8_expand(const uint8_t *from, int64_t k, uint8_t *to) {
         }
 }
 
-#if defined(__AMX_INT8__)
+#if defined(I8_SPARSE) && defined(__AMX_INT8__)
+#define I8_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AMX_INT8)
+#elif defined(__AMX_INT8__)
 #include "rows32_i8_amx.h"
 #else
 #include "rows32_i8_many.h"
 #endif
 
+#if !defined(I8_SPARSE)
 LB_INLINE void i8_run(const i8_format f, const void *panel, const void *act, size_t stride, int64_t k, int cols,
                       float *out, int64_t out_stride) {
     switch (cols) {
@@ -87,6 +92,7 @@ LB_INLINE void i8_run(const i8_format f, const void *panel, const void *act, siz
     default: i8_many(f, panel, act, stride, k, cols, out, out_stride);
     }
 }
+#endif
 
 #define I8_ACT_8 lb_act_i8_token_prepare, lb_act_i8_token_bytes, LB_ACT_KIND_I8_TOKEN
 #define I8_ACT_4 I8_ACT_8

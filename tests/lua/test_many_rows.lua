@@ -10,6 +10,7 @@ local ROWS, K = { 5, 17, 70, 520 }, 768
 local MIXES = {
   { "q4_k", "q6_k", "q2_k" }, { "q4_0", "q8_0", "q4_1" }, { "q8_0", "uniform-8", "q4_k" },
   { "int4wo-32", "int8wo", "nf4" }, { "int8dq", "int8adq-int4w-symm", "q4_k" },
+  { "int8dq", "sparse24-int8dq", "block-sparse-int8dq" },
 }
 
 local function same(got, want, ...)
