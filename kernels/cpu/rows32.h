@@ -9,6 +9,9 @@
 #if defined(LB_ONE_ROW)
 #define LB_ROWS32_ISA row_amx
 #define LB_ROWS32_ISA_TEXT "row_amx"
+#elif defined(LB_BF16_PANEL)
+#define LB_ROWS32_ISA panel_amx
+#define LB_ROWS32_ISA_TEXT "panel_amx"
 #elif defined(__AMX_TILE__)
 #define LB_ROWS32_ISA amx
 #define LB_ROWS32_ISA_TEXT "amx"
@@ -18,15 +21,18 @@
 #endif
 /* Kernels with tiles of int8, and those that have AVX-512's instructions but ask for weights otherwise
  * (lb_ask), are panels like any others: a file of theirs defines LB_TILES_IN_PANEL. Those with tiles
- * of bf16, whose results are not vdpbf16ps's bits, have a driver of their own; those for one row of x, which are
- * kernels of gemm alone (other bits, too), define LB_ONE_ROW. */
-#if defined(__AMX_TILE__) && !defined(LB_TILES_IN_PANEL) && !defined(LB_ONE_ROW)
+ * of bf16, whose results are not vdpbf16ps's bits, have a driver of their own for many rows of x, and a file that defines
+ * LB_BF16_PANEL for what is built from panels; those for one row of x, which are kernels of gemm alone (other bits,
+ * too), define LB_ONE_ROW. */
+#if defined(__AMX_TILE__) && !defined(LB_TILES_IN_PANEL) && !defined(LB_BF16_PANEL) && !defined(LB_ONE_ROW)
 #define LB_ROWS32_TILES_DRIVER
 #include "gemm_tiles.h"
 #endif
 #define LB_ROWS32_ISA_BITS LB_ISA_AVX512
 #if defined(LB_TILES_IN_PANEL) || defined(LB_ONE_ROW)
 #define LB_ROWS32_PRIORITY 30
+#elif defined(LB_BF16_PANEL)
+#define LB_ROWS32_PRIORITY 25
 #else
 #define LB_ROWS32_PRIORITY 20
 #endif

@@ -385,7 +385,9 @@ LB_INLINE __m512 float_e8m0_scale(const lb_quantizer *q, const uint8_t *panel, i
 enum { FLOAT_OF_ROW, FLOAT_EXACT /* their product with a code is a bf16 */, FLOAT_SPLIT /* it is nearly two */,
        FLOAT_OF_SPAN /* but for these: long spans, whose sums are stored first */ };
 
-#if defined(LB_ONE_ROW)
+#if defined(LB_BF16_PANEL)
+#include "rows32_float_panel.h"
+#elif defined(LB_ONE_ROW)
 #include "rows32_float_row.h"
 #elif defined(__AMX_TILE__)
 #include "tiles_float.h"

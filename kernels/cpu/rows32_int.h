@@ -68,7 +68,9 @@ LB_INLINE void int_decode(const int_format f, const uint8_t *p, __m512i w[16]) {
     }
 }
 
-#if defined(LB_ONE_ROW)
+#if defined(LB_BF16_PANEL)
+#include "rows32_int_panel.h"
+#elif defined(LB_ONE_ROW)
 #include "rows32_int_row.h"
 #elif defined(__AMX_TILE__)
 /* ---- tiles: weights with their scales and zeros, as two bf16 ---- */
@@ -306,13 +308,13 @@ LB_INLINE void int_run(const int_format f, const int panels, const lb_quantizer 
 #define INT_ACT lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16
 #endif
 /* INT_CENTRED is defined before by a format whose zero is none or the middle of its codes, so that nothing cancels. */
-#if !defined(INT_CENTRED) && !defined(__AMX_TILE__)
+#if !defined(INT_CENTRED) && (!defined(__AMX_TILE__) || defined(LB_BF16_PANEL))
 #undef LB_FLOAT_BOUND
 #define LB_FLOAT_BOUND                                                                                               \
     .tolerance = 1e-9,                                                                                               \
-    .tolerance_why = "codes are exact in bf16 and products of bf16 in f32; vdpbf16ps rounds each sum of two "        \
-                     "products: NMSE of about 1e-13; codes with a zero are multiplied before it is taken off, "      \
-                     "which cancels where activations have one sign: up to 1.4e-10 was seen"
+    .tolerance_why = "codes are exact in bf16 and products of bf16 in f32, whose sums are rounded: NMSE of about "   \
+                     "1e-13; codes with a zero are multiplied before it is taken off, which cancels where "          \
+                     "activations have one sign: up to 1.4e-10 was seen"
 #endif
 #ifdef LB_ONE_ROW
 #define LB_INT_KERNEL LB_ROWS32_KERNEL, DIGITS_KERNEL, INT_ROW_BOUND, .supports = int_row_supports

@@ -1,0 +1,3 @@
+/* gemm_gptq_panel_amx.c: panels of 32 rows of gptq weights by tiles of bf16. Compiled for AMX. */
+#define LB_BF16_PANEL
+#include "gemm_gptq.h"
