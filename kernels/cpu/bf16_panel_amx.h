@@ -105,8 +105,8 @@ LB_INLINE void pairs_store(float *sums, bool two) {
 
 /* Columns' totals to results. */
 LB_INLINE void pairs_results(const pairs_format f, const pairs_problem *x, const pairs_head *head, const float *total,
-                             int p) {
-    for (int c = 0; c < x->cols; c++)
+                             int p, const int cols) {
+    for (int c = 0; c < cols; c++)
         LB_UNROLL for (int h = 0; h < 2; h++) {
             __m512 t = _mm512_load_ps(total + LB_PANEL_ROWS * c + 16 * h);
             if (f.of_row) t = _mm512_mul_ps(t, head->s[h]);
@@ -117,7 +117,8 @@ LB_INLINE void pairs_results(const pairs_format f, const pairs_problem *x, const
 
 /* ---- up to 32 columns of a panel ---- */
 
-LB_INLINE void pairs_few(const pairs_format f, const pairs_problem *x) {
+/* `cols` is x->cols, and a constant if it is 1: a total stays in registers then. */
+LB_INLINE void pairs_few(const pairs_format f, const pairs_problem *x, const int cols) {
     enum { HEADS = 4 }; /* of the span that is expanded, multiplied, waited for */
     pairs_run w[2];
     pairs_sums sums[2], total;
@@ -125,8 +126,8 @@ LB_INLINE void pairs_few(const pairs_format f, const pairs_problem *x) {
     const int64_t runs = x->padded / 32, each = f.of_row ? runs : x->span / 32;
     const uint8_t *p = x->codes;
     int64_t opened = 0, closed = 0, expanded = 0, met = 0; /* spans; runs of the ones under way */
-    if (!f.of_row) memset(total.of, 0, (size_t)x->cols * sizeof total.of[0]);
-    const bool two = tiles_open_for(x->cols);
+    if (!f.of_row) memset(total.of, 0, (size_t)cols * sizeof total.of[0]);
+    const bool two = tiles_open_for(cols);
     for (int64_t i = 0; i <= runs; i++) {
         if (i < runs) {
             if (expanded == 0) p = f.open(x->of, x->panels, p, opened, &head[opened % HEADS]), opened++;
@@ -142,15 +143,15 @@ LB_INLINE void pairs_few(const pairs_format f, const pairs_problem *x) {
         if (f.of_row) continue;
         pairs_store(sums[closed % 2].of[0], two);
         if (closed > 0) /* the sums of the span before have arrived */
-            pairs_close(f, x, 0, x->cols, closed - 1, &head[(closed - 1) % HEADS], &sums[(closed - 1) % 2],
+            pairs_close(f, x, 0, cols, closed - 1, &head[(closed - 1) % HEADS], &sums[(closed - 1) % 2],
                         total.of[0]);
         closed++, met = 0;
     }
     if (f.of_row) pairs_store(total.of[0], two);
     lb_tiles_close();
     if (!f.of_row)
-        pairs_close(f, x, 0, x->cols, closed - 1, &head[(closed - 1) % HEADS], &sums[(closed - 1) % 2], total.of[0]);
-    pairs_results(f, x, &head[0], total.of[0], 0);
+        pairs_close(f, x, 0, cols, closed - 1, &head[(closed - 1) % HEADS], &sums[(closed - 1) % 2], total.of[0]);
+    pairs_results(f, x, &head[0], total.of[0], 0, cols);
 }
 
 /* ---- more columns ---- */
@@ -240,7 +241,7 @@ LB_INLINE void pairs_many(const pairs_format f, const pairs_problem *x) {
     lb_tiles_close();
     for (int p = 0; p < x->count; p++) {
         if (f.of_row) f.open(x->of, x->panels + (size_t)p * x->panel_bytes, NULL, 0, &heads[p]);
-        pairs_results(f, x, &heads[p], acc + (size_t)(p * x->cols) * LB_PANEL_ROWS, p);
+        pairs_results(f, x, &heads[p], acc + (size_t)(p * x->cols) * LB_PANEL_ROWS, p, x->cols);
     }
     lb_scratch_give(copy, copy_bytes);
     lb_scratch_give(e, block_bytes);
@@ -253,7 +254,8 @@ LB_INLINE void pairs_run_panels(const pairs_format f, pairs_problem x) {
         return;
     }
     for (int p = 0; p < x.count; p++) {
-        pairs_few(f, &x);
+        if (x.cols == 1) pairs_few(f, &x, 1);
+        else pairs_few(f, &x, x.cols);
         x.panels += x.panel_bytes, x.codes += x.panel_bytes, x.out += LB_PANEL_ROWS;
     }
 }
