@@ -387,8 +387,6 @@ enum { FLOAT_OF_ROW, FLOAT_EXACT /* their product with a code is a bf16 */, FLOA
 
 #if defined(LB_BF16_PANEL)
 #include "rows32_float_panel.h"
-#elif defined(LB_ONE_ROW)
-#include "rows32_float_row.h"
 #elif defined(__AMX_TILE__)
 #include "tiles_float.h"
 #else

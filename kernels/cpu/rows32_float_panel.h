@@ -39,7 +39,9 @@ LB_INLINE void float_panels(const float_format f, const pairs_format pairs, cons
                                        pairs_head *to) {                                                             \
         return float_panel_open(FORMAT, of, panel, p, i, to);                                                        \
     }                                                                                                                \
-    LB_INLINE const uint8_t *expand(const void *of, const uint8_t *p, pairs_run *to) {                               \
+    LB_INLINE const uint8_t *expand(const void *of, const uint8_t *panel, const uint8_t *p, int64_t i,               \
+                                    pairs_run *to) {                                                                 \
+        (void)panel, (void)i;                                                                                        \
         return float_panel_expand(FORMAT, of, p, to);                                                                \
     }                                                                                                                \
     static void run_panels(const lb_quantizer *q, const void *panels, int count, const void *act, size_t stride,     \
@@ -58,9 +60,10 @@ LB_INLINE void float_panels(const float_format f, const pairs_format pairs, cons
     LB_ROWS32_PANELS(prepare, bytes, kind, &panels_ops)
 
 /* The descriptor, but for name, format, about and activations. */
-#define FLOAT_WITH(how) "tdpbf16ps on tiles of bf16 activations in " how
-#define LB_FLOAT_KERNEL                                                                                              \
-    LB_ROWS32_KERNEL, .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_BF16, .acc = LB_ACC_F32,                \
+#define FLOAT_WITH(how) "tdpbf16ps on tiles of bf16 activations, scales and zeros on the sums of all that they are for"
+#define LB_FLOAT_KERNEL LB_ROWS32_KERNEL, LB_FLOAT_ARITHMETIC
+#define LB_FLOAT_ARITHMETIC                                                                                          \
+    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_BF16, .acc = LB_ACC_F32,                \
     .compute = LB_COMPUTE_BF16, LB_FLOAT_BOUND
 #define LB_FLOAT_BOUND                                                                                               \
     .tolerance = 1e-10,                                                                                              \

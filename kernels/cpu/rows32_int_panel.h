@@ -20,8 +20,9 @@ LB_INLINE const uint8_t *int_panel_expand(const int_format f, const uint8_t *p, 
         (void)of, (void)panel, (void)i;                                                                              \
         return int_panel_open((int_format){ b, its_head }, p, to);                                                   \
     }                                                                                                                \
-    LB_INLINE const uint8_t *expand_##b(const void *of, const uint8_t *p, pairs_run *to) {                           \
-        (void)of;                                                                                                    \
+    LB_INLINE const uint8_t *expand_##b(const void *of, const uint8_t *panel, const uint8_t *p, int64_t i,           \
+                                        pairs_run *to) {                                                             \
+        (void)of, (void)panel, (void)i;                                                                              \
         return int_panel_expand((int_format){ b, its_head }, p, to);                                                 \
     }                                                                                                                \
     static __attribute__((noinline)) void run_##b(pairs_problem x) {                                                 \

@@ -2,26 +2,16 @@
  * for a row's, multiplied in. A product with any f32 becomes two bf16, the higher cut off and the lower rounded: 16
  * bits in all. */
 #pragma once
+#include "bf16_pairs.h"
 #include "gemm_tiles.h"
-
-/* bf16 of two vectors of f32, cut off, the odd ones in the high halves. */
-LB_INLINE __m512i tiles_cut(__m512 even, __m512 odd) {
-    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
-    return _mm512_ternarylogic_epi32(high, _mm512_castps_si512(odd),
-                                     _mm512_srli_epi32(_mm512_castps_si512(even), 16), 0xca);
-}
-LB_INLINE __m512 tiles_even(__m512i pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
-LB_INLINE __m512 tiles_odd(__m512i pairs) {
-    return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000u)));
-}
 
 /* Pairs of f32 as two terms. Of NaN or Inf they amount to NaN. */
 LB_INLINE void tiles_split(__m512 even, __m512 odd, __m512i *high, __m512i *low) {
     const __m512i half = _mm512_set1_epi32(0x8000);
-    *high = tiles_cut(even, odd);
-    even = _mm512_sub_ps(even, tiles_even(*high));
-    odd = _mm512_sub_ps(odd, tiles_odd(*high));
-    *low = tiles_cut(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(even), half)),
+    *high = pairs_cut(even, odd);
+    even = _mm512_sub_ps(even, pairs_even(*high));
+    odd = _mm512_sub_ps(odd, pairs_odd(*high));
+    *low = pairs_cut(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(even), half)),
                      _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(odd), half)));
 }
 
@@ -31,8 +21,8 @@ LB_INLINE void tiles_put(const int scales, __m512i codes, __m512 s, tiles_pairs 
         to->w[p][half] = codes;
         return;
     }
-    __m512 even = _mm512_mul_ps(tiles_even(codes), s), odd = _mm512_mul_ps(tiles_odd(codes), s);
-    if (scales == FLOAT_EXACT) to->w[p][half] = tiles_cut(even, odd);
+    __m512 even = _mm512_mul_ps(pairs_even(codes), s), odd = _mm512_mul_ps(pairs_odd(codes), s);
+    if (scales == FLOAT_EXACT) to->w[p][half] = pairs_cut(even, odd);
     else tiles_split(even, odd, &to->w[p][half], &to->w[TILES_PAIRS / 2 + p][half]);
 }
 
