@@ -200,7 +200,7 @@ static void moe_layer(const lb_kernel *k, const char *const *formats, int count,
 static bool takes(const lb_kernel *k, const lb_quantizer *q, int64_t size) {
     if (k->panel_weights && !lb_kernel_panel_for(device, q)) return false;
     if (!k->supports) return true;
-    lb_tensor *w = weights(LB_QUANT, q, size, size, false);
+    lb_tensor *w = tensor_of(LB_QUANT, q, size, size); /* its contents are nobody's */
     float row[256] = { 0 };
     int32_t slot = 0;
     const char *why = "";

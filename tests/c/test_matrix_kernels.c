@@ -12,6 +12,7 @@
 
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
+#include "engine/wide.h"
 
 #ifndef TEST_LAUNCH /* tests/gpu/ has another */
 #define TEST_LAUNCH(k, a, l) (k)->launch(a, l)
@@ -75,8 +76,11 @@ static lb_tensor *floats(int64_t n, int64_t k) {
     return t;
 }
 
-/* Formats of blocks also from random bytes: every scale, minimum and code occurs, not only what quantizers make. */
-static void scramble(lb_tensor *t) {
+static bool is_trellis(const lb_quantizer *q) { return !strcmp(q->family->name, "trellis"); }
+
+/* Whether it could be done: formats of blocks from random bytes, so that every scale, minimum and code occurs, not only
+ * what quantizers make. Trellises have no others, whose search for the best path would take longer than all kernels. */
+static bool scramble(lb_tensor *t) {
     static const struct { const char *name; int bytes, d, dmin; } blocks[] = {
         { "q2_k", 84, 80, 82 }, { "q3_k", 110, 108, -1 }, { "q4_k", 144, 0, 2 }, { "q5_k", 176, 0, 2 },
         { "q6_k", 210, 208, -1 }, { "iq4_xs", 136, 0, -1 }, { "iq4_nl", 18, 0, -1 }, { "q4_1", 20, 0, 2 },
@@ -84,6 +88,12 @@ static void scramble(lb_tensor *t) {
     };
     uint8_t *p = lb_tensor_data(t);
     size_t bytes = lb_tensor_size_bytes(t);
+    if (is_trellis(t->quantizer)) {
+        float *scales = (float *)(void *)(p + bytes) - t->dims[0]; /* behind the codes */
+        for (uint8_t *b = p; b < (uint8_t *)scales; b++) *b = (uint8_t)next_u32();
+        for (int64_t n = 0; n < t->dims[0]; n++) scales[n] = 0.1f + 0.01f * next_value();
+        return true;
+    }
     for (size_t f = 0; f < sizeof blocks / sizeof *blocks; f++) {
         if (strcmp(blocks[f].name, t->quantizer->name)) continue;
         for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)next_u32();
@@ -92,16 +102,23 @@ static void scramble(lb_tensor *t) {
             memcpy(b + blocks[f].d, &d, 2);
             if (blocks[f].dmin >= 0) memcpy(b + blocks[f].dmin, &dmin, 2);
         }
+        return true;
     }
+    return false;
 }
 
 /* Weights [n, k] of a format, or of a float type if q is NULL. */
 static lb_tensor *weights(lb_dtype dtype, const lb_quantizer *q, int64_t n, int64_t k, bool raw) {
-    lb_tensor *f = floats(n, k), *t = NULL;
+    lb_tensor *f, *t = NULL;
+    if (q && (raw || is_trellis(q))) {
+        t = tensor_of(LB_QUANT, q, n, k);
+        if (scramble(t)) return t;
+        lb_tensor_release(t);
+    }
+    f = floats(n, k);
     lb_status s = q ? lb_tensor_quantize(f, q, NULL, NULL, &t) : lb_tensor_to_dtype(f, dtype, &t);
     if (s) fail_msg("%s", lb_error());
     lb_tensor_release(f);
-    if (q && raw) scramble(t);
     return t;
 }
 
@@ -123,7 +140,7 @@ static double *values_of(const lb_tensor *w) {
 #define REFERENCE
 #endif
 
-REFERENCE static double dot(const double *restrict a, const double *restrict b, int64_t k) {
+REFERENCE LB_WIDE static double dot(const double *restrict a, const double *restrict b, int64_t k) {
     double s[8] = { 0 }, rest = 0;
     int64_t i = 0;
     for (; i + 8 <= k; i += 8)
