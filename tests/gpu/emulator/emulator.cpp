@@ -63,7 +63,7 @@ struct meeting {
     unsigned mask;
     const char *name;
     int arrived, wanted;
-    void *given[WARPGROUP];
+    std::vector<void *> given; /* by each thread, NULL by the others; one of `rooms` */
 };
 
 struct block {
@@ -78,6 +78,10 @@ struct block {
     uint64_t polls = 0;
 };
 
+/* Of WARPGROUP, all NULL: kept, since copying them would be most of a meeting; that of the one that takes place, which
+ * is no thread's own: a thread may end in the midst of it. */
+std::vector<std::vector<void *>> rooms;
+std::vector<void *> given;
 thread *pool[MAX_THREADS];
 block now;
 lb_fiber scheduler;
@@ -437,9 +441,9 @@ static meeting *join(int first, int size, unsigned mask, const char *name, int w
         if (m.name != name && strcmp(m.name, name)) lb_emu_fail("its warp is in %s while it is in %s", m.name, name);
         return &m;
     }
-    meeting m = {};
-    m.first = first, m.size = size, m.mask = mask, m.name = name, m.wanted = wanted;
-    now.meetings.push_back(m);
+    if (rooms.empty()) rooms.emplace_back(WARPGROUP);
+    now.meetings.push_back({ first, size, mask, name, 0, wanted, std::move(rooms.back()) });
+    rooms.pop_back();
     return &now.meetings.back();
 }
 
@@ -448,12 +452,14 @@ template <class F> static void meet(int first, int size, unsigned mask, const ch
     meeting *m = join(first, size, mask, name, wanted);
     m->given[current - first] = mine;
     if (++m->arrived < wanted) return wait_for(name);
-    meeting all = *m;
+    given = std::move(m->given);
     now.meetings.erase(now.meetings.begin() + (m - now.meetings.data()));
     now.polls = 0;
-    act(all.given);
+    act(given.data());
     for (int i = 0; i < size; i++)
-        if (all.given[i] && first + i != current) make_ready(first + i);
+        if (given[i] && first + i != current) make_ready(first + i);
+    std::fill_n(given.begin(), size, nullptr);
+    rooms.push_back(std::move(given));
 }
 
 void lb_emu_warp(unsigned mask, const char *name, void *mine, void (*act)(void **, unsigned, void *), void *context) {
