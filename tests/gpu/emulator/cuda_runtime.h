@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <algorithm>
-
 #include "emulator.h"
 
 #define __global__
