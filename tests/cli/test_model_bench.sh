@@ -18,10 +18,11 @@ says() {
 "$LUABENCH" -e "local tiny = dofile 'tests/lua/tiny_models.lua'
 for _, kind in ipairs { 'wide', 'mixtral', 'gpt_oss' } do tiny.make('$work/' .. kind, kind) end" || exit 1
 cd "$work" || exit 1
-quick=(--measurement-iterations 3 --warmup-iterations 1 --quick)
+cold=(--measurement-iterations 3 --warmup-iterations 1 --quick)
+quick=("${cold[@]}" --cache hot)    # a gibibyte of copies in each case would take most of the time
 
 holds "prompt, generation, both, at two depths" says 0 '^6 ok' model_bench --model wide -p 40 -n 5 -pg '20,3' -d 0 -d 16 \
-    --ubatch 16 "${quick[@]}" -o r.json -o r.llama.json -o r.llama.md
+    --ubatch 16 "${cold[@]}" -o r.json -o r.llama.json -o r.llama.md
 holds "fused" says 0 '^2 ok' model_bench --model wide -p 8 -n 3 --mode fused --quantize q4_0 "${quick[@]}" -o f.json
 holds "random weights" says 0 'random weights' model_bench --model wide/config.json --random-weights -p 8 -n 0 \
     "${quick[@]}" --format jsonl
@@ -52,7 +53,7 @@ holds "one that is known" says 2 'no safetensors file' model_bench -m r.llama.md
 holds "no tests" says 2 'no test' model_bench --model wide -p 0 -n 0
 holds "a pair that is none" says 2 'pairs such as' model_bench --model wide --pg 5
 holds "experts of a file" says 0 '^4 ok' moe_mixed --model-path mixtral --tokens 2 \
-    --strategies slow_path,fast_mixed,hybrid,max_bits_padded "${quick[@]}"
+    --strategies slow_path,fast_mixed,hybrid,max_bits_padded "${cold[@]}"
 holds "experts with biases and a clamped gate" says 0 '^4 ok' moe_mixed --model-path gpt_oss --tokens 3 \
     --strategies slow_path,fast_mixed,hybrid,fast_uniform "${quick[@]}"
 holds "a measured choice, a measured threshold" sh -c "'$LUABENCH' '$root/scenarios/moe_mixed.lua' --model-path mixtral \
