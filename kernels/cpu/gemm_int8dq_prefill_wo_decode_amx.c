@@ -1,4 +1,4 @@
 /* gemm_int8dq_prefill_wo_decode_amx.c: gemm over int8dq_prefill_wo_decode weights in panels of 32 rows. Compiled for
  * AMX. */
-#define LB_TILES_IN_PANEL
+#define LB_PANEL_DRIVER
 #include "gemm_int8dq_prefill_wo_decode.h"

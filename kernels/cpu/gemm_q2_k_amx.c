@@ -1,3 +1,3 @@
 /* gemm_q2_k_amx.c: gemm over q2_k weights in panels of 32 rows. Compiled for AMX. */
-#define LB_TILES_IN_PANEL
+#define LB_PANEL_DRIVER
 #include "gemm_q2_k.h"

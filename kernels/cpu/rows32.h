@@ -19,17 +19,17 @@
 #define LB_ROWS32_ISA avx512
 #define LB_ROWS32_ISA_TEXT "avx512"
 #endif
-/* Kernels with tiles of int8, and those that have AVX-512's instructions but ask for weights otherwise
- * (lb_ask), are panels like any others: a file of theirs defines LB_TILES_IN_PANEL. Those with tiles
- * of bf16, whose results are not vdpbf16ps's bits, have a driver of their own for many rows of x, and a file that defines
- * LB_BF16_PANEL for what is built from panels; those for one row of x, which are kernels of gemm alone (other bits,
- * too), define LB_ONE_ROW. */
-#if defined(__AMX_TILE__) && !defined(LB_TILES_IN_PANEL) && !defined(LB_BF16_PANEL) && !defined(LB_ONE_ROW)
+/* Kernels for processors with AMX that go by the panels' driver, as all others do, define LB_PANEL_DRIVER: those with
+ * tiles of int8, and those without tiles, which ask for weights otherwise (lb_ask). Those with tiles of bf16, whose
+ * results are not vdpbf16ps's bits, have a driver of their own for many rows of x, and for few rows and all that is
+ * built from panels files that define LB_BF16_PANEL; those for one row of x, which are kernels of gemm alone (other
+ * bits, too), define LB_ONE_ROW. */
+#if defined(__AMX_TILE__) && !defined(LB_PANEL_DRIVER) && !defined(LB_BF16_PANEL) && !defined(LB_ONE_ROW)
 #define LB_ROWS32_TILES_DRIVER
 #include "gemm_tiles.h"
 #endif
 #define LB_ROWS32_ISA_BITS LB_ISA_AVX512
-#if defined(LB_TILES_IN_PANEL) || defined(LB_ONE_ROW)
+#if defined(LB_PANEL_DRIVER) || defined(LB_ONE_ROW)
 #define LB_ROWS32_PRIORITY 30
 #elif defined(LB_BF16_PANEL)
 #define LB_ROWS32_PRIORITY 25
