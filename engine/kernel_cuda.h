@@ -14,9 +14,9 @@
  *   - Lists (experts): pass their addresses by value in the kernel's parameters (32 KB may be used).
  *   - What a file defines for itself stands in an unnamed namespace: files use the same names, and templates of them
  *     (kernels too) would be taken for one another.
- *   - Launch with LB_CUDA_LAUNCH, so that tests can run kernels without a GPU; a grid that is empty, as of operands
- *     without elements, it leaves out. Errors of a launch are found by the executor, which asks the runtime after each
- *     and names the step.
+ *   - Launch with LB_CUDA_LAUNCH, so that tests can run kernels without a GPU. An empty grid is an error; if operands
+ *     without elements make one, return before, or LB_CUDA_LAUNCH_IF_ANY, which leaves it out. Errors of a launch are
+ *     found by the executor, which asks the runtime after each and names the step.
  *   - `isa` in the descriptor: LB_ISA_SM80 at least; LB_ISA_SM90A where the device code is wgmma. Such device code
  *     stands between #if LB_CUDA_SM90A and #endif, since every file is compiled for sm_80 and sm_89 too. */
 #pragma once

@@ -4,14 +4,16 @@
 #define LB_CUDA_START(kernel, grid, block, smem, stream, ...) kernel<<<(grid), (block), (smem), (stream)>>>(__VA_ARGS__)
 #endif
 
-/* Operands without elements make empty grids, which CUDA refuses: there is nothing to launch then. */
-static inline bool lb_cuda_any(dim3 grid) { return grid.x && grid.y && grid.z; }
-
-/* kernel<<<grid, block, smem bytes, stream>>>(arguments); templates in parentheses: LB_CUDA_LAUNCH((k<4, 8>), ...) */
+/* kernel<<<grid, block, smem bytes, stream>>>(arguments); templates in parentheses: LB_CUDA_LAUNCH((k<4, 8>), ...). An
+ * empty grid is an error of the launch: a kernel that computes one by mistake must not pass for one that ran. */
 #define LB_CUDA_LAUNCH(kernel, grid, block, smem, stream, ...)                                                         \
+    LB_CUDA_START(kernel, dim3(grid), block, smem, stream, ##__VA_ARGS__)
+
+/* The same where operands without elements make empty grids, for which there is nothing to launch. */
+#define LB_CUDA_LAUNCH_IF_ANY(kernel, grid, block, smem, stream, ...)                                                  \
     do {                                                                                                               \
         const dim3 grid_ = dim3(grid);                                                                                 \
-        if (lb_cuda_any(grid_)) LB_CUDA_START(kernel, grid_, block, smem, stream, ##__VA_ARGS__);                      \
+        if (grid_.x && grid_.y && grid_.z) LB_CUDA_START(kernel, grid_, block, smem, stream, ##__VA_ARGS__);           \
     } while (0)
 
 /* Dynamic shared memory, aligned to 1024 bytes. */

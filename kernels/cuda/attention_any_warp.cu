@@ -86,8 +86,8 @@ static bool supports(const lb_args *a, const char **why) {
 }
 
 template <int COLUMNS> static void run(const lb_attention &j, const lb_launch *l) {
-    LB_CUDA_LAUNCH(attention_any_kernel<COLUMNS>, dim3((unsigned)j.batch.rows, (unsigned)j.heads), WARPS * 32,
-                   (size_t)j.values * WARPS * 4, lb_cuda_stream(l), j);
+    LB_CUDA_LAUNCH_IF_ANY(attention_any_kernel<COLUMNS>, dim3((unsigned)j.batch.rows, (unsigned)j.heads), WARPS * 32,
+                          (size_t)j.values * WARPS * 4, lb_cuda_stream(l), j);
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {

@@ -54,7 +54,6 @@ LB_DEVICE void lb_let_next_launch_begin(void) {}
 template <class... P, class... A>
 static void lb_launch_overlapping(void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, cudaStream_t stream,
                                   A... a) {
-    if (!lb_cuda_any(grid)) return;
     cudaLaunchAttribute attribute = {};
     attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
     attribute.val.programmaticStreamSerializationAllowed = 1;
@@ -402,10 +401,9 @@ template <class F> struct lb_gemm16_format {
         typedef lb_gemm16_shape<F, MT, NT> S;
         int tn = tiles_n(p.n), tm = p.mp / S::COLUMNS;
         if (phase == 0) {
-            LB_CUDA_LAUNCH((lb_gemm16_prepare<F::MINIMA ? (int)F::GROUP : 0>),
-                           dim3((unsigned)p.mp, (unsigned)((p.kp / 4 + LB_THREADS - 1) / LB_THREADS)), LB_THREADS, 0,
-                               stream, x,
-                           rows, k, p.mp, p.kp, (uint8_t *)p.xp, (float *)p.sums);
+            LB_CUDA_LAUNCH_IF_ANY((lb_gemm16_prepare<F::MINIMA ? (int)F::GROUP : 0>),
+                                  dim3((unsigned)p.mp, (unsigned)((p.kp / 4 + LB_THREADS - 1) / LB_THREADS)),
+                                  LB_THREADS, 0, stream, x, rows, k, p.mp, p.kp, (uint8_t *)p.xp, (float *)p.sums);
         } else if (phase == 1) {
             lb_cuda_smem(lb_gemm16<F, MT, NT>, S::SMEM);
             LB_LAUNCH_OVERLAPPING((lb_gemm16<F, MT, NT>), dim3((unsigned)tn, (unsigned)tm, (unsigned)p.splits),

@@ -413,10 +413,10 @@ template <class F> struct lb_wg_format {
         p.tiles = tiles_n(n), p.n = n, p.panel_bytes = (int64_t)lb_panel16_bytes<F>(k);
         int kp = p.units * F::UNIT_K, tm = tiles_m(m);
         if (l->phase == 0) {
-            LB_CUDA_LAUNCH((lb_wg_prepare<lb_wg_sum_group<F>(), (int)F::UNIT_K, S::SUM_STEPS>),
-                           dim3((unsigned)(tm * LB_WG_COLUMNS), (unsigned)((kp / 4 + LB_THREADS - 1) / LB_THREADS)),
-                               LB_THREADS, 0,
-                           lb_cuda_stream(l), o.x, (int)m, k, kp, ws, ws + s.sums);
+            LB_CUDA_LAUNCH_IF_ANY((lb_wg_prepare<lb_wg_sum_group<F>(), (int)F::UNIT_K, S::SUM_STEPS>),
+                                  dim3((unsigned)(tm * LB_WG_COLUMNS),
+                                       (unsigned)((kp / 4 + LB_THREADS - 1) / LB_THREADS)), LB_THREADS, 0,
+                                  lb_cuda_stream(l), o.x, (int)m, k, kp, ws, ws + s.sums);
         } else if (l->phase == 1) {
             lb_cuda_smem(lb_wg_gemm<F>, S::SMEM);
             LB_LAUNCH_OVERLAPPING(lb_wg_gemm<F>, dim3((unsigned)(p.tiles * p.splits), (unsigned)tm), LB_WG_THREADS,

@@ -111,9 +111,8 @@ template <int EACH> void run(const float *x, int64_t weights, int bits, bool int
     int64_t groups = weights / (8 * EACH);
     size_t scales = plane_after((size_t)(weights / 8 * bits)), zeros = plane_after(scales + (size_t)groups * 4);
     places to = { out, out + scales, int4wo ? NULL : out + zeros };
-    LB_CUDA_LAUNCH(groups_kernel<EACH>, (unsigned)((groups * 8 + THREADS - 1) / THREADS), THREADS, 0, lb_cuda_stream(l),
-                   x,
-                   groups, bits, to);
+    LB_CUDA_LAUNCH_IF_ANY(groups_kernel<EACH>, (unsigned)((groups * 8 + THREADS - 1) / THREADS), THREADS, 0,
+                          lb_cuda_stream(l), x, groups, bits, to);
 }
 
 bool supports(const lb_args *a, const char **why) {

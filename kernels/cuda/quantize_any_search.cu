@@ -314,12 +314,12 @@ unsigned blocks_of(int64_t threads) { return (unsigned)((threads + THREADS - 1) 
 
 template <int RECIPE> void run_super(const float *x, int64_t weights, uint8_t *out, const lb_launch *l) {
     int64_t subs = weights / (RECIPE == LB_QUANTIZE_Q4_K || RECIPE == LB_QUANTIZE_Q5_K ? 32 : 16);
-    LB_CUDA_LAUNCH(super_kernel<RECIPE>, blocks_of(subs), THREADS, 0, lb_cuda_stream(l), x, subs, out);
+    LB_CUDA_LAUNCH_IF_ANY(super_kernel<RECIPE>, blocks_of(subs), THREADS, 0, lb_cuda_stream(l), x, subs, out);
 }
 void run_uniform(const float *x, int64_t weights, int bits, uint8_t *out, const lb_launch *l) {
     static const float factors[9] = { 0, 0, 0.45f, 0.6f, 0.75f, 0.85f, 0.92f, 0.95f, 0.97f }; /* uniform.c's */
-    LB_CUDA_LAUNCH(uniform_kernel, blocks_of(weights / 32), THREADS, 0, lb_cuda_stream(l), x, weights / 32, bits,
-                   factors[bits], (uint32_t *)out);
+    LB_CUDA_LAUNCH_IF_ANY(uniform_kernel, blocks_of(weights / 32), THREADS, 0, lb_cuda_stream(l), x, weights / 32, bits,
+                          factors[bits], (uint32_t *)out);
 }
 
 bool supports(const lb_args *a, const char **why) {

@@ -191,19 +191,19 @@ size_t plane_after(int64_t bytes) { return ((size_t)bytes + 63) / 64 * 64; }
 
 template <int RECIPE> void run_blocks(const float *x, int64_t weights, uint8_t *out, const lb_launch *l) {
     int64_t blocks = weights / 32;
-    LB_CUDA_LAUNCH(blocks_kernel<RECIPE>, (unsigned)((blocks + WARPS * EACH - 1) / (WARPS * EACH)), WARPS * 32, 0,
-                   lb_cuda_stream(l), x, blocks, out);
+    LB_CUDA_LAUNCH_IF_ANY(blocks_kernel<RECIPE>, (unsigned)((blocks + WARPS * EACH - 1) / (WARPS * EACH)), WARPS * 32,
+                          0, lb_cuda_stream(l), x, blocks, out);
 }
 template <int E, bool NF4> void run_groups(const float *x, int64_t weights, uint8_t *out, const lb_launch *l) {
     constexpr int AHEAD = EACH / E > 2 ? EACH / E : 2;
     int64_t groups = weights / (32 * E);
-    LB_CUDA_LAUNCH((groups_kernel<E, NF4>), (unsigned)((groups + WARPS * AHEAD - 1) / (WARPS * AHEAD)), WARPS * 32, 0,
-                   lb_cuda_stream(l), x, groups, out, out + plane_after(weights / 2));
+    LB_CUDA_LAUNCH_IF_ANY((groups_kernel<E, NF4>), (unsigned)((groups + WARPS * AHEAD - 1) / (WARPS * AHEAD)),
+                          WARPS * 32, 0, lb_cuda_stream(l), x, groups, out, out + plane_after(weights / 2));
 }
 template <bool FLOAT> void run_rows(const float *x, int64_t n, int64_t k, uint8_t *out, const lb_launch *l) {
     bool by_4 = k % 4 == 0 && (uintptr_t)x % 16 == 0 && (uintptr_t)out % 4 == 0;
-    LB_CUDA_LAUNCH(rows_kernel<FLOAT>, lb_row_blocks(n), ROW_THREADS, 0, lb_cuda_stream(l), x, n, k, out,
-                   (float *)(out + plane_after(n * k)), by_4);
+    LB_CUDA_LAUNCH_IF_ANY(rows_kernel<FLOAT>, lb_row_blocks(n), ROW_THREADS, 0, lb_cuda_stream(l), x, n, k, out,
+                          (float *)(out + plane_after(n * k)), by_4);
 }
 
 bool supports(const lb_args *a, const char **why) {

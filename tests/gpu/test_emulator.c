@@ -48,6 +48,7 @@ static const struct { const char *name, *text, *sanitizer; } faults[] = {
     { "fault_wgmma_warp", "incomplete warpgroup", NULL },
     { "fault_forever", "stuck", NULL },
     { "fault_empty_grid", "empty grid", NULL },
+    { "fault_launched_empty", "empty grid", NULL },
     { "fault_odd_block", "whole number of warps", NULL },
     { "fault_shared_memory", "227 KiB", NULL },
     { "fault_not_asked", "48 KiB of shared memory, which", NULL },
@@ -69,6 +70,8 @@ static void test_right_kernel(void **state) {
     float x[N];
     for (uint64_t s = 0; s < SEEDS; s++) {
         assert_null(run("fault_none", s, x));
+        for (int i = 0; i < N; i++) assert_true(x[i] == (float)(N - 1 - i));
+        assert_null(run("fault_none_if_any", s, x));
         for (int i = 0; i < N; i++) assert_true(x[i] == (float)(N - 1 - i));
         assert_null(run("fault_copy_none", s, x));
         assert_null(run("fault_bulk_none", s, x));

@@ -211,8 +211,8 @@ template <class T> static size_t lt_half_workspace(const lb_args *a, int parts) 
 template <class T> static void lt_half_launch(const lb_args *a, const lb_launch *l, cudaDataType_t type) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
     int64_t n = lb_tensor_numel(x), blocks = (n + 1023) / 1024;
-    LB_CUDA_LAUNCH((lt_convert<T>), (unsigned)(blocks < 4096 ? blocks : 4096), 256, 0, lb_cuda_stream(l),
-                   (const float *)lb_tensor_data(x), (T *)l->workspace, n);
+    LB_CUDA_LAUNCH_IF_ANY((lt_convert<T>), (unsigned)(blocks < 4096 ? blocks : 4096), 256, 0, lb_cuda_stream(l),
+                          (const float *)lb_tensor_data(x), (T *)l->workspace, n);
     lt_product p = { x->dims[0], w->dims[0], w->dims[1], CUBLAS_COMPUTE_32F, type, CUDA_R_32F };
     p.device = lb_cuda_info_now()->device;
     lt_run(l, p, lb_tensor_data(w), l->workspace, lb_tensor_data(lb_arg(a, LB_GEMM_OUT)),

@@ -14,9 +14,8 @@ static bool supports(const lb_args *a, const char **why) {
 static void launch(const lb_args *a, const lb_launch *l) {
     lt_coding c = lt_coding_of(a, l);
     int64_t blocks = c.m * (c.k / LT_BLOCK), each = LT_ROW_THREADS / 32;
-    LB_CUDA_LAUNCH(lt_code_blocks, (unsigned)((blocks + each - 1) / each), LT_ROW_THREADS, 0, lb_cuda_stream(l), c.x,
-                   c.m,
-                   c.k, c.codes, c.scales);
+    LB_CUDA_LAUNCH_IF_ANY(lt_code_blocks, (unsigned)((blocks + each - 1) / each), LT_ROW_THREADS, 0, lb_cuda_stream(l),
+                          c.x, c.m, c.k, c.codes, c.scales);
     lt_run_f8(a, l, c, MODE_W, MODE_X);
 }
 

@@ -12,8 +12,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     const float4 *x = (const float4 *)c.x;
     int64_t n4 = c.m * c.k / 4, blocks = (n4 + LT_ROW_THREADS - 1) / LT_ROW_THREADS;
     unsigned grid = (unsigned)(blocks < LT_MAX_BLOCKS ? blocks : LT_MAX_BLOCKS);
-    LB_CUDA_LAUNCH(lt_amax_all, grid, LT_ROW_THREADS, 0, lb_cuda_stream(l), x, n4, c.most);
-    LB_CUDA_LAUNCH(lt_code_all, grid, LT_ROW_THREADS, 0, lb_cuda_stream(l), x, n4, c.most, c.codes, c.scales);
+    LB_CUDA_LAUNCH_IF_ANY(lt_amax_all, grid, LT_ROW_THREADS, 0, lb_cuda_stream(l), x, n4, c.most);
+    LB_CUDA_LAUNCH_IF_ANY(lt_code_all, grid, LT_ROW_THREADS, 0, lb_cuda_stream(l), x, n4, c.most, c.codes, c.scales);
     lt_run_f8(a, l, c, MODE_W, MODE_X);
 }
 

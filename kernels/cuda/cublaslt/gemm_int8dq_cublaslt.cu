@@ -23,13 +23,12 @@ static void launch(const lb_args *a, const lb_launch *l) {
     uint32_t *codes = (uint32_t *)(void *)(space + at.codes);
     float *scales = (float *)(void *)(space + at.scales);
     int64_t m = x->dims[0], n = w->dims[0], k = x->dims[1];
-    LB_CUDA_LAUNCH((lt_code_rows<lt_to_i8>), (unsigned)m, LT_ROW_THREADS, 0, lb_cuda_stream(l), lb_tensor_f32(x), k,
-                   codes, scales);
+    LB_CUDA_LAUNCH_IF_ANY((lt_code_rows<lt_to_i8>), (unsigned)m, LT_ROW_THREADS, 0, lb_cuda_stream(l), lb_tensor_f32(x),
+                          k, codes, scales);
     lt_run(l, product_of(x, w), lb_tensor_data(w), codes, space + at.sums, space);
-    LB_CUDA_LAUNCH(lt_scale_sums, dim3((unsigned)((n / 4 + LT_ROW_THREADS - 1) / LT_ROW_THREADS), (unsigned)m),
-                   LT_ROW_THREADS, 0,
-                   lb_cuda_stream(l), (const int4 *)(const void *)(space + at.sums), scales, lt_scales_behind(w), n,
-                   (float4 *)lb_tensor_data(lb_arg(a, LB_GEMM_OUT)));
+    LB_CUDA_LAUNCH_IF_ANY(lt_scale_sums, dim3((unsigned)((n / 4 + LT_ROW_THREADS - 1) / LT_ROW_THREADS), (unsigned)m),
+                          LT_ROW_THREADS, 0, lb_cuda_stream(l), (const int4 *)(const void *)(space + at.sums), scales,
+                          lt_scales_behind(w), n, (float4 *)lb_tensor_data(lb_arg(a, LB_GEMM_OUT)));
 }
 
 LB_CUDA_KERNEL(gemm_int8dq_cublaslt) = {

@@ -42,8 +42,8 @@ template <class T> static void lt_linear_launch(const lb_args *a, const lb_launc
     char *workspace = (char *)l->workspace;
     int64_t n = lb_tensor_numel(x), blocks = (n + 1023) / 1024, all = lb_tensor_numel(out), column = 0;
     if constexpr (sizeof(T) != sizeof(float)) {
-        LB_CUDA_LAUNCH((lt_convert<T>), (unsigned)(blocks < 4096 ? blocks : 4096), 256, 0, lb_cuda_stream(l),
-                       (const float *)rows, (T *)workspace, n);
+        LB_CUDA_LAUNCH_IF_ANY((lt_convert<T>), (unsigned)(blocks < 4096 ? blocks : 4096), 256, 0, lb_cuda_stream(l),
+                              (const float *)rows, (T *)workspace, n);
         rows = workspace;
         workspace += lt_aligned((size_t)n * sizeof(T));
     }
@@ -59,8 +59,8 @@ template <class T> static void lt_linear_launch(const lb_args *a, const lb_launc
     }
     if (kind == LB_ACTIVATION_NONE) return;
     blocks = (all + 1023) / 1024;
-    LB_CUDA_LAUNCH(lt_function, (unsigned)(blocks < 4096 ? blocks : 4096), 256, 0, lb_cuda_stream(l),
-                   (float *)lb_tensor_data(out), all, (lb_activate{ kind, 0.01f }));
+    LB_CUDA_LAUNCH_IF_ANY(lt_function, (unsigned)(blocks < 4096 ? blocks : 4096), 256, 0, lb_cuda_stream(l),
+                          (float *)lb_tensor_data(out), all, (lb_activate{ kind, 0.01f }));
 }
 
 #define LT_LINEAR(NAME, FORMAT, ACT, COMPUTE, TYPE, TOLERANCE, WHY)                                                    \

@@ -1,6 +1,7 @@
 /* faults.cpp: kernels made wrong on purpose, and one that is right, for test_emulator.c. Each takes 256 floats. */
 #include "cuda_wgmma.h"
 #include "cuda_runtime.h"
+#include "engine/cuda/launch.h"
 
 enum { N = 256 };
 
@@ -117,6 +118,13 @@ RUN(fault_wgmma_left, product<LEFT>, 1, 128, 16384)
 RUN(fault_wgmma_warp, product<0>, 1, 96, 16384)
 RUN(fault_forever, forever, 1, N, 0)
 RUN(fault_empty_grid, turn<true>, 0, N, 0)
+extern "C" __attribute__((visibility("default"))) void fault_launched_empty(float *x) {
+    LB_CUDA_LAUNCH(turn<true>, dim3(1, 0), N, 0, 0, x);
+}
+extern "C" __attribute__((visibility("default"))) void fault_none_if_any(float *x) {
+    LB_CUDA_LAUNCH_IF_ANY(turn<true>, dim3(1, 0), N, 0, 0, x);
+    LB_CUDA_LAUNCH_IF_ANY(turn<true>, 1, N, 0, 0, x);
+}
 RUN(fault_odd_block, turn<true>, 1, N - 1, 0)
 RUN(fault_shared_memory, turn<true>, 1, N, 300 << 10)
 RUN(fault_not_asked, turn<true>, 1, N, 60 << 10)
