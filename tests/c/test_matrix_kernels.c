@@ -13,6 +13,7 @@
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
 #include "engine/wide.h"
+#include "tests/c/trellis_codes.h"
 
 #ifndef TEST_LAUNCH /* tests/gpu/ has another */
 #define TEST_LAUNCH(k, a, l) (k)->launch(a, l)
@@ -76,10 +77,8 @@ static lb_tensor *floats(int64_t n, int64_t k) {
     return t;
 }
 
-static bool is_trellis(const lb_quantizer *q) { return !strcmp(q->family->name, "trellis"); }
-
 /* Whether it could be done: formats of blocks from random bytes, so that every scale, minimum and code occurs, not only
- * what quantizers make. Trellises have no others, whose search for the best path would take longer than all kernels. */
+ * what quantizers make. */
 static bool scramble(lb_tensor *t) {
     static const struct { const char *name; int bytes, d, dmin; } blocks[] = {
         { "q2_k", 84, 80, 82 }, { "q3_k", 110, 108, -1 }, { "q4_k", 144, 0, 2 }, { "q5_k", 176, 0, 2 },
@@ -88,12 +87,7 @@ static bool scramble(lb_tensor *t) {
     };
     uint8_t *p = lb_tensor_data(t);
     size_t bytes = lb_tensor_size_bytes(t);
-    if (is_trellis(t->quantizer)) {
-        float *scales = (float *)(void *)(p + bytes) - t->dims[0]; /* behind the codes */
-        for (uint8_t *b = p; b < (uint8_t *)scales; b++) *b = (uint8_t)next_u32();
-        for (int64_t n = 0; n < t->dims[0]; n++) scales[n] = 0.1f + 0.01f * next_value();
-        return true;
-    }
+    if (is_trellis(t->quantizer)) return trellis_codes(t, next_u32), true;
     for (size_t f = 0; f < sizeof blocks / sizeof *blocks; f++) {
         if (strcmp(blocks[f].name, t->quantizer->name)) continue;
         for (size_t i = 0; i < bytes; i++) p[i] = (uint8_t)next_u32();

@@ -371,6 +371,9 @@ static void test_threads_and_tails(void **state) {
                 for (int b = 0; b < 4; b++) {
                     /* milliseconds a block: rows of one, and two rows of more, but not of 17 */
                     if (strstr(*m, "trellis") && b && (rows[i] != 2 || b == 3)) continue;
+#ifdef __SANITIZE_ADDRESS__ /* many times that: several rows a thread once, not twice */
+                    if (strstr(*m, "trellis") && rows[i] == 15) continue;
+#endif
                     check_threads(named(*m), rows[i], blocks[b] * named(*m)->k_multiple);
                 }
     assert_true(formats > 0);

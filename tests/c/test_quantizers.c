@@ -15,6 +15,7 @@
 #include "engine/quantizer.h"
 #include "engine/rng.h"
 #include "kernels/quant/kquant.h"
+#include "tests/c/trellis_codes.h"
 
 enum { CANARY = 64, ROWS = 256, COLUMNS = 4096 };
 
@@ -183,8 +184,6 @@ static void test_wrong_parameters_say_why(void **state) {
 }
 
 static float *sample; /* ROWS x COLUMNS normals */
-
-static bool is_trellis(const lb_quantizer *q) { return !strcmp(q->family->name, "trellis"); }
 
 /* A trellis is searched, at milliseconds for 256 weights, of which some rows show the sanitizer everything. */
 static bool figures_wanted(const lb_quantizer *q) {

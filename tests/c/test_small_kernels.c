@@ -1,6 +1,7 @@
 /* test_small_kernels.c: every registered kernel of the small operations and the ceilings, and of gemm over float
  * weights, against f64: ties, tails, empty shares, odd splits, bad ids. */
 #include "tests/c/small_kernels.h"
+#include "tests/c/trellis_codes.h"
 
 /* ---- swiglu, axpy, combine ---- */
 
@@ -503,7 +504,10 @@ static void quantized_case(const lb_kernel *kernel, const lb_quantizer *q, int64
     lb_args a = args_of("gemm");
     lb_tensor *w = floats(n, k), *quantized = NULL, *packed = NULL, *back = NULL;
     double *x = malloc((size_t)(m * k) * sizeof *x);
-    if (lb_tensor_quantize(w, q, NULL, NULL, &quantized) || lb_tensor_dequantize(quantized, &back) ||
+    lb_status made = is_trellis(q) ? lb_tensor_new(device, LB_QUANT, q, 2, (int64_t[]){ n, k }, &quantized)
+                                   : lb_tensor_quantize(w, q, NULL, NULL, &quantized);
+    if (!made && is_trellis(q)) trellis_codes(quantized, next_u32);
+    if (made || lb_tensor_dequantize(quantized, &back) ||
         lb_tensor_in_layout(quantized, kernel, &packed, NULL))
         fail_msg("%s: %s", kernel->name, lb_error());
     set(&a, LB_GEMM_X, floats(m, k));
