@@ -1,6 +1,6 @@
-/* gemm_float8dq_block.h: gemm over float8dq-block weights in panels of 32 rows: e4m3 times e4m3, scales per 128 x 128 of
- * the weights and per 128 of the activations. For AVX-512 and AMX, whose sums of 128 are stored and meet their scales
- * while the next are multiplied. */
+/* gemm_float8dq_block.h: gemm over float8dq-block weights in panels of 32 rows: e4m3 times e4m3, scales per 128 x 128
+ * of the weights and per 128 of the activations. For AVX-512, and for AMX, whose sums of 128 are stored and meet their
+ * scales while the next are multiplied. */
 #pragma once
 #define FLOAT_SPAN_SCALES
 #include "rows32_float.h"

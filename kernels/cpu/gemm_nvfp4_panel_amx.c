@@ -2,7 +2,7 @@
  * scale is for the sums. */
 #define LB_BF16_PANEL
 #include "rows32_nvfp4.h"
-#include "bf16_pairs.h"
+#include "tiles_split.h"
 
 #define FORMAT (float_format){ .bits = 4, .span = 16, .head_bytes = head_bytes, .scale = block_scale }
 
@@ -21,7 +21,7 @@ LB_INLINE const uint8_t *expand(const void *of, const uint8_t *panel, const uint
             const __m512 s = block_scale(o->q, panel, o->k, 2 * i + j / 8, h);
             LB_UNROLL for (int n = j; n < j + 8; n++) {
                 const __m512i w = to->of[h][n];
-                to->of[h][n] = pairs_cut(_mm512_mul_ps(pairs_even(w), s), _mm512_mul_ps(pairs_odd(w), s));
+                to->of[h][n] = tiles_cut(_mm512_mul_ps(tiles_even(w), s), _mm512_mul_ps(tiles_odd(w), s));
             }
         }
     return next;

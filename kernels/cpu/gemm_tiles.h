@@ -15,7 +15,8 @@
 
 enum {
     TILES_LEAST = 16,   /* rows of x */
-    TILES_PAIRS = 256   /* of K that are expanded together, in all terms: 32 KiB, which leaves a third of an L1 of 48 */
+    TILES_PAIRS = 256,  /* of K that are expanded together, in all terms: 32 KiB, which leaves a third of an L1 of 48 */
+    TILES_STEPS = TILES_PAIRS / 16 /* of 32 k */
 };
 
 /* Pair p of term t: [t * TILES_PAIRS / terms + p], elements 2p and 2p + 1 of rows 0..15 and of rows 16..31. */
@@ -23,11 +24,12 @@ typedef struct tiles_pairs { __m512i w[TILES_PAIRS][2]; } tiles_pairs;
 
 typedef struct tiles_format {
     int terms;               /* 1 or 2 */
+    int act_terms;           /* 0: a row's values are bf16; or with two terms of weights 2 or 3, whose sum they are */
     int span;                /* 0, or k (32, or a multiple up to 512 / terms) whose sums begin at zero and are added to
-                              * the totals in f32: what K is a multiple of where there are scales */
-    bool act_scaled;         /* an f32 behind the values of a prepared row is for all its results; or one of each span */
+                              * the totals in f32; K is a multiple of it where there are scales */
+    bool act_scaled;         /* an f32 behind a prepared row's values is for all its results, or one for each span's */
     size_t (*panel_bytes)(const lb_quantizer *q, int64_t k);
-    /* As lb_panel has them; a row begins with its values as bf16, zeros up to the next multiple of 32. */
+    /* As lb_panel has them; a row begins with its values as bf16, zeros up to the next multiple of 32, of every term. */
     void (*act_prepare)(const lb_quantizer *q, const float *x, int64_t k, void *act);
     size_t (*act_bytes)(const lb_quantizer *q, int64_t k);
     /* k from `at` (a multiple of 512 / terms) on of a panel, `some` of them (a multiple of 32, up to 512 / terms), to
@@ -35,9 +37,11 @@ typedef struct tiles_format {
      * Returns where the codes after them stand, which are asked for meanwhile; or NULL. */
     const void *(*expand)(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,
                           int64_t some, tiles_pairs *to);
+    /* NULL, or which 32 k, counted from `at`, there are of the same k: expand() writes no others. Returns how many. */
+    int (*steps)(const uint8_t *panel, int64_t k, int64_t at, int64_t some, uint8_t places[TILES_STEPS]);
     /* What the sums of a panel's rows 0..15 and 16..31 are multiplied by; NULL = 1. */
     void (*scales)(const lb_quantizer *q, const uint8_t *panel, int64_t k, __m512 to[2]);
-    /* The same of the sums of span `i`. */
+    /* The same of the sums of span `i`; NULL = 1. */
     void (*span_scales)(const lb_quantizer *q, const uint8_t *panel, int64_t k, int64_t i, __m512 to[2]);
 } tiles_format;
 

@@ -9,7 +9,7 @@
 #define TILES_INLINE static inline __attribute__((always_inline))
 
 enum { TILE_BYTES = 1024, BLOCK = 16 /* rows of x in a tile */, STEP = 32 /* k in one */, ROWS = 32,
-       PAIR_BYTES = 128, SPANS_MOST = 2 * TILES_PAIRS / STEP,
+       PAIR_BYTES = 128,
        BLOCKS_MOST = LB_PANEL_MAX_COLS / BLOCK, TOGETHER = 12 /* whose sums L2 holds beside a chunk of x */ };
 _Static_assert((size_t)TOGETHER * LB_PANEL_MAX_COLS * ROWS * sizeof(float) + sizeof(tiles_pairs) <= LB_SCRATCH_BYTES,
                "an item's sums and its expanded weights");
@@ -31,7 +31,10 @@ typedef struct problem {
 
 static int64_t blocks_of(int64_t m) { return (m + BLOCK - 1) / BLOCK; }
 static int64_t padded_of(int64_t k) { return (k + STEP - 1) / STEP * STEP; }
-static size_t tiles_bytes(int64_t m, int64_t k) { return (size_t)(blocks_of(m) * padded_of(k)) * BLOCK * 2; }
+static int64_t act_terms(const tiles_format *f) { return f->act_terms ? f->act_terms : 1; }
+static size_t tiles_bytes(const tiles_format *f, int64_t m, int64_t k) {
+    return (size_t)(blocks_of(m) * padded_of(k) * act_terms(f)) * BLOCK * 2;
+}
 static int64_t spans_of(const tiles_format *f, int64_t k) { return f->span ? (k + f->span - 1) / f->span : 1; }
 static size_t scales_bytes(const tiles_format *f, int64_t m, int64_t k) {
     return f->act_scaled ? (size_t)(blocks_of(m) * spans_of(f, k)) * BLOCK * sizeof(float) : 0;
@@ -55,7 +58,7 @@ int tiles_phases(const lb_args *a) { return (void)a, 2; }
 
 size_t tiles_workspace(const tiles_format *f, const lb_args *a, int parts) {
     int64_t m = lb_arg(a, LB_GEMM_X)->dims[0], k = lb_arg(a, LB_GEMM_X)->dims[1];
-    return tiles_bytes(m, k) + scales_bytes(f, m, k) + (size_t)parts * row_bytes(f, a);
+    return tiles_bytes(f, m, k) + scales_bytes(f, m, k) + (size_t)parts * row_bytes(f, a);
 }
 
 static problem resolve(const tiles_format *f, const lb_args *a, const lb_launch *l) {
@@ -69,7 +72,7 @@ static problem resolve(const tiles_format *f, const lb_args *a, const lb_launch 
     p.row_bytes = row_bytes(f, a);
     p.chunk = 2 * TILES_PAIRS / f->terms;
     p.tiles = l->workspace;
-    p.act_scales = (float *)(void *)(p.tiles + tiles_bytes(p.m, p.k));
+    p.act_scales = (float *)(void *)(p.tiles + tiles_bytes(f, p.m, p.k));
     p.rows = (char *)p.act_scales + scales_bytes(f, p.m, p.k);
     return p;
 }
@@ -78,9 +81,9 @@ static problem resolve(const tiles_format *f, const lb_args *a, const lb_launch 
 
 static int64_t chunk_at(const problem *p, int64_t at) { return p->padded - at < p->chunk ? p->padded - at : p->chunk; }
 
-/* The tiles of a block of rows in the chunk of K at `at`. */
+/* The tiles of a block of rows in the chunk of K at `at`: of each 32 k those of all terms. */
 static char *tiles_at(const problem *p, int64_t at, int64_t block) {
-    return p->tiles + (size_t)(at * p->blocks + block * chunk_at(p, at)) * BLOCK * 2;
+    return p->tiles + (size_t)((at * p->blocks + block * chunk_at(p, at)) * act_terms(p->f)) * BLOCK * 2;
 }
 
 /* Elements [at, at + 32) of a row as bf16, zeros behind its last. */
@@ -110,13 +113,15 @@ static void prepare_row(const problem *p, int64_t i, char *row) {
     }
     if (i < p->m) p->f->act_prepare(p->q, p->x + i * p->k, p->k, row);
     else memset(row, 0, p->row_bytes);
+    const int64_t terms = act_terms(p->f);
     for (int64_t at = 0; at < p->padded; at += p->chunk) {
         char *to = tiles_at(p, at, i / BLOCK) + i % BLOCK * 64;
-        for (int64_t k = at, end = at + chunk_at(p, at); k < end; k += STEP, to += TILE_BYTES)
-            _mm512_store_si512(to, _mm512_loadu_si512(row + 2 * k));
+        for (int64_t k = at, end = at + chunk_at(p, at); k < end; k += STEP)
+            for (int64_t t = 0; t < terms; t++, to += TILE_BYTES)
+                _mm512_store_si512(to, _mm512_loadu_si512(row + 2 * (p->padded * t + k)));
     }
     for (int64_t s = 0; p->f->act_scaled && s < spans_of(p->f, p->k); s++)
-        memcpy(p->act_scales + s * p->blocks * BLOCK + i, row + 2 * p->padded + 4 * s, sizeof(float));
+        memcpy(p->act_scales + s * p->blocks * BLOCK + i, row + 2 * p->padded * terms + 4 * s, sizeof(float));
 }
 
 /* ---- products ---- */
@@ -131,7 +136,7 @@ TILES_INLINE void ask(soon *s, const int hint) {
 /* Share i of n of the lines from `at` on, in `steps`. */
 static soon share_of(const char *at, size_t bytes, int64_t i, int64_t n, int64_t steps) {
     const int64_t lines = (int64_t)(bytes + 63) / 64, l0 = lines * i / n, l1 = lines * (i + 1) / n;
-    return (soon){ at + 64 * l0, at + 64 * l1, (l1 - l0 + steps - 1) / steps };
+    return (soon){ at + 64 * l0, at + 64 * l1, steps ? (l1 - l0 + steps - 1) / steps : 0 };
 }
 
 /* sums[x's row][32] of one block of x's rows, or (`two`) of that and of the one behind it. */
@@ -155,22 +160,42 @@ TILES_INLINE void sums_close(float *sums, const bool two) {
     if (two) LB_TILE_STORE(3, sums + BLOCK * ROWS + 16, ROWS * 4);
 }
 
-/* The sums += the blocks' tiles, of which the second's are `far` bytes behind the first's, times the pairs. The tiles
- * of x pass by L1, where the pairs then stay: with an ordinary load they would be lost, and a fifth of the time. */
-TILES_INLINE void multiply(const char *x, ptrdiff_t far, const void *w, int64_t steps, soon next[3], const int terms,
-                           const bool two) {
-    const char *b = w;
-    for (int64_t i = 0; i < steps; i++, x += TILE_BYTES, b += STEP / 2 * PAIR_BYTES) {
-        LB_TILE_LOAD_ONCE(4, x, 64);
-        if (two) LB_TILE_LOAD_ONCE(5, x + far, 64);
-        for (int t = 0; t < terms; t++) {
-            const char *term = b + (size_t)t * (TILES_PAIRS / 2) * PAIR_BYTES;
-            LB_TILE_LOAD(6, term, PAIR_BYTES);
-            LB_TILE_LOAD(7, term + 64, PAIR_BYTES);
-            LB_TILE_BF16(0, 4, 6);
-            LB_TILE_BF16(1, 4, 7);
-            if (two) LB_TILE_BF16(2, 5, 6);
-            if (two) LB_TILE_BF16(3, 5, 7);
+TILES_INLINE void load_x(const char *x, ptrdiff_t far, const bool two) {
+    LB_TILE_LOAD_ONCE(4, x, 64);
+    if (two) LB_TILE_LOAD_ONCE(5, x + far, 64);
+}
+TILES_INLINE void load_w(const char *w) {
+    LB_TILE_LOAD(6, w, PAIR_BYTES);
+    LB_TILE_LOAD(7, w + 64, PAIR_BYTES);
+}
+TILES_INLINE void products(const bool two) {
+    LB_TILE_BF16(0, 4, 6);
+    LB_TILE_BF16(1, 4, 7);
+    if (two) LB_TILE_BF16(2, 5, 6);
+    if (two) LB_TILE_BF16(3, 5, 7);
+}
+
+/* The sums += the blocks' tiles, of which the second's are `far` bytes behind the first's, times the pairs at w; step i
+ * is the blocks' step places[i], if not NULL. The tiles of x pass by L1, where the pairs then stay: with an ordinary
+ * load they would be lost, and a fifth of the time.
+ *
+ * Two terms of weights times more of x: the products of both's last are left out, whose sizes are 2^-27 (of three) or
+ * 2^-18 of the whole. */
+TILES_INLINE void multiply(const char *x, ptrdiff_t far, const void *w, int64_t steps, const uint8_t *places,
+                           soon next[3], const int terms, const int x_terms, const bool two) {
+    const char *b = w, *second = b + (TILES_PAIRS / 2) * PAIR_BYTES;
+    for (int64_t i = 0; i < steps; i++, b += STEP / 2 * PAIR_BYTES, second += STEP / 2 * PAIR_BYTES) {
+        const char *of = x + (places ? places[i] : i) * x_terms * TILE_BYTES;
+        load_w(b);
+        for (int t = x_terms; t-- > 0;) {
+            load_x(of + t * TILE_BYTES, far, two);
+            products(two);
+        }
+        if (terms == 2) load_w(second);
+        if (terms == 2) products(two);
+        if (x_terms == 3) {
+            load_x(of + TILE_BYTES, far, two);
+            products(two);
         }
         ask(&next[0], _MM_HINT_T1);
         ask(&next[1], _MM_HINT_T1);
@@ -183,6 +208,7 @@ typedef struct meeting {
     const char *x;
     ptrdiff_t far;
     int64_t steps;
+    const uint8_t *places;   /* of the steps in x; NULL = one after the other */
     float *sums;
     bool begin;              /* the sums are zero before */
     soon next[3];            /* tiles of x, weights, sums */
@@ -192,16 +218,18 @@ typedef struct meeting {
     int64_t act_far;         /* ... and how far behind them are those of the next */
 } meeting;
 
-#define MEET(name, terms, two)                                                                                       \
+#define MEET(name, terms, places, two)                                                                               \
     static __attribute__((noinline)) void name(meeting *m, const tiles_pairs *w) {                                   \
         sums_open(m->sums, m->begin, two);                                                                           \
-        multiply(m->x, m->far, w, m->steps, m->next, terms, two);                                                    \
+        multiply(m->x, m->far, w, m->steps, places, m->next, terms, 1, two);                                         \
         sums_close(m->sums, two);                                                                                    \
     }
-MEET(meet_one_1, 1, false)
-MEET(meet_one_2, 1, true)
-MEET(meet_two_1, 2, false)
-MEET(meet_two_2, 2, true)
+MEET(meet_one_1, 1, NULL, false)
+MEET(meet_one_2, 1, NULL, true)
+MEET(meet_two_1, 2, NULL, false)
+MEET(meet_two_2, 2, NULL, true)
+MEET(meet_some_1, 1, m->places, false)
+MEET(meet_some_2, 1, m->places, true)
 /* The sums of span i, of the block or both, times their scales to the totals. */
 TILES_INLINE void add_span(const meeting *m, int64_t i, const float *part, const bool two) {
     const float *of_row = m->act_scales ? m->act_scales + i * m->act_far : NULL;
@@ -216,24 +244,36 @@ TILES_INLINE void add_span(const meeting *m, int64_t i, const float *part, const
 }
 
 /* The same where sums are those of spans: a span's go to the totals while the next one is multiplied. */
-TILES_INLINE void meet_spans(meeting *m, const tiles_pairs *w, const bool two) {
-    float part[2][2 * BLOCK * ROWS] __attribute__((aligned(64)));
-    int64_t i = 0;
-    for (int64_t at = 0; at < m->steps; at += m->span, i++) {
-        sums_open(NULL, true, two);
-        multiply(m->x + at * TILE_BYTES, m->far, w->w[at * STEP / 2], m->steps - at < m->span ? m->steps - at : m->span,
-                 m->next, 1, two);
-        if (i) add_span(m, i - 1, part[(i - 1) % 2], two);
-        sums_close(part[i % 2], two);
+#define MEET_SPANS(name, terms, x_terms, two)                                                                        \
+    static __attribute__((noinline)) void name(meeting *m, const tiles_pairs *w) {                                   \
+        float part[2][2 * BLOCK * ROWS] __attribute__((aligned(64)));                                                \
+        int64_t i = 0;                                                                                               \
+        for (int64_t at = 0; at < m->steps; at += m->span, i++) {                                                    \
+            const int64_t some = m->steps - at < m->span ? m->steps - at : m->span;                                  \
+            sums_open(NULL, true, two);                                                                              \
+            multiply(m->x + at * x_terms * TILE_BYTES, m->far, w->w[at * STEP / 2], some, NULL, m->next, terms,      \
+                     x_terms, two);                                                                                  \
+            if (i) add_span(m, i - 1, part[(i - 1) % 2], two);                                                       \
+            sums_close(part[i % 2], two);                                                                            \
+        }                                                                                                            \
+        add_span(m, i - 1, part[(i - 1) % 2], two);                                                                  \
     }
-    add_span(m, i - 1, part[(i - 1) % 2], two);
-}
-static __attribute__((noinline)) void meet_spans_1(meeting *m, const tiles_pairs *w) { meet_spans(m, w, false); }
-static __attribute__((noinline)) void meet_spans_2(meeting *m, const tiles_pairs *w) { meet_spans(m, w, true); }
+MEET_SPANS(meet_spans_1, 1, 1, false)
+MEET_SPANS(meet_spans_2, 1, 1, true)
+MEET_SPANS(meet_double_1, 2, 2, false)
+MEET_SPANS(meet_double_2, 2, 2, true)
+MEET_SPANS(meet_triple_1, 2, 3, false)
+MEET_SPANS(meet_triple_2, 2, 3, true)
 
-static void (*const meet[3][2])(meeting *, const tiles_pairs *) = { { meet_one_1, meet_one_2 },
-                                                                          { meet_two_1, meet_two_2 },
-                                                                          { meet_spans_1, meet_spans_2 } };
+typedef void (*meet_fn)(meeting *, const tiles_pairs *);
+static meet_fn meet_of(const tiles_format *f, bool two) {
+    if (f->act_terms == 3) return two ? meet_triple_2 : meet_triple_1;
+    if (f->act_terms == 2) return two ? meet_double_2 : meet_double_1;
+    if (f->span) return two ? meet_spans_2 : meet_spans_1;
+    if (f->steps) return two ? meet_some_2 : meet_some_1;
+    if (f->terms == 2) return two ? meet_two_2 : meet_two_1;
+    return two ? meet_one_2 : meet_one_1;
+}
 
 /* ---- items ---- */
 
@@ -266,23 +306,29 @@ static void run_chunk(const problem *p, const item *of, int i, int64_t at, tiles
     const char *next_w = p->f->expand(p->q, from, rows, p->k, at, some, w);
     const size_t next_w_bytes = next_w ? (size_t)(next_w - (const char *)from) * (size_t)some / (size_t)end : 0;
     const char *next_x = tiles_at(p, end < p->padded ? end : 0, of->b0);
-    const int64_t x_bytes = (of->b1 - of->b0) * BLOCK * 2 * chunk_at(p, end < p->padded ? end : 0);
+    const int64_t x_bytes = (of->b1 - of->b0) * BLOCK * 2 * chunk_at(p, end < p->padded ? end : 0) * act_terms(p->f);
     __m512 scale[2] = { _mm512_set1_ps(1), _mm512_set1_ps(1) };
     if (p->f->scales) p->f->scales(p->q, from, p->k, scale);
-    __m512 of_spans[SPANS_MOST][2];
+    __m512 of_spans[TILES_STEPS][2];
     const int64_t spans = p->f->span ? (some + p->f->span - 1) / p->f->span : 0, first = spans ? at / p->f->span : 0;
-    for (int64_t i = 0; i < spans; i++) p->f->span_scales(p->q, from, p->k, first + i, of_spans[i]);
+    for (int64_t i = 0; i < spans; i++) {
+        of_spans[i][0] = of_spans[i][1] = _mm512_set1_ps(1);
+        if (p->f->span_scales) p->f->span_scales(p->q, from, p->k, first + i, of_spans[i]);
+    }
+    uint8_t places[TILES_STEPS];
+    const int64_t steps = p->f->steps ? p->f->steps(from, p->k, at, some, places) : some / STEP;
     for (int64_t b = 0; b < pairs; b++) {
         const int64_t block = of->b0 + 2 * b;
         const bool two = block + 1 < of->b1;
-        meeting m = { .x = tiles_at(p, at, block), .far = (ptrdiff_t)(some * BLOCK * 2), .steps = some / STEP,
+        meeting m = { .x = tiles_at(p, at, block), .far = (ptrdiff_t)(some * BLOCK * 2 * act_terms(p->f)),
+                      .steps = steps, .places = places,
                       .sums = sums + 2 * b * BLOCK * ROWS, .begin = at == 0, .span = p->f->span / STEP,
                       .scales = (const __m512(*)[2])of_spans, .act_far = p->blocks * BLOCK };
         if (p->f->act_scaled) m.act_scales = p->act_scales + first * m.act_far + block * BLOCK;
         m.next[0] = share_of(next_x, (size_t)x_bytes, i * pairs + b, of->count * pairs, m.steps);
         m.next[1] = share_of(next_w, next_w_bytes, b, pairs, m.steps);
         m.next[2] = share_of((const char *)(m.sums + 2 * BLOCK * ROWS), 2 * BLOCK * ROWS * 4, 0, 1, m.steps);
-        meet[p->f->span ? 2 : p->f->terms - 1][two](&m, w);
+        meet_of(p->f, two)(&m, w);
         const int64_t r1 = (block + 1 + two) * BLOCK;
         if (end == p->padded) finish(p, panel, scale, block * BLOCK, r1 < p->m ? r1 : p->m, m.sums);
     }

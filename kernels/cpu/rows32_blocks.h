@@ -2,12 +2,70 @@
  * is multiplied is dense, and blocks that are not there are not visited. */
 #pragma once
 #include "rows32_blocks_pack.h"
+#define TILES_STEPS_OF .steps = steps, /* with AMX: below */
 #include "rows32_float.h"
-#include "rows32_i8.h"
 
+/* Some blocks' codes through the tables to pairs. */
+LB_INLINE void blocks_decode(const float_format f, const float_regs *t, const uint8_t *block, int64_t some,
+                             __m512i (*to)[2]) {
+    for (int64_t run = 0; run < some * BLOCK_K / 32; run++)
+        LB_UNROLL for (int h = 0; h < 2; h++)
+            LB_UNROLL for (int i = 0; i < 16; i += 2, block += 64) {
+                __m512i w[8];
+                float_decode(f, t, block, w);
+                LB_UNROLL for (int j = 0; j < 2; j++) to[16 * run + i + j][h] = w[j];
+            }
+}
+
+#if defined(__AMX_TILE__)
+/* ---- tiles ---- */
+
+/* The first kept block from column `first` of blocks on. */
+LB_INLINE int64_t blocks_from(const int32_t *columns, int64_t kept, int64_t first) {
+    int64_t b = 0;
+    while (b < kept && columns[b] < first) b++;
+    return b;
+}
+
+/* tiles_format.steps: each block is two. */
+static int steps(const uint8_t *panel, int64_t k, int64_t at, int64_t some, uint8_t places[TILES_STEPS]) {
+    const int32_t *columns = blocks_columns(panel);
+    const int64_t first = at / BLOCK_K, kept = blocks_kept(k);
+    int count = 0;
+    for (int64_t b = blocks_from(columns, kept, first); b < kept && columns[b] < first + some / BLOCK_K; b++)
+        for (int half = 0; half < 2; half++) places[count++] = (uint8_t)(2 * (columns[b] - first) + half);
+    return count;
+}
+
+/* tiles_format.expand: the kept blocks of these k, one behind the other. */
+LB_INLINE const void *blocks_pairs(const float_format f, const float_table *table, const uint8_t *panel, int64_t k,
+                                   int64_t at, int64_t some, tiles_pairs *to) {
+    const float_regs t = float_open(f, table);
+    const int32_t *columns = blocks_columns(panel);
+    const int64_t first = at / BLOCK_K, kept = blocks_kept(k);
+    int64_t b = blocks_from(columns, kept, first), p = 0;
+    const uint8_t *from = panel + blocks_head(k) + (size_t)b * block_bytes(f.bits / 8);
+    for (; b < kept && columns[b] < first + some / BLOCK_K; b++, from += block_bytes(f.bits / 8), p += BLOCK_K / 2) {
+        if (f.bits == 16) memcpy(to->w[p], from, block_bytes(2));
+        else blocks_decode(f, &t, from, 1, &to->w[p]);
+    }
+    return from;
+}
+
+/* The functions of a file of floats from FORMAT and TABLE. */
+#define FLOAT_SCALES FLOAT_OF_ROW
+#define LB_BLOCKS_FLOAT(prepare, bytes, kind)                                                                        \
+    static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,      \
+                              int64_t some, tiles_pairs *to) {                                                       \
+        (void)q, (void)rows;                                                                                         \
+        return blocks_pairs(FORMAT, TABLE, panel, k, at, some, to);                                                  \
+    }                                                                                                                \
+    LB_TILES_ROW_SCALES                                                                                              \
+    LB_BLOCKS_LAYOUT(FORMAT.bits / 8, false)                                                                         \
+    LB_ROWS32_PANEL(prepare, bytes, kind)
+#define BLOCKS_WITH "tdpbf16ps on tiles, sums of 32 x 32"
+#else
 enum { BLOCKS_SUM = 4 /* that floats are added up over */ };
-
-/* ---- floats ---- */
 
 /* The row's scale, and the token's if activations have one. */
 LB_INLINE __m512 blocks_scaled(const float_format f, const uint8_t *panel, const void *act, size_t stride, int64_t k,
@@ -104,13 +162,7 @@ BLOCKS_TILES(blocks_float)
 LB_INLINE const void *blocks_expanded(const float_format f, const float_regs *t, const uint8_t *block, int64_t some,
                                       __m512i e[BLOCKS_SUM * BLOCK_K / 2][2]) {
     if (f.bits == 16) return block;
-    for (int64_t run = 0; run < some * BLOCK_K / 32; run++)
-        LB_UNROLL for (int h = 0; h < 2; h++)
-            LB_UNROLL for (int i = 0; i < 16; i += 2, block += 64) {
-                __m512i w[8];
-                float_decode(f, t, block, w);
-                LB_UNROLL for (int j = 0; j < 2; j++) e[16 * run + i + j][h] = w[j];
-            }
+    blocks_decode(f, t, block, some, e);
     return e;
 }
 
@@ -169,3 +221,5 @@ LB_INLINE void blocks_run(const float_format f, const float_table *table, const 
     }                                                                                                                \
     LB_BLOCKS_LAYOUT(FORMAT.bits / 8, false)                                                                         \
     LB_ROWS32_PANEL(prepare, bytes, kind)
+#define BLOCKS_WITH "vdpbf16ps, sums of four onto the total in f32"
+#endif

@@ -90,8 +90,8 @@ LB_INLINE const void *int_pairs(const int_format f, const lb_quantizer *q, const
                 __m512i w[16];
                 int_decode(f, p, w);
                 LB_UNROLL for (int j = 0; j < 16; j++)
-                    tiles_split(_mm512_fmadd_ps(pairs_even(w[j]), s[h], z[h]),
-                                _mm512_fmadd_ps(pairs_odd(w[j]), s[h], z[h]), &to->w[16 * run + j][h],
+                    tiles_split(_mm512_fmadd_ps(tiles_even(w[j]), s[h], z[h]),
+                                _mm512_fmadd_ps(tiles_odd(w[j]), s[h], z[h]), &to->w[16 * run + j][h],
                                 &to->w[TILES_PAIRS / 2 + 16 * run + j][h]);
             }
     }

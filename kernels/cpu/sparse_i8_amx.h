@@ -1,6 +1,6 @@
 /* sparse_i8_amx.h: products of many columns by sparse int8 weights in panels of 32 rows with AMX's tiles. The blocks of
- * 64 k that a panel has are written to scratch memory, dense and signed, 1024 k at a time, where tdpbssd meets them with
- * the same k of the columns; blocks that it has not are not visited.
+ * 64 k that a panel has are written to scratch memory, dense and signed, 1024 k at a time, and tdpbssd multiplies them
+ * by the same k of the columns; blocks that it has not are not visited.
  *
  * Sums are exact in int32 and the f32 steps are those of AVX-512, so are the bits. */
 #pragma once

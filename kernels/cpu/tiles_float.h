@@ -2,18 +2,8 @@
  * for a row's, multiplied in. A product with any f32 becomes two bf16, the higher cut off and the lower rounded: 16
  * bits in all. */
 #pragma once
-#include "bf16_pairs.h"
 #include "gemm_tiles.h"
-
-/* Pairs of f32 as two terms. Of NaN or Inf they amount to NaN. */
-LB_INLINE void tiles_split(__m512 even, __m512 odd, __m512i *high, __m512i *low) {
-    const __m512i half = _mm512_set1_epi32(0x8000);
-    *high = pairs_cut(even, odd);
-    even = _mm512_sub_ps(even, pairs_even(*high));
-    odd = _mm512_sub_ps(odd, pairs_odd(*high));
-    *low = pairs_cut(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(even), half)),
-                     _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(odd), half)));
-}
+#include "tiles_split.h"
 
 /* Pair p of half of the rows: codes, by `scales` (FLOAT_OF_ROW, ...) times s. */
 LB_INLINE void tiles_put(const int scales, __m512i codes, __m512 s, tiles_pairs *to, int64_t p, int half) {
@@ -21,8 +11,8 @@ LB_INLINE void tiles_put(const int scales, __m512i codes, __m512 s, tiles_pairs 
         to->w[p][half] = codes;
         return;
     }
-    __m512 even = _mm512_mul_ps(pairs_even(codes), s), odd = _mm512_mul_ps(pairs_odd(codes), s);
-    if (scales == FLOAT_EXACT) to->w[p][half] = pairs_cut(even, odd);
+    __m512 even = _mm512_mul_ps(tiles_even(codes), s), odd = _mm512_mul_ps(tiles_odd(codes), s);
+    if (scales == FLOAT_EXACT) to->w[p][half] = tiles_cut(even, odd);
     else tiles_split(even, odd, &to->w[p][half], &to->w[TILES_PAIRS / 2 + p][half]);
 }
 
@@ -85,8 +75,12 @@ LB_INLINE const void *float_pairs(const float_format f, const float_table *table
 #define TILES_SPAN_SCALES
 #define TILES_SPANS
 #endif
+/* And one that lacks some steps of K how it says which it has. */
+#ifndef TILES_STEPS_OF
+#define TILES_STEPS_OF
+#endif
 #define LB_ROWS32_TILES                                                                                              \
-    TILES_SPANS .terms = FLOAT_SCALES == FLOAT_SPLIT ? 2 : 1, .act_scaled = TILES_ACT_SCALED, .scales = row_scales
+    TILES_SPANS TILES_STEPS_OF .terms = FLOAT_SCALES == FLOAT_SPLIT ? 2 : 1, .act_scaled = TILES_ACT_SCALED, .scales = row_scales
 
 /* The descriptor, but for name, format, about and activations. */
 #define FLOAT_WITH(how)                                                                                              \

@@ -1,0 +1,75 @@
+/* gemm_f16_amx.c: gemm over f16 weights as they are, on AMX tiles, with no bit of the activations left out: an f16 is
+ * two bf16, an f32 three. */
+#include "gemm_tiles.h"
+#include "tiles_split.h"
+#include "transpose16.h"
+
+enum { X_TERMS = 3 };
+
+static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return (void)q, (size_t)k * 2 * 32; }
+
+static int64_t padded(int64_t k) { return (k + 31) / 32 * 32; }
+static size_t act_bytes(const lb_quantizer *q, int64_t k) { return (void)q, (size_t)padded(k) * 2 * X_TERMS; }
+
+/* Sixteen values' highest bits, cut off, as bf16; what is left of them stays. Of Inf that is NaN. */
+static inline __m256i cut_16(__m512 *x) {
+    const __m512i bits = _mm512_and_si512(_mm512_castps_si512(*x), _mm512_set1_epi32((int)0xffff0000u));
+    *x = _mm512_sub_ps(*x, _mm512_castsi512_ps(bits));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
+}
+
+/* A NaN whose upper bits would be Inf's stays one, since what is left of it is NaN. */
+static void act_prepare(const lb_quantizer *q, const float *x, int64_t k, void *act) {
+    (void)q;
+    for (int64_t i = 0; i < padded(k); i += 16) {
+        const int64_t left = k - i;
+        __m512 v = _mm512_maskz_loadu_ps((__mmask16)(left >= 16 ? 0xffff : left > 0 ? (1u << left) - 1 : 0), x + i);
+        for (int t = 0; t < X_TERMS; t++)
+            _mm256_storeu_si256((__m256i *)(void *)((uint16_t *)act + padded(k) * t + i), cut_16(&v));
+    }
+}
+
+/* 32 elements of a row of which `left` exist. */
+static inline __m512i row_piece(const uint16_t *row, int64_t left) {
+    return left >= 32 ? _mm512_loadu_si512(row)
+                      : _mm512_maskz_loadu_epi16((__mmask32)((1ull << (left > 0 ? left : 0)) - 1), row);
+}
+
+/* Dwords of 16 rows, turned around, then both of each to two terms. */
+static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,
+                          int64_t some, tiles_pairs *to) {
+    (void)q;
+    const uint16_t *w = (const uint16_t *)(const void *)panel;
+    for (int half = 0; half < 2; half++)
+        for (int64_t i = 0; i < some; i += 32) {
+            __m512i v[16];
+            for (int r = 0; r < 16; r++) {
+                const uint16_t *row = w + (16 * half + r) * k + at + i;
+                v[r] = 16 * half + r < rows ? row_piece(row, k - at - i) : _mm512_setzero_si512();
+                _mm_prefetch((const char *)(row + TILES_PAIRS), _MM_HINT_T1); /* the next chunk's */
+            }
+            transpose16(v);
+            for (int r = 0; r < 16; r++) {
+                const __m512 even = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v[r]));
+                const __m512 odd = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v[r], 16)));
+                tiles_split(even, odd, &to->w[i / 2 + r][half], &to->w[TILES_PAIRS / 2 + i / 2 + r][half]);
+            }
+        }
+    return NULL;
+}
+
+static const tiles_format format = { .terms = 2, .act_terms = X_TERMS, .span = TILES_PAIRS, .panel_bytes = panel_bytes,
+                                     .act_prepare = act_prepare, .act_bytes = act_bytes, .expand = expand };
+TILES_GEMM(format)
+
+const lb_kernel lb_kernel_gemm_f16_amx = {
+    .name = "gemm.f16.amx",
+    .about = "tdpbf16ps on tiles, sums of 32 x 32: f16 as two bf16 times f32 as three, five products; 32 rows of weights "
+             "by 256 k turned into pairs in L1, whose sums are added to the totals in f32",
+    .format = "f16",
+    .act = LB_ACT_F32,
+    .tolerance = 1e-11,
+    .tolerance_why = "terms add up to the weight and to the value; the product of both's last, 2^-27 of the whole, is "
+                     "left out; f32 sums of 1280 products at a time: NMSE of about 1e-13",
+    TILES_KERNEL,
+};
