@@ -60,10 +60,17 @@ LB_INLINE void few_turned(__m512i a, __m512i b, __m512i c, __m512i d, __m512i t[
     t[3] = _mm512_unpackhi_epi64(ab, cd);
 }
 
-/* Line i of the four that 16 bytes of 16 rows are, `again` times, 2 KiB apart. */
+/* Line i of the four that 16 bytes of 16 rows are, `again` times, 2 KiB apart. Processors with AMX: into L2, and into
+ * L1 the last time only, because L1 has few misses under way at a time (lb_ask). */
+#ifdef __AMX_TILE__
+#define FEW_FURTHER_TO "prefetcht1 "
+#else
+#define FEW_FURTHER_TO "prefetcht0 "
+#endif
 LB_INLINE void few_ask(const few *f, size_t at, int i, const int again) {
-    LB_UNROLL for (int g = 0; g < again; g++)
-        __asm__ volatile("prefetcht0 %0" : : "m"(f->ahead[16 * (int64_t)at + 64 * i - 2048 * g]));
+    const uint8_t *line = f->ahead + 16 * (int64_t)at + 64 * i;
+    LB_UNROLL for (int g = 0; g < again - 1; g++) __asm__ volatile(FEW_FURTHER_TO "%0" : : "m"(line[-2048 * g]));
+    __asm__ volatile("prefetcht0 %0" : : "m"(line[-2048 * (again - 1)]));
 }
 
 /* t[i]: dword i of the 16 bytes at `at` of each row's block. */

@@ -1,4 +1,4 @@
-/* native_many.h: what native_avx512.c and the kernels of GGUF's formats share: products of many rows of activations
+/* native_many.h: what native_panels.h and the kernels of GGUF's formats share: products of many rows of activations
  * with weights as files have them. The tiles are those of repacked weights; only what expands 32 rows by 256 for them
  * differs, so that the results are the same bits. */
 #pragma once

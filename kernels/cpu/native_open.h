@@ -1,5 +1,5 @@
 /* native_open.h: blocks of 256 weights as GGUF has them, opened in registers: codes in the order of the activations,
- * and what they are scaled by. For native_avx512.c. */
+ * and what they are scaled by. For native_panels.h. */
 #pragma once
 #include <immintrin.h>
 #include <stdint.h>

@@ -5,10 +5,20 @@
 
 #include "gemm_panel.h"
 #if defined(LB_NATIVE)
-#include "native_avx512.h"
+#include "native.h"
+#include "vec.h"
 #define PANELS_ACT(other) LB_ACT_Q8_256
+#if defined(__AMX_TILE__) /* AVX-512's instructions, weights asked for as it is best with AMX */
+#undef ISA_TEXT
+#define ISA_TEXT "amx"
+#undef ISA_NAME
+#define ISA_NAME amx
+#define PANELS_ISA(bits) ((bits) | LB_ISA_AVX512_VNNI | LB_ISA_AMX_INT8)
+enum { PANELS_REPACKED = false, PANELS_PRIORITY = -4 };
+#else
 #define PANELS_ISA(bits) ((bits) | LB_ISA_AVX512_VNNI)
 enum { PANELS_REPACKED = false, PANELS_PRIORITY = -5 };
+#endif
 #else
 #define PANELS_ACT(other) other
 #define PANELS_ISA(bits) bits
@@ -18,7 +28,7 @@ enum { PANELS_REPACKED = true, PANELS_PRIORITY = 0 };
 /* NULL = none; *why then says why. */
 static const lb_panel *panel_of(const lb_tensor *w, const char **why) {
 #if defined(LB_NATIVE)
-    return lb_native_panel_of(w, why);
+    return LB_NATIVE_PANEL_OF(w, why);
 #else
     const lb_kernel *k = w->quantizer ? lb_kernel_panel_for(w->buffer->device, w->quantizer) : NULL;
     *why = "a weight's format has no panel here";

@@ -5,7 +5,7 @@
 local lb = require "luabench"
 local beside = dofile "tests/bench/lib/beside.lua"
 
-local N, K, SECONDS, NATIVE = 4096, 14336, 1.5, "linear.native.avx512"
+local N, K, SECONDS = 4096, 14336, 1.5
 local function words(text, wanted)
   local list = {}
   for name in text:gmatch "%S+" do list[#list + 1] = { name, wanted } end
@@ -21,6 +21,7 @@ local REPACKED = {
 local IN_FILES = words("q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs", 0.75)
 
 local device = beside.device()
+local NATIVE = device.caps.isa:find "amx_int8" and "linear.native.amx" or "linear.native.avx512"
 local asked = os.getenv "FORMATS"
 local dense = lb.randn({ N, K }, { seed = 1, device = device })
 local x = lb.randn({ 1, K }, { seed = 2, device = device })
