@@ -14,7 +14,7 @@
 #include "act_q8_32_avx512.h"
 #include "rows16.h"
 
-enum { FEW_COLS = 4, FEW_FURTHER = 4096 };
+enum { FEW_COLS = 4, FEW_FURTHER = 4096, FEW_NEAR = 128 };
 #define EACH LB_UNROLL for (int c = 0; c < cols; c++)
 
 /* Where the current blocks of 16 rows stand: of rows 0, 4, 8 and 12; bytes from row to row, and three times that; what
@@ -60,18 +60,23 @@ LB_INLINE void few_turned(__m512i a, __m512i b, __m512i c, __m512i d, __m512i t[
     t[3] = _mm512_unpackhi_epi64(ab, cd);
 }
 
-/* Line i of the four that 16 bytes of 16 rows are, `again` times, 2 KiB apart. Processors with AMX: into L2, and into
- * L1 the last time only, because L1 has few misses under way at a time (lb_ask). */
 #ifdef __AMX_TILE__
-#define FEW_FURTHER_TO "prefetcht1 "
-#else
-#define FEW_FURTHER_TO "prefetcht0 "
-#endif
+/* Line i of the four that 16 bytes of 16 rows are, into L2, where nothing is forgotten: once. L1 has few misses under
+ * way at a time and not the room to hold lines from here until they are used, so what is near by is asked for again:
+ * lines of four rows with each 16 bytes, so that four times 16 bytes ask for those of all. */
 LB_INLINE void few_ask(const few *f, size_t at, int i, const int again) {
-    const uint8_t *line = f->ahead + 16 * (int64_t)at + 64 * i;
-    LB_UNROLL for (int g = 0; g < again - 1; g++) __asm__ volatile(FEW_FURTHER_TO "%0" : : "m"(line[-2048 * g]));
-    __asm__ volatile("prefetcht0 %0" : : "m"(line[-2048 * (again - 1)]));
+    (void)again;
+    const size_t row = at / 16 % 4, by = row < 3 ? row * f->step : f->step3;
+    __asm__ volatile("prefetcht1 %0" : : "m"(f->ahead[16 * (int64_t)at + 64 * i]));
+    __asm__ volatile("prefetcht0 %0" : : "m"(f->row[i][by + at + FEW_NEAR]));
 }
+#else
+/* Line i of the four that 16 bytes of 16 rows are, `again` times, 2 KiB apart. */
+LB_INLINE void few_ask(const few *f, size_t at, int i, const int again) {
+    LB_UNROLL for (int g = 0; g < again; g++)
+        __asm__ volatile("prefetcht0 %0" : : "m"(f->ahead[16 * (int64_t)at + 64 * i - 2048 * g]));
+}
+#endif
 
 /* t[i]: dword i of the 16 bytes at `at` of each row's block. */
 LB_INLINE void few_turn(const few *f, size_t at, __m512i t[4]) {
