@@ -15,6 +15,7 @@
 enum { LB_DIGITS = 8, LB_DIGITS_STEP = 64 /* k in a tile */, LB_DIGITS_TILE = LB_DIGITS * 64 /* bytes */ };
 
 #define LB_ACT_KIND_DIGITS "bf16/digits"
+#define LB_ACT_KIND_DIGITS_PAIRS "bf16/digits/pairs"
 
 size_t lb_act_digits_bytes(const struct lb_quantizer *q, int64_t k);
 /* Value order[t] of each eight stands at k = t of the tiles. */

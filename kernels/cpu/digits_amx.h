@@ -30,14 +30,8 @@ LB_INLINE void digits_zero(void) {
     LB_TILE_ZERO(0);
     LB_TILE_ZERO(1);
 }
-/* Both halves' sums begin so. */
-LB_INLINE void digits_begin(const digits_half *with) {
-    LB_TILE_LOAD(0, with->of, 64);
-    LB_TILE_LOAD(1, with->of, 64);
-}
-/* The sums += a step of x times that of a panel; codes are unsigned, levels signed. */
-LB_INLINE void digits_step_codes(const int8_t *x, const digits_codes *w) { LB_TILE_STEP(LB_TILE_SU, x, w->of); }
-LB_INLINE void digits_step_levels(const int8_t *x, const digits_codes *w) { LB_TILE_STEP(LB_TILE_SS, x, w->of); }
+/* The sums += a step of x times that of a panel. */
+LB_INLINE void digits_step(const int8_t *x, const digits_codes *w) { LB_TILE_STEP(LB_TILE_SS, x, w->of); }
 LB_INLINE void digits_store(digits_sums *to) {
     LB_TILE_STORE(0, to->half[0].of, 64);
     LB_TILE_STORE(1, to->half[1].of, 64);
@@ -59,15 +53,15 @@ typedef struct digits_plain { __m512d of[4]; } digits_plain;
 /* Whether so; `act` is a prepared row. */
 LB_INLINE bool digits_miss(const void *act, int64_t k) { return isnan(*lb_act_digits_exponent(act, k)); }
 
-/* The sums += `count` values of x times the step's codes less `offset`; `order` is that of the codes. */
+/* The sums += `count` values of x times the step's codes shifted right by `shift`; `order` is that of the codes. */
 LB_INLINE void digits_plain_step(const uint16_t *x, int count, const uint8_t order[8], const digits_codes *w,
-                                 int offset, digits_plain *sums) {
+                                 unsigned shift, digits_plain *sums) {
     for (int t = 0; t < count; t++) {
         const __m512d v = _mm512_set1_pd((double)lb_bf16_to_f32(x[t / 8 * 8 + order[t % 8]]));
         LB_UNROLL for (int h = 0; h < 2; h++) {
             const __m512i four = _mm512_load_si512(w->of[h] + t / 4 * 64);
             const __m512i top = _mm512_sll_epi32(four, _mm_cvtsi32_si128(24 - 8 * (t % 4)));
-            const __m512i code = _mm512_sub_epi32(_mm512_srai_epi32(top, 24), _mm512_set1_epi32(offset));
+            const __m512i code = _mm512_srai_epi32(top, 24 + shift);
             const __m512d low = _mm512_cvtepi32_pd(_mm512_castsi512_si256(code));
             const __m512d high = _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64(code, 1));
             sums->of[2 * h] = _mm512_fmadd_pd(v, low, sums->of[2 * h]);

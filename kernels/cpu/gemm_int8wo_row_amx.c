@@ -61,7 +61,7 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
     digits_zero();
     for (int64_t i = 0; i <= steps; i++, p += 4 * RUN_BYTES) {
         if (i < steps) expand(p, runs - 2 * i, &codes[i % 2]);
-        if (i > 0) digits_step_levels(x + (i - 1) * LB_DIGITS_TILE, &codes[(i - 1) % 2]);
+        if (i > 0) digits_step(x + (i - 1) * LB_DIGITS_TILE, &codes[(i - 1) % 2]);
     }
     digits_store(&sums);
     lb_tiles_close();

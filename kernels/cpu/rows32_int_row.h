@@ -5,52 +5,21 @@
 #include "digits_amx.h"
 #include "rows32_int_pack.h"
 
-enum { INT_ROW_AHEAD = 8192, INT_ROW_OFFSET = 8 /* level = code - 8 */ };
+enum { INT_ROW_AHEAD = 8192, INT_ROW_SHIFT = 4 /* a byte of a tile is the level, code - 8, times 2 to this power */ };
 
-/* ---- activations ---- */
-
-/* Behind a row's digits: what a group's sums begin with, -8 times the digits' sums in all 16 columns. */
-static inline size_t int_row_act_bytes(const lb_quantizer *q, int64_t k) {
-    return lb_act_digits_bytes(q, k) + (size_t)(k / q->group) * sizeof(digits_half);
-}
-LB_INLINE digits_half *int_row_begins(const void *act, int64_t k) {
-    return (digits_half *)(uintptr_t)(lb_act_digits_tiles(act, k) + (k + LB_DIGITS_STEP - 1) / LB_DIGITS_STEP *
-                                                                        LB_DIGITS_TILE);
-}
 /* x of step j, which has so many runs. */
 LB_INLINE const int8_t *int_row_x(const int8_t *x, const int runs, int64_t j) {
     return x + (runs == 1 ? j / 2 * LB_DIGITS_TILE + j % 2 * 32 : j * LB_DIGITS_TILE);
 }
 
-static inline void int_row_act_prepare(const lb_quantizer *q, const float *x, int64_t k, void *act) {
-    lb_act_digits_pairs_prepare(q, x, k, act);
-    const int runs = q->group == 32 ? 1 : 2;
-    const int8_t *tiles = lb_act_digits_tiles(act, k);
-    const int64_t each = q->group / (32 * runs);
-    digits_half *to = int_row_begins(act, k);
-    __m512i offset[16];
-    for (int i = 0; i < 16; i++) offset[i] = lb_bytes(0x100 - INT_ROW_OFFSET);
-    lb_tiles_open(runs == 1 ? &digits_shape_32 : &digits_shape);
-    LB_TILE_LOAD(6, offset, 64);
-    for (int64_t g = 0, j = 0; g < k / q->group; g++) {
-        LB_TILE_ZERO(0);
-        for (int64_t i = 0; i < each; i++, j++) {
-            LB_TILE_LOAD(4, int_row_x(tiles, runs, j), 64);
-            LB_TILE_SS(0, 4, 6);
-        }
-        LB_TILE_STORE(0, to[g].of, 64);
-    }
-    lb_tiles_close();
-}
-
-/* ---- products ---- */
-
-/* The codes of 16 rows of a run at `p`: 8 rows of a tile. */
+/* The levels of 16 rows of a run at `p`, in the upper nibbles: 8 rows of a tile. Unsigned codes would take as many
+ * instructions, and their offset off the sums by another read of L2, as long as the weights for groups of 32. */
 LB_INLINE void int_row_codes(const uint8_t *p, int8_t *to) {
     LB_UNROLL for (int i = 0; i < 4; i++) {
         const __m512i v = _mm512_load_si512(p + 64 * i);
-        _mm512_store_si512(to + 128 * i, lb_field(v, 0, 0x0f));
-        _mm512_store_si512(to + 128 * i + 64, lb_field(v, 4, 0x0f));
+        const __m512i low = _mm512_slli_epi32(v, 4), eight = lb_bytes(0x80), upper = lb_bytes(0xf0);
+        _mm512_store_si512(to + 128 * i, _mm512_ternarylogic_epi32(low, eight, upper, 0x28)); /* (a ^ b) & c */
+        _mm512_store_si512(to + 128 * i + 64, _mm512_ternarylogic_epi32(v, eight, upper, 0x28));
     }
 }
 
@@ -98,7 +67,7 @@ LB_INLINE void int_row_plain(const int_format f, const int runs, const lb_quanti
         for (int64_t i = 0; i < q->group / (32 * runs); i++, p += (size_t)(2 * runs) * int_run_bytes(f)) {
             digits_codes codes;
             int_row_expand(f, runs, p, &codes);
-            digits_plain_step(x, 32 * runs, lb_act_digits_pairs_order, &codes, INT_ROW_OFFSET, &sums);
+            digits_plain_step(x, 32 * runs, lb_act_digits_pairs_order, &codes, INT_ROW_SHIFT, &sums);
             x += 32 * runs;
         }
         LB_UNROLL for (int h = 0; h < 2; h++)
@@ -113,9 +82,8 @@ LB_INLINE void int_row(const int_format f, const int runs, const lb_quantizer *q
     digits_codes codes[2];
     digits_sums sums[2];
     const int8_t *x = lb_act_digits_tiles(act, k);
-    const digits_half *begins = int_row_begins(act, k);
     const float *of_groups = int_row_sums(act, k, q->group);
-    const __m512 exponent = _mm512_set1_ps(*lb_act_digits_exponent(act, k));
+    const __m512 exponent = _mm512_set1_ps(*lb_act_digits_exponent(act, k) - INT_ROW_SHIFT);
     const size_t bytes = int_group_bytes(f, q->group);
     const int64_t steps = k / (32 * runs), each = q->group / (32 * runs);
     const uint8_t *p = panel;
@@ -131,8 +99,8 @@ LB_INLINE void int_row(const int_format f, const int runs, const lb_quantizer *q
         }
         if (i == 0) continue;
         const int64_t j = i - 1;
-        if (done == 0) digits_begin(&begins[g]);
-        digits_step_codes(int_row_x(x, runs, j), &codes[j % 2]);
+        if (done == 0) digits_zero();
+        digits_step(int_row_x(x, runs, j), &codes[j % 2]);
         if (++done < each) continue;
         digits_store(&sums[g % 2]); /* those of the group before have arrived */
         if (g > 0) int_row_close(f, panel + (size_t)(g - 1) * bytes, &sums[(g + 1) % 2], exponent, of_groups[g - 1],
@@ -169,8 +137,8 @@ typedef void (*int_run_fn)(const lb_quantizer *, const void *, const void *, int
     }
 #define INT_DEFINE_PANELS
 #define INT_PANELS NULL
-#define INT_ACT int_row_act_prepare, int_row_act_bytes, "bf16/digits/pairs/begins"
-#define INT_WITH(how) "one row of x as eight digits of a byte, tdpbsud, exact " how
+#define INT_ACT lb_act_digits_pairs_prepare, lb_act_digits_bytes, LB_ACT_KIND_DIGITS_PAIRS
+#define INT_WITH(how) "one row of x as eight digits of a byte, tdpbssd, exact " how
 /* INT_CENTRED: as rows32_int.h has it. */
 #ifdef INT_CENTRED
 #define INT_ROW_BOUND                                                                                                \
