@@ -50,6 +50,8 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
     return _mm512_and_si512(_mm512_srli_epi32(regs->scale[i / 2], i % 2 ? 12 : 4), _mm512_set1_epi32(0x000f000f));
 }
 
+LB_INLINE __m512i min_bytes(const block_regs *regs, int i) { return lb_field(regs->scale[i], 4, 0x0f); }
+
 LB_INLINE void folded_codes(const uint8_t *block, const block_regs *regs, int s, __m512i *w) {
     __m512i table = _mm512_mullo_epi32(sub_scale(regs, s), _mm512_set1_epi32(0x03020100));
     LB_UNROLL for (int j = 0; j < 4; j++) {

@@ -6,24 +6,32 @@
  *            tiles of 32 columns by 16 rows, the sums of both apart until the end of the block. The codes' offset is
  *            taken off before, exactly: in int16, where the scale times the bare code has a magnitude of 8064 at most.
  *
- * Tiles of weights come from L2 past L1 (tileloaddt1), which keeps the 32 columns that the panels meet.
+ * Minima of sub-blocks of 16 are one more product, with sums of their own (MINIMA_BY_TILE): of the activations' sums,
+ * as 16 times one byte and another, by the minima times 16 and the minima.
+ *
+ * Tiles of weights come from L2 past L1 (tileloaddt1), which keeps the 32 columns that the panels meet. Sums leave
+ * their tiles between the first products of the next job, and become f32 between those of the one after that
+ * (measured, 16 products of 32 x 32 by 256, all in L1: 7.1 ns each, where all four stored after the last took 9.2).
  *
  * The sums are the same integers as without tiles and f32 the same steps, so the bits are the same. */
 #pragma once
 #include "amx_i8.h"
 
 enum { PLANES = FOLDED ? 1 : 2, PLANE_SHIFT = 6, CODES_OFFSET = CENTRED ? 32 : JOINT ? 128 : 0,
-       MINIMA = PAIRS && !JOINT ? PAIRS : 0, STEPS_OF_64 = 4 };
+       MINIMA_BY_TILE = FOLDED && PAIRS, MINIMA = PAIRS && !JOINT && !MINIMA_BY_TILE ? PAIRS : 0, STEPS_OF_64 = 4,
+       TILES_OF_SUMS = MINIMA_BY_TILE ? 8 : 4,
+       BLOCKS_TOGETHER = FOLDED ? 2 : 1 }; /* of a panel that 32 columns meet one after the other */
 
 typedef struct folded_block {
     /* Tiles of 16 rows by 64 of K, in the order of use: of each step both halves, or of a half each step's planes, of
      * which the one that counts 64-fold comes second. */
     __m512i w[PLANES * STEPS_OF_64 * HALVES][16];
+    __m512i minima[MINIMA_BY_TILE ? HALVES : 1][16]; /* rows 8 to 15 of a tile are zero */
     __m512i pair[MINIMA ? MINIMA : 1][HALVES];
     __m512 d[HALVES], dmin[HALVES];
 } folded_block;
 
-_Static_assert(sizeof(folded_block) * LB_PANELS_MOST <= LB_TILES_SCRATCH,
+_Static_assert(sizeof(folded_block) * LB_PANELS_MOST * BLOCKS_TOGETHER <= LB_TILES_SCRATCH,
                "what panels are folded into fits beside the sums");
 
 #if !FOLDED
@@ -45,6 +53,33 @@ LB_INLINE __m512i *folded(folded_block *e, int h, int plane, int v) {
     return &e->w[FOLDED ? 2 * (v / 16) + h : 2 * (STEPS_OF_64 * h + v / 16) + plane][v % 16];
 }
 
+#if FOLDED && PAIRS
+/* Sums of 16 codes are 2032 at most: 16 times one signed byte and another (0 .. 15). Those of a block stand in the
+ * place of neg32, which nothing else reads here: first the low bytes, then the high ones, in the order of lb_scale4. */
+enum { SUMS_AT = offsetof(lb_act_q8_256, neg32) };
+static void prepare_sums(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
+    lb_act_q8_256_prepare(q, x, k, act);
+    const __m128i turn = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+    for (lb_act_q8_256 *b = act, *end = b + k / 256; b < end; b++) {
+        const __m256i sums = _mm256_loadu_si256((const __m256i *)(const void *)b->sum16);
+        const __m128i low = _mm256_cvtepi16_epi8(_mm256_and_si256(sums, _mm256_set1_epi16(15)));
+        const __m128i high = _mm256_cvtepi16_epi8(_mm256_srai_epi16(sums, 4));
+        __m128i *to = (__m128i *)(void *)b->neg32;
+        _mm_storeu_si128(to, _mm_shuffle_epi8(low, turn));
+        _mm_storeu_si128(to + 1, _mm_shuffle_epi8(high, turn));
+        _mm_storeu_si128(to + 2, _mm_setzero_si128());
+        _mm_storeu_si128(to + 3, _mm_setzero_si128());
+    }
+}
+LB_INLINE void fold_minima(const block_regs *regs, __m512i *tile) {
+    LB_UNROLL for (int i = 0; i < 4; i++) {
+        tile[i] = min_bytes(regs, i);
+        tile[4 + i] = _mm512_slli_epi32(tile[i], 4);
+        tile[8 + i] = tile[12 + i] = _mm512_setzero_si512();
+    }
+}
+#endif
+
 /* Rows 16 h .. 16 h + 15. */
 static inline void fold_half(const uint8_t *block, const uint8_t *head, int h, folded_block *e) {
     block_regs regs;
@@ -63,7 +98,9 @@ static inline void fold_half(const uint8_t *block, const uint8_t *head, int h, f
             fold(w[j], scale, less, folded(e, h, 0, s * SUB_VECTORS + j), folded(e, h, 1, s * SUB_VECTORS + j));
 #endif
     }
-#if PAIRS
+#if FOLDED && PAIRS
+    fold_minima(&regs, e->minima[h]);
+#elif PAIRS
     LB_UNROLL for (int i = 0; i < MINIMA; i++) e->pair[i][h] = min_pair(&regs, i);
 #endif
     e->d[h] = regs.d;
@@ -73,40 +110,49 @@ static inline void fold_half(const uint8_t *block, const uint8_t *head, int h, f
 /* Up to TILES_COLS columns of a block that meet 32 (FOLDED) or 16 rows of a panel. */
 typedef struct job {
     const folded_block *e;
-    const char *act;       /* the first column's block */
+    const char *act;         /* the first column's block */
     size_t stride;
     int cols, half;
-    float *acc;            /* of the first column; PANEL_ROWS floats each */
-    int32_t (*sums)[16][16]; /* [4]: columns 0 to 15, then 16 to 31, of the first 16 rows or plane and the second */
+    float *acc;              /* of the first column; PANEL_ROWS floats each */
+    int32_t (*sums)[16][16]; /* [4]: columns 0 to 15, then 16 to 31, of the first 16 rows or plane and the second; then
+                              * those of the minima */
 } job;
 
-/* The f32 step of rows 16 h .. 16 h + 15 of all columns, whose sums are in memory. What is the same for all of them is
- * loaded once: to the compiler every store may have changed it. */
-LB_INLINE void finish_half(const job *x, int h) {
+/* A job's columns become f32 in four parts, between its successors' steps. */
+enum { PART_COLS = TILES_COLS / 4 };
+
+/* Rows 16 h .. 16 h + 15 of columns [from, to) of part q. What is the same for all columns is loaded once: to the
+ * compiler every store may have changed it. */
+LB_INLINE void finish_half(const job *x, int h, int q, int from, int to) {
     const __m512 d = x->e->d[h], dmin = x->e->dmin[h];
     __m512i pair[MINIMA ? MINIMA : 1];
     LB_UNROLL for (int i = 0; i < MINIMA; i++) pair[i] = x->e->pair[i][h];
-    float *acc = x->acc + 16 * h;
-    for (int c = 0; c < x->cols; c++, acc += PANEL_ROWS) {
-        const lb_act_q8_256 *a = (const lb_act_q8_256 *)(const void *)(x->act + (size_t)c * x->stride);
-        __m512i sum = _mm512_load_si512(x->sums[c / 16 * 2 + (FOLDED ? h : 0)][c % 16]);
-        __m512i minsum = _mm512_setzero_si512();
-        if (!FOLDED) {
-            const __m512i more = _mm512_load_si512(x->sums[c / 16 * 2 + 1][c % 16]);
-            sum = _mm512_add_epi32(sum, _mm512_slli_epi32(more, PLANE_SHIFT));
-        }
+    const size_t stride = x->stride;
+    float *acc = x->acc + PANEL_ROWS * (PART_COLS * q + from) + 16 * h;
+    const char *act = x->act + (size_t)(PART_COLS * q + from) * stride;
+    const int tile = q / 2 * 2 + (FOLDED ? h : 0);
+    const int32_t (*sums)[16] = (const int32_t (*)[16])(x->sums[tile] + q % 2 * PART_COLS + from);
+    LB_UNROLL for (int c = from; c < to; c++, acc += PANEL_ROWS, act += stride, sums++) {
+        const lb_act_q8_256 *a = (const lb_act_q8_256 *)(const void *)act;
+        __m512i sum = _mm512_load_si512(sums), minsum = _mm512_setzero_si512();
+        if (!FOLDED) sum = _mm512_add_epi32(sum, _mm512_slli_epi32(_mm512_load_si512(sums + 16), PLANE_SHIFT));
+        if (MINIMA_BY_TILE) minsum = _mm512_load_si512(sums + 4 * 16);
         LB_UNROLL for (int i = 0; i < MINIMA; i++) minsum = lb_dot2(minsum, pair[i], pair_sums(a, i));
         if (FOLDED && !PAIRS) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(a->neg127));
         _mm512_store_ps(acc, add_block(_mm512_load_ps(acc), sum, minsum, d, dmin, a->d));
     }
 }
 
-LB_INLINE void finish(const job *x) {
-    if (FOLDED) {
-        finish_half(x, 0);
-        finish_half(x, 1);
-    } else {
-        finish_half(x, x->half);
+/* Part q of a job's columns. */
+LB_INLINE void finish_part(const job *x, int q) {
+    const int left = x->cols - PART_COLS * q;
+    const int first = FOLDED ? 0 : x->half, end = FOLDED ? HALVES : first + 1;
+    for (int h = first; h < end; h++) {
+        if (left >= PART_COLS) {
+            finish_half(x, h, q, 0, PART_COLS);
+        } else {
+            _Pragma("GCC unroll 1") for (int c = 0; c < left; c++) finish_half(x, h, q, c, c + 1);
+        }
     }
 }
 
@@ -115,36 +161,63 @@ LB_INLINE void finish(const job *x) {
 #else
 #define K_PRODUCT LB_TILE_SS
 #endif
+/* The first product of tile t, whose sum so far leaves it. */
+#define K_TURN(t, a, w, to)                                                                                          \
+    LB_TILE_STORE(t, to, 64);                                                                                        \
+    LB_TILE_ZERO(t);                                                                                                 \
+    K_PRODUCT(t, a, w)
 
-/* A job's sums, then the f32 step of the one before: what tiles have just stored is waited for. Between the products
- * both took longer than one after the other: tiles' loads seem to wait for the vectors' stores. Each step asks for
- * `lines` lines at `soon` into L2. */
-static __attribute__((noinline)) void meet(const job *x, const job *before, uintptr_t soon, int lines) {
+/* Two tiles of weights by those of columns from `a` on, the first of new sums: those in the tiles go to `sums`. */
+LB_INLINE void turn(const __m512i *w, const char *a, size_t stride, bool two, int32_t (*sums)[16][16]) {
+    LB_TILE_LOAD_ONCE(6, w, 64);
+    LB_TILE_LOAD(4, a, stride);
+    LB_TILE_LOAD_ONCE(7, w + 16, 64);
+    K_TURN(0, 4, 6, sums[0]);
+    K_TURN(1, 4, 7, sums[1]);
+    if (!two) return;
+    LB_TILE_LOAD(5, a + 16 * stride, stride);
+    K_TURN(2, 5, 6, sums[2]);
+    K_TURN(3, 5, 7, sums[3]);
+}
+/* The same, added to the sums. */
+LB_INLINE void go_on(const __m512i *w, const char *a, size_t stride, bool two) {
+    LB_TILE_LOAD_ONCE(6, w, 64);
+    LB_TILE_LOAD(4, a, stride);
+    LB_TILE_LOAD_ONCE(7, w + 16, 64);
+    K_PRODUCT(0, 4, 6);
+    K_PRODUCT(1, 4, 7);
+    if (!two) return;
+    LB_TILE_LOAD(5, a + 16 * stride, stride);
+    K_PRODUCT(2, 5, 6);
+    K_PRODUCT(3, 5, 7);
+}
+/* What the tiles hold: the last sums of a job. */
+LB_INLINE void leave(const job *x) {
+    int32_t (*sums)[16][16] = x->sums + TILES_OF_SUMS - 4;
+    LB_TILE_STORE(0, sums[0], 64);
+    LB_TILE_STORE(1, sums[1], 64);
+    if (x->cols <= 16) return;
+    LB_TILE_STORE(2, sums[2], 64);
+    LB_TILE_STORE(3, sums[3], 64);
+}
+
+/* A job's products; meanwhile the sums of the `last` one leave their tiles, and those of the one `before` it become
+ * f32. Each step asks for `lines` lines at `soon` into L2. */
+static __attribute__((noinline)) void meet(const job *x, const job *last, const job *before, uintptr_t soon,
+                                           int lines) {
     const bool two = x->cols > 16;
-    const char *a = x->act, *b = x->act + 16 * x->stride;
+    const char *a = x->act;
     const __m512i *w = x->e->w[FOLDED ? 0 : 2 * STEPS_OF_64 * x->half];
-    LB_TILE_ZERO(0);
-    LB_TILE_ZERO(1);
-    LB_TILE_ZERO(2);
-    LB_TILE_ZERO(3);
-    for (int i = 0; i < STEPS_OF_64; i++, a += 64, b += 64, w += 32) {
-        LB_TILE_LOAD_ONCE(6, w, 64);
-        LB_TILE_LOAD_ONCE(7, w + 16, 64);
-        LB_TILE_LOAD(4, a, x->stride);
-        K_PRODUCT(0, 4, 6);
-        K_PRODUCT(1, 4, 7);
-        if (two) {
-            LB_TILE_LOAD(5, b, x->stride);
-            K_PRODUCT(2, 5, 6);
-            K_PRODUCT(3, 5, 7);
-        }
+    turn(w, a, x->stride, two, last->sums + TILES_OF_SUMS - 4);
+    finish_part(before, 0);
+    LB_UNROLL for (int i = 1; i < STEPS_OF_64; i++) {
+        go_on(w + 32 * i, a + 64 * i, x->stride, two);
+        finish_part(before, i);
         for (int l = 0; l < lines; l++, soon += 64) _mm_prefetch((const char *)soon, _MM_HINT_T1);
     }
-    LB_TILE_STORE(0, x->sums[0], 64);
-    LB_TILE_STORE(1, x->sums[1], 64);
-    if (two) LB_TILE_STORE(2, x->sums[2], 64);
-    if (two) LB_TILE_STORE(3, x->sums[3], 64);
-    finish(before);
+#if FOLDED && PAIRS
+    turn(x->e->minima[0], a + SUMS_AT, x->stride, two, x->sums);
+#endif
 }
 
 /* What all blocks and panels of a product have in common. */
@@ -164,48 +237,79 @@ LB_INLINE void ask_for(const uint8_t *panel, int64_t k, int64_t b, int share, in
         EACH_HALF _mm_prefetch((const char *)panel + lb_rows32_block_at(SHAPE, k, b, h) + 64 * l, _MM_HINT_T1);
 }
 
-/* All panels' products with block b of all columns, TILES_COLS at a time: their activations stay in L1 for all. */
-static void meet_block(const tiles_columns *x, const folded_block *e, int64_t b) {
-    int32_t sums[2][4][16][16] __attribute__((aligned(64)));
-    job ring[2] = { { .e = e }, { .e = e } };
-    const int shares = (x->cols + TILES_COLS - 1) / TILES_COLS, steps = x->panels * (FOLDED ? 1 : HALVES) * STEPS_OF_64;
+/* The jobs whose sums are in tiles, or in memory and not yet f32. */
+typedef struct pipeline {
+    int32_t sums[2][TILES_OF_SUMS][16][16] __attribute__((aligned(64)));
+    job last, before;
+    int turn;
+} pipeline;
+
+/* A job more; its sums go to pipe->sums. */
+LB_INLINE void pipe_in(pipeline *pipe, job now, uintptr_t soon, int lines) {
+    now.sums = pipe->sums[pipe->turn ^= 1];
+    meet(&now, &pipe->last, &pipe->before, soon, lines);
+    pipe->before = pipe->last, pipe->last = now;
+}
+
+/* Those that are not done yet. */
+static void pipe_out(pipeline *pipe) {
+    leave(&pipe->last);
+    for (int q = 0; q < 4; q++) finish_part(&pipe->before, q);
+    for (int q = 0; q < 4; q++) finish_part(&pipe->last, q);
+    pipe->last.cols = pipe->before.cols = 0;
+}
+
+/* Panels' products with blocks [b, b + blocks) of columns [c0, c0 + n), for which tiles are open; e[panel][block]. */
+static void meet_columns(const tiles_columns *x, const folded_block *e, int64_t b, int blocks, int c0, int n,
+                         pipeline *pipe) {
+    const int shares = (x->cols + TILES_COLS - 1) / TILES_COLS, halves = FOLDED ? 1 : HALVES;
+    const int steps = x->panels * halves * (STEPS_OF_64 - 1);
     const bool side_by_side = x->step > x->stride; /* else the next columns' blocks lie whole rows apart */
     const int lines = side_by_side ? (int)(TILES_COLS * x->stride / 64 + (size_t)steps - 1) / steps : 0;
-    int turn = 0;
+    const char *act = x->act + (size_t)c0 * x->stride + (size_t)b * x->step;
+    uintptr_t soon = n == x->cols - c0 ? (uintptr_t)x->act + (size_t)(b + blocks) * x->step
+                                       : (uintptr_t)act + TILES_COLS * x->stride;
+    for (int p = 0; p < x->panels; p++) {
+        const uint8_t *panel = x->weights + (size_t)p * lb_rows32_panel_bytes(SHAPE, x->k);
+        for (int i = 0; i < blocks; i++) ask_for(panel, x->k, b + blocks + i, c0 / TILES_COLS, shares);
+        for (int h = 0; h < halves; h++, soon += (uintptr_t)(lines * (STEPS_OF_64 - 1) * 64))
+            for (int i = 0; i < blocks; i++)
+                pipe_in(pipe, (job){ .e = e + p * BLOCKS_TOGETHER + i, .act = act + (size_t)i * x->step,
+                                     .stride = x->stride, .cols = n, .half = h,
+                                     .acc = x->acc + (size_t)(p * x->cols + c0) * PANEL_ROWS },
+                        soon + (uintptr_t)i * x->step, lines);
+    }
+}
+
+/* All panels' products with blocks of all columns, TILES_COLS at a time: their activations stay in L1 for all. */
+static void meet_blocks(const tiles_columns *x, const folded_block *e, int64_t b, int blocks) {
+    pipeline pipe = { .last = { .e = e, .sums = pipe.sums[0] }, .before = { .e = e, .sums = pipe.sums[0] } };
     for (int c0 = 0, width = 0; c0 < x->cols; c0 += TILES_COLS) {
         const int n = x->cols - c0 < TILES_COLS ? x->cols - c0 : TILES_COLS;
-        if (n != width) tiles_open_for(width = n);
-        const char *act = x->act + (size_t)c0 * x->stride + (size_t)b * x->step;
-        uintptr_t soon = n == x->cols - c0 ? (uintptr_t)x->act + (size_t)(b + 1) * x->step
-                                           : (uintptr_t)act + TILES_COLS * x->stride;
-        for (int p = 0; p < x->panels; p++) {
-            ask_for(x->weights + (size_t)p * lb_rows32_panel_bytes(SHAPE, x->k), x->k, b + 1, c0 / TILES_COLS, shares);
-            for (int h = 0; h < (FOLDED ? 1 : HALVES); h++, soon += (uintptr_t)(lines * STEPS_OF_64 * 64)) {
-                job *now = &ring[turn];
-                *now = (job){ .e = e + p, .act = act, .stride = x->stride, .cols = n, .half = h,
-                              .acc = x->acc + (size_t)(p * x->cols + c0) * PANEL_ROWS,
-                              .sums = sums[turn] };
-                turn ^= 1;
-                meet(now, &ring[turn], soon, lines);
-            }
+        if (n != width) { /* what is in tiles would be lost */
+            if (width) pipe_out(&pipe);
+            tiles_open_for(width = n);
         }
+        meet_columns(x, e, b, blocks, c0, n, &pipe);
     }
-    finish(&ring[turn ^ 1]);
+    pipe_out(&pipe);
 }
 
 static void many_tiles(const void *panels, int count, const void *act, size_t stride, size_t step, int64_t k, int cols,
                         float *out, int64_t out_stride) {
     const size_t acc_bytes = (size_t)count * (size_t)cols * PANEL_ROWS * sizeof(float);
-    const size_t block_bytes = (size_t)count * sizeof(folded_block);
+    const size_t block_bytes = (size_t)count * BLOCKS_TOGETHER * sizeof(folded_block);
     const tiles_columns x = { act, stride, step, k, cols, count, panels, lb_scratch_take(acc_bytes) };
     folded_block *e = lb_scratch_take(block_bytes);
     memset(x.acc, 0, acc_bytes);
-    for (int64_t b = 0; b < k / 256; b++) {
+    for (int64_t b = 0, blocks = k / 256; b < blocks; b += BLOCKS_TOGETHER) {
+        const int some = blocks - b < BLOCKS_TOGETHER ? (int)(blocks - b) : BLOCKS_TOGETHER;
         const uint8_t *panel = panels;
         for (int p = 0; p < count; p++, panel += lb_rows32_panel_bytes(SHAPE, k))
-            EACH_HALF fold_half(panel + lb_rows32_block_at(SHAPE, k, b, h), panel + lb_rows32_head_at(SHAPE, k, b, h),
-                                h, e + p);
-        meet_block(&x, e, b);
+            for (int i = 0; i < some; i++)
+                EACH_HALF fold_half(panel + lb_rows32_block_at(SHAPE, k, b + i, h),
+                                    panel + lb_rows32_head_at(SHAPE, k, b + i, h), h, e + p * BLOCKS_TOGETHER + i);
+        meet_blocks(&x, e, b, some);
     }
     lb_tiles_close();
     for (int c = 0; c < cols; c++)
@@ -239,3 +343,10 @@ static void many_either(const void *panels, int count, const void *act, size_t s
 /* A tile's rows are whole lines: with half a line between blocks every other one would be parts of two. */
 #define ROWS16_APART 64
 #define ROWS16_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AMX_INT8)
+#if FOLDED && PAIRS
+#define ROWS16_PREPARE prepare_sums
+#define ROWS16_ACT_KIND "q8_256/sums as bytes"
+#else
+#define ROWS16_PREPARE lb_act_q8_256_prepare
+#define ROWS16_ACT_KIND LB_ACT_KIND_Q8_256
+#endif

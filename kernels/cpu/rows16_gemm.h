@@ -26,6 +26,7 @@
  *   close_block(sum, other)          from the sums of both to the block's, and to that of the minima
  * and
  *   min_pair(regs, i)                if PAIRS
+ *   min_bytes(regs, i)               if PAIRS and FOLDED: the minima as bytes, four sub-blocks a lane, as lb_scale4
  *   folded_codes(block, regs, s, w)  if FOLDED; sums start at neg127 of the activations where there are no minima, else
  *                                    at 0
  *
@@ -176,6 +177,8 @@ LB_INLINE void few(const uint8_t *panel, const void *act, size_t stride, int64_t
 #define ROWS16_MANY many_panels
 #define ROWS16_ABOUT(text) text
 #define ROWS16_APART LB_BLOCKS_APART
+#define ROWS16_PREPARE lb_act_q8_256_prepare
+#define ROWS16_ACT_KIND LB_ACT_KIND_Q8_256
 #define ROWS16_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI)
 #endif
 
@@ -217,7 +220,7 @@ static void run_panels(const lb_quantizer *q, const void *panels, int count, con
 static const lb_panels panels_ops = { .most = LB_PANELS_MOST, .run = run_panels, .act_block = sizeof(lb_act_q8_256),
                                       .act_apart = ROWS16_APART };
 
-ROWS16_PANEL(lb_act_q8_256_prepare, lb_act_q8_256_bytes, LB_ACT_KIND_Q8_256, &panels_ops)
+ROWS16_PANEL(ROWS16_PREPARE, lb_act_q8_256_bytes, ROWS16_ACT_KIND, &panels_ops)
 
 /* The descriptor, but for name, format and about. */
 #define ROWS16_KERNEL ROWS16_ARITHMETIC, .isa = ROWS16_ISA, .priority = LB_ROWS32_PRIORITY

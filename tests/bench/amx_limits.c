@@ -27,7 +27,7 @@
 #include "kernels/cpu/amx_i8.h"
 #endif
 
-enum { ROUNDS = 15, COLS = 512, PANELS = 8, N = 4096, K = 14336, REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
+enum { ACT_BYTES = 64 << 20, ROUNDS = 15, COLS = 512, PANELS = 8, N = 4096, K = 14336, REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
 
 /* The thread's scratch memory (engine/scratch.h). */
 static char *scratch;
@@ -175,27 +175,26 @@ static void parts(void) {
 }
 #else
 enum { STRIDE = sizeof(lb_act_q8_256) + ROWS16_APART, MEETINGS = 200, PRODUCTS = 16 * (FOLDED ? 1 : 2) };
-static folded_block e[PANELS] __attribute__((aligned(4096)));
-static int32_t sums[3][4][16][16] __attribute__((aligned(64)));
+static folded_block e[PANELS * BLOCKS_TOGETHER] __attribute__((aligned(4096)));
+static pipeline in_hand;
 static double meetings(bool finished) {
     tiles_open_for(TILES_COLS);
+    const job none = { .e = e, .sums = in_hand.sums[0] };
+    in_hand.last = in_hand.before = none;
     for (int i = 0; i < MEETINGS; i++) {
-        job now = { .e = e, .act = act_bytes, .stride = STRIDE, .cols = TILES_COLS, .half = i % 2, .acc = out,
-                    .sums = sums[i % 3] };
-        job before = now;
-        before.cols = finished ? TILES_COLS : 0, before.sums = sums[(i + 1) % 3];
-        meet(&now, &before, act_bytes, 0);
+        pipe_in(&in_hand, (job){ .e = e, .act = act_bytes, .stride = STRIDE, .cols = TILES_COLS, .half = i % 2,
+                                 .acc = out }, (uintptr_t)act_bytes, 0);
+        if (!finished) in_hand.before.cols = 0;
     }
     return MEETINGS * 16 / (PRODUCTS / 16);
 }
 static double tiles_only(void) { return meetings(false); }
 static double with_finish(void) { return meetings(true); }
 static double finish_only(void) {
-    for (int i = 0; i < MEETINGS; i++) {
-        job now = { .e = e, .act = act_bytes, .stride = STRIDE, .cols = TILES_COLS, .half = i % 2, .acc = out,
-                    .sums = sums[i % 3] };
-        finish(&now);
-    }
+    const job now = { .e = e, .act = act_bytes, .stride = STRIDE, .cols = TILES_COLS, .acc = out,
+                      .sums = in_hand.sums[0] };
+    for (int i = 0; i < MEETINGS; i++)
+        for (int q = 0; q < 4; q++) finish_part(&now, q);
     return MEETINGS * 16 / (PRODUCTS / 16);
 }
 /* A block of a panel, folded for 512 columns. */
@@ -206,9 +205,9 @@ static double folding(void) {
 }
 static double block(void) {
     const tiles_columns x = { act_bytes, STRIDE, (size_t)COLS * STRIDE, 4096, COLS, PANELS, (const uint8_t *)weights,
-                              (float *)(void *)scratch, out, N };
-    meet_block(&x, e, 0);
-    return (double)PANELS * 16 * COLS / 32;
+                              (float *)(void *)scratch };
+    meet_blocks(&x, e, 0, BLOCKS_TOGETHER);
+    return (double)PANELS * BLOCKS_TOGETHER * 16 * COLS / 32;
 }
 static double item(void) {
     static int64_t done;
@@ -216,9 +215,12 @@ static double item(void) {
                (size_t)COLS * STRIDE, K, COLS, out, N);
     return (double)PANELS * 16 * COLS / 32 * K / 256;
 }
+/* Factors that floats' steps meet at full speed: of random bits some are subnormal. */
 static void parts(void) {
-    for (int i = 0; i < PANELS; i++) {
+    for (size_t at = 0; at + STRIDE <= ACT_BYTES; at += STRIDE) ((lb_act_q8_256 *)(void *)(act_bytes + at))->d = 0.01f;
+    for (int i = 0; i < PANELS * BLOCKS_TOGETHER; i++) {
         EACH_HALF fold_half((const uint8_t *)weights + i * 8192, (const uint8_t *)weights, h, e + i);
+        EACH_HALF e[i].d[h] = e[i].dmin[h] = _mm512_set1_ps(0.01f);
         memcpy(e[i].w, act_bytes, sizeof e[i].w); /* bytes of all magnitudes */
     }
     printf("q%d_k:\n", PART);
@@ -233,7 +235,7 @@ static void parts(void) {
 
 int main(void) {
     if (syscall(SYS_arch_prctl, REQ_XCOMP_PERM, TILE_DATA)) return 1;
-    weights = filled((size_t)64 << 20), act_bytes = filled((size_t)64 << 20), out = (float *)(void *)filled(16 << 20);
+    weights = filled((size_t)64 << 20), act_bytes = filled(ACT_BYTES), out = (float *)(void *)filled(16 << 20);
     scratch = filled((size_t)4 << 20), scratch += -(uintptr_t)scratch % (2 << 20); /* a huge page */
     memset(out, 0, 16 << 20), memset(scratch, 0, LB_SCRATCH_BYTES);
     parts();
