@@ -1,8 +1,8 @@
 /* rows32_i8_amx.h: rows32_i8.h's products of many columns with AMX's tiles: tdpbsud of codes by bytes with an offset.
  *
- * Tiles of weights come from L2 past L1 (tileloaddt1), which keeps the 32 columns that a run of panels meets. Vectors
- * store nothing between the tiles' loads, which seem to wait for such stores: to add sums up there was slower than to
- * load and store them as tiles (its cost: tests/bench/amx_limits.lua).
+ * Tiles of weights come from L2 past L1 (tileloaddt1), which keeps the 32 columns that a run of panels meets. Sums
+ * leave their tiles, and the next come into them, between the first products of the next panel, so that the unit that
+ * multiplies does not wait for either (tests/bench/amx_limits.lua).
  *
  * The same exact int32 sums and the same f32 steps as without tiles, so the same bits. */
 #pragma once
@@ -52,43 +52,63 @@ LB_INLINE void i8_results(const i8_format f, const i8_columns *x) {
  * activations, into L2. */
 typedef struct i8_soon { const int32_t *sums; const char *w, *a; int w_lines, a_lines; } i8_soon;
 
-/* acc[col][32] = or += (`first` or not) the products of `steps` times 64 k with the columns that tiles are open for. */
+/* 64 k: what the tiles hold += two tiles of weights by one of columns or two. */
+LB_INLINE void i8_step(const uint8_t *w, const char *low, const char *high, size_t stride, bool two) {
+    LB_TILE_LOAD_ONCE(6, w, 128);
+    LB_TILE_LOAD(4, low, stride);
+    LB_TILE_SU(0, 4, 6);
+    LB_TILE_LOAD_ONCE(7, w + 64, 128);
+    LB_TILE_SU(1, 4, 7);
+    if (!two) return;
+    LB_TILE_LOAD(5, high, stride);
+    LB_TILE_SU(2, 5, 6);
+    LB_TILE_SU(3, 5, 7);
+}
+
+/* The sums that are in tiles. */
+LB_INLINE void i8_leave(int32_t *to, bool two) {
+    LB_TILE_STORE(0, to, 4 * I8_ROWS);
+    LB_TILE_STORE(1, to + 16, 4 * I8_ROWS);
+    if (!two) return;
+    LB_TILE_STORE(2, to + 16 * I8_ROWS, 4 * I8_ROWS);
+    LB_TILE_STORE(3, to + 16 * I8_ROWS + 16, 4 * I8_ROWS);
+}
+
+/* One tile's sums leave it for `to`, and those at `from` come into it, or zeros if they are the first. */
+#define I8_TURN(t, to, from, first)                                                                                  \
+    do {                                                                                                             \
+        LB_TILE_STORE(t, to, 4 * I8_ROWS);                                                                           \
+        if (first) LB_TILE_ZERO(t);                                                                                  \
+        else LB_TILE_LOAD(t, from, 4 * I8_ROWS);                                                                     \
+    } while (0)
+
+/* acc[col][32] = or += (`first` or not) the products of `steps` times 64 k (one at least) with the columns that tiles
+ * are open for. Sums stay in the tiles; those of the call before go to `before`. */
 static __attribute__((noinline)) void i8_meet(const uint8_t *w, i8_tiles a, int64_t steps, bool two, bool first,
-                                              int32_t *acc, i8_soon soon) {
+                                              const int32_t *acc, int32_t *before, i8_soon soon) {
     const char *low = a.at, *high = a.at + 16 * a.stride;
-    const int sums_lines = steps ? (int)((TILES_COLS * I8_ROWS / 16 + steps - 1) / steps) : 0;
-    int32_t *more = acc + 16 * I8_ROWS;
-    if (first) {
-        LB_TILE_ZERO(0);
-        LB_TILE_ZERO(1);
-        LB_TILE_ZERO(2);
-        LB_TILE_ZERO(3);
-    } else {
-        LB_TILE_LOAD(0, acc, 4 * I8_ROWS);
-        LB_TILE_LOAD(1, acc + 16, 4 * I8_ROWS);
-        if (two) LB_TILE_LOAD(2, more, 4 * I8_ROWS);
-        if (two) LB_TILE_LOAD(3, more + 16, 4 * I8_ROWS);
+    const int sums_lines = (int)((TILES_COLS * I8_ROWS / 16 + steps - 1) / steps);
+    enum { MORE = 16 * I8_ROWS };
+    LB_TILE_LOAD_ONCE(6, w, 128);
+    LB_TILE_LOAD(4, low, a.stride);
+    LB_TILE_LOAD_ONCE(7, w + 64, 128);
+    I8_TURN(0, before, acc, first);
+    LB_TILE_SU(0, 4, 6);
+    I8_TURN(1, before + 16, acc + 16, first);
+    LB_TILE_SU(1, 4, 7);
+    if (two) {
+        LB_TILE_LOAD(5, high, a.stride);
+        I8_TURN(2, before + MORE, acc + MORE, first);
+        LB_TILE_SU(2, 5, 6);
+        I8_TURN(3, before + MORE + 16, acc + MORE + 16, first);
+        LB_TILE_SU(3, 5, 7);
     }
-    for (int64_t i = 0; i < steps; i++, w += 64 * I8_ROWS, low += a.step, high += a.step) {
-        LB_TILE_LOAD_ONCE(6, w, 128);
-        LB_TILE_LOAD_ONCE(7, w + 64, 128);
-        LB_TILE_LOAD(4, low, a.stride);
-        LB_TILE_SU(0, 4, 6);
-        LB_TILE_SU(1, 4, 7);
-        if (two) {
-            LB_TILE_LOAD(5, high, a.stride);
-            LB_TILE_SU(2, 5, 6);
-            LB_TILE_SU(3, 5, 7);
-        }
+    for (int64_t i = 0; i < steps; i++) {
+        if (i) i8_step(w + i * 64 * I8_ROWS, low + (size_t)i * a.step, high + (size_t)i * a.step, a.stride, two);
         for (int l = 0; l < sums_lines; l++, soon.sums += 16) _mm_prefetch((const char *)soon.sums, _MM_HINT_T0);
         for (int l = 0; l < soon.w_lines; l++, soon.w += 64) _mm_prefetch(soon.w, _MM_HINT_T1);
         for (int l = 0; l < soon.a_lines; l++, soon.a += 64) _mm_prefetch(soon.a, _MM_HINT_T1);
     }
-    LB_TILE_STORE(0, acc, 4 * I8_ROWS);
-    LB_TILE_STORE(1, acc + 16, 4 * I8_ROWS);
-    if (!two) return;
-    LB_TILE_STORE(2, more, 4 * I8_ROWS);
-    LB_TILE_STORE(3, more + 16, 4 * I8_ROWS);
 }
 
 /* While panel p meets the columns from c0 on in k [at, at + some): a share of its weights of the next k, and of the
@@ -110,13 +130,21 @@ LB_INLINE i8_soon i8_soon_of(const i8_format f, const i8_columns *x, int c0, int
  * stay in L1 for all panels. */
 LB_INLINE void i8_block(const i8_format f, const i8_columns *x, const uint8_t *const *w, int64_t at, int64_t some) {
     bool two = false;
+    int32_t none[TILES_COLS * I8_ROWS] __attribute__((aligned(64))), *before = none; /* whose sums are in tiles */
     for (int c0 = 0, width = 0; c0 < x->cols; c0 += TILES_COLS) {
         const int n = x->cols - c0 < TILES_COLS ? x->cols - c0 : TILES_COLS;
-        if (n != width) two = tiles_open_for(width = n);
-        for (int p = 0; p < x->count; p++)
-            i8_meet(w[p], i8_tiles_of(x, c0, at), some / 64, two, at == 0,
-                    x->sums + (size_t)(p * x->cols + c0) * I8_ROWS, i8_soon_of(f, x, c0, p, at, some));
+        if (n != width) {
+            if (width) i8_leave(before, two);
+            two = tiles_open_for(width = n), before = none;
+        }
+        for (int p = 0; p < x->count; p++) {
+            int32_t *acc = x->sums + (size_t)(p * x->cols + c0) * I8_ROWS;
+            i8_meet(w[p], i8_tiles_of(x, c0, at), some / 64, two, at == 0, acc, before,
+                    i8_soon_of(f, x, c0, p, at, some));
+            before = acc;
+        }
     }
+    i8_leave(before, two);
 }
 
 /* Blocks of I8_TILES_K of all panels meet all columns before the next do, so that the columns come from L3 once for all
@@ -129,7 +157,8 @@ static void i8_panels(const i8_format f, const uint8_t *panels, int count, const
     const size_t bytes = f.bits == 4 ? (size_t)count * I8_ROWS * I8_TILES_K : 0;
     const i8_columns x = { act, stride, step, k, cols, count, panels, lb_scratch_take(sums_bytes), out, out_stride };
     uint8_t *expanded = lb_scratch_take(bytes);
-    for (int64_t at = 0; at == 0 || at < padded; at += block) {
+    if (!padded) memset(x.sums, 0, sums_bytes);
+    for (int64_t at = 0; at < padded; at += block) {
         const int64_t some = padded - at < block ? padded - at : block;
         const uint8_t *w[LB_PANELS_MOST];
         for (int p = 0; p < count; p++) {

@@ -27,7 +27,8 @@
 #include "kernels/cpu/amx_i8.h"
 #endif
 
-enum { ACT_BYTES = 64 << 20, ROUNDS = 15, COLS = 512, PANELS = 8, N = 4096, K = 14336, REQ_XCOMP_PERM = 0x1023, TILE_DATA = 18 };
+enum { ACT_BYTES = 64 << 20, ROUNDS = 15, COLS = 512, PANELS = 8, N = 4096, K = 14336, REQ_XCOMP_PERM = 0x1023,
+       TILE_DATA = 18 };
 
 /* The thread's scratch memory (engine/scratch.h). */
 static char *scratch;
@@ -103,8 +104,9 @@ static double meetings(size_t apart, bool first) {
     const i8_tiles a = { act_bytes, 64, 64 * TILES_COLS };
     tiles_open_for(TILES_COLS);
     for (int i = 0; i < TIMES; i++) {
-        int32_t *acc = (int32_t *)(void *)out + (first ? 0 : i * TILES_COLS * I8_ROWS);
-        i8_meet((const uint8_t *)weights + (size_t)i * apart, a, I8_TILES_K / 64, true, first, acc,
+        int32_t *acc = (int32_t *)(void *)out + (first ? i % 2 : i) * TILES_COLS * I8_ROWS;
+        int32_t *before = first ? acc : acc + (i ? -1 : TIMES) * TILES_COLS * I8_ROWS;
+        i8_meet((const uint8_t *)weights + (size_t)i * apart, a, I8_TILES_K / 64, true, first, acc, before,
                 (i8_soon){ .sums = first ? acc : acc + TILES_COLS * I8_ROWS });
     }
     return TIMES * I8_TILES_K / 64 * 4;
