@@ -29,6 +29,7 @@
 #define OUT_FLOATS 131072
 #include "flash.h"
 #include "attention_bf16_pack.h"
+#include "exp2_bf16.h"
 
 static void pack_row(const float *x, int64_t dim, void *out) {
     uint16_t *h = out;
@@ -51,21 +52,11 @@ typedef struct job {
 
 /* ---- softmax ---- */
 
-/* 2^x within 8e-5, for what is rounded to bf16 anyway; of -Inf 0, of NaN NaN. What vreduceps leaves is x less its
- * floor, which is what vscalefps takes of x: eight instructions' work in the place of ten. */
-static inline __m512 exp2_coarse(__m512 x) {
-    __m512 r = _mm512_reduce_ps(x, 1);
-    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0.07802315f), r, _mm512_set1_ps(0.22606941f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.69583267f));
-    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(0.99992528f));
-    return _mm512_scalef_ps(p, x);
-}
-
 /* What a row's scores v become relative to `top`: those of `bits` count, the others give 0. */
 static inline __attribute__((always_inline)) void powers(__m512 *v, uint64_t bits, bool all, float scale, float top) {
     const __m512 f = _mm512_set1_ps(scale), shift = _mm512_set1_ps(top);
     UNROLL for (int i = 0; i < 4; i++) {
-        v[i] = exp2_coarse(_mm512_fmsub_ps(v[i], f, shift));
+        v[i] = exp2_bf16(_mm512_fmsub_ps(v[i], f, shift));
         if (!all) v[i] = _mm512_maskz_mov_ps((__mmask16)(bits >> (16 * i)), v[i]);
     }
 }

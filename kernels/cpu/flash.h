@@ -158,20 +158,22 @@ typedef struct item { int64_t b, g, begin, end, first, count, lo, hi, index; } i
 
 /* One row of q. */
 static void pack_row(const float *x, int64_t dim, void *out);
+#ifdef OWN_BLOCKS
+/* In the place of packing, scores, the softmax and weigh, whoever passes blocks in another order: an item's rows are
+ * packed; all positions [from, end) that they see, from a multiple of 64. */
+static void pass_blocks(const task *t, const item *it, space *s, int64_t from, int64_t end);
+#else
 /* 64 rows of the cache. */
 static void pack_keys(const task *t, const char *const *row, void *out);
 static void pack_values(const task *t, const char *const *row, void *out);
-#ifdef OWN_BLOCKS
-/* In the place of scores, the softmax and weigh, whoever passes blocks in another order: an item's rows are packed; all
- * positions [from, end) that they see, from a multiple of 64. */
-static void pass_blocks(const task *t, const item *it, space *s, int64_t from, int64_t end);
-#elif defined(OWN_ROWS)
+#endif
+#ifdef OWN_ROWS
 /* In the place of scores, the softmax and weigh, whoever has them in another form: rows [r0, r0 + rows) of the item and
  * positions [from, from + n). */
 static void own_rows(const task *t, space *s, int64_t r0, int rows, int64_t from, int64_t n, ahead *h);
 /* An item's rows are packed: its groups are the same for all blocks. */
 static void rows_ready(const task *t, const item *it, space *s);
-#else
+#elif !defined(OWN_BLOCKS)
 /* s[row][position] = q[row] . k[position]; rows <= MR. `h`: to be asked for on the way; NULL = nothing. */
 static void scores(const task *t, const char *q, const char *k, int rows, float *s, ahead *h);
 /* out[row] = out[row] * factor[row] + sum over positions of p[row][position] * v[position]; rows of vpad. */
