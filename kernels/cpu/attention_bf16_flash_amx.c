@@ -82,7 +82,8 @@ static __attribute__((noinline)) float soften_anew(float *s, uint64_t bits, floa
         total = _mm512_mul_ps(total, _mm512_set1_ps(factor));
         *top = m;
     }
-    powers(v, bits, false, scale, *top == -INFINITY ? 0 : *top); /* -Inf less -Inf would be NaN, not 0 */
+    UNROLL for (int i = 0; i < 4; i++) v[i] = _mm512_mul_ps(v[i], _mm512_set1_ps(scale)); /* as the top was rounded */
+    powers(v, bits, false, 1, *top == -INFINITY ? 0 : *top); /* -Inf less -Inf would be NaN, not 0 */
     store_p(v, s);
     _mm512_store_ps(sums, _mm512_add_ps(total, sum4(v)));
     return factor;
@@ -97,7 +98,7 @@ static inline __attribute__((always_inline)) float soften_row(float *s, uint64_t
     UNROLL for (int i = 0; i < 4; i++) v[i] = _mm512_load_ps(s + 16 * i);
     powers(v, bits, all, scale, *top);
     __m512 sum = sum4(v);
-    if (__builtin_expect(_mm512_cmp_ps_mask(sum, _mm512_set1_ps(256), _CMP_NLE_UQ), 0))
+    if (__builtin_expect(_mm512_cmp_ps_mask(sum, _mm512_set1_ps(256), _CMP_NLE_UQ) || fabsf(*top) >= EXACT_TOP, 0))
         return soften_anew(s, all ? ~0ull : bits, scale, top, sums);
     store_p(v, s);
     _mm512_store_ps(sums, _mm512_add_ps(_mm512_load_ps(sums), sum));

@@ -247,6 +247,10 @@ static inline __attribute__((always_inline)) void ask_twice(const char *p) {
 
 /* ---- the softmax so far ---- */
 
+/* Above it the top is rounded as its scores are before they are subtracted: fused, a score less itself as rounded would
+ * be up to half of an ulp, which is 64 at 2^31, and its power Inf. */
+#define EXACT_TOP 0x1p24f
+
 /* Scores of a row and a block become probabilities relative to `top`: s[lo .. hi) count, the others give 0. `top` moves
  * only when a score is 2^8 times over it, so that little is rescaled. Returns the factor of what was summed before. */
 #if defined(__AVX512F__)
@@ -279,6 +283,10 @@ static inline float soften(float *restrict s, int64_t lo, int64_t hi, float scal
         *top = m;
     }
     __m512 shift = _mm512_set1_ps(*top == -INFINITY ? 0 : *top); /* -Inf less -Inf would be NaN, not 0 */
+    if (__builtin_expect(fabsf(*top) >= EXACT_TOP, 0)) {
+        for (int i = 0; i < 4; i++) v[i] = _mm512_mul_ps(v[i], f);
+        f = _mm512_set1_ps(1);
+    }
     for (int i = 0; i < 4; i++) {
         __m512 p = _mm512_maskz_mov_ps((__mmask16)(bits >> (16 * i)), exp2_16(_mm512_fmsub_ps(v[i], f, shift)));
         total = _mm512_add_ps(total, p);

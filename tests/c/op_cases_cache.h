@@ -115,7 +115,8 @@ typedef struct attention_shape {
     int64_t lengths[3], tokens[3];
     int causal, window, sinks;
     /* see case_attention */
-    enum { ANY, SINK_KEY, NAN_Q, INF_Q, NAN_K, INF_K, NAN_V, INF_V, MINUS_V, BAD_SINK, NO_CHANCE } contents;
+    enum { ANY, SINK_KEY, NAN_Q, INF_Q, NAN_K, INF_K, NAN_V, INF_V, MINUS_V, BAD_SINK, NO_CHANCE, HUGE_SCORES,
+           LITTLE_CHANCE } contents;
 } attention_shape;
 static const attention_shape attention_shapes[] = {
     { 4, 1, 64, 64, 32, { 32, 7, 1 }, { 5, 7, 1 }, 1, 0, 0, ANY }, /* ragged prefill */
@@ -167,6 +168,10 @@ static const attention_shape attention_shapes[] = {
     { 5, 5, 128, 128, 300, { 300, 129, 70 }, { 2, 2, 1 }, 1, 0, 0, ANY },
     { 8, 8, 128, 128, 150, { 150, 140, 129 }, { 1, 1, 1 }, 1, 0, 1, BAD_SINK },
     { 8, 8, 128, 128, 150, { 150, 140, 72 }, { 1, 1, 1 }, 1, 0, 1, NO_CHANCE },
+    { 8, 8, 128, 128, 200, { 200, 150, 129 }, { 1, 1, 1 }, 1, 0, 0, HUGE_SCORES },
+    { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 0, HUGE_SCORES },
+    { 8, 8, 128, 128, 200, { 200, 150, 129 }, { 1, 1, 1 }, 1, 0, 0, LITTLE_CHANCE },
+    { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 0, LITTLE_CHANCE },
 };
 enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 
@@ -198,6 +203,33 @@ static void plant_sink(lb_args *a, const attention_shape *s, int type) {
                 float *x = lb_row_f32(q, (first + i / s->group) * s->heads + g * s->group + i % s->group);
                 for (int64_t j = 0; j < s->d; j++) x[j] = 0.25f * x[j] + by * key[j];
             }
+        }
+}
+/* Position 70's key meets every row of q, with finite scores of 2^34 and more: it has all of the probability. Or it has
+ * most, and position 3 some 1e-4, whose value is so large that it makes half of the result: that is lost where small
+ * probabilities are. */
+static void plant_chances(lb_args *a, const attention_shape *s, int type) {
+    enum { MOST = 128 };
+    bool huge = s->contents == HUGE_SCORES;
+    lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *pages = lb_arg(a, LB_ATTENTION_PAGES);
+    lb_kv k = lb_kv_of(lb_arg(a, LB_ATTENTION_K), pages, packing_of(type));
+    lb_kv v = lb_kv_of(lb_arg(a, LB_ATTENTION_V), pages, packing_of(type));
+    int64_t first = 0;
+    for (int64_t b = 0; b < 3; first += s->tokens[b++])
+        for (int64_t g = 0; g < s->heads / s->group; g++) {
+            float key[MOST], value[MOST], by = huge ? 0x1p31f : 9.2f / sqrtf((float)s->d);
+            for (int64_t j = 0; j < s->d; j++) key[j] = next_value() < 0 ? -1 : 1;
+            for (int64_t i = 0; i < s->tokens[b] * s->group; i++)
+                for (int64_t j = 0; j < s->d; j++)
+                    lb_row_f32(q, (first + i / s->group) * s->heads + g * s->group + i % s->group)[j] = by * key[j];
+            put_row(type, key, s->d, lb_kv_row(&k, b, g, 70));
+            if (huge) continue;
+            for (int64_t j = 0; j < s->d; j += 2) key[j] = -key[j]; /* a score of 0 */
+            for (int64_t j = 0; j < s->v; j++) value[j] = 0.05f * next_value();
+            put_row(type, key, s->d, lb_kv_row(&k, b, g, 3));
+            put_row(type, value, s->v, lb_kv_row(&v, b, g, 70));
+            for (int64_t j = 0; j < s->v; j++) value[j] = 200 * next_value();
+            put_row(type, value, s->v, lb_kv_row(&v, b, g, 3));
         }
 }
 /* An element of a position that all rows see, of every cache head: NaN, or Inf of both signs. The first position, or of
@@ -267,8 +299,9 @@ static bool case_attention(int i, lb_args *a) {
     if (s->sinks) set(a, "sinks", floats(FILL_PLAIN, DIMS(s->heads)));
     param(a, "causal", s->causal);
     param(a, "window", (double)s->window);
-    param(a, "scale", i % 3 || s->contents == SINK_KEY ? 0 : 0.2);
+    param(a, "scale", i % 3 || s->contents == SINK_KEY || s->contents == LITTLE_CHANCE ? 0 : 0.2);
     if (s->contents == SINK_KEY) plant_sink(a, s, i % CACHE_TYPES);
+    else if (s->contents == HUGE_SCORES || s->contents == LITTLE_CHANCE) plant_chances(a, s, i % CACHE_TYPES);
     else if (s->contents == MINUS_V) plant_minus(a, s, i % CACHE_TYPES);
     else if (s->contents == NO_CHANCE) plant_no_chance(a, s, i % CACHE_TYPES);
     else if (s->contents == NAN_Q || s->contents == INF_Q)
