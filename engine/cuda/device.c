@@ -194,7 +194,11 @@ static void *stream(lb_cuda_dev *d) {
     return d->in_body ? d->body_stream : d->branch ? d->branches[d->branch] : d->stream;
 }
 static lb_status current(lb_cuda_dev *d) { return enter(d, "choosing it"); }
-static lb_status launched(lb_cuda_dev *d) { return lb_cuda_result(d, cudaGetLastError(), "launching"); }
+static lb_status launched(lb_cuda_dev *d) {
+    const char *why = lb_cuda_refused();
+    lb_status s = lb_cuda_result(d, cudaGetLastError(), "launching");
+    return s || !why ? s : lb_fail(LB_EDEVICE, "cuda:%d: launching: %s", d->device, why);
+}
 
 /* Relaxed: what is launched for the first time here (a kernel, cuBLASLt's) is loaded here, which may allocate. In the
  * other modes that would invalidate the capture, and ending one whose conditional body was invalidated crashes in the

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <glob.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,4 +100,24 @@ void *lb_cuda_library(const char *name, const char **from) {
     pthread_mutex_unlock(&lock);
     if (from) *from = l ? l->from : "too many libraries";
     return l ? l->so : NULL;
+}
+
+/* ---- what was refused ---- */
+
+static _Thread_local char refusal[200];
+static _Thread_local bool refused;
+
+void lb_cuda_refuse(const char *format, ...) {
+    va_list list;
+    if (refused) return;
+    refused = true;
+    va_start(list, format);
+    vsnprintf(refusal, sizeof refusal, format, list);
+    va_end(list);
+}
+
+const char *lb_cuda_refused(void) {
+    const char *why = refused ? refusal : NULL;
+    refused = false;
+    return why;
 }

@@ -52,18 +52,18 @@ lt_code_rows(const float *x, int64_t k, uint32_t *codes, float *scales) {
     if (threadIdx.x == 0) scales[blockIdx.x] = d;
 }
 
-/* A warp for 128 of a row. scales [k / 128][m], as cuBLASLt wants them. */
+/* A warp for 128 of a row. codes [rows][k], zeros from row m on; scales [k / 128][rows], as cuBLASLt wants them. */
 static __global__ void __launch_bounds__(LT_ROW_THREADS)
-lt_code_blocks(const float *x, int64_t m, int64_t k, uint32_t *codes, float *scales) {
-    int64_t block = blockIdx.x * (LT_ROW_THREADS / 32) + threadIdx.x / 32, blocks = m * (k / LT_BLOCK);
+lt_code_blocks(const float *x, int64_t m, int64_t rows, int64_t k, uint32_t *codes, float *scales) {
+    const int64_t block = blockIdx.x * (LT_ROW_THREADS / 32) + threadIdx.x / 32, each = k / LT_BLOCK;
     int lane = (int)threadIdx.x % 32;
-    if (block >= blocks) return; /* whole warps */
-    float4 v = ((const float4 *)x)[block * 32 + lane];
+    if (block >= rows * each) return; /* whole warps */
+    float4 v = block < m * each ? ((const float4 *)x)[block * 32 + lane] : make_float4(0, 0, 0, 0);
     float amax = lt_amax_of(v);
     for (int o = 16; o; o >>= 1) amax = fmaxf(amax, __shfl_xor_sync(0xffffffffu, amax, o));
     float d = lt_to_f8::scale(amax);
     codes[block * 32 + lane] = lt_codes_of<lt_to_f8>(v, d);
-    if (lane == 0) scales[block % (k / LT_BLOCK) * m + block / (k / LT_BLOCK)] = d;
+    if (lane == 0) scales[block % each * rows + block / each] = d;
 }
 
 /* The greatest magnitude of all of x: each block's, then (lt_code_all) all blocks' by each block. */
@@ -102,11 +102,16 @@ lt_scale_sums(const int4 *sums, const float *scale_x, const float *scale_w, int6
 
 /* ---- host ---- */
 
-/* Behind the library's own workspace: codes of x, scales of x, one maximum a block, sums of int32. */
+/* Rows of a product: cuBLASLt wants the scales of blocks in columns of whole fours. */
+static inline int64_t lt_rows_of(const lb_args *a, int32_t mode_x) {
+    const int64_t m = lb_arg(a, LB_GEMM_X)->dims[0];
+    return mode_x == CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F ? (m + 3) / 4 * 4 : m;
+}
+/* Behind the library's own workspace: codes of x, scales of x, one maximum a block, results that are not out's yet. */
 struct lt_places { size_t codes, scales, most, sums, end; };
-static lt_places lt_places_of(const lb_args *a, bool sums) {
+static lt_places lt_places_of(const lb_args *a, int64_t rows, bool sums) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_arg(a, LB_GEMM_W);
-    size_t m = (size_t)x->dims[0], k = (size_t)x->dims[1], n = (size_t)w->dims[0];
+    size_t m = (size_t)rows, k = (size_t)x->dims[1], n = (size_t)w->dims[0];
     lt_places p;
     p.codes = LT_WORKSPACE;
     p.scales = p.codes + lt_aligned(m * k);
@@ -115,12 +120,13 @@ static lt_places lt_places_of(const lb_args *a, bool sums) {
     p.end = p.sums + (sums ? lt_aligned(m * n * sizeof(int32_t)) : 0);
     return p;
 }
-static inline size_t lt_f8_workspace(const lb_args *a, int) { return lt_places_of(a, false).end; }
-static inline size_t lt_i8_workspace(const lb_args *a, int) { return lt_places_of(a, true).end; }
+static inline size_t lt_f8_workspace(const lb_args *a, int) {
+    return lt_places_of(a, lb_arg(a, LB_GEMM_X)->dims[0], false).end;
+}
 
-static lt_product lt_f8_product(const lb_tensor *x, const lb_tensor *w, int32_t mode_w, int32_t mode_x) {
-    lt_product p = { x->dims[0], w->dims[0], w->dims[1], CUBLAS_COMPUTE_32F, CUDA_R_8F_E4M3, CUDA_R_32F, 1, mode_w,
-        mode_x };
+static lt_product lt_f8_product(const lb_args *a, const lb_tensor *w, int32_t mode_w, int32_t mode_x) {
+    lt_product p = { lt_rows_of(a, mode_x), w->dims[0], w->dims[1], CUBLAS_COMPUTE_32F, CUDA_R_8F_E4M3, CUDA_R_32F, 1,
+                     mode_w, mode_x };
     p.device = lb_cuda_info_now()->device;
     return p;
 }
@@ -129,27 +135,29 @@ static const float *lt_scales_behind(const lb_tensor *w) {
     return (const float *)(const void *)((const char *)lb_tensor_data(w) + (codes + 63) / 64 * 64);
 }
 
-/* A launch's x [m][k], and where in its workspace the codes, scales and maxima go. */
-struct lt_coding { const float *x; int64_t m, k; uint32_t *codes; float *scales, *most; };
-static inline lt_coding lt_coding_of(const lb_args *a, const lb_launch *l) {
+/* A launch's x [m][k], and where in its workspace the codes and scales of `rows` rows, maxima and results go. */
+struct lt_coding { const float *x; int64_t m, rows, k; uint32_t *codes; float *scales, *most, *results; };
+static inline lt_coding lt_coding_of(const lb_args *a, const lb_launch *l, int32_t mode_x) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X);
-    lt_places at = lt_places_of(a, false);
+    const int64_t rows = lt_rows_of(a, mode_x);
+    lt_places at = lt_places_of(a, rows, rows != x->dims[0]);
     char *space = (char *)l->workspace;
-    return { lb_tensor_f32(x), x->dims[0], x->dims[1], (uint32_t *)(void *)(space + at.codes),
-             (float *)(void *)(space + at.scales), (float *)(void *)(space + at.most) };
+    return { lb_tensor_f32(x), x->dims[0], rows, x->dims[1], (uint32_t *)(void *)(space + at.codes),
+             (float *)(void *)(space + at.scales), (float *)(void *)(space + at.most),
+             (float *)(void *)(space + at.sums) };
 }
-/* The product behind it. */
+/* The product behind it; of more rows than out has it goes to the workspace first. */
 static inline void lt_run_f8(const lb_args *a, const lb_launch *l, const lt_coding &c, int32_t mode_w, int32_t mode_x) {
     const lb_tensor *w = lb_weight(a, l, LB_GEMM_W);
-    lt_run(l, lt_f8_product(lb_arg(a, LB_GEMM_X), w, mode_w, mode_x), lb_tensor_data(w), c.codes,
-           lb_tensor_data(lb_arg(a, LB_GEMM_OUT)), (char *)l->workspace, lt_scales_behind(w), c.scales);
+    float *out = (float *)lb_tensor_data(lb_arg(a, LB_GEMM_OUT)), *to = c.rows == c.m ? out : c.results;
+    const int64_t n = c.m * w->dims[0], blocks = (n + 1023) / 1024;
+    lt_run(l, lt_f8_product(a, w, mode_w, mode_x), lb_tensor_data(w), c.codes, to, (char *)l->workspace,
+           lt_scales_behind(w), c.scales);
+    if (to != out)
+        LB_CUDA_LAUNCH((lt_convert<float>), (unsigned)(blocks < 4096 ? blocks : 4096), 256, 0, lb_cuda_stream(l), to,
+                       out, n);
 }
 
-/* Does the library have it? Asked when a plan is recorded, so that a launch does not fail. */
-static bool lt_has(const lt_product &p, const char **why) {
-    *why = "cuBLASLt has no algorithm for this product on this device";
-    return lt_product_of(lt(), &p) != nullptr;
-}
 static bool lt_f8_supports(const lb_args *a, int32_t mode_w, int32_t mode_x, const char **why) {
     const lb_tensor *w = lb_arg(a, LB_GEMM_W);
     if (!lt_supports(a, 16, why)) return false;
@@ -159,7 +167,7 @@ static bool lt_f8_supports(const lb_args *a, int32_t mode_w, int32_t mode_x, con
     if (lb_cuda_info_now()->cc < 89) return false;
     *why = "scales other than one a matrix need compute capability 9.0";
     if (mode_w != CUBLASLT_MATMUL_MATRIX_SCALE_SCALAR_32F && lb_cuda_info_now()->cc != 90) return false;
-    return lt_has(lt_f8_product(lb_arg(a, LB_GEMM_X), w, mode_w, mode_x), why);
+    return lt_has(lt_f8_product(a, w, mode_w, mode_x), why);
 }
 
 /* gemm_stored: both operands as they are stored, in the same format. */
@@ -170,7 +178,7 @@ static inline bool lt_stored_supports(const lb_args *a, int32_t mode, const char
 static inline size_t lt_stored_workspace(const lb_args *a, int parts) { return (void)a, (void)parts, LT_WORKSPACE; }
 static inline void lt_run_stored(const lb_args *a, const lb_launch *l, int32_t mode) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
-    lt_run(l, lt_f8_product(x, w, mode, mode), lb_tensor_data(w), lb_tensor_data(x),
+    lt_run(l, lt_f8_product(a, w, mode, mode), lb_tensor_data(w), lb_tensor_data(x),
            lb_tensor_data(lb_arg(a, LB_GEMM_OUT)),
            l->workspace, lt_scales_behind(w), lt_scales_behind(x));
 }

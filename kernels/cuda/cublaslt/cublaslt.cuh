@@ -9,6 +9,7 @@
 #include "engine/cuda/library.h"
 
 enum : size_t { LT_WORKSPACE = (size_t)32 << 20 };
+enum : uint32_t { LT_LEAST_ALIGNED = 16 }; /* what all operands' addresses are multiples of */
 
 struct lt_functions {
     decltype(&cublasLtCreate) create;
@@ -159,23 +160,33 @@ static lt_product *lt_product_of(const lt_functions *f, const lt_product *like) 
     return known = p;
 }
 
-/* Enqueues it. What goes wrong is left for the executor as an error of the launch. */
+/* Does the library have it? Asked when a plan is recorded, so that a launch does not fail. Of addresses it is known
+ * that they are multiples of 16: what may lie less well than by 256 bytes is what has to be there. */
+static bool lt_has(const lt_product &p, const char **why) {
+    lt_product least = p;
+    least.aligned = LT_LEAST_ALIGNED;
+    *why = "cuBLASLt has no algorithm for this product on this device";
+    return lt_product_of(lt(), &least) != nullptr;
+}
+
+/* Enqueues it. What goes wrong the executor hears of. */
 static void lt_run(const lb_launch *l, const lt_product &like, const void *w, const void *x, void *out, void *workspace,
                    const void *scale_w = nullptr, const void *scale_x = nullptr, const void *bias = nullptr) {
     const lt_functions *f = lt();
     lt_product with = like;
-    with.aligned = ((uintptr_t)w | (uintptr_t)x | (uintptr_t)out) % 256 ? 16 : 256;
-    lt_product *p = f->why ? nullptr : lt_product_of(f, &with);
-    if (p && p->scaled && !lt_scales(f, p->desc, scale_w, scale_x)) p = nullptr;
-    if (p && p->epilogue && !lt_bias(f, p->desc, bias)) p = nullptr;
+    with.aligned = ((uintptr_t)w | (uintptr_t)x | (uintptr_t)out) % 256 ? LT_LEAST_ALIGNED : 256;
+    if (f->why) return lb_cuda_refuse("%s", f->why);
+    lt_product *p = lt_product_of(f, &with);
+    if (!p) return lb_cuda_refuse("cuBLASLt has no algorithm for this product on this device");
+    if ((p->scaled && !lt_scales(f, p->desc, scale_w, scale_x)) || (p->epilogue && !lt_bias(f, p->desc, bias)))
+        return lb_cuda_refuse("cuBLASLt takes no such scales or bias");
     float one = 1, zero = 0;
     int32_t ione = 1, izero = 0;
     bool integers = like.compute == CUBLAS_COMPUTE_32I;
-    if (p && f->matmul(f->handle, p->desc, integers ? (void *)&ione : &one, w, p->w, x, p->x,
-                       integers ? (void *)&izero : &zero, out, p->d, out, p->d, &p->algo, workspace, LT_WORKSPACE,
-                       lb_cuda_stream(l)) == CUBLAS_STATUS_SUCCESS)
-        return;
-    cudaMemsetAsync(nullptr, 0, 1, lb_cuda_stream(l));       /* an invalid value: the step is refused by name */
+    cublasStatus_t s = f->matmul(f->handle, p->desc, integers ? (void *)&ione : &one, w, p->w, x, p->x,
+                                 integers ? (void *)&izero : &zero, out, p->d, out, p->d, &p->algo, workspace,
+                                 LT_WORKSPACE, lb_cuda_stream(l));
+    if (s != CUBLAS_STATUS_SUCCESS) lb_cuda_refuse("cuBLASLt refused this product: status %d", (int)s);
 }
 
 static bool lt_addresses(const lb_tensor *w, const lb_tensor *x, const lb_tensor *out, const char **why) {

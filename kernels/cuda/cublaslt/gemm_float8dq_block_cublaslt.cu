@@ -11,11 +11,16 @@ static bool supports(const lb_args *a, const char **why) {
     return lt_f8_supports(a, MODE_W, MODE_X, why);
 }
 
+static size_t workspace_bytes(const lb_args *a, int) {
+    const int64_t rows = lt_rows_of(a, MODE_X);
+    return lt_places_of(a, rows, rows != lb_arg(a, LB_GEMM_X)->dims[0]).end;
+}
+
 static void launch(const lb_args *a, const lb_launch *l) {
-    lt_coding c = lt_coding_of(a, l);
-    int64_t blocks = c.m * (c.k / LT_BLOCK), each = LT_ROW_THREADS / 32;
+    lt_coding c = lt_coding_of(a, l, MODE_X);
+    int64_t blocks = c.rows * (c.k / LT_BLOCK), each = LT_ROW_THREADS / 32;
     LB_CUDA_LAUNCH_IF_ANY(lt_code_blocks, (unsigned)((blocks + each - 1) / each), LT_ROW_THREADS, 0, lb_cuda_stream(l),
-                          c.x, c.m, c.k, c.codes, c.scales);
+                          c.x, c.m, c.rows, c.k, c.codes, c.scales);
     lt_run_f8(a, l, c, MODE_W, MODE_X);
 }
 
@@ -27,6 +32,6 @@ LB_CUDA_KERNEL(gemm_float8dq_block_cublaslt) = {
     LT_F8_TOLERANCE,
     .priority = 20,
     .supports = supports,
-    .workspace_bytes = lt_f8_workspace,
+    .workspace_bytes = workspace_bytes,
     .launch = launch,
 };

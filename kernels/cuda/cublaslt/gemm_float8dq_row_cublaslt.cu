@@ -9,7 +9,7 @@ static bool supports(const lb_args *a, const char **why) {
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {
-    lt_coding c = lt_coding_of(a, l);
+    lt_coding c = lt_coding_of(a, l, MODE_X);
     LB_CUDA_LAUNCH_IF_ANY((lt_code_rows<lt_to_f8>), (unsigned)c.m, LT_ROW_THREADS, 0, lb_cuda_stream(l), c.x, c.k,
                           c.codes, c.scales);
     lt_run_f8(a, l, c, MODE_W, MODE_X);

@@ -8,7 +8,7 @@ static bool supports(const lb_args *a, const char **why) {
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {
-    lt_coding c = lt_coding_of(a, l);
+    lt_coding c = lt_coding_of(a, l, MODE_X);
     const float4 *x = (const float4 *)c.x;
     int64_t n4 = c.m * c.k / 4, blocks = (n4 + LT_ROW_THREADS - 1) / LT_ROW_THREADS;
     unsigned grid = (unsigned)(blocks < LT_MAX_BLOCKS ? blocks : LT_MAX_BLOCKS);

@@ -16,9 +16,13 @@ static bool supports(const lb_args *a, const char **why) {
     return lt_has(product_of(x, w), why);
 }
 
+static size_t workspace_bytes(const lb_args *a, int) {
+    return lt_places_of(a, lb_arg(a, LB_GEMM_X)->dims[0], true).end;
+}
+
 static void launch(const lb_args *a, const lb_launch *l) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
-    lt_places at = lt_places_of(a, true);
+    lt_places at = lt_places_of(a, x->dims[0], true);
     char *space = (char *)l->workspace;
     uint32_t *codes = (uint32_t *)(void *)(space + at.codes);
     float *scales = (float *)(void *)(space + at.scales);
@@ -46,6 +50,6 @@ LB_CUDA_KERNEL(gemm_int8dq_cublaslt) = {
     .tolerance_why = "sums are exact; three roundings of 2^-24 each",
     .priority = 20,
     .supports = supports,
-    .workspace_bytes = lt_i8_workspace,
+    .workspace_bytes = workspace_bytes,
     .launch = launch,
 };

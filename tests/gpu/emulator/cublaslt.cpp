@@ -32,6 +32,9 @@ void *lb_cuda_library(const char *name, const char **from) {
     return dlopen(here.dli_fname, RTLD_NOW);
 }
 
+/* A refused launch leaves its output as it was, which is poison. */
+void lb_cuda_refuse(const char *, ...) {}
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle) {
     static lt_emu_handle h;
     return *handle = &h, CUBLAS_STATUS_SUCCESS;
@@ -115,6 +118,11 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     if (d->trans[0] != CUBLAS_OP_T || d->trans[1] != CUBLAS_OP_N || !known(d, a, b, out) || !rows16)
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if ((a->type == CUDA_R_8F_E4M3 && n % 16) || (a->type == CUDA_R_8I && n % 4)) return CUBLAS_STATUS_NOT_SUPPORTED;
+    /* scales of blocks are in columns of whole fours; an alignment that is no power of two means nothing, and all of
+     * these want 16 bytes */
+    if (d->mode[1] == CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F && m % 4) return CUBLAS_STATUS_NOT_SUPPORTED;
+    for (uint32_t bytes : p->aligned)
+        if (bytes < 16 || (bytes & (bytes - 1))) return CUBLAS_STATUS_NOT_SUPPORTED;
     memset(found, 0, sizeof *found);
     for (int i = 0; i < 4; i++) found->algo.data[i] = p->aligned[i];
     *count = 1;
@@ -158,7 +166,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const vo
     bool plain = lo->type == CUDA_R_32I ? *(const int32_t *)alpha == 1 && *(const int32_t *)beta == 0
                                         : *(const float *)alpha == 1 && *(const float *)beta == 0;
     if (!algo || !plain || c != out || lc != lo || !known(d, la, lb, lo) ||
-        ((uintptr_t)a | (uintptr_t)b | (uintptr_t)out) % 16)
+        ((uintptr_t)a | (uintptr_t)b | (uintptr_t)out) % 16 ||
+        (d->mode[1] == CUBLASLT_MATMUL_MATRIX_SCALE_VEC128_32F &&
+         ((uintptr_t)d->scales[0] | (uintptr_t)d->scales[1]) % 16))
         return CUBLAS_STATUS_INVALID_VALUE;
     if ((uintptr_t)a % algo->data[0] || (uintptr_t)b % algo->data[1] || (uintptr_t)out % algo->data[3])
         return CUBLAS_STATUS_INVALID_VALUE; /* so much was promised */
