@@ -344,6 +344,7 @@ template <class F> __global__ void __launch_bounds__(LB_WG_THREADS,
         if (threadIdx.x == 0) lb_wg_produce<F>(a, smem, tile, begin, end);
     } else {
         lb_registers_more<240>();
+        if (begin == end) lb_wait_for_launch_before(); /* nobody waits for x, and results may be needed before this */
         lb_wg_consume<F>(a, smem, ctx, tile, split, begin, end);
     }
 #else

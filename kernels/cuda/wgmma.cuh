@@ -37,10 +37,16 @@ LB_DEVICE void lb_mbarrier_expect(uint64_t *b, unsigned bytes) { /* arrives, too
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
                  :: "r"(lb_shared_address(b)), "r"(bytes) : "memory");
 }
-/* Until the phase of this parity has ended. Of a new barrier, the phase before the first counts as ended (parity 1). */
+/* Until the phase of this parity has ended. Of a new barrier, the phase before the first counts as ended (parity 1).
+ * What has not come after three ticks of 2^32 ns never comes: a fault with the kernel's name, not a launch that
+ * stands. */
 LB_DEVICE void lb_mbarrier_wait(uint64_t *b, unsigned parity) {
-    asm volatile("{\n.reg .pred p;\nagain: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n"
-                 "@p bra ended;\nbra again;\nended:\n}"
+    asm volatile("{\n.reg .pred p;\n.reg .u32 from, now;\n"
+                 "mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@p bra ended;\n"
+                 "mov.u32 from, %%globaltimer_hi;\n"
+                 "again: mbarrier.try_wait.parity.shared::cta.b64 p, [%0], %1;\n@p bra ended;\n"
+                 "mov.u32 now, %%globaltimer_hi;\nsub.u32 now, now, from;\nsetp.lt.u32 p, now, 3;\n@p bra again;\n"
+                 "trap;\nended:\n}"
                  :: "r"(lb_shared_address(b)), "r"(parity) : "memory");
 }
 
