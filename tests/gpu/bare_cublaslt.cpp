@@ -17,21 +17,21 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "engine/cuda/library.h"
 
-static void need(bool ok, const char *what) {
-    if (ok) return;
-    fprintf(stderr, "bare cuBLASLt: %s: %s\n", what, cudaGetErrorString(cudaGetLastError()));
-    exit(1);
+/* What goes wrong is the row's: the others are measured, unless the context is lost. */
+static void need(bool ok, const std::string &why) {
+    if (!ok) throw std::runtime_error(why);
 }
-static void cuda(cudaError_t e, const char *what) { need(e == cudaSuccess, what); }
+static void cuda(cudaError_t e, const char *what) {
+    need(e == cudaSuccess, std::string(what) + ": " + cudaGetErrorName(e));
+}
 static void lt(cublasStatus_t s, const char *what) {
-    if (s == CUBLAS_STATUS_SUCCESS) return;
-    fprintf(stderr, "bare cuBLASLt: %s: status %d\n", what, (int)s);
-    exit(1);
+    need(s == CUBLAS_STATUS_SUCCESS, std::string(what) + ": cuBLASLt's status " + std::to_string((int)s));
 }
 
 #define FUNCTION(name) decltype(&::name) name
@@ -171,8 +171,35 @@ static double measure(bool fp8, int64_t m, int64_t n, int64_t k, int l2, cublasL
     return times[times.size() / 2];
 }
 
-int main(int argc, char **argv) {
+/* "NAME": { "us": } or { "error": } of a product. */
+static std::string row_of(const char *const *product, const cudaDeviceProp &props, int l2, cublasLtHandle_t handle,
+                          bool *failed) {
+    int64_t m = atoll(product[1]), n = atoll(product[2]), k = atoll(product[3]);
+    const bool fp8 = !strcmp(product[0], "fp8");
+    char name[128], us[40];
+    snprintf(name, sizeof name, "\"%s M = %lld, %lld x %lld\": { ", product[0], (long long)m, (long long)n, (long long)k);
+    if (fp8 && props.major * 10 + props.minor < 89)
+        return std::string(name) + "\"error\": \"fp8 needs compute capability 8.9\" }";
+    try {
+        snprintf(us, sizeof us, "\"us\": %.4f }", measure(fp8, m, n, k, l2, handle));
+        return std::string(name) + us;
+    } catch (const std::exception &e) {
+        *failed = true;
+        return std::string(name) + "\"error\": \"" + e.what() + "\" }";
+    }
+}
+
+/* After each row, in the place of what was there: what ends this early leaves those before it. */
+static void write_rows(const char *path, const std::string &text) {
+    const std::string beside = std::string(path) + ".new";
+    FILE *file = fopen(beside.c_str(), "w");
+    need(file && fprintf(file, "%s } }\n", text.c_str()) > 0 && fclose(file) == 0 &&
+             rename(beside.c_str(), path) == 0, "writing");
+}
+
+static int run(int argc, char **argv) {
     int devices = 0, device = argc > 2 ? atoi(argv[2]) : 0, l2 = 0;
+    bool failed = false;
     cublasLtHandle_t handle;
     cudaDeviceProp props;
     if (argc < 7 || (argc - 3) % 4) return fprintf(stderr, "usage: gpu_bare FILE.json DEVICE {bf16|fp8 M N K} ...\n"),
@@ -188,18 +215,18 @@ int main(int argc, char **argv) {
     lt(f.cublasLtCreate(&handle), "handle");
     std::string text = "{ \"device\": \"" + std::string(props.name) + "\", \"rows\": {";
     for (int i = 3; i + 3 < argc; i += 4) {
-        int64_t m = atoll(argv[i + 1]), n = atoll(argv[i + 2]), k = atoll(argv[i + 3]);
-        bool fp8 = !strcmp(argv[i], "fp8");
-        char name[128], row[256];
-        snprintf(name, sizeof name, "%s M = %lld, %lld x %lld", argv[i], (long long)m, (long long)n, (long long)k);
-        if (fp8 && props.major * 10 + props.minor < 89)
-            snprintf(row, sizeof row, "\"%s\": { \"error\": \"fp8 needs compute capability 8.9\" }", name);
-        else
-            snprintf(row, sizeof row, "\"%s\": { \"us\": %.4f }", name, measure(fp8, m, n, k, l2, handle));
-        printf("bare cuBLASLt %s\n", row);
-        text += (i > 3 ? ", " : " ") + std::string(row);
+        const std::string row = row_of(argv + i, props, l2, handle, &failed);
+        printf("bare cuBLASLt %s\n", row.c_str());
+        text += (i > 3 ? ", " : " ") + row;
+        write_rows(argv[1], text);
     }
-    FILE *file = fopen(argv[1], "w");
-    need(file && fprintf(file, "%s } }\n", text.c_str()) > 0 && fclose(file) == 0, "writing");
-    return 0;
+    return failed;
+}
+
+int main(int argc, char **argv) {
+    try {
+        return run(argc, argv);
+    } catch (const std::exception &e) {
+        return printf("bare cuBLASLt: %s\n", e.what()), 1;
+    }
 }

@@ -9,6 +9,10 @@
 --   LATE=FILE: only what other programs found out since is added
 --   END=SECONDS: no row is begun after this time
 --   ROWS=FILE: the file to be written; LUABENCH_GPU_BENCH_FILE=1: prints its name, and no more
+--   WATCH=FOLDER: where it says what it is at, so that who runs it can go on behind a row that faults or hangs:
+--     FOLDER/begun has the name of the row that is being measured, FOLDER/done those that ended, FOLDER/lost, which
+--     is read, "NAME<tab>why" of those that are not to be tried. After a fault nothing works in this process: it ends
+--     with status 75, and RESUME=the file with the same WATCH goes on.
 -- LUABENCH_GPU_BENCH_SCALE=64 divides sizes: tries the script, where nothing is measured (tests/gpu/test_bench.sh).
 local lb = require "luabench"
 local sys = require "luabench.sys"
@@ -70,6 +74,39 @@ local function reference(name, row)
   return nil, r and r.error or loaded[name].why or "has no such row"
 end
 
+-- ---- what faults or hangs ----
+
+local watch = os.getenv "WATCH"
+local done, lost = {}, {}
+local function watched(name, how, text)
+  local f = watch and assert(io.open(watch .. "/" .. name, how))
+  if f then f:write(text) f:close() end
+end
+for name, into in pairs { done = done, lost = lost } do
+  local f = watch and io.open(watch .. "/" .. name)
+  for line in f and f:lines() or function() end do
+    local what, why = line:match "^([^\t]*)\t?(.*)$"
+    into[what] = why
+  end
+  if f then f:close() end
+end
+local resumed = next(done) ~= nil       -- by this command: what the file has was printed
+-- pcall(f), and while it runs WATCH knows of it.
+local function guarded(what, f)
+  if lost[what] then return false, lost[what] end
+  watched("begun", "w", what)
+  local ok, got = pcall(f)
+  watched("begun", "w", "")
+  return ok, got
+end
+-- What was run is in the file. After a fault another process has to go on.
+local function ended(what)
+  watched("done", "a", what .. "\n")
+  if not watch or not d.lost then return end
+  io.stdout:flush()
+  os.exit(75)
+end
+
 -- ---- rows ----
 
 local function checked(plan)
@@ -110,14 +147,17 @@ local function us_text(us) return us < 10 and ("%.2f us"):format(us) or ("%.1f u
 -- f gives { us =, shows = TEXT, met = whether the goal is reached, kernel = }, or an error, which is the row's. `found`: it
 -- runs nothing, only reads what other programs found out; where they found nothing now, what they did before stays.
 local function row(what, goal, f, found)
-  local r, before = { what = what, goal = goal }, earlier[what]
+  local r, before, ran = { what = what, goal = goal }, earlier[what], false
   local wanted = not only or what:find(only) ~= nil
   if not before and (not wanted or late and not found) then return end
-  if before and (not wanted or late and not found or not late and not only and not before.error) then
+  if before and (done[what] or not wanted or late and not found or not late and not only and not before.error) then
     r = before
   else
     local ok, got = true, nil
-    if not found and os.time() >= stop then ok, got = false, "TIME was over" else ok, got = pcall(f) end
+    ran = not found and os.time() < stop
+    if ran then ok, got = guarded(what, f)
+    elseif found then ok, got = pcall(f)
+    else ok, got = false, "TIME was over" end
     if ok then for k, v in pairs(got) do r[k] = v end
     elseif sys.interrupted() then error(got, 0)
     elseif found and before and not before.error then r = before
@@ -125,12 +165,14 @@ local function row(what, goal, f, found)
     if trial then r.met = nil end
   end
   rows[#rows + 1], placed[what] = r, true
-  if wanted and not (late and before and before.us == r.us and before.error == r.error) then
+  local told = before and (late or resumed) and before.us == r.us and before.error == r.error
+  if wanted and not done[what] and not told then
     if r.error then print(("%-58s %-32s not run: %s"):format(r.what, r.goal, r.error))
     else line { r.what, r.goal, us_text(r.us), r.shows or "", met(r), r.kernel or "" } end
     io.stdout:flush()
   end
   if not late then save() end
+  if ran then ended(what) end
   return not r.error and r or nil
 end
 
@@ -151,23 +193,37 @@ end
 -- ---- ceilings ----
 
 print(d.model .. (trial and (": a trial with sizes divided by %d; nothing here is a measurement"):format(scale) or ""))
-local kept = late or os.time() >= stop   -- nothing is measured
-local ceilings, peaks = kept and report.ceilings or nil, kept and report.peaks or {}
-if not kept then
-  ceilings = sys.all_ceilings(d, trial and 0.2 or 3, { "read", "copy", "write" })
-  print(("  read %.0f GB/s, copy %.0f GB/s, write %.0f GB/s"):format(ceilings.read.best / 1e9,
-    (ceilings.copy and ceilings.copy.best or 0) / 1e9, (ceilings.write and ceilings.write.best or 0) / 1e9))
+report.trial, report.live = trial or nil, d.live
+report.caps = { uuid = d.caps.uuid, driver = d.caps.driver_version, multiprocessors = d.caps.multiprocessors }
+-- f measures unless that is over, is done, or nothing is to be measured; then it is what the file has.
+local function ceiling(what, key, f)
+  if late or os.time() >= stop or done[what] and not lost[what] then return report[key] end
+  local ok, got = guarded(what, f)
+  if not ok and sys.interrupted() then error(got, 0) end
+  if not ok then print(("%s: not measured: %s"):format(what, sys.clean(got))) end
+  report[key] = ok and got or nil
+  save()
+  ended(what)
+  return report[key]
+end
+local ceilings = ceiling("the bandwidth", "ceilings", function()
+  local c = sys.all_ceilings(d, trial and 0.2 or 3, { "read", "copy", "write" })
+  print(("  read %.0f GB/s, copy %.0f GB/s, write %.0f GB/s"):format(c.read.best / 1e9,
+    (c.copy and c.copy.best or 0) / 1e9, (c.write and c.write.best or 0) / 1e9))
+  return c
+end)
+local peaks = ceiling("the peaks", "peaks", function()
+  local all = {}
   for _, c in ipairs(sys.ceiling_classes(d, trial and 0.2 or 3)) do
-    peaks[c.compute] = math.max(peaks[c.compute] or 0, c.best)
+    all[c.compute] = math.max(all[c.compute] or 0, c.best)
     print(("  %-6s %8.1f TOP/s  %s"):format(c.compute, c.best / 1e12, c.kernel))
   end
-end
+  return all
+end) or {}
 local function bandwidth()
-  return ceilings and ceilings.read and ceilings.read.best or error("the bandwidth was not measured: TIME was over", 0)
+  return ceilings and ceilings.read and ceilings.read.best or error("the bandwidth was not measured", 0)
 end
 
-report.trial, report.ceilings, report.peaks, report.live = trial or nil, ceilings, peaks, d.live
-report.caps = { uuid = d.caps.uuid, driver = d.caps.driver_version, multiprocessors = d.caps.multiprocessors }
 if not late then
   print ""
   line { "work", "goal", "time", "reached", "met", "kernel" }
@@ -322,8 +378,9 @@ for _, dim in ipairs { 128, 64 } do
   row(("flash prefill bf16, head %d, causal, S = %d"):format(dim, LONG), ">= 60 % of the bf16 peak", function()
     checked((attention_plan(256, 256, 8, 8, dim, 1)))      -- f64 takes minutes at the full size
     local r = timed(attention_plan(LONG, LONG, 8, 8, dim, 1), { cache = "hot" })
-    local reached = 2 * 2 * 8 * dim * LONG * LONG / 2 / (r.us * 1e-6) / (peaks.bf16 or 0 / 0)
-    r.shows, r.met = percent(reached, "bf16 peak"), reached >= 0.6
+    local rate = 2 * 2 * 8 * dim * LONG * LONG / 2 / (r.us * 1e-6)
+    if peaks.bf16 then r.shows, r.met = percent(rate / peaks.bf16, "bf16 peak"), rate / peaks.bf16 >= 0.6
+    else r.shows = ("%.0f TFLOP/s, no peak"):format(rate / 1e12) end
     return r
   end)
 end

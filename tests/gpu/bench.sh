@@ -4,7 +4,7 @@
 # $OUT or the current folder, each as soon as it is there. Also from the archive of `make dist`:
 # share/luabench/gpu/bench.sh What takes longer than LIMIT (240) seconds is ended and says so; what it left, or what is
 # there when all of this is ended, is part-NAME-DATE-DEVICE.json. TIME=540: ends after so many seconds in all.
-# FROM=FOLDER goes on from the result files there that are of this device. ONLY=PATTERN (Lua's): only rows whose names
+# ROW_LIMIT=120: seconds after which a row of bench.lua is given up. FROM=FOLDER goes on from the result files there that are of this device. ONLY=PATTERN (Lua's): only rows whose names
 # match are measured, the others stay as they were, and no other program is run. Status 0: it ran to its end, also where
 # TIME was over; rows say why they are not there. 1: bench.lua or the MoE scenario failed. 77: no GPU.
 set -u
@@ -106,7 +106,42 @@ another bare TERM "$bare" "$(part bare)" "${gpu#*:}" bf16 16 8192 8192 bf16 256 
 for name in moe triton torch; do
     [ -e "$REFERENCES/$name.whole" ] || echo "$name: runs after the rows above" > "$REFERENCES/$name.why"
 done
-"$program" -e "dofile '$here/bench.lua'" || status=1
+# While this script runs: ends bench.lua, whose process id is in $WATCH/pid, where a row takes too long.
+watch_rows() {
+    while sleep 1 && kill -0 $$ 2> /dev/null; do
+        [ -s "$WATCH/begun" ] || continue
+        [ $(($(date +%s) - $(stat -c %Y "$WATCH/begun"))) -ge "$ROW_LIMIT" ] || continue
+        echo "still running after $ROW_LIMIT s" > "$WATCH/why"
+        kill -KILL "$(cat "$WATCH/pid")"
+        sleep 1
+    done
+}
+# bench.lua, again from behind a row that faulted, hung or ended it: that row says so, the others are measured.
+measure() {
+    local ended watcher
+    export WATCH=$REFERENCES/watch ROW_LIMIT=${ROW_LIMIT:-120}
+    mkdir "$WATCH"
+    watch_rows &
+    watcher=$!
+    for _ in {1..40}; do
+        rm -f "$WATCH/begun" "$WATCH/why"
+        bash -c 'echo $$ > "$WATCH/pid"; exec "$@"' bash "$program" -e "dofile '$here/bench.lua'"
+        ended=$?
+        [ -s "$WATCH/why" ] || echo "ended by signal $((ended - 128))" > "$WATCH/why"
+        case $ended in
+            75) ;;
+            134 | 135 | 136 | 137 | 139)
+                [ -s "$WATCH/begun" ] || break
+                printf '%s\t%s\n' "$(cat "$WATCH/begun")" "$(cat "$WATCH/why")" >> "$WATCH/lost" ;;
+            *) break ;;
+        esac
+        [ ! -s "$rows" ] || export RESUME=$rows
+    done
+    kill $watcher
+    unset WATCH
+    return $ended
+}
+measure || status=1
 visible=${CUDA_VISIBLE_DEVICES:-${gpu#*:}}
 strategies=fast_mixed,fast_uniform small=
 if [ "$scale" != 1 ]; then

@@ -1,6 +1,7 @@
 /* kernels.c: the CPU's portable kernels as kernels of the played device, and some that do wrong.
  *
- * LUABENCH_FAKE_KERNELS=emulated.so: the CUDA kernels themselves, run by the emulator, in the place of the CPU's. */
+ * LUABENCH_FAKE_KERNELS=emulated.so: the CUDA kernels themselves, run by the emulator, in the place of the CPU's.
+ * LUABENCH_FAKE_FAULTS=OP, LUABENCH_FAKE_HANGS=OP: what the kernels of an operation do instead. */
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -32,6 +33,13 @@ static int run(void *arg) {
     return error ? (int)cudaErrorLaunchFailure : 0;
 }
 
+static int fault(void *arg) { return (void)arg, (int)cudaErrorIllegalAddress; }
+static int hang(void *arg) { return (void)arg, (int)sleep(3600); }
+static bool told_to(const char *name, const lb_kernel *k) {
+    const char *op = getenv(name);
+    return op && !strcmp(op, k->op);
+}
+
 /* launch() is not told its kernel: one function for each place in the table. */
 static const lb_kernel *originals[MOST];
 static void launch_at(int i, const lb_args *a, const lb_launch *l) {
@@ -39,7 +47,8 @@ static void launch_at(int i, const lb_args *a, const lb_launch *l) {
     /* A GPU's rounds would take a CPU minutes; rates of a played device mean nothing anyhow. */
     double *rounds = strcmp(originals[i]->op, "peak") ? NULL : &c.args.p[LB_PEAK_P_ROUNDS];
     if (rounds && *rounds > 16) *rounds = 16;
-    fake_enqueue(l->stream, run, &c, sizeof c);
+    int (*does)(void *) = told_to("LUABENCH_FAKE_FAULTS", c.k) ? fault : told_to("LUABENCH_FAKE_HANGS", c.k) ? hang : run;
+    fake_enqueue(l->stream, does, &c, sizeof c);
 }
 #define L1(n) static void launch_##n(const lb_args *a, const lb_launch *l) { launch_at(0x##n, a, l); }
 #define L16(n) L1(n##0) L1(n##1) L1(n##2) L1(n##3) L1(n##4) L1(n##5) L1(n##6) L1(n##7) L1(n##8) L1(n##9) L1(n##a) \
@@ -55,7 +64,6 @@ enum { LAUNCHES = sizeof launches / sizeof *launches };
 
 /* ---- kernels that do wrong, or show wrong, chosen by name ---- */
 
-static int fault(void *arg) { return (void)arg, (int)cudaErrorIllegalAddress; }
 static void launch_fault(const lb_args *a, const lb_launch *l) { fake_enqueue(l->stream, fault, a, sizeof *a); }
 static void launch_refused(const lb_args *a, const lb_launch *l) {
     (void)a, (void)l;
@@ -92,7 +100,6 @@ static void launch_two(const lb_args *a, const lb_launch *l) {
 }
 static size_t two_workspace(const lb_args *a, int parts) { return (void)a, (void)parts, 256; }
 
-static int hang(void *arg) { return (void)arg, (int)sleep(3600); }
 static void launch_hang(const lb_args *a, const lb_launch *l) { fake_enqueue(l->stream, hang, a, sizeof *a); }
 
 #define WRONG(what, fn) { .name = "fill.f32." what, .op = "fill", .device = "cuda", .about = what, .source = "tests", \
