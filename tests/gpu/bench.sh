@@ -106,12 +106,16 @@ another bare TERM "$bare" "$(part bare)" "${gpu#*:}" bf16 16 8192 8192 bf16 256 
 for name in moe triton torch; do
     [ -e "$REFERENCES/$name.whole" ] || echo "$name: runs after the rows above" > "$REFERENCES/$name.why"
 done
-# While this script runs: ends bench.lua, whose process id is in $WATCH/pid, where a row takes too long.
+# While this script runs: ends bench.lua, whose process id is in $WATCH/pid, where a row takes too long, or goes on when
+# TIME was over half a minute ago.
 watch_rows() {
+    local now took
     while sleep 1 && kill -0 $$ 2> /dev/null; do
         [ -s "$WATCH/begun" ] || continue
-        [ $(($(date +%s) - $(stat -c %Y "$WATCH/begun"))) -ge "$ROW_LIMIT" ] || continue
-        echo "still running after $ROW_LIMIT s" > "$WATCH/why"
+        now=$(date +%s)
+        took=$((now - $(stat -c %Y "$WATCH/begun" || echo "$now")))
+        [ $took -ge "$ROW_LIMIT" ] || [ "$now" -ge $((END + 30)) ] || continue
+        echo "still running after $took s" > "$WATCH/why"
         kill -KILL "$(cat "$WATCH/pid")"
         sleep 1
     done

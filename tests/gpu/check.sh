@@ -7,7 +7,8 @@
 # itself. Each result is in RESULTS/check-DATE-DEVICE.txt as soon as it is known; RESULTS is the current folder, or
 # $OUT.
 #   LIMIT=180 JOBS=8 (at a time)   ONLY=TEXT (kernels with it in their names)
-#   RESUME=FILE: what passed there is not run again; TIME=540: ends after so many seconds in all
+#   RESUME=FILE: what passed there is not run again (of device_cases.lua all or nothing)
+#   TIME=540: ends after so many seconds in all
 #   FROM=FOLDER: goes on from the last result file there that is of a device of this model, if there is one
 # What passed before stays in the file, also where ONLY leaves it out.
 # Status 0: all right; 1: something failed, or TIME was over; 77: no GPU.
@@ -77,7 +78,7 @@ trap 'rm -f "$before"' EXIT
 facts=$("$program" -e 'local c = lb.device(os.getenv "LUABENCH_GPU" or "cuda:0").caps
     for _, k in ipairs { "compute_capability", "driver_version", "runtime_version", "multiprocessors", "memory_bytes",
       "l2_bytes", "uuid" } do print(k, c[k]) end' 2>&1)
-other=
+other= cases=
 if [ -n "${FROM:-}" ]; then
     for last in "$FROM"/check-*.txt; do
         [ "$(sed -n '1s/^gpu-check, [^,]*, //p' "$last" 2> /dev/null)" = "$device" ] && RESUME=$last
@@ -91,6 +92,7 @@ if [ -n "${RESUME:-}" ]; then
         exit 2
     fi
     grep '^passed ' "$RESUME" > "$before"
+    cases=$(sed '1,/^== device/d; /^== kernels/,$d' "$RESUME")
 fi
 say() { echo "$*" | tee -a "$file"; }
 group=
@@ -118,7 +120,9 @@ cat "$file"
 [ -n "$list" ] || say "FAILED   gpu_ops                              it names no kernels"
 say "== device"
 left=$((END - $(date +%s)))
-if [ $left -le 0 ]; then
+if grep -qE '^[1-9][0-9]* passed, 0 failed' <<< "$cases"; then
+    say "$cases"                     # as kernels that passed
+elif [ $left -le 0 ]; then
     say "left     device_cases.lua                     TIME was over"
 else
     most=$((left < LIMIT ? left : LIMIT))

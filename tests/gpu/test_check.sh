@@ -62,6 +62,10 @@ expect "and has each kernel once" \
     [ -z "$(sed -nE 's/^(passed|FAILED) +([^ ]+) .*/\2/p' "$out"/after/check-*.txt | sort | uniq -d)" ]
 expect "what had passed as it was" [ "$(grep '^passed ' "$out"/killed/check-*.txt)" = \
     "$(grep '^passed ' "$out"/killed/check-*.txt | grep -Fxf - "$(echo "$out"/after/check-*.txt)")" ]
+mkdir "$out/cases"
+CASES='^the device says' OUT=$out/cases ONLY=none bash tests/gpu/check.sh > "$out/log" 2>&1
+OUT=$out/cases FROM=$out/cases ONLY=none bash tests/gpu/check.sh > "$out/log" 2>&1
+expect "device_cases.lua that passed is kept" grep -q '^1 passed, 0 failed' "$out"/cases/check-*.txt
 rm "$file"
 ONLY=hanging LIMIT=60 bash tests/gpu/check.sh > "$out/log" 2>&1 &
 check=$!

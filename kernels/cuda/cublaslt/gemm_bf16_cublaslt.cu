@@ -16,8 +16,9 @@ LB_CUDA_KERNEL(gemm_bf16_cublaslt) = {
     .act = LB_ACT_BF16,
     .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_BF16,
-    .tolerance = 1e-10,
-    .tolerance_why = "f32 sums over K of exact products",
+    .tolerance = 1e-9,
+    .tolerance_why = "exact products, f32 sums over K in tensor cores, which cut where f32 rounds: each step of 8192 "
+                     "columns by up to 2^-23, all towards zero",
     .priority = 10,
     .supports = supports,
     .workspace_bytes = lt_half_workspace<__nv_bfloat16>,
