@@ -1,9 +1,10 @@
-"""bench_moe_triton.py FILE [TOKENS ...]: a fused mixture-of-experts layer in Triton, for bench.lua to set luabench's against.
+"""bench_moe_triton.py FILE [TOKENS ...]: a fused mixture-of-experts layer in Triton, for bench.lua to set luabench's by.
 
 GLM-4.7-Flash's dimensions: 64 experts of 1536, 4 a token, hidden 2048. Weights int4 in groups of 128 (about as many bytes
 as the mixed widths of luabench's layer). Slots are sorted by expert and padded to blocks; one launch for gate, up and
 SwiGLU, one for down; sums over a token's experts last. Checked against plain PyTorch, then timed as graph replays over
-routings that share no experts where the batch leaves any; the fastest of some tile shapes. Microseconds, JSON to FILE."""
+routings that share no experts where the batch leaves any; the fastest of some tile shapes. Microseconds, JSON to FILE after
+each row; times that an earlier run of this version on such a device left there are kept."""
 import json
 import os
 import sys
@@ -174,6 +175,28 @@ def timed(layer, tokens, shape, sets=16):
     return sorted(times[5:])[10]
 
 
+def first_line(error):
+    return (str(error).splitlines() or [repr(error)])[0]
+
+
+def fastest(layer, tokens):
+    """Of the tile shapes that this device takes."""
+    shapes = [(16, 32, 4, 4), (16, 64, 4, 4), (16, 128, 4, 3), (32, 64, 4, 4), (64, 64, 4, 3), (64, 128, 8, 3)]
+    check(layer, min(tokens, 16), shapes[1])
+    times, refused = [], {}
+    for shape in shapes:
+        if shape[0] > 16 and tokens * 4 <= shape[0]:
+            continue
+        try:
+            times.append((timed(layer, tokens, shape), shape))
+        except Exception as error:
+            refused[str(shape)] = first_line(error)
+    if not times:
+        raise RuntimeError(str(refused))
+    best = min(times)
+    return {"us": best[0], "shape": best[1], **({"refused": refused} if refused else {})}
+
+
 def main():
     tokens = [int(a) for a in sys.argv[2:]] or [1, 16, 64, 256]
     if os.environ.get("TRITON_INTERPRET"):  # no GPU: only whether the kernels are right, on small dimensions
@@ -183,21 +206,27 @@ def main():
         return
     if not torch.cuda.is_available():
         sys.exit("PyTorch is here, but sees no GPU")
+    said = {"triton": triton.__version__, "device": torch.cuda.get_device_name()}
     rows = {}
+    if os.path.exists(sys.argv[1]):
+        with open(sys.argv[1]) as file:
+            earlier = json.load(file)
+        if all(earlier.get(k) == v for k, v in said.items()):
+            rows = {name: row for name, row in earlier["rows"].items() if "us" in row}
     layer = Layer(2048, 1536, 64, 4, torch.device("cuda"))
     for t in tokens:
         name = f"Triton fused MoE int4, {t} tokens"
+        if name in rows:
+            continue
         try:
-            shapes = [(16, 32, 4, 4), (16, 64, 4, 4), (16, 128, 4, 3), (32, 64, 4, 4), (64, 64, 4, 3), (64, 128, 8, 3)]
-            check(layer, min(t, 16), shapes[1])
-            best = min((timed(layer, t, s), s) for s in shapes if s[0] == 16 or t * 4 > s[0])
-            rows[name] = {"us": best[0], "shape": best[1]}
-            print(f"{name:40s} {best[0]:10.2f} us")
+            rows[name] = fastest(layer, t)
+            print(f"{name:40s} {rows[name]['us']:10.2f} us", flush=True)
         except Exception as error:  # a row that Triton refuses says why
-            rows[name] = {"error": (str(error).splitlines() or [repr(error)])[0]}
-            print(f"{name:40s} not run: {rows[name]['error']}")
-    with open(sys.argv[1], "w") as file:
-        json.dump({"triton": triton.__version__, "device": torch.cuda.get_device_name(), "rows": rows}, file, indent=1)
+            rows[name] = {"error": first_line(error)}
+            print(f"{name:40s} not run: {rows[name]['error']}", flush=True)
+        with open(sys.argv[1] + ".new", "w") as file:  # after each row: what ends this early leaves them
+            json.dump({**said, "rows": rows}, file, indent=1)
+        os.replace(sys.argv[1] + ".new", sys.argv[1])
 
 
 main()
