@@ -118,21 +118,48 @@ list=$(LUABENCH_GPU_LIST=1 timeout -k 5 60 "$programs/gpu_ops" 2>&1 | sed -n 's/
 mv "$file.new" "$file" || exit 1
 cat "$file"
 [ -n "$list" ] || say "FAILED   gpu_ops                              it names no kernels"
+# While device_cases.lua runs: ends it, its process id is in $BEGUN.pid, where a case takes too long.
+watch_cases() {
+    local took most=$((LIMIT < 60 ? LIMIT : 60))
+    while sleep 1 && kill -0 $$ 2> /dev/null; do
+        [ -s "$BEGUN" ] || continue
+        took=$(($(date +%s) - $(stat -c %Y "$BEGUN" || date +%s)))
+        [ $took -ge $most ] || continue
+        echo "still running after $took s" > "$BEGUN.why"
+        kill -KILL "$(cat "$BEGUN.pid")"
+        return
+    done
+}
+# device_cases.lua, again from behind a case that faults, hangs or ends it.
+device_cases() {
+    local left status watcher at failed what
+    export BEGUN AFTER=0 LOST=0
+    BEGUN=$(mktemp)
+    while left=$((END - $(date +%s))) && [ $left -gt 0 ]; do
+        rm -f "$BEGUN" "$BEGUN.why"
+        watch_cases &
+        watcher=$!
+        timeout -k 5 $left bash -c 'echo $$ > "$BEGUN.pid"; exec "$@"' bash \
+            "$program" -e "dofile '$here/device_cases.lua'" 2>&1 | tee -a "$file"
+        status=${PIPESTATUS[0]}
+        kill $watcher 2> /dev/null
+        wait $watcher 2> /dev/null
+        [ -s "$BEGUN" ] || break
+        read -r at failed what < "$BEGUN"
+        if [ -s "$BEGUN.why" ]; then printf '%-64s FAILED: %s\n' "$what" "$(cat "$BEGUN.why")" | tee -a "$file"
+        elif [ $status = 124 ] || [ $status = 137 ]; then left=0 && break
+        elif [ $status -ge 128 ]; then printf '%-64s FAILED: status %s\n' "$what" $status | tee -a "$file"
+        elif [ $status != 75 ]; then break; fi
+        AFTER=$at LOST=$((failed + 1))
+    done
+    rm -f "$BEGUN" "$BEGUN.why" "$BEGUN.pid"
+    if [ $left -le 0 ]; then say "left     device_cases.lua                     TIME was over"
+    elif [ "$status" != 0 ]; then say "FAILED   device_cases.lua                     status $status"; fi
+}
 say "== device"
-left=$((END - $(date +%s)))
 if grep -qE '^[1-9][0-9]* passed, 0 failed' <<< "$cases"; then
     say "$cases"                     # as kernels that passed
-elif [ $left -le 0 ]; then
-    say "left     device_cases.lua                     TIME was over"
-else
-    most=$((left < LIMIT ? left : LIMIT))
-    timeout -k 5 $most "$program" -e "dofile '$here/device_cases.lua'" 2>&1 | tee -a "$file"
-    ended=${PIPESTATUS[0]}
-    if [ "$ended" != 124 ] && [ "$ended" != 137 ]; then
-        [ "$ended" = 0 ] || say "FAILED   device_cases.lua                     status $ended"
-    elif [ $most -lt "$LIMIT" ]; then say "left     device_cases.lua                     TIME was over, $most s"
-    else say "FAILED   device_cases.lua                     still running after $most s"; fi
-fi
+else device_cases; fi
 say "== kernels"
 set -m                                  # what follows is a process group of its own
 while read -r name op more; do

@@ -66,6 +66,15 @@ mkdir "$out/cases"
 CASES='^the device says' OUT=$out/cases ONLY=none bash tests/gpu/check.sh > "$out/log" 2>&1
 OUT=$out/cases FROM=$out/cases ONLY=none bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "device_cases.lua that passed is kept" grep -q '^1 passed, 0 failed' "$out"/cases/check-*.txt
+for wrong in FAULTS HANGS; do
+    mkdir "$out/$wrong"
+    env CASES='^conditions: [ow][nh][ea][t ]' OUT="$out/$wrong" ONLY=none LUABENCH_FAKE_$wrong=advance LIMIT=5 \
+        bash tests/gpu/check.sh > "$out/log" 2>&1
+    expect "$wrong: a case is lost" grep -qE '^conditions: one that .*FAILED: ' "$out/$wrong"/check-*.txt
+    expect "$wrong: what is behind it is tested" grep -qE '^conditions: what is picked .* ok$' "$out/$wrong"/check-*.txt
+    expect "$wrong: and counted" grep -q '^1 passed, 1 failed' "$out/$wrong"/check-*.txt
+    expect "$wrong: and it fails" grep -q '^FAILED   device_cases.lua ' "$out/$wrong"/check-*.txt
+done
 rm "$file"
 ONLY=hanging LIMIT=60 bash tests/gpu/check.sh > "$out/log" 2>&1 &
 check=$!
