@@ -22,7 +22,7 @@ static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t r
             for (int r = 0; r < 16; r++) {
                 const uint16_t *row = w + (16 * half + r) * k + at + i;
                 v[r] = 16 * half + r < rows ? row_piece(row, k - at - i) : _mm512_setzero_si512();
-                _mm_prefetch((const char *)(row + 2 * TILES_PAIRS), _MM_HINT_T1); /* the next chunk's */
+                _mm_prefetch((const char *)(row + 32 * k), _MM_HINT_T1); /* the next panel's */
             }
             transpose16(v);
             for (int r = 0; r < 16; r++) _mm512_store_si512(&to->w[i / 2 + r][half], v[r]);

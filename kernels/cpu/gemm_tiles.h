@@ -1,7 +1,8 @@
 /* gemm_tiles.h: the gemm driver of kernels that multiply bf16 by AMX tiles (amx.h), for 16 rows of x and more.
  *
- * A format says how 32 rows of its weights over some K become pairs of bf16, in one term or in two whose sum they are;
- * the rest is here. Phase 0 turns x into tiles of 16 rows by 32 k, one behind the other: all rows' of the first chunk
+ * A format says how 32 rows of its weights over some K become pairs of bf16, in one term or in two whose sum they are,
+ * or, with groups of 128 and more, how their codes do and what the sums of a group's codes are multiplied by; the rest
+ * is here. Phase 0 turns x into tiles of 16 rows by 32 k, one behind the other: all rows' of the first chunk
  * of K, then of the next. In phase 1 a part takes some panels of 32 rows of weights and a block of rows of x: chunk by
  * chunk of K each panel is expanded into L1, where it meets the rows' tiles, which L2 holds for the panels after it.
  *
@@ -14,13 +15,18 @@
 #include "gemm_panel.h"
 
 enum {
-    TILES_LEAST = 16,   /* rows of x */
+    TILES_LEAST = 16,   /* rows of x; and where panels by tiles (bf16_panel_amx.h) take fewer: */
+    TILES_LEAST_BESIDE = 49,
+    TILES_GROUP = 128,  /* the least of K for whose sums leaving their tiles costs less than a second term */
     TILES_PAIRS = 256,  /* of K that are expanded together, in all terms: 32 KiB, which leaves a third of an L1 of 48 */
     TILES_STEPS = TILES_PAIRS / 16 /* of 32 k */
 };
 
 /* Pair p of term t: [t * TILES_PAIRS / terms + p], elements 2p and 2p + 1 of rows 0..15 and of rows 16..31. */
 typedef struct tiles_pairs { __m512i w[TILES_PAIRS][2]; } tiles_pairs;
+
+/* Of a span, weights of rows 0..15 and 16..31: codes * scale + zero. */
+typedef struct tiles_group { __m512 scale[2], zero[2]; } tiles_group;
 
 typedef struct tiles_format {
     int terms;               /* 1 or 2 */
@@ -34,9 +40,13 @@ typedef struct tiles_format {
     size_t (*act_bytes)(const lb_quantizer *q, int64_t k);
     /* k from `at` (a multiple of 512 / terms) on of a panel, `some` of them (a multiple of 32, up to 512 / terms), to
      * pairs of all 32 rows; of weights without a layout `rows` exist, and the others become zero, as do k behind K.
-     * Returns where the codes after them stand, which are asked for meanwhile; or NULL. */
+     * Returns where the codes after them stand, or NULL: then it asks for the next panel's itself. */
     const void *(*expand)(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,
                           int64_t some, tiles_pairs *to);
+    /* Of a format with two terms, for a q->group of TILES_GROUP or 2 * TILES_GROUP, of which K is a multiple: the codes
+     * as one term, and their groups. act_prepare is then lb_act_bf16_prepare. NULL = groups are not taken that way. */
+    const void *(*expand_groups)(const lb_quantizer *q, const uint8_t *panel, int64_t at, int64_t some,
+                                 tiles_pairs *to, tiles_group *groups);
     /* NULL, or which 32 k, counted from `at`, there are of the same k: expand() writes no others. Returns how many. */
     int (*steps)(const uint8_t *panel, int64_t k, int64_t at, int64_t some, uint8_t places[TILES_STEPS]);
     /* What the sums of a panel's rows 0..15 and 16..31 are multiplied by; NULL = 1. */

@@ -24,8 +24,11 @@ typedef struct problem {
     int64_t m, n, k, padded, blocks, panels;
     size_t panel_bytes, row_bytes;
     int64_t chunk;           /* of K */
+    int64_t group;           /* of K whose codes are multiplied as they are; 0 = weights are */
+    int64_t span;            /* the format's, or the group */
     char *tiles;             /* in the workspace, as are: */
     float *act_scales;       /* [spans, or one][16 * blocks] */
+    float *act_sums;         /* of groups, [groups][16 * blocks] */
     char *rows;              /* a prepared row of each part */
 } problem;
 
@@ -40,6 +43,11 @@ static size_t scales_bytes(const tiles_format *f, int64_t m, int64_t k) {
     return f->act_scaled ? (size_t)(blocks_of(m) * spans_of(f, k)) * BLOCK * sizeof(float) : 0;
 }
 
+/* Where some of the family's groups are taken by themselves. */
+static size_t sums_bytes(const tiles_format *f, int64_t m, int64_t k) {
+    return f->expand_groups ? (size_t)(k / TILES_GROUP * blocks_of(m)) * BLOCK * sizeof(float) : 0;
+}
+
 static size_t row_bytes(const tiles_format *f, const lb_args *a) {
     size_t most = 0;
     for (int32_t i = 0; i < a->t[LB_GEMM_W].count; i++) { /* members of a family may prepare rows of unlike size */
@@ -50,15 +58,19 @@ static size_t row_bytes(const tiles_format *f, const lb_args *a) {
 }
 
 bool tiles_supports(const lb_args *a, const char **why) {
+    const lb_tensor *w = a->t[LB_GEMM_W].items[0];
+    const lb_kernel *few = w->quantizer ? lb_kernel_panel_for(w->buffer->device, w->quantizer) : NULL;
     *why = "tiles are for 16 rows of activations and more";
-    return lb_arg(a, LB_GEMM_X)->dims[0] >= TILES_LEAST;
+    if (lb_arg(a, LB_GEMM_X)->dims[0] < TILES_LEAST) return false;
+    *why = "48 rows of activations and less are for panels by tiles";
+    return !few || !(few->isa & LB_ISA_AMX_BF16) || lb_arg(a, LB_GEMM_X)->dims[0] >= TILES_LEAST_BESIDE;
 }
 
 int tiles_phases(const lb_args *a) { return (void)a, 2; }
 
 size_t tiles_workspace(const tiles_format *f, const lb_args *a, int parts) {
     int64_t m = lb_arg(a, LB_GEMM_X)->dims[0], k = lb_arg(a, LB_GEMM_X)->dims[1];
-    return tiles_bytes(f, m, k) + scales_bytes(f, m, k) + (size_t)parts * row_bytes(f, a);
+    return tiles_bytes(f, m, k) + scales_bytes(f, m, k) + sums_bytes(f, m, k) + (size_t)parts * row_bytes(f, a);
 }
 
 static problem resolve(const tiles_format *f, const lb_args *a, const lb_launch *l) {
@@ -71,9 +83,12 @@ static problem resolve(const tiles_format *f, const lb_args *a, const lb_launch 
     p.panel_bytes = f->panel_bytes(p.q, p.k);
     p.row_bytes = row_bytes(f, a);
     p.chunk = 2 * TILES_PAIRS / f->terms;
+    p.group = f->expand_groups && p.q->group >= TILES_GROUP ? p.q->group : 0;
+    p.span = p.group ? p.group : f->span;
     p.tiles = l->workspace;
     p.act_scales = (float *)(void *)(p.tiles + tiles_bytes(f, p.m, p.k));
-    p.rows = (char *)p.act_scales + scales_bytes(f, p.m, p.k);
+    p.act_sums = (float *)(void *)((char *)p.act_scales + scales_bytes(f, p.m, p.k));
+    p.rows = (char *)p.act_sums + sums_bytes(f, p.m, p.k);
     return p;
 }
 
@@ -107,7 +122,7 @@ static void round_row(const problem *p, int64_t i) {
 
 /* Row i of x, or zeros behind the last. */
 static void prepare_row(const problem *p, int64_t i, char *row) {
-    if (i < p->m && p->f->act_prepare == lb_act_bf16_prepare) {
+    if (i < p->m && !p->group && p->f->act_prepare == lb_act_bf16_prepare) {
         round_row(p, i);
         return;
     }
@@ -122,6 +137,9 @@ static void prepare_row(const problem *p, int64_t i, char *row) {
     }
     for (int64_t s = 0; p->f->act_scaled && s < spans_of(p->f, p->k); s++)
         memcpy(p->act_scales + s * p->blocks * BLOCK + i, row + 2 * p->padded * terms + 4 * s, sizeof(float));
+    if (!p->group) return;
+    const float *sums = (const float *)(void *)(row + 2 * p->padded) + lb_act_bf16_sums_at(p->k, p->group);
+    for (int64_t g = 0; g < p->k / p->group; g++) p->act_sums[g * p->blocks * BLOCK + i] = sums[g];
 }
 
 /* ---- products ---- */
@@ -212,16 +230,18 @@ typedef struct meeting {
     float *sums;
     bool begin;              /* the sums are zero before */
     soon next[3];            /* tiles of x, weights, sums */
-    int64_t span;            /* steps of one; of each the scales of weights, and of the first row of x, ... */
-    const __m512 (*scales)[2];
+    int64_t span;            /* steps of one; of each the scales and zeros of weights, and of the first row of x, ... */
+    const tiles_group *groups;
     const float *act_scales; /* NULL = 1 */
+    const float *act_sums;   /* of x over the span, where there are zeros */
     int64_t act_far;         /* ... and how far behind them are those of the next */
 } meeting;
 
 #define MEET(name, terms, places, two)                                                                               \
-    static __attribute__((noinline)) void name(meeting *m, const tiles_pairs *w) {                                   \
+    static __attribute__((noinline)) void name(const meeting *m, const tiles_pairs *w) {                             \
+        soon next[3] = { m->next[0], m->next[1], m->next[2] }; /* in registers */                                    \
         sums_open(m->sums, m->begin, two);                                                                           \
-        multiply(m->x, m->far, w, m->steps, places, m->next, terms, 1, two);                                         \
+        multiply(m->x, m->far, w, m->steps, places, next, terms, 1, two);                                            \
         sums_close(m->sums, two);                                                                                    \
     }
 MEET(meet_one_1, 1, NULL, false)
@@ -230,43 +250,53 @@ MEET(meet_two_1, 2, NULL, false)
 MEET(meet_two_2, 2, NULL, true)
 MEET(meet_some_1, 1, m->places, false)
 MEET(meet_some_2, 1, m->places, true)
-/* The sums of span i, of the block or both, times their scales to the totals. */
-TILES_INLINE void add_span(const meeting *m, int64_t i, const float *part, const bool two) {
+
+/* The sums of span i, of the block or both, times their scales to the totals, and the zeros times x's sums. */
+TILES_INLINE void add_span(const meeting *m, int64_t i, const float *part, const bool zeros, const bool two) {
     const float *of_row = m->act_scales ? m->act_scales + i * m->act_far : NULL;
+    const float *x_sums = zeros ? m->act_sums + i * m->act_far : NULL;
+    const tiles_group g = m->groups[i];
     const bool begin = m->begin && i == 0;
     float *to = m->sums;
     for (int r = 0; r < (two ? 2 : 1) * BLOCK; r++, part += ROWS, to += ROWS)
-        for (int half = 0; half < 2; half++) {
-            __m512 scale = m->scales[i][half], total = begin ? _mm512_setzero_ps() : _mm512_load_ps(to + 16 * half);
+        _Pragma("GCC unroll 2") for (int half = 0; half < 2; half++) {
+            __m512 scale = g.scale[half], total = begin ? _mm512_setzero_ps() : _mm512_load_ps(to + 16 * half);
             if (of_row) scale = _mm512_mul_ps(scale, _mm512_set1_ps(of_row[r]));
-            _mm512_store_ps(to + 16 * half, _mm512_fmadd_ps(_mm512_load_ps(part + 16 * half), scale, total));
+            total = _mm512_fmadd_ps(_mm512_load_ps(part + 16 * half), scale, total);
+            if (zeros) total = _mm512_fmadd_ps(g.zero[half], _mm512_set1_ps(x_sums[r]), total);
+            _mm512_store_ps(to + 16 * half, total);
         }
 }
 
 /* The same where sums are those of spans: a span's go to the totals while the next one is multiplied. */
-#define MEET_SPANS(name, terms, x_terms, two)                                                                        \
-    static __attribute__((noinline)) void name(meeting *m, const tiles_pairs *w) {                                   \
+#define MEET_SPANS(name, terms, x_terms, zeros, two)                                                                 \
+    static __attribute__((noinline)) void name(const meeting *m, const tiles_pairs *w) {                             \
+        soon next[3] = { m->next[0], m->next[1], m->next[2] };                                                       \
         float part[2][2 * BLOCK * ROWS] __attribute__((aligned(64)));                                                \
         int64_t i = 0;                                                                                               \
         for (int64_t at = 0; at < m->steps; at += m->span, i++) {                                                    \
             const int64_t some = m->steps - at < m->span ? m->steps - at : m->span;                                  \
             sums_open(NULL, true, two);                                                                              \
-            multiply(m->x + at * x_terms * TILE_BYTES, m->far, w->w[at * STEP / 2], some, NULL, m->next, terms,      \
+            multiply(m->x + at * x_terms * TILE_BYTES, m->far, w->w[at * STEP / 2], some, NULL, next, terms,         \
                      x_terms, two);                                                                                  \
-            if (i) add_span(m, i - 1, part[(i - 1) % 2], two);                                                       \
+            if (i) add_span(m, i - 1, part[(i - 1) % 2], zeros, two);                                                \
             sums_close(part[i % 2], two);                                                                            \
         }                                                                                                            \
-        add_span(m, i - 1, part[(i - 1) % 2], two);                                                                  \
+        add_span(m, i - 1, part[(i - 1) % 2], zeros, two);                                                           \
     }
-MEET_SPANS(meet_spans_1, 1, 1, false)
-MEET_SPANS(meet_spans_2, 1, 1, true)
-MEET_SPANS(meet_double_1, 2, 2, false)
-MEET_SPANS(meet_double_2, 2, 2, true)
-MEET_SPANS(meet_triple_1, 2, 3, false)
-MEET_SPANS(meet_triple_2, 2, 3, true)
+MEET_SPANS(meet_spans_1, 1, 1, false, false)
+MEET_SPANS(meet_spans_2, 1, 1, false, true)
+MEET_SPANS(meet_groups_1, 1, 1, true, false)
+MEET_SPANS(meet_groups_2, 1, 1, true, true)
+MEET_SPANS(meet_double_1, 2, 2, false, false)
+MEET_SPANS(meet_double_2, 2, 2, false, true)
+MEET_SPANS(meet_triple_1, 2, 3, false, false)
+MEET_SPANS(meet_triple_2, 2, 3, false, true)
 
-typedef void (*meet_fn)(meeting *, const tiles_pairs *);
-static meet_fn meet_of(const tiles_format *f, bool two) {
+typedef void (*meet_fn)(const meeting *, const tiles_pairs *);
+static meet_fn meet_of(const problem *p, bool two) {
+    const tiles_format *f = p->f;
+    if (p->group) return two ? meet_groups_2 : meet_groups_1;
     if (f->act_terms == 3) return two ? meet_triple_2 : meet_triple_1;
     if (f->act_terms == 2) return two ? meet_double_2 : meet_double_1;
     if (f->span) return two ? meet_spans_2 : meet_spans_1;
@@ -289,7 +319,7 @@ static void finish(const problem *p, int64_t panel, const __m512 scale[2], int64
         float *to = p->out + r * p->n + panel * ROWS;
         __m512 a = _mm512_mul_ps(_mm512_load_ps(sums), scale[0]);
         __m512 b = _mm512_mul_ps(_mm512_load_ps(sums + 16), scale[1]);
-        if (p->f->act_scaled && !p->f->span) {
+        if (p->f->act_scaled && !p->span) {
             const __m512 of_row = _mm512_set1_ps(p->act_scales[r]);
             a = _mm512_mul_ps(a, of_row), b = _mm512_mul_ps(b, of_row);
         }
@@ -298,38 +328,55 @@ static void finish(const problem *p, int64_t panel, const __m512 scale[2], int64
     }
 }
 
+/* Pairs of all 32 rows of a panel's chunk, and what their spans' sums are multiplied by. Returns where the codes after
+ * them stand, or NULL. */
+static const char *expand(const problem *p, const uint8_t *panel, int64_t rows, int64_t at, int64_t some,
+                          tiles_pairs *w, tiles_group *groups) {
+    if (p->group) return p->f->expand_groups(p->q, panel, at, some, w, groups);
+    for (int64_t i = 0; p->span && i * p->span < some; i++) {
+        groups[i].scale[0] = groups[i].scale[1] = _mm512_set1_ps(1);
+        if (p->f->span_scales) p->f->span_scales(p->q, panel, p->k, at / p->span + i, groups[i].scale);
+    }
+    return p->f->expand(p->q, panel, rows, p->k, at, some, w);
+}
+
+/* Pair b of blocks of an item, in the chunk of K at `at`, with panel i's sums. */
+static meeting meeting_of(const problem *p, const item *of, int i, int64_t at, int64_t b, float *sums) {
+    const int64_t some = chunk_at(p, at), block = of->b0 + 2 * b, all = p->blocks * BLOCK;
+    const int64_t first = p->span ? at / p->span : 0;
+    meeting m = { .x = tiles_at(p, at, block), .far = (ptrdiff_t)(some * BLOCK * 2 * act_terms(p->f)),
+                  .steps = some / STEP, .sums = sums + 2 * b * BLOCK * ROWS, .begin = at == 0,
+                  .span = p->span / STEP, .act_far = all };
+    if (p->f->act_scaled) m.act_scales = p->act_scales + first * all + block * BLOCK;
+    if (p->group) m.act_sums = p->act_sums + first * all + block * BLOCK;
+    return m;
+}
+
 /* Panel i of an item in the chunk of K at `at`. */
 static void run_chunk(const problem *p, const item *of, int i, int64_t at, tiles_pairs *w, float *sums) {
     const int64_t some = chunk_at(p, at), panel = of->first + i, pairs = (of->b1 - of->b0 + 1) / 2, end = at + some;
     const uint8_t *from = p->w + (size_t)panel * p->panel_bytes;
     const int64_t rows = p->n - panel * ROWS < ROWS ? p->n - panel * ROWS : ROWS;
-    const char *next_w = p->f->expand(p->q, from, rows, p->k, at, some, w);
+    tiles_group groups[TILES_STEPS];
+    const char *next_w = expand(p, from, rows, at, some, w, groups);
     const size_t next_w_bytes = next_w ? (size_t)(next_w - (const char *)from) * (size_t)some / (size_t)end : 0;
-    const char *next_x = tiles_at(p, end < p->padded ? end : 0, of->b0);
-    const int64_t x_bytes = (of->b1 - of->b0) * BLOCK * 2 * chunk_at(p, end < p->padded ? end : 0) * act_terms(p->f);
+    if (next_w) /* that of the panel to come: a round earlier L2 would have to hold what all panels' next chunks take */
+        next_w += i + 1 < of->count ? (ptrdiff_t)(p->panel_bytes - next_w_bytes)
+                                    : -(ptrdiff_t)((size_t)i * p->panel_bytes);
+    const int64_t next = end < p->padded ? end : 0;
+    const int64_t x_bytes = (of->b1 - of->b0) * BLOCK * 2 * chunk_at(p, next) * act_terms(p->f);
     __m512 scale[2] = { _mm512_set1_ps(1), _mm512_set1_ps(1) };
     if (p->f->scales) p->f->scales(p->q, from, p->k, scale);
-    __m512 of_spans[TILES_STEPS][2];
-    const int64_t spans = p->f->span ? (some + p->f->span - 1) / p->f->span : 0, first = spans ? at / p->f->span : 0;
-    for (int64_t i = 0; i < spans; i++) {
-        of_spans[i][0] = of_spans[i][1] = _mm512_set1_ps(1);
-        if (p->f->span_scales) p->f->span_scales(p->q, from, p->k, first + i, of_spans[i]);
-    }
     uint8_t places[TILES_STEPS];
     const int64_t steps = p->f->steps ? p->f->steps(from, p->k, at, some, places) : some / STEP;
     for (int64_t b = 0; b < pairs; b++) {
-        const int64_t block = of->b0 + 2 * b;
-        const bool two = block + 1 < of->b1;
-        meeting m = { .x = tiles_at(p, at, block), .far = (ptrdiff_t)(some * BLOCK * 2 * act_terms(p->f)),
-                      .steps = steps, .places = places,
-                      .sums = sums + 2 * b * BLOCK * ROWS, .begin = at == 0, .span = p->f->span / STEP,
-                      .scales = (const __m512(*)[2])of_spans, .act_far = p->blocks * BLOCK };
-        if (p->f->act_scaled) m.act_scales = p->act_scales + first * m.act_far + block * BLOCK;
-        m.next[0] = share_of(next_x, (size_t)x_bytes, i * pairs + b, of->count * pairs, m.steps);
-        m.next[1] = share_of(next_w, next_w_bytes, b, pairs, m.steps);
-        m.next[2] = share_of((const char *)(m.sums + 2 * BLOCK * ROWS), 2 * BLOCK * ROWS * 4, 0, 1, m.steps);
-        meet_of(p->f, two)(&m, w);
-        const int64_t r1 = (block + 1 + two) * BLOCK;
+        const int64_t block = of->b0 + 2 * b, r1 = (block + 2 < of->b1 ? block + 2 : of->b1) * BLOCK;
+        meeting m = meeting_of(p, of, i, at, b, sums);
+        m.steps = steps, m.places = places, m.groups = groups;
+        m.next[0] = share_of(tiles_at(p, next, of->b0), (size_t)x_bytes, i * pairs + b, of->count * pairs, steps);
+        m.next[1] = share_of(next_w, next_w_bytes, b, pairs, steps);
+        m.next[2] = share_of((const char *)(m.sums + 2 * BLOCK * ROWS), 2 * BLOCK * ROWS * 4, 0, 1, steps);
+        meet_of(p, block + 1 < of->b1)(&m, w);
         if (end == p->padded) finish(p, panel, scale, block * BLOCK, r1 < p->m ? r1 : p->m, m.sums);
     }
 }

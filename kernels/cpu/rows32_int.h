@@ -1,6 +1,6 @@
 /* rows32_int.h: what the kernels of weight-only integer formats with groups share: codes of 1 to 8 bits to bf16
- * (exact), a scale and a zero a group, vdpbf16ps with f32 sums, panels of 32 rows; with AMX their values as two bf16
- * for gemm_tiles.h, in other bits.
+ * (exact), a scale and a zero a group, vdpbf16ps with f32 sums, panels of 32 rows; with AMX codes, or in groups of 32
+ * and 64 values as two bf16, for gemm_tiles.h, in other bits.
  *
  * w = level * s + z; the level is code - 2^(bits - 1); with 7 bits code + 128, with 8 the code. Sums of a group start
  * at zero and are scaled onto the total in f32, in the order of K; after every INT_LATER groups their zeros meet the
@@ -98,23 +98,56 @@ LB_INLINE const void *int_pairs(const int_format f, const lb_quantizer *q, const
     return p;
 }
 
+/* tiles_format.expand_groups of a width. */
+LB_INLINE const void *int_codes(const int_format f, const lb_quantizer *q, const uint8_t *panel, int64_t at,
+                                int64_t some, tiles_pairs *to, tiles_group *groups) {
+    const uint8_t *p = panel + (size_t)(at / q->group) * int_group_bytes(f, q->group);
+    for (int64_t k = 0; k < some; k += q->group, groups++) {
+        LB_UNROLL for (int h = 0; h < 2; h++) int_head(f, p, h, &groups->scale[h], &groups->zero[h]);
+        p += int_head_bytes(f);
+        for (int64_t run = k / 32; run < (k + q->group) / 32; run++)
+            LB_UNROLL for (int h = 0; h < 2; h++, p += int_run_bytes(f)) {
+                __m512i w[16];
+                int_decode(f, p, w);
+                LB_UNROLL for (int j = 0; j < 16; j++) to->w[16 * run + j][h] = w[j];
+            }
+    }
+    return p;
+}
+
+/* A function for each width; with `groups` those of int_codes. */
 #define INT_RUN(b, its_head)                                                                                         \
     static __attribute__((noinline)) const void *run_##b(const lb_quantizer *q, const uint8_t *panel, int64_t at,    \
-                                                         int64_t some, tiles_pairs *to) {                            \
-        return int_pairs(((int_format){ b, its_head }), q, panel, at, some, to);                                     \
+                                                         int64_t some, tiles_pairs *to, tiles_group *groups) {       \
+        return groups ? int_codes(((int_format){ b, its_head }), q, panel, at, some, to, groups)                     \
+                      : int_pairs(((int_format){ b, its_head }), q, panel, at, some, to);                            \
     }
-typedef const void *(*int_run_fn)(const lb_quantizer *, const uint8_t *, int64_t, int64_t, tiles_pairs *);
+typedef const void *(*int_run_fn)(const lb_quantizer *, const uint8_t *, int64_t, int64_t, tiles_pairs *,
+                                  tiles_group *);
 #define INT_DEFINE_RUN                                                                                               \
     static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,      \
                               int64_t some, tiles_pairs *to) {                                                       \
         (void)rows, (void)k;                                                                                         \
-        return runs[q->bits](q, panel, at, some, to);                                                                \
+        return runs[q->bits](q, panel, at, some, to, NULL);                                                          \
+    }                                                                                                                \
+    static const void *expand_groups(const lb_quantizer *q, const uint8_t *panel, int64_t at, int64_t some,          \
+                                     tiles_pairs *to, tiles_group *groups) {                            \
+        return runs[q->bits](q, panel, at, some, to, groups);                                                        \
     }
 #define INT_DEFINE_PANELS
 #undef LB_ROWS32_TILES
-#define LB_ROWS32_TILES .terms = 2, .act_scaled = false
+#define LB_ROWS32_TILES .terms = 2, .act_scaled = false, .expand_groups = expand_groups
 #define INT_PANELS
-#define INT_WITH(how) FLOAT_WITH(how)
+#define INT_WITH(how)                                                                                                \
+    "tdpbf16ps on tiles of bf16 activations, sums of 32 x 32; groups of 32 and 64 are multiplied by their scales "   \
+    "before; " how
+#undef LB_FLOAT_BOUND
+#define LB_FLOAT_BOUND                                                                                               \
+    .tolerance = 1e-9,                                                                                               \
+    .tolerance_why = "groups of 32 and 64: weights are two bf16, which hold 16 bits of code times scale: NMSE of "   \
+                     "about 2e-11; larger ones: codes are exact in bf16 and products in f32, tdpbf16ps rounds each " \
+                     "sum and flushes subnormals, codes with a zero are multiplied before it is taken off, which "   \
+                     "cancels where activations have one sign"
 #else
 /* The sums of activations of groups from `first` on of column c. */
 LB_INLINE const float *int_act_sums(const void *act, size_t stride, int64_t k, int64_t group, int64_t first, int c) {
