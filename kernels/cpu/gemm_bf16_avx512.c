@@ -30,15 +30,15 @@ DENSE_INLINE __m512i dense_x(const float *x, int64_t at, int64_t left) {
 
 const lb_kernel lb_kernel_gemm_bf16_avx512 = {
     .name = "gemm.bf16.avx512",
-    .about = "vdpbf16ps; up to twelve rows of x: dot products of 32 elements, the weights streamed once; more: 32 rows of "
-             "weights transposed into L1, tiles of 32 x 12",
+    .about = "vdpbf16ps; up to twelve rows of x: dot products of 32 elements, the weights streamed once; more: 32 rows "
+             "of weights transposed into L1, tiles of 32 x 12",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16,
     .format = "bf16",
     .act = LB_ACT_BF16,
     .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_BF16,
     .tolerance = 1e-10,
-    .tolerance_why = "products of bf16 are exact in f32; vdpbf16ps rounds each sum of two products and flushes subnormals: "
-                     "NMSE of about 1e-13, more where sums cancel",
+    .tolerance_why = "products of bf16 are exact in f32; vdpbf16ps rounds each sum of two products and flushes "
+                     "subnormals: NMSE of about 1e-13, more where sums cancel",
     DENSE_KERNEL,
 };

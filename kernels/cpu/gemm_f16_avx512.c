@@ -10,15 +10,15 @@ DENSE_INLINE __m512i dense_weights(const char *row, int64_t at, int64_t left) {
 
 const lb_kernel lb_kernel_gemm_f16_avx512 = {
     .name = "gemm.f16.avx512",
-    .about = "weights to f32 (exact); up to twelve rows of x: dot products of 16 lanes, the weights streamed once; more: 32 "
-             "rows of weights transposed into L1, tiles of 32 x 12 multiply-adds",
+    .about = "weights to f32 (exact); up to twelve rows of x: dot products of 16 lanes, the weights streamed once; "
+             "more: 32 rows of weights transposed into L1, tiles of 32 x 12 multiply-adds",
     .isa = LB_ISA_AVX512,
     .format = "f16",
     .act = LB_ACT_F32,
     .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_F32,
     .tolerance = 1e-11,
-    .tolerance_why = "f32 sums of K / 16 terms in each lane, or of 192 terms at a time: NMSE of about 1e-14 to 1e-13 at "
-                     "K of 2048",
+    .tolerance_why = "f32 sums of K / 16 terms in each lane, or of 192 terms at a time: NMSE of about 1e-14 to 1e-13 "
+                     "at K of 2048",
     DENSE_KERNEL,
 };

@@ -17,7 +17,7 @@ const lb_kernel lb_kernel_gemm_f32_avx512 = {
     .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_F32,
     .tolerance = 1e-11,
-    .tolerance_why = "f32 sums of K / 16 terms in each lane, or of 192 terms at a time: NMSE of about 1e-14 to 1e-13 at "
-                     "K of 2048",
+    .tolerance_why = "f32 sums of K / 16 terms in each lane, or of 192 terms at a time: NMSE of about 1e-14 to 1e-13 "
+                     "at K of 2048",
     DENSE_KERNEL,
 };

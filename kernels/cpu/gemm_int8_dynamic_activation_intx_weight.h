@@ -67,8 +67,8 @@ H32_PANEL(H32_ASYM)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_int8_dynamic_activation_intx_weight) = {
     .name = "gemm.int8_dynamic_activation_intx_weight." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows with the codes as bit fields and a scale for each 32; " H32_WITH ", f32 once per 32; the token's "
-             "zero meets the rows' sums at the end",
+    .about = "panels of 32 rows with the codes as bit fields and a scale for each 32; " H32_WITH ", f32 once per 32; "
+             "the token's zero meets the rows' sums at the end",
     .format = "int8_dynamic_activation_intx_weight",
     .act = LB_ACT_I8_TOKEN_ASYM,
     LB_H32_ARITHMETIC,

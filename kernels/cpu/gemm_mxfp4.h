@@ -14,8 +14,8 @@ LB_H32_PANEL
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_mxfp4) = {
     .name = "gemm.mxfp4." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows; twice the values by vpshufb, " H32_WITH ", their offset of 128 taken back by sums of activations, "
-             "f32 once per 32",
+    .about = "panels of 32 rows; twice the values by vpshufb, " H32_WITH ", their offset of 128 taken back by sums of "
+             "activations, f32 once per 32",
     .format = "mxfp4",
     LB_H32_KERNEL,
 };

@@ -58,8 +58,8 @@ LB_ROWS32_PANEL_OF(F32_ACT)
 
 const lb_kernel lb_kernel_gemm_nf4_dq_avx2 = {
     .name = "gemm.nf4-dq.avx2",
-    .about = "panels of 32 rows; levels by two vpermps of 8 each, multiply-adds in sums of 64, each times its scale, made of "
-             "int8, factor and mean as it comes",
+    .about = "panels of 32 rows; levels by two vpermps of 8 each, multiply-adds in sums of 64, each times its scale, "
+             "made of int8, factor and mean as it comes",
     .format = "nf4-dq",
     LB_ROWS32_KERNEL,
     F32_ARITHMETIC,

@@ -69,8 +69,8 @@ static bool supports(const lb_args *a, const char **why) {
 const lb_kernel lb_kernel_gemm_nvfp4_many_avx512 = {
     .name = "gemm.nvfp4.many_avx512",
     .op = "gemm", .device = "cpu", .source = "luabench",
-    .about = "for several rows of activations: e2m1 by a table of 16, times its scale, exact in bf16; vdpbf16ps in sums of 256, "
-             "which the matrix's scale is for",
+    .about = "for several rows of activations: e2m1 by a table of 16, times its scale, exact in bf16; vdpbf16ps in "
+             "sums of 256, which the matrix's scale is for",
     .format = "nvfp4",
     .layout = &layout, .priority = 25, .supports = supports,
     .act = LB_ACT_BF16,

@@ -35,6 +35,7 @@ LB_INLINE __m256i min_pair(const block_regs *regs, int i) {
 const lb_kernel lb_kernel_gemm_q2_k_avx2 = {
     .name = "gemm.q2_k.avx2",
     .format = "q2_k",
-    .about = "panels of 32 rows; vpmaddubsw over 2-bit codes; scales of 16 by vpmaddwd, minima with sums of activations; f32 once per 256",
+    .about = "panels of 32 rows; vpmaddubsw over 2-bit codes; scales of 16 by vpmaddwd, minima with sums of "
+             "activations; f32 once per 256",
     ROWS16_KERNEL,
 };

@@ -37,6 +37,7 @@ LB_INLINE __m256i min_pair(const block_regs *regs, int i) {
 const lb_kernel lb_kernel_gemm_q4_k_avx2 = {
     .name = "gemm.q4_k.avx2",
     .format = "q4_k",
-    .about = "panels of 32 rows; vpmaddubsw over nibbles; scales of 32 by vpmaddwd, minima with sums of activations; f32 once per 256",
+    .about = "panels of 32 rows; vpmaddubsw over nibbles; scales of 32 by vpmaddwd, minima with sums of activations; "
+             "f32 once per 256",
     ROWS16_KERNEL,
 };

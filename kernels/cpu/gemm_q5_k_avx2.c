@@ -38,6 +38,7 @@ LB_INLINE __m256i min_pair(const block_regs *regs, int i) {
 const lb_kernel lb_kernel_gemm_q5_k_avx2 = {
     .name = "gemm.q5_k.avx2",
     .format = "q5_k",
-    .about = "panels of 32 rows; vpmaddubsw over 5-bit codes; scales of 32 by vpmaddwd, minima with sums of activations; f32 once per 256",
+    .about = "panels of 32 rows; vpmaddubsw over 5-bit codes; scales of 32 by vpmaddwd, minima with sums of "
+             "activations; f32 once per 256",
     ROWS16_KERNEL,
 };

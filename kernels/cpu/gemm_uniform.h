@@ -46,8 +46,8 @@ H32_PANEL(H32_ACT)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_uniform) = {
     .name = "gemm.uniform." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows with the codes as bit fields; " H32_WITH ", whose offset of (2^b - 1) / 2 sums of activations "
-             "take back, f32 once per 32",
+    .about = "panels of 32 rows with the codes as bit fields; " H32_WITH ", whose offset of (2^b - 1) / 2 sums of "
+             "activations take back, f32 once per 32",
     .format = "uniform",
     LB_H32_KERNEL,
 };

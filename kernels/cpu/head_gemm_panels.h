@@ -90,8 +90,8 @@ static bool supports(const lb_args *a, const char **why) { return panel_of(lb_ar
 
 const lb_kernel KERNEL_SYMBOL(head_gemm_native) = {
     .name = "head_gemm.native." ISA_TEXT, .supports = supports,
-    .about = "weights of GGUF's formats in their files' own layout, decoded in registers; each head's rows of x prepared "
-             "once",
+    .about = "weights of GGUF's formats in their files' own layout, decoded in registers; each head's rows of x "
+             "prepared once",
     .tolerance_why = "exact int32 sums of blocks, or of 32 weights, and f32 between them",
 #else
 const lb_kernel KERNEL_SYMBOL(head_gemm_panels) = {

@@ -116,8 +116,8 @@ const lb_kernel KERNEL_SYMBOL(PASTE(linear, TYPE)) = {
     .name = "linear." DENSE_TEXT(TYPE) "." ISA_TEXT,
     .op = "linear",
     .device = "cpu",
-    .about = "the products of gemm." DENSE_TEXT(TYPE) "." ISA_TEXT ", one matrix after the other; of several, or with bias or "
-             "activation, into the workspace, from where a last phase brings the rows together",
+    .about = "the products of gemm." DENSE_TEXT(TYPE) "." ISA_TEXT ", one matrix after the other; of several, or with "
+             "bias or activation, into the workspace, from where a last phase brings the rows together",
     .source = "luabench",
     .isa = DENSE_ISA,
     .format = DENSE_TEXT(TYPE),

@@ -177,8 +177,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
 #if defined(LB_NATIVE)
 const lb_kernel KERNEL_SYMBOL(linear_native) = {
     .name = "linear.native." ISA_TEXT,
-    .about = "weights of GGUF's formats in their files' own layout, decoded in registers; x prepared once, all matrices "
-             "one supply of work; bias and activation on each block while it is in L1",
+    .about = "weights of GGUF's formats in their files' own layout, decoded in registers; x prepared once, all "
+             "matrices one supply of work; bias and activation on each block while it is in L1",
     .tolerance_why = "exact int32 sums of blocks, or of 32 weights, and f32 between them; an activation within 2e-7",
 #else
 const lb_kernel KERNEL_SYMBOL(linear_panels) = {

@@ -151,24 +151,24 @@ const lb_quantizer_family lb_quantizer_float8wo = {
 };
 const lb_quantizer_family lb_quantizer_float8dq_tensor = {
     .name = "float8dq-tensor",
-    .about = "w = q * s; q e4m3 [N][K], s = max|w| / 448 of the matrix, f32. Activations e4m3 with one scale for all rows, "
-             "made at run time. float8dq is the same.",
+    .about = "w = q * s; q e4m3 [N][K], s = max|w| / 448 of the matrix, f32. Activations e4m3 with one scale for all "
+             "rows, made at run time. float8dq is the same.",
     .source = "torchao Float8DynamicActivationFloat8WeightConfig, PerTensor",
     .members = tensor_members,
     .parse = parse_tensor,
 };
 const lb_quantizer_family lb_quantizer_float8dq_row = {
     .name = "float8dq-row",
-    .about = "w = q * s; q e4m3 [N][K], s = max|w| / 448 of the row, f32 [N]. Activations e4m3 with a scale a row, made at "
-             "run time.",
+    .about = "w = q * s; q e4m3 [N][K], s = max|w| / 448 of the row, f32 [N]. Activations e4m3 with a scale a row, "
+             "made at run time.",
     .source = "torchao Float8DynamicActivationFloat8WeightConfig, PerRow",
     .members = row_members,
     .parse = parse_row,
 };
 const lb_quantizer_family lb_quantizer_float8dq_block = {
     .name = "float8dq-block",
-    .about = "w = q * s; q e4m3 [N][K], s = max|w| / 448 per 128 x 128, f32 [ceil(N/128)][K/128]. Activations e4m3 with a "
-             "scale per 128 of a row, made at run time.",
+    .about = "w = q * s; q e4m3 [N][K], s = max|w| / 448 per 128 x 128, f32 [ceil(N/128)][K/128]. Activations e4m3 "
+             "with a scale per 128 of a row, made at run time.",
     .source = "torchao Float8DynamicActivationFloat8WeightConfig, PerBlock; DeepSeek-V3's layout",
     .members = block_members,
     .parse = parse_block,

@@ -213,8 +213,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
 static const char *const members[] = { EACH(3), EACH(4), EACH(8), NULL };
 const lb_quantizer_family lb_quantizer_gptq = {
     .name = "gptq",
-    .about = "w = (q - zero) * s; q 3, 4 or 8 bits, zero an integer, s f16 per group; GPTQ's planes (qweight, qzeros less "
-             "one, scales). To nearest; with sample activations, by GPTQ.",
+    .about = "w = (q - zero) * s; q 3, 4 or 8 bits, zero an integer, s f16 per group; GPTQ's planes (qweight, qzeros "
+             "less one, scales). To nearest; with sample activations, by GPTQ.",
     .source = "AutoGPTQ checkpoints, version 1",
     .members = members,
     .parse = parse,

@@ -71,8 +71,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
 static const char *const members[] = { "int8adq-int4w-symm", NULL };
 const lb_quantizer_family lb_quantizer_int8adq_int4w_symm = {
     .name = "int8adq-int4w-symm",
-    .about = "w = q * s; q 4 bits, signed, s = max|w| / 7.5 of the row, f32 [N]. Its kernels quantize activations to int8 "
-             "as int8dq's do, a scale a token.",
+    .about = "w = q * s; q 4 bits, signed, s = max|w| / 7.5 of the row, f32 [N]. Its kernels quantize activations to "
+             "int8 as int8dq's do, a scale a token.",
     .source = "torchao int8 dynamic activation, int4 weight, symmetric, a scale a row (CUTLASS)",
     .members = members,
     .parse = parse,

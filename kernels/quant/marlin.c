@@ -94,8 +94,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
 static const char *const members[] = { "marlin", NULL };
 const lb_quantizer_family lb_quantizer_marlin = {
     .name = "marlin",
-    .about = "w = (q - 8) * s; q 4 bits, s = max|w| / 7.5 as f16 per 128; codes in the order in which a GPU's tensor cores "
-             "take them.",
+    .about = "w = (q - 8) * s; q 4 bits, s = max|w| / 7.5 as f16 per 128; codes in the order in which a GPU's tensor "
+             "cores take them.",
     .source = "Marlin (Frantar et al.), groups of 128",
     .members = members,
     .parse = parse,

@@ -102,8 +102,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
 static const char *const members[] = { "nf4-dq", NULL };
 const lb_quantizer_family lb_quantizer_nf4_dq = {
     .name = "nf4-dq",
-    .about = "w = L[q] * (sq / f + mean); q 4 bits, L the 16 levels of NF4 (to 4 decimals, then bf16), sq int8 per 64, f f32 "
-             "per 256 of these, mean f32 a matrix.",
+    .about = "w = L[q] * (sq / f + mean); q 4 bits, L the 16 levels of NF4 (to 4 decimals, then bf16), sq int8 per 64, "
+             "f f32 per 256 of these, mean f32 a matrix.",
     .source = "QLoRA; torchao NF4Tensor",
     .members = members,
     .parse = parse,

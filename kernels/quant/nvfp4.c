@@ -105,8 +105,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
 static const char *const members[] = { "nvfp4", NULL };
 const lb_quantizer_family lb_quantizer_nvfp4 = {
     .name = "nvfp4",
-    .about = "w = q * (t * b); q e2m1 (0 .5 1 1.5 2 3 4 6), b e4m3 per 16: max|w| / 6 / t, at least 2^-6; t = max|w| / 2688 "
-             "of the matrix, f32. Blocks of 64 as GGUF's, then t.",
+    .about = "w = q * (t * b); q e2m1 (0 .5 1 1.5 2 3 4 6), b e4m3 per 16: max|w| / 6 / t, at least 2^-6; t = max|w| / "
+             "2688 of the matrix, f32. Blocks of 64 as GGUF's, then t.",
     .source = "NVIDIA; torchao NVFP4Tensor with a tensor scale; layout of GGUF type 40, which has none",
     .members = members,
     .parse = parse,
