@@ -340,8 +340,8 @@ static const char *expand(const problem *p, const uint8_t *panel, int64_t rows, 
     return p->f->expand(p->q, panel, rows, p->k, at, some, w);
 }
 
-/* Pair b of blocks of an item, in the chunk of K at `at`, with panel i's sums. */
-static meeting meeting_of(const problem *p, const item *of, int i, int64_t at, int64_t b, float *sums) {
+/* Pair b of blocks of an item, in the chunk of K at `at`, with a panel's sums. */
+static meeting meeting_of(const problem *p, const item *of, int64_t at, int64_t b, float *sums) {
     const int64_t some = chunk_at(p, at), block = of->b0 + 2 * b, all = p->blocks * BLOCK;
     const int64_t first = p->span ? at / p->span : 0;
     meeting m = { .x = tiles_at(p, at, block), .far = (ptrdiff_t)(some * BLOCK * 2 * act_terms(p->f)),
@@ -371,7 +371,7 @@ static void run_chunk(const problem *p, const item *of, int i, int64_t at, tiles
     const int64_t steps = p->f->steps ? p->f->steps(from, p->k, at, some, places) : some / STEP;
     for (int64_t b = 0; b < pairs; b++) {
         const int64_t block = of->b0 + 2 * b, r1 = (block + 2 < of->b1 ? block + 2 : of->b1) * BLOCK;
-        meeting m = meeting_of(p, of, i, at, b, sums);
+        meeting m = meeting_of(p, of, at, b, sums);
         m.steps = steps, m.places = places, m.groups = groups;
         m.next[0] = share_of(tiles_at(p, next, of->b0), (size_t)x_bytes, i * pairs + b, of->count * pairs, steps);
         m.next[1] = share_of(next_w, next_w_bytes, b, pairs, steps);
