@@ -84,8 +84,8 @@ run() {
 # Two rounds over all tests: the first begins those that take longest, so that no lane is alone with one at the end.
 longest=" c/asan/test_matrix_kernels gpu/asan/test_emulated_ops gpu/asan/test_emulated_matrix_kernels
  gpu/test_emulated_matrix_kernels abuse/test_abuse.sh cli/test_model_bench.sh cli/test_cli.sh c/test_matrix_kernels
- c/test_ops gpu/test_bench.sh c/asan/test_ops c/asan/test_panels_together c/asan/test_quantizers gpu/test_emulated_ops
- cli/test_model.sh gpu/test_device.sh "
+ c/test_ops gpu/test_bench.sh c/asan/test_ops c/asan/test_panels_together cli/test_disturbed.sh lua/test_selftest.lua
+ cli/test_ab.sh gpu/test_emulated_ops cli/test_model.sh gpu/test_device.sh "
 longest=${longest//$'\n'/}
 
 # one NAME COMMAND...: notes a test, if it is wanted and its round, and runs it as soon as one of the lanes is free.
