@@ -30,7 +30,7 @@ typedef struct tiles_group { __m512 scale[2], zero[2]; } tiles_group;
 
 typedef struct tiles_format {
     int terms;               /* 1 or 2 */
-    int act_terms;           /* 0: a row's values are bf16; or with two terms of weights 2 or 3, whose sum they are */
+    int act_terms;           /* 0: a row's values are bf16; or with two terms of weights 3, whose sum they are */
     int span;                /* 0, or k (32, or a multiple up to 512 / terms) whose sums begin at zero and are added to
                               * the totals in f32; K is a multiple of it where there are scales */
     bool act_scaled;         /* an f32 behind a prepared row's values is for all its results, or one for each span's */

@@ -197,8 +197,7 @@ TILES_INLINE void products(const bool two) {
  * is the blocks' step places[i], if not NULL. The tiles of x pass by L1, where the pairs then stay: with an ordinary
  * load they would be lost, and a fifth of the time.
  *
- * Two terms of weights times more of x: the products of both's last are left out, whose sizes are 2^-27 (of three) or
- * 2^-18 of the whole. */
+ * Two terms of weights times three of x: the product of both's last, 2^-27 of the whole, is left out. */
 TILES_INLINE void multiply(const char *x, ptrdiff_t far, const void *w, int64_t steps, const uint8_t *places,
                            soon next[3], const int terms, const int x_terms, const bool two) {
     const char *b = w, *second = b + (TILES_PAIRS / 2) * PAIR_BYTES;
@@ -288,8 +287,6 @@ MEET_SPANS(meet_spans_1, 1, 1, false, false)
 MEET_SPANS(meet_spans_2, 1, 1, false, true)
 MEET_SPANS(meet_groups_1, 1, 1, true, false)
 MEET_SPANS(meet_groups_2, 1, 1, true, true)
-MEET_SPANS(meet_double_1, 2, 2, false, false)
-MEET_SPANS(meet_double_2, 2, 2, false, true)
 MEET_SPANS(meet_triple_1, 2, 3, false, false)
 MEET_SPANS(meet_triple_2, 2, 3, false, true)
 
@@ -298,7 +295,6 @@ static meet_fn meet_of(const problem *p, bool two) {
     const tiles_format *f = p->f;
     if (p->group) return two ? meet_groups_2 : meet_groups_1;
     if (f->act_terms == 3) return two ? meet_triple_2 : meet_triple_1;
-    if (f->act_terms == 2) return two ? meet_double_2 : meet_double_1;
     if (f->span) return two ? meet_spans_2 : meet_spans_1;
     if (f->steps) return two ? meet_some_2 : meet_some_1;
     if (f->terms == 2) return two ? meet_two_2 : meet_two_1;
