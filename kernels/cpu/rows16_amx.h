@@ -121,38 +121,42 @@ typedef struct job {
 /* A job's columns become f32 in four parts, between its successors' steps. */
 enum { PART_COLS = TILES_COLS / 4 };
 
-/* Rows 16 h .. 16 h + 15 of columns [from, to) of part q. What is the same for all columns is loaded once: to the
- * compiler every store may have changed it. */
-LB_INLINE void finish_half(const job *x, int h, int q, int from, int to) {
-    const __m512 d = x->e->d[h], dmin = x->e->dmin[h];
+/* Columns [from, to) of part q: of a panel's 32 rows (FOLDED) or of the job's 16. What is the same for all columns is
+ * loaded once, and what a column's rows share once a column: to the compiler every store may have changed it, and the
+ * tiles' loads keep both load ports busy half of the time. */
+LB_INLINE void finish_columns(const job *x, int q, int from, int to) {
+    enum { TILES = FOLDED ? HALVES : 1 };
+    const int half = FOLDED ? 0 : x->half;
+    __m512 d[TILES], dmin[TILES];
     __m512i pair[MINIMA ? MINIMA : 1];
-    LB_UNROLL for (int i = 0; i < MINIMA; i++) pair[i] = x->e->pair[i][h];
+    LB_UNROLL for (int h = 0; h < TILES; h++) d[h] = x->e->d[half + h], dmin[h] = x->e->dmin[half + h];
+    LB_UNROLL for (int i = 0; i < MINIMA; i++) pair[i] = x->e->pair[i][half];
     const size_t stride = x->stride;
-    float *acc = x->acc + PANEL_ROWS * (PART_COLS * q + from) + 16 * h;
+    float *acc = x->acc + PANEL_ROWS * (PART_COLS * q + from) + 16 * half;
     const char *act = x->act + (size_t)(PART_COLS * q + from) * stride;
-    const int tile = q / 2 * 2 + (FOLDED ? h : 0);
-    const int32_t (*sums)[16] = (const int32_t (*)[16])(x->sums[tile] + q % 2 * PART_COLS + from);
+    const int32_t (*sums)[16] = (const int32_t (*)[16])(x->sums[q / 2 * 2] + q % 2 * PART_COLS + from);
     LB_UNROLL for (int c = from; c < to; c++, acc += PANEL_ROWS, act += stride, sums++) {
         const lb_act_q8_256 *a = (const lb_act_q8_256 *)(const void *)act;
-        __m512i sum = _mm512_load_si512(sums), minsum = _mm512_setzero_si512();
-        if (!FOLDED) sum = _mm512_add_epi32(sum, _mm512_slli_epi32(_mm512_load_si512(sums + 16), PLANE_SHIFT));
-        if (MINIMA_BY_TILE) minsum = _mm512_load_si512(sums + 4 * 16);
-        LB_UNROLL for (int i = 0; i < MINIMA; i++) minsum = lb_dot2(minsum, pair[i], pair_sums(a, i));
-        if (FOLDED && !PAIRS) sum = _mm512_add_epi32(sum, _mm512_set1_epi32(a->neg127));
-        _mm512_store_ps(acc, add_block(_mm512_load_ps(acc), sum, minsum, d, dmin, a->d));
+        const float da = a->d;
+        const __m512i start = _mm512_set1_epi32(FOLDED && !PAIRS ? a->neg127 : 0);
+        LB_UNROLL for (int h = 0; h < TILES; h++) {
+            __m512i sum = _mm512_load_si512(sums + 16 * h), minsum = _mm512_setzero_si512();
+            if (!FOLDED) sum = _mm512_add_epi32(sum, _mm512_slli_epi32(_mm512_load_si512(sums + 16), PLANE_SHIFT));
+            if (MINIMA_BY_TILE) minsum = _mm512_load_si512(sums + 16 * (4 + h));
+            LB_UNROLL for (int i = 0; i < MINIMA; i++) minsum = lb_dot2(minsum, pair[i], pair_sums(a, i));
+            if (FOLDED && !PAIRS) sum = _mm512_add_epi32(sum, start);
+            _mm512_store_ps(acc + 16 * h, add_block(_mm512_load_ps(acc + 16 * h), sum, minsum, d[h], dmin[h], da));
+        }
     }
 }
 
 /* Part q of a job's columns. */
 LB_INLINE void finish_part(const job *x, int q) {
     const int left = x->cols - PART_COLS * q;
-    const int first = FOLDED ? 0 : x->half, end = FOLDED ? HALVES : first + 1;
-    for (int h = first; h < end; h++) {
-        if (left >= PART_COLS) {
-            finish_half(x, h, q, 0, PART_COLS);
-        } else {
-            _Pragma("GCC unroll 1") for (int c = 0; c < left; c++) finish_half(x, h, q, c, c + 1);
-        }
+    if (left >= PART_COLS) {
+        finish_columns(x, q, 0, PART_COLS);
+    } else {
+        _Pragma("GCC unroll 1") for (int c = 0; c < left; c++) finish_columns(x, q, c, c + 1);
     }
 }
 
