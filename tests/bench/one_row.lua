@@ -13,10 +13,12 @@ local function words(text, wanted)
 end
 local REPACKED = {
   words("q8_0 q4_0 q4_k q5_k q6_k int8wo int8dq int4wo-128 int8adq-int4w-symm iq4_nl mxfp4", 0.9),
-  words([[q4_1 q5_0 q5_1 q2_k q3_k iq4_xs int4wo-32 int4wo-64 int4wo-256 uintx-4-64
-    int8_dynamic_activation_intx_weight-4-32 marlin gptq-4-128 awq-4-128 nf4 nf4-dq fp6 float8wo float8dq-tensor
-    float8dq-row float8dq-block mxfp6 mxfp8 nvfp4 uniform-4 uniform-8 sparse24 sparse24-int8dq block-sparse
-    block-sparse-int8dq block-sparse-float8dq]], 0.8),
+  words([[baseline q4_1 q5_0 q5_1 q2_k q3_k iq4_xs int4wo-32 int4wo-64 int4wo-256 uintx-1-64 uintx-2-64 uintx-3-64
+    uintx-4-64 uintx-5-64 uintx-6-64 uintx-7-64 uintx-8-64 int8_dynamic_activation_intx_weight-2-32
+    int8_dynamic_activation_intx_weight-4-32 int8_dynamic_activation_intx_weight-8-32 int8dq_prefill_wo_decode marlin
+    gptq-3-128 gptq-4-128 gptq-8-128 awq-4-128 nf4 nf4-dq fp6 float8wo float8dq-tensor float8dq-row float8dq-block mxfp6
+    mxfp6-e3m2 mxfp8 mxfp8-e5m2 nvfp4 uniform-2 uniform-4 uniform-8 sparse24 sparse24-int8dq sparse24-float8dq
+    block-sparse block-sparse-int8dq block-sparse-float8dq]], 0.8),
 }
 local IN_FILES = words("q8_0 q4_0 q4_1 q5_0 q5_1 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs", 0.75)
 
