@@ -2,8 +2,8 @@
  *
  * Values are spread out, zeros between, by vpshufb, whose bytes a table has for the four bits of two places: in
  * registers for few columns, 32 rows by 256 k in L1 for many, so that sums have the same bits; with AMX into the pairs
- * that gemm_tiles.h multiplies. Sums of int8 are exact in any order: of few columns each row picks the activations that
- * its values meet. */
+ * that bf16_panel_amx.h and gemm_tiles.h multiply. Sums of int8 are exact in any order: of few columns each row picks
+ * the activations that its values meet. */
 #pragma once
 #include "rows32_float.h"
 #include "rows32_sparse24_pack.h"
@@ -90,7 +90,56 @@ LB_INLINE void s24_expand(const float_format f, const s24_regs *r, const uint8_t
         }
 }
 
-#if defined(__AMX_TILE__)
+#if defined(LB_BF16_PANEL)
+/* ---- tiles of bf16, any number of columns (bf16_panel_amx.h) ---- */
+
+enum { S24_AHEAD = 8192 };
+
+LB_INLINE const uint8_t *s24_panel_expand(const float_format f, const s24_regs *r, const uint8_t *run, pairs_run *to) {
+    const size_t bytes = s24_run_bytes(s24_bytes(f));
+    LB_UNROLL for (size_t l = 0; l < bytes; l += 64) lb_ask(run + l, S24_AHEAD);
+    LB_UNROLL for (int h = 0; h < 2; h++) {
+        const __m512i places = _mm512_load_si512(run + 64 * h);
+        LB_UNROLL for (int s = 0; s < 8; s += 2) s24_dense(f, r, run, places, s, h, &to->of[h][2 * s]);
+    }
+    return run + bytes;
+}
+
+LB_INLINE void s24_panels(const float_format f, const pairs_format pairs, const float_table *table, const void *panels,
+                          int count, const void *act, size_t stride, int64_t k, int cols, float *out,
+                          int64_t out_stride) {
+    const s24_regs r = s24_open(f, table);
+    pairs_run_panels(pairs, (pairs_problem){
+        .of = &r, .panels = panels, .codes = (const uint8_t *)panels + S24_HEAD,
+        .panel_bytes = s24_panel_bytes(s24_bytes(f), k), .count = count, .act = act, .stride = stride,
+        .padded = lb_act_bf16_padded(k), .span = FLOAT_CHUNK, .cols = cols, .out = out, .out_stride = out_stride });
+}
+
+/* The functions of a file from FORMAT and TABLE. */
+#define LB_S24_FLOAT(prepare, bytes, kind)                                                                           \
+    LB_INLINE const uint8_t *open_row(const void *of, const uint8_t *panel, const uint8_t *p, int64_t i,             \
+                                      pairs_head *to) {                                                              \
+        (void)of, (void)i;                                                                                           \
+        for (int h = 0; h < 2; h++) to->s[h] = _mm512_load_ps((const float *)(const void *)panel + 16 * h);          \
+        return p;                                                                                                    \
+    }                                                                                                                \
+    LB_INLINE const uint8_t *expand(const void *of, const uint8_t *panel, const uint8_t *p, int64_t i,               \
+                                    pairs_run *to) {                                                                 \
+        (void)panel, (void)i;                                                                                        \
+        return s24_panel_expand(FORMAT, of, p, to);                                                                  \
+    }                                                                                                                \
+    static void run_panels(const lb_quantizer *q, const void *panels, int count, const void *act, size_t stride,     \
+                           size_t step, int64_t k, int cols, float *out, int64_t out_stride) {                       \
+        (void)q, (void)step;                                                                                         \
+        const pairs_format f = { .of_row = true, .open = open_row, .expand = expand, .act_apart = 256,               \
+                                 .act_scaled = FORMAT.act == FLOAT_ACT_ROW };                                        \
+        s24_panels(FORMAT, f, TABLE, panels, count, act, stride, k, cols, out, out_stride);                          \
+    }                                                                                                                \
+    LB_PAIRS_RUN                                                                                                     \
+    LB_S24_LAYOUT(s24_bytes(FORMAT), false)                                                                          \
+    LB_ROWS32_PANELS(prepare, bytes, kind, &panels_ops)
+#define S24_WITH(how) "tdpbf16ps on tiles, the sum of all K"
+#elif defined(__AMX_TILE__)
 /* tiles_format.expand of a format: the kept values' scales are the row's. */
 LB_INLINE const void *s24_pairs(const float_format f, const float_table *table, const uint8_t *panel, int64_t at,
                                 int64_t some, tiles_pairs *to) {
