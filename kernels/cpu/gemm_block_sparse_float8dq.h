@@ -12,7 +12,8 @@ LB_BLOCKS_FLOAT(lb_act_f8_row_prepare, lb_act_f8_row_bytes, LB_ACT_KIND_F8_ROW)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_block_sparse_float8dq) = {
     .name = "gemm.block-sparse-float8dq." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows; kept blocks of 64 columns one after the other; e4m3 to bf16 by tables of bytes, " BLOCKS_WITH
+    .about = "panels of 32 rows; kept blocks of 64 columns one after the other; e4m3 to bf16 by tables of bytes, "
+             BLOCKS_WITH
              ", scales of row and token at the end",
     .format = "block-sparse-float8dq",
     .act = LB_ACT_F8_ROW,

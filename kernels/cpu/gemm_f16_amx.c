@@ -69,8 +69,8 @@ static bool supports(const lb_args *a, const char **why) {
 
 const lb_kernel lb_kernel_gemm_f16_amx = {
     .name = "gemm.f16.amx",
-    .about = "tdpbf16ps on tiles, sums of 32 x 32: f16 as two bf16 times f32 as three, five products; 32 rows of weights "
-             "by 256 k turned into pairs in L1, whose sums are added to the totals in f32",
+    .about = "tdpbf16ps on tiles, sums of 32 x 32: f16 as two bf16 times f32 as three, five products; 32 rows of "
+             "weights by 256 k turned into pairs in L1, whose sums are added to the totals in f32",
     .format = "f16",
     .act = LB_ACT_F32,
     .tolerance = 1e-11,

@@ -35,7 +35,7 @@ typedef struct tiles_format {
                               * the totals in f32; K is a multiple of it where there are scales */
     bool act_scaled;         /* an f32 behind a prepared row's values is for all its results, or one for each span's */
     size_t (*panel_bytes)(const lb_quantizer *q, int64_t k);
-    /* As lb_panel has them; a row begins with its values as bf16, zeros up to the next multiple of 32, of every term. */
+    /* As lb_panel has; a row begins with its values as bf16, of every term, zeros up to the next multiple of 32. */
     void (*act_prepare)(const lb_quantizer *q, const float *x, int64_t k, void *act);
     size_t (*act_bytes)(const lb_quantizer *q, int64_t k);
     /* k from `at` (a multiple of 512 / terms) on of a panel, `some` of them (a multiple of 32, up to 512 / terms), to

@@ -80,7 +80,8 @@ LB_INLINE const void *float_pairs(const float_format f, const float_table *table
 #define TILES_STEPS_OF
 #endif
 #define LB_ROWS32_TILES                                                                                              \
-    TILES_SPANS TILES_STEPS_OF .terms = FLOAT_SCALES == FLOAT_SPLIT ? 2 : 1, .act_scaled = TILES_ACT_SCALED, .scales = row_scales
+    TILES_SPANS TILES_STEPS_OF .terms = FLOAT_SCALES == FLOAT_SPLIT ? 2 : 1, .act_scaled = TILES_ACT_SCALED,         \
+    .scales = row_scales
 
 /* The descriptor, but for name, format, about and activations. */
 #define FLOAT_WITH(how)                                                                                              \

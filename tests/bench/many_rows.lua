@@ -10,8 +10,8 @@ local WANTED = {
     mxfp6 mxfp8 nvfp4 fp6]] },
   { 0.92, "bf16" }, { 0.95, "f32" },
 }
-local OTHERS = [[q4_1 q5_0 q5_1 iq4_nl iq4_xs mxfp4 uniform-4 f16 sparse24 sparse24-int8dq sparse24-float8dq block-sparse
-  block-sparse-int8dq block-sparse-float8dq trellis-2 trellis-3 trellis-4]]
+local OTHERS = [[q4_1 q5_0 q5_1 iq4_nl iq4_xs mxfp4 uniform-4 f16 sparse24 sparse24-int8dq
+  sparse24-float8dq block-sparse block-sparse-int8dq block-sparse-float8dq trellis-2 trellis-3 trellis-4]]
 
 local device = beside.device()
 local asked = os.getenv "FORMATS"
