@@ -1,4 +1,4 @@
-/* gemm_tiles.h: the gemm driver of kernels that multiply bf16 by AMX tiles (amx.h), for 16 rows of x and more.
+/* gemm_tiles.h: the gemm driver of kernels that multiply bf16 by AMX tiles (amx.h), for many rows of x (TILES_LEAST).
  *
  * A format says how 32 rows of its weights over some K become pairs of bf16, in one term or in two whose sum they are,
  * or, with groups of 128 and more, how their codes do and what the sums of a group's codes are multiplied by; the rest
@@ -15,8 +15,9 @@
 #include "gemm_panel.h"
 
 enum {
-    TILES_LEAST = 16,   /* rows of x; and where panels by tiles (bf16_panel_amx.h) take fewer: */
+    TILES_LEAST = 16,   /* rows of x; where panels by tiles (bf16_panel_amx.h) take fewer; of dense weights: */
     TILES_LEAST_BESIDE = 49,
+    TILES_LEAST_DENSE = 5,
     TILES_GROUP = 128,  /* the least of K for whose sums leaving their tiles costs less than a second term */
     TILES_PAIRS = 256,  /* of K that are expanded together, in all terms: 32 KiB, which leaves a third of an L1 of 48 */
     TILES_STEPS = TILES_PAIRS / 16 /* of 32 k */

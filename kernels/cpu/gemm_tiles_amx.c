@@ -59,11 +59,16 @@ static size_t row_bytes(const tiles_format *f, const lb_args *a) {
 
 bool tiles_supports(const lb_args *a, const char **why) {
     const lb_tensor *w = a->t[LB_GEMM_W].items[0];
-    const lb_kernel *few = w->quantizer ? lb_kernel_panel_for(w->buffer->device, w->quantizer) : NULL;
-    *why = "tiles are for 16 rows of activations and more";
-    if (lb_arg(a, LB_GEMM_X)->dims[0] < TILES_LEAST) return false;
-    *why = "48 rows of activations and less are for panels by tiles";
-    return !few || !(few->isa & LB_ISA_AMX_BF16) || lb_arg(a, LB_GEMM_X)->dims[0] >= TILES_LEAST_BESIDE;
+    const int64_t m = lb_arg(a, LB_GEMM_X)->dims[0];
+    if (!w->quantizer) {
+        *why = "tiles are for 5 rows of activations and more";
+        return m >= TILES_LEAST_DENSE;
+    }
+    const lb_kernel *few = lb_kernel_panel_for(w->buffer->device, w->quantizer);
+    const bool beside = few && few->isa & LB_ISA_AMX_BF16;
+    *why = beside ? "48 rows of activations and less are for panels by tiles"
+                  : "tiles are for 16 rows of activations and more";
+    return m >= (beside ? TILES_LEAST_BESIDE : TILES_LEAST);
 }
 
 int tiles_phases(const lb_args *a) { return (void)a, 2; }

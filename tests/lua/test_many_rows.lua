@@ -24,7 +24,11 @@ local function product(x, w)
   lu.assertTrue(plan:check().passed)
   local name = plan:steps()[1].kernel
   if not name:find "%.amx$" then return plan:run():last() end
-  return lb.plan():call((name:gsub("%.amx$", ".avx512")), { x = x, w = w }):run():last()
+  local panels, other = name:gsub("%.amx$", ".panel_amx"), name:gsub("%.amx$", ".avx512")
+  for _, c in ipairs(plan:candidates(1)) do
+    if c.kernel == panels and c.fits then other = panels end
+  end
+  return lb.plan():call(other, { x = x, w = w }):run():last()
 end
 
 for _, mix in ipairs(MIXES) do
