@@ -14,7 +14,7 @@ LB_INLINE __m512 scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, i
     _mm_prefetch((const char *)p + 2048, _MM_HINT_T0);
     return _mm512_load_ps((const float *)(const void *)p);
 }
-#define FLOAT_SCALES FLOAT_SPLIT
+#define FLOAT_SCALES FLOAT_OF_SPAN
 #define FORMAT (float_format){ .bits = 4, .span = 64, .head_bytes = head_bytes, .scale = scale }
 
 LB_FLOAT_PANEL(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)

@@ -17,7 +17,7 @@ LB_INLINE __m512 scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, i
     __m512 codes = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_load_si128((const __m128i *)(const void *)s)));
     return _mm512_add_ps(_mm512_div_ps(codes, _mm512_load_ps(f)), _mm512_set1_ps(*(const float *)(const void *)panel));
 }
-#define FLOAT_SCALES FLOAT_SPLIT
+#define FLOAT_SCALES FLOAT_OF_SPAN
 #define FORMAT (float_format){ .bits = 4, .span = 64, .head_bytes = head_bytes, .scale = scale }
 
 LB_FLOAT_PANEL(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16)

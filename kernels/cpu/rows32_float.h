@@ -381,9 +381,9 @@ LB_INLINE __m512 float_e8m0_scale(const lb_quantizer *q, const uint8_t *panel, i
 }
 
 /* What is known of a file's scales, before its panel is defined: FLOAT_SCALES. Tiles of sums (AMX) cannot meet a scale
- * on their way: but for one that is a row's, codes are multiplied before. */
-enum { FLOAT_OF_ROW, FLOAT_EXACT /* their product with a code is a bf16 */, FLOAT_SPLIT /* it is nearly two */,
-       FLOAT_OF_SPAN /* but for these: long spans, whose sums are stored first */ };
+ * on their way: where they have to (gemm_tiles.h) codes are multiplied before, if the product is a bf16. */
+enum { FLOAT_OF_ROW, FLOAT_EXACT /* their product with a code is a bf16 */,
+       FLOAT_OF_SPAN /* any: a span's sums are stored first */ };
 
 #if defined(LB_BF16_PANEL)
 #include "rows32_float_panel.h"

@@ -75,8 +75,6 @@ LB_INLINE void int_decode(const int_format f, const uint8_t *p, __m512i w[16]) {
 #elif defined(__AMX_TILE__)
 /* ---- tiles: weights with their scales and zeros, as two bf16 ---- */
 
-#define FLOAT_SCALES FLOAT_SPLIT
-
 /* tiles_format.expand of a width; a chunk holds whole groups. */
 LB_INLINE const void *int_pairs(const int_format f, const lb_quantizer *q, const uint8_t *panel, int64_t at,
                                 int64_t some, tiles_pairs *to) {

@@ -1,6 +1,5 @@
 /* tiles_float.h: what rows32_float.h has for AMX: panels' codes as pairs of bf16 for gemm_tiles.h, their scales, but
- * for a row's, multiplied in. A product with any f32 becomes two bf16, the higher cut off and the lower rounded: 16
- * bits in all. */
+ * for a row's or a long span's, multiplied in. */
 #pragma once
 #include "gemm_tiles.h"
 #include "tiles_split.h"
@@ -11,9 +10,7 @@ LB_INLINE void tiles_put(const int scales, __m512i codes, __m512 s, tiles_pairs 
         to->w[p][half] = codes;
         return;
     }
-    __m512 even = _mm512_mul_ps(tiles_even(codes), s), odd = _mm512_mul_ps(tiles_odd(codes), s);
-    if (scales == FLOAT_EXACT) to->w[p][half] = tiles_cut(even, odd);
-    else tiles_split(even, odd, &to->w[p][half], &to->w[TILES_PAIRS / 2 + p][half]);
+    to->w[p][half] = tiles_cut(_mm512_mul_ps(tiles_even(codes), s), _mm512_mul_ps(tiles_odd(codes), s));
 }
 
 /* tiles_format.expand of a format; the constants are f and `scales`. */
@@ -80,18 +77,14 @@ LB_INLINE const void *float_pairs(const float_format f, const float_table *table
 #define TILES_STEPS_OF
 #endif
 #define LB_ROWS32_TILES                                                                                              \
-    TILES_SPANS TILES_STEPS_OF .terms = FLOAT_SCALES == FLOAT_SPLIT ? 2 : 1, .act_scaled = TILES_ACT_SCALED,         \
-    .scales = row_scales
+    TILES_SPANS TILES_STEPS_OF .terms = 1, .act_scaled = TILES_ACT_SCALED, .scales = row_scales
 
 /* The descriptor, but for name, format, about and activations. */
 #define FLOAT_WITH(how)                                                                                              \
     "tdpbf16ps on tiles of bf16 activations, sums of 32 x 32; scales but for a row's are multiplied in before"
 #define LB_FLOAT_BOUND                                                                                               \
-    .tolerance = FLOAT_SCALES == FLOAT_SPLIT ? 1e-9 : 1e-10,                                                         \
-    .tolerance_why = FLOAT_SCALES == FLOAT_SPLIT                                                                     \
-                         ? "weights are two bf16, which hold 16 bits of code times scale: NMSE of about 2e-11"       \
-                         : "codes, or those times their scale, are exact in bf16 and products of bf16 in f32; "      \
-                           "tdpbf16ps rounds each sum and flushes subnormals: NMSE of about 1e-13, more where "      \
-                           "sums cancel"
+    .tolerance = 1e-10,                                                                                              \
+    .tolerance_why = "codes, or those times their scale, are exact in bf16 and products of bf16 in f32; tdpbf16ps "  \
+                     "rounds each sum and flushes subnormals: NMSE of about 1e-13, more where sums cancel"
 #define LB_FLOAT_ARITHMETIC TILES_ARITHMETIC, LB_FLOAT_BOUND
 #define LB_FLOAT_KERNEL LB_ROWS32_KERNEL, LB_FLOAT_BOUND
