@@ -1,5 +1,5 @@
-/* bf16_panel_amx.h: panels of 32 rows whose codes are exact in bf16, times any number of columns by AMX's tiles (amx.h):
- * what gemm of a few rows, linear, moe_ffn and head_gemm take where there are tiles. A format says how 32 k of a panel
+/* bf16_panel_amx.h: panels of 32 rows whose codes are exact in bf16, times any number of columns by AMX's tiles: what
+ * gemm of a few rows, linear, moe_ffn and head_gemm take where there are tiles. A format says how 32 k of a panel
  * become pairs of bf16 and what their sums are multiplied by; the rest is here.
  *
  * Sums start at zero for every span (as far as a scale reaches) and are then scaled onto the total in f32, in the order

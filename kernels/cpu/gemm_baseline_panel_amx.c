@@ -1,4 +1,4 @@
-/* gemm_baseline_panel_amx.c: panels of 32 rows of baseline (bf16) weights, which are pairs already, by tiles of bf16. */
+/* gemm_baseline_panel_amx.c: panels of 32 rows of baseline (bf16) weights, pairs already, by tiles. */
 #define LB_BF16_PANEL
 #include "rows32_baseline.h"
 #include "rows32_float.h"

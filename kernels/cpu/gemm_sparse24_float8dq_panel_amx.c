@@ -1,3 +1,4 @@
-/* gemm_sparse24_float8dq_panel_amx.c: panels of 32 rows of sparse24-float8dq weights by tiles of bf16. Compiled for AMX. */
+/* gemm_sparse24_float8dq_panel_amx.c: panels of 32 rows of sparse24-float8dq weights by tiles of bf16.
+ * Compiled for AMX. */
 #define LB_BF16_PANEL
 #include "gemm_sparse24_float8dq.h"

@@ -1,5 +1,5 @@
-/* rows32_int_panel.h: what rows32_int.h has for panels by tiles of bf16 (bf16_panel_amx.h): codes by tables, a scale and
- * a zero a group. */
+/* rows32_int_panel.h: what rows32_int.h has for panels by tiles of bf16 (bf16_panel_amx.h): codes by tables, a scale
+ * and a zero a group. */
 #pragma once
 #include "bf16_panel_amx.h"
 

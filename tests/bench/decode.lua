@@ -2,9 +2,9 @@
 -- type of cache: of the read bandwidth in the same seconds, and of its limit. `make bench` runs it.
 --
 -- The limit is the lower of that bandwidth and what all instructions that the work needs take by themselves, evenly
--- mixed and none waiting for another (decode_limit.c, one core, everything in L1; unknown of kernels by tiles: then it is
--- that bandwidth). Caches are cold: as many copies as that takes. Last, what is left of the bandwidth beside so and so
--- much work (decode_stream.c).
+-- mixed and none waiting for another (decode_limit.c, one core, everything in L1; unknown of kernels by tiles: then it
+-- is that bandwidth). Caches are cold: as many copies as that takes. Last, what is left of the bandwidth beside so and
+-- so much work (decode_stream.c).
 local lb = require "luabench"
 local programs = dofile "tests/bench/lib/programs.lua"
 local beside = dofile "tests/bench/lib/beside.lua"

@@ -4,9 +4,10 @@
 # $OUT or the current folder, each as soon as it is there. Also from the archive of `make dist`:
 # share/luabench/gpu/bench.sh What takes longer than LIMIT (240) seconds is ended and says so; what it left, or what is
 # there when all of this is ended, is part-NAME-DATE-DEVICE.json. TIME=540: ends after so many seconds in all.
-# ROW_LIMIT=120: seconds after which a row of bench.lua is given up. FROM=FOLDER goes on from the result files there that are of this device. ONLY=PATTERN (Lua's): only rows whose names
-# match are measured, the others stay as they were, and no other program is run. Status 0: it ran to its end, also where
-# TIME was over; rows say why they are not there. 1: bench.lua or the MoE scenario failed. 77: no GPU.
+# ROW_LIMIT=120: seconds after which a row of bench.lua is given up. FROM=FOLDER goes on from the result files there
+# that are of this device. ONLY=PATTERN (Lua's): only rows whose names match are measured, the others stay as they
+# were, and no other program is run. Status 0: it ran to its end, also where TIME was over; rows say why they are not
+# there. 1: bench.lua or the MoE scenario failed. 77: no GPU.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 if [ -x "$here/../../../bin/luabench" ]; then
