@@ -36,15 +36,21 @@
 #define TEST_NOT_RUN(k, format, why) fail_msg("%s %s: takes none of the shapes: %s", (k)->name, format, why)
 #endif
 #ifndef TEST_ROWS /* the emulator tries fewer */
-#define TEST_ROWS { M_MAX, 33, 17, 16, 13, 12, 11, 8, 5, 3, 2, 1, 0 }
+#define TEST_ROWS { M_MAX, MANY, 33, 17, 16, 13, 12, 11, 8, 5, 3, 2, 1, 0 }
+#define TEST_LARGE { 1, 2, 3, 16, MANY }
+#define TEST_SPREAD { 1, 3, 16, MANY }
 #if defined __SANITIZE_ADDRESS__ /* many times as slow: where memory goes wrong, it does at the tails */
 #define TEST_TOO_SLOW(n, k) ((k) > 1000 || ((k) != 256 && (n) != 17 && (n) != 1))
 #else
 #define TEST_TOO_SLOW(n, k) false
 #endif
 #endif
+#ifndef TEST_LARGE
+#define TEST_LARGE { 1, 2, 3, 16 }
+#define TEST_SPREAD { 1, 3, 16 }
+#endif
 
-enum { M_MAX = 70, CANARY = 16 };
+enum { M_MAX = 70, MANY = 49 /* what kernels take that leave fewer to others, TILES_LEAST_BESIDE */, CANARY = 16 };
 static const uint32_t POISON = 0xffc0dead; /* a NaN */
 static lb_device *device;
 
@@ -322,7 +328,7 @@ static void check_planted(const gemm_case *c, const lb_kernel *k, lb_tensor *pac
 
 /* Activations 2^100 times as large give the same bits 2^100 times as large: no step on the way leaves f32's range. */
 static void check_large(const gemm_case *c, const lb_kernel *k, lb_tensor *packed) {
-    static const int ms[] = { 1, 2, 3, 16 };
+    static const int ms[] = TEST_LARGE;
     for (size_t i = 0; i < sizeof ms / sizeof *ms; i++) {
         const int m = ms[i];
         lb_tensor *x = floats(m, c->k);
@@ -372,7 +378,7 @@ static bool takes_zero_off(const gemm_case *c) {
 /* Activations of very different sizes: a large one where weights are zero, so that the small ones are the result, and
  * ever smaller ones. */
 static void check_spread(const gemm_case *c, const lb_kernel *k) {
-    static const int ms[] = { 1, 3, 16 };
+    static const int ms[] = TEST_SPREAD;
     if (k->act != LB_ACT_F32 && k->act != LB_ACT_BF16) return; /* with scales the small ones are zero */
     if (!strncmp(c->format, "uintx", 5)) return; /* of one bit: what few activations give cancels, 1e-6 was seen */
     lb_tensor *w, *packed = without_first_column(c, k, &w);
