@@ -1,5 +1,6 @@
 /* gemm_f16_amx.c: gemm over f16 weights as they are, on AMX tiles, with no bit of the activations left out: an f16 is
- * two bf16, an f32 three. */
+ * two bf16, an f32 three. Of values below some 2^-104 the last one is subnormal, which tiles take for zero: an NMSE
+ * of 1.3e-9 at 2^-112, of 5.7e-5 at 2^-120 (measured). */
 #include "gemm_tiles.h"
 #include "tiles_split.h"
 #include "transpose16.h"

@@ -100,7 +100,7 @@ static inline void fold_half(const uint8_t *block, const uint8_t *head, int h, f
     }
 #if FOLDED && PAIRS
     fold_minima(&regs, e->minima[h]);
-#elif PAIRS
+#elif PAIRS && !JOINT
     LB_UNROLL for (int i = 0; i < MINIMA; i++) e->pair[i][h] = min_pair(&regs, i);
 #endif
     e->d[h] = regs.d;
@@ -335,15 +335,20 @@ static void many_either(const void *panels, int count, const void *act, size_t s
 }
 #define ROWS16_MANY many_either
 
-#if FOLDED
-#define ROWS16_ABOUT(text)                                                                                           \
-    "panels of 32 rows; up to 63 columns as without tiles; more: scales folded into byte codes, tdpbsud over 256, "   \
-    "minima by vpdpwssd with sums of activations, f32 once per 256"
+#if FOLDED && PAIRS
+#define ROWS16_MINIMA ", minima by a product more with sums of activations"
+#elif PAIRS && !JOINT
+#define ROWS16_MINIMA ", minima by vpdpwssd with sums of activations"
 #else
-#define ROWS16_ABOUT(text)                                                                                           \
-    "panels of 32 rows; up to 63 columns as without tiles; more: scale times code as two bytes, tdpbssd of each "     \
-    "over 256, minima by vpdpwssd with sums of activations, f32 once per 256"
+#define ROWS16_MINIMA
 #endif
+#if FOLDED
+#define ROWS16_FOLDED "scales folded into byte codes, tdpbsud over 256"
+#else
+#define ROWS16_FOLDED "scale times code as two bytes, tdpbssd of each over 256"
+#endif
+#define ROWS16_ABOUT(text)                                                                                           \
+    "panels of 32 rows; up to 63 columns as without tiles; more: " ROWS16_FOLDED ROWS16_MINIMA ", f32 once per 256"
 /* A tile's rows are whole lines: with half a line between blocks every other one would be parts of two. */
 #define ROWS16_APART 64
 #define ROWS16_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AMX_INT8)

@@ -63,7 +63,7 @@ LB_INLINE void float_panels(const float_format f, const pairs_format pairs, cons
 #define FLOAT_WITH(how) "tdpbf16ps on tiles of bf16 activations, scales and zeros on the sums of all that they are for"
 #define LB_FLOAT_KERNEL LB_ROWS32_KERNEL, LB_FLOAT_ARITHMETIC
 #define LB_FLOAT_ARITHMETIC                                                                                          \
-    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_BF16, .acc = LB_ACC_F32,                \
+    .isa = LB_ISA_AVX512 | LB_ISA_AVX512_VBMI | LB_ISA_AMX_BF16, .acc = LB_ACC_F32,                                  \
     .compute = LB_COMPUTE_BF16, LB_FLOAT_BOUND
 #define LB_FLOAT_BOUND                                                                                               \
     .tolerance = 1e-10,                                                                                              \

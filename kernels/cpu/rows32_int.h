@@ -129,7 +129,7 @@ typedef const void *(*int_run_fn)(const lb_quantizer *, const uint8_t *, int64_t
         return runs[q->bits](q, panel, at, some, to, NULL);                                                          \
     }                                                                                                                \
     static const void *expand_groups(const lb_quantizer *q, const uint8_t *panel, int64_t at, int64_t some,          \
-                                     tiles_pairs *to, tiles_group *groups) {                            \
+                                     tiles_pairs *to, tiles_group *groups) {                                         \
         return runs[q->bits](q, panel, at, some, to, groups);                                                        \
     }
 #define INT_DEFINE_PANELS
