@@ -1,36 +1,21 @@
 /* gemm_bf16_amx.c: gemm over bf16 weights as they are, activations rounded to bf16, on AMX tiles. */
 #include "act_bf16_avx512.h"
-#include "gemm_tiles.h"
-#include "transpose16.h"
+#include "tiles_dense.h"
 
-static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return (void)q, (size_t)k * 2 * 32; }
-
-/* 32 elements of a row of which `left` exist. */
-static inline __m512i row_piece(const uint16_t *row, int64_t left) {
-    return left >= 32 ? _mm512_loadu_si512(row)
-                      : _mm512_maskz_loadu_epi16((__mmask32)((1ull << (left > 0 ? left : 0)) - 1), row);
-}
-
-/* Dwords of 16 rows, turned around. */
+/* The next panel's are asked for. */
 static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,
                           int64_t some, tiles_pairs *to) {
     (void)q;
-    const uint16_t *w = (const uint16_t *)(const void *)panel;
     for (int half = 0; half < 2; half++)
         for (int64_t i = 0; i < some; i += 32) {
             __m512i v[16];
-            for (int r = 0; r < 16; r++) {
-                const uint16_t *row = w + (16 * half + r) * k + at + i;
-                v[r] = 16 * half + r < rows ? row_piece(row, k - at - i) : _mm512_setzero_si512();
-                _mm_prefetch((const char *)(row + 32 * k), _MM_HINT_T1); /* the next panel's */
-            }
-            transpose16(v);
+            dense_pairs(panel, rows, k, at + i, half, 32 * k, v);
             for (int r = 0; r < 16; r++) _mm512_store_si512(&to->w[i / 2 + r][half], v[r]);
         }
     return NULL;
 }
 
-static const tiles_format format = { .terms = 1, .panel_bytes = panel_bytes, .act_prepare = lb_act_bf16_prepare,
+static const tiles_format format = { .terms = 1, .panel_bytes = dense_panel_bytes, .act_prepare = lb_act_bf16_prepare,
                                      .act_bytes = lb_act_bf16_bytes, .expand = expand };
 TILES_GEMM(format)
 

@@ -1,13 +1,10 @@
 /* gemm_f16_amx.c: gemm over f16 weights as they are, on AMX tiles, with no bit of the activations left out: an f16 is
  * two bf16, an f32 three. Of values below some 2^-104 the last one is subnormal, which tiles take for zero: an NMSE
  * of 1.3e-9 at 2^-112, of 5.7e-5 at 2^-120 (measured). */
-#include "gemm_tiles.h"
+#include "tiles_dense.h"
 #include "tiles_split.h"
-#include "transpose16.h"
 
 enum { X_TERMS = 3, LEAST = 32 /* rows of x: of 16 it had 0.93 times the rate of AVX-512 */ };
-
-static size_t panel_bytes(const lb_quantizer *q, int64_t k) { return (void)q, (size_t)k * 2 * 32; }
 
 static int64_t padded(int64_t k) { return (k + 31) / 32 * 32; }
 static size_t act_bytes(const lb_quantizer *q, int64_t k) { return (void)q, (size_t)padded(k) * 2 * X_TERMS; }
@@ -30,26 +27,14 @@ static void act_prepare(const lb_quantizer *q, const float *x, int64_t k, void *
     }
 }
 
-/* 32 elements of a row of which `left` exist. */
-static inline __m512i row_piece(const uint16_t *row, int64_t left) {
-    return left >= 32 ? _mm512_loadu_si512(row)
-                      : _mm512_maskz_loadu_epi16((__mmask32)((1ull << (left > 0 ? left : 0)) - 1), row);
-}
-
-/* Dwords of 16 rows, turned around, then both of each to two terms. */
+/* Both halves of each pair to two terms. The next chunk's are asked for. */
 static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,
                           int64_t some, tiles_pairs *to) {
     (void)q;
-    const uint16_t *w = (const uint16_t *)(const void *)panel;
     for (int half = 0; half < 2; half++)
         for (int64_t i = 0; i < some; i += 32) {
             __m512i v[16];
-            for (int r = 0; r < 16; r++) {
-                const uint16_t *row = w + (16 * half + r) * k + at + i;
-                v[r] = 16 * half + r < rows ? row_piece(row, k - at - i) : _mm512_setzero_si512();
-                _mm_prefetch((const char *)(row + TILES_PAIRS), _MM_HINT_T1); /* the next chunk's */
-            }
-            transpose16(v);
+            dense_pairs(panel, rows, k, at + i, half, TILES_PAIRS, v);
             for (int r = 0; r < 16; r++) {
                 const __m512 even = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v[r]));
                 const __m512 odd = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v[r], 16)));
@@ -59,7 +44,7 @@ static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t r
     return NULL;
 }
 
-static const tiles_format format = { .terms = 2, .act_terms = X_TERMS, .span = TILES_PAIRS, .panel_bytes = panel_bytes,
+static const tiles_format format = { .terms = 2, .act_terms = X_TERMS, .span = TILES_PAIRS, .panel_bytes = dense_panel_bytes,
                                      .act_prepare = act_prepare, .act_bytes = act_bytes, .expand = expand };
 TILES_GEMM(format)
 
