@@ -359,16 +359,12 @@ static void pass_blocks(const task *t, const item *it, space *s, int64_t from, i
 
 static bool supports(const lb_args *a, const char **why) {
     const lb_tensor *k = lb_arg(a, LB_ATTENTION_K), *v = lb_arg(a, LB_ATTENTION_V), *q = lb_arg(a, LB_ATTENTION_Q);
-    const lb_tensor *starts = lb_arg(a, LB_ATTENTION_STARTS), *pages = lb_arg(a, LB_ATTENTION_PAGES);
-    int64_t sequences = pages ? pages->dims[0] : k->dims[0], heads = k->dims[1];
-    int64_t rows = sequences > 0 && heads > 0 ? q->dims[0] * q->dims[1] / heads : 0;
     lb_dtype other = v ? v->dtype : k->dtype;
     *why = "takes caches of bf16 whose heads have a multiple of 32 values, or of f8e4m3, of 64, and at most 16 rows of "
            "q for a cache head";
     if ((k->dtype != LB_BF16 && k->dtype != LB_F8E4M3) || (other != LB_BF16 && other != LB_F8E4M3)) return false;
     if (q->dims[2] % (k->dtype == LB_BF16 ? 32 : 64) || value_dim(a) % (other == LB_BF16 ? 32 : 64)) return false;
-    if (!starts && sequences > 0) rows /= sequences;
-    return rows <= MOST_ROWS * (starts ? sequences : 1) && rows_fit(a, why);
+    return few_rows(a, MOST_ROWS) && rows_fit(a, why);
 }
 
 static void launch_tiles(const lb_args *a, const lb_launch *l) {

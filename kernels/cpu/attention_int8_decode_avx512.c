@@ -158,16 +158,12 @@ static void weigh(const task *t, const float *p, const char *vc, char *scratch, 
 
 static bool supports(const lb_args *a, const char **why) {
     const lb_tensor *k = lb_arg(a, LB_ATTENTION_K), *v = lb_arg(a, LB_ATTENTION_V), *q = lb_arg(a, LB_ATTENTION_Q);
-    const lb_tensor *starts = lb_arg(a, LB_ATTENTION_STARTS), *pages = lb_arg(a, LB_ATTENTION_PAGES);
-    int64_t sequences = pages ? pages->dims[0] : k->dims[0], heads = k->dims[1];
     int64_t dim = q->dims[2], values = value_dim(a);
-    int64_t rows = sequences > 0 && heads > 0 ? q->dims[0] * q->dims[1] / heads : 0;
     *why = "takes packed caches whose heads have a multiple of 64 values, up to 4096, and at most 16 rows of q for a "
            "cache head";
     if (k->dtype != LB_U8 || (v && v->dtype != LB_U8) || dim % 64 || values % 64 || dim > DIM_MOST || values > DIM_MOST)
         return false;
-    if (!starts && sequences > 0) rows /= sequences;
-    return rows <= MOST_ROWS * (starts ? sequences : 1) && rows_fit(a, why);
+    return few_rows(a, MOST_ROWS) && rows_fit(a, why);
 }
 
 const lb_kernel lb_kernel_attention_int8_decode_avx512 = {

@@ -14,7 +14,7 @@
 #pragma once
 #include <string.h>
 
-#include "amx_i8.h"
+#include "amx_panel.h"
 
 /* Tiles of 32 k: pair i of rows 0..15, and of rows 16..31. */
 typedef struct pairs_run { __m512i of[2][16]; } pairs_run;
@@ -76,12 +76,6 @@ LB_INLINE void pairs_close(const pairs_format f, const pairs_problem *x, const i
     }
 }
 
-LB_INLINE void pairs_zero(void) {
-    LB_TILE_ZERO(0);
-    LB_TILE_ZERO(1);
-    LB_TILE_ZERO(2);
-    LB_TILE_ZERO(3);
-}
 LB_INLINE void pairs_step(const char *low, const char *high, size_t stride, const pairs_run *w, bool two) {
     LB_TILE_LOAD(6, w->of[0], 64);
     LB_TILE_LOAD(7, w->of[1], 64);
@@ -93,14 +87,6 @@ LB_INLINE void pairs_step(const char *low, const char *high, size_t stride, cons
     LB_TILE_BF16(2, 5, 6);
     LB_TILE_BF16(3, 5, 7);
 }
-LB_INLINE void pairs_store(pairs_sums *to, bool two) {
-    LB_TILE_STORE(0, to->of[0], 4 * LB_PANEL_ROWS);
-    LB_TILE_STORE(1, to->of[0] + 16, 4 * LB_PANEL_ROWS);
-    if (!two) return;
-    LB_TILE_STORE(2, to->of[16], 4 * LB_PANEL_ROWS);
-    LB_TILE_STORE(3, to->of[16] + 16, 4 * LB_PANEL_ROWS);
-}
-
 /* Columns' totals to results. */
 LB_INLINE void pairs_results(const pairs_format f, const pairs_problem *x, const pairs_head *head,
                              const pairs_sums *total, const int cols) {
@@ -132,17 +118,17 @@ LB_INLINE void pairs_few(const pairs_format f, const pairs_problem *x, const int
         }
         const int64_t j = i - 1;
         if (j < 0) continue;
-        if (met == 0) pairs_zero();
+        if (met == 0) tiles_zero_sums();
         const char *a = pairs_act(f, x, 32 * j, 0);
         pairs_step(a, a + 16 * x->stride, x->stride, &w[j % 2], two);
         if (++met < each && j < runs - 1) continue;
         if (f.of_row) continue;
-        pairs_store(&sums[closed % 2], two);
+        tiles_store_sums(&sums[closed % 2], two);
         if (closed > 0) /* the sums of the span before have arrived */
             pairs_close(f, x, cols, closed - 1, &head[(closed - 1) % HEADS], &sums[(closed - 1) % 2], &total);
         closed++, met = 0;
     }
-    if (f.of_row) pairs_store(&total, two);
+    if (f.of_row) tiles_store_sums(&total, two);
     lb_tiles_close();
     if (!f.of_row)
         pairs_close(f, x, cols, closed - 1, &head[(closed - 1) % HEADS], &sums[(closed - 1) % 2], &total);

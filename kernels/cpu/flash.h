@@ -83,6 +83,16 @@ static bool rows_fit(const lb_args *a, const char **why) {
     return false;
 }
 
+/* Whether a cache head has at most `most` rows of q: of each sequence, or on average where they begin anywhere. */
+static __attribute__((unused)) bool few_rows(const lb_args *a, int64_t most) {
+    const lb_tensor *k = lb_arg(a, LB_ATTENTION_K), *q = lb_arg(a, LB_ATTENTION_Q);
+    const lb_tensor *starts = lb_arg(a, LB_ATTENTION_STARTS), *pages = lb_arg(a, LB_ATTENTION_PAGES);
+    int64_t sequences = pages ? pages->dims[0] : k->dims[0], heads = k->dims[1];
+    int64_t rows = sequences > 0 && heads > 0 ? q->dims[0] * q->dims[1] / heads : 0;
+    if (!starts && sequences > 0) rows /= sequences;
+    return rows <= most * (starts ? sequences : 1);
+}
+
 /* How the work is cut, from shapes alone: every part must come to the same. */
 static task task_of(const lb_args *a, int parts) {
     const lb_tensor *q = lb_arg(a, LB_ATTENTION_Q), *v = lb_arg(a, LB_ATTENTION_V), *pages =

@@ -15,7 +15,7 @@
  *
  * The sums are the same integers as without tiles and f32 the same steps, so the bits are the same. */
 #pragma once
-#include "amx_i8.h"
+#include "amx_panel.h"
 
 enum { PLANES = FOLDED ? 1 : 2, PLANE_SHIFT = 6, CODES_OFFSET = CENTRED ? 32 : JOINT ? 128 : 0,
        MINIMA_BY_TILE = FOLDED && PAIRS, MINIMA = PAIRS && !JOINT && !MINIMA_BY_TILE ? PAIRS : 0, STEPS_OF_64 = 4,

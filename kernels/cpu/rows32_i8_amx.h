@@ -6,7 +6,7 @@
  *
  * The same exact int32 sums and the same f32 steps as without tiles, so the same bits. */
 #pragma once
-#include "amx_i8.h"
+#include "amx_panel.h"
 
 enum { I8_TILES_K = 1024, I8_AHEAD = 8192 };
 _Static_assert(LB_PANELS_MOST * I8_ROWS * I8_TILES_K <= LB_TILES_SCRATCH, "expanded panels fit beside the sums");
@@ -63,15 +63,6 @@ LB_INLINE void i8_step(const uint8_t *w, const char *low, const char *high, size
     LB_TILE_LOAD(5, high, stride);
     LB_TILE_SU(2, 5, 6);
     LB_TILE_SU(3, 5, 7);
-}
-
-/* The sums that are in tiles. */
-LB_INLINE void i8_leave(int32_t *to, bool two) {
-    LB_TILE_STORE(0, to, 4 * I8_ROWS);
-    LB_TILE_STORE(1, to + 16, 4 * I8_ROWS);
-    if (!two) return;
-    LB_TILE_STORE(2, to + 16 * I8_ROWS, 4 * I8_ROWS);
-    LB_TILE_STORE(3, to + 16 * I8_ROWS + 16, 4 * I8_ROWS);
 }
 
 /* One tile's sums leave it for `to`, and those at `from` come into it, or zeros if they are the first. */
@@ -134,7 +125,7 @@ LB_INLINE void i8_block(const i8_format f, const i8_columns *x, const uint8_t *c
     for (int c0 = 0, width = 0; c0 < x->cols; c0 += TILES_COLS) {
         const int n = x->cols - c0 < TILES_COLS ? x->cols - c0 : TILES_COLS;
         if (n != width) {
-            if (width) i8_leave(before, two);
+            if (width) tiles_store_sums(before, two);
             two = tiles_open_for(width = n), before = none;
         }
         for (int p = 0; p < x->count; p++) {
@@ -144,7 +135,7 @@ LB_INLINE void i8_block(const i8_format f, const i8_columns *x, const uint8_t *c
             before = acc;
         }
     }
-    i8_leave(before, two);
+    tiles_store_sums(before, two);
 }
 
 /* Blocks of I8_TILES_K of all panels meet all columns before the next do, so that the columns come from L3 once for all

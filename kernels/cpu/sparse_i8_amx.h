@@ -4,7 +4,7 @@
  *
  * Sums are exact in int32 and the f32 steps are those of AVX-512, so are the bits. */
 #pragma once
-#include "amx_i8.h"
+#include "amx_panel.h"
 #include "rows32_i8.h"
 
 enum { SPARSE_K = 1024, SPARSE_BLOCK = 64, SPARSE_BLOCKS = SPARSE_K / SPARSE_BLOCK };
@@ -53,10 +53,7 @@ static __attribute__((noinline)) void sparse_meet(const sparse_blocks *w, sparse
                                                   int32_t *acc, sparse_soon weights, sparse_soon columns) {
     int32_t *more = acc + 16 * I8_ROWS;
     if (first) {
-        LB_TILE_ZERO(0);
-        LB_TILE_ZERO(1);
-        LB_TILE_ZERO(2);
-        LB_TILE_ZERO(3);
+        tiles_zero_sums();
     } else {
         LB_TILE_LOAD(0, acc, 4 * I8_ROWS);
         LB_TILE_LOAD(1, acc + 16, 4 * I8_ROWS);
@@ -79,11 +76,7 @@ static __attribute__((noinline)) void sparse_meet(const sparse_blocks *w, sparse
         sparse_ask(&weights);
         sparse_ask(&columns);
     }
-    LB_TILE_STORE(0, acc, 4 * I8_ROWS);
-    LB_TILE_STORE(1, acc + 16, 4 * I8_ROWS);
-    if (!two) return;
-    LB_TILE_STORE(2, more, 4 * I8_ROWS);
-    LB_TILE_STORE(3, more + 16, 4 * I8_ROWS);
+    tiles_store_sums(acc, two);
 }
 
 /* k [at, at + some) of all panels meet all columns, TILES_COLS at a time: their activations stay in L1 for all

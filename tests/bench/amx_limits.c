@@ -24,7 +24,7 @@
 #elif PART == 6
 #include "kernels/cpu/gemm_q6_k_amx.c"
 #else
-#include "kernels/cpu/amx_i8.h"
+#include "kernels/cpu/amx_panel.h"
 #endif
 
 enum { ACT_BYTES = 64 << 20, ROUNDS = 15, COLS = 512, PANELS = 8, N = 4096, K = 14336, REQ_XCOMP_PERM = 0x1023,

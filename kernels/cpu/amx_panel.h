@@ -1,4 +1,4 @@
-/* amx_i8.h: what products of int8 with AMX's tiles share (amx.h): tiles 0 to 3 hold the sums of two times 16 columns by
+/* amx_panel.h: what products by AMX's tiles inside panels share (amx.h): tiles 0 to 3 hold the sums of two times 16 columns by
  * two times 16 rows of weights, 4 and 5 the columns' activations, 6 and 7 the weights.
  *
  * Panels' vectors are B as it is: 64 bytes of K are 16 vectors of four bytes of 16 rows, those of a panel's halves by
@@ -19,4 +19,21 @@ LB_INLINE bool tiles_open_for(int cols) {
     t.rows[2] = t.rows[3] = t.rows[5] = high;
     lb_tiles_open(&t);
     return cols > 16;
+}
+
+/* The sums begin with zero. */
+LB_INLINE void tiles_zero_sums(void) {
+    LB_TILE_ZERO(0);
+    LB_TILE_ZERO(1);
+    LB_TILE_ZERO(2);
+    LB_TILE_ZERO(3);
+}
+/* The sums to [column][32 rows of weights], four bytes each; of 16 columns, or of two times 16. */
+LB_INLINE void tiles_store_sums(void *to, bool two) {
+    char *first = to, *more = first + 16 * 4 * LB_PANEL_ROWS;
+    LB_TILE_STORE(0, first, 4 * LB_PANEL_ROWS);
+    LB_TILE_STORE(1, first + 64, 4 * LB_PANEL_ROWS);
+    if (!two) return;
+    LB_TILE_STORE(2, more, 4 * LB_PANEL_ROWS);
+    LB_TILE_STORE(3, more + 64, 4 * LB_PANEL_ROWS);
 }
