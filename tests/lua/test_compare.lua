@@ -37,19 +37,30 @@ function T.test_outputs_are_compared()
   lu.assertStrContains(tostring(c), "NOT COMPARED")
 end
 
+-- A comparison that says so. Where others take the processor for longer than a round it may say "inconclusive", never
+-- the opposite: then it is asked again.
+local function compare_until(verdict, o)
+  local c
+  for _ = 1, 6 do
+    c = lb.compare(o)
+    if c.pairs.b.verdict ~= "inconclusive" then break end
+  end
+  lu.assertEquals(c.pairs.b.verdict, verdict, tostring(c))
+  return c
+end
+
 -- Half as much work again, in the timed loop: whatever else the machine does, this is found, in both directions.
 function T.test_extra_work_is_found()
   local o = { a = peak(2000), b = peak(2000), rounds = 60, cache = "hot", warmup = 2, extra_work = { b = 0.5 } }
-  local c = lb.compare(o)
-  lu.assertEquals(c.pairs.b.verdict, "slower")
+  local c = compare_until("slower", o)
   lu.assertTrue(c.pairs.b.ratio > 1.1 and c.pairs.b.ratio < 2, tostring(c))
   o.extra_work = { a = 0.5 }
-  lu.assertEquals(lb.compare(o).pairs.b.verdict, "faster")
+  compare_until("faster", o)
 end
 
 function T.test_more_work_is_slower()
-  local c = lb.compare { a = peak(2000), b = peak(4000), rounds = 40, cache = "hot", warmup = 1, check = false }
-  lu.assertEquals(c.pairs.b.verdict, "slower")
+  local o = { a = peak(2000), b = peak(4000), rounds = 40, cache = "hot", warmup = 1, check = false }
+  local c = compare_until("slower", o)
   lu.assertTrue(c.pairs.b.detectable > 0.01)
 end
 
