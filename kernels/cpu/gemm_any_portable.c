@@ -88,6 +88,10 @@ static void expand(const lb_tensor *w, int64_t row0, int64_t row1, float *restri
 }
 
 static bool supports(const lb_args *a, const char **why) {
+    if (lb_arg(a, LB_GEMM_X)->dtype != LB_F32) {
+        *why = "takes f32 activations";
+        return false;
+    }
     for (int32_t i = 0; i < a->t[LB_GEMM_W].count; i++) {
         lb_dtype t = a->t[LB_GEMM_W].items[i]->dtype;
         if (t == LB_QUANT || t == LB_F32 || t == LB_F16 || t == LB_BF16 || t == LB_F64) continue;

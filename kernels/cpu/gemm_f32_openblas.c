@@ -1,57 +1,14 @@
 /* gemm_f32_openblas.c: the system's OpenBLAS, one single-threaded sgemm a part: the baseline for f32. */
-#include <dlfcn.h>
-#include <pthread.h>
-
-#include "engine/kernel.h"
-#include "engine/ops/slots.h"
+#include "openblas.h"
 
 typedef void (*sgemm_fn)(int order, int trans_a, int trans_b, int m, int n, int k, float alpha, const float *a, int lda,
                          const float *b, int ldb, float beta, float *c, int ldc);
-enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 }; /* of CBLAS */
-
-static struct {
-    sgemm_fn sgemm;
-    void (*set_threads)(int);
-    int (*get_threads)(void);
-    char why[256];           /* why it cannot be used; "" = it can */
-} blas;
+static openblas blas;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void load(void) {
-    const char *const names[] = { "libopenblas.so.0", "libopenblas.0.dylib" };
-    void *lib = NULL;
-    for (size_t i = 0; !lib && i < sizeof names / sizeof *names; i++) lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-    if (!lib) {
-        strncpy(blas.why, "libopenblas.so.0 cannot be loaded; hint: install libopenblas0", sizeof blas.why - 1);
-        return;
-    }
-    *(void **)&blas.sgemm = dlsym(lib, "cblas_sgemm");
-    *(void **)&blas.set_threads = dlsym(lib, "openblas_set_num_threads");
-    *(void **)&blas.get_threads = dlsym(lib, "openblas_get_num_threads");
-    if (!blas.sgemm || !blas.set_threads || !blas.get_threads)
-        strncpy(blas.why, "libopenblas.so.0 lacks cblas_sgemm or openblas_set_num_threads", sizeof blas.why - 1);
-}
-
-/* The library takes the widest vectors that it finds: where LUABENCH_ISA leaves them out, its times would stand among
- * those of other instructions, and over the peak that is measured with these. */
-static bool limited(const lb_device *d) {
-    return lb_isa_detect() & ~lb_device_caps_of(d)->isa & (LB_ISA_AVX2 | LB_ISA_AVX512);
-}
+static void load(void) { openblas_load(&blas, "cblas_sgemm"); }
 
 static bool supports(const lb_args *a, const char **why) {
-    const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_arg(a, LB_GEMM_W);
-    if (limited(x->buffer->device)) {
-        *why = "takes the processor's widest vectors, which LUABENCH_ISA leaves out";
-        return false;
-    }
-    if (x->dims[0] < 8) {
-        *why = "takes M >= 8; its matrix-vector products are slower than a plain loop";
-        return false;
-    }
-    if (x->dims[0] > INT32_MAX || x->dims[1] < 1 || x->dims[1] > INT32_MAX || w->dims[0] > INT32_MAX) {
-        *why = "dimensions must be at least 1 and fit 32 bits";
-        return false;
-    }
+    if (!openblas_fits(a, why)) return false;
     pthread_once(&once, load);
     if (blas.why[0]) *why = blas.why;
     return !blas.why[0];
@@ -61,14 +18,15 @@ static void launch(const lb_args *a, const lb_launch *l) {
     const lb_tensor *x = lb_arg(a, LB_GEMM_X), *w = lb_weight(a, l, LB_GEMM_W);
     int64_t m = x->dims[0], k = x->dims[1], n = w->dims[0], begin, end;
     float *out = lb_tensor_data(lb_arg(a, LB_GEMM_OUT));
+    sgemm_fn sgemm;
     pthread_once(&once, load);
     if (blas.why[0]) return; /* supports() said so; an output that stays as it was fails every check */
-    /* the parts are the threads; others in this process may have asked for more since */
-    if (blas.get_threads() != 1) blas.set_threads(1);
+    memcpy(&sgemm, &blas.gemm, sizeof sgemm);
+    openblas_alone(&blas);
     lb_split(n, 16, l->part, l->parts, &begin, &end);
     if (begin < end)
-        blas.sgemm(ROW_MAJOR, NO_TRANS, TRANS, (int)m, (int)(end - begin), (int)k, 1.0f, lb_tensor_f32(x), (int)k,
-                   lb_tensor_f32(w) + begin * k, (int)k, 0.0f, out + begin, (int)n);
+        sgemm(OPENBLAS_ROW_MAJOR, OPENBLAS_NO_TRANS, OPENBLAS_TRANS, (int)m, (int)(end - begin), (int)k, 1.0f,
+              lb_tensor_f32(x), (int)k, lb_tensor_f32(w) + begin * k, (int)k, 0.0f, out + begin, (int)n);
 }
 
 const lb_kernel lb_kernel_gemm_f32_openblas = {

@@ -472,11 +472,24 @@ static bool case_fill(int i, lb_args *a) {
     param(a, "value", values[i / 4]);
     return true;
 }
+/* All in f64: tails of tiles, of chunks of K and of dot products; K of 0; each kind of contents. */
+static bool gemm_f64(int i, lb_args *a) {
+    static const int64_t shapes[][3] = { { 5, 37, 67 }, { 1, 1, 1 }, { 0, 16, 32 }, { 29, 70, 259 }, { 1, 33, 96 },
+                                         { 4, 6, 131 }, { 2, 25, 1 }, { 3, 9, 0 }, { 1030, 25, 3 } };
+    enum { SHAPES = sizeof shapes / sizeof *shapes };
+    if (i >= SHAPES * FILL_KINDS) return false;
+    const int64_t *s = shapes[i % SHAPES];
+    set(a, "x", converted(floats((fill_kind)(i / SHAPES), DIMS(s[0], s[2])), LB_F64));
+    set(a, "w", converted(floats(FILL_PLAIN, DIMS(s[1], s[2])), LB_F64));
+    for (int64_t j = 0; j < s[0] * s[2]; j++) /* values that f32 does not have */
+        ((double *)lb_tensor_data(lb_arg(a, 0)))[j] *= 1 + 0x1p-40 * (double)(j % 7);
+    return true;
+}
 /* Over floats; test_matrix_kernels.c has the formats. */
 static bool case_gemm(int i, lb_args *a) {
     static const int64_t shapes[][3] = { { 5, 37, 67 }, { 1, 1, 1 }, { 0, 16, 32 }, { 13, 70, 256 }, { 1, 33, 96 } };
     static const lb_dtype types[] = { LB_F32, LB_F16, LB_BF16, LB_F64 };
-    if (i >= 5 * 4 * FILL_KINDS) return false;
+    if (i >= 5 * 4 * FILL_KINDS) return gemm_f64(i - 5 * 4 * FILL_KINDS, a);
     const int64_t *s = shapes[i % 5];
     set(a, "x", floats((fill_kind)(i / 20), DIMS(s[0], s[2])));
     set(a, "w", converted(floats(FILL_PLAIN, DIMS(s[1], s[2])), types[i / 5 % 4]));
