@@ -1,6 +1,6 @@
-/* test_quantizer_parity.c: integer, sparse and trellis formats against stored results of torchao and of independent
- * NumPy programs, float formats against torchao's, and every format on several threads and with numbers of rows that no
- * block divides. Data: tests/parity, under $LUABENCH_TREE or ".". */
+/* test_quantizer_parity.c: GGUF's formats against stored results of the gguf package, integer, sparse and trellis ones
+ * against torchao's and those of independent NumPy programs, float formats against torchao's, and every format on
+ * several threads and with numbers of rows that no block divides. Data: tests/parity, under $LUABENCH_TREE or ".". */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,6 +82,50 @@ static void test_integer_formats(void **state) {
     free(x), free(y);
 }
 
+/* ---- the gguf package ---- */
+
+/* Those before the K formats are also quantized. */
+static const struct { const char *name; int bytes; } gguf_types[] = { /* of 4096 weights */
+    { "q4_0", 2304 }, { "q8_0", 4352 }, { "q4_1", 2560 }, { "q5_0", 2816 }, { "q5_1", 3072 },
+    { "q2_k", 1344 }, { "q3_k", 1760 }, { "q4_k", 2304 }, { "q5_k", 2816 }, { "q6_k", 3360 },
+    { "iq4_nl", 2304 }, { "iq4_xs", 2176 }, { "mxfp4", 2176 }, { "nvfp4", 2304 },
+};
+enum { GGUF_WEIGHTS = 4096, GGUF_QUANTIZED = 5 };
+
+static void test_gguf_dequantize(void **state) {
+    (void)state;
+    for (size_t t = 0; t < sizeof gguf_types / sizeof *gguf_types; t++) {
+        const lb_quantizer *q = named(gguf_types[t].name);
+        size_t bytes = (size_t)gguf_types[t].bytes, stored = q->size_bytes(q, 1, GGUF_WEIGHTS);
+        uint8_t *blocks = read_parity(q->name, "blocks", bytes), *p = block_of(stored);
+        float *want = read_parity(q->name, "values", GGUF_WEIGHTS * sizeof *want);
+        float *y = block_of(GGUF_WEIGHTS * sizeof *y);
+        memcpy(p, blocks, bytes);
+        if (!strcmp(q->name, "nvfp4")) /* gguf has the matrix's scale in a tensor of its own */
+            memcpy(p + (bytes + 63) / 64 * 64, &(float){ 1.0f }, sizeof(float));
+        else assert_int_equal(stored, bytes);
+        q->dequantize(q, p, 1, GGUF_WEIGHTS, 0, 1, y);
+        for (int i = 0; i < GGUF_WEIGHTS; i++)
+            if (!(y[i] == want[i]))
+                fail_msg("%s: element %d: %g, gguf says %g", q->name, i, (double)y[i], (double)want[i]);
+        free(blocks), free(p), free(want), free(y);
+    }
+}
+
+static void test_gguf_quantize(void **state) {
+    (void)state;
+    for (int t = 0; t < GGUF_QUANTIZED; t++) {
+        const lb_quantizer *q = named(gguf_types[t].name);
+        size_t bytes = (size_t)gguf_types[t].bytes;
+        uint8_t *want = read_parity(q->name, "quantized", bytes), *p = block_of(bytes);
+        float *x = read_parity(q->name, "source", GGUF_WEIGHTS * sizeof *x);
+        assert_int_equal(q->size_bytes(q, 1, GGUF_WEIGHTS), bytes);
+        q->quantize(q, x, 1, GGUF_WEIGHTS, 0, 1, p);
+        assert_same_bytes(q->name, "blocks", p, want, bytes);
+        free(want), free(x), free(p);
+    }
+}
+
 /* ---- torchao ---- */
 
 enum { GRID_ROWS = 128, GRID_COLUMNS = 256, TAKEN = 5, LINE = 128 };
@@ -132,6 +176,15 @@ static void check_grid(const char *line, const float *x) {
     free(store), free(y);
 }
 
+static FILE *open_list(const char *name) {
+    char path[1024];
+    const char *tree = getenv("LUABENCH_TREE");
+    snprintf(path, sizeof path, "%s/tests/parity/%s", tree ? tree : ".", name);
+    FILE *f = fopen(path, "r");
+    if (!f) fail_msg("%s cannot be read: run from the tree's root, or set LUABENCH_TREE to it", path);
+    return f;
+}
+
 static void test_torchao(void **state) {
     (void)state;
     static const char *const only_grid[] = { "nf4-dq", "float8dq-block" };
@@ -141,11 +194,8 @@ static void test_torchao(void **state) {
             column = (int)(i % GRID_COLUMNS);
         x[i] = (float)(value * (1 + row % 5) * (1 + column / 32 % 3)) / 1024.0f;
     }
-    char path[1024], line[LINE];
-    const char *tree = getenv("LUABENCH_TREE");
-    snprintf(path, sizeof path, "%s/tests/parity/torchao/grid.txt", tree ? tree : ".");
-    FILE *f = fopen(path, "r");
-    if (!f) fail_msg("%s cannot be read: run from the tree's root, or set LUABENCH_TREE to it", path);
+    char line[LINE];
+    FILE *f = open_list("torchao/grid.txt");
     int formats = 0;
     for (; fgets(line, sizeof line, f); formats++) {
         char name[48] = "";
@@ -157,16 +207,30 @@ static void test_torchao(void **state) {
     assert_int_equal(formats, 18);
 }
 
-/* ---- integer, sparse and trellis formats ---- */
-
-static FILE *open_list(const char *name) {
-    char path[1024];
-    const char *tree = getenv("LUABENCH_TREE");
-    snprintf(path, sizeof path, "%s/tests/parity/groups/%s", tree ? tree : ".", name);
-    FILE *f = fopen(path, "r");
-    if (!f) fail_msg("%s cannot be read: run from the tree's root, or set LUABENCH_TREE to it", path);
-    return f;
+/* What torchao's codes, scales and zeros stand for; what codes it takes, make.py says. */
+static void test_torchao_int4wo(void **state) {
+    (void)state;
+    uint8_t *stores = read_from("torchao", "int4wo", "store", 5824), *at = stores;
+    char name[48];
+    unsigned want;
+    FILE *f = open_list("torchao/int4wo.txt");
+    int formats = 0;
+    for (; fscanf(f, "%47s %x", name, &want) == 2; formats++) {
+        const lb_quantizer *q = named(name);
+        size_t bytes = (q->size_bytes(q, TAKEN, COLUMNS) + 63) / 64 * 64;
+        static float y[TAKEN * COLUMNS];
+        uint8_t *store = block_of(bytes);
+        memcpy(store, at, bytes), at += bytes;
+        q->dequantize(q, store, TAKEN, COLUMNS, 0, TAKEN, y);
+        if (crc(y, sizeof y) != want) fail_msg("%s: other values than torchao's of its codes", name);
+        free(store);
+    }
+    fclose(f);
+    free(stores);
+    assert_int_equal(formats, 4);
 }
+
+/* ---- integer, sparse and trellis formats ---- */
 
 /* Every byte stored and every value, by their CRC. */
 static void test_groups(void **state) {
@@ -179,7 +243,7 @@ static void test_groups(void **state) {
     }
     char line[LINE], name[48];
     unsigned store_crc, values_crc;
-    FILE *f = open_list("grid.txt");
+    FILE *f = open_list("groups/grid.txt");
     int formats = 0;
     for (; fgets(line, sizeof line, f); formats++) {
         assert_int_equal(sscanf(line, "%47s %x %x", name, &store_crc, &values_crc), 3);
@@ -237,8 +301,39 @@ static void check_list(const char *list, const char *values_name, float share, i
 static void test_hqq(void **state) {
     (void)state;
     float *x = read_from("groups", "hqq", "source", 2 * 512 * sizeof *x);
-    check_list("hqq.txt", "hqq", 2e-5f, 64, x, NULL, 11);
+    check_list("groups/hqq.txt", "hqq", 2e-5f, 64, x, NULL, 11);
     free(x);
+}
+
+/* int4wo-*-hqq is uintx-4-*-hqq with scale and zero in bf16: half a step in each, of 8 codes at most. */
+static void test_int4wo_hqq(void **state) {
+    (void)state;
+    enum { n = 2, k = 512, LISTED = 11 };
+    static float y[n * k];
+    float *x = read_from("groups", "hqq", "source", sizeof y);
+    float *want = read_from("groups", "hqq", "values", LISTED * sizeof y);
+    FILE *f = open_list("groups/hqq.txt");
+    char name[48], ours[64];
+    int formats = 0;
+    for (int i = 0; i < LISTED; i++) {
+        assert_int_equal(fscanf(f, "%47s", name), 1);
+        if (strncmp(name, "uintx-4-", 8)) continue;
+        snprintf(ours, sizeof ours, "int4wo-%s", name + 8);
+        const lb_quantizer *q = named(ours);
+        uint8_t *store = block_of(q->size_bytes(q, n, k));
+        q->quantize(q, x, n, k, 0, n, store);
+        q->dequantize(q, store, n, k, 0, n, y);
+        for (int j = 0; j < n * k; j++) {
+            const float largest = j < k ? 4.0f : 0.08f; /* of a row's weights */
+            if (!(fabsf(y[j] - want[i * n * k + j]) <= 0x1p-8f * largest))
+                fail_msg("%s: element %d is %g, %g expected", ours, j, (double)y[j], (double)want[i * n * k + j]);
+        }
+        formats++;
+        free(store);
+    }
+    fclose(f);
+    free(x), free(want);
+    assert_int_equal(formats, 4);
 }
 
 /* sum over rows and samples of ((y - w) x)^2 */
@@ -290,7 +385,7 @@ static void test_trellis(void **state) {
     (void)state;
     size_t bytes = 2 * 2 * 32 * (2 + 3 + 4 + 3 + 2) + 5 * 8;
     uint8_t *stores = read_from("groups", "trellis", "store", bytes);
-    check_list("trellis.txt", "trellis", 1e-6f, 0, NULL, stores, 5);
+    check_list("groups/trellis.txt", "trellis", 1e-6f, 0, NULL, stores, 5);
     free(stores);
 }
 
@@ -382,9 +477,13 @@ static void test_threads_and_tails(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_integer_formats),
+        cmocka_unit_test(test_gguf_dequantize),
+        cmocka_unit_test(test_gguf_quantize),
         cmocka_unit_test(test_torchao),
+        cmocka_unit_test(test_torchao_int4wo),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_hqq),
+        cmocka_unit_test(test_int4wo_hqq),
         cmocka_unit_test(test_gptq),
         cmocka_unit_test(test_trellis),
         cmocka_unit_test(test_threads_and_tails),

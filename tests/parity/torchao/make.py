@@ -7,6 +7,10 @@ Two matrices: `rows`, those of gguf/integer.source that are not zero throughout 
   <format>.values   f32, torchao's dequantization of its quantization of `rows`, little-endian, without a header
   grid.txt          a line a format: its name, and CRC-32 in hexadecimal of the same for `grid`; then, where our planes are
                     torchao's, of the codes and of the scales
+  int4wo.txt        a line a group: the format, and CRC-32 of torchao's f32 dequantization of its quantization of `rows`
+  int4wo.store      those codes (even k in the high nibble) and bf16 pairs of scale and zero as our format has them, each
+                    filled up to 64 bytes: torchao rounds the least value of a group to bf16 before it takes codes, and we
+                    do not, so that quantizing gives other codes at ties
 The sums of scales that nf4-dq takes are exact in f32 in any order on `grid`, and rounded on `rows`, where it is left out.
 Prints the error of each on normal values, for the table in test_quantizers.c.
 """
@@ -22,7 +26,9 @@ from torchao.prototype.mx_formats.constants import DTYPE_FP6_E2M3, DTYPE_FP6_E3M
 from torchao.prototype.mx_formats.mx_tensor import to_dtype, to_mx
 from torchao.prototype.mx_formats.nvfp4_tensor import NVFP4Tensor, per_tensor_amax_to_scale
 from torchao.quantization.quant_primitives import (
-    _choose_scale_float8, _dequantize_affine_float8, _quantize_affine_float8)
+    _choose_scale_float8, _dequantize_affine_float8, _dequantize_affine_tinygemm, _quantize_affine_float8)
+from torchao.quantization.utils import (
+    get_groupwise_affine_qparams, groupwise_affine_quantize_tensor_from_qparams)
 from torchao.quantization.quantize_.workflows.nf4.nf4_tensor import NF4Tensor, get_block_absmax
 
 HERE = pathlib.Path(__file__).parent
@@ -101,6 +107,22 @@ FORMATS = {
 ONLY_GRID = ["nf4-dq", "float8dq-block"]
 
 
+def int4wo(x, group):
+    """Store and f32 values."""
+    scales, zeros = get_groupwise_affine_qparams(x, 4, group, torch.bfloat16)
+    codes = groupwise_affine_quantize_tensor_from_qparams(x, scales, zeros, 4, group)
+    values = _dequantize_affine_tinygemm(codes, (1, group), scales, zeros, torch.int32, 0, 15, output_dtype=torch.float32)
+    q = codes.numpy().astype(np.uint8)
+    planes = [q[:, ::2] << 4 | q[:, 1::2], torch.stack([scales, zeros], -1).view(torch.int16).numpy()]
+    return b"".join(p.tobytes() + bytes(-p.nbytes % 64) for p in planes), values
+
+
+def write_int4wo(rows):
+    made = [(f"int4wo-{g}", *int4wo(rows, g)) for g in (32, 64, 128, 256)]
+    (HERE / "int4wo.store").write_bytes(b"".join(store for _, store, _ in made))
+    (HERE / "int4wo.txt").write_text("".join(f"{name} {crc(values)}\n" for name, _, values in made))
+
+
 def grid():
     i = np.arange(128 * 256, dtype=np.uint32)
     row, column = i // 256, i % 256
@@ -116,6 +138,7 @@ def crc(t):
 def main():
     rows = np.fromfile(HERE.parent / "gguf" / "integer.source", "<f4").reshape(6, 512)
     rows, lines = torch.tensor(rows[[0, 1, 2, 4, 5]]), []
+    write_int4wo(rows)
     normal = torch.randn(256, 4096, generator=torch.Generator().manual_seed(1))
     for name, run in FORMATS.items():
         if name not in ONLY_GRID:
