@@ -1,5 +1,5 @@
 /* test_large_weights.c: weights of formats, native and in every layout, of more than 2^31 bytes; strided and repeated
- * reads of so many. Only pages that hold something are memory. */
+ * reads of so many; every family of quantizers. Only pages that hold something are memory. */
 #include "large.h"
 
 #include "engine/tensor_convert.h"
@@ -116,6 +116,56 @@ static void test_gemm_q8_0_rows(void **unused) {
     gemm_quantized("q8_0", 5, false);
 }
 
+/* ---- quantizing and expanding: of a matrix of more than 2^31 bytes the last row alone, as if it were by itself ---- */
+
+enum { BY = 64 }; /* rows of a block, at most: the last row is the first of one */
+
+static void *untouched(size_t bytes) {
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* Row n - 1 of n through survey, settle, quantize and dequantize; all before it are zeros that nobody looks at. */
+static void last_row(const lb_quantizer *q, const float *x, int64_t n, int64_t k, float *y) {
+    size_t bytes = q->size_bytes(q, n, k);
+    float *all = untouched((size_t)(n * k) * sizeof *all);
+    uint8_t *store = untouched(bytes);
+    NEED(all && store);
+    memcpy(all + (n - 1) * k, x, (size_t)k * sizeof *x);
+    if (q->survey) q->survey(q, all, n, k, n - 1, n, store);
+    if (q->settle) q->settle(q, n, k, store);
+    q->quantize(q, all, n, k, n - 1, n, store);
+    q->dequantize(q, store, n, k, n - 1, n, y);
+    munmap(all, (size_t)(n * k) * sizeof *all), munmap(store, bytes);
+}
+
+static void check_last_row(const lb_quantizer *q) {
+    int64_t k = 2048 > 8 * q->k_multiple ? 2048 / q->k_multiple * q->k_multiple : 8 * q->k_multiple, n = BY + 1;
+    while ((int64_t)q->size_bytes(q, n, k) <= LIMIT) n += n / BY * BY;
+    float *x = malloc((size_t)k * 3 * sizeof *x);
+    assert_non_null(x);
+    for (int64_t i = 0; i < k; i++) x[i] = sinf((float)i);
+    last_row(q, x, n, k, x + k), last_row(q, x, 1, k, x + 2 * k);
+    const float apart = strcmp(q->name, "nf4-dq") ? 0 : 0.02f; /* its scales' mean is that of all rows */
+    for (int64_t i = 0; i < k; i++)
+        if (!(fabsf(x[k + i] - x[2 * k + i]) <= apart))
+            fail_msg("%s: weight %lld of row %lld is %g, by itself %g", q->name, (long long)i, (long long)n,
+                     (double)x[k + i], (double)x[2 * k + i]);
+    free(x);
+}
+static void test_quantizers(void **unused) {
+    (void)unused;
+    for (int f = 0; lb_quantizer_families[f]; f++) { /* members of a family share their code: the first and the last */
+        const char *const *first = lb_quantizer_families[f]->members;
+        for (const char *const *m = first; *m; m++) {
+            const lb_quantizer *q;
+            if (m != first && m[1]) continue;
+            if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
+            check_last_row(q);
+        }
+    }
+}
+
 /* ---- reading only ---- */
 
 static const int64_t READ = ((int64_t)1 << 29) + 1027; /* f32 */
@@ -153,7 +203,7 @@ static void test_read_reuse(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm_q8_0),    cmocka_unit_test(test_gemm_q6_k),    cmocka_unit_test(test_gemm_q8_0_rows),
-        cmocka_unit_test(test_read_strided), cmocka_unit_test(test_read_reuse),
+        cmocka_unit_test(test_quantizers),   cmocka_unit_test(test_read_strided), cmocka_unit_test(test_read_reuse),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
