@@ -3,6 +3,8 @@
  * piece of memory mapped again and again, but for their end. */
 #include "large.h"
 
+#include "engine/check.h"
+
 /* ---- rows by number ---- */
 
 enum { K = 64, ROWS = (1 << 23) + 5 };
@@ -199,20 +201,18 @@ static void test_attention(void **unused) {
 enum { GEMM_K = 1 << 14, GEMM_N = (1 << 15) + 7 };
 
 /* Row m of x is m + 1 everywhere. */
-static void check_gemm(call *c, const char *name) {
-    const lb_tensor *out = c->t[LB_GEMM_OUT];
+static void check_product(lb_tensor *out, const char *name) {
     for (int m = 0; m < out->dims[0]; m++) {
         EXPECT(name, row(out, m)[GEMM_N - 1], (m + 1) * GEMM_K);
         EXPECT(name, row(out, m)[GEMM_N - 2], 0);
         EXPECT(name, row(out, m)[GEMM_N - 3], -(m + 1) * GEMM_K);
         EXPECT(name, row(out, m)[0], m + 1);
     }
+    lb_poison(out); /* for the kernel that comes next */
 }
-static void poison_gemm(call *c) {
-    lb_tensor *out = c->t[LB_GEMM_OUT];
-    memset(lb_tensor_data(out), 0xff, lb_tensor_size_bytes(out));
-}
-
+static void check_gemm(call *c, const char *name) { check_product(c->t[LB_GEMM_OUT], name); }
+static void check_linear(call *c, const char *name) { check_product(c->t[LB_LINEAR_OUT], name); }
+static void check_head_gemm(call *c, const char *name) { check_product(c->t[LB_HEAD_GEMM_OUT], name); }
 static void gemm_of(int rows) {
     call c;
     lb_tensor *w = zeros(LB_F32, DIMS(GEMM_N, GEMM_K)), *x = small(LB_F32, DIMS(rows, GEMM_K));
@@ -228,7 +228,7 @@ static void gemm_of(int rows) {
     operand(&c, LB_GEMM_X, x);
     operand(&c, LB_GEMM_W, w);
     operand(&c, LB_GEMM_OUT, small(LB_F32, DIMS(rows, GEMM_N)));
-    each_kernel(&c, poison_gemm, check_gemm);
+    each_kernel(&c, NULL, check_gemm);
     end(&c);
 }
 static void test_gemm(void **unused) {
@@ -238,6 +238,32 @@ static void test_gemm(void **unused) {
 static void test_gemm_rows(void **unused) {
     (void)unused;
     gemm_of(5);
+}
+
+/* Weights as gemm's, as the only matrix of `linear` (x of rank 2) and the only head of `head_gemm` (3). */
+static void products(const char *op, int rank, int out_slot) {
+    const int64_t wide[] = { 1, GEMM_N, GEMM_K }, x_dims[] = { 1, 1, GEMM_K }, out_dims[] = { 1, 1, GEMM_N };
+    const int without = 3 - rank; /* leading dimensions that are not there */
+    call c;
+    lb_tensor *w = zeros(LB_F32, rank, wide + without), *x = small(LB_F32, rank, x_dims + without);
+    NEED(w);
+    madvise(lb_tensor_data(w), lb_tensor_size_bytes(w), MADV_HUGEPAGE);
+    for (int i = 0; i < GEMM_K; i++) row(w, GEMM_N - 1)[i] = 1, row(w, GEMM_N - 3)[i] = -1, row(x, 0)[i] = 1;
+    row(w, 0)[5] = 1;
+    begin(&c, op);
+    operand(&c, 0, x);
+    operand(&c, 1, w);
+    operand(&c, out_slot, small(LB_F32, rank, out_dims + without));
+    each_kernel(&c, NULL, rank == 2 ? check_linear : check_head_gemm);
+    end(&c);
+}
+static void test_linear(void **unused) {
+    (void)unused;
+    products("linear", 2, LB_LINEAR_OUT);
+}
+static void test_head_gemm(void **unused) {
+    (void)unused;
+    products("head_gemm", 3, LB_HEAD_GEMM_OUT);
 }
 
 /* ---- element by element ---- */
@@ -391,6 +417,65 @@ static void test_rms_norm_quantize(void **unused) {
     same_far_and_near(&a, &b, 0, NULL, LB_RMS_NORM_Q_CODES, LB_RMS_NORM_Q_SCALES);
 }
 
+/* Both inputs far apart, the third operand the result. */
+static void test_pairs_of_rows(void **unused) {
+    (void)unused;
+    static const char *const ops[] = { "add", "swiglu", "swiglu_clamped" };
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        call a, b;
+        lb_tensor *x = waves(0.7f), *y = waves(1.3f), *fx = far_rows(x), *fy = far_rows(y);
+        NEED(fx && fy);
+        begin(&a, ops[i]), begin(&b, ops[i]);
+        operand(&a, 0, fx), operand(&a, 1, fy), operand(&a, 2, small(LB_F32, DIMS(2, FAR_COLS)));
+        operand(&b, 0, x), operand(&b, 1, y), operand(&b, 2, small(LB_F32, DIMS(2, FAR_COLS)));
+        same_far_and_near(&a, &b, 0, NULL, 2, 2);
+    }
+}
+
+static void test_residual(void **unused) {
+    (void)unused;
+    call a, b;
+    lb_tensor *x = waves(0.7f), *y = waves(1.3f), *fx = far_rows(x), *fy = far_rows(y), *kept = waves(1.3f);
+    NEED(fx && fy);
+    begin(&a, "residual"), begin(&b, "residual");
+    operand(&a, LB_RESIDUAL_X, fx), operand(&b, LB_RESIDUAL_X, x);
+    operand(&a, LB_RESIDUAL_Y, fy), operand(&b, LB_RESIDUAL_Y, y);
+    same_far_and_near(&a, &b, LB_RESIDUAL_Y, kept, 1, 0);
+    lb_tensor_release(kept);
+}
+
+static void test_sample(void **unused) {
+    (void)unused;
+    call a, b;
+    lb_tensor *x = waves(0.7f), *far = far_rows(x);
+    NEED(far);
+    begin(&a, "sample"), begin(&b, "sample");
+    a.a.p[LB_SAMPLE_P_TEMPERATURE] = b.a.p[LB_SAMPLE_P_TEMPERATURE] = 0;
+    operand(&a, LB_SAMPLE_LOGITS, far), operand(&b, LB_SAMPLE_LOGITS, x);
+    operand(&a, LB_SAMPLE_IDS, INTS(-1, -1)), operand(&b, LB_SAMPLE_IDS, INTS(-1, -1));
+    same_far_and_near(&a, &b, 0, NULL, LB_SAMPLE_IDS, LB_SAMPLE_IDS);
+}
+
+/* Tokens far apart, one head. */
+static void test_rope(void **unused) {
+    (void)unused;
+    call a, b;
+    lb_tensor *kept = waves(0.7f), *whole = zeros(LB_F32, DIMS(2, 1, ((int64_t)1 << 29) + 96)), *far;
+    NEED(whole);
+    if (lb_tensor_slice(whole, 2, 0, FAR_COLS, &far)) fail_msg("%s", lb_error());
+    lb_tensor_release(whole);
+    begin(&a, "rope"), begin(&b, "rope");
+    operand(&a, LB_ROPE_X, far), operand(&b, LB_ROPE_X, small(LB_F32, DIMS(2, 1, FAR_COLS)));
+    for (int i = 0; i < 2; i++) {
+        lb_tensor *f = small(LB_F32, DIMS(FAR_COLS / 2));
+        for (int j = 0; j < FAR_COLS / 2; j++) row(f, 0)[j] = 1.0f / (float)(j + 1);
+        operand(i ? &b : &a, LB_ROPE_POSITIONS, INTS(3, 100000));
+        operand(i ? &b : &a, LB_ROPE_FREQUENCIES, f);
+    }
+    same_far_and_near(&a, &b, LB_ROPE_X, kept, 1, 0);
+    lb_tensor_release(kept);
+}
+
 static void test_rows(void **unused) {
     (void)unused;
     static const char *const ops[] = { "rms_norm", "layer_norm", "softmax" };
@@ -404,6 +489,8 @@ int main(void) {
         cmocka_unit_test(test_gemm),         cmocka_unit_test(test_gemm_rows), cmocka_unit_test(test_copy),
         cmocka_unit_test(test_convert),      cmocka_unit_test(test_activation), cmocka_unit_test(test_rows),
         cmocka_unit_test(test_add_rms_norm), cmocka_unit_test(test_rms_norm_quantize),
+        cmocka_unit_test(test_pairs_of_rows), cmocka_unit_test(test_residual), cmocka_unit_test(test_sample),
+        cmocka_unit_test(test_rope),         cmocka_unit_test(test_linear),    cmocka_unit_test(test_head_gemm),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }

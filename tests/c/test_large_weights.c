@@ -203,7 +203,8 @@ static void test_read_reuse(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm_q8_0),    cmocka_unit_test(test_gemm_q6_k),    cmocka_unit_test(test_gemm_q8_0_rows),
-        cmocka_unit_test(test_quantizers),   cmocka_unit_test(test_read_strided), cmocka_unit_test(test_read_reuse),
+        cmocka_unit_test(test_quantizers),   cmocka_unit_test(test_read_strided),
+        cmocka_unit_test(test_read_reuse),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
