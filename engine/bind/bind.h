@@ -151,6 +151,8 @@ void bind_open_source(lua_State *L);
 void bind_open_plan(lua_State *L);
 void bind_open_eager(lua_State *L);
 void bind_open_oracle(lua_State *L);
+/* x [M, K] times w [N, K] transposed, of any dtype or format, in f64 [M, N]; a new tensor. */
+lb_status bind_oracle_product(const lb_tensor *x, const lb_tensor *w, lb_tensor **out);
 void bind_open_timer(lua_State *L);
 void bind_open_sampler(lua_State *L);
 void bind_open_contrast(lua_State *L);

@@ -17,7 +17,7 @@ static lb_status values_of(const lb_tensor *t, double **out) {
     return *out ? LB_OK : lb_fail(LB_ENOMEM, "no memory for %lld values in f64", (long long)n);
 }
 
-static lb_status product(const lb_tensor *x, const lb_tensor *w, lb_tensor **out) {
+lb_status bind_oracle_product(const lb_tensor *x, const lb_tensor *w, lb_tensor **out) {
     char a[128], b[128];
     lb_tensor_describe(x, a, sizeof a);
     lb_tensor_describe(w, b, sizeof b);
@@ -38,7 +38,7 @@ static lb_status product(const lb_tensor *x, const lb_tensor *w, lb_tensor **out
 /* lb.oracle.matmul(x, w) -> f64 [M, N] = x [M, K] times w [N, K] transposed; w of any dtype or format. */
 static int matmul(lua_State *L) {
     lb_tensor *x = bind_check_tensor(L, 1), *w = bind_check_tensor(L, 2);
-    BIND_NEW_TENSOR(L, product(x, w, BIND_OUT));
+    BIND_NEW_TENSOR(L, bind_oracle_product(x, w, BIND_OUT));
     return 1;
 }
 

@@ -127,13 +127,28 @@ static int copy(lua_State *L) {
 
 /* ---- the error of a quantized or computed tensor ------------------------------------------------------------ */
 
-/* t:error(original): how far t (quantized or not) is from it: { nmse, rel_rmse, sqnr_db, max_abs, cosine, error2,
- * original2 }, the last two the sums of squares of the difference and of the original. Unknown values (an original of
- * zeros) are absent. */
+/* How far x t^T is from x original^T, both in f64. */
+static lb_status output_error(const lb_tensor *t, const lb_tensor *original, const lb_tensor *x, double *rel_rmse) {
+    lb_tensor *got = NULL, *want = NULL;
+    lb_tensor_error_sums d;
+    lb_status s = bind_oracle_product(x, original, &want);
+    if (!s) s = bind_oracle_product(x, t, &got);
+    if (!s) s = lb_tensor_error(got, want, &d);
+    if (!s) *rel_rmse = d.error2 == 0 ? 0 : sqrt(d.error2 / d.want2);
+    lb_tensor_release(got), lb_tensor_release(want);
+    lb_oracle_cache_clear();
+    return s;
+}
+
+/* t:error(original[, x]): how far t (quantized or not) is from it: { nmse, rel_rmse, sqnr_db, max_abs, cosine, error2,
+ * original2 }, the last two the sums of squares of the difference and of the original; with activations x [M, K] also
+ * output_rel_rmse, of the products x t^T. Unknown values (an original of zeros) are absent. */
 static int error_of(lua_State *L) {
+    double output = NAN;
     lb_tensor *t = bind_check_tensor(L, 1), *original = bind_check_tensor(L, 2);
     lb_tensor_error_sums d;
     BIND_TRY(L, lb_tensor_error(t, original, &d));
+    if (!lua_isnoneornil(L, 3)) BIND_TRY(L, output_error(t, original, bind_check_tensor(L, 3), &output));
     double nmse = d.error2 == 0 ? 0 : d.error2 / d.want2;
     lua_newtable(L);
     if (isfinite(nmse)) {
@@ -145,6 +160,7 @@ static int error_of(lua_State *L) {
     bind_set_known(L, "cosine", d.cross / sqrt(d.got2 * d.want2));
     bind_set_number(L, "error2", d.error2);
     bind_set_number(L, "original2", d.want2);
+    bind_set_known(L, "output_rel_rmse", output);
     return 1;
 }
 

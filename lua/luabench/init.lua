@@ -12,7 +12,7 @@ end
 
 -- Straight from the engine.
 local ENGINE = { "device", "devices", "quantizer", "quantizers", "kernels", "kernel_load", "timer",
-  "measure", "tensor", "zeros", "full", "randn", "uniform", "arange", "cat", "stack", "oracle" }
+  "tensor", "zeros", "full", "randn", "uniform", "arange", "cat", "stack", "oracle" }
 for _, name in ipairs(ENGINE) do M[name] = core[name] end
 for name, f in pairs(core.eager) do M[name] = f end
 
@@ -26,6 +26,10 @@ function M.plan(device)
   pcall(prepare, device)
   return core.plan(device)
 end
+
+-- What it gives prints as a line.
+local Measurement = { __tostring = function(t) return (require("luabench.show").measurement(t)) end }
+M.measure = places.guard(function(...) return setmetatable(core.measure(...), Measurement) end)
 
 -- lb.kernel(name), lb.kernel.compile{ ... }
 M.kernel = setmetatable({ compile = function(spec) return (require("luabench.own.compile").compile(spec)) end },

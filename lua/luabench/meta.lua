@@ -124,7 +124,9 @@ M.classes = {
       bits_per_weight = { "q:bits_per_weight()", "stored bits an element, metadata included" },
       spread = { "t:spread([share = 0.99])", "{ mean_abs, max_abs, quantile } of the magnitudes" },
       bytes = { "t:bytes()", "what is stored, as u8: a view, also of quantized tensors" },
-      error = { "t:error(original)", "{ rel_rmse, sqnr_db, max_abs, cosine, nmse } against the original" },
+      error = { "t:error(original[, x])",
+        "{ rel_rmse, sqnr_db, max_abs, cosine, nmse } against the original; with activations x [M, K] also "
+          .. "output_rel_rmse, of the products" },
       get = { "t:get(i, j, ...)", "one element as a number" }, set = { "t:set(i, j, ..., value)", "sets one element" },
       totable = { "t:totable()", "nested tables of numbers" },
       add = { "a:add(b)", "a + b, broadcast" }, sub = { "a:sub(b)", "a - b" },

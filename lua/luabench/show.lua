@@ -61,21 +61,25 @@ local function numbers_text(t, parts, indent)
   return "{\n" .. indent .. "  " .. table.concat(lines, "\n" .. indent .. "  ") .. "\n" .. indent .. "}"
 end
 
--- What lb.measure() gives, in a line; its fields are named below it.
-local function measurement_text(t)
+-- What lb.measure() gives, in a line.
+function M.measurement(t)
   local units = require "luabench.units"
   local scale, unit = units.time_unit(t.median)
   local function scaled(ns) return units.significant(ns / scale, 4) end
   local notes = {}
   if t.precise == false then notes[#notes + 1] = "less precise than asked" end
   if type(t.disturbance) == "table" and t.disturbance.noisy then notes[#notes + 1] = "disturbed by other work" end
+  return ("median %s %s, 95 %% interval %s to %s, %d samples of %d runs%s"):format(scaled(t.median), unit,
+    scaled(t.ci95[1]), scaled(t.ci95[2]), #t.samples_ns, t.iterations,
+    notes[1] and "; " .. table.concat(notes, ", ") or "")
+end
+
+-- The same at the prompt, with its fields named below it.
+local function measurement_text(t)
   local names = {}
   for k in pairs(t) do names[#names + 1] = tostring(k) end
   table.sort(names)
-  return ("median %s %s, 95 %% interval %s to %s, %d samples of %d runs%s\n%s"):format(scaled(t.median), unit,
-    scaled(t.ci95[1]), scaled(t.ci95[2]), #t.samples_ns, t.iterations,
-      notes[1] and "; " .. table.concat(notes, ", ") or "",
-    M.wrap("  fields: " .. table.concat(names, ", "), 10))
+  return M.measurement(t) .. "\n" .. M.wrap("  fields: " .. table.concat(names, ", "), 10)
 end
 
 local function is_measurement(t)
@@ -85,11 +89,11 @@ local function is_measurement(t)
 end
 
 local function table_text(t, depth, seen, indent)
+  if depth == 0 and is_measurement(t) then return measurement_text(t) end
   local mt = getmetatable(t)
   if type(mt) == "table" and mt.__tostring then return tostring(t) end
   if seen[t] then return "{ ... the same table again }" end
   if next(t) == nil then return "{}" end
-  if depth == 0 and is_measurement(t) then return measurement_text(t) end
   if depth >= DEPTH then return "{ ... }" end
   seen[t] = true
   local parts = entries_of(t, depth, seen, indent .. "  ")

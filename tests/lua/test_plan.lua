@@ -187,6 +187,7 @@ function T.test_measure()
   local both = lb.core.measure_interleaved({ p, p }, { samples = 10, warmup = 1, cache = "hot" })
   lu.assertEquals(#both, 2)
   lu.assertEquals(both[1].samples, both[2].samples)
+  lu.assertStrMatches(tostring(r), "median [%d.]+ %a+, 95 %% interval [%d.]+ to [%d.]+, 20 samples of %d+ runs.*")
   raises('did you mean "precision"', lb.measure, p, { precison = 1 })
   raises("no steps", lb.measure, lb.plan())
 end

@@ -153,6 +153,20 @@ function T.test_calibration()
   raises("tensor", function() w:quantize("gptq-4-32", { calibration = 3 }) end)
 end
 
+function T.test_error_of_products()
+  local w, x = lb.randn({ 16, 256 }, { seed = 1 }), lb.randn({ 5, 256 }, { seed = 2 })
+  local q = w:quantize "q4_0"
+  local e = q:error(w, x)
+  local want = x:matmul(w, { transposed = true })
+  lu.assertAlmostEquals(e.output_rel_rmse,
+    x:matmul(q:dequantize(), { transposed = true }):error(want).rel_rmse, 1e-5)
+  lu.assertTrue(e.output_rel_rmse > 0.5 * e.rel_rmse and e.output_rel_rmse < 2 * e.rel_rmse)
+  lu.assertNil(q:error(w).output_rel_rmse)
+  lu.assertEquals(w:error(w, x).output_rel_rmse, 0)
+  raises("expected x [M, K] and w [N, K], got f32[5, 255]", function() q:error(w, lb.zeros { 5, 255 }) end)
+  raises("tensor", function() q:error(w, 3) end)
+end
+
 function T.test_every_quantizer_round_trips()
   local n = 0
   for _, name in ipairs(lb.quantizers()) do
