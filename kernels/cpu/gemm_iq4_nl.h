@@ -15,8 +15,8 @@ LB_H32_NATIVE(iq4_nl)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_iq4_nl) = {
     .name = "gemm.iq4_nl." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows; levels by vpshufb, " H32_WITH ", their offset of 128 taken back by sums of "
-             "activations, f32 once per 32",
+    .about = H32_ABOUT("panels of 32 rows; levels by vpshufb, " H32_WITH ", their offset of 128 taken back by sums of "
+                       "activations, f32 once per 32"),
     .format = "iq4_nl",
     LB_H32_KERNEL,
 };

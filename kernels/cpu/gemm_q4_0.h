@@ -12,8 +12,8 @@ LB_H32_NATIVE(q4_0)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_q4_0) = {
     .name = "gemm.q4_0." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows; " H32_WITH " over nibbles, whose offset of 8 sums of activations take back, f32 once "
-             "per 32",
+    .about = H32_ABOUT("panels of 32 rows; " H32_WITH " over nibbles, whose offset of 8 sums of activations take back, "
+                       "f32 once per 32"),
     .format = "q4_0",
     LB_H32_KERNEL,
 };

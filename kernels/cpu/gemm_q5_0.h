@@ -23,7 +23,8 @@ LB_H32_NATIVE(q5_0)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_q5_0) = {
     .name = "gemm.q5_0." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows; " H32_WITH " over codes, whose offset sums of activations take back, f32 once per 32",
+    .about = H32_ABOUT("panels of 32 rows; " H32_WITH " over codes, whose offset sums of activations take back, f32 "
+                       "once per 32"),
     .format = "q5_0",
     LB_H32_KERNEL,
 };

@@ -13,8 +13,8 @@ LB_H32_NATIVE(q8_0)
 
 const lb_kernel LB_ROWS32_SYMBOL(gemm_q8_0) = {
     .name = "gemm.q8_0." LB_ROWS32_ISA_TEXT,
-    .about = "panels of 32 rows; " H32_WITH " over codes with an offset of 128 that sums of activations take back, f32 "
-             "once per 32",
+    .about = H32_ABOUT("panels of 32 rows; " H32_WITH " over codes with an offset of 128 that sums of activations take "
+                       "back, f32 once per 32"),
     .format = "q8_0",
     LB_H32_KERNEL,
 };

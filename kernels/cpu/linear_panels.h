@@ -44,6 +44,12 @@ static bool kinds_of(const lb_args *a, kinds *s, const char **why) {
 
 static bool supports(const lb_args *a, const char **why) {
     kinds s;
+#if defined(LB_BY_PLANES)
+    bool any = false;
+    for (int32_t i = 0; i < a->t[LB_LINEAR_W].count; i++) any |= lb_planes_panel_of(a->t[LB_LINEAR_W].items[i]) != NULL;
+    *why = "takes 96 rows of x and more, and weights of which some have panels by planes";
+    if (!any || lb_arg(a, LB_LINEAR_X)->dims[0] < LB_PLANES_ROWS) return false;
+#endif
     return kinds_of(a, &s, why);
 }
 
@@ -180,6 +186,12 @@ const lb_kernel KERNEL_SYMBOL(linear_native) = {
     .about = "weights of GGUF's formats in their files' own layout, decoded in registers; x prepared once, all "
              "matrices one supply of work; bias and activation on each block while it is in L1",
     .tolerance_why = "exact int32 sums of blocks, or of 32 weights, and f32 between them; an activation within 2e-7",
+#elif defined(LB_BY_PLANES)
+const lb_kernel KERNEL_SYMBOL(linear_planes) = {
+    .name = "linear.planes." ISA_TEXT,
+    .about = "as linear.panels, of 96 rows of x and more: weights of formats with a scale for each 32 by planes of "
+             "bytes that their scales are folded into, and AMX's tiles",
+    .tolerance_why = "what the panels' own kernels allow, and an activation within 2e-7",
 #else
 const lb_kernel KERNEL_SYMBOL(linear_panels) = {
     .name = "linear.panels." ISA_TEXT,

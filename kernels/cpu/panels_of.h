@@ -1,5 +1,6 @@
 /* panels_of.h: the panels that linear, moe_ffn and head_gemm are built from: those of repacked weights, or, where
- * LB_NATIVE is defined, those that read weights as files have them. */
+ * LB_NATIVE is defined, those that read weights as files have them, or, where LB_BY_PLANES is, of formats that have
+ * them those for many rows of x (planes.h). */
 #pragma once
 #include <string.h>
 
@@ -19,6 +20,16 @@ enum { PANELS_REPACKED = false, PANELS_PRIORITY = -4 };
 #define PANELS_ISA(bits) ((bits) | LB_ISA_AVX512_VNNI)
 enum { PANELS_REPACKED = false, PANELS_PRIORITY = -5 };
 #endif
+#elif defined(LB_BY_PLANES)
+#include "planes.h"
+#include "vec.h"
+#define PANELS_ACT(other) other
+#undef ISA_TEXT
+#define ISA_TEXT "amx"
+#undef ISA_NAME
+#define ISA_NAME amx
+#define PANELS_ISA(bits) ((bits) | LB_ISA_AVX512_VNNI | LB_ISA_AMX_INT8)
+enum { PANELS_REPACKED = true, PANELS_PRIORITY = 1 };
 #else
 #define PANELS_ACT(other) other
 #define PANELS_ISA(bits) bits
@@ -30,6 +41,10 @@ static const lb_panel *panel_of(const lb_tensor *w, const char **why) {
 #if defined(LB_NATIVE)
     return LB_NATIVE_PANEL_OF(w, why);
 #else
+#if defined(LB_BY_PLANES)
+    const lb_panel *planes = lb_planes_panel_of(w);
+    if (planes) return planes;
+#endif
     const lb_kernel *k = w->quantizer ? lb_kernel_panel_for(w->buffer->device, w->quantizer) : NULL;
     *why = "a weight's format has no panel here";
     return k ? k->panel : NULL;

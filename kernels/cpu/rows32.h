@@ -9,6 +9,9 @@
 #if defined(LB_ONE_ROW)
 #define LB_ROWS32_ISA row_amx
 #define LB_ROWS32_ISA_TEXT "row_amx"
+#elif defined(LB_PLANES)
+#define LB_ROWS32_ISA planes_amx
+#define LB_ROWS32_ISA_TEXT "planes_amx"
 #elif defined(LB_BF16_PANEL)
 #define LB_ROWS32_ISA panel_amx
 #define LB_ROWS32_ISA_TEXT "panel_amx"
@@ -23,13 +26,17 @@
  * tiles of int8, and those without tiles, which ask for weights otherwise (lb_ask). Those with tiles of bf16, whose
  * results are not vdpbf16ps's bits, have a driver of their own for many rows of x, and for few rows and all that is
  * built from panels files that define LB_BF16_PANEL; those for one row of x, which are kernels of gemm alone (other
- * bits, too), define LB_ONE_ROW. */
-#if defined(__AMX_TILE__) && !defined(LB_PANEL_DRIVER) && !defined(LB_BF16_PANEL) && !defined(LB_ONE_ROW)
+ * bits, too), define LB_ONE_ROW; those for many rows whose integer sums are of 256 in the place of 32, other bits
+ * again, define LB_PLANES as their panel (planes.h). */
+#if defined(__AMX_TILE__) && !defined(LB_PANEL_DRIVER) && !defined(LB_BF16_PANEL) && !defined(LB_ONE_ROW) && \
+    !defined(LB_PLANES)
 #define LB_ROWS32_TILES_DRIVER
 #include "gemm_tiles.h"
 #endif
 #define LB_ROWS32_ISA_BITS LB_ISA_AVX512
-#if defined(LB_PANEL_DRIVER) || defined(LB_ONE_ROW)
+#if defined(LB_PLANES)
+#define LB_ROWS32_PRIORITY 35
+#elif defined(LB_PANEL_DRIVER) || defined(LB_ONE_ROW)
 #define LB_ROWS32_PRIORITY 30
 #elif defined(LB_BF16_PANEL)
 #define LB_ROWS32_PRIORITY 25
@@ -109,12 +116,17 @@
 /* The fields of a descriptor that follow from it. */
 #ifdef LB_ROWS32_TILES_DRIVER
 #define LB_ROWS32_KERNEL TILES_KERNEL, .layout = &layout
+#elif defined(LB_PLANES)
+#define LB_ROWS32_KERNEL                                                                                             \
+    .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = LB_ROWS32_PRIORITY,          \
+    .supports = supports, .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes, .launch = launch
 #elif defined(LB_ONE_ROW)
 #define LB_ROWS32_KERNEL                                                                                             \
     .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = LB_ROWS32_PRIORITY,          \
     .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes, .launch = launch
 #else
 #define LB_ROWS32_KERNEL                                                                                             \
-    .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = LB_ROWS32_PRIORITY, .panel = &panel_ops,     \
+    .op = "gemm", .device = "cpu", .source = "luabench", .layout = &layout, .priority = LB_ROWS32_PRIORITY,          \
+    .panel = &panel_ops,                                                                                             \
     .phases = lb_gemm_panel_phases, .workspace_bytes = workspace_bytes, .launch = launch
 #endif

@@ -7,8 +7,7 @@
 #pragma once
 #include "act_q8_32_avx512.h"
 #include "native_many.h"
-#include "rows32.h"
-#include "rows32_g32_pack.h"
+#include "rows32_g32_codes.h"
 #include "tile32x6.h"
 
 /* Tiles read bytes with an offset of 128 (with minima none), so that all formats' sums start at the same numbers. Codes
@@ -22,64 +21,6 @@ enum { H32_GEMV_COLS = 4, H32_SUPER = 8 /* groups expanded together */,
 /* What makes a byte of a tile of one of a panel. */
 LB_INLINE int h32_lift(const h32 f) {
     return f.min ? 0 : H32_DOUBLED(f) ? 127 - 2 * f.offset : 128 - f.offset - (f.half ? 1 : 0);
-}
-
-/* d (or with `what` 1 the minima) of rows 0..15 (half 0) or 16..31. */
-LB_INLINE __m512 h32_scale(const h32 f, const uint8_t *panel, int64_t group, int half, int what) {
-    const uint8_t *p = panel + h32_scales_at(f, group) + 64 * what;
-    if (f.scales == H32_F32) return _mm512_load_ps((const float *)(const void *)p + 16 * half);
-    if (f.scales == H32_F16) return lb_load_f16x16(p + 32 * half);
-    __m512i e = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)(const void *)(p + 16 * half)));
-    e = _mm512_max_epi32(_mm512_slli_epi32(e, 23), _mm512_set1_epi32(0x00400000)); /* 2^-127 is subnormal */
-    return _mm512_mul_ps(_mm512_castsi512_ps(e), _mm512_set1_ps(0.5f));
-}
-
-/* `ahead`, a constant: prefetches what is read LB_PREFETCH_BYTES later. */
-LB_INLINE __m512i h32_load(const uint8_t *p, const bool ahead) {
-    return ahead ? lb_load_ahead(p) : _mm512_load_si512(p);
-}
-
-/* w[j] |= bit j of every byte of `top`, at bit `to`. */
-LB_INLINE void h32_top_bits(__m512i top, int to, __m512i w[8]) {
-    __m512i bit = lb_bytes(1u << to);
-    LB_UNROLL for (int j = 0; j < 8; j++) {
-        __m512i at = j > to ? _mm512_srli_epi32(top, (unsigned)(j - to)) : _mm512_slli_epi32(top, (unsigned)(to - j));
-        w[j] = _mm512_ternarylogic_epi32(w[j], at, bit, 0xf8); /* w | (at & bit) */
-    }
-}
-
-/* The eight vectors of bytes of 16 rows at `p`. */
-LB_INLINE void h32_codes(const h32 f, const uint8_t *p, __m512i w[8], const bool ahead) {
-    const int low = f.bits == 8 ? 8 : f.bits & 6; /* bits that do not stand in the last vector */
-    if (low == 8) {
-        LB_UNROLL for (int j = 0; j < 8; j++) w[j] = h32_load(p + 64 * j, ahead);
-    } else if (low == 6) {
-        LB_UNROLL for (int i = 0; i < 2; i++) { /* as lb_unpack6 */
-            __m512i p0 = h32_load(p + 192 * i, ahead), p1 = h32_load(p + 192 * i + 64, ahead);
-            __m512i p2 = h32_load(p + 192 * i + 128, ahead), *t = w + 4 * i;
-            t[0] = lb_field(p0, 0, 0x3f);
-            t[1] = lb_field(p1, 0, 0x3f);
-            t[2] = lb_field(p2, 0, 0x3f);
-            t[3] = _mm512_or_si512(lb_field(p1, 4, 0x0c), lb_field(p2, 2, 0x30));
-            t[3] = _mm512_or_si512(lb_field(p0, 6, 0x03), t[3]);
-        }
-    } else if (low == 4) {
-        LB_UNROLL for (int j = 0; j < 4; j++) {
-            __m512i x = h32_load(p + 64 * j, ahead);
-            w[j] = lb_field(x, 0, 0x0f);
-            w[j + 4] = lb_field(x, 4, 0x0f);
-        }
-    } else {
-        LB_UNROLL for (int j = 0; j < 2; j++) {
-            __m512i x = h32_load(p + 64 * j, ahead);
-            LB_UNROLL for (int i = 0; i < 4; i++) w[j + 2 * i] = lb_field(x, 2 * i, 0x03);
-        }
-    }
-    if (f.levels) {
-        const __m512i t = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)f.levels));
-        LB_UNROLL for (int j = 0; j < 8; j++) w[j] = _mm512_shuffle_epi8(t, w[j]);
-    }
-    if (f.bits & 1) h32_top_bits(h32_load(p + 64 * low, ahead), low, w);
 }
 
 LB_INLINE const lb_act_q8_32 *h32_act(const void *act, size_t stride, int64_t group, int c) {

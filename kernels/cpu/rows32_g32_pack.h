@@ -158,7 +158,14 @@ static inline void h32_repack_stored(const h32 f, const uint32_t flip, const siz
 /* The descriptor, but for name, format, about and activations. */
 #define LB_H32_ARITHMETIC                                                                                            \
     LB_ROWS32_KERNEL, .isa = H32_ISA, .acc = LB_ACC_I32_F32,                                                         \
-    .compute = LB_COMPUTE_INT8, .tolerance = 1e-10,                                                                  \
-    .tolerance_why = "sums of 32 are exact in int32 and f32; K / 32 f32 steps of two or three roundings each: about " \
-                     "1e-14, more where groups or minima cancel"
+    .compute = LB_COMPUTE_INT8, .tolerance = 1e-10, .tolerance_why = H32_EXACT
+#ifdef LB_PLANES
+#define H32_EXACT                                                                                                    \
+    "sums of 256 are exact in int32, of each plane; K / 256 f32 steps of two or three roundings each: about 1e-14, " \
+    "more where groups cancel"
+#else
+#define H32_EXACT                                                                                                    \
+    "sums of 32 are exact in int32 and f32; K / 32 f32 steps of two or three roundings each: about 1e-14, more "     \
+    "where groups or minima cancel"
+#endif
 #define LB_H32_KERNEL LB_H32_ARITHMETIC, .act = H32_SHARED ? LB_ACT_Q8_256 : LB_ACT_Q8_32

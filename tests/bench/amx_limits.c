@@ -1,7 +1,8 @@
 /* amx_limits.c: what products of int8 by AMX's tiles reach, part by part, on one core, by turns with chains of tdpbsud
  * on tiles that stay in registers: the kernels' own functions, with everything in L1, then out of L2, then a whole item
  * (512 columns by 8 panels, K = 14336, weights and columns out of L3). amx_limits.lua compiles it once a format
- * (-DPART=1: int8dq, 2 to 6: q2_k to q6_k; 7: groups of 32 with a scale each, which no kernel does by tiles). */
+ * (-DPART=1: int8dq, 2 to 6: q2_k to q6_k; 7: groups of 32 with a scale each, which no kernel does by tiles; 8 and 9:
+ * q4_0 and q8_0, whose scales are folded into two planes of bytes and into three). */
 #include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,10 @@
 #include "kernels/cpu/gemm_q5_k_amx.c"
 #elif PART == 6
 #include "kernels/cpu/gemm_q6_k_amx.c"
+#elif PART == 8
+#include "kernels/cpu/gemm_q4_0_planes_amx.c"
+#elif PART == 9
+#include "kernels/cpu/gemm_q8_0_planes_amx.c"
 #else
 #include "kernels/cpu/amx_panel.h"
 #endif
@@ -174,6 +179,82 @@ static double with_scales(void) { return groups(true); }
 static void parts(void) {
     show("groups of 32, all in L1: products and storing their sums", sums_only);
     show("and scales, in f32", with_scales);
+}
+#elif PART >= 8
+enum { STRIDE = sizeof(lb_act_q8_256) + PLANES_APART, BLOCKS = 100 };
+static planes_block e __attribute__((aligned(4096)));
+static pipeline in_hand;
+
+/* The jobs of 32 columns by a block of 32 rows. */
+static int jobs_of(job to[LB_PANEL_HALVES + PLANES_MORE]) {
+    for (int i = 0; i < LB_PANEL_HALVES + e.planes; i++) {
+        const bool more = i >= BOTH_HALVES;
+        to[i] = (job){ .w = more ? e.more[i - BOTH_HALVES] : e.w[i], .steps = 15, .half = more ? BOTH_HALVES : i,
+                       .unit = e.unit, .power = 1, .act = act_bytes, .stride = STRIDE, .cols = TILES_COLS, .acc = out,
+                       .sums = in_hand.sums[0] };
+    }
+    return LB_PANEL_HALVES + e.planes;
+}
+/* They, all in L1. */
+static double meetings(bool finished) {
+    job jobs[LB_PANEL_HALVES + PLANES_MORE];
+    const int count = jobs_of(jobs);
+    tiles_open_for(TILES_COLS);
+    pipe_open(&in_hand);
+    for (int i = 0; i < BLOCKS; i++)
+        for (int j = 0; j < count; j++) {
+            *in_hand.now = jobs[j];
+            if (!finished) in_hand.before->cols = 0;
+            pipe_in(&in_hand, (soon){ 0 });
+        }
+    return BLOCKS * 16;
+}
+static double tiles_only(void) { return meetings(false); }
+static double with_finish(void) { return meetings(true); }
+static double finish_only(void) {
+    job jobs[LB_PANEL_HALVES + PLANES_MORE];
+    const int count = jobs_of(jobs);
+    for (int i = 0; i < BLOCKS; i++)
+        for (int j = 0; j < count; j++)
+            for (int q = 0; q < 4; q++) finish_part(&jobs[j], q);
+    return BLOCKS * 16;
+}
+static double folding(void) {
+    for (int i = 0; i < 16; i++)
+        planes_fold(FORMAT, (const uint8_t *)weights, i % 4 * PLANES_GROUPS, &e);
+    return 16.0 * 16 * COLS / 32;
+}
+static double block(void) {
+    const planes_columns x = { act_bytes, STRIDE, (size_t)COLS * STRIDE, 4096, COLS, PANELS, (const uint8_t *)weights,
+                               (float *)(void *)scratch };
+    int width = 0;
+    pipe_open(&in_hand);
+    for (int p = 0; p < PANELS; p++) meet_panel(FORMAT, &x, &e, 0, p, &width, &in_hand);
+    pipe_out(&in_hand);
+    return (double)PANELS * 16 * COLS / 32;
+}
+static double item(void) {
+    static int64_t done;
+    planes_many(FORMAT, weights + (size_t)(done++ % 2) * PANELS * h32_panel_bytes(FORMAT, K), PANELS, act_bytes, STRIDE,
+                (size_t)COLS * STRIDE, K, COLS, out, N);
+    return (double)PANELS * 16 * COLS / 32 * K / 256;
+}
+/* Scales of 1 to 3.99: codes of four bits times them are whole numbers of 16 bits. */
+static void parts(void) {
+    for (size_t at = 0; at + STRIDE <= ACT_BYTES; at += STRIDE) ((lb_act_q8_256 *)(void *)(act_bytes + at))->d = 0.01f;
+    for (size_t at = 0; at + 64 <= ACT_BYTES; at += h32_scales_at(FORMAT, 1))
+        for (int r = 0; r < 32; r++) {
+            const uint16_t f16 = (uint16_t)(0x3c00 + (at / 64 * 37 + (size_t)r * 977) % 2048);
+            memcpy(weights + at + 2 * r, &f16, 2);
+        }
+    planes_fold(FORMAT, (const uint8_t *)weights, 0, &e);
+    printf("%s, %d planes:\n", PART == 8 ? "q4_0" : "q8_0", 2 + e.planes);
+    show("32 x 32 by 256 k, all in L1: the products alone", tiles_only);
+    show("the f32 step alone", finish_only);
+    show("both", with_finish);
+    show("folding a block alone, for 512 columns", folding);
+    show("512 columns by 8 panels out of L2", block);
+    show("a whole item", item);
 }
 #else
 enum { STRIDE = sizeof(lb_act_q8_256) + ROWS16_APART, MEETINGS = 200, PRODUCTS = 16 * (FOLDED ? 1 : 2) };

@@ -2,7 +2,7 @@
 -- measured by turns. `make bench` runs it.
 local programs = dofile "tests/bench/lib/programs.lua"
 
-local PARTS = 7
+local PARTS = 9
 local FLAGS = { "-std=gnu11", "-O3", "-D_GNU_SOURCE", "-w", "-fno-math-errno", "-ffp-contract=off", "-I.", "-Iengine",
   "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512bf16", "-mavx512vbmi", "-mamx-tile",
   "-mamx-int8", "-mfma", "-mf16c", "-mprefer-vector-width=512", "-ffunction-sections", "-fdata-sections",

@@ -50,7 +50,7 @@
 #define TEST_SPREAD { 1, 3, 16 }
 #endif
 
-enum { M_MAX = 70, MANY = 49 /* what kernels take that leave fewer to others, TILES_LEAST_BESIDE */, CANARY = 16 };
+enum { M_MAX = 97, MANY = 49 /* what kernels take that leave fewer to others, TILES_LEAST_BESIDE */, CANARY = 16 };
 static const uint32_t POISON = 0xffc0dead; /* a NaN */
 static lb_device *device;
 

@@ -4,7 +4,7 @@ local lu = require "luaunit"
 local lb = require "luabench"
 
 local N, K = 32, 512
-local ROWS = { 1, 9, 17, 49 }   -- some kernels take few rows, some many, some 16 or 49 and more
+local ROWS = { 1, 9, 17, 49, 96 } -- some kernels take few rows, some many, some 16, 49 or 96 and more
 local BAD = { ["NaN"] = 0 / 0, ["Inf"] = 1 / 0, ["-Inf"] = -1 / 0 }
 local PLACES = { { 0, 1 }, { 0.5, 300 }, { 1, K } }          -- share of the rows, column
 

@@ -273,7 +273,7 @@ local function load(path, opts)
     path = type(path) == "string" and path or nil, native = not o.repack,
     random = o.random or file ~= nil and model_file.is_random(file), device = core.device(o.device),
     joined = setmetatable({}, { __mode = "k" }), sessions = {},
-    ffn_kernels = {} }, Model)
+    ffn_kernels = {}, planes = {} }, Model)
   m.feed_forward = feed_forward.parts(spec, arch)
   m.layer_load_ns, m.layer_repack_ns = {}, {}
   local progress, reader = o.progress, nil
