@@ -8,7 +8,7 @@
 set -u
 cd "${1:-$(dirname "$0")/..}"
 bad=0
-facing=' kernel.h kernel_cuda.h cuda/library.h op.h quantizer.h activation.h tensor.h scratch.h dtype.h status.h'
+facing=' kernel.h kernel_cuda.h cuda/library.h cuda/overlap.h op.h quantizer.h activation.h tensor.h scratch.h dtype.h status.h'
 facing+=' device.h rng.h wide.h ops/slots.h ops/kv.h ops/recipes.h ops/topk.h '
 
 complain() {

@@ -1,6 +1,7 @@
 /* decide.c: parts of a graph that hang on values: conditional nodes, whose bodies are captured on a stream of their
  * own. */
 #include "device.h"
+#include "overlap.h"
 
 #if CUDART_VERSION >= 13000
 /* The graph that is being captured, and what the next node comes after. */
@@ -59,10 +60,12 @@ lb_status lb_cuda_body(lb_cuda_dev *d, int i) {
             d, cudaStreamBeginCaptureToGraph(d->body_stream, d->bodies[i], NULL, NULL, 0, cudaStreamCaptureModeRelaxed),
             "capturing a body");
         d->in_body = s == LB_OK;
+        lb_cuda_overlap_in_body(d->in_body);
         return s;
     }
     if (!d->in_body) return LB_OK;
     d->in_body = false;
+    lb_cuda_overlap_in_body(false);
     return lb_cuda_result(d, cudaStreamEndCapture(d->body_stream, &graph), "capturing a body");
 }
 #else

@@ -276,8 +276,8 @@ __attribute__((visibility("default"))) const lb_cuda_api luabench_cuda = {
     .lost = lost, .alloc = alloc, .free = free_memory, .put = put, .get = get, .copy = copy, .set = set, .sync = sync,
     .stream = stream, .current = current, .launched = launched, .capture_begin = capture_begin,
     .capture_end = capture_end, .graph_launch = graph_launch, .graph_free = graph_free, .decide = lb_cuda_decide,
-    .choice = lb_cuda_choice, .body = lb_cuda_body, .branch = branch, .mark = mark, .after = after, .event = event, .elapsed = elapsed,
-    .block = lb_cuda_block, .unblock = lb_cuda_unblock, .flush = lb_cuda_flush,
+    .choice = lb_cuda_choice, .body = lb_cuda_body, .branch = branch, .mark = mark, .after = after, .event = event,
+    .elapsed = elapsed, .block = lb_cuda_block, .unblock = lb_cuda_unblock, .flush = lb_cuda_flush,
     .clock = lb_cuda_clock, .clock_ghz = lb_cuda_clock_ghz, .compile = lb_cuda_compile,
     .module_free = lb_cuda_module_free, .function = lb_cuda_function, .launch = lb_cuda_launch_function,
 };

@@ -18,7 +18,7 @@
  *      groups of 128: 35 MB, 7.4 us at 4.8 TB/s, x from L2 0.3 of the weights' bytes. M = 256: mma.sync bounds it,
  *      2 M N K at about 0.6 of the chip's wgmma rate: 58 us for 8192 x 8192. */
 #pragma once
-#include <cstdlib>
+#include "../../engine/cuda/overlap.h"
 #include "act.cuh"
 #include "tile16.cuh"
 
@@ -52,12 +52,8 @@ LB_DEVICE void lb_let_next_launch_begin(void) {}
 #ifdef LB_CUDA_EMULATED
 #define LB_LAUNCH_OVERLAPPING LB_CUDA_LAUNCH
 #else
-/* Code for other processors than Hopper does not wait. LUABENCH_CUDA_OVERLAP=0: one after the other there, too, which
- * tells a race between launches from what is wrong within one. */
-static inline bool lb_launches_overlap(void) {
-    static const char *const off = getenv("LUABENCH_CUDA_OVERLAP");
-    return lb_cuda_info_now()->cc == 90 && !(off && !strcmp(off, "0"));
-}
+/* Code for other processors than Hopper does not wait. */
+static inline bool lb_launches_overlap(void) { return lb_cuda_info_now()->cc == 90 && lb_cuda_may_overlap(); }
 template <class... P, class... A>
 static void lb_launch_overlapping(void (*kernel)(P...), dim3 grid, dim3 block, size_t smem, cudaStream_t stream,
                                   A... a) {

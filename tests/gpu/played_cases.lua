@@ -26,6 +26,24 @@ if (os.getenv "LUABENCH_FAKE" or ""):find "choices=1" then
   finish()
 end
 
+-- What the launches of a body may do to one another is not documented: they follow one another there.
+case("launches overlap, but not in bodies of conditions", function()
+  local flags = lb.tensor({ 1 }, { dtype = "i32", device = d })
+  local outs, p = {}, lb.plan(d)
+  for i = 1, 3 do
+    outs[i] = lb.zeros({ 4 }, { device = d })
+    p:call("fill.f32.shows_overlap", { out = outs[i], when = i == 2 and { flags, 1 } or nil })
+  end
+  local function shown(before, within, behind)
+    p:submit(1)
+    for i, want in ipairs { before, within, behind } do
+      assert(outs[i]:get(4) == want, ("step %d: %g, expected %g"):format(i, outs[i]:get(4), want))
+      outs[i]:fill(0)
+    end
+  end
+  assert(p:account().conditions == "device", tostring(p:account().conditions))
+  shown(1, 2, 1)
+end)
 -- How many nodes had the graphs that were launched since line `from`, and the line behind them.
 local function launched(from)
   local nodes, lines = {}, 0

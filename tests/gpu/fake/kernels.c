@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "engine/cuda/overlap.h"
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
 #include "fake.h"
@@ -47,7 +48,9 @@ static void launch_at(int i, const lb_args *a, const lb_launch *l) {
     /* A GPU's rounds would take a CPU minutes; rates of a played device mean nothing anyhow. */
     double *rounds = strcmp(originals[i]->op, "peak") ? NULL : &c.args.p[LB_PEAK_P_ROUNDS];
     if (rounds && *rounds > 16) *rounds = 16;
-    int (*does)(void *) = told_to("LUABENCH_FAKE_FAULTS", c.k) ? fault : told_to("LUABENCH_FAKE_HANGS", c.k) ? hang : run;
+    int (*does)(void *) = run;
+    if (told_to("LUABENCH_FAKE_HANGS", c.k)) does = hang;
+    if (told_to("LUABENCH_FAKE_FAULTS", c.k)) does = fault;
     fake_enqueue(l->stream, does, &c, sizeof c);
 }
 #define L1(n) static void launch_##n(const lb_args *a, const lb_launch *l) { launch_at(0x##n, a, l); }
@@ -93,6 +96,13 @@ static int two_end(void *arg) {
     c->l.cuda_tickets[3] = 0;
     return 0;
 }
+static int show(void *arg) {
+    const call *c = arg;
+    const lb_tensor *out = lb_arg(&c->args, LB_FILL_OUT);
+    for (int64_t i = 0, n = lb_tensor_numel(out); i < n; i++)
+        ((float *)lb_tensor_data(out))[i] = (float)c->args.p[LB_FILL_P_VALUE];
+    return 0;
+}
 static void launch_two(const lb_args *a, const lb_launch *l) {
     call c = { NULL, *a, *l };
     fake_enqueue(l->stream, two_begin, &c, sizeof c);
@@ -100,13 +110,20 @@ static void launch_two(const lb_args *a, const lb_launch *l) {
 }
 static size_t two_workspace(const lb_args *a, int parts) { return (void)a, (void)parts, 256; }
 
+/* out = 1 where this launch might overlap the one before it, else 2. */
+static void launch_overlap(const lb_args *a, const lb_launch *l) {
+    call c = { NULL, *a, *l };
+    c.args.p[LB_FILL_P_VALUE] = lb_cuda_may_overlap() ? 1 : 2;
+    fake_enqueue(l->stream, show, &c, sizeof c);
+}
+
 static void launch_hang(const lb_args *a, const lb_launch *l) { fake_enqueue(l->stream, hang, a, sizeof *a); }
 
 #define WRONG(what, fn) { .name = "fill.f32." what, .op = "fill", .device = "cuda", .about = what, .source = "tests", \
                           .tolerance_why = "-", .priority = 0, .launch = fn }
 static const lb_kernel wrong[] = {
     WRONG("fake_fault", launch_fault), WRONG("fake_refused", launch_refused), WRONG("fake_ticket", launch_ticket),
-    WRONG("hanging", launch_hang),
+    WRONG("hanging", launch_hang), WRONG("shows_overlap", launch_overlap),
     { .name = "fill.f32.fake_two_nodes", .op = "fill", .device = "cuda", .about = "two nodes, a workspace and a ticket",
       .source = "tests", .tolerance_why = "-", .workspace_bytes = two_workspace, .launch = launch_two },
 };
