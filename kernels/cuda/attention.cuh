@@ -68,11 +68,42 @@ __device__ static inline float lb_sink(float sink, float most) {
     return sink > 3.4028235e38f ? sink - sink : lb_exp2(sink * LB_LOG2E - most);
 }
 
-/* Rows that belong to no sequence become zeros: blocks of the last z do that. */
-__device__ static inline void lb_attention_padding(const lb_attention &j) {
-    int64_t width = j.heads * j.values, blocks = (int64_t)gridDim.x * gridDim.y;
-    for (int64_t t = blockIdx.x + (int64_t)blockIdx.y * gridDim.x; t < j.batch.rows; t += blocks) {
+/* Rows that belong to no sequence become zeros: block `at` of `blocks` has some of them. */
+static inline bool lb_attention_pads(const lb_batch &b) {
+    return b.starts || b.sequences == 0 || b.rows % b.sequences != 0;
+}
+__device__ static inline void lb_attention_padding(const lb_attention &j, int64_t at, int64_t blocks) {
+    int64_t width = j.heads * j.values;
+    for (int64_t t = at; t < j.batch.rows; t += blocks) {
         if (lb_owner(j.batch, t) >= 0) continue;
         for (int64_t i = threadIdx.x; i < width; i += blockDim.x) j.out[t * width + i] = 0;
     }
+}
+
+/* Blocks of many rows, in the order in which they begin, which is that of their numbers. Causal rows see the more the
+ * later they are, and what takes longest is to begin first: the last tiles of all heads, then those before them. Of 8
+ * heads with 64 tiles on 132 multiprocessors that takes 0.3 % longer than an even share of the work, one head after the
+ * other 23 % (counted). Heads that are under way together should find their keys and values in L2: they are no more
+ * than fill half of it, but as many as make four blocks a multiprocessor. */
+struct lb_attention_order { uint32_t tiles, pairs, together; int64_t blocks, padding; };
+
+static inline lb_attention_order lb_attention_order_of(const lb_attention &j, int rows_of_block) {
+    const lb_cuda_info *d = lb_cuda_info_now();
+    const int64_t sequences = j.batch.sequences, pairs = sequences * j.k.heads;
+    const int64_t most = j.batch.starts ? j.batch.rows : sequences ? j.batch.rows / sequences : 0;
+    const int64_t tiles = (most * j.group + rows_of_block - 1) / rows_of_block;
+    const int64_t bytes = j.k.capacity * (j.dim + j.values) * 2, padding = j.batch.rows < d->sm_count ? j.batch.rows :
+        d->sm_count;
+    int64_t together = bytes ? d->l2_bytes / 2 / bytes : pairs, least = tiles ? 4 * d->sm_count / tiles + 1 : 1;
+    together = together < least ? least : together;
+    together = together > pairs ? pairs : together;
+    return { (uint32_t)tiles, (uint32_t)pairs, (uint32_t)together, tiles * pairs,
+             lb_attention_pads(j.batch) ? padding : 0 };
+}
+/* Which head of which sequence, and how many tiles before its last, block `block` has. */
+__device__ static inline void lb_attention_place(const lb_attention_order &o, uint32_t heads, uint32_t block,
+                                                 int64_t *b, int64_t *g, int64_t *before_last) {
+    const uint32_t each = o.tiles * o.together, from = block / each * o.together, left = block % each;
+    const uint32_t width = o.pairs - from < o.together ? o.pairs - from : o.together, pair = from + left % width;
+    *b = pair / heads, *g = pair % heads, *before_last = left / width;
 }

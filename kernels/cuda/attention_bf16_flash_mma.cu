@@ -19,7 +19,8 @@ enum { WARPS = 4, THREADS = WARPS * 32, MT = 2, ROWS = WARPS * MT * 16, KEYS = 6
 
 struct job {
     lb_attention j;
-    int row_tiles, page_shift;
+    lb_attention_order order;
+    int page_shift;
 };
 
 template <int D> struct places {
@@ -214,12 +215,13 @@ template <int D> __device__ static extent extent_of(const places<D> &m, int rows
 template <int D> __global__ void __launch_bounds__(THREADS, 2) flash_kernel(job o) {
     LB_CUDA_SHARED(shared);
     places<D> m(shared);
-    int64_t b = blockIdx.z, g = blockIdx.y, begin, end, raw;
-    if (b == o.j.batch.sequences) return lb_attention_padding(o.j);
+    int64_t b, g, before_last, begin, end, raw;
+    if (blockIdx.x >= o.order.blocks) return lb_attention_padding(o.j, blockIdx.x - o.order.blocks, o.order.padding);
+    lb_attention_place(o.order, (uint32_t)o.j.k.heads, blockIdx.x, &b, &g, &before_last);
     lb_batch_rows(&o.j.batch, b, &begin, &end);
     int64_t total = (end - begin) * o.j.group, tiles = (total + ROWS - 1) / ROWS;
-    if (blockIdx.x >= tiles) return;
-    int64_t first = (tiles - 1 - blockIdx.x) * ROWS; /* causal: the last rows see the most */
+    if (before_last >= tiles) return;
+    int64_t first = (tiles - 1 - before_last) * ROWS;
     int rows = (int)(total - first < ROWS ? total - first : ROWS);
     int64_t length = lb_attention_length(o.j, b, &raw);
     load_rows<D>(o, m, begin, end, g, first, rows, raw, length);
@@ -269,28 +271,27 @@ static bool supports(const lb_args *a, const char **why) {
     if (q->dims[0] * q->dims[1] < 64 * sequences * k->dims[1]) return false;
     *why = "a negative scale";
     if (a->p[LB_ATTENTION_P_SCALE] < 0) return false;
-    *why = "more than 2^31 positions or rows, 65534 sequences, or 65535 heads";
-    if ((pages ? pages->dims[1] : 1) * k->dims[2] > INT32_MAX - KEYS || sequences > 65534 ||
-        k->dims[1] > 65535) return false;
+    *why = "more than 2^31 positions, or blocks of 128 rows";
+    if ((pages ? pages->dims[1] : 1) * k->dims[2] > INT32_MAX - KEYS) return false;
+    if (lb_attention_order_of(lb_attention_of(a), ROWS).blocks > INT32_MAX / 2) return false;
     *why = "the device has too little shared memory";
     return (int64_t)(d == 64 ? places<64>::BYTES : places<128>::BYTES) <= lb_cuda_info_now()->smem_per_block;
 }
 
-template <int D> static void run(const job &o, dim3 grid, const lb_launch *l) {
+template <int D> static void run(const job &o, const lb_launch *l) {
     lb_cuda_smem(flash_kernel<D>, places<D>::BYTES);
-    LB_CUDA_LAUNCH(flash_kernel<D>, grid, THREADS, places<D>::BYTES, lb_cuda_stream(l), o);
+    LB_CUDA_LAUNCH_IF_ANY(flash_kernel<D>, (unsigned)(o.order.blocks + o.order.padding), THREADS, places<D>::BYTES,
+                          lb_cuda_stream(l), o);
 }
 
 static void launch(const lb_args *a, const lb_launch *l) {
-    job o = { lb_attention_of(a), 0, -1 };
-    int64_t most = o.j.batch.starts ? o.j.batch.rows : o.j.batch.sequences ? o.j.batch.rows / o.j.batch.sequences : 0;
+    job o = { lb_attention_of(a), {}, -1 };
+    o.order = lb_attention_order_of(o.j, ROWS);
     for (int i = 0; i < 31; i++)
         if (o.j.k.rows == (int64_t)1 << i) o.page_shift = i;
     if (o.j.batch.rows == 0) return;
-    int64_t tiles = (most * o.j.group + ROWS - 1) / ROWS;
-    dim3 grid((unsigned)(tiles ? tiles : 1), (unsigned)o.j.k.heads, (unsigned)o.j.batch.sequences + 1);
-    if (o.j.dim == 64) run<64>(o, grid, l);
-    else run<128>(o, grid, l);
+    if (o.j.dim == 64) run<64>(o, l);
+    else run<128>(o, l);
 }
 
 } // namespace

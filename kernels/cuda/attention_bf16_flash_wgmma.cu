@@ -20,6 +20,7 @@ enum { KEYS = 128, STAGES = 2, NK = KEYS / 8, GROUP_THREADS = 128 };
 
 struct job {
     lb_attention j;
+    lb_attention_order order;
     int page_shift;
 };
 
@@ -278,13 +279,14 @@ template <int D> __global__ void __launch_bounds__(shape<D>::THREADS, 1) flash_k
 #if LB_CUDA_WGMMA
     typedef shape<D> S;
     LB_CUDA_SHARED(smem);
-    part p = { blockIdx.z, blockIdx.y, 0, 0, 0, 0 };
-    if (p.b == o.j.batch.sequences) return lb_attention_padding(o.j);
-    int64_t raw;
+    part p = {};
+    int64_t raw, before_last;
+    if (blockIdx.x >= o.order.blocks) return lb_attention_padding(o.j, blockIdx.x - o.order.blocks, o.order.padding);
+    lb_attention_place(o.order, (uint32_t)o.j.k.heads, blockIdx.x, &p.b, &p.g, &before_last);
     lb_batch_rows(&o.j.batch, p.b, &p.begin, &p.end);
     int64_t total = (p.end - p.begin) * o.j.group, tiles = (total + S::ROWS - 1) / S::ROWS;
-    if (blockIdx.x >= tiles) return;
-    p.first = (tiles - 1 - blockIdx.x) * S::ROWS; /* causal: the last rows see the most */
+    if (before_last >= tiles) return;
+    p.first = (tiles - 1 - before_last) * S::ROWS;
     p.rows = (int)(total - p.first < S::ROWS ? total - p.first : S::ROWS);
     int64_t length = lb_attention_length(o.j, p.b, &raw);
     if (threadIdx.x == 0) {
@@ -330,29 +332,28 @@ bool supports(const lb_args *a, const char **why) {
     if (q->dims[0] * q->dims[1] < 64 * sequences * k->dims[1]) return false;
     *why = "a negative scale";
     if (a->p[LB_ATTENTION_P_SCALE] < 0) return false;
-    *why = "more than 2^31 positions or rows, 65534 sequences, or 65535 heads";
-    if ((pages ? pages->dims[1] : 1) * k->dims[2] > INT32_MAX - KEYS || sequences > 65534 ||
-        k->dims[1] > 65535) return false;
+    *why = "more than 2^31 positions, or blocks of 64 rows";
+    if ((pages ? pages->dims[1] : 1) * k->dims[2] > INT32_MAX - KEYS) return false;
+    if (lb_attention_order_of(lb_attention_of(a), 64).blocks > INT32_MAX / 2) return false;
     *why = "the device has too little shared memory";
     return (int64_t)(d == 64 ? shape<64>::SMEM : shape<128>::SMEM) <= lb_cuda_info_now()->smem_per_block;
 }
 
-template <int D> void run(const job &o, int64_t rows, const lb_launch *l) {
+template <int D> void run(job &o, const lb_launch *l) {
     typedef shape<D> S;
-    int64_t tiles = (rows + S::ROWS - 1) / S::ROWS;
-    dim3 grid((unsigned)(tiles ? tiles : 1), (unsigned)o.j.k.heads, (unsigned)o.j.batch.sequences + 1);
+    o.order = lb_attention_order_of(o.j, S::ROWS);
     lb_cuda_smem(flash_kernel<D>, S::SMEM);
-    LB_CUDA_LAUNCH(flash_kernel<D>, grid, S::THREADS, S::SMEM, lb_cuda_stream(l), o);
+    LB_CUDA_LAUNCH_IF_ANY(flash_kernel<D>, (unsigned)(o.order.blocks + o.order.padding), S::THREADS, S::SMEM,
+                          lb_cuda_stream(l), o);
 }
 
 void launch(const lb_args *a, const lb_launch *l) {
-    job o = { lb_attention_of(a), -1 };
-    int64_t most = o.j.batch.starts ? o.j.batch.rows : o.j.batch.sequences ? o.j.batch.rows / o.j.batch.sequences : 0;
+    job o = { lb_attention_of(a), {}, -1 };
     for (int i = 0; i < 31; i++)
         if (o.j.k.rows == (int64_t)1 << i) o.page_shift = i;
     if (o.j.batch.rows == 0) return;
-    if (o.j.dim == 64) run<64>(o, most * o.j.group, l);
-    else run<128>(o, most * o.j.group, l);
+    if (o.j.dim == 64) run<64>(o, l);
+    else run<128>(o, l);
 }
 
 } // namespace

@@ -364,7 +364,8 @@ template <class S, bool ASYNC> __global__ void __launch_bounds__(THREADS, S::LAT
     __shared__ bool last;
     places<S> m(shared);
     int64_t b = blockIdx.z, g = blockIdx.y / o.row_tiles, begin, end, raw;
-    if (b == o.j.batch.sequences) return lb_attention_padding(o.j);
+    if (b == o.j.batch.sequences)
+        return lb_attention_padding(o.j, blockIdx.x + (int64_t)blockIdx.y * gridDim.x, (int64_t)gridDim.x * gridDim.y);
     lb_batch_rows(&o.j.batch, b, &begin, &end);
     int64_t first = (int64_t)(blockIdx.y % o.row_tiles) * S::ROWS, left = (end - begin) * o.j.group - first;
     if (left <= 0) return;
@@ -477,7 +478,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
     job o = { lb_attention_of(a), s.row_tiles, s.splits, 0, (float *)l->workspace, lb_cuda_tickets(l) };
     o.page_shift = shift_of(o.j.k.rows);
     if (o.j.batch.rows == 0 || s.groups == 0) return;
-    dim3 grid((unsigned)s.splits, (unsigned)(s.groups * s.row_tiles), (unsigned)o.j.batch.sequences + 1);
+    dim3 grid((unsigned)s.splits, (unsigned)(s.groups * s.row_tiles),
+              (unsigned)o.j.batch.sequences + lb_attention_pads(o.j.batch));
     with_shape(a, s.mt, [&](auto shape) {
         using S = decltype(shape);
         if (o.j.k.dtype == LB_BF16) {
