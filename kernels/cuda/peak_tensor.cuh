@@ -42,7 +42,7 @@ template <class T> static __device__ __forceinline__ unsigned peak_word(unsigned
  * of 128 bytes, the second half of the rows 128 bytes further, the next 8 rows 256. */
 #define PEAK_WGMMA(type, shape, tail, c)                                                                               \
     static __device__ __forceinline__ void peak_step(type, typename type::acc *d, uint64_t a, uint64_t b) {           \
-        asm volatile("wgmma.mma_async.sync.aligned." shape " " PEAK_D "%128, %129, " tail ";"                           \
+        asm volatile("wgmma.mma_async.sync.aligned." shape " " PEAK_D "%128, %129, " tail ";"                          \
                      : PEAK_64(c, 0), PEAK_64(c, 64) : "l"(a), "l"(b));                                                \
     }
 PEAK_WGMMA(peak_bf16, "m64n256k16.f32.bf16.bf16", "1, 1, 1, 0, 0", "+f")
@@ -94,7 +94,8 @@ template <class T, class D> static void peak_step(T, D *d, const unsigned *a,
                                                   const unsigned *b) { d[0] += (D)((a[0] ^ b[0]) & 15); }
 #else
 #define PEAK_MMA(type, shape, c, regs_a, regs_b, where_b)                                                              \
-    static __device__ __forceinline__ void peak_step(type, typename type::acc *d, const unsigned *a, const unsigned *b) { \
+    static __device__ __forceinline__ void peak_step(type, typename type::acc *d, const unsigned *a,                   \
+                                                     const unsigned *b) {                                              \
         asm volatile("mma.sync.aligned." shape " {%0, %1, %2, %3}, " regs_a ", {" where_b "}, {%0, %1, %2, %3};"       \
                      : c(d[0]), c(d[1]), c(d[2]), c(d[3]) : regs_b);                                                   \
     }

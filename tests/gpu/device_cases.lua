@@ -461,6 +461,23 @@ case("cold weights are slower than hot ones, or a sample is a copy", function()
   end
   assert(most > 1.15, ("cold is not cold: %.2f times hot"):format(most))
 end)
+case("what was flushed is slower than what was just read", function()
+  if fake then return end                -- a matter of caches
+  -- Alone, each run begins with a flush: the second of two reads finds what the first brought, or nothing.
+  local most, sink = 0, lb.zeros({ 64 }, { device = d })       -- of both: one after the other
+  for _, share in ipairs { 3, 4, 6 } do
+    local n, ns = math.floor(d.caps.l2_bytes / share / 4), {}
+    local a, b = lb.randn({ n }, { seed = 1, device = d }), lb.randn({ n }, { seed = 2, device = d })
+    for i, second in ipairs { a, b } do
+      local p = lb.plan(d)
+      for _, x in ipairs { a, second } do p:call("peak_read.f32.grid", { x = x, sink = sink }) end
+      ns[i] = lb.measure(p, { cache = "hot", isolated = true, max_time_s = 0.5, warmup_min_s = 0.1, warmup_max_s = 0.3 }).median
+    end
+    print(("  %d bytes twice: the same %.0f ns, others %.0f ns"):format(4 * n, ns[1], ns[2]))
+    most = math.max(most, ns[2] / ns[1])
+  end
+  assert(most > 1.05, ("the flush leaves what was read before: %.2f times"):format(most))
+end)
 case("too much memory is an error that says how much there is", function()
   expect_error("MiB", function() return lb.zeros({ 1048576, 1048576 }, { device = d }) end)
 end)

@@ -49,7 +49,8 @@ static void on_gpu_load(void) {
             if (!runs) continue;
             on_gpu_originals[on_gpu_all] = k;
             on_gpu_kernels[on_gpu_all] = *k;
-            on_gpu_kernels[on_gpu_all].device = "cpu"; /* so that the engine, whose tensors are the CPU's, finds that it fits */
+            /* so that the engine, whose tensors are the CPU's, finds that it fits */
+            on_gpu_kernels[on_gpu_all].device = "cpu";
             on_gpu_kernels[on_gpu_all].isa = 0;
             on_gpu_kernels[on_gpu_all++].serial = true;
             if (tested) on_gpu_count = on_gpu_all;
