@@ -30,7 +30,20 @@ static inline __attribute__((always_inline)) __m512i load32(lb_dtype type, const
         if (whole < (n)) CALL(type, row, whole, n, first32((n) - whole), to); \
     } while (0)
 
-/* [pair of dimensions][64 positions] */
+/* Where 16 positions' pair of dimensions stands, and 16 values' pair of positions, of a block. PACKED_BY_TILES: in
+ * tiles of 16 pairs, each in one piece: [32 dimensions][16 positions] of them, and [32 positions][16 values]. */
+#ifdef PACKED_BY_TILES
+static inline int64_t key_at(int64_t pair, int64_t position) {
+    return (pair / 16 * 4 + position / 16) * 256 + pair % 16 * 16;
+}
+static inline int64_t value_at(int64_t pair, int64_t value, int64_t vpad) {
+    return pair / 16 * 16 * vpad + value / 16 * 256 + pair % 16 * 16;
+}
+#else
+static inline int64_t key_at(int64_t pair, int64_t position) { return pair * BLOCK + position; }
+static inline int64_t value_at(int64_t pair, int64_t value, int64_t vpad) { return pair * vpad + value; }
+#endif
+
 static inline __attribute__((always_inline)) void keys_of(lb_dtype type, const char *const *row, int64_t from,
                                                           int64_t to,
                                                           __mmask32 some, uint32_t *k) {
@@ -41,7 +54,7 @@ static inline __attribute__((always_inline)) void keys_of(lb_dtype type, const c
             __m512i r[16];
             UNROLL for (int j = 0; j < 16; j++) r[j] = load32(type, &tab, row[i + j] + d * size, some);
             transpose16(r);
-            UNROLL for (int j = 0; j < 16; j++) _mm512_store_si512(k + (d / 2 + j) * BLOCK + i, r[j]);
+            UNROLL for (int j = 0; j < 16; j++) _mm512_store_si512(k + key_at(d / 2 + j, i), r[j]);
         }
     }
 }
@@ -52,7 +65,7 @@ static void pack_keys(const task *t, const char *const *row, void *out) {
     else BY_32(keys_of, LB_F8E4M3, t->dim);
 }
 
-/* [pair of positions][vpad values]: two rows interleaved. */
+/* Two rows interleaved. */
 static inline __attribute__((always_inline)) void values_of(lb_dtype type, const char *const *row, int64_t from,
                                                             int64_t to,
                                                             __mmask32 some, uint32_t *v, int64_t vpad) {
@@ -62,12 +75,13 @@ static inline __attribute__((always_inline)) void values_of(lb_dtype type, const
                                            37, 5,
                                            36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     const __m512i second = _mm512_add_epi16(first, _mm512_set1_epi16(16));
-    for (int64_t i = 0; i < BLOCK; i += 2, v += vpad) {
+    for (int64_t i = 0; i < BLOCK; i += 2) {
         const char *a = row[i], *b = row[i + 1];
         for (int64_t d = from; d < to; d += 32) {
             __m512i x = load32(type, &tab, a + d * size, some), y = load32(type, &tab, b + d * size, some);
-            _mm512_store_si512(v + d, _mm512_permutex2var_epi16(x, first, y));
-            if (d + 16 < vpad) _mm512_store_si512(v + d + 16, _mm512_permutex2var_epi16(x, second, y));
+            _mm512_store_si512(v + value_at(i / 2, d, vpad), _mm512_permutex2var_epi16(x, first, y));
+            if (d + 16 < vpad)
+                _mm512_store_si512(v + value_at(i / 2, d + 16, vpad), _mm512_permutex2var_epi16(x, second, y));
         }
     }
 }

@@ -34,6 +34,17 @@ enum { BLOCK = 64, MR = ROWS_TOGETHER, CHUNK_LEAST = 256 };
 #define GROUPS_KEPT 1
 #endif
 
+/* Where row r of q, and from value i on, a multiple of 16, of the outputs stands. */
+#ifndef Q_AT
+#define Q_AT(r, dim) ((size_t)(r) * Q_BYTES(dim))
+#define OUT_AT(r, i, vpad) ((r) * (vpad) + (i))
+#define OUT_ROWS(n) (n) /* that n rows take the place of */
+#endif
+/* How many rows before they are read or written q and what becomes of it are asked for. */
+#ifndef ROWS_AHEAD
+#define ROWS_AHEAD 0
+#endif
+
 typedef struct task {
     const lb_args *a;
     lb_kv k, v;
@@ -332,6 +343,10 @@ static int64_t token_of(const task *t, const item *it, int64_t r) { return it->b
 static int64_t head_of(const task *t, const item *it,
                        int64_t r) { return it->g * t->group + (it->first + r) % t->group; }
 
+static float *out_row(const task *t, const item *it, int64_t r) {
+    return t->out + (token_of(t, it, r) * t->heads + head_of(t, it, r)) * t->values;
+}
+
 /* False: nothing to do. The costliest of causal work, the last rows, come first. */
 static bool item_at(const task *t, int64_t index, item *it) {
     int64_t i = index, chunk = i % t->chunks;
@@ -358,15 +373,20 @@ static void start_rows(const task *t, const item *it, space *s, bool first_chunk
     for (int64_t r = 0; r < it->count; r++) {
         int64_t token = token_of(t, it, r), h = head_of(t, it, r), lo, hi;
         lb_attention_span(t->a, raw - (it->end - token), n, &lo, &hi);
+        if (ROWS_AHEAD && r + ROWS_AHEAD < it->count) {
+            const float *next = lb_row_f32(t->q, token_of(t, it, r + ROWS_AHEAD) * t->heads +
+                                                     head_of(t, it, r + ROWS_AHEAD));
+            for (int64_t i = 0; i < t->dim; i += 16) __builtin_prefetch(next + i, 0, 3);
+        }
         bool sink = t->sinks && first_chunk && hi > lo && t->sinks[h] != -INFINITY;
         s->lo[r] = (int32_t)lb_clamp(lo, it->lo, it->hi);
         s->hi[r] = (int32_t)lb_clamp(hi, it->lo, it->hi);
         s->tops[r] = sink ? t->sinks[h] * 1.44269504f : -INFINITY;
         float one = sink ? 1 + (t->sinks[h] - t->sinks[h]) : 0; /* NaN for Inf */
         for (int i = 0; i < LANES; i++) s->sums[r * LANES + i] = i == 0 ? one : 0;
-        pack_row(lb_row_f32(t->q, token * t->heads + h), t->dim, s->q + (size_t)r * Q_BYTES(t->dim));
+        pack_row(lb_row_f32(t->q, token * t->heads + h), t->dim, s->q + Q_AT(r, t->dim));
     }
-    memset(s->out, 0, (size_t)(it->count * t->vpad) * sizeof *s->out);
+    memset(s->out, 0, (size_t)(OUT_ROWS(it->count) * t->vpad) * sizeof *s->out);
 #ifdef OWN_ROWS
     rows_ready(t, it, s);
 #endif
@@ -447,18 +467,22 @@ static void pass_blocks(const task *t, const item *it, space *s, int64_t from, i
 
 static void finish_rows(const task *t, const item *it, const space *s, float *partial) {
     for (int64_t r = 0; r < it->count; r++) {
-        const float *from = s->out + r * t->vpad;
         float sum = vf_sum(vf_load(s->sums + r * LANES));
         bool saw = s->hi[r] > s->lo[r];
-        if (partial) {
-            float *to = partial + r * (t->vpad + LANES);
-            memcpy(to, from, (size_t)t->vpad * sizeof *to);
-            to[t->vpad] = s->tops[r], to[t->vpad + 1] = sum, to[t->vpad + 2] = saw;
-            continue;
+        float *to = partial ? partial + r * (t->vpad + LANES) : out_row(t, it, r);
+        float factor = partial ? 1 : saw ? 1 / sum : 0; /* all scores -Inf: 0 / 0, as the formula has it */
+        if (ROWS_AHEAD && !partial && r + ROWS_AHEAD < it->count)
+            for (int64_t i = 0; i < t->values; i += 16)
+                __builtin_prefetch(out_row(t, it, r + ROWS_AHEAD) + i, 1, 3);
+        for (int64_t i = 0; i < t->values; i += LANES) {
+            const float *from = s->out + OUT_AT(r, i, t->vpad);
+            int64_t n = t->values - i;
+            if (n >= LANES)
+                for (int64_t j = 0; j < LANES; j++) to[i + j] = from[j] * factor;
+            else
+                for (int64_t j = 0; j < n; j++) to[i + j] = from[j] * factor;
         }
-        float *to = t->out + (token_of(t, it, r) * t->heads + head_of(t, it, r)) * t->values;
-        float inverse = saw ? 1 / sum : 0; /* all scores -Inf: 0 / 0, as the formula has it */
-        for (int64_t i = 0; i < t->values; i++) to[i] = from[i] * inverse;
+        if (partial) to[t->vpad] = s->tops[r], to[t->vpad + 1] = sum, to[t->vpad + 2] = saw;
     }
 }
 
