@@ -63,9 +63,9 @@ enum { LB_ACT_SLAB = 32 };
 lb_act_place lb_act_place_of(const lb_panels *several, size_t act_bytes, int64_t m);
 /* What m rows take in all. */
 size_t lb_act_place_bytes(const lb_act_place *at, int64_t k, int64_t m);
-/* Row i, K values at x, into its place behind `act`. */
-void lb_act_place_row(const lb_act_place *at, const lb_panel *panel, const lb_quantizer *q, const float *x, int64_t k,
-                      int64_t i, void *act);
+/* Rows [i0, i1) into their places behind `act`; the first's K values stand at x, each other's x_stride further on. */
+void lb_act_place_rows(const lb_act_place *at, const lb_panel *panel, const lb_quantizer *q, const float *x,
+                       int64_t x_stride, int64_t k, int64_t i0, int64_t i1, void *act);
 
 /* Columns [0, m) of prepared activations times the `rows` rows of panels that stand one behind the other at `bytes`,
  * any number of both: out[i * out_stride + r], r < rows only. m is at least 17 if they stand in blocks. */

@@ -43,7 +43,7 @@ static size_t workspace_bytes(const lb_args *a, int parts) {
 
 static void prepare(const problem *p, int64_t head, int64_t begin, int64_t end, char *to) {
     for (int64_t t = begin; t < end; t++)
-        lb_act_place_row(&p->place, p->panel, p->q, lb_row_f32(p->x, t * p->heads + head), p->k, t, to);
+        lb_act_place_rows(&p->place, p->panel, p->q, lb_row_f32(p->x, t * p->heads + head), 0, p->k, t, t + 1, to);
 }
 
 /* Item i: a run of one head's rows for a run of tokens, whose prepared rows begin at `act`. */

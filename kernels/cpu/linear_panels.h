@@ -65,8 +65,8 @@ static size_t workspace_bytes(const lb_args *a, int parts) {
 static void prepare(const lb_args *a, const kinds *s, char *to, int64_t begin, int64_t end) {
     const lb_tensor *x = lb_arg(a, LB_LINEAR_X);
     for (const kind *k = s->k; k < s->k + s->count; k++)
-        for (int64_t r = begin; r < end; r++)
-            lb_act_place_row(&k->place, k->panel, k->q, lb_tensor_f32(x) + r * x->dims[1], x->dims[1], r, to + k->at);
+        lb_act_place_rows(&k->place, k->panel, k->q, lb_tensor_f32(x) + begin * x->dims[1], x->dims[1], x->dims[1],
+                          begin, end, to + k->at);
 }
 
 /* Rows [r0, r1) of a matrix, which are columns from `at` on of out, for rows [c0, c1) of x. */
