@@ -9,9 +9,8 @@
  * x of their groups, each as three bf16 that add up to it.
  *
  * Two launches, three where K is split:
- *   0  x to bf16, once, in tiles of 128 rows by 64 columns as the products want them in shared memory (swizzled,
-                                                                                                        each 16
- *      columns in the order of mma16's fragments): a tile is one piece of 16 KB, one bulk copy;
+ *   0  x to bf16, once, in tiles of 128 rows by 64 columns as the products want them in shared memory (swizzled, each
+ *      16 columns in the order of mma16's fragments): a tile is one piece of 16 KB, one bulk copy;
  *   1  a block has 256 rows of weights and 128 rows of x. One thread of the first warpgroup keeps two rings full by
  *      bulk copies, units of 16 panels and tiles of x. Each of two warpgroups has 128 rows, 64 at a time: 128 sums, 64
  *      of a group. While one multiplies by its scales the other's products go on; the next fragments are made while the
@@ -469,8 +468,6 @@ template <class... F> struct lb_wg_family : lb_gemm16_family<F...> {
     .about = "wgmma, weights expanded in registers from the order of mma's fragments, x by bulk copies",             \
     .source = "luabench; weights in the order of mma's fragments are Marlin's idea", .isa = LB_ISA_SM90A,            \
     .format = FORMAT, .layout = &layout, .act = LB_ACT_BF16, .acc = LB_ACC_F32, .compute = LB_COMPUTE_BF16,          \
-    .tolerance = 1e-9,                                                                                               \
-    .tolerance_why = "codes and bf16 activations are exact, scales f32, sums f32 in tensor cores: 1e-12, and "       \
-                     "1e-10 where minima are taken off 128 + q",                                                     \
+    LB_MMA16_TOLERANCE,                                                                                              \
     .priority = 30, .supports = family::supports, .phases = family::phases,                                          \
     .workspace_bytes = family::workspace_bytes, .launch = family::launch

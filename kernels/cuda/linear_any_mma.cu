@@ -68,7 +68,6 @@ LB_CUDA_KERNEL(linear_any_mma) = {
     .about = "gemm's kernels over mma16, with bias, function and place in their last step; x is prepared once for "
              "neighbours of one recipe",
     .source = "luabench", .isa = LB_ISA_SM80, .format = "any", .act = LB_ACT_BF16, .acc = LB_ACC_F32,
-    .compute = LB_COMPUTE_BF16, .tolerance = 1e-9,
-    .tolerance_why = "as gemm's: 1e-12, and 1e-10 where minima are taken off 128 + q; a function within 2e-7",
+    .compute = LB_COMPUTE_BF16, LB_MMA16_TOLERANCE "; a function within 2e-7",
     .priority = 20, .panel_weights = true, .supports = supports, .workspace_bytes = workspace_bytes, .launch = launch,
 };

@@ -127,6 +127,17 @@ static void test_long_reports(void **state) {
     assert_memory_equal(said, "abcdabcd", 8);
 }
 
+/* Tensor cores cut what is too far below the largest addend. */
+static void test_sums_are_cut(void **state) {
+    float x[N];
+    (void)state;
+    assert_null(run("cut_sums", 0, x));
+    for (int lane = 0; lane < 32; lane++) {
+        assert_true(x[2 * lane] == 1.0f);
+        assert_true(x[2 * lane + 1] == 1.0f + 0x1p-20f);
+    }
+}
+
 static void test_faults(void **state) {
     (void)state;
     float x[N];
@@ -179,6 +190,7 @@ int main(int argc, char **argv) {
     *(void **)&error_take = dlsym(so, "lb_emu_error_take");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_right_kernel),
+        cmocka_unit_test(test_sums_are_cut),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_long_reports),
         cmocka_unit_test(test_goes_on_after_an_error),

@@ -1,5 +1,6 @@
 /* cublaslt.cpp: cuBLASLt on the CPU, as far as kernels/cuda/cublaslt/ uses it: transposed A times B in columns, scales
- * by its rules, sums in f64. It refuses what the library's documentation refuses. */
+ * by its rules, sums in f64, those of tensor cores as they cut them (cut.h). It refuses what the library's
+ * documentation refuses. */
 #include "cublasLt.h"
 
 #include <dlfcn.h>
@@ -9,6 +10,7 @@
 
 #include "cuda_bf16.h"
 #include "cuda_fp8.h"
+#include "cut.h"
 #include "engine/cuda/library.h"
 
 struct lt_emu_handle { int unused; };
@@ -107,9 +109,8 @@ static bool known(const lt_emu_desc *d, const lt_emu_layout *a, const lt_emu_lay
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t d, cublasLtMatrixLayout_t a,
                                               cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
-                                                  cublasLtMatrixLayout_t out,
-                                              cublasLtMatmulPreference_t p, int wanted, cublasLtMatmulHeuristicResult_t *found,
-                                              int *count) {
+                                              cublasLtMatrixLayout_t out, cublasLtMatmulPreference_t p, int wanted,
+                                              cublasLtMatmulHeuristicResult_t *found, int *count) {
     int64_t k = a->rows, n = a->columns, m = b->columns;
     bool rows16 = k * size_of(a->type) % 16 == 0 && a->ld * size_of(a->type) % 16 == 0;
     *count = 0;
@@ -151,12 +152,39 @@ static double scale_at(const lt_emu_desc *d, int side, int64_t k, int64_t column
     default: return 1;
     }
 }
-static std::vector<double> values_of(const lt_emu_desc *d, int side, const lt_emu_layout *l, const void *p) {
+/* What is multiplied: of f32 in tf32 ten bits behind the leading one. */
+static std::vector<double> values_of(const lt_emu_desc *d, const lt_emu_layout *l, const void *p) {
     std::vector<double> v((size_t)(l->rows * l->columns));
+    const bool tf32 = d->compute == CUBLAS_COMPUTE_32F_FAST_TF32;
     for (int64_t c = 0; c < l->columns; c++)
-        for (int64_t k = 0; k < l->rows; k++)
-            v[(size_t)(c * l->rows + k)] = value_at(l, p, k, c) * scale_at(d, side, k, c, l->rows, l->columns);
+        for (int64_t k = 0; k < l->rows; k++) {
+            double *to = &v[(size_t)(c * l->rows + k)];
+            *to = value_at(l, p, k, c);
+            uint64_t u;
+            memcpy(&u, to, 8);
+            u &= tf32 ? ~(((uint64_t)1 << 42) - 1) : ~(uint64_t)0;
+            memcpy(to, &u, 8);
+        }
     return v;
+}
+/* A sum of k products. Those of fp8 leave the tensor core after 128, where scales change, too. */
+static double sum_of(const lt_emu_desc *d, const lt_emu_layout *lw, const lt_emu_layout *lx, const double *w,
+                     const double *x, int64_t n, int64_t m) {
+    const int64_t k = lw->rows;
+    const bool f8 = lw->type == CUDA_R_8F_E4M3, f32 = lw->type == CUDA_R_32F;
+    const int each = f8 ? 32 : f32 ? 4 : LB_EMU_CUT_EACH, bits = f8 ? 13 : LB_EMU_CUT_BITS;
+    double sum = 0, part = 0;
+    if (lw->type == CUDA_R_8I || (f32 && d->compute != CUBLAS_COMPUTE_32F_FAST_TF32)) {
+        for (int64_t i = 0; i < k; i++) sum += w[i] * x[i];
+        return sum;
+    }
+    for (int64_t i = 0; i < k; i += each) {
+        lb_emu_cut_add(&part, 1, w + i, x + i, 1, (int)(k - i < each ? k - i : each), bits);
+        if (!f8 || (i % 128 + each < 128 && i + each < k)) continue;
+        sum = (float)(sum + part * scale_at(d, 0, i, n, k, lw->columns) * scale_at(d, 1, i, m, k, lx->columns));
+        part = 0;
+    }
+    return f8 ? sum : part;
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const void *alpha, const void *a,
@@ -176,12 +204,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t d, const vo
     if (!bias && d->epilogue != CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (bias && (!d->bias || (uintptr_t)d->bias % 16)) return CUBLAS_STATUS_INVALID_VALUE;
     if (workspace) memset(workspace, 0x77, workspace_bytes < 4096 ? workspace_bytes : 4096); /* it is the library's */
-    std::vector<double> w = values_of(d, 0, la, a), x = values_of(d, 1, lb, b);
+    std::vector<double> w = values_of(d, la, a), x = values_of(d, lb, b);
     int64_t k = la->rows;
     for (int64_t m = 0; m < lo->columns; m++)
         for (int64_t n = 0; n < lo->rows; n++) {
-            double sum = 0;
-            for (int64_t i = 0; i < k; i++) sum += w[(size_t)(n * k + i)] * x[(size_t)(m * k + i)];
+            double sum = sum_of(d, la, lb, &w[(size_t)(n * k)], &x[(size_t)(m * k)], n, m);
             if (bias) sum += d->bias[n];
             if (lo->type == CUDA_R_32I) ((int32_t *)out)[m * lo->ld + n] = (int32_t)sum;
             else ((float *)out)[m * lo->ld + n] = (float)sum;

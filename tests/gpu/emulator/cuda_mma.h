@@ -1,17 +1,14 @@
-/* cuda_mma.h: kernels/cuda/mma.cuh on the CPU. A product is done when the last lane of the warp has come; the sums of
- * one are exact, rounded to f32 once. Fragments lie as mma.cuh says. */
+/* cuda_mma.h: kernels/cuda/mma.cuh on the CPU. A product is done when the last lane of the warp has come; its sums are
+ * cut as tensor cores cut them (cut.h). Fragments lie as mma.cuh says. */
 #pragma once
 #include "cuda_bf16.h"
+#include "cut.h"
 
 #define LB_DEVICE static inline
 
 /* ---- products ---- */
 
 struct lb_emu_mma { void *c; const uint32_t *a; uint32_t b[2]; bool first; };
-
-/* Without sanitizers, which would take most of the time: these work on the emulator's own copies. What is the kernel's
- * is read and written by their callers. */
-#define LB_EMU_PLAIN __attribute__((optimize("O3"), no_sanitize("address", "undefined")))
 
 /* What the 32 lanes bring; c as floats or as integers. */
 struct lb_emu_operands { uint32_t a[32][4], b[32][2], c[32][4]; };
@@ -36,8 +33,8 @@ LB_EMU_PLAIN static inline void lb_emu_multiply_16(lb_emu_operands *o, bool bf16
         for (int i = 0; i < 4; i++) c[g + i / 2 * 8][t * 2 + i % 2] = sums[i];
     }
     for (int row = 0; row < 16; row++)
-        for (int k = 0; k < 16; k++)
-            for (int column = 0; column < 8; column++) c[row][column] += a[row][k] * b[k][column];
+        for (int k = 0; k < 16; k += LB_EMU_CUT_EACH)
+            lb_emu_cut_add(c[row], 8, &a[row][k], b[k], 8, LB_EMU_CUT_EACH, LB_EMU_CUT_BITS);
     for (int l = 0; l < 32; l++)
         for (int i = 0; i < 4; i++) {
             float sum = (float)c[l / 4 + i / 2 * 8][l % 4 * 2 + i % 2];

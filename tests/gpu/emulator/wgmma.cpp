@@ -1,4 +1,5 @@
 /* wgmma.cpp: a warpgroup's products on the CPU: under way from where they are issued until they are waited for. */
+#include "cut.h"
 #include "emulator.h"
 
 #include <stdlib.h>
@@ -84,7 +85,7 @@ float half_of(uint32_t w, int half) {
     return f;
 }
 
-struct operands { float a[ROWS][DEPTH], b[DEPTH][MOST]; };
+struct operands { double a[ROWS][DEPTH], b[DEPTH][MOST]; };
 
 void load(const product &p, operands *o) {
     int n = p.to->n;
@@ -98,16 +99,12 @@ void load(const product &p, operands *o) {
         for (int c = 0; c < n; c++) o->b[k][c] = p.transposed ? along_columns(p.b_tile, k, c) : along_k(p.b_tile, c, k);
 }
 
-/* Sums are exact, rounded to f32 once. */
-__attribute__((optimize("O3"), no_sanitize("address", "undefined")))
-void multiply(const operands *o, int n, bool first, float *values) {
+LB_EMU_PLAIN void multiply(const operands *o, int n, bool first, float *values) {
     for (int r = 0; r < ROWS; r++) {
         double row[MOST];
         for (int c = 0; c < n; c++) row[c] = first ? 0.0 : (double)values[r * n + c];
-        for (int k = 0; k < DEPTH; k++) {
-            double x = o->a[r][k];
-            for (int c = 0; c < n; c++) row[c] += x * (double)o->b[k][c];
-        }
+        for (int k = 0; k < DEPTH; k += LB_EMU_CUT_EACH)
+            lb_emu_cut_add(row, n, &o->a[r][k], o->b[k], MOST, LB_EMU_CUT_EACH, LB_EMU_CUT_BITS);
         for (int c = 0; c < n; c++) values[r * n + c] = (float)row[c];
     }
 }

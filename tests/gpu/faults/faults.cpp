@@ -90,11 +90,21 @@ template <int WRONG> __global__ void product(float *x) {
     if (WRONG & NO_WAIT) lb_wgmma_wait<0>();
 }
 
+/* 1 and 16 products of 2^-25, which are cut off; the same with 2^-24. */
+__global__ void cut_sums_kernel(float *x) {
+    const uint32_t a[4] = { 0x39003900u, 0x39003900u, 0x39003900u, 0x39003900u }; /* 2^-13 */
+    float less[4] = { 1, 1, 1, 1 }, more[4] = { 1, 1, 1, 1 };
+    lb_mma_bf16(less, a, 0x39803980u, 0x39803980u);
+    lb_mma_bf16(more, a, 0x3a003a00u, 0x3a003a00u);
+    x[2 * threadIdx.x] = less[0], x[2 * threadIdx.x + 1] = more[3];
+}
+
 #define RUN(name, kernel, grid, block, shared)                                                                        \
     extern "C" __attribute__((visibility("default"))) void name(float *x) {                                           \
         lb_emu_launch(#name, kernel, dim3(grid), dim3(block), shared, x);                                             \
     }
 RUN(fault_none, turn<true>, 1, N, 0)
+RUN(cut_sums, cut_sums_kernel, 1, 32, 0)
 RUN(fault_no_barrier, turn<false>, 1, N, 0)
 RUN(fault_uninitialised, uninitialised, 1, N, 0)
 RUN(fault_divergent, divergent, 1, N, 0)
