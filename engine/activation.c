@@ -6,8 +6,8 @@
 
 #include "dtype.h"
 
-static const char *const names[LB_ACT_COUNT] = { "f32", "bf16", "q8_32", "q8_256", "q8_row", "i8_token", "i8_token_asym",
-                                                 "f8_row", "f8_128", "f8_tensor" };
+static const char *const names[LB_ACT_COUNT] = { "f32", "bf16", "q8_32", "q8_256", "q8_row", "i8_token",
+                                                 "i8_token_asym", "f8_row", "f8_128", "f8_tensor" };
 
 const char *lb_act_name(lb_act a) { return (unsigned)a < LB_ACT_COUNT ? names[a] : "unknown"; }
 

@@ -13,7 +13,7 @@
 typedef enum lb_act {
     LB_ACT_F32 = 0,   /* used as they are */
     LB_ACT_BF16,      /* rounded to bf16, nearest even */
-    LB_ACT_Q8_32,     /* int8, blocks of 32 along K:  amax = max|x|; d = amax / 127.0f; id = amax > 0 ? 127.0f / amax : 0;
+    LB_ACT_Q8_32,     /* int8, blocks of 32 along K: amax = max|x|; d = amax / 127; id = amax > 0 ? 127 / amax : 0;
                          q = (int)rint(x * id) (f32 multiply, nearest even); value = d * q */
     LB_ACT_Q8_256,    /* the same with blocks of 256 */
     LB_ACT_Q8_ROW,    /* the same with one block for the whole row */
@@ -22,7 +22,7 @@ typedef enum lb_act {
     LB_ACT_I8_TOKEN_ASYM, /* the same, asymmetric: lo = min(x, 0); hi = max(x, 0); d = max((hi - lo) / 255, 2^-126);
                          zero = clamp(-128 - rint(lo / d), -128, 127); q = clamp(rint(x * (1 / d)) + zero, -128, 127);
                          value = d * (q - zero) */
-    LB_ACT_F8_ROW,    /* e4m3, one scale a row, as torchao's dynamic float8: d = amax / 448; q = e4m3(x / d), nearest even;
+    LB_ACT_F8_ROW,    /* e4m3, one scale a row, as torchao's dynamic float8: d = amax / 448; q = e4m3(x / d), to even;
                          value = d * q. All are 0 where d is 0 */
     LB_ACT_F8_128,    /* the same with blocks of 128 */
     LB_ACT_F8_TENSOR, /* the same with one scale for all rows: the only format whose rows depend on one another */

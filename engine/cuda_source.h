@@ -7,7 +7,8 @@
 enum { LB_SOURCE_TERMS = 48, LB_SOURCE_ARGS = 64, LB_SOURCE_KERNELS = 256 };
 
 typedef enum lb_term_kind {
-    LB_TERM_NUMBER, LB_TERM_PARAM, LB_TERM_DIM, LB_TERM_STRIDE, LB_TERM_ROWS, LB_TERM_NUMEL, LB_TERM_RANK, LB_TERM_COUNT,
+    LB_TERM_NUMBER, LB_TERM_PARAM, LB_TERM_DIM, LB_TERM_STRIDE, LB_TERM_ROWS, LB_TERM_NUMEL, LB_TERM_RANK,
+    LB_TERM_COUNT,
     /* of the two values above it */
     LB_TERM_ADD, LB_TERM_SUB, LB_TERM_MUL, LB_TERM_DIV, LB_TERM_MOD, LB_TERM_MIN, LB_TERM_MAX, LB_TERM_EQ, LB_TERM_NE,
     LB_TERM_LT, LB_TERM_LE, LB_TERM_GT, LB_TERM_GE, LB_TERM_AND, LB_TERM_OR
@@ -35,7 +36,7 @@ typedef struct lb_source_arg {
 
 /* Strings and arrays are copied. */
 typedef struct lb_cuda_source {
-    lb_kernel kernel;        /* name, op, about, source, format, act, acc, compute, tolerance, tolerance_why, priority */
+    lb_kernel kernel;        /* name, op, about, source, format, act, acc, compute, tolerance and why, priority */
     const char *text;        /* CUDA C++ */
     const char *entry;       /* its function */
     const char *const *options;

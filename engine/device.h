@@ -53,7 +53,7 @@ typedef struct lb_device_live {
     double sm_ghz, sm_max_ghz, memory_ghz, watts, celsius;
     double joules;                               /* since the driver was loaded */
     bool reasons_known;
-    uint64_t reasons;                            /* why clocks are low: NVML's bits; LB_REASONS_THROTTLED are disturbances */
+    uint64_t reasons;                            /* why clocks are low: NVML's bits; LB_REASONS_THROTTLED disturb */
 } lb_device_live;
 /* Power cap, hardware slowdown, software and hardware thermal slowdown, power brake. */
 #define LB_REASONS_THROTTLED 0xecull

@@ -21,7 +21,7 @@ typedef struct lb_launch {
     int32_t pick;            /* list operands that are indexed use items[pick]; else 0 */
     void *workspace;         /* workspace_bytes() bytes shared by all parts, 64-byte aligned, contents undefined at
                                 phase 0, kept between the phases of one launch */
-    atomic_llong *ticket;    /* 0 at the start of each phase; shared by the parts, for handing out chunks; NULL on cuda */
+    atomic_llong *ticket;    /* 0 at the start of each phase; shared by the parts, to hand out chunks; NULL on cuda */
     unsigned *cuda_tickets;  /* cuda: see kernel_cuda.h; NULL on cpu */
 } lb_launch;
 

@@ -95,7 +95,7 @@ typedef struct lb_account {
     int64_t weights_touched;                /* distinct weight tensors */
     double act_bytes;                       /* distinct bytes of all other operands that moved */
     double reuse_bytes[LB_REUSE_BUCKETS];   /* weight bytes read again in the run, by distance */
-    double first_bytes[LB_REUSE_BUCKETS];   /* of each weight's first read in a run, by the distance from the run before;
+    double first_bytes[LB_REUSE_BUCKETS];   /* of each weight's first read in a run, by distance from the run before;
                                                with s rotating sets (s - 1) x weight_bytes more lie in between */
 } lb_account;
 /* Runs the plan once, counting launches at the executor. LB_UPDATE operands that no earlier step writes keep their

@@ -1,7 +1,7 @@
 -- own_kernel.lua: a kernel of one's own beside the built-in ones: the same check against f64, the same clock, one
 -- table.
 --   luabench scenarios/own_kernel.lua
---   luabench scenarios/own_kernel.lua --m 1,64 --ab          # by turns with the built-in one: faster, slower, the same?
+--   luabench scenarios/own_kernel.lua --m 1,64 --ab       # by turns with the built-in one: faster, slower, the same?
 --   luabench scenarios/own_kernel.lua --device cuda:0        # the CUDA source below, through NVRTC
 -- Copy it, change the function. A wrong result, a crash, an endless loop or a typing error costs its rows and no
 -- others.

@@ -8,8 +8,8 @@
  *        complete(line, cursor) -> list of replacements of the word before the cursor, length of that word
  *   remember(line)      adds to the history and writes it
  *   close()             gives the terminal and the signals back; idempotent
- *   guard(f, handler, ...) -> as xpcall, but Ctrl-C raises "interrupted!" inside f, also out of loops without calls, and again
- *        where a pcall swallows it; needs the JIT compiler off, compiled loops see no hook
+ *   guard(f, handler, ...) -> as xpcall, but Ctrl-C raises "interrupted!" inside f, also out of loops without calls,
+ *        and again where a pcall swallows it; needs the JIT compiler off, compiled loops see no hook
  *   interrupted() -> was the last guard() interrupted?
  */
 int luaopen_luabench_lineedit(lua_State *L);

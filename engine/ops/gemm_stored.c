@@ -59,7 +59,8 @@ static const lb_operand_spec operands[] = {
 
 const lb_op lb_op_gemm_stored = {
     .name = "gemm_stored",
-    .about = "out[m][n] = sum over k of x[m][k] * w[n][k], x stored in a format as w is: gemm without making codes of x",
+    .about = "out[m][n] = sum over k of x[m][k] * w[n][k], x stored in a format as w is: gemm without "
+             "making codes of x",
     .operands = operands,
     .infer = infer,
     .check = check,

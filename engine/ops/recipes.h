@@ -6,7 +6,8 @@
 enum { LB_QUANTIZE_X, LB_QUANTIZE_OUT };
 enum { LB_QUANTIZE_P_TO };
 /* The recipes that it knows, in this order: those whose rows do not depend on one another. */
-#define LB_QUANTIZE_UINTX_HQQ(b) "uintx-" #b "-32-hqq", "uintx-" #b "-64-hqq", "uintx-" #b "-128-hqq", "uintx-" #b "-256-hqq"
+#define LB_QUANTIZE_UINTX_HQQ(b) \
+    "uintx-" #b "-32-hqq", "uintx-" #b "-64-hqq", "uintx-" #b "-128-hqq", "uintx-" #b "-256-hqq"
 #define LB_QUANTIZE_RECIPES                                                                                            \
     "q4_0", "q8_0", "int8wo", "int4wo-32", "int4wo-64", "int4wo-128", "int4wo-256", "nf4", "mxfp4", "float8wo",        \
     "q2_k", "q3_k", "q4_k", "q5_k", "q6_k",                                                                            \

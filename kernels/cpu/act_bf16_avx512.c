@@ -12,8 +12,8 @@ size_t lb_act_bf16_bytes(const struct lb_quantizer *q, int64_t k) {
 
 /* 32 values from x on, of which `some` exist, as bf16 to v; in f32 the sums of each two that are 16 apart. */
 static inline __m512 put_32(const float *x, uint32_t some, uint16_t *v) {
-    const __m512i high = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23,
-                                          21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    const __m512i high = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33,
+                                          31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
     _mm_prefetch((const char *)x + 2048, _MM_HINT_T0);
     _mm_prefetch((const char *)x + 2112, _MM_HINT_T0);
     __m512i a = lb_act_bf16_round(_mm512_maskz_loadu_ps((__mmask16)some, x));

@@ -178,7 +178,8 @@ INLINE void prepare_token(const float *x, int64_t k, bool wide, lb_act_i8x2 *a) 
     __m256i sum = _mm256_setzero_si256();
     for (int64_t i = 0; i < lb_act_i8x2_padded(k); i += 32) {
         __m256i q = i >= k ? _mm256_setzero_si256() : codes_32(c, i < whole ? x + i : rest);
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), q), _mm256_set1_epi16(1)));
+        __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
         if (wide) {
             put_wide(_mm256_castsi256_si128(q), (int16_t *)(void *)a->q + i);
             put_wide(_mm256_extracti128_si256(q, 1), (int16_t *)(void *)a->q + i + 16);

@@ -196,6 +196,6 @@ static void launch(const lb_args *a, const lb_launch *l) {
     .op = "gemm", .device = "cpu", .source = "luabench", .isa = LB_ISA_AVX2, .priority = 10, .act = LB_ACT_F32,      \
     .acc = LB_ACC_F32, .compute = LB_COMPUTE_F32, .tolerance = 1e-10,                                                \
     .tolerance_why = "f32 sums of K / 8 terms in each lane, or of 256 terms at a time: NMSE of about 1e-13",         \
-    .about = "weights to f32 (exact); up to six rows of x: dot products of 8 lanes, the weights streamed once; more: 32 " \
-             "rows of weights transposed into L1, tiles of 16 x 6 multiply-adds",                                    \
+    .about = "weights to f32 (exact); up to six rows of x: dot products of 8 lanes, the weights streamed once; more: " \
+             "32 rows of weights transposed into L1, tiles of 16 x 6 multiply-adds",                                 \
     .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch

@@ -73,7 +73,7 @@ enum { DENSE_ROWS = 32, DENSE_CHUNK = 192, DENSE_COLS = 516, DENSE_PANELS = 4 };
                          "add $512, %[w]\n\tadd $16*" #n ", %[x]\n\tdec %[fours]\n\tjnz 1b\n\t"                      \
                          T32_##n(DENSE_ADD, 0)                                                                       \
                          : [w] "+r"(w), [x] "+r"(x), [fours] "+r"(fours), [next] "+r"(next)                          \
-                         : [acc] "r"(acc), [piece] "r"(piece)                                                                          \
+                         : [acc] "r"(acc), [piece] "r"(piece)                                                        \
                          : T32_CLOBBERS);                                                                            \
     }
 T32_EACH(DENSE_TILE)

@@ -23,8 +23,8 @@ DENSE_INLINE __m512i dense_x(const float *x, int64_t at, int64_t left) {
     uint32_t some = left >= 32 ? 0xffffffffu : (1u << (left > 0 ? left : 0)) - 1;
     __m512i a = lb_act_bf16_round(_mm512_maskz_loadu_ps((__mmask16)some, x + at));
     __m512i b = lb_act_bf16_round(_mm512_maskz_loadu_ps((__mmask16)(some >> 16), x + at + 16));
-    const __m512i high = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27, 25, 23,
-                                          21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    const __m512i high = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33,
+                                          31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
     return _mm512_permutex2var_epi16(a, high, b);
 }
 

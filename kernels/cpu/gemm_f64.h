@@ -145,8 +145,8 @@ static void launch(const lb_args *a, const lb_launch *l) {
 
 const lb_kernel KERNEL_SYMBOL(gemm_f64) = {
     .name = "gemm.f64." ISA_TEXT, .op = "gemm", .device = "cpu",
-    .about = "all in f64; up to four rows of x: dot products, the weights streamed once; more: 128 of K of some rows of "
-             "weights transposed into L1, tiles of sums in registers",
+    .about = "all in f64; up to four rows of x: dot products, the weights streamed once; more: 128 of K of some rows "
+             "of weights transposed into L1, tiles of sums in registers",
     .source = "luabench", .isa = ISA_BITS, .format = "f64", .act = LB_ACT_F32, .acc = LB_ACC_F64,
     .compute = LB_COMPUTE_F64, .tolerance = 1e-26,
     .tolerance_why = "f64 sums over K, as the oracle's, in an order of their own: NMSE of about 1e-30 at K of 4096",

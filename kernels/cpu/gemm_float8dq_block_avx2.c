@@ -11,7 +11,8 @@ LB_INLINE __m256 scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, i
     return _mm256_broadcast_ss((const float *)(const void *)panel + i);
 }
 #define RUN(...) \
-    f32_run((mini){ .bits = 8, .mantissa = 3, .span = 128, .head_bytes = float_block_head, .scale = scale }, __VA_ARGS__)
+    f32_run((mini){ .bits = 8, .mantissa = 3, .span = 128, .head_bytes = float_block_head, .scale = scale }, \
+            __VA_ARGS__)
 
 MINI_FUNCTIONS(8, float_block_head)
 

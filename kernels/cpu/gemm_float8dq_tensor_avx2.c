@@ -1,5 +1,5 @@
-/* gemm_float8dq_tensor_avx2.c: gemm over float8dq-tensor weights in panels of 32 rows with AVX2: e4m3 times e4m3, one scale for
- * all weights and one for all activations. */
+/* gemm_float8dq_tensor_avx2.c: gemm over float8dq-tensor weights in panels of 32 rows with AVX2: e4m3 times e4m3,
+ * one scale for all weights and one for all activations. */
 #include "rows32_mini_avx2.h"
 #include "act_f8_avx2.h"
 
@@ -10,7 +10,8 @@ LB_INLINE __m256 scale(const lb_quantizer *q, const uint8_t *panel, int64_t k, i
     return _mm256_broadcast_ss((const float *)(const void *)panel);
 }
 #define RUN(...) \
-    f32_run((mini){ .bits = 8, .mantissa = 3, .span = 256, .head_bytes = float_tensor_head, .scale = scale }, __VA_ARGS__)
+    f32_run((mini){ .bits = 8, .mantissa = 3, .span = 256, .head_bytes = float_tensor_head, .scale = scale }, \
+            __VA_ARGS__)
 
 MINI_FUNCTIONS(8, float_tensor_head)
 

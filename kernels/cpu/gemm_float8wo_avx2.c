@@ -4,7 +4,8 @@
 #define unpack float_unpack_bytes
 #define put_scales float_put_row_scale
 #define RUN(...) \
-    f32_run((mini){ .bits = 8, .mantissa = 3, .span = 256, .head_bytes = float_row_head, .scale = mini_row_scale }, __VA_ARGS__)
+    f32_run((mini){ .bits = 8, .mantissa = 3, .span = 256, .head_bytes = float_row_head, .scale = mini_row_scale }, \
+            __VA_ARGS__)
 
 MINI_FUNCTIONS(8, float_row_head)
 

@@ -225,9 +225,9 @@ LB_INLINE void h32_tile(const h32 f, const bool narrow, const h32_expanded *e, c
 
 /* Once for all members of a family; where there is one, its constants go in. */
 #define H32_TILE(form, narrow, n)                                                                                    \
-    static __attribute__((noinline, unused)) void h32_##form##_##n(const h32 f, const h32_expanded *e, const void *act, \
-                                                                   size_t stride, int64_t piece, int groups,         \
-                                                                   float *acc) {                                     \
+    static __attribute__((noinline, unused)) void h32_##form##_##n(const h32 f, const h32_expanded *e,               \
+                                                                   const void *act, size_t stride, int64_t piece,    \
+                                                                   int groups, float *acc) {                         \
         h32_tile(f, narrow, e, act, stride, piece, groups, acc, n);                                                  \
     }
 H32_TILE(narrow, true, 1) H32_TILE(narrow, true, 2) H32_TILE(narrow, true, 3) H32_TILE(narrow, true, 4)

@@ -63,7 +63,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
     why[0] = 0;
     if (strcmp(name, "fp6")) return false;
     *out = (lb_quantizer){ .name = "fp6", .k_multiple = 4, .group = 0, .bits = 6, .family = &lb_quantizer_fp6,
-                           .size_bytes = size_bytes, .quantize = quantize, .dequantize = dequantize, .row_span = row_span };
+                           .size_bytes = size_bytes, .quantize = quantize, .dequantize = dequantize,
+                           .row_span = row_span };
     return true;
 }
 

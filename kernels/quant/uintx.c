@@ -89,7 +89,8 @@ static bool parse(const char *name, lb_quantizer *out, char why[64]) {
     }
     *out = (lb_quantizer){ .k_multiple = number[1], .group = number[1], .bits = (int)number[0],
                            .param = { number[0], *rest != 0 }, .family = &lb_quantizer_uintx, .size_bytes = size_bytes,
-                           .quantize = *rest ? quantize_hqq : quantize, .dequantize = dequantize, .row_span = row_span };
+                           .quantize = *rest ? quantize_hqq : quantize, .dequantize = dequantize,
+                           .row_span = row_span };
     snprintf(out->name, sizeof out->name, "uintx-%ld-%ld%s", number[0], number[1], rest);
     return true;
 }

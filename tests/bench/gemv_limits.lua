@@ -8,7 +8,8 @@ local beside = dofile "tests/bench/lib/beside.lua"
 local N, K, SECONDS, WANTED = 4096, 14336, 2, 0.8
 local FORMATS = { { "sparse24-float8dq" }, { "trellis-2-L8", 2 }, { "trellis-3-L8", 3 }, { "trellis-4-L8", 4 } }
 local FLAGS = { "-std=gnu11", "-O3", "-D_GNU_SOURCE", "-w", "-fno-math-errno", "-ffp-contract=off", "-I.", "-Iengine",
-  "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512bf16", "-mavx512vbmi", "-mfma", "-mf16c",
+  "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512bf16", "-mavx512vbmi", "-mfma",
+  "-mf16c",
   "-mprefer-vector-width=512", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections" }
 
 local device = beside.device()

@@ -5,9 +5,9 @@
 -- q4_0,q4_k,mixed), of the MODELS (dense,moe): dense has Llama-3.2-1B's shapes, 4 layers and a prompt of 512, moe
 -- GLM-4.7-Flash's experts (64, 4 of them a token, 2048 by 1536, fused by both sides) behind attention as Qwen3's, which
 -- both sides know, 2 layers and a prompt of 256; its recipe "mixed" has gates in q6_k, ups in q2_k, downs in q3_k, the
--- commonest tuple of that model's table. LAYERS, PROMPT: others for all; GEN: tokens (32). ROUNDS (3): turns; the best of
--- each side counts. FLAGS: further flags for llama-bench, "-fa 1" if not set; where it knows -rtr, it runs both without
--- and with it. REPACK=0: both sides read weights in the file's own layout, mapped.
+-- commonest tuple of that model's table. LAYERS, PROMPT: others for all; GEN: tokens (32). ROUNDS (3): turns; the
+-- best of each side counts. FLAGS: further flags for llama-bench, "-fa 1" if not set; where it knows -rtr, it runs both
+-- without and with it. REPACK=0: both sides read weights in the file's own layout, mapped.
 local programs = dofile "tests/bench/lib/programs.lua"
 local core = require("luabench").core
 local json = require "luabench.json"

@@ -34,10 +34,11 @@ local function row_of_memory(dense, format)
   end
   q:close()
   local share = programs.median(reads)
-  print(("%-8s %8.2f thousand million weights/s into a tensor that is there, %3.0f %% of the read bandwidth   %2.0f %%%s")
+  print(("%-8s %8.2f thousand million weights/s into a tensor that is there, %3.0f %% of the read bandwidth   "
+    .. "%2.0f %%%s")
     :format(format, programs.median(rates) * 1e-9, share * 100, WANTED * 100, beside.verdict(share, WANTED)))
-  print(("%-8s %8.2f into a new one: %.0f ns of a thread more for each 4 KiB; the former is %.0f %% of a copy"):format("",
-    programs.median(fresh) * 1e-9, programs.median(pages), programs.median(copies) * 100))
+  print(("%-8s %8.2f into a new one: %.0f ns of a thread more for each 4 KiB; the former is %.0f %% of a copy")
+    :format("", programs.median(fresh) * 1e-9, programs.median(pages), programs.median(copies) * 100))
 end
 
 local function peer()

@@ -63,8 +63,8 @@ static double peak(void) {
     double begin = now();
     for (int64_t i = 0; i < n; i++)
 #define CHAIN(c) OP " %%zmm16, %%zmm17, %%zmm" #c "\n\t"
-        __asm__ volatile(CHAIN(0) CHAIN(1) CHAIN(2) CHAIN(3) CHAIN(4) CHAIN(5) CHAIN(6) CHAIN(7) CHAIN(8) CHAIN(9) CHAIN(10)
-                         CHAIN(11) CHAIN(12) CHAIN(13) CHAIN(14) CHAIN(15) : : : T32_CLOBBERS);
+        __asm__ volatile(CHAIN(0) CHAIN(1) CHAIN(2) CHAIN(3) CHAIN(4) CHAIN(5) CHAIN(6) CHAIN(7) CHAIN(8) CHAIN(9)
+                         CHAIN(10) CHAIN(11) CHAIN(12) CHAIN(13) CHAIN(14) CHAIN(15) : : : T32_CLOBBERS);
     return (double)n * 16 * OPS / (now() - begin);
 }
 

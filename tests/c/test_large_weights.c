@@ -116,7 +116,7 @@ static void test_gemm_q8_0_rows(void **unused) {
     gemm_quantized("q8_0", 5, false);
 }
 
-/* ---- quantizing and expanding: of a matrix of more than 2^31 bytes the last row alone, as if it were by itself ---- */
+/* ---- quantizing and expanding: the last row of a matrix of more than 2^31 bytes, as if it were by itself ---- */
 
 enum { BY = 64 }; /* rows of a block, at most: the last row is the first of one */
 

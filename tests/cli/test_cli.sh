@@ -223,7 +223,8 @@ check "the broken format says why" 2 "broken.lua:2: unexpected symbol" \
     tree/build/luabench good.lua "${quick[@]}" --only k=64,m=4 -o t.broken
 
 # ---- two runs at once ----
-"$LUABENCH" good.lua --measurement-iterations 20000 --max-time 60 --tokens 512 --n 2048 --k 1024 -o both.json > o1 2> e1 &
+"$LUABENCH" good.lua --measurement-iterations 20000 --max-time 60 --tokens 512 --n 2048 --k 1024 -o both.json \
+  > o1 2> e1 &
 pid=$!
 for _ in $(seq 100); do [ -e both.json.journal ] && break; sleep 0.1; done
 check "the same output file is refused" 2 "another run is going on that writes both.json.journal" \
@@ -232,7 +233,8 @@ check "no output file: a journal of its own" 0 "4 ok" "$LUABENCH" good.lua "${qu
 kill -9 $pid
 wait $pid 2> /dev/null
 tmp=$work/dirs && mkdir "$tmp" && mkdir "$tmp/luabench-foreign"
-TMPDIR=$tmp "$LUABENCH" good.lua --measurement-iterations 20000 --max-time 60 --tokens 512 --n 2048 --k 1024 > o1 2> e1 &
+TMPDIR=$tmp "$LUABENCH" good.lua --measurement-iterations 20000 --max-time 60 --tokens 512 --n 2048 --k 1024 \
+  > o1 2> e1 &
 pid=$!
 for _ in $(seq 100); do [ "$(ls "$tmp" | wc -l)" = 2 ] && break; sleep 0.1; done
 holds "a run has its directory" test "$(ls "$tmp" | wc -l)" = 2

@@ -46,8 +46,8 @@ local function ranks(plans, how)
 end
 
 --- Times (ns) by which to choose among plans: the ranks, and of the near ones the ratios measured by turns times the
---- rank of their first. A choice by one round of ranks lost up to a seventh where memory's speed wandered. how: { cache,
---- mode }.
+--- rank of their first. A choice by one round of ranks lost up to a seventh where memory's speed wandered.
+--- how: { cache, mode }.
 function M.times(plans, how)
   local times = ranks(plans, how)
   local least = math.min(unpack(times))
