@@ -99,9 +99,9 @@ static void gemm_quantized(const char *format, int rows, bool native_too) {
     end(&c);
 }
 #if defined __SANITIZE_ADDRESS__ /* many seconds a kernel */
-enum { NATIVE_TOO = false };
+enum { NATIVE_TOO = false, LAST_TOO = false };
 #else
-enum { NATIVE_TOO = true };
+enum { NATIVE_TOO = true, LAST_TOO = true };
 #endif
 static void test_gemm_q8_0(void **unused) {
     (void)unused;
@@ -159,7 +159,7 @@ static void test_quantizers(void **unused) {
         const char *const *first = lb_quantizer_families[f]->members;
         for (const char *const *m = first; *m; m++) {
             const lb_quantizer *q;
-            if (m != first && m[1]) continue;
+            if (m != first && (m[1] || !LAST_TOO)) continue;
             if (lb_quantizer_find(*m, &q)) fail_msg("%s", lb_error());
             check_last_row(q);
         }
