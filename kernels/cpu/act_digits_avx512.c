@@ -98,3 +98,7 @@ void lb_act_digits_prepare(const struct lb_quantizer *q, const float *x, int64_t
 void lb_act_digits_pairs_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
     prepare(q, x, k, act, lb_act_digits_pairs_order);
 }
+
+void lb_act_digits_sixes_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
+    prepare(q, x, k, act, lb_act_digits_sixes_order);
+}

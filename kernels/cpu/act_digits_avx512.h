@@ -16,16 +16,20 @@ enum { LB_DIGITS = 8, LB_DIGITS_STEP = 64 /* k in a tile */, LB_DIGITS_TILE = LB
 
 #define LB_ACT_KIND_DIGITS "bf16/digits"
 #define LB_ACT_KIND_DIGITS_PAIRS "bf16/digits/pairs"
+#define LB_ACT_KIND_DIGITS_SIXES "bf16/digits/sixes"
 
 size_t lb_act_digits_bytes(const struct lb_quantizer *q, int64_t k);
 /* Value order[t] of each eight stands at k = t of the tiles. */
 static const uint8_t lb_act_digits_order[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
 static const uint8_t lb_act_digits_pairs_order[8] = { 0, 4, 1, 5, 2, 6, 3, 7 }; /* rows32_int_pack.h's nibbles */
+static const uint8_t lb_act_digits_sixes_order[8] = { 0, 2, 1, 3, 4, 6, 5, 7 }; /* rows32_float_pack.h's six bits */
 
 /* k in their order. */
 void lb_act_digits_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
 /* In the order of pairs. */
 void lb_act_digits_pairs_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
+/* In that of codes of six bits. */
+void lb_act_digits_sixes_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
 
 /* Where the exponent is; `act` is a prepared row. */
 static inline const float *lb_act_digits_exponent(const void *act, int64_t k) {
