@@ -149,22 +149,26 @@ function M.reads_native(w) return native_kernel("linear", w, 1, w.shape[2]) end
 -- One a head, [H, N, K]?
 function M.reads_native_heads(w) return native_kernel("head_gemm", w, 1, w.shape[1], w.shape[3]) end
 
--- Does the product of this matrix by so many rows go by planes (kernels/README.md, "AMX")? That is `linear` alone,
--- which then has other bits than what is fused.
-local function by_planes(w, rows)
+-- Does the product of this matrix, x to out, go by planes (kernels/README.md, "AMX")? That is `linear` alone, which
+-- then has other bits than what is fused.
+local function by_planes(w, x, out)
   local plan = core.plan(w.device)
-  plan:linear { x = core.zeros({ rows, w.shape[2] }, { dtype = "f32", device = w.device }), w = w }
+  plan:linear { x = x, w = w, out = out }
   local kernel = plan:steps()[1].kernel
   plan:close()
   return kernel:find "planes" ~= nil
 end
 
--- Of one of them?
-function Builder:has_planes(ws)
-  local known = self.model.planes
-  for _, w in ipairs(ws) do
-    local key = ("%s %d %d"):format(w.quantizer.name, w.shape[2], self.rows)
-    if known[key] == nil then known[key] = by_planes(w, self.rows) end
+-- Of one of an FFN's? Asked with the buffers that it takes either way.
+function Builder:has_planes(ws, x, name)
+  local known, gate = self.model.planes, ws[1]
+  local h = self:f32(name .. "gated", { self.rows, gate.shape[1] })
+  for i, w in ipairs(ws) do
+    local key = ("%s %dx%d %d"):format(w.quantizer.name, w.shape[1], w.shape[2], self.rows)
+    if known[key] == nil then
+      local down = i == #ws
+      known[key] = by_planes(w, down and h or x, down and self:f32(name .. "ffn out", { self.rows, w.shape[1] }) or h)
+    end
     if known[key] then return true end
   end
   return false
@@ -172,11 +176,11 @@ end
 
 -- Has this machine kernels that fuse a whole FFN of them? Of repacked weights it has. A GPU's read the weights once for
 -- each 16 rows: with many rows `linear` reads them less often. So does a CPU's by planes.
-function Builder:fuses_ffn(ws)
+function Builder:fuses_ffn(ws, x, name)
   if not self.fused or not all_quantized(ws) then return false end
   if not self.model.native then
     if self.model.repack_bytes == 0 or not self.on_cpu then return self.model.repack_bytes > 0 and self.rows <= 64 end
-    return not self:has_planes(ws)
+    return not self:has_planes(ws, x, name)
   end
   if not self.on_cpu then return false end
   local known, key = self.model.ffn_kernels, ""

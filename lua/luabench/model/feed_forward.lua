@@ -27,7 +27,7 @@ local function as_one_expert(b, x, gate, up, down, name)
 end
 
 local function gated(b, x, gate, up, down, name)
-  if up and b:fuses_ffn { gate, up, down } then return as_one_expert(b, x, gate, up, down, name) end
+  if up and b:fuses_ffn({ gate, up, down }, x, name) then return as_one_expert(b, x, gate, up, down, name) end
   local g, u = unpack(b:project(x, up and { gate, up } or { gate }, {}, name .. "gate up"))
   if not up then                                                     -- one matrix, gate above up
     local n = g.shape[2] / 2
