@@ -27,11 +27,13 @@ local function config(kind)
   return c
 end
 
-local prompt, bad = {}, 0
-for i = 1, 11 do prompt[i] = i * 37 % 600 + 3 end
+-- Of 11 rows, and of as many as products by planes take, which repacked weights alone have (kernels/README.md).
+local prompt, long, bad = {}, {}, 0
+for i = 1, 97 do long[i] = i * 37 % 600 + 3 end
+for i = 1, 11 do prompt[i] = long[i] end
 
 -- With `logits` and `tokens` of another model: the same as these. Returns what this one gave first.
-local function compare(m, what, logits, tokens)
+local function compare(m, what, prompt, logits, tokens)
   for _, mode in ipairs { "eager", "plan", "fused" } do
     local l = m:logits(prompt, { mode = mode })
     local t = table.concat(m:generate(prompt, { mode = mode, max_new_tokens = 8, stop = false }).tokens, " ")
@@ -56,7 +58,9 @@ for _, kind in ipairs(KINDS) do
         quantize = function(role, shape)
           return role ~= "router" and shape[#shape] % 256 == 0 and recipe or nil
         end })
-      local l, t = compare(m, ("%s %s %s"):format(kind[2], recipe, repack and "repacked" or "native"), logits, tokens)
+      local l, t = compare(m, ("%s %s %s"):format(kind[2], recipe, repack and "repacked" or "native"), prompt, logits,
+        tokens)
+      if repack then compare(m, ("%s %s, many rows"):format(kind[2], recipe), long) end
       if alike and kind[3] ~= LATENTS then logits, tokens = l, t end  -- k_b, v_b: K is no multiple of 256
     end
   end

@@ -2,8 +2,8 @@
 --
 -- What differs between "plan" and "fused": fused gives products of one input, and their biases, as one `linear` (on a
 -- GPU of formats that have panels there), adds and norms as one add_rms_norm, and a dense FFN of quantized weights as
--- one `moe_ffn` (on a GPU of up to 64 rows). "eager" takes the steps of "plan" and hands each to the engine on its own,
--- from Lua.
+-- one `moe_ffn` (on a GPU of up to 64 rows; on a CPU not where one of its products goes by planes, which is `linear`
+-- alone). "eager" takes the steps of "plan" and hands each to the engine on its own, from Lua.
 local core = require "luabench.core"
 
 local Builder = {}
