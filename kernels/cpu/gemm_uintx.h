@@ -2,19 +2,9 @@
 #include "rows32_int_any.h"
 
 #define HEAD INT_F32
-#ifdef LB_ONE_ROW
-INT_RUN(4, HEAD)
-static const int_run_fn runs[] = { NULL, NULL, NULL, NULL, run_4 };
-static bool INT_ROW_SUPPORTS(const lb_args *a, const char **why) {
-    if (lb_arg(a, LB_GEMM_W)->quantizer->bits == 4) return int_row_supports(a, why);
-    *why = "tiles of x's digits meet codes of four bits only";
-    return false;
-}
-#else
 INT_RUN(1, HEAD) INT_RUN(2, HEAD) INT_RUN(3, HEAD) INT_RUN(4, HEAD)
 INT_RUN(5, HEAD) INT_RUN(6, HEAD) INT_RUN(7, HEAD) INT_RUN(8, HEAD)
 static const int_run_fn runs[] = { NULL, run_1, run_2, run_3, run_4, run_5, run_6, run_7, run_8 };
-#endif
 
 static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
                    uint8_t codes[32]) {

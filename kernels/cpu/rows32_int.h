@@ -348,11 +348,7 @@ LB_INLINE void int_run(const int_format f, const int panels, const lb_quantizer 
                      "activations have one sign: up to 1.4e-10 was seen"
 #endif
 #ifdef LB_ONE_ROW
-/* A format of several widths has a question of its own. */
-#ifndef INT_ROW_SUPPORTS
-#define INT_ROW_SUPPORTS int_row_supports
-#endif
-#define LB_INT_KERNEL LB_ROWS32_KERNEL, DIGITS_KERNEL, INT_ROW_BOUND, .supports = INT_ROW_SUPPORTS
+#define LB_INT_KERNEL LB_ROWS32_KERNEL, DIGITS_KERNEL, INT_ROW_BOUND, .supports = int_row_supports
 #else
 #define LB_INT_KERNEL LB_FLOAT_KERNEL, .act = LB_ACT_BF16
 #endif

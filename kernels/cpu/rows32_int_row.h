@@ -1,26 +1,67 @@
-/* rows32_int_row.h: weight-only integer formats of four bits with groups, one row of x: codes to bytes, tiles of int8
- * with x's digits (digits_amx.h), sums of a group times its scale and zeros times the activations' sums onto the total
- * in f32. A step's codes are unpacked while the tiles multiply the one before. */
+/* rows32_int_row.h: weight-only integer formats with groups, one row of x: codes to bytes, tiles of int8 with x's digits
+ * (digits_amx.h), sums of a group times its scale and zeros times the activations' sums onto the total in f32. A step's
+ * codes are unpacked while the tiles multiply the one before. */
 #pragma once
 #include "digits_amx.h"
 #include "rows32_int_pack.h"
 
-enum { INT_ROW_AHEAD = 8192, INT_ROW_SHIFT = 4 /* a byte of a tile is the level, code - 8, times 2 to this power */ };
+enum { INT_ROW_AHEAD = 8192 };
+
+/* A byte of a tile is its code less the middle of all codes, times 2 to this power: the code's bits are the upper ones,
+ * the first of them turned over. */
+LB_INLINE int int_row_shift(const int_format f) { return 8 - f.bits; }
+/* What a level is above that. */
+LB_INLINE float int_row_above(const int_format f) { return (float)(1 << (f.bits - 1)) - int_offset(f); }
 
 /* x of step j, which has so many runs. */
 LB_INLINE const int8_t *int_row_x(const int8_t *x, const int runs, int64_t j) {
     return x + (runs == 1 ? j / 2 * LB_DIGITS_TILE + j % 2 * 32 : j * LB_DIGITS_TILE);
 }
 
-/* The levels of 16 rows of a run at `p`, in the upper nibbles: 8 rows of a tile. Unsigned codes would take as many
- * instructions, and their offset off the sums by another read of L2, as long as the weights for groups of 32. */
-LB_INLINE void int_row_codes(const uint8_t *p, int8_t *to) {
+/* Four bits: 16 rows of a run at `p` to 8 rows of a tile. Unsigned codes would take as many instructions, and their
+ * offset off the sums by another read of L2, as long as the weights for groups of 32. */
+LB_INLINE void int_row_nibbles(const uint8_t *p, int8_t *to) {
     LB_UNROLL for (int i = 0; i < 4; i++) {
         const __m512i v = _mm512_load_si512(p + 64 * i);
         const __m512i low = _mm512_slli_epi32(v, 4), eight = lb_bytes(0x80), upper = lb_bytes(0xf0);
         _mm512_store_si512(to + 128 * i, _mm512_ternarylogic_epi32(low, eight, upper, 0x28)); /* (a ^ b) & c */
         _mm512_store_si512(to + 128 * i + 64, _mm512_ternarylogic_epi32(v, eight, upper, 0x28));
     }
+}
+
+/* Other widths. A dword of a tile's row has the codes of pairs p and p + 2, first element, then the second of either,
+ * the order of nibbles: byte t has pair p + 2 (t % 2). vpmultishiftqb cuts each byte out of its row's words at a bit of
+ * its own, once from each vector v that has bits of any of the four. */
+LB_INLINE uint64_t int_row_cut(int bits, int p, int v, int y) {
+    return (uint64_t)(((p + y % 2 * 2) * bits - 16 * v + y % 4 / 2 * 16 + y / 4 * 32 - (8 - bits)) & 63) << 8 * y;
+}
+LB_INLINE uint64_t int_row_cuts(int bits, int p, int v) {
+    return int_row_cut(bits, p, v, 0) | int_row_cut(bits, p, v, 1) | int_row_cut(bits, p, v, 2) |
+           int_row_cut(bits, p, v, 3) | int_row_cut(bits, p, v, 4) | int_row_cut(bits, p, v, 5) |
+           int_row_cut(bits, p, v, 6) | int_row_cut(bits, p, v, 7);
+}
+/* The bits of a byte of pair p that vector v has. */
+LB_INLINE int int_row_mask(int bits, int p, int v) {
+    const int low = 16 * v - p * bits, high = low + 16, from = low > 0 ? low : 0, end = high < bits ? high : bits;
+    return end > from ? ((1 << end) - (1 << from)) << (8 - bits) : 0;
+}
+LB_INLINE void int_row_widths(const int bits, const uint8_t *p, int8_t *to) {
+    LB_UNROLL for (int i = 0; i < 8; i++) {
+        const int pair = i / 2 * 4 + i % 2;
+        __m512i w = lb_bytes(0x80);
+        LB_UNROLL for (int v = 0; v < bits; v++) {
+            const int mask = int_row_mask(bits, pair, v) | int_row_mask(bits, pair + 2, v) << 8;
+            if (mask == 0) continue;
+            const __m512i cuts = _mm512_set1_epi64((long long)int_row_cuts(bits, pair, v));
+            const __m512i cut = _mm512_multishift_epi64_epi8(cuts, _mm512_load_si512(p + 64 * v));
+            w = _mm512_ternarylogic_epi32(cut, _mm512_set1_epi16((short)mask), w, 0x6a); /* (a & b) ^ c */
+        }
+        _mm512_store_si512(to + 64 * i, w);
+    }
+}
+LB_INLINE void int_row_codes(const int_format f, const uint8_t *p, int8_t *to) {
+    if (f.bits == 4) int_row_nibbles(p, to);
+    else int_row_widths(f.bits, p, to);
 }
 
 /* Behind a group's head, whose successor is asked for. */
@@ -35,7 +76,7 @@ LB_INLINE void int_row_expand(const int_format f, const int runs, const uint8_t 
         LB_UNROLL for (int h = 0; h < 2; h++) {
             const uint8_t *from = p + (size_t)(2 * run + h) * int_run_bytes(f);
             LB_UNROLL for (int l = 0; l < f.bits; l++) lb_ask(from + 64 * l, INT_ROW_AHEAD);
-            int_row_codes(from, to->of[h] + run * (DIGITS_HALF / 2));
+            int_row_codes(f, from, to->of[h] + run * (DIGITS_HALF / 2));
         }
 }
 
@@ -43,6 +84,7 @@ LB_INLINE void int_row_expand(const int_format f, const int runs, const uint8_t 
 LB_INLINE __m512 int_row_add(const int_format f, const uint8_t *head, int h, __m512 sums, float sum, __m512 total) {
     __m512 scale, zero;
     int_head(f, head, h, &scale, &zero);
+    if (int_row_above(f) > 0) zero = _mm512_fmadd_ps(scale, _mm512_set1_ps(int_row_above(f)), zero);
     return _mm512_fmadd_ps(zero, _mm512_set1_ps(sum), _mm512_fmadd_ps(sums, scale, total));
 }
 LB_INLINE void int_row_close(const int_format f, const uint8_t *head, const digits_sums *s, __m512 exponent, float sum,
@@ -67,7 +109,7 @@ LB_INLINE void int_row_plain(const int_format f, const int runs, const lb_quanti
         for (int64_t i = 0; i < q->group / (32 * runs); i++, p += (size_t)(2 * runs) * int_run_bytes(f)) {
             digits_codes codes;
             int_row_expand(f, runs, p, &codes);
-            digits_plain_step(x, 32 * runs, lb_act_digits_pairs_order, &codes, INT_ROW_SHIFT, &sums);
+            digits_plain_step(x, 32 * runs, lb_act_digits_pairs_order, &codes, (unsigned)int_row_shift(f), &sums);
             x += 32 * runs;
         }
         LB_UNROLL for (int h = 0; h < 2; h++)
@@ -83,7 +125,7 @@ LB_INLINE void int_row(const int_format f, const int runs, const lb_quantizer *q
     digits_sums sums[2];
     const int8_t *x = lb_act_digits_tiles(act, k);
     const float *of_groups = int_row_sums(act, k, q->group);
-    const __m512 exponent = _mm512_set1_ps(*lb_act_digits_exponent(act, k) - INT_ROW_SHIFT);
+    const __m512 exponent = _mm512_set1_ps(*lb_act_digits_exponent(act, k) - (float)int_row_shift(f));
     const size_t bytes = int_group_bytes(f, q->group);
     const int64_t steps = k / (32 * runs), each = q->group / (32 * runs);
     const uint8_t *p = panel;
@@ -120,7 +162,6 @@ static bool int_row_supports(const lb_args *a, const char **why) {
 
 /* As rows32_int.h has them for more rows. */
 #define INT_RUN(b, its_head)                                                                                         \
-    _Static_assert((b) == 4, "int_row_codes() knows nibbles only");                                                 \
     static void run_##b(const lb_quantizer *q, const void *panel, const void *act, int64_t k, float *out) {          \
         const int runs = q->group == 32 ? 1 : 2;                                                                     \
         const bool miss = digits_miss(act, k);                                                                       \

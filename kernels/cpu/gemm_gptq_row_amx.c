@@ -1,0 +1,3 @@
+/* gemm_gptq_row_amx.c: gemm over gptq weights in panels of 32 rows, one row of x. Compiled for AMX. */
+#define LB_ONE_ROW
+#include "gemm_gptq.h"
