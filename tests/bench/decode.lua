@@ -2,9 +2,9 @@
 -- type of cache: of the read bandwidth in the same seconds, and of its limit. `make bench` runs it.
 --
 -- The limit is the lower of that bandwidth and what all instructions that the work needs take by themselves, evenly
--- mixed and none waiting for another (decode_limit.c, one core, everything in L1; unknown of kernels by tiles: then it
--- is that bandwidth). Caches are cold: as many copies as that takes. Last, what is left of the bandwidth beside so and
--- so much work (decode_stream.c).
+-- mixed and none waiting for another (decode_limit.c, or decode_tiles.c for kernels by tiles; one core, everything in
+-- L1). Caches are cold: as many copies as that takes. Last, what is left of the bandwidth beside so and so much work
+-- (decode_stream.c).
 local lb = require "luabench"
 local programs = dofile "tests/bench/lib/programs.lua"
 local beside = dofile "tests/bench/lib/beside.lua"
@@ -41,15 +41,22 @@ local function said_by(name)
   return answer or ""
 end
 
-local function limits()
+--- Nanoseconds a position, by type of cache.
+local function limits(program)
   local of = {}
-  for name, products, formed, all in said_by("decode_limit"):gmatch "(%S+) (%S+) (%S+) (%S+)" do
+  local said = said_by(program)
+  for name, products, formed, all in said:gmatch "(%S+) (%S+) (%S+) (%S+)" do
     of[name] = { products = tonumber(products), formed = tonumber(formed), all = tonumber(all) }
+  end
+  local permute, both = said:match "vpermi2b\t(%S+)\t(%S+)"
+  if permute then
+    print(("widening f8e4m3: vpermi2b takes %s times as long as vpunpcklbw, both after each other %s"):format(permute,
+      both))
   end
   return of
 end
 
-local limit = limits()
+local limit = {} -- by program, once a kernel needs it
 print(("one token, %d positions, %d cache heads of %d query heads, %d values; %d threads"):format(POSITIONS, HEADS,
   GROUP, DIM, device.threads))
 print(("%-8s %10s %8s %9s   %18s %17s %12s %9s   %s"):format("cache", "ns a pos.", "GB/s", "of read",
@@ -57,8 +64,9 @@ print(("%-8s %10s %8s %9s   %18s %17s %12s %9s   %s"):format("cache", "ns a pos.
 for _, type in ipairs { "bf16", "q8_0", "f8e4m3", "q4_0" } do
   local plan, batch = plan_of(type)
   local bytes = batch * HEADS * POSITIONS * BYTES[type]
-  local tiles = plan:steps()[1].kernel:find "_amx$" -- whose instructions decode_limit.c does not know
-  local l, positions = not tiles and limit[type] or nil, batch * HEADS * POSITIONS / device.threads -- of a thread
+  local program = plan:steps()[1].kernel:find "_amx$" and "decode_tiles" or "decode_limit"
+  limit[program] = limit[program] or limits(program)
+  local l, positions = limit[program][type], batch * HEADS * POSITIONS / device.threads -- of a thread
   local rate, share, of_limit = beside.by_turns(plan, { work = bytes, ceiling = "read", seconds = SECONDS,
     least_ns = l and l.all * positions, cache = "all-cold" })
   local position = bytes / rate * 1e9 / positions
