@@ -83,6 +83,10 @@ fi
 cp README.md "$stage/"
 mkdir -p "$stage/share/luabench/kernels" "$stage/include/luabench/ops"
 cp kernels/README.md "$stage/share/luabench/kernels/README.md"
+for d in cpu cuda quant; do
+    mkdir -p "$stage/share/luabench/kernels/$d"
+    cp "kernels/$d/README.md" "$stage/share/luabench/kernels/$d/README.md"
+done
 for h in kernel kernel_cuda op quantizer activation tensor dtype status device rng; do
     cp "engine/$h.h" "$stage/include/luabench/"
 done

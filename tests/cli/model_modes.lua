@@ -27,7 +27,7 @@ local function config(kind)
   return c
 end
 
--- Of 11 rows, and of as many as products by planes take, which repacked weights alone have (kernels/README.md).
+-- Of 11 rows, and of as many as products by planes take, which repacked weights alone have (kernels/cpu/README.md).
 local prompt, long, bad = {}, {}, 0
 for i = 1, 97 do long[i] = i * 37 % 600 + 3 end
 for i = 1, 11 do prompt[i] = long[i] end
