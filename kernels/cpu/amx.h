@@ -55,13 +55,3 @@ static inline __attribute__((always_inline)) void lb_tiles_close(void) { __asm__
 /* Signed bytes by signed ones; signed (a) by unsigned ones. */
 #define LB_TILE_SS(c, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
 #define LB_TILE_SU(c, a, b) __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #c : :)
-/* Tiles 0 and 1 += x (tile 4) times either half of a panel's step (tiles 6 and 7), 64 bytes a row, by the PRODUCT
- * above. */
-#define LB_TILE_STEP(PRODUCT, x, halves)                                                                             \
-    do {                                                                                                             \
-        LB_TILE_LOAD(4, x, 64);                                                                                      \
-        LB_TILE_LOAD(6, (halves)[0], 64);                                                                            \
-        LB_TILE_LOAD(7, (halves)[1], 64);                                                                            \
-        PRODUCT(0, 4, 6);                                                                                            \
-        PRODUCT(1, 4, 7);                                                                                            \
-    } while (0)

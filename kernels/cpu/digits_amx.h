@@ -7,17 +7,17 @@
 
 enum { DIGITS_HALF = 1024 /* bytes of a tile of weights: 64 k of 16 rows */ };
 
-/* tmm0, tmm1: sums of rows 0..15 and 16..31 of a panel; tmm4: x; tmm6, tmm7: weights. */
+/* tmm0, tmm1: sums of rows 0..15 and 16..31 of a panel, tmm2, tmm3 a second set; tmm4: x; tmm6, tmm7: weights. */
 static const lb_tiles digits_shape = {
     .palette = 1,
-    .row_bytes = { 64, 64, 0, 0, 64, 0, 64, 64 },
-    .rows = { LB_DIGITS, LB_DIGITS, 0, 0, LB_DIGITS, 0, 16, 16 },
+    .row_bytes = { 64, 64, 64, 64, 64, 0, 64, 64 },
+    .rows = { LB_DIGITS, LB_DIGITS, LB_DIGITS, LB_DIGITS, LB_DIGITS, 0, 16, 16 },
 };
 /* The same for half a step: 32 k. */
 static const lb_tiles digits_shape_32 = {
     .palette = 1,
-    .row_bytes = { 64, 64, 0, 0, 32, 0, 64, 64 },
-    .rows = { LB_DIGITS, LB_DIGITS, 0, 0, LB_DIGITS, 0, 8, 8 },
+    .row_bytes = { 64, 64, 64, 64, 32, 0, 64, 64 },
+    .rows = { LB_DIGITS, LB_DIGITS, LB_DIGITS, LB_DIGITS, LB_DIGITS, 0, 8, 8 },
 };
 
 /* A step of a panel, for either half a tile: dword n of its row i has four k of weights' row n, 4i the first. */
@@ -26,15 +26,38 @@ typedef struct digits_codes { int8_t of[2][DIGITS_HALF]; } __attribute__((aligne
 typedef struct digits_half { int32_t of[LB_DIGITS][16]; } __attribute__((aligned(64))) digits_half;
 typedef struct digits_sums { digits_half half[2]; } digits_sums;
 
-LB_INLINE void digits_zero(void) {
-    LB_TILE_ZERO(0);
-    LB_TILE_ZERO(1);
+/* Sums of two sets, 0 and 1, take turns where they leave their tiles often: a set's products have ended before they are
+ * stored, while the other's go on. */
+LB_INLINE void digits_zero(int set) {
+    if (set) {
+        LB_TILE_ZERO(2);
+        LB_TILE_ZERO(3);
+    } else {
+        LB_TILE_ZERO(0);
+        LB_TILE_ZERO(1);
+    }
 }
-/* The sums += a step of x times that of a panel. */
-LB_INLINE void digits_step(const int8_t *x, const digits_codes *w) { LB_TILE_STEP(LB_TILE_SS, x, w->of); }
-LB_INLINE void digits_store(digits_sums *to) {
-    LB_TILE_STORE(0, to->half[0].of, 64);
-    LB_TILE_STORE(1, to->half[1].of, 64);
+/* The set's sums += a step of x times that of a panel. */
+LB_INLINE void digits_step(int set, const int8_t *x, const digits_codes *w) {
+    LB_TILE_LOAD(4, x, 64);
+    LB_TILE_LOAD(6, w->of[0], 64);
+    LB_TILE_LOAD(7, w->of[1], 64);
+    if (set) {
+        LB_TILE_SS(2, 4, 6);
+        LB_TILE_SS(3, 4, 7);
+    } else {
+        LB_TILE_SS(0, 4, 6);
+        LB_TILE_SS(1, 4, 7);
+    }
+}
+LB_INLINE void digits_store(int set, digits_sums *to) {
+    if (set) {
+        LB_TILE_STORE(2, to->half[0].of, 64);
+        LB_TILE_STORE(3, to->half[1].of, 64);
+    } else {
+        LB_TILE_STORE(0, to->half[0].of, 64);
+        LB_TILE_STORE(1, to->half[1].of, 64);
+    }
 }
 
 /* Half's sums as they are in f32; `exponent` is that of x. */

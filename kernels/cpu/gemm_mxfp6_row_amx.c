@@ -95,15 +95,18 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
     __m512 total[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
     const int64_t groups = k / 32;
     lb_tiles_open(&digits_shape_32);
-    for (int64_t i = 0; i <= groups + 1; i++, p += 2 * RUN_BYTES) {
+    for (int64_t i = 0; i <= groups; i++, p += 2 * RUN_BYTES) {
         if (i < groups) expand(p, table, &codes[i % 2]);
-        if (i > 1) add_group(panel, i - 2, &sums[i % 2], exponent, total); /* they have arrived */
-        if (i == 0 || i > groups) continue;
+        if (i == 0) continue;
         const int64_t j = i - 1;
-        digits_zero();
-        digits_step(x + j / 2 * LB_DIGITS_TILE + j % 2 * 32, &codes[j % 2]);
-        digits_store(&sums[j % 2]);
+        if (j > 1) digits_store((int)(j % 2), &sums[j % 2]); /* group j - 2 */
+        if (j > 2) add_group(panel, j - 3, &sums[(j + 1) % 2], exponent, total); /* they have arrived */
+        digits_zero((int)(j % 2));
+        digits_step((int)(j % 2), x + j / 2 * LB_DIGITS_TILE + j % 2 * 32, &codes[j % 2]);
     }
+    if (groups > 2) add_group(panel, groups - 3, &sums[(groups + 1) % 2], exponent, total);
+    for (int64_t j = groups > 1 ? groups - 2 : 0; j < groups; j++) digits_store((int)(j % 2), &sums[j % 2]);
+    for (int64_t j = groups > 1 ? groups - 2 : 0; j < groups; j++) add_group(panel, j, &sums[j % 2], exponent, total);
     lb_tiles_close();
     LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 16 * h, total[h]);
 }

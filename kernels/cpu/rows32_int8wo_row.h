@@ -59,12 +59,12 @@ static void run(const lb_quantizer *q, const void *panel, const void *act, size_
     digits_codes codes[2];
     digits_sums sums;
     lb_tiles_open(&digits_shape);
-    digits_zero();
+    digits_zero(0);
     for (int64_t i = 0; i <= steps; i++, p += 4 * RUN_BYTES) {
         if (i < steps) expand(p, runs - 2 * i, &codes[i % 2]);
-        if (i > 0) digits_step(x + (i - 1) * LB_DIGITS_TILE, &codes[(i - 1) % 2]);
+        if (i > 0) digits_step(0, x + (i - 1) * LB_DIGITS_TILE, &codes[(i - 1) % 2]);
     }
-    digits_store(&sums);
+    digits_store(0, &sums);
     lb_tiles_close();
     const __m512 exponent = _mm512_set1_ps(*lb_act_digits_exponent(act, k));
     for (int h = 0; h < 2; h++) {

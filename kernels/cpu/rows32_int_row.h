@@ -87,10 +87,11 @@ LB_INLINE __m512 int_row_add(const int_format f, const uint8_t *head, int h, __m
     if (int_row_above(f) > 0) zero = _mm512_fmadd_ps(scale, _mm512_set1_ps(int_row_above(f)), zero);
     return _mm512_fmadd_ps(zero, _mm512_set1_ps(sum), _mm512_fmadd_ps(sums, scale, total));
 }
-LB_INLINE void int_row_close(const int_format f, const uint8_t *head, const digits_sums *s, __m512 exponent, float sum,
-                             __m512 total[2]) {
+/* The totals += group g's, which have arrived. */
+LB_INLINE void int_row_close(const int_format f, const uint8_t *panel, size_t bytes, int64_t g, const digits_sums *s,
+                             __m512 exponent, const float *of_groups, __m512 total[2]) {
     LB_UNROLL for (int h = 0; h < 2; h++)
-        total[h] = int_row_add(f, head, h, digits_total(s, h, exponent), sum, total[h]);
+        total[h] = int_row_add(f, panel + (size_t)g * bytes, h, digits_total(s, h, exponent), of_groups[g], total[h]);
 }
 LB_INLINE const float *int_row_sums(const void *act, int64_t k, int64_t group) {
     return (const float *)(const void *)((const uint16_t *)act + lb_act_bf16_padded(k)) + lb_act_bf16_sums_at(k, group);
@@ -141,17 +142,20 @@ LB_INLINE void int_row(const int_format f, const int runs, const lb_quantizer *q
         }
         if (i == 0) continue;
         const int64_t j = i - 1;
-        if (done == 0) digits_zero();
-        digits_step(int_row_x(x, runs, j), &codes[j % 2]);
-        if (++done < each) continue;
-        digits_store(&sums[g % 2]); /* those of the group before have arrived */
-        if (g > 0) int_row_close(f, panel + (size_t)(g - 1) * bytes, &sums[(g + 1) % 2], exponent, of_groups[g - 1],
-                                 total);
-        g++, done = 0;
+        if (done == 0) {
+            if (g > 1) digits_store((int)(g % 2), &sums[g % 2]); /* group g - 2 */
+            if (g > 2) int_row_close(f, panel, bytes, g - 3, &sums[(g + 1) % 2], exponent, of_groups, total);
+            digits_zero((int)(g % 2));
+        }
+        digits_step((int)(g % 2), int_row_x(x, runs, j), &codes[j % 2]);
+        if (++done == each) g++, done = 0;
     }
+    if (g > 2) int_row_close(f, panel, bytes, g - 3, &sums[(g + 1) % 2], exponent, of_groups, total);
+    const int64_t last = g > 1 ? g - 2 : 0;
+    for (int64_t j = last; j < g; j++) digits_store((int)(j % 2), &sums[j % 2]);
+    for (int64_t j = last; j < g; j++)
+        int_row_close(f, panel, bytes, j, &sums[j % 2], exponent, of_groups, total);
     lb_tiles_close();
-    g--;
-    int_row_close(f, panel + (size_t)g * bytes, &sums[g % 2], exponent, of_groups[g], total);
     LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 16 * h, total[h]);
 }
 

@@ -69,9 +69,9 @@ static __attribute__((noinline)) void products(void) {
     const int8_t *x = lb_act_digits_tiles(act, K);
     lb_tiles_open(&digits_shape_32);
     for (int64_t i = 0; i < RUNS; i++) {
-        digits_zero();
-        digits_step(x + i / 2 * LB_DIGITS_TILE + i % 2 * 32, &codes[i % 2]);
-        digits_store(&sums[i % 2]);
+        if (i > 1) digits_store((int)(i % 2), &sums[i % 2]); /* those of two runs before */
+        digits_zero((int)(i % 2));
+        digits_step((int)(i % 2), x + i / 2 * LB_DIGITS_TILE + i % 2 * 32, &codes[i % 2]);
     }
     lb_tiles_close();
 }
