@@ -4,7 +4,7 @@
 #pragma once
 #include "gemm_panel.h"
 
-/* With fewer, to make planes of the weights is more work than they save (kernels/README.md). */
+/* With fewer, to make planes of the weights is more work than they save (kernels/cpu/README.md, "Planes"). */
 enum { LB_PLANES_ROWS = 96 };
 
 extern const lb_panel lb_panel_planes_q4_0, lb_panel_planes_q5_0, lb_panel_planes_q8_0, lb_panel_planes_iq4_nl;
