@@ -1,5 +1,6 @@
 -- many_rows.lua: products of 512 rows of x, format by format, of the peak of the type that the kernel computes in, by
--- turns. `make bench` runs it. FORMATS=a,b: only these. What the tiles reach by themselves: tile_limits.lua.
+-- turns; on processors with AMX also beside the peak of AVX-512. `make bench` runs it. FORMATS=a,b: only these. What
+-- the tiles reach by themselves: tile_limits.lua.
 local lb = require "luabench"
 local beside = dofile "tests/bench/lib/beside.lua"
 
@@ -17,6 +18,7 @@ local device = beside.device()
 local asked = os.getenv "FORMATS"
 local dense = lb.randn({ N, K }, { seed = 1, device = device })
 local x = lb.randn({ M, K }, { seed = 2, device = device })
+local avx512 = beside.avx512_peaks(device)
 
 local function row(name, wanted)
   if asked and not ("," .. asked .. ","):find("," .. name .. ",", 1, true) then return end
@@ -25,8 +27,9 @@ local function row(name, wanted)
   local kernel = plan:steps()[1].kernel
   local compute = lb.kernel(kernel).compute
   local rate, share = beside.by_turns(plan, { work = 2 * M * N * K, ceiling = compute, seconds = SECONDS })
-  print(("%-22s %-32s %8.0f Gop/s %5.1f %% of %-5s %s"):format(name, kernel, rate * 1e-9, share * 100, compute,
-    wanted and ("%2.0f %%%s"):format(wanted * 100, beside.verdict(share, wanted)) or ""))
+  print(("%-22s %-32s %8.0f Gop/s %5.1f %% of %-5s %-9s %s"):format(name, kernel, rate * 1e-9, share * 100, compute,
+    wanted and ("%2.0f %%%s"):format(wanted * 100, beside.verdict(share, wanted)) or "",
+    beside.times_avx512(rate, avx512, compute)))
   plan:close()
   collectgarbage()
 end

@@ -7,6 +7,7 @@ local beside = dofile "tests/bench/lib/beside.lua"
 
 local S, HEADS, SECONDS, WANTED = 2048, 16, 2, 0.6
 local device = beside.device()
+local avx512 = beside.avx512_peaks(device)
 local reached = {} -- by tiles, by head
 
 local function row(type, dim)
@@ -23,8 +24,8 @@ local function row(type, dim)
   local compute = lb.kernel(kernel).compute
   local rate, share = beside.by_turns(plan, { work = 4 * dim * HEADS * S * (S + 1) / 2, ceiling = compute,
     seconds = SECONDS })
-  print(("%-8s %6d %-32s %8.0f GFLOP/s %5.1f %% of %-5s %2.0f %%%s"):format(type, dim, kernel, rate * 1e-9, share * 100,
-    compute, WANTED * 100, beside.verdict(share, WANTED)))
+  print(("%-8s %6d %-32s %8.0f GFLOP/s %5.1f %% of %-5s %2.0f %%%-5s %s"):format(type, dim, kernel, rate * 1e-9,
+    share * 100, compute, WANTED * 100, beside.verdict(share, WANTED), beside.times_avx512(rate, avx512, compute)))
   if kernel:find "_amx$" then reached[dim] = share end
   plan:close()
   collectgarbage()

@@ -40,6 +40,23 @@ function M.device()
   return device
 end
 
+--- Where this processor has AMX: the peaks of AVX-512 beside it, { compute type = operations a second }, measured now.
+--- What is asked of a type's peak was set for AVX-512. Empty where there is no AMX.
+function M.avx512_peaks(device)
+  local peaks, amx = {}, false
+  for _, c in ipairs(core.ceiling_classes(device, 1)) do
+    local tiles = c.isa:find("amx", 1, true)
+    amx = amx or tiles
+    if not tiles and c.isa:find("avx512", 1, true) then peaks[c.compute] = c.median end
+  end
+  return amx and peaks or {}
+end
+
+--- "5.10 x AVX-512's", a rate beside the peak of its type, of AVX-512; "" where avx512_peaks has none.
+function M.times_avx512(rate, peaks, compute)
+  return peaks[compute] and ("%5.2f x AVX-512's"):format(rate / peaks[compute]) or ""
+end
+
 --- "  off" where a share misses what is asked.
 function M.verdict(share, wanted) return share < wanted and "  off" or "" end
 
