@@ -5,15 +5,16 @@
 #include <math.h>
 #include <stdbool.h>
 
-enum {
-    TOP = 61, /* a row's largest magnitude is below 2^(TOP + 1) of its power of two */
-    EXACT = TOP - 7 /* values whose exponent is so much smaller are whole: bf16 has 7 bits behind the first */
-};
+/* A row's largest magnitude is below 2^(top + 1) of its power of two: of so many digits. */
+static inline int top_of(int count) { return 8 * count - 3; }
+/* Values whose exponent is below the largest one's by this at most are whole: bf16 has 7 bits behind the first. */
+static inline int exact_of(int count) { return top_of(count) - 7; }
 
 static inline int64_t steps_of(int64_t k) { return (k + LB_DIGITS_STEP - 1) / LB_DIGITS_STEP; }
 
 size_t lb_act_digits_bytes(const struct lb_quantizer *q, int64_t k) {
-    return lb_act_bf16_bytes(q, k) + 64 + 64 + (size_t)steps_of(k) * LB_DIGITS_TILE; /* 64: a row may begin anywhere */
+    const int64_t tiles = steps_of(k) * lb_act_digits_tile(LB_DIGITS); /* the most that there may be */
+    return lb_act_bf16_bytes(q, k) + 64 + 64 + (size_t)tiles;          /* 64: a row may begin anywhere */
 }
 
 /* Bits of magnitudes in bf16: NaN is above all; the least of those that are not zero, less 1. */
@@ -32,9 +33,9 @@ static range range_of(const uint16_t *v, int64_t padded) {
     return (range){ _mm512_reduce_max_epu32(most), _mm512_reduce_min_epu32(least) };
 }
 
-/* Whether every value times 2^(TOP - the largest one's exponent) is whole. */
-static bool digits_hold(const range r) {
-    const int smallest = (int)(r.most >> 7) - EXACT; /* exponent, with its bias */
+/* Whether every value times 2^(top - the largest one's exponent) is whole. */
+static bool digits_hold(const range r, int count) {
+    const int smallest = (int)(r.most >> 7) - exact_of(count); /* exponent, with its bias */
     return r.most < 0x7f80 && (smallest <= 0 || r.least + 1 >= (uint32_t)smallest << 7);
 }
 
@@ -67,28 +68,63 @@ static inline __m512i digits_of_8(const uint16_t *v, __m256 up, __m512i order) {
     return _mm512_permutexvar_epi8(order, _mm512_xor_si512(_mm512_add_epi64(whole, half), half));
 }
 
+/* Tiles of eight digits. */
+static void tiles_of_8(const uint16_t *v, int64_t padded, float up, const uint8_t order[8], int8_t *to) {
+    uint8_t at[64];
+    for (int i = 0; i < 64; i++) at[i] = (uint8_t)(8 * order[i % 8] + i / 8);
+    const __m512i from = _mm512_loadu_si512(at);
+    for (int64_t s = 0; s < padded; s += LB_DIGITS_STEP, to += lb_act_digits_tile(LB_DIGITS)) {
+        __m512i rows[8];
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++)
+            rows[i] = s + 8 * i < padded ? digits_of_8(v + s + 8 * i, _mm256_set1_ps(up), from)
+                                         : _mm512_setzero_si512();
+        transpose8(rows);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) _mm512_store_si512(to + 64 * i, rows[i]);
+    }
+}
+
+/* Sixteen values times 2^up as four digits: quarter i has those of weight 256^i, in the order of `order`. */
+static inline __m512i digits_of_16(const uint16_t *v, __m512 up, __m512i order) {
+    const __m256i bf16 = _mm256_loadu_si256((const __m256i *)(const void *)v);
+    const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16);
+    const __m512i whole = _mm512_cvttps_epi32(_mm512_scalef_ps(_mm512_castsi512_ps(bits), up));
+    const __m512i half = _mm512_set1_epi32(0x00808080);
+    return _mm512_permutexvar_epi8(order, _mm512_xor_si512(_mm512_add_epi32(whole, half), half));
+}
+
+/* Tiles of four digits. */
+static void tiles_of_4(const uint16_t *v, int64_t padded, float up, const uint8_t order[8], int8_t *to) {
+    uint8_t at[64];
+    for (int i = 0; i < 64; i++) at[i] = (uint8_t)(4 * (i % 16 / 8 * 8 + order[i % 8]) + i / 16);
+    const __m512i from = _mm512_loadu_si512(at);
+    for (int64_t s = 0; s < padded; s += LB_DIGITS_STEP, to += lb_act_digits_tile(LB_DIGITS_FEW)) {
+        __m512i r[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++)
+            r[i] = s + 16 * i < padded ? digits_of_16(v + s + 16 * i, _mm512_set1_ps(up), from)
+                                       : _mm512_setzero_si512();
+        const __m512i low01 = _mm512_shuffle_i32x4(r[0], r[1], 0x44), low23 = _mm512_shuffle_i32x4(r[2], r[3], 0x44);
+        const __m512i high01 = _mm512_shuffle_i32x4(r[0], r[1], 0xee), high23 = _mm512_shuffle_i32x4(r[2], r[3], 0xee);
+        _mm512_store_si512(to, _mm512_shuffle_i32x4(low01, low23, 0x88));
+        _mm512_store_si512(to + 64, _mm512_shuffle_i32x4(low01, low23, 0xdd));
+        _mm512_store_si512(to + 128, _mm512_shuffle_i32x4(high01, high23, 0x88));
+        _mm512_store_si512(to + 192, _mm512_shuffle_i32x4(high01, high23, 0xdd));
+    }
+}
+
 static void prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act, const uint8_t order[8]) {
     lb_act_bf16_prepare(q, x, k, act);
     const uint16_t *v = act;
     const int64_t padded = lb_act_bf16_padded(k);
     const range r = range_of(v, padded);
-    const int up = TOP + 127 - (int)(r.most >> 7);
-    const bool held = digits_hold(r);
-    uint8_t at[64];
-    for (int i = 0; i < 64; i++) at[i] = (uint8_t)(8 * order[i % 8] + i / 8);
-    const __m512i from = _mm512_loadu_si512(at);
-    *(float *)(uintptr_t)lb_act_digits_exponent(act, k) = held ? (float)-up : NAN;
+    const bool few = digits_hold(r, LB_DIGITS_FEW), held = few || digits_hold(r, LB_DIGITS);
+    const int count = few || !held ? LB_DIGITS_FEW : LB_DIGITS, up = top_of(count) + 127 - (int)(r.most >> 7);
     int8_t *to = (int8_t *)(uintptr_t)lb_act_digits_tiles(act, k);
-    for (int64_t s = 0; s < padded; s += LB_DIGITS_STEP, to += LB_DIGITS_TILE) {
-        __m512i rows[8];
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++)
-            rows[i] = held && s + 8 * i < padded ? digits_of_8(v + s + 8 * i, _mm256_set1_ps((float)up), from)
-                                                 : _mm512_setzero_si512();
-        transpose8(rows);
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) _mm512_store_si512(to + 64 * i, rows[i]);
-    }
+    *(lb_act_digits *)(uintptr_t)lb_act_digits_of(act, k) = (lb_act_digits){ held ? (float)-up : NAN, count };
+    if (few) tiles_of_4(v, padded, (float)up, order, to);
+    else if (held) tiles_of_8(v, padded, (float)up, order, to);
 }
 
 void lb_act_digits_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {

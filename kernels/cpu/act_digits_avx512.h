@@ -5,14 +5,20 @@
  * d_i * 256^i. A row of eight digits costs a tile product no more than a row of one. Digits hold a row if no value
  * but zero is below 2^-54 of its largest magnitude. Of any other, and with NaN or Inf in it, digits are 0 and the power
  * NaN: what is multiplied then are the row's bf16 values (digits_amx.h), for what is small may be all that counts where
- * weights of what is large are zero.
+ * weights of what is large are zero. Where no value but zero is below 2^-22, as in most rows, the lower four digits are
+ * zero and left out: half as much of x to load and of sums to store, and the same results, bit by bit.
  *
- * A prepared row: what lb_act_bf16_prepare leaves; at the next multiple of 64 bytes the power's exponent, an f32; 64
- * bytes behind it tiles, each of 64 k (zeros behind K): 8 rows, digit 0 first, of 64 bytes. */
+ * A prepared row: what lb_act_bf16_prepare leaves; at the next multiple of 64 bytes an lb_act_digits; 64 bytes behind
+ * it tiles, each of 64 k (zeros behind K): a row of 64 bytes for each digit that is there, the lowest first. */
 #pragma once
 #include "act_bf16_avx512.h"
 
-enum { LB_DIGITS = 8, LB_DIGITS_STEP = 64 /* k in a tile */, LB_DIGITS_TILE = LB_DIGITS * 64 /* bytes */ };
+enum { LB_DIGITS = 8, LB_DIGITS_FEW = 4, LB_DIGITS_STEP = 64 /* k in a tile */ };
+
+typedef struct lb_act_digits {
+    float exponent; /* of the power of two that the whole numbers are times; NaN: digits do not hold the row */
+    int32_t count;  /* of digits: LB_DIGITS or LB_DIGITS_FEW */
+} lb_act_digits;
 
 #define LB_ACT_KIND_DIGITS "bf16/digits"
 #define LB_ACT_KIND_DIGITS_PAIRS "bf16/digits/pairs"
@@ -31,10 +37,12 @@ void lb_act_digits_pairs_prepare(const struct lb_quantizer *q, const float *x, i
 /* In that of codes of six bits. */
 void lb_act_digits_sixes_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
 
-/* Where the exponent is; `act` is a prepared row. */
-static inline const float *lb_act_digits_exponent(const void *act, int64_t k) {
-    return (const float *)(((uintptr_t)act + lb_act_bf16_bytes(0, k) + 63) / 64 * 64);
+/* `act` is a prepared row. */
+static inline const lb_act_digits *lb_act_digits_of(const void *act, int64_t k) {
+    return (const lb_act_digits *)(((uintptr_t)act + lb_act_bf16_bytes(0, k) + 63) / 64 * 64);
 }
 static inline const int8_t *lb_act_digits_tiles(const void *act, int64_t k) {
-    return (const int8_t *)(const void *)lb_act_digits_exponent(act, k) + 64;
+    return (const int8_t *)(const void *)lb_act_digits_of(act, k) + 64;
 }
+/* Bytes of a tile. */
+static inline int64_t lb_act_digits_tile(int count) { return 64 * count; }

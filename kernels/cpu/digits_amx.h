@@ -8,21 +8,19 @@
 enum { DIGITS_HALF = 1024 /* bytes of a tile of weights: 64 k of 16 rows */ };
 
 /* tmm0, tmm1: sums of rows 0..15 and 16..31 of a panel, tmm2, tmm3 a second set; tmm4: x; tmm6, tmm7: weights. */
-static const lb_tiles digits_shape = {
-    .palette = 1,
-    .row_bytes = { 64, 64, 64, 64, 64, 0, 64, 64 },
-    .rows = { LB_DIGITS, LB_DIGITS, LB_DIGITS, LB_DIGITS, LB_DIGITS, 0, 16, 16 },
-};
-/* The same for half a step: 32 k. */
-static const lb_tiles digits_shape_32 = {
-    .palette = 1,
-    .row_bytes = { 64, 64, 64, 64, 32, 0, 64, 64 },
-    .rows = { LB_DIGITS, LB_DIGITS, LB_DIGITS, LB_DIGITS, LB_DIGITS, 0, 8, 8 },
-};
+#define DIGITS_SHAPE(count, k)                                                                                       \
+    { .palette = 1, .row_bytes = { 64, 64, 64, 64, k, 0, 64, 64 },                                                   \
+      .rows = { count, count, count, count, count, 0, (k) / 4, (k) / 4 } }
+/* For x of so many digits and a step of 64 k, or half of it. */
+LB_INLINE const lb_tiles *digits_shape(const int count, const int k) {
+    static const lb_tiles all[2][2] = { { DIGITS_SHAPE(LB_DIGITS_FEW, 32), DIGITS_SHAPE(LB_DIGITS_FEW, 64) },
+                                        { DIGITS_SHAPE(LB_DIGITS, 32), DIGITS_SHAPE(LB_DIGITS, 64) } };
+    return &all[count == LB_DIGITS][k == LB_DIGITS_STEP];
+}
 
 /* A step of a panel, for either half a tile: dword n of its row i has four k of weights' row n, 4i the first. */
 typedef struct digits_codes { int8_t of[2][DIGITS_HALF]; } __attribute__((aligned(64))) digits_codes;
-/* Sums by digit, of either half. */
+/* Sums by digit, of either half; those of the digits that x has. */
 typedef struct digits_half { int32_t of[LB_DIGITS][16]; } __attribute__((aligned(64))) digits_half;
 typedef struct digits_sums { digits_half half[2]; } digits_sums;
 
@@ -60,10 +58,10 @@ LB_INLINE void digits_store(int set, digits_sums *to) {
     }
 }
 
-/* Half's sums as they are in f32; `exponent` is that of x. */
-LB_INLINE __m512 digits_total(const digits_sums *s, int half, __m512 exponent) {
-    __m512 t = _mm512_cvtepi32_ps(_mm512_load_si512(s->half[half].of[LB_DIGITS - 1]));
-    LB_UNROLL for (int d = LB_DIGITS - 2; d >= 0; d--)
+/* Half's sums as they are in f32; `count` digits of x, a constant, and the exponent of x. */
+LB_INLINE __m512 digits_total(const digits_sums *s, int half, const int count, __m512 exponent) {
+    __m512 t = _mm512_cvtepi32_ps(_mm512_load_si512(s->half[half].of[count - 1]));
+    LB_UNROLL for (int d = count - 2; d >= 0; d--)
         t = _mm512_fmadd_ps(t, _mm512_set1_ps(256), _mm512_cvtepi32_ps(_mm512_load_si512(s->half[half].of[d])));
     return _mm512_scalef_ps(t, exponent);
 }
@@ -74,7 +72,7 @@ LB_INLINE __m512 digits_total(const digits_sums *s, int half, __m512 exponent) {
 typedef struct digits_plain { __m512d of[4]; } digits_plain;
 
 /* Whether so; `act` is a prepared row. */
-LB_INLINE bool digits_miss(const void *act, int64_t k) { return isnan(*lb_act_digits_exponent(act, k)); }
+LB_INLINE bool digits_miss(const void *act, int64_t k) { return isnan(lb_act_digits_of(act, k)->exponent); }
 
 /* The sums += `count` values of x times the step's codes shifted right by `shift`; `order` is that of the codes. */
 LB_INLINE void digits_plain_step(const uint16_t *x, int count, const uint8_t order[8], const digits_codes *w,

@@ -4,7 +4,8 @@
 
 const lb_kernel lb_kernel_gemm_int8wo_row_amx = {
     .name = "gemm.int8wo.row_amx",
-    .about = "panels of 32 rows; one row of x as eight digits of a byte, tdpbssd, exact sums, the row's scale",
+    .about = "panels of 32 rows; one row of x as four or eight digits of a byte, tdpbssd, exact sums, the row's "
+             "scale",
     .format = "int8wo",
     INT8WO_ROW_KERNEL,
 };

@@ -73,42 +73,48 @@ static __attribute__((noinline)) void run_plain(const lb_quantizer *q, const uin
 }
 
 /* The totals += group i's sums times its scales. */
-LB_INLINE void add_group(const uint8_t *panel, int64_t i, const digits_sums *sums, __m512 exponent, __m512 total[2]) {
+LB_INLINE void add_group(const uint8_t *panel, int64_t i, const digits_sums *sums, const int count, __m512 exponent,
+                         __m512 total[2]) {
     _mm_prefetch((const char *)panel + FLOAT_ROWS * i + 1024, _MM_HINT_T0);
     LB_UNROLL for (int h = 0; h < 2; h++)
-        total[h] = _mm512_fmadd_ps(digits_total(sums, h, exponent), scale_of(panel, i, h), total[h]);
+        total[h] = _mm512_fmadd_ps(digits_total(sums, h, count, exponent), scale_of(panel, i, h), total[h]);
 }
 
-static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
-                float *out, int64_t out_stride) {
-    (void)stride, (void)cols, (void)out_stride;
-    if (digits_miss(act, k)) {
-        run_plain(q, panel, act, k, out);
-        return;
-    }
+/* `count`, a constant: of x's digits. */
+LB_INLINE void run_digits(const lb_quantizer *q, const uint8_t *panel, const void *act, int64_t k, const int count,
+                          float *out) {
     const __m512i table = _mm512_load_si512(levels);
-    const uint8_t *p = (const uint8_t *)panel + float_e8m0_head(q, k);
+    const uint8_t *p = panel + float_e8m0_head(q, k);
     const int8_t *x = lb_act_digits_tiles(act, k);
-    const __m512 exponent = _mm512_set1_ps(*lb_act_digits_exponent(act, k) - EIGHTHS);
+    const __m512 exponent = _mm512_set1_ps(lb_act_digits_of(act, k)->exponent - EIGHTHS);
     digits_codes codes[2];
     digits_sums sums[2];
     __m512 total[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
     const int64_t groups = k / 32;
-    lb_tiles_open(&digits_shape_32);
+    lb_tiles_open(digits_shape(count, 32));
     for (int64_t i = 0; i <= groups; i++, p += 2 * RUN_BYTES) {
         if (i < groups) expand(p, table, &codes[i % 2]);
         if (i == 0) continue;
         const int64_t j = i - 1;
         if (j > 1) digits_store((int)(j % 2), &sums[j % 2]); /* group j - 2 */
-        if (j > 2) add_group(panel, j - 3, &sums[(j + 1) % 2], exponent, total); /* they have arrived */
+        if (j > 2) add_group(panel, j - 3, &sums[(j + 1) % 2], count, exponent, total); /* they have arrived */
         digits_zero((int)(j % 2));
-        digits_step((int)(j % 2), x + j / 2 * LB_DIGITS_TILE + j % 2 * 32, &codes[j % 2]);
+        digits_step((int)(j % 2), x + j / 2 * lb_act_digits_tile(count) + j % 2 * 32, &codes[j % 2]);
     }
-    if (groups > 2) add_group(panel, groups - 3, &sums[(groups + 1) % 2], exponent, total);
-    for (int64_t j = groups > 1 ? groups - 2 : 0; j < groups; j++) digits_store((int)(j % 2), &sums[j % 2]);
-    for (int64_t j = groups > 1 ? groups - 2 : 0; j < groups; j++) add_group(panel, j, &sums[j % 2], exponent, total);
+    if (groups > 2) add_group(panel, groups - 3, &sums[(groups + 1) % 2], count, exponent, total);
+    const int64_t last = groups > 1 ? groups - 2 : 0;
+    for (int64_t j = last; j < groups; j++) digits_store((int)(j % 2), &sums[j % 2]);
+    for (int64_t j = last; j < groups; j++) add_group(panel, j, &sums[j % 2], count, exponent, total);
     lb_tiles_close();
     LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 16 * h, total[h]);
+}
+
+static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
+                float *out, int64_t out_stride) {
+    (void)stride, (void)cols, (void)out_stride;
+    if (digits_miss(act, k)) run_plain(q, panel, act, k, out);
+    else if (lb_act_digits_of(act, k)->count == LB_DIGITS_FEW) run_digits(q, panel, act, k, LB_DIGITS_FEW, out);
+    else run_digits(q, panel, act, k, LB_DIGITS, out);
 }
 
 #define unpack float_unpack_sixes
@@ -130,8 +136,8 @@ LB_ROWS32_PANEL(lb_act_digits_sixes_prepare, lb_act_digits_bytes, LB_ACT_KIND_DI
 
 const lb_kernel lb_kernel_gemm_mxfp6_row_amx = {
     .name = "gemm.mxfp6.row_amx",
-    .about = "panels of 32 rows; e2m3 as a byte by a table of 64, one row of x as eight digits of a byte, tdpbssd, "
-             "exact sums of 32, each times its scale in f32",
+    .about = "panels of 32 rows; e2m3 as a byte by a table of 64, one row of x as four or eight digits of a byte, "
+             "tdpbssd, exact sums of 32, each times its scale in f32",
     .format = "mxfp6",
     LB_ROWS32_KERNEL,
     DIGITS_KERNEL,

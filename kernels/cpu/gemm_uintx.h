@@ -1,10 +1,20 @@
 /* gemm_uintx.h: gemm over uintx weights in panels of 32 rows: w = (q - z) * s, 1 to 8 bits. */
 #include "rows32_int_any.h"
 
-#define HEAD INT_F32
-INT_RUN(1, HEAD) INT_RUN(2, HEAD) INT_RUN(3, HEAD) INT_RUN(4, HEAD)
-INT_RUN(5, HEAD) INT_RUN(6, HEAD) INT_RUN(7, HEAD) INT_RUN(8, HEAD)
+INT_RUN(1, INT_F32) INT_RUN(2, INT_F32) INT_RUN(3, INT_F32) INT_RUN(4, INT_F32)
+INT_RUN(5, INT_F32) INT_RUN(6, INT_F32) INT_RUN(7, INT_F32) INT_RUN(8, INT_F32)
 static const int_run_fn runs[] = { NULL, run_1, run_2, run_3, run_4, run_5, run_6, run_7, run_8 };
+#ifdef LB_ONE_ROW
+/* Zeros of hqq.h are f32. */
+INT_ROW_RUN(points_1, 1, INT_POINTS) INT_ROW_RUN(points_2, 2, INT_POINTS) INT_ROW_RUN(points_3, 3, INT_POINTS)
+INT_ROW_RUN(points_4, 4, INT_POINTS) INT_ROW_RUN(points_5, 5, INT_POINTS) INT_ROW_RUN(points_6, 6, INT_POINTS)
+INT_ROW_RUN(points_7, 7, INT_POINTS) INT_ROW_RUN(points_8, 8, INT_POINTS)
+static const int_run_fn runs_of_points[] = { NULL,     points_1, points_2, points_3, points_4,
+                                             points_5, points_6, points_7, points_8 };
+#define HEAD (q->param[1] ? INT_F32 : INT_POINTS)
+#else
+#define HEAD INT_F32
+#endif
 
 static void unpack(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t at,
                    uint8_t codes[32]) {

@@ -46,31 +46,35 @@ static __attribute__((noinline)) void run_plain(const lb_quantizer *q, const voi
     }
 }
 
-static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
-                float *out, int64_t out_stride) {
-    (void)stride, (void)cols, (void)out_stride;
-    if (digits_miss(act, k)) {
-        run_plain(q, panel, act, k, out);
-        return;
-    }
+/* `count`, a constant: of x's digits. */
+LB_INLINE void run_digits(const lb_quantizer *q, const void *panel, const void *act, int64_t k, const int count,
+                          float *out) {
     const uint8_t *p = (const uint8_t *)panel + float_row_head(q, k);
     const int8_t *x = lb_act_digits_tiles(act, k);
     const int64_t runs = lb_act_bf16_padded(k) / 32, steps = (runs + 1) / 2;
     digits_codes codes[2];
     digits_sums sums;
-    lb_tiles_open(&digits_shape);
+    lb_tiles_open(digits_shape(count, LB_DIGITS_STEP));
     digits_zero(0);
     for (int64_t i = 0; i <= steps; i++, p += 4 * RUN_BYTES) {
         if (i < steps) expand(p, runs - 2 * i, &codes[i % 2]);
-        if (i > 0) digits_step(0, x + (i - 1) * LB_DIGITS_TILE, &codes[(i - 1) % 2]);
+        if (i > 0) digits_step(0, x + (i - 1) * lb_act_digits_tile(count), &codes[(i - 1) % 2]);
     }
     digits_store(0, &sums);
     lb_tiles_close();
-    const __m512 exponent = _mm512_set1_ps(*lb_act_digits_exponent(act, k));
+    const __m512 exponent = _mm512_set1_ps(lb_act_digits_of(act, k)->exponent);
     for (int h = 0; h < 2; h++) {
         const __m512 scale = _mm512_load_ps((const float *)panel + 16 * h);
-        _mm512_storeu_ps(out + 16 * h, _mm512_mul_ps(digits_total(&sums, h, exponent), scale));
+        _mm512_storeu_ps(out + 16 * h, _mm512_mul_ps(digits_total(&sums, h, count, exponent), scale));
     }
+}
+
+static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,
+                float *out, int64_t out_stride) {
+    (void)stride, (void)cols, (void)out_stride;
+    if (digits_miss(act, k)) run_plain(q, panel, act, k, out);
+    else if (lb_act_digits_of(act, k)->count == LB_DIGITS_FEW) run_digits(q, panel, act, k, LB_DIGITS_FEW, out);
+    else run_digits(q, panel, act, k, LB_DIGITS, out);
 }
 
 /* int8 [N][K], then at a multiple of 64 bytes the f32 scales [N]. */

@@ -5,14 +5,15 @@
  * scales and 32 f32 zeros, or a pair for each row: f16 scale and f16 integer zero point, or bf16 scale and bf16 zero. A
  * pair vector is what vdpbf16ps multiplies: 16 rows, of each elements 2p and 2p + 1 of a run, p = 0..15. Of 16 rows of
  * a run there are `bits` vectors: in the stream that a row's words make, one for either element, the code of pair p
- * stands at bit p * bits.
+ * stands at bit p * bits. With INT_POINTS the zero points stand by themselves, as bytes, 32 for each group, before the
+ * stream, so that it has nothing but scales in its heads: no more bytes than the format itself.
  *
  * w = level * s + z; the level is code - int_offset. */
 #pragma once
 #include "rows32.h"
 #include "rows32_float_pack.h"
 
-enum { INT_F32, INT_F16 /* z = (level's offset - zero point) * s */, INT_BF16 };
+enum { INT_F32, INT_F16 /* z = (level's offset - zero point) * s */, INT_BF16, INT_POINTS /* z as with INT_F16 */ };
 
 /* A format; always a constant, so that the inlined functions below know it. */
 typedef struct int_format {
@@ -29,8 +30,12 @@ LB_INLINE size_t int_run_bytes(const int_format f) { return (size_t)f.bits * 64;
 LB_INLINE size_t int_group_bytes(const int_format f, int64_t group) {
     return int_head_bytes(f) + (size_t)(group / 32) * 2 * int_run_bytes(f);
 }
+/* Before a panel's stream. */
+LB_INLINE size_t int_points_bytes(const int_format f, const lb_quantizer *q, int64_t k) {
+    return f.head == INT_POINTS ? ((size_t)(k / q->group) * LB_PANEL_ROWS + 63) / 64 * 64 : 0;
+}
 LB_INLINE size_t int_panel_bytes(const int_format f, const lb_quantizer *q, int64_t k) {
-    return (size_t)(k / q->group) * int_group_bytes(f, q->group);
+    return int_points_bytes(f, q, k) + (size_t)(k / q->group) * int_group_bytes(f, q->group);
 }
 
 /* Row r's codes of a run to its words; `run` is 16 rows. */
@@ -52,30 +57,38 @@ typedef void (*int_unpack)(const lb_quantizer *q, const void *native, int64_t n,
 typedef void (*int_scale)(const lb_quantizer *q, const void *native, int64_t n, int64_t k, int64_t row, int64_t group,
                           float *scale, float *zero);
 
+/* Row r's scale and zero, or zero point, of a group whose head this is; `point` is where the point goes with
+ * INT_POINTS. */
+static inline void int_pack_head(const int_format f, float s, float zero, int r, uint8_t *head, uint8_t *point) {
+    if (f.head == INT_F32 || f.head == INT_POINTS) {
+        ((float *)(void *)head)[r] = s;
+        if (f.head == INT_POINTS) *point = (uint8_t)zero;
+        else ((float *)(void *)head)[32 + r] = (int_offset(f) - zero) * s;
+        return;
+    }
+    uint16_t pair[2] = { f.head == INT_F16 ? lb_f32_to_f16(s) : lb_f32_to_bf16(s),
+                         f.head == INT_F16 ? lb_f32_to_f16(zero) : lb_f32_to_bf16(zero) };
+    memcpy(head + 4 * r, pair, 4);
+}
+
 /* Missing rows are zero. */
 static inline void int_repack(const int_format f, int_unpack unpack, int_scale scale_of, const lb_quantizer *q,
                               const void *native, int64_t n, int64_t k, int64_t row0, int64_t row1, void *dst) {
-    size_t bytes = int_panel_bytes(f, q, k);
+    const size_t bytes = int_panel_bytes(f, q, k), each = int_group_bytes(f, q->group);
     for (int64_t row = row0; row < row1; row += LB_PANEL_ROWS) {
-        uint8_t *panel = (uint8_t *)dst + (size_t)(row / LB_PANEL_ROWS) * bytes;
-        memset(panel, 0, bytes);
-        for (int64_t i = 0; i < k / q->group; i++, panel += int_group_bytes(f, q->group))
+        uint8_t *points = (uint8_t *)dst + (size_t)(row / LB_PANEL_ROWS) * bytes;
+        uint8_t *group = points + int_points_bytes(f, q, k);
+        memset(points, 0, bytes);
+        for (int64_t i = 0; i < k / q->group; i++, group += each, points += LB_PANEL_ROWS)
             for (int r = 0; r < LB_PANEL_ROWS && row + r < n; r++) {
                 float s, zero;
                 scale_of(q, native, n, k, row + r, i, &s, &zero);
-                if (f.head != INT_F32) {
-                    uint16_t pair[2] = { f.head == INT_F16 ? lb_f32_to_f16(s) : lb_f32_to_bf16(s),
-                                         f.head == INT_F16 ? lb_f32_to_f16(zero) : lb_f32_to_bf16(zero) };
-                    memcpy(panel + 4 * r, pair, 4);
-                } else {
-                    ((float *)(void *)panel)[r] = s;
-                    ((float *)(void *)panel)[32 + r] = (int_offset(f) - zero) * s;
-                }
+                int_pack_head(f, s, zero, r, group, points + r);
                 for (int64_t at = 0; at < q->group; at += 32) {
                     uint8_t codes[32];
                     unpack(q, native, n, k, row + r, i * q->group + at, codes);
                     int_pack_run(f.bits, codes, r % 16,
-                                 panel + int_head_bytes(f) + (size_t)(at / 32 * 2 + r / 16) * int_run_bytes(f));
+                                 group + int_head_bytes(f) + (size_t)(at / 32 * 2 + r / 16) * int_run_bytes(f));
                 }
             }
     }

@@ -1,6 +1,6 @@
-/* rows32_int_row.h: weight-only integer formats with groups, one row of x: codes to bytes, tiles of int8 with x's digits
- * (digits_amx.h), sums of a group times its scale and zeros times the activations' sums onto the total in f32. A step's
- * codes are unpacked while the tiles multiply the one before. */
+/* rows32_int_row.h: weight-only integer formats with groups, one row of x: codes to bytes, tiles of int8 with x's
+ * digits (digits_amx.h), sums of a group times its scale and zeros times the activations' sums onto the total in f32.
+ * A step's codes are unpacked while the tiles multiply the one before. */
 #pragma once
 #include "digits_amx.h"
 #include "rows32_int_pack.h"
@@ -13,9 +13,10 @@ LB_INLINE int int_row_shift(const int_format f) { return 8 - f.bits; }
 /* What a level is above that. */
 LB_INLINE float int_row_above(const int_format f) { return (float)(1 << (f.bits - 1)) - int_offset(f); }
 
-/* x of step j, which has so many runs. */
-LB_INLINE const int8_t *int_row_x(const int8_t *x, const int runs, int64_t j) {
-    return x + (runs == 1 ? j / 2 * LB_DIGITS_TILE + j % 2 * 32 : j * LB_DIGITS_TILE);
+/* x of step j, which has so many runs; its digits are `count`. */
+LB_INLINE const int8_t *int_row_x(const int8_t *x, const int count, const int runs, int64_t j) {
+    const int64_t tile = lb_act_digits_tile(count);
+    return x + (runs == 1 ? j / 2 * tile + j % 2 * 32 : j * tile);
 }
 
 /* Four bits: 16 rows of a run at `p` to 8 rows of a tile. Unsigned codes would take as many instructions, and their
@@ -80,32 +81,56 @@ LB_INLINE void int_row_expand(const int_format f, const int runs, const uint8_t 
         }
 }
 
-/* A half's total += a group's sums times its scales, zeros times the activations' sum. */
-LB_INLINE __m512 int_row_add(const int_format f, const uint8_t *head, int h, __m512 sums, float sum, __m512 total) {
+/* A panel as it is read, and the activations' sums of groups. */
+typedef struct int_row_panel {
+    const uint8_t *points, *stream;
+    size_t group_bytes;
+    const float *sums;
+} int_row_panel;
+
+LB_INLINE int_row_panel int_row_open(const int_format f, const lb_quantizer *q, const uint8_t *panel, const void *act,
+                                     int64_t k) {
+    const uint16_t *behind = (const uint16_t *)act + lb_act_bf16_padded(k);
+    return (int_row_panel){ panel, panel + int_points_bytes(f, q, k), int_group_bytes(f, q->group),
+                            (const float *)(const void *)behind + lb_act_bf16_sums_at(k, q->group) };
+}
+
+/* Scales and zeros of a half of group g. */
+LB_INLINE void int_row_head(const int_format f, const int_row_panel *p, int64_t g, int h, __m512 *scale, __m512 *zero) {
+    const uint8_t *head = p->stream + (size_t)g * p->group_bytes;
+    if (f.head != INT_POINTS) {
+        int_head(f, head, h, scale, zero);
+        return;
+    }
+    const uint8_t *points = p->points + LB_PANEL_ROWS * g;
+    const __m512i point = _mm512_cvtepu8_epi32(_mm_load_si128((const __m128i *)(const void *)(points + 16 * h)));
+    *scale = _mm512_load_ps((const float *)(const void *)head + 16 * h);
+    *zero = _mm512_mul_ps(_mm512_sub_ps(_mm512_set1_ps(int_offset(f)), _mm512_cvtepi32_ps(point)), *scale);
+}
+
+/* A half's total += group g's sums times its scales, zeros times the activations' sum. */
+LB_INLINE __m512 int_row_add(const int_format f, const int_row_panel *p, int64_t g, int h, __m512 sums, __m512 total) {
     __m512 scale, zero;
-    int_head(f, head, h, &scale, &zero);
+    int_row_head(f, p, g, h, &scale, &zero);
     if (int_row_above(f) > 0) zero = _mm512_fmadd_ps(scale, _mm512_set1_ps(int_row_above(f)), zero);
-    return _mm512_fmadd_ps(zero, _mm512_set1_ps(sum), _mm512_fmadd_ps(sums, scale, total));
+    return _mm512_fmadd_ps(zero, _mm512_set1_ps(p->sums[g]), _mm512_fmadd_ps(sums, scale, total));
 }
 /* The totals += group g's, which have arrived. */
-LB_INLINE void int_row_close(const int_format f, const uint8_t *panel, size_t bytes, int64_t g, const digits_sums *s,
-                             __m512 exponent, const float *of_groups, __m512 total[2]) {
+LB_INLINE void int_row_close(const int_format f, const int_row_panel *p, int64_t g, const digits_sums *s,
+                             const int count, __m512 exponent, __m512 total[2]) {
+    if (f.head == INT_POINTS) _mm_prefetch((const char *)p->points + LB_PANEL_ROWS * g + 1024, _MM_HINT_T0);
     LB_UNROLL for (int h = 0; h < 2; h++)
-        total[h] = int_row_add(f, panel + (size_t)g * bytes, h, digits_total(s, h, exponent), of_groups[g], total[h]);
-}
-LB_INLINE const float *int_row_sums(const void *act, int64_t k, int64_t group) {
-    return (const float *)(const void *)((const uint16_t *)act + lb_act_bf16_padded(k)) + lb_act_bf16_sums_at(k, group);
+        total[h] = int_row_add(f, p, g, h, digits_total(s, h, count, exponent), total[h]);
 }
 
 /* x that its digits do not hold. */
 LB_INLINE void int_row_plain(const int_format f, const int runs, const lb_quantizer *q, const uint8_t *panel,
                              const void *act, int64_t k, float *out) {
-    const float *of_groups = int_row_sums(act, k, q->group);
-    const size_t bytes = int_group_bytes(f, q->group);
+    const int_row_panel of = int_row_open(f, q, panel, act, k);
     const uint16_t *x = act;
     __m512 total[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
-    for (int64_t g = 0; g < k / q->group; g++, panel += bytes) {
-        const uint8_t *p = panel + int_head_bytes(f);
+    for (int64_t g = 0; g < k / q->group; g++) {
+        const uint8_t *p = of.stream + (size_t)g * of.group_bytes + int_head_bytes(f);
         digits_plain sums = { 0 };
         for (int64_t i = 0; i < q->group / (32 * runs); i++, p += (size_t)(2 * runs) * int_run_bytes(f)) {
             digits_codes codes;
@@ -114,25 +139,25 @@ LB_INLINE void int_row_plain(const int_format f, const int runs, const lb_quanti
             x += 32 * runs;
         }
         LB_UNROLL for (int h = 0; h < 2; h++)
-            total[h] = int_row_add(f, panel, h, digits_plain_total(&sums, h), of_groups[g], total[h]);
+            total[h] = int_row_add(f, &of, g, h, digits_plain_total(&sums, h), total[h]);
     }
     LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 16 * h, total[h]);
 }
 
-/* `runs`, a constant: a step's; 1 for groups of 32. K is not 0: gemm_panel.c has that case. */
-LB_INLINE void int_row(const int_format f, const int runs, const lb_quantizer *q, const uint8_t *panel, const void *act,
-                       int64_t k, float *out) {
+/* `count`, of x's digits, and `runs` are constants; a step has 1 run for groups of 32. K is not 0: gemm_panel.c has
+ * that case. */
+LB_INLINE void int_row(const int_format f, const int count, const int runs, const lb_quantizer *q, const uint8_t *panel,
+                       const void *act, int64_t k, float *out) {
     digits_codes codes[2];
     digits_sums sums[2];
     const int8_t *x = lb_act_digits_tiles(act, k);
-    const float *of_groups = int_row_sums(act, k, q->group);
-    const __m512 exponent = _mm512_set1_ps(*lb_act_digits_exponent(act, k) - (float)int_row_shift(f));
-    const size_t bytes = int_group_bytes(f, q->group);
+    const int_row_panel of = int_row_open(f, q, panel, act, k);
+    const __m512 exponent = _mm512_set1_ps(lb_act_digits_of(act, k)->exponent - (float)int_row_shift(f));
     const int64_t steps = k / (32 * runs), each = q->group / (32 * runs);
-    const uint8_t *p = panel;
+    const uint8_t *p = of.stream;
     int64_t g = 0, begun = 0, done = 0; /* the group, its steps that were expanded and multiplied */
     __m512 total[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
-    lb_tiles_open(runs == 1 ? &digits_shape_32 : &digits_shape);
+    lb_tiles_open(digits_shape(count, 32 * runs));
     for (int64_t i = 0; i <= steps; i++) {
         if (i < steps) {
             if (begun == 0) p = int_row_pass_head(f, p);
@@ -144,17 +169,16 @@ LB_INLINE void int_row(const int_format f, const int runs, const lb_quantizer *q
         const int64_t j = i - 1;
         if (done == 0) {
             if (g > 1) digits_store((int)(g % 2), &sums[g % 2]); /* group g - 2 */
-            if (g > 2) int_row_close(f, panel, bytes, g - 3, &sums[(g + 1) % 2], exponent, of_groups, total);
+            if (g > 2) int_row_close(f, &of, g - 3, &sums[(g + 1) % 2], count, exponent, total);
             digits_zero((int)(g % 2));
         }
-        digits_step((int)(g % 2), int_row_x(x, runs, j), &codes[j % 2]);
+        digits_step((int)(g % 2), int_row_x(x, count, runs, j), &codes[j % 2]);
         if (++done == each) g++, done = 0;
     }
-    if (g > 2) int_row_close(f, panel, bytes, g - 3, &sums[(g + 1) % 2], exponent, of_groups, total);
+    if (g > 2) int_row_close(f, &of, g - 3, &sums[(g + 1) % 2], count, exponent, total);
     const int64_t last = g > 1 ? g - 2 : 0;
     for (int64_t j = last; j < g; j++) digits_store((int)(j % 2), &sums[j % 2]);
-    for (int64_t j = last; j < g; j++)
-        int_row_close(f, panel, bytes, j, &sums[j % 2], exponent, of_groups, total);
+    for (int64_t j = last; j < g; j++) int_row_close(f, &of, j, &sums[j % 2], count, exponent, total);
     lb_tiles_close();
     LB_UNROLL for (int h = 0; h < 2; h++) _mm512_storeu_ps(out + 16 * h, total[h]);
 }
@@ -165,25 +189,32 @@ static bool int_row_supports(const lb_args *a, const char **why) {
 }
 
 /* As rows32_int.h has them for more rows. */
-#define INT_RUN(b, its_head)                                                                                         \
-    static void run_##b(const lb_quantizer *q, const void *panel, const void *act, int64_t k, float *out) {          \
-        const int runs = q->group == 32 ? 1 : 2;                                                                     \
-        const bool miss = digits_miss(act, k);                                                                       \
-        if (miss) int_row_plain(((int_format){ b, its_head }), runs, q, panel, act, k, out);                         \
-        else if (runs == 1) int_row(((int_format){ b, its_head }), 1, q, panel, act, k, out);                        \
-        else int_row(((int_format){ b, its_head }), 2, q, panel, act, k, out);                                       \
+#define INT_ROW_RUN(name, b, its_head)                                                                               \
+    static void name(const lb_quantizer *q, const void *panel, const void *act, int64_t k, float *out) {             \
+        const int_format f = { b, its_head };                                                                        \
+        const bool few = lb_act_digits_of(act, k)->count == LB_DIGITS_FEW, whole = q->group != 32;                   \
+        if (digits_miss(act, k)) int_row_plain(f, whole ? 2 : 1, q, panel, act, k, out);                             \
+        else if (whole && few) int_row(f, LB_DIGITS_FEW, 2, q, panel, act, k, out);                                  \
+        else if (whole) int_row(f, LB_DIGITS, 2, q, panel, act, k, out);                                             \
+        else if (few) int_row(f, LB_DIGITS_FEW, 1, q, panel, act, k, out);                                           \
+        else int_row(f, LB_DIGITS, 1, q, panel, act, k, out);                                                        \
     }
+#define INT_RUN(b, its_head) INT_ROW_RUN(run_##b, b, its_head)
 typedef void (*int_run_fn)(const lb_quantizer *, const void *, const void *, int64_t, float *);
+/* The functions by bits, for weights of q. */
+#ifndef INT_ROW_RUNS
+#define INT_ROW_RUNS runs
+#endif
 #define INT_DEFINE_RUN                                                                                               \
     static void run(const lb_quantizer *q, const void *panel, const void *act, size_t stride, int64_t k, int cols,   \
                     float *out, int64_t out_stride) {                                                                \
         (void)stride, (void)cols, (void)out_stride;                                                                  \
-        runs[q->bits](q, panel, act, k, out);                                                                        \
+        INT_ROW_RUNS[q->bits](q, panel, act, k, out);                                                                \
     }
 #define INT_DEFINE_PANELS
 #define INT_PANELS NULL
 #define INT_ACT lb_act_digits_pairs_prepare, lb_act_digits_bytes, LB_ACT_KIND_DIGITS_PAIRS
-#define INT_WITH(how) "one row of x as eight digits of a byte, tdpbssd, exact " how
+#define INT_WITH(how) "one row of x as four or eight digits of a byte, tdpbssd, exact " how
 /* INT_CENTRED: as rows32_int.h has it. */
 #ifdef INT_CENTRED
 #define INT_ROW_BOUND                                                                                                \

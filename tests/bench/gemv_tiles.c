@@ -1,6 +1,7 @@
 /* gemv_tiles.c: products of one row of x by AMX's tiles, part by part, on one core, all in L1: the functions of a
  * kernel, one part alone at a time, each into buffers that nothing waits for. gemv_limits.lua compiles it for each
- * format (-DFORMAT_NO=1: int4wo-32, 2: mxfp6, 3: nf4, 4: nf4-dq, 5: sparse24-float8dq). Prints a line: the core's clock
+ * format (-DFORMAT_NO=1: int4wo-32, 2: mxfp6, 3: nf4, 4: nf4-dq, 5: sparse24-float8dq, and with -DBITS=1, 2 or 3 6:
+ * uintx-1-64 to -3-64). x has four digits (act_digits_avx512.h). Prints a line: the core's clock
  * in GHz, then bytes of packed weights a second by decoding, by products (their sums' stores with them), by the f32
  * step of the sums (0: there is one for all of K), and by the whole kernel. */
 #include <immintrin.h>
@@ -21,6 +22,8 @@
 #include "kernels/cpu/gemm_nf4_panel_amx.c"
 #elif FORMAT_NO == 4
 #include "kernels/cpu/gemm_nf4_dq_panel_amx.c"
+#elif FORMAT_NO == 6
+#include "kernels/cpu/gemm_uintx_row_amx.c"
 #else
 #include "kernels/cpu/gemm_sparse24_float8dq_panel_amx.c"
 #endif
@@ -29,7 +32,11 @@ enum { K = 1024, RUNS = K / 32, TIMES = 100, TRIES = 100, REQ_XCOMP_PERM = 0x102
 #define WRITTEN(p) __asm__ volatile("" : : "r"(p) : "memory")
 
 static uint8_t panel[64 << 10] __attribute__((aligned(4096))), act[64 << 10] __attribute__((aligned(4096)));
+#ifdef BITS
+static const lb_quantizer quantizer = { .bits = BITS, .group = 64 };
+#else
 static const lb_quantizer quantizer = { .bits = 4, .group = 32, .param = { 2 } };
+#endif
 static float out[32];
 
 static double now(void) {
@@ -38,55 +45,66 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-#if FORMAT_NO <= 2
+#if FORMAT_NO <= 2 || FORMAT_NO == 6
 /* ---- codes to bytes, x's digits (digits_amx.h) ---- */
 
 static digits_codes codes[2];
 static digits_sums sums[2];
+#if FORMAT_NO == 6
+enum { IN_STEP = 2 /* runs in a step */ };
+static const int_format format = { BITS, INT_POINTS };
+#else
+enum { IN_STEP = 1 };
+#if FORMAT_NO == 1
+static const int_format format = { 4, HEAD };
+#endif
+#endif
+enum { STEPS_OF_K = RUNS / IN_STEP };
 
 static const uint8_t *decoded(const uint8_t *p, int64_t i) {
-#if FORMAT_NO == 1
-    const int_format f = { 4, INT_BF16 };
-    p = int_row_pass_head(f, p);
-    int_row_expand(f, 1, p, &codes[i % 2]);
-    return p + 2 * int_run_bytes(f);
-#else
+#if FORMAT_NO == 2
     expand(p, _mm512_load_si512(levels), &codes[i % 2]);
     return p + 2 * RUN_BYTES;
+#else
+    p = int_row_pass_head(format, p);
+    int_row_expand(format, IN_STEP, p, &codes[i % 2]);
+    return p + (size_t)(2 * IN_STEP) * int_run_bytes(format);
 #endif
 }
 static __attribute__((noinline)) void decoding(void) {
     const uint8_t *p = panel;
 #if FORMAT_NO == 2
     p += float_e8m0_head(&quantizer, K);
+#else
+    p += int_points_bytes(format, &quantizer, K);
 #endif
-    for (int64_t i = 0; i < RUNS; i++) {
+    for (int64_t i = 0; i < STEPS_OF_K; i++) {
         p = decoded(p, i);
         WRITTEN(codes);
     }
 }
 static __attribute__((noinline)) void products(void) {
     const int8_t *x = lb_act_digits_tiles(act, K);
-    lb_tiles_open(&digits_shape_32);
-    for (int64_t i = 0; i < RUNS; i++) {
-        if (i > 1) digits_store((int)(i % 2), &sums[i % 2]); /* those of two runs before */
+    lb_tiles_open(digits_shape(LB_DIGITS_FEW, 32 * IN_STEP));
+    for (int64_t i = 0; i < STEPS_OF_K; i++) {
+        if (i > 1) digits_store((int)(i % 2), &sums[i % 2]); /* those of two steps before */
         digits_zero((int)(i % 2));
-        digits_step((int)(i % 2), x + i / 2 * LB_DIGITS_TILE + i % 2 * 32, &codes[i % 2]);
+        const int64_t run = i * IN_STEP;
+        digits_step((int)(i % 2), x + run / 2 * lb_act_digits_tile(LB_DIGITS_FEW) + run % 2 * 32, &codes[i % 2]);
     }
     lb_tiles_close();
 }
 static __attribute__((noinline)) void closing(void) {
     const __m512 exponent = _mm512_set1_ps(1);
     __m512 total[2][2] = { 0 };
-    for (int64_t i = 0; i < RUNS; i += 2) /* two chains of totals */
+    for (int64_t i = 0; i < STEPS_OF_K; i += 2) /* two chains of totals */
         LB_UNROLL for (int j = 0; j < 2; j++) {
             WRITTEN(sums);
-#if FORMAT_NO == 1
-            const int_format f = { 4, INT_BF16 };
-            int_row_close(f, panel + (size_t)(i + j) * int_group_bytes(f, 32), &sums[j], exponent,
-                          int_row_sums(act, K, 32)[i + j], total[j]);
+#if FORMAT_NO == 2
+            add_group(panel, i + j, &sums[j], LB_DIGITS_FEW, exponent, total[j]);
 #else
-            add_group(panel, i + j, &sums[j], exponent, total[j]);
+            const int_row_panel of = int_row_open(format, &quantizer, panel, act, K);
+            int_row_close(format, &of, i + j, &sums[j], LB_DIGITS_FEW, exponent, total[j]);
 #endif
         }
     __asm__ volatile("" : : "v"(total[0][0]), "v"(total[0][1]), "v"(total[1][0]), "v"(total[1][1]));
@@ -170,6 +188,9 @@ int main(void) {
     /* No number is subnormal, whatever its type. */
     for (size_t i = 0; i < sizeof panel; i++) panel[i] = (uint8_t)((i * 2654435761u >> 24 & 0x37) | 0x20);
     for (size_t i = 0; i < sizeof act; i++) act[i] = (uint8_t)((i * 0x9e3779b1u >> 20 & 0x37) | 0x20);
+#if FORMAT_NO <= 2 || FORMAT_NO == 6
+    *(lb_act_digits *)(uintptr_t)lb_act_digits_of(act, K) = (lb_act_digits){ .exponent = -20, .count = LB_DIGITS_FEW };
+#endif
     const double bytes = (double)panel_bytes(&quantizer, K);
     printf("%.2f", 3e4 / seconds(chain) * 1e-9);
     void (*const parts[])(void) = { decoding, products, closing, whole };

@@ -420,6 +420,46 @@ static void check_spread(const gemm_case *c, const lb_kernel *k) {
     lb_tensor_release(w);
 }
 
+/* Where whole numbers of 31 and 63 bits end that kernels make of activations: a large one where weights are zero, so
+ * many powers of two above the others, which are the result, each with all of a bf16's bits. And what is so small, but
+ * meets zero weights, changes no bit of what the others give. */
+static void check_borders(const gemm_case *c, const lb_kernel *k) {
+    static const int above[] = { 21, 22, 23, 24, 53, 54, 55, 56 };
+    if (k->act != LB_ACT_BF16) return;
+    lb_tensor *w, *packed = without_first_column(c, k, &w), *x = floats(1, c->k);
+    gemm_case mine = { .format = c->format, .n = c->n, .k = c->k, .w = w, .values = values_of(w) };
+    bool zeros = !takes_zero_off(c) && strncmp(c->format, "uintx", 5); /* as in check_spread */
+    for (int64_t n = 0; n < c->n; n++) zeros = zeros && mine.values[n * c->k] == 0;
+    float *out = poisoned(c->n), *clean = poisoned(c->n), *xs = lb_tensor_data(x);
+    double *want = malloc((size_t)c->n * sizeof *want);
+    borrowed bx, bo;
+    lb_args a = { 0 };
+    a.t[LB_GEMM_X] = borrow(&bx, xs, 2, 1, c->k);
+    a.t[LB_GEMM_W] = (lb_operand){ &packed, 1 };
+    a.t[LB_GEMM_OUT] = borrow(&bo, out, 2, 1, c->n);
+    bool taken = zeros && !TEST_SKIPS(k, 1) && !refuses(k, &a);
+    for (int64_t j = 1; j < c->k; j++) xs[j] = (float)((int)(next_u32() % 128) + 128) * (j % 3 ? 0x1p-7f : -0x1p-7f);
+    for (size_t i = 0; taken && i < sizeof above / sizeof *above; i++) {
+        double error = 0, size = 0;
+        xs[0] = ldexpf(1, above[i]);
+        launch(k, &a, 1);
+        expect_gemm(&mine, k->act, x, 1, want);
+        for (int64_t j = 0; j < c->n; j++) error += (out[j] - want[j]) * (out[j] - want[j]), size += want[j] * want[j];
+        if (!(error <= k->tolerance * size))
+            fail_msg("%s %s: a value 2^%d times the others: NMSE %g, allowed %g", k->name, c->format, above[i],
+                     error / size, k->tolerance);
+    }
+    for (int i = 0; taken && i < 5; i++) {
+        xs[0] = i ? ldexpf(1, -(i < 4 ? 20 + i : 54)) : 0;
+        a.t[LB_GEMM_OUT] = borrow(&bo, i ? out : clean, 2, 1, c->n);
+        launch(k, &a, 1);
+        if (i && memcmp(out, clean, (size_t)c->n * 4))
+            fail_msg("%s %s: %g of x where weights are zero changes what comes out", k->name, c->format, (double)xs[0]);
+    }
+    free(out), free(clean), free(want), free(mine.values);
+    lb_tensor_release(x), lb_tensor_release(w);
+}
+
 /* One kernel at one size, by weights of its own: layouts stay with the tensor that they were made from. */
 static void gemm_at(gemm_case *c, const lb_kernel *k) {
     static const int rows[] = TEST_ROWS;
@@ -432,6 +472,7 @@ static void gemm_at(gemm_case *c, const lb_kernel *k) {
         check_planted(c, k, packed);
         check_large(c, k, packed);
         check_spread(c, k);
+        check_borders(c, k);
     }
 #ifdef TEST_WIDE /* kernels for many rows only: more than one tile of them */
     static const int wide[] = TEST_WIDE;
