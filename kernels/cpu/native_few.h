@@ -135,6 +135,20 @@ LB_INLINE __m512 few_f16(__m512i v, const bool high) {
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(high ? _mm512_srli_epi32(v, 16) : v));
 }
 
+/* Of both: by way of memory, from which a conversion takes one instruction of the vector ports, of a register two. */
+typedef struct few_two { __m512 low, high; } few_two;
+LB_INLINE few_two few_f16s(__m512i v) {
+    const __m512i low_then_high = _mm512_setr_epi32(
+        0x020000, 0x060004, 0x0a0008, 0x0e000c, 0x120010, 0x160014, 0x1a0018, 0x1e001c,
+        0x030001, 0x070005, 0x0b0009, 0x0f000d, 0x130011, 0x170015, 0x1b0019, 0x1f001d);
+    __m256i half[2] __attribute__((aligned(64)));
+    few_two two;
+    _mm512_store_si512(half, _mm512_permutexvar_epi16(low_then_high, v));
+    __asm__("vcvtph2ps %1, %0" : "=v"(two.low) : "m"(half[0]));
+    __asm__("vcvtph2ps %1, %0" : "=v"(two.high) : "m"(half[1]));
+    return two;
+}
+
 /* Bytes 2 i and 2 i + 1 of each dword as two int16. */
 LB_INLINE __m512i few_pair(__m512i v, const int i) {
     const __m512i at = _mm512_set4_epi32((int)0x800d800c, (int)0x80098008, (int)0x80058004, (int)0x80018000);
@@ -214,7 +228,8 @@ LB_INLINE void few_q45_k(const few *f, __m512 *acc, const int cols, const bool h
         scale[0] = i == 1 ? scale[1] : _mm512_srli_epi32(scale[0], 16); /* the next two to the lowest bytes */
         min[0] = i == 1 ? min[1] : _mm512_srli_epi32(min[0], 16);
     }
-    few_close(f, acc, sum, few_f16(head[0], false), minsum, few_f16(head[0], true), cols);
+    const few_two d = few_f16s(head[0]);
+    few_close(f, acc, sum, d.low, minsum, d.high, cols);
 }
 LB_INLINE void few_q4_k(const few *f, __m512 *acc, const int cols) { few_q45_k(f, acc, cols, false); }
 LB_INLINE void few_q5_k(const few *f, __m512 *acc, const int cols) { few_q45_k(f, acc, cols, true); }
@@ -280,8 +295,8 @@ LB_INLINE void few_q2_k(const few *f, __m512 *acc, const int cols) {
         }
         scale[0] = scale[2], scale[1] = scale[3];
     }
-    __m512i d = few_turn_last(f, 68);
-    few_close(f, acc, sum, few_f16(d, false), minsum, few_f16(d, true), cols);
+    const few_two d = few_f16s(few_turn_last(f, 68));
+    few_close(f, acc, sum, d.low, minsum, d.high, cols);
 }
 
 /* q3_k's 16 scales of 6 bits from the last 16 bytes of a block: four times four bytes, 32 more than they are. */
@@ -296,7 +311,15 @@ LB_INLINE void few_q3_k_scales(const __m512i t[4], __m512i scale[4]) {
                                 : _mm512_srli_epi32(v[2], (unsigned)(2 * i - 4)), top);
 }
 
+/* Each byte's third bits of codes j = 0 and 2 (odd: 1 and 3), bits j, at bits 2 and 6. */
+LB_INLINE __m512i few_thirds(__m512i v, const bool odd) {
+    const __m128i even = _mm_setr_epi8(0, 4, 0, 4, 64, 68, 64, 68, 0, 4, 0, 4, 64, 68, 64, 68);
+    const __m128i odds = _mm_setr_epi8(0, 0, 4, 4, 0, 0, 4, 4, 64, 64, 68, 68, 64, 64, 68, 68);
+    return _mm512_permutexvar_epi8(v, _mm512_broadcast_i32x4(odd ? odds : even)); /* by six bits, four of which count */
+}
+
 LB_INLINE void few_q3_k(const few *f, __m512 *acc, const int cols) {
+    const __m512i twos = lb_bytes(0x33);
     __m512i tail[4], scale[4], third[2][4], sum[FEW_COLS], other[FEW_COLS];
     few_zero(sum, cols);
     few_zero(other, cols);
@@ -304,20 +327,24 @@ LB_INLINE void few_q3_k(const few *f, __m512 *acc, const int cols) {
     few_q3_k_scales(tail, scale);
     LB_UNROLL for (int p = 0; p < 2; p++) few_turn(f, (size_t)(16 * p), third[p]);
     for (int half = 0, end = few_count(2); half < end; half++) {
-        __m512i t[2][4];
-        LB_UNROLL for (int p = 0; p < 2; p++) few_turn(f, (size_t)(32 + 32 * half + 16 * p), t[p]);
+        __m512i code[2][2][4]; /* of j = 0 and 2, and 1 and 3: three bits in each half of a byte */
+        LB_UNROLL for (int p = 0; p < 2; p++) {
+            __m512i t[4];
+            few_turn(f, (size_t)(32 + 32 * half + 16 * p), t);
+            LB_UNROLL for (int i = 0; i < 4; i++) {
+                code[0][p][i] = few_or(few_thirds(third[p][i], false), t[i], twos);
+                code[1][p][i] = few_or(few_thirds(third[p][i], true), _mm512_srli_epi32(t[i], 2), twos);
+            }
+        }
         LB_UNROLL for (int j = 0; j < 4; j++) {
-            const int place = j < 3 ? 2 * j : 4;
+            const int place = j / 2 * 4;
             __m512i sub[2][FEW_COLS];
             __m512i pair = _mm512_sub_epi16(few_pair(scale[j / 2], j % 2), _mm512_set1_epi16(32));
             LB_UNROLL for (int p = 0; p < 2; p++) {
                 few_zero(sub[p], cols);
-                LB_UNROLL for (int i = 0; i < 4; i++) {
-                    __m512i two = j < 3 ? t[p][i] : _mm512_srli_epi32(t[p][i], 2);
-                    __m512i bit = _mm512_slli_epi32(third[p][i], (unsigned)(place + 2 - j));
-                    __m512i v = few_or(lb_field(two, 0, 3u << place), bit, lb_bytes(4u << place));
-                    few_dot(f, sub[p], v, 128 * half + 32 * j + 16 * p + 4 * i, cols);
-                }
+                LB_UNROLL for (int i = 0; i < 4; i++)
+                    few_dot(f, sub[p], lb_field(code[j % 2][p][i], 0, 7u << place),
+                            128 * half + 32 * j + 16 * p + 4 * i, cols);
             }
             few_add_pair(sum, sub, place, pair, cols);
             EACH other[c] = lb_dot2(other[c], pair, few_sums(f, c)->sum16 + 8 * half + 2 * j);
@@ -373,6 +400,13 @@ LB_INLINE void few_run(__m512 *total, const __m512i *sum, __m512 d, const int co
     EACH total[c] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[c]), d, total[c]);
 }
 
+/* The same of two, whose d are the low and the high words. */
+LB_INLINE void few_two_runs(__m512 *total, __m512i sum[2][FEW_COLS], __m512i d, const int cols) {
+    const few_two two = few_f16s(d);
+    few_run(total, sum[0], two.low, cols);
+    few_run(total, sum[1], two.high, cols);
+}
+
 /* total += min * sum of activations. */
 LB_INLINE void few_run_min(const few *f, __m512 *total, __m512 min, int g, const int cols) {
     EACH total[c] = _mm512_fmadd_ps(min, _mm512_set1_ps(few_of_run(f, g, c)->sum), total[c]);
@@ -405,11 +439,11 @@ LB_INLINE void few_nibbles(const few *f, __m512i low[FEW_COLS], __m512i high[FEW
 /* q4_0 and iq4_nl, 18 bytes a run: every second run begins in the middle of a dword. */
 LB_INLINE void few_18(const few *f, __m512 *acc, const int cols, const bool levels) {
     __m512 total[FEW_COLS];
-    __m512i t[4], d;
+    __m512i t[4], d, sums[2][FEW_COLS];
     EACH total[c] = _mm512_setzero_ps();
     LB_UNROLL for (int g = 0; g < 8; g++) {
         const int first = g / 2 * 9 + g % 2 * 5;
-        __m512i low[FEW_COLS], high[FEW_COLS];
+        __m512i *low = sums[g % 2], high[FEW_COLS];
         few_start(f, g, levels ? low : high, cols); /* 16 times 8 */
         few_zero(levels ? high : low, cols);
         LB_UNROLL for (int i = 0; i < 5 - g % 2; i++) {
@@ -421,7 +455,7 @@ LB_INLINE void few_18(const few *f, __m512 *acc, const int cols, const bool leve
             if (i == 4) d = _mm512_mask_mov_epi16(d, 0xaaaaaaaa, v); /* the next run's above this one's */
         }
         if (!levels) EACH low[c] = _mm512_add_epi32(low[c], _mm512_srai_epi32(high[c], 4));
-        few_run(total, low, few_f16(d, g % 2), cols);
+        if (g % 2) few_two_runs(total, sums, d, cols);
     }
     few_runs_close(f, acc, total, cols);
 }
@@ -431,11 +465,11 @@ LB_INLINE void few_iq4_nl(const few *f, __m512 *acc, const int cols) { few_18(f,
 LB_INLINE void few_q8_0(const few *f, __m512 *acc, const int cols) {
     const __m512i offset = lb_bytes(0x80);
     __m512 total[FEW_COLS];
-    __m512i t[4], d;
+    __m512i t[4], d, sums[2][FEW_COLS];
     EACH total[c] = _mm512_setzero_ps();
     LB_UNROLL for (int g = 0; g < 8; g++) {
         const int first = g / 2 * 17 + g % 2 * 9;
-        __m512i sum[FEW_COLS];
+        __m512i *sum = sums[g % 2];
         few_start(f, g, sum, cols);
         LB_UNROLL for (int i = 0; i < 9 - g % 2; i++) {
             __m512i v = few_next(f, t, 0, first + i), w = _mm512_xor_si512(v, offset);
@@ -443,7 +477,7 @@ LB_INLINE void few_q8_0(const few *f, __m512 *acc, const int cols) {
             if (i == 8) w = _mm512_and_si512(w, _mm512_set1_epi32(0xffff)), d = _mm512_mask_mov_epi16(d, 0xaaaaaaaa, v);
             few_dot(f, sum, w, FEW_RUN * g + 4 * i - (g % 2 || i == 0 ? 0 : 2), cols);
         }
-        few_run(total, sum, few_f16(d, g % 2), cols);
+        if (g % 2) few_two_runs(total, sums, d, cols);
     }
     few_runs_close(f, acc, total, cols);
 }
@@ -455,55 +489,57 @@ LB_INLINE void few_q4_1(const few *f, __m512 *acc, const int cols) {
         __m512i t[4];
         LB_UNROLL for (int r = 0; r < 4; r++) {
             const int g = 4 * half + r;
-            __m512i d = few_next(f, t, 80 * half, 5 * r), low[FEW_COLS], high[FEW_COLS];
+            const few_two d = few_f16s(few_next(f, t, 80 * half, 5 * r));
+            __m512i low[FEW_COLS], high[FEW_COLS];
             few_zero(low, cols);
             few_zero(high, cols);
             LB_UNROLL for (int i = 0; i < 4; i++)
                 few_nibbles(f, low, high, few_next(f, t, 80 * half, 5 * r + 1 + i), FEW_RUN * g + 4 * i, false, false,
                             cols);
             EACH low[c] = _mm512_add_epi32(low[c], _mm512_srai_epi32(high[c], 4));
-            few_run(total, low, few_f16(d, false), cols);
-            few_run_min(f, total, few_f16(d, true), g, cols);
+            few_run(total, low, d.low, cols);
+            few_run_min(f, total, d.high, g, cols);
         }
     }
     few_runs_close(f, acc, total, cols);
 }
 
-/* A dword of nibbles of codes of 5 bits from code n of a run on; h: the run's fifth bits. two: of the low half only. */
-LB_INLINE void few_fives(const few *f, __m512i *sum, __m512i v, __m512i h, int begin, int n, const bool two,
+/* Where code n's fifth bit is bit i of a row's dword: its byte j becomes bits i + j - 4 to i + j + 3, of which bit 4 is
+ * the fifth bit of code n + j. */
+LB_INLINE __m512i few_bits_from(int i) { return _mm512_set1_epi64(0x1f1e1d1c3f3e3d3c + i * 0x0101010101010101); }
+
+/* sum += codes of 5 bits from code `at` of the activations on; fifth bits from bit i of h on. two: only two of four. */
+LB_INLINE void few_fives(const few *f, __m512i *sum, __m512i low4, __m512i h, int i, int at, const bool two,
                          const int cols) {
-    /* bits i - 4 .. i + 3 of a row's dword in its byte i: bit 4 is the code's */
-    const __m512i at = _mm512_set1_epi64(0x1f1e1d1c3f3e3d3c), fifth = _mm512_set1_epi32(two ? 0x1010 : 0x10101010);
-    const uint32_t four = two ? 0x0f0f : 0x0f0f0f0f;
-    LB_UNROLL for (int i = 0; i < 2; i++) {
-        /* rorv: the other form wants a literal, which unoptimized builds do not see in n */
-        __m512i bits = _mm512_multishift_epi64_epi8(at, _mm512_rorv_epi32(h, _mm512_set1_epi32(n + 16 * i)));
-        __m512i low = _mm512_and_si512(i ? _mm512_srli_epi32(v, 4) : v, _mm512_set1_epi32((int)four));
-        few_dot(f, sum, few_or(low, bits, fifth), begin + n + 16 * i, cols);
-    }
+    const __m512i four = _mm512_set1_epi32(two ? 0x0f0f : 0x0f0f0f0f);
+    const __m512i bits = _mm512_multishift_epi64_epi8(few_bits_from(i), h);
+    few_dot(f, sum, few_or(_mm512_and_si512(low4, four), bits, _mm512_set1_epi32(two ? 0x1010 : 0x10101010)), at, cols);
 }
 
-/* 22 bytes a run: d, fifth bits, nibbles; two runs are 11 dwords. */
+/* 22 bytes a run: d, fifth bits, nibbles; two runs are 11 dwords, of which the first's bits lie in two. */
 LB_INLINE void few_q5_0(const few *f, __m512 *acc, const int cols) {
     __m512 total[FEW_COLS];
-    __m512i t[4], d;
+    __m512i t[4], d, sum[2][FEW_COLS];
     EACH total[c] = _mm512_setzero_ps();
     LB_UNROLL for (int g = 0; g < 8; g++) {
         const int first = g / 2 * 11 + g % 2 * 6, odd = g % 2;
-        __m512i sum[FEW_COLS], h = few_next(f, t, 0, first), v;
-        EACH sum[c] = _mm512_srai_epi32(lb_spread(&few_of_run(f, g, c)->start), 3); /* 16 of 128 */
+        const __m512i low = few_next(f, t, 0, first), high = odd ? low : few_next(f, t, 0, first + 1);
+        __m512i v = high, *to = sum[odd];
+        EACH to[c] = _mm512_srai_epi32(lb_spread(&few_of_run(f, g, c)->start), 3); /* 16 of 128 */
+        if (!odd) d = low;
+        LB_UNROLL for (int i = odd; i < 5; i++) {
+            if (i) v = few_next(f, t, 0, first + (odd ? 0 : 1) + i);
+            const int n = odd ? 4 * i - 4 : i ? 4 * i - 2 : 0, at = FEW_RUN * g + n;
+            const bool two = !odd && i % 4 == 0;
+            const __m512i w = i ? v : _mm512_srli_epi32(v, 16);
+            few_fives(f, to, w, low, odd ? n : 16 + n, at, two, cols);
+            few_fives(f, to, _mm512_srli_epi32(v, i ? 4 : 20), high, odd ? 16 + n : n, at + 16, two, cols);
+        }
         if (!odd) {
-            d = h;
-            v = few_next(f, t, 0, first + 1);
-            h = _mm512_or_si512(_mm512_srli_epi32(h, 16), _mm512_slli_epi32(v, 16));
-            few_fives(f, sum, _mm512_srli_epi32(v, 16), h, FEW_RUN * g, 0, true, cols);
+            d = _mm512_mask_mov_epi16(d, 0xaaaaaaaa, v);
+            continue;
         }
-        LB_UNROLL for (int i = 0; i < 4; i++) {
-            v = few_next(f, t, 0, first + (odd ? 1 : 2) + i);
-            few_fives(f, sum, v, h, FEW_RUN * g, odd ? 4 * i : 4 * i + 2, !odd && i == 3, cols);
-        }
-        if (!odd) d = _mm512_mask_mov_epi16(d, 0xaaaaaaaa, v);
-        few_run(total, sum, few_f16(d, odd), cols);
+        few_two_runs(total, sum, d, cols);
     }
     few_runs_close(f, acc, total, cols);
 }
@@ -515,12 +551,16 @@ LB_INLINE void few_q5_1(const few *f, __m512 *acc, const int cols) {
         __m512i t[4];
         LB_UNROLL for (int r = 0; r < 2; r++) {
             const int g = 2 * two + r;
-            __m512i d = few_next(f, t, 48 * two, 6 * r), h = few_next(f, t, 48 * two, 6 * r + 1), sum[FEW_COLS];
+            const few_two d = few_f16s(few_next(f, t, 48 * two, 6 * r));
+            __m512i h = few_next(f, t, 48 * two, 6 * r + 1), sum[FEW_COLS];
             few_zero(sum, cols);
-            LB_UNROLL for (int i = 0; i < 4; i++)
-                few_fives(f, sum, few_next(f, t, 48 * two, 6 * r + 2 + i), h, FEW_RUN * g, 4 * i, false, cols);
-            few_run(total, sum, few_f16(d, false), cols);
-            few_run_min(f, total, few_f16(d, true), g, cols);
+            LB_UNROLL for (int i = 0; i < 4; i++) {
+                const __m512i v = few_next(f, t, 48 * two, 6 * r + 2 + i);
+                few_fives(f, sum, v, h, 4 * i, FEW_RUN * g + 4 * i, false, cols);
+                few_fives(f, sum, _mm512_srli_epi32(v, 4), h, 16 + 4 * i, FEW_RUN * g + 16 + 4 * i, false, cols);
+            }
+            few_run(total, sum, d.low, cols);
+            few_run_min(f, total, d.high, g, cols);
         }
     }
     few_runs_close(f, acc, total, cols);
