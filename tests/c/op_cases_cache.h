@@ -116,7 +116,7 @@ typedef struct attention_shape {
     int causal, window, sinks;
     /* see case_attention */
     enum { ANY, SINK_KEY, NAN_Q, INF_Q, NAN_K, INF_K, NAN_V, INF_V, MINUS_V, BAD_SINK, NO_CHANCE, HUGE_SCORES,
-           LITTLE_CHANCE } contents;
+           LITTLE_CHANCE, FAR_SCORES, RISING_SCORES } contents;
 } attention_shape;
 static const attention_shape attention_shapes[] = {
     { 4, 1, 64, 64, 32, { 32, 7, 1 }, { 5, 7, 1 }, 1, 0, 0, ANY }, /* ragged prefill */
@@ -172,6 +172,10 @@ static const attention_shape attention_shapes[] = {
     { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 0, HUGE_SCORES },
     { 8, 8, 128, 128, 200, { 200, 150, 129 }, { 1, 1, 1 }, 1, 0, 0, LITTLE_CHANCE },
     { 4, 2, 64, 64, 150, { 150, 140, 129 }, { 40, 9, 3 }, 1, 0, 0, LITTLE_CHANCE },
+    { 2, 2, 64, 64, 300, { 300, 290, 260 }, { 40, 33, 9 }, 1, 0, 0, FAR_SCORES },
+    { 8, 8, 128, 128, 300, { 300, 290, 260 }, { 1, 1, 1 }, 1, 0, 0, FAR_SCORES },
+    { 2, 2, 64, 64, 300, { 300, 290, 260 }, { 40, 33, 9 }, 1, 0, 0, RISING_SCORES },
+    { 8, 8, 128, 128, 300, { 300, 290, 260 }, { 1, 1, 1 }, 1, 0, 0, RISING_SCORES },
 };
 enum { ATTENTION_SHAPES = sizeof attention_shapes / sizeof *attention_shapes };
 
@@ -231,6 +235,25 @@ static void plant_chances(lb_args *a, const attention_shape *s, int type) {
             for (int64_t j = 0; j < s->v; j++) value[j] = 200 * next_value();
             put_row(type, value, s->v, lb_kv_row(&v, b, g, 3));
         }
+}
+/* Scores all of some -127, or -203: no power of theirs is a number of f32, relative to 0. Or those of each 64 positions
+ * are larger by 32, or 51, than those before, so that what was summed before has to be rescaled. This is about the
+ * softmax: far scores are sums of multiples of 2^-8, which no order of adding rounds. (A block of a packed cache has
+ * `same` as its largest value, and a quarter of it, or its eighth, as its factor.) */
+static float next_eighths(void) { return 0.125f * roundf(8 * next_value()); }
+static void plant_far(lb_args *a, const attention_shape *s, int type) {
+    enum { MOST = 128, SAME = 16 };
+    lb_tensor *q = lb_arg(a, LB_ATTENTION_Q);
+    lb_kv k = lb_kv_of(lb_arg(a, LB_ATTENTION_K), lb_arg(a, LB_ATTENTION_PAGES), packing_of(type));
+    for (int64_t i = 0; i < q->dims[0] * q->dims[1]; i++)
+        for (int64_t j = 0; j < s->d; j++) lb_row_f32(q, i)[j] = j < SAME ? 2 : j % 32 == 0 ? 0 : next_eighths();
+    for (int64_t b = 0; b < 3; b++)
+        for (int64_t g = 0; g < s->heads / s->group; g++)
+            for (int64_t i = 0; i < s->lengths[b]; i++) {
+                float key[MOST], same = s->contents == FAR_SCORES ? -31.75f : 8 * (float)(i / 64);
+                for (int64_t j = 0; j < s->d; j++) key[j] = j < SAME || j % 32 == 0 ? same : next_eighths();
+                put_row(type, key, s->d, lb_kv_row(&k, b, g, i));
+            }
 }
 /* An element of a position that all rows see, of every cache head: NaN, or Inf of both signs. The first position, or of
  * long sequences' keys one whose scores may come beside the values before it. In packed caches it is a block's factor;
@@ -302,6 +325,7 @@ static bool case_attention(int i, lb_args *a) {
     param(a, "scale", i % 3 || s->contents == SINK_KEY || s->contents == LITTLE_CHANCE ? 0 : 0.2);
     if (s->contents == SINK_KEY) plant_sink(a, s, i % CACHE_TYPES);
     else if (s->contents == HUGE_SCORES || s->contents == LITTLE_CHANCE) plant_chances(a, s, i % CACHE_TYPES);
+    else if (s->contents == FAR_SCORES || s->contents == RISING_SCORES) plant_far(a, s, i % CACHE_TYPES);
     else if (s->contents == MINUS_V) plant_minus(a, s, i % CACHE_TYPES);
     else if (s->contents == NO_CHANCE) plant_no_chance(a, s, i % CACHE_TYPES);
     else if (s->contents == NAN_Q || s->contents == INF_Q)
