@@ -35,6 +35,7 @@ static lb_status check(const lb_args *a) {
     if (lb_arg(a, LB_FFN_CLASS)->dims[0] != experts) return lb_op_bad(a, LB_FFN_CLASS, "i32[E]");
     int64_t slots = lb_arg(a, LB_FFN_ROWS)->dims[0];
     if (tokens < 1 || slots % tokens) return lb_op_bad(a, LB_FFN_ROWS, "i32[T*k]");
+    if (slots > INT32_MAX) return lb_op_bad(a, LB_FFN_ROWS, "fewer than 2^31 slots, which i32 numbers");
     for (int slot = LB_FFN_H; slot <= LB_FFN_Y; slot++) {
         if ((s = lb_op_want(a, slot, LB_F32, 2, "f32[T*k, I or H]"))) return s;
         const lb_tensor *t = lb_arg(a, slot);

@@ -26,6 +26,7 @@ static lb_status check(const lb_args *a) {
     if ((s = lb_op_want_integer(a, LB_GROUP_P_THRESHOLD, 0, INT32_MAX))) return s;
     int64_t experts = lb_arg(a, LB_GROUP_CLASS)->dims[0], slots = lb_tensor_numel(lb_arg(a, LB_GROUP_IDS));
     int64_t classes = (int64_t)a->p[LB_GROUP_P_CLASSES];
+    if (slots > INT32_MAX) return lb_op_bad(a, LB_GROUP_IDS, "fewer than 2^31 slots, which i32 numbers");
     for (int64_t e = 0; e < experts; e++) {
         int32_t c = lb_op_i32(a, LB_GROUP_CLASS)[e];
         if (c < 0 || c >= classes)

@@ -18,6 +18,7 @@ static lb_status check(const lb_args *a) {
     if (s) return s;
     const lb_tensor *x = lb_arg(a, LB_SAMPLE_LOGITS);
     if (x->rank != 2 || x->dims[1] < 1) return lb_op_bad(a, LB_SAMPLE_LOGITS, "f32[B, V], V >= 1");
+    if (x->dims[1] > INT32_MAX) return lb_op_bad(a, LB_SAMPLE_LOGITS, "fewer than 2^31 tokens, which i32 numbers");
     if ((s = lb_op_want_vector(a, LB_SAMPLE_IDS, LB_I32, x->dims[0], "i32[B]"))) return s;
     if (lb_arg(a, LB_SAMPLE_STATE) && (s = lb_op_want_vector(a, LB_SAMPLE_STATE, LB_I32, x->dims[0], "i32[B]")))
         return s;

@@ -39,6 +39,7 @@ static lb_status check(const lb_args *a) {
     lb_status s;
     if ((s = lb_op_want(a, LB_TOPK_LOGITS, LB_F32, 2, "f32[T, E]"))) return s;
     const lb_tensor *logits = lb_arg(a, LB_TOPK_LOGITS), *bias = lb_arg(a, LB_TOPK_BIAS);
+    if (logits->dims[1] > INT32_MAX) return lb_op_bad(a, LB_TOPK_LOGITS, "fewer than 2^31 experts, which i32 numbers");
     if ((s = lb_op_want_integer(a, LB_TOPK_P_K, 1, logits->dims[1]))) return s;
     if ((s = lb_op_want_integer(a, LB_TOPK_P_SIGMOID, 0, 1))) return s;
     if ((s = lb_op_want_integer(a, LB_TOPK_P_RENORMALIZE, 0, 1))) return s;

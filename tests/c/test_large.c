@@ -482,6 +482,11 @@ static void test_rows(void **unused) {
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) far_apart(ops[i]);
 }
 
+static void test_tried_all(void **unused) {
+    (void)unused;
+    tried_all(TEST_LARGE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gather),       cmocka_unit_test(test_embedding), cmocka_unit_test(test_scatter),
@@ -491,6 +496,7 @@ int main(void) {
         cmocka_unit_test(test_add_rms_norm), cmocka_unit_test(test_rms_norm_quantize),
         cmocka_unit_test(test_pairs_of_rows), cmocka_unit_test(test_residual), cmocka_unit_test(test_sample),
         cmocka_unit_test(test_rope),         cmocka_unit_test(test_linear),    cmocka_unit_test(test_head_gemm),
+        cmocka_unit_test(test_tried_all),
     };
     return cmocka_run_group_tests(tests, open_device, close_device);
 }
