@@ -20,6 +20,14 @@ LB_INLINE void sub_codes(const uint8_t *block, int s, __m512i *w) {
     }
 }
 
+LB_INLINE void sub_nibbles(const uint8_t *block, int s, __m512i *w) {
+    LB_UNROLL for (int j = 0; j < 4; j++) {
+        __m512i x = _mm512_load_si512(block + 64 * (4 * s + j));
+        w[j] = lb_field(x, 0, 0x0f);
+        w[4 + j] = lb_field(x, 0, 0xf0);
+    }
+}
+
 LB_INLINE __m512i sub_scale(const block_regs *regs, int s) {
     return _mm512_and_si512(_mm512_srli_epi32(regs->scale[s / 4], (unsigned)lb_scale_shift(s)),
                             _mm512_set1_epi32(0xff));
@@ -37,6 +45,7 @@ LB_INLINE __m512i min_pair(const block_regs *regs, int i) {
 #define JOINT 0
 #define FOLDED 0
 #define PAIRED 0
+#define NIBBLES
 #define FITS LB_ACT_Q8_FITS_4
 #define STEP 2
 #define SHAPE shape

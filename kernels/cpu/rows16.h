@@ -10,7 +10,11 @@
 #include "rows16_pack.h"
 
 /* Bytes ahead of the reads of weights that are prefetched in kernels that stream them. */
+#ifdef __AMX_TILE__
+#define LB_PREFETCH_BYTES 8192
+#else
 #define LB_PREFETCH_BYTES 4096
+#endif
 typedef int32_t lb_i32_any __attribute__((may_alias, aligned(4)));
 
 /* acc += the four u8 x s8 products of each lane; the 4 activations at `a` are broadcast by the instruction itself
@@ -37,10 +41,15 @@ LB_INLINE __m512i lb_dot2_regs(__m512i acc, __m512i pairs_s16, __m512i a) {
     return acc;
 }
 
-/* The dword at `a` in every lane: an addition, because vpbroadcastd takes a slot of the multipliers on Zen 5. */
+/* The dword at `a` in every lane: an addition, because vpbroadcastd takes a slot of the multipliers on Zen 5.
+ * Processors with AMX spread it as they load it, by no other port. */
 LB_INLINE __m512i lb_spread(const int32_t *a) {
     __m512i v;
+#ifdef __AMX_TILE__
+    __asm__("vpbroadcastd %1, %0" : "=v"(v) : "m"(*a));
+#else
     __asm__("vpaddd %2%{1to16%}, %1, %0" : "=v"(v) : "v"(_mm512_setzero_si512()), "m"(*a));
+#endif
     return v;
 }
 

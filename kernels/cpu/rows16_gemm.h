@@ -16,6 +16,7 @@
  *   open_block(block, head, regs)
  * unless PAIRED:
  *   sub_codes(block, s, w)           the 64 / SUBS vectors of u8 codes of sub-block s
+ *   sub_nibbles(block, s, w)         if NIBBLES is defined: the same, the second half of the vectors times 16
  *   sub_scale(regs, s)               its scale, one i32 a lane
  *   block_sum(sum)                   the block's integer sum from that of scale * sub-block
  * if PAIRED (then FOLDED too):
@@ -42,7 +43,19 @@ enum { SUB_VECTORS = 64 / SUBS, HALVES = LB_PANEL_HALVES, PANEL_ROWS = LB_PANEL_
        TILE_COLS = FOLDED ? 12 : 6, /* with two vectors of rows: as many sums as the registers hold */
        FEW_MOST = SUBS == 16 ? 5 : 8, /* up to here decoding in registers is the faster way (measured) */
        STEPS = SUBS / STEP, STEP_BYTES = SCALES / STEPS, /* codes come first, then what is read once a block */
-       AHEAD_BYTES = 7168, BLOCKS_AHEAD = 2 };
+       BLOCKS_AHEAD = 2 };
+#ifdef __AMX_TILE__
+enum { AHEAD_BYTES = LB_PREFETCH_BYTES };
+#else
+enum { AHEAD_BYTES = 7168 };
+#endif
+
+#ifdef NIBBLES
+enum { NIBBLES_STAY = 1 };
+#else
+enum { NIBBLES_STAY = 0 };
+#define sub_nibbles sub_codes
+#endif
 
 /* Prefetches what is read AHEAD_BYTES after the codes of step g, i of `of` parts of it: in the order of addresses,
  * whatever the order of the loads, a few lines at a time (all of a block at once, or the scales in their turn: up to a
@@ -125,10 +138,16 @@ LB_INLINE void few_sums(const uint8_t *block, const block_regs *regs, const void
         const int s = g * STEP + i;
         __m512i w[SUB_VECTORS], sub[FEW_MOST];
         ahead(block, g, i, STEP);
-        sub_codes(block + g * STEP_BYTES, i, w);
+        const bool above = NIBBLES_STAY && cols == 1; /* a shift of the sum in the place of one for each vector */
+        __m512i high = _mm512_setzero_si512();
+        if (above) sub_nibbles(block + g * STEP_BYTES, i, w);
+        else sub_codes(block + g * STEP_BYTES, i, w);
         EACH_FEW sub[c] = CENTRED ? lb_spread(&act_block(act, stride, b, c)->neg32[s]) : _mm512_setzero_si512();
-        LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++)
-            EACH_FEW sub[c] = lb_dot4(sub[c], w[j], act_block(act, stride, b, c)->q + 4 * (s * SUB_VECTORS + j));
+        LB_UNROLL for (int j = 0; j < SUB_VECTORS; j++) EACH_FEW {
+            __m512i *to = above && j >= SUB_VECTORS / 2 ? &high : &sub[c];
+            *to = lb_dot4(*to, w[j], act_block(act, stride, b, c)->q + 4 * (s * SUB_VECTORS + j));
+        }
+        if (above) sub[0] = _mm512_add_epi32(sub[0], _mm512_srai_epi32(high, 4));
         EACH_FEW sum[c] = _mm512_add_epi32(sum[c], _mm512_mullo_epi32(sub[c], scales[s]));
     }
     EACH_FEW sum[c] = block_sum(sum[c]);

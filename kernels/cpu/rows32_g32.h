@@ -33,17 +33,19 @@ LB_INLINE const lb_act_q8_32 *h32_act(const void *act, size_t stride, int64_t gr
 LB_INLINE void h32_few_half(const h32 f, const uint8_t *panel, const void *act, size_t stride, int64_t g, int half,
                             __m512 *total, const int cols) {
     const float offset = (float)f.offset + (f.half ? 0.5f : 0.0f);
+    const bool started = f.offset == 128 && !f.half; /* sums begin without the offset's part */
     __m512i w[8], sum[H32_GEMV_COLS];
     h32_codes(f, panel + h32_codes_at(f, g) + (size_t)half * h32_half_bytes(f), w, true);
     __m512 d = h32_scale(f, panel, g, half, 0), m = f.min ? h32_scale(f, panel, g, half, 1) : _mm512_setzero_ps();
-    LB_UNROLL for (int c = 0; c < cols; c++) sum[c] = _mm512_setzero_si512();
+    LB_UNROLL for (int c = 0; c < cols; c++)
+        sum[c] = started ? lb_spread(&h32_act(act, stride, g, c)->start) : _mm512_setzero_si512();
     LB_UNROLL for (int j = 0; j < 8; j++)
         LB_UNROLL for (int c = 0; c < cols; c++) sum[c] = lb_dot4(sum[c], w[j], h32_act(act, stride, g, c)->q + 4 * j);
     LB_UNROLL for (int c = 0; c < cols; c++) {
         const lb_act_q8_32 *a = h32_act(act, stride, g, c);
         __m512 t = _mm512_cvtepi32_ps(sum[c]);
         /* below 2^21 and a multiple of 1/2: the offset's part is taken off exactly */
-        if (f.offset) t = _mm512_fnmadd_ps(_mm512_set1_ps(a->sum), _mm512_set1_ps(offset), t);
+        if (f.offset && !started) t = _mm512_fnmadd_ps(_mm512_set1_ps(a->sum), _mm512_set1_ps(offset), t);
         if (H32_SHARED) {
             total[c] = _mm512_fmadd_ps(t, d, total[c]);
             if (f.min) total[c] = _mm512_fmadd_ps(m, _mm512_set1_ps(a->sum), total[c]);
@@ -285,7 +287,7 @@ LB_INLINE void h32_run_panels(const h32 f, const h32_tile_fn *tiles, const void 
 #define H32_ACT lb_act_q8_32_prepare, lb_act_q8_32_bytes, LB_ACT_KIND_Q8_32
 #endif
 #ifdef __AMX_TILE__
-#define H32_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AMX_INT8)
+#define H32_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI | LB_ISA_AVX512_VBMI | LB_ISA_AMX_INT8)
 #else
 #define H32_ISA (LB_ISA_AVX512 | LB_ISA_AVX512_VNNI)
 #endif

@@ -27,6 +27,25 @@ LB_INLINE void h32_top_bits(__m512i top, int to, __m512i w[8]) {
     }
 }
 
+/* Levels by nibbles. Processors with AMX look up 64 bytes by six bits of each code, so that nibbles need no mask. */
+#ifdef __AMX_TILE__
+LB_INLINE void h32_levels(const uint8_t levels[16], const __m512i x[4], __m512i w[8]) {
+    const __m512i t = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)levels));
+    LB_UNROLL for (int j = 0; j < 4; j++) {
+        w[j] = _mm512_permutexvar_epi8(x[j], t);
+        w[j + 4] = _mm512_permutexvar_epi8(_mm512_srli_epi32(x[j], 4), t);
+    }
+}
+#else
+LB_INLINE void h32_levels(const uint8_t levels[16], const __m512i x[4], __m512i w[8]) {
+    const __m512i t = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)levels));
+    LB_UNROLL for (int j = 0; j < 4; j++) {
+        w[j] = _mm512_shuffle_epi8(t, lb_field(x[j], 0, 0x0f));
+        w[j + 4] = _mm512_shuffle_epi8(t, lb_field(x[j], 4, 0x0f));
+    }
+}
+#endif
+
 /* The eight vectors of bytes of 16 rows at `p`. */
 LB_INLINE void h32_codes(const h32 f, const uint8_t *p, __m512i w[8], const bool ahead) {
     const int low = f.bits == 8 ? 8 : f.bits & 6; /* bits that do not stand in the last vector */
@@ -43,20 +62,21 @@ LB_INLINE void h32_codes(const h32 f, const uint8_t *p, __m512i w[8], const bool
             t[3] = _mm512_or_si512(lb_field(p0, 6, 0x03), t[3]);
         }
     } else if (low == 4) {
-        LB_UNROLL for (int j = 0; j < 4; j++) {
-            __m512i x = h32_load(p + 64 * j, ahead);
-            w[j] = lb_field(x, 0, 0x0f);
-            w[j + 4] = lb_field(x, 4, 0x0f);
+        __m512i x[4];
+        LB_UNROLL for (int j = 0; j < 4; j++) x[j] = h32_load(p + 64 * j, ahead);
+        if (f.levels) {
+            h32_levels(f.levels, x, w);
+        } else {
+            LB_UNROLL for (int j = 0; j < 4; j++) {
+                w[j] = lb_field(x[j], 0, 0x0f);
+                w[j + 4] = lb_field(x[j], 4, 0x0f);
+            }
         }
     } else {
         LB_UNROLL for (int j = 0; j < 2; j++) {
             __m512i x = h32_load(p + 64 * j, ahead);
             LB_UNROLL for (int i = 0; i < 4; i++) w[j + 2 * i] = lb_field(x, 2 * i, 0x03);
         }
-    }
-    if (f.levels) {
-        const __m512i t = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)f.levels));
-        LB_UNROLL for (int j = 0; j < 8; j++) w[j] = _mm512_shuffle_epi8(t, w[j]);
     }
     if (f.bits & 1) h32_top_bits(h32_load(p + 64 * low, ahead), low, w);
 }
