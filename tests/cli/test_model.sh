@@ -22,14 +22,16 @@ holds "one that is kept" says 0 'k.gguf' --original wide --quantize q8_0 --keep 
 holds "two files; sampling; a batch" says 0 'generation rate' --original wide --quantized k.gguf "${quick[@]}" \
     --temperature 0.8 --top-p 0.9 --top-k 20 --min-p 0.01 --seed 3 --batch-size 3 -o b.json
 holds "a model against itself" says 0 '100 %' --original k.gguf --quantized k.gguf "${quick[@]}" -o same.json
-holds "a type that GGUF has another name for" says 0 'same likeliest token' --original glm4_moe_lite --quantize q8_0 "${quick[@]}"
+holds "a type that GGUF has another name for" says 0 'same likeliest token' --original glm4_moe_lite \
+    --quantize q8_0 "${quick[@]}"
 printf '%s\n' '{"context": "Licensed under the Apache", "choices": [" License", " fish"], "answer": 0}' \
     '{"context": "You may not use ", "choices": ["xyzzy", "this file"], "answer": 1}' > q.jsonl
 holds "questions with choices" says 0 'same choice as the original' --original tiny --quantize q4_k "${quick[@]}" \
     --questions q.jsonl -o questions.json
 { head -1 q.jsonl; printf '{"name": "endless", "context": "It", "choices": ["%s", " b"], "answer": 0}\n' \
     "$(printf ' word%.0s' {1..2000})"; } > long.jsonl
-holds "a question that cannot be asked is named" says 0 'questions: 1 skipped; the first: question 2 (endless): choice 0' \
+holds "a question that cannot be asked is named" \
+    says 0 'questions: 1 skipped; the first: question 2 (endless): choice 0' \
     --original tiny "${quick[@]}" --questions long.jsonl -o long.json
 holds "and costs no other one" grep -Eq '^  questions  +1$' said
 tail -1 long.jsonl > endless.jsonl
@@ -45,12 +47,20 @@ for mode in eager plan fused; do
 done
 holds "random weights are marked" says 0 'RANDOM WEIGHTS' --original wide/config.json --random-weights "${quick[@]}" \
     -o random.json
-holds "--timing shows each token" sh -c "[ \$('$LUABENCH' model --original wide ${quick[*]} --no-quality --timing --quiet 2>&1 | grep -c ' ms  ') -ge 30 ]"
-holds "as the text that it completes" sh -c "'$LUABENCH' model --original tiny ${quick[*]} --no-quality --timing --quiet 2>&1 | grep -q '^original  *[0-9.]* ms  *[0-9]*  \" [a-z]'"
-holds "a page" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet --report r.html && grep -q '<html' r.html"
-holds "what the page shows" sh -c "'$LUABENCH' report r.json -o r2.html && for w in 'Side by side' 'same likeliest token' 'Generation rate by category' '>q8_0\|>original' 'Hello, world' 'bits a weight'; do grep -q -- \"\$w\" r2.html || { echo \"\$w\"; exit 1; }; done"
-holds "results and page in one step" sh -c "'$LUABENCH' model --original wide ${quick[*]} --output-dir new/dir > said && grep -q '^results: new/dir/model-.*json, report: new/dir/model-.*html' said && [ \$(ls new/dir/model-*.json new/dir/model-*.html | wc -l) = 2 ] && [ \$(ls -A new/dir | wc -l) = 2 ]"
-holds "the standard output" sh -c "'$LUABENCH' model --original wide ${quick[*]} --no-quality --quiet -o - | head -c 2 | grep -q '{'"
+wide="'$LUABENCH' model --original wide ${quick[*]}"
+holds "--timing shows each token" \
+    sh -c "[ \$($wide --no-quality --timing --quiet 2>&1 | grep -c ' ms  ') -ge 30 ]"
+holds "as the text that it completes" \
+    sh -c "'$LUABENCH' model --original tiny ${quick[*]} --no-quality --timing --quiet 2>&1 |
+    grep -q '^original  *[0-9.]* ms  *[0-9]*  \" [a-z]'"
+holds "a page" sh -c "$wide --no-quality --quiet --report r.html && grep -q '<html' r.html"
+holds "what the page shows" sh -c "'$LUABENCH' report r.json -o r2.html &&
+    for w in 'Side by side' 'same likeliest token' 'Generation rate by category' '>q8_0\|>original' 'Hello, world' \
+        'bits a weight'; do grep -q -- \"\$w\" r2.html || { echo \"\$w\"; exit 1; }; done"
+holds "results and page in one step" sh -c "$wide --output-dir new/dir > said &&
+    grep -q '^results: new/dir/model-.*json, report: new/dir/model-.*html' said &&
+    [ \$(ls new/dir/model-*.json new/dir/model-*.html | wc -l) = 2 ] && [ \$(ls -A new/dir | wc -l) = 2 ]"
+holds "the standard output" sh -c "$wide --no-quality --quiet -o - | head -c 2 | grep -q '{'"
 holds "a prompt that is too long is skipped" says 0 'more than the context of 16' --original wide "${quick[@]}" \
     --context 16 --max-new-tokens 8 --no-quality
 holds "all of them: nothing was measured" says 1 'no prompt was measured: all 3 were skipped, the first since' \
@@ -61,9 +71,11 @@ holds "no model" says 2 'original MODEL is missing'
 holds "no such file" says 2 'no such file' --original nothing
 holds "two types" says 2 'no two forms of one model' --original wide --quantized qwen2
 holds "not the type asked for" says 2 '^luabench: model: wide.*not qwen2' --original wide --model-type qwen2
-holds "not the type of the configuration" says 2 'is of a model of type llama .*, not qwen2' --original wide/config.json \
+holds "not the type of the configuration" \
+    says 2 'is of a model of type llama .*, not qwen2' --original wide/config.json \
     --random-weights --model-type qwen2
-holds "a type that GGUF has no name of its own for" says 0 'generation rate' --original k.gguf --model-type mistral "${quick[@]}" --no-quality
+holds "a type that GGUF has no name of its own for" says 0 'generation rate' --original k.gguf \
+    --model-type mistral "${quick[@]}" --no-quality
 holds "a page in no folder" says 2 'there is no directory' --original wide --report nowhere/r.html
 holds "a page without its ending" says 2 'ends in .html' --original wide --report r.htmx
 holds "both" says 2 'one of them' --original wide --quantized k.gguf --quantize q4_k
@@ -265,9 +277,10 @@ q = [m["quality"]["questions"] for m in json.load(open("questions.json"))["model
 assert [x["count"] for x in q] == [2, 2] and all(x["accuracy"] in (0, 0.5, 1) for x in q), q
 against = [x["against"] for x in q if "against" in x]
 assert len(against) == 1 and against[0]["same"] in (0, 0.5, 1), q
-t = [[c["generated"]["tokens"] for c in json.load(open(m + ".json"))["cases"]] for m in ("eager", "plan", "fused")]
+modes = ["eager", "plan", "fused"]
+t = [[c["generated"]["tokens"] for c in json.load(open(m + ".json"))["cases"]] for m in modes]
 assert t[0] == t[1] == t[2], t
-assert [json.load(open(m + ".json"))["cases"][0]["mode"] for m in ("eager", "plan", "fused")] == ["eager", "plan", "fused"]
+assert [json.load(open(m + ".json"))["cases"][0]["mode"] for m in modes] == modes
 for journal, result in ("first", "resumed1.json"), ("second", "resumed2.json"):
     kept = [json.loads(line)["record"] for line in open(journal).read().split("\n")[1:-1]]
     kept = [k for k in kept if "prompt_text" in k]

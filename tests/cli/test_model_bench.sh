@@ -21,14 +21,14 @@ cd "$work" || exit 1
 cold=(--measurement-iterations 3 --warmup-iterations 1 --quick)
 quick=("${cold[@]}" --cache hot)    # a gibibyte of copies in each case would take most of the time
 
-holds "prompt, generation, both, at two depths" says 0 '^6 ok' model_bench --model wide -p 40 -n 5 -pg '20,3' -d 0 -d 16 \
-    --ubatch 16 "${cold[@]}" -o r.json -o r.llama.json -o r.llama.md
+holds "prompt, generation, both, at two depths" says 0 '^6 ok' model_bench --model wide -p 40 -n 5 -pg '20,3' \
+    -d 0 -d 16 --ubatch 16 "${cold[@]}" -o r.json -o r.llama.json -o r.llama.md
 holds "fused" says 0 '^2 ok' model_bench --model wide -p 8 -n 3 --mode fused --quantize q4_0 "${quick[@]}" -o f.json
 holds "random weights" says 0 'random weights' model_bench --model wide/config.json --random-weights -p 8 -n 0 \
     "${quick[@]}" --format jsonl
 holds "more than the context is skipped" says 0 '512' model_bench --model wide -p 600 -n 0 "${quick[@]}"
-holds "lists are axes, sequences at once" says 0 '^8 ok' model_bench --model wide -p 6 -n 2 --batch 1,3 -t 1 --ubatch 6 \
-    --cache-type f16,f32 "${quick[@]}" -o b.json
+holds "lists are axes, sequences at once" says 0 '^8 ok' model_bench --model wide -p 6 -n 2 --batch 1,3 -t 1 \
+    --ubatch 6 --cache-type f16,f32 "${quick[@]}" -o b.json
 holds "models and recipes" says 0 '^8 ok' model_bench -m wide -m wide/model.safetensors -p 2 -p 3 -n 0 \
     --quantize none,q8_0 "${quick[@]}" -o m.json -o m.llama.json
 ln -s wide 'wi,de'
@@ -56,13 +56,17 @@ holds "experts of a file" says 0 '^4 ok' moe_mixed --model-path mixtral --tokens
     --strategies slow_path,fast_mixed,hybrid,max_bits_padded "${cold[@]}"
 holds "experts with biases and a clamped gate" says 0 '^4 ok' moe_mixed --model-path gpt_oss --tokens 3 \
     --strategies slow_path,fast_mixed,hybrid,fast_uniform "${quick[@]}"
-holds "a measured choice, a measured threshold" sh -c "'$LUABENCH' '$root/scenarios/moe_mixed.lua' --model-path mixtral \
-    --tokens 3 --strategies auto,hybrid --threshold auto ${quick[*]} --quiet -o auto.json &&
+holds "a measured choice, a measured threshold" sh -c "'$LUABENCH' '$root/scenarios/moe_mixed.lua' \
+    --model-path mixtral --tokens 3 --strategies auto,hybrid --threshold auto ${quick[*]} --quiet -o auto.json &&
     grep -q '\"regret\"' auto.json && grep -q '\"threshold\"' auto.json"
-holds "a layer of random weights is marked" sh -c "'$LUABENCH' quantize mixtral/config.json r.gguf --random-weights --type q8_0 --quiet && '$LUABENCH' '$root/scenarios/moe_mixed.lua' --model-path r.gguf --tokens 1 --strategies fast_mixed ${quick[*]} --quiet -o rm.json && grep -q 'random weights' rm.json"
+holds "a layer of random weights is marked" sh -c "
+    '$LUABENCH' quantize mixtral/config.json r.gguf --random-weights --type q8_0 --quiet &&
+    '$LUABENCH' '$root/scenarios/moe_mixed.lua' --model-path r.gguf --tokens 1 --strategies fast_mixed ${quick[*]} \
+        --quiet -o rm.json && grep -q 'random weights' rm.json"
 holds "a model without experts" says 2 'has no experts' moe_mixed --model-path wide --tokens 1
 holds "a layer that is not there" says 2 'layer 7 has no experts' moe_mixed --model-path mixtral --layer 7 --tokens 1
-holds "sizes are the file's" says 2 'the sizes are those of the file' moe_mixed --model-path mixtral --top-k 1 --tokens 1
+holds "sizes are the file's" says 2 'the sizes are those of the file' moe_mixed --model-path mixtral \
+    --top-k 1 --tokens 1
 holds "a layer without a file" says 2 'belongs to --model-path' moe_mixed --layer 2 --tokens 1
 
 if command -v python3 > /dev/null; then

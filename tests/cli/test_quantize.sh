@@ -15,21 +15,27 @@ holds "neighbours are told" says 0 'q5_0 in the place of q4_k for 16 tensors' mi
 holds "every tensor, on demand" says 0 '^blk.1.ffn_up.weight  *up  *q8_0 ' wide a2.gguf --type q8_0 --tensors
 holds "a summary as JSON" says 0 '"schema": "luabench-quantize/1"' wide a3.gguf --type q8_0 --quiet -o -
 holds "the rule" says 0 "^q6_k " wide a4.gguf --bits-rule outliers
-holds "formats that GGUF has not" says 2 'GGUF has no types for these' wide c.gguf --bits-rule outliers --bits-formats uniform
+holds "formats that GGUF has not" says 2 'GGUF has no types for these' wide c.gguf --bits-rule outliers \
+    --bits-formats uniform
 holds "bounds without the rule" says 2 'belong to --bits-rule' wide c.gguf --type q4_k --min-bits 3
 holds "no type" says 2 'type RECIPE is missing' wide c.gguf
 holds "an unknown type" says 2 'did you mean .q4_k' wide c.gguf --type q4k
 holds "both" says 2 'both choose the formats' wide c.gguf --type q4_k --bits-rule outliers
 holds "no such model" says 2 'cannot read\|No such file' nothing c.gguf --type q4_k
 holds "an ending that says nothing" says 2 'ends in .gguf or .safetensors' wide c.bin --type q4_k
-holds "another model than was asked for" says 2 'not mixtral as was asked for' wide c.gguf --type q4_k --model-type mixtral
+holds "another model than was asked for" says 2 'not mixtral as was asked for' wide c.gguf --type q4_k \
+    --model-type mixtral
 holds "a size that is none" says 2 'such as 500M' wide c.gguf --type q4_k --split 5x
 holds "nothing was written for these" test ! -e c.gguf
 printf 'GGUF\003\000\000\000garbage' > bad.gguf
 holds "a damaged file" says 2 'bad.gguf' bad.gguf c.gguf --type q4_k
-holds "a folder gets the tokenizer too" sh -c "'$LUABENCH' quantize mixtral out/ --type int4wo-32 --quiet && cmp out/tokenizer.json mixtral/tokenizer.json && cmp out/config.json mixtral/config.json"
-holds "parts" sh -c "'$LUABENCH' quantize wide p.gguf --type q8_0 --split 300k --quiet && ls p-00001-of-0000?.gguf && [ ! -e p.gguf ]"
-holds "not over parts, however many they are" sh -c "'$LUABENCH' quantize wide p.gguf --bits-rule outliers --split 1G > said 2>&1; [ \$? = 2 ] && grep -q 'p-00001-of-0000..gguf is there already' said && [ ! -e p.gguf ]"
+holds "a folder gets the tokenizer too" sh -c "'$LUABENCH' quantize mixtral out/ --type int4wo-32 --quiet &&
+    cmp out/tokenizer.json mixtral/tokenizer.json && cmp out/config.json mixtral/config.json"
+holds "parts" sh -c "'$LUABENCH' quantize wide p.gguf --type q8_0 --split 300k --quiet &&
+    ls p-00001-of-0000?.gguf && [ ! -e p.gguf ]"
+holds "not over parts, however many they are" sh -c "
+    '$LUABENCH' quantize wide p.gguf --bits-rule outliers --split 1G > said 2>&1; [ \$? = 2 ] &&
+    grep -q 'p-00001-of-0000..gguf is there already' said && [ ! -e p.gguf ]"
 holds "to a full disk" sh -c "! '$LUABENCH' quantize wide /dev/full/x.gguf --type q4_k"
 
 # ---- killed on the way: enough work for seconds, ended after a part of one ----

@@ -8,7 +8,8 @@ passed=0 failed=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # No input here is larger than 64 KiB: an allocation of 16 MiB is not justified by any of them.
-export ASAN_OPTIONS=${ASAN_OPTIONS:-}:max_allocation_size_mb=16:allocator_may_return_null=0:detect_leaks=1:handle_abort=1
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:max_allocation_size_mb=16:allocator_may_return_null=0
+ASAN_OPTIONS+=:detect_leaks=1:handle_abort=1
 for source in "$here"/fuzz_*.c; do
     name=$(basename "${source%.c}")
     name=${name#fuzz_}

@@ -177,7 +177,8 @@ static std::string row_of(const char *const *product, const cudaDeviceProp &prop
     int64_t m = atoll(product[1]), n = atoll(product[2]), k = atoll(product[3]);
     const bool fp8 = !strcmp(product[0], "fp8");
     char name[128], us[40];
-    snprintf(name, sizeof name, "\"%s M = %lld, %lld x %lld\": { ", product[0], (long long)m, (long long)n, (long long)k);
+    snprintf(name, sizeof name, "\"%s M = %lld, %lld x %lld\": { ", product[0], (long long)m, (long long)n,
+             (long long)k);
     if (fp8 && props.major * 10 + props.minor < 89)
         return std::string(name) + "\"error\": \"fp8 needs compute capability 8.9\" }";
     try {

@@ -1,7 +1,7 @@
--- bench.lua: make gpu-bench: what the kernels reach on the GPU at hand, against its measured ceilings, cuBLASLt called bare,
--- PyTorch and Triton; the last two by bench.sh, which leaves their figures, or why there are none, in $REFERENCES. Prints a
--- line for every goal and keeps bench-DATE-DEVICE.json, row by row: what ends it early leaves what was measured. DEVICE is the
--- model and the beginning of the uuid. A row that cannot be run says why.
+-- bench.lua: make gpu-bench: what the kernels reach on the GPU at hand, against its measured ceilings, cuBLASLt called
+-- bare, PyTorch and Triton; the last two by bench.sh, which leaves their figures, or why there are none, in
+-- $REFERENCES. Prints a line for every goal and keeps bench-DATE-DEVICE.json, row by row: what ends it early leaves
+-- what was measured. DEVICE is the model and the beginning of the uuid. A row that cannot be run says why.
 --   luabench -e 'dofile "tests/gpu/bench.lua"'     LUABENCH_GPU=cuda:1, OUT=FOLDER
 --   RESUME=FILE: rows that were measured in FILE are taken from it
 --   ONLY=PATTERN: rows whose names match are measured anew, the others stay as they are in RESUME, or in the file to be
@@ -144,8 +144,9 @@ end
 
 local function us_text(us) return us < 10 and ("%.2f us"):format(us) or ("%.1f us"):format(us) end
 
--- f gives { us =, shows = TEXT, met = whether the goal is reached, kernel = }, or an error, which is the row's. `found`: it
--- runs nothing, only reads what other programs found out; where they found nothing now, what they did before stays.
+-- f gives { us =, shows = TEXT, met = whether the goal is reached, kernel = }, or an error, which is the row's.
+-- `found`: it runs nothing, only reads what other programs found out; where they found nothing now, what they did
+-- before stays.
 local function row(what, goal, f, found)
   local r, before, ran = { what = what, goal = goal }, earlier[what], false
   local wanted = not only or what:find(only) ~= nil
@@ -235,8 +236,8 @@ local function percent(x, of) return ("%.1f %% of %s"):format(100 * x, of) end
 -- ---- products ----
 
 local function dense(recipe) return recipe == "bf16" or recipe == "f16" or recipe == "f32" end
--- Rows and columns of a product too large for f64: one in each 128, so that each tile of 128 x 128 has a sample. Tiles that
--- are smaller are met here and there.
+-- Rows and columns of a product too large for f64: one in each 128, so that each tile of 128 x 128 has a sample. Tiles
+-- that are smaller are met here and there.
 local function spread(n)
   local at, seed, count = {}, 12345, math.max(16, math.ceil(n / 128))
   for i = 1, count do
@@ -253,8 +254,9 @@ local function rows_of(t, at)
   for i, row in ipairs(at) do parts[i] = t:slice(1, row, row) end
   return lb.cat(parts)
 end
--- What f64 makes of the sampled rows and columns; x that is quantized on the way is held to what that may cost: most is of
--- the NMSE, each of one sample's error in units of the samples' root mean square. fp8 has three bits behind the first: 7e-4.
+-- What f64 makes of the sampled rows and columns; x that is quantized on the way is held to what that may cost: most is
+-- of the NMSE, each of one sample's error in units of the samples' root mean square. fp8 has three bits behind the
+-- first: 7e-4.
 local function sample_of(x, w, recipe, stored)
   local fp8 = recipe:find "^float8" ~= nil
   local s = { rows = spread(x.shape[1]), columns = spread(w.shape[1]), most = stored and 1e-4 or fp8 and 2e-3 or 1e-3,
@@ -280,8 +282,8 @@ local function check_sample(s, out, before, when)
     error(("wrong result at the full size, %s: NMSE of a sample %g, at most %g"):format(when, error2 / sum2, s.most), 0)
   end
   if not (worst.error <= s.each * math.sqrt(sum2 / #got)) then
-    error(("wrong result at the full size, %s: [%d, %d] is %g, expected %g"):format(when, worst.row, worst.column, worst.v,
-      worst.want), 0)
+    error(("wrong result at the full size, %s: [%d, %d] is %g, expected %g"):format(when, worst.row, worst.column,
+      worst.v, worst.want), 0)
   end
   return got
 end
@@ -293,7 +295,9 @@ local function gemm(m, n, k, recipe, kernel, more)
   local function record(input, rows_of_x)
     local out = lb.zeros({ rows_of_x, n }, { device = d })
     local args, plan = { x = input, w = w, out = out }, lb.plan(d)
-    if kernel then plan:call(kernel, args) elseif more and more.stored then plan:gemm_stored(args) else plan:gemm(args) end
+    if kernel then plan:call(kernel, args)
+    elseif more and more.stored then plan:gemm_stored(args)
+    else plan:gemm(args) end
     return plan, out
   end
   local plan, out = record(x, m)
@@ -329,7 +333,8 @@ reference_row("PyTorch bf16 " .. size(1, 28672, 8192), "torch", "linear bf16 M =
 reference_row("torch.compile int8 weights " .. size(1, 28672, 8192), "torch", "compiled int8 M = 1, 28672 x 8192")
 
 local function against_bf16(m, least)
-  local base = reference_row("bare cuBLASLt bf16 " .. size(m, 8192, 8192), "bare", ("bf16 M = %d, 8192 x 8192"):format(m))
+  local base = reference_row("bare cuBLASLt bf16 " .. size(m, 8192, 8192), "bare",
+    ("bf16 M = %d, 8192 x 8192"):format(m))
   local own = row("GEMM bf16 by cuBLASLt " .. size(m, K, K), "reference", function()
     local r = gemm(m, K, K, "bf16", "gemm.bf16.cublaslt")
     r.shows = times(base, r, "bare")
@@ -371,8 +376,8 @@ local function attention_plan(t, s, heads, groups, dim, batch)
   local function cache(seed) return lb.randn({ batch, groups, s, dim }, { seed = seed, dtype = "bf16" }):to(d) end
   local lengths, k, v = {}, cache(2), cache(3)
   for i = 1, batch do lengths[i] = s end
-  return lb.plan(d):attention { q = q, k = k, v = v, lengths = lb.tensor(lengths, { dtype = "i32", device = d }), causal = 1,
-    out = lb.zeros({ t, heads, dim }, { device = d }) }, k:nbytes() + v:nbytes()
+  return lb.plan(d):attention { q = q, k = k, v = v, lengths = lb.tensor(lengths, { dtype = "i32", device = d }),
+    causal = 1, out = lb.zeros({ t, heads, dim }, { device = d }) }, k:nbytes() + v:nbytes()
 end
 for _, dim in ipairs { 128, 64 } do
   row(("flash prefill bf16, head %d, causal, S = %d"):format(dim, LONG), ">= 60 % of the bf16 peak", function()
@@ -431,7 +436,8 @@ row("empty launch, several runs in a graph", "the floor of this mode", function(
   return { us = lb.measure(empties(1), opts { cache = "hot" }).median / 1000, kernel = "empty", shows = "" }
 end)
 row("empty launch, eager from C", "the floor of this mode", function()
-  return { us = lb.measure(empties(1), opts { cache = "hot", mode = "eager" }).median / 1000, kernel = "empty", shows = "" }
+  local us = lb.measure(empties(1), opts { cache = "hot", mode = "eager" }).median / 1000
+  return { us = us, kernel = "empty", shows = "" }
 end)
 row("empty launch, isolated", "the floor of this mode", function()
   local us = lb.measure(lb.plan(d):empty {}, opts { cache = "hot", isolated = true }).median / 1000
@@ -475,7 +481,8 @@ for _, tokens in ipairs { 1, 16, 64, 256 } do
       local r, c = measured()
       local reached = of_bandwidth(r.bytes, r.us)
       r.shows = percent(reached, "bandwidth")
-      if c.sol and c.sol.bound == "memory" then r.met = reached >= 0.85 else r.shows = r.shows .. ", not memory-bound" end
+      if c.sol and c.sol.bound == "memory" then r.met = reached >= 0.85
+      else r.shows = r.shows .. ", not memory-bound" end
       return r
     end, true)
   end

@@ -1,10 +1,11 @@
-"""bench_moe_triton.py FILE [TOKENS ...]: a fused mixture-of-experts layer in Triton, for bench.lua to set luabench's by.
+"""bench_moe_triton.py FILE [TOKENS ...]: a fused mixture-of-experts layer in Triton, for bench.lua to set luabench's
+by.
 
-GLM-4.7-Flash's dimensions: 64 experts of 1536, 4 a token, hidden 2048. Weights int4 in groups of 128 (about as many bytes
-as the mixed widths of luabench's layer). Slots are sorted by expert and padded to blocks; one launch for gate, up and
-SwiGLU, one for down; sums over a token's experts last. Checked against plain PyTorch, then timed as graph replays over
-routings that share no experts where the batch leaves any; the fastest of some tile shapes. Microseconds, JSON to FILE after
-each row; times that an earlier run of this version on such a device left there are kept."""
+GLM-4.7-Flash's dimensions: 64 experts of 1536, 4 a token, hidden 2048. Weights int4 in groups of 128 (about as many
+bytes as the mixed widths of luabench's layer). Slots are sorted by expert and padded to blocks; one launch for gate, up
+and SwiGLU, one for down; sums over a token's experts last. Checked against plain PyTorch, then timed as graph replays
+over routings that share no experts where the batch leaves any; the fastest of some tile shapes. Microseconds, JSON to
+FILE after each row; times that an earlier run of this version on such a device left there are kept."""
 import json
 import os
 import sys
@@ -26,7 +27,8 @@ def half_product(x, at, codes, mask, K, BLOCK_M: tl.constexpr):
 
 
 @triton.jit
-def gate_up(x, wg, wu, sg, su, h, slots, experts, N, K, S, TOP: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
+def gate_up(x, wg, wu, sg, su, h, slots, experts, N, K, S, TOP: tl.constexpr, BLOCK_M: tl.constexpr,
+            BLOCK_N: tl.constexpr):
     """h[slot] = silu(gate) * up of a block of slots of one expert."""
     slot = tl.load(slots + tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M))
     expert = tl.load(experts + tl.program_id(0))
@@ -114,8 +116,8 @@ class Layer:
         s = expert.numel()
         slots, of, most = blocks_of(expert, self.experts, block_m)
         gate_up[(most, self.inner // block_n)](
-            x, self.gate.packed, self.up.packed, self.gate.scales, self.up.scales, h, slots, of, self.inner, self.hidden, s,
-            TOP=self.top, BLOCK_M=block_m, BLOCK_N=block_n, num_warps=warps, num_stages=stages)
+            x, self.gate.packed, self.up.packed, self.gate.scales, self.up.scales, h, slots, of, self.inner,
+            self.hidden, s, TOP=self.top, BLOCK_M=block_m, BLOCK_N=block_n, num_warps=warps, num_stages=stages)
         down[(most, self.hidden // block_n)](
             h, self.down.packed, self.down.scales, weight, y, slots, of, self.hidden, self.inner, s,
             BLOCK_M=block_m, BLOCK_N=block_n, num_warps=warps, num_stages=stages)

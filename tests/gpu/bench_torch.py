@@ -1,6 +1,6 @@
 """bench_torch.py FILE: PyTorch's own times for what bench.lua measures: cuBLASLt's products, its int4 product, scaled
-dot-product attention. Graph replays over rotated weights, median of 20, in microseconds; JSON to FILE. Times that an earlier
-run of this version on such a device left in FILE are kept."""
+dot-product attention. Graph replays over rotated weights, median of 20, in microseconds; JSON to FILE. Times that an
+earlier run of this version on such a device left in FILE are kept."""
 import json
 import os
 import sys

@@ -166,7 +166,8 @@ while read -r name op more; do
     if [ -z "$name" ] || [[ $name != *"${ONLY:-}"* ]] || grep -qF "passed   $name " "$before"; then continue
     elif [ -n "$more" ]; then printf '%-8s %-36s %s\n' "not run" "$name" "$more" | tee -a "$file" >&2
     else echo "$name $op"; fi
-done <<< "$list" | xargs -r -P "${JOBS:-8}" -L 1 bash -c 'exec bash "$0" --one "$2" "$3" "$1"' "$here/check.sh" "$file" &
+done <<< "$list" |
+    xargs -r -P "${JOBS:-8}" -L 1 bash -c 'exec bash "$0" --one "$2" "$3" "$1"' "$here/check.sh" "$file" &
 last=$! group=$(jobs -p)
 set +m
 wait $last

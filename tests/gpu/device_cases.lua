@@ -1,12 +1,13 @@
--- device_cases.lua: what the engine does with a GPU: both sides of tensors, plans as graphs, conditions, rotation, timing,
--- errors. Run by check.sh on a GPU, and by test_device.sh on a device played on the CPU (tests/gpu/fake/).
+-- device_cases.lua: what the engine does with a GPU: both sides of tensors, plans as graphs, conditions, rotation,
+-- timing, errors. Run by check.sh on a GPU, and by test_device.sh on a device played on the CPU (tests/gpu/fake/).
 local lb = require "luabench"
 local sys = require "luabench.sys"
 local name = os.getenv "LUABENCH_GPU" or "cuda:0"
 local fake = (os.getenv "LUABENCH_CUDA" or ""):find "fake" ~= nil
 local d = lb.device(name)
--- check.sh goes on behind a case that ends all of this: LOST cases were, and those up to AFTER are over. BEGUN is a file that
--- says which one runs, "NUMBER FAILED NAME", FAILED of those before it.
+local function zeros(...) return lb.zeros({ ... }, { device = d }) end
+-- check.sh goes on behind a case that ends all of this: LOST cases were, and those up to AFTER are over. BEGUN is a
+-- file that says which one runs, "NUMBER FAILED NAME", FAILED of those before it.
 local passed, failed = 0, tonumber(os.getenv "LOST") or 0
 local number, after, begun = 0, tonumber(os.getenv "AFTER") or 0, os.getenv "BEGUN"
 io.stdout:setvbuf "line"                -- what is known stays where this is ended from outside
@@ -52,7 +53,7 @@ case("tensors go there and back unchanged", function()
   same(lb.randn({ 37, 53 }, { seed = 3, device = d }), t)
 end)
 case("views and writes of the host are seen by the device", function()
-  local x, y = lb.zeros({ 4, 8 }, { device = d }), lb.zeros({ 4, 8 }, { device = d })
+  local x, y = zeros(4, 8), zeros(4, 8)
   local p = lb.plan(d):add { a = x, b = x, out = y }
   p:run()
   x:set(2, 3, 5)
@@ -61,7 +62,7 @@ case("views and writes of the host are seen by the device", function()
 end)
 case("a plan gives what the CPU gives, replayed and eager", function()
   local x, w = lb.randn({ 5, 256 }, { seed = 1, device = d }), lb.randn({ 96, 256 }, { seed = 2, device = d })
-  local q, y, z = w:quantize "q4_0", lb.zeros({ 5, 96 }, { device = d }), lb.zeros({ 5, 96 }, { device = d })
+  local q, y, z = w:quantize "q4_0", zeros(5, 96), zeros(5, 96)
   local p = lb.plan(d):gemm { x = x, w = q, out = y }:add { a = y, b = y, out = z }
   p:run()
   local once = z:clone()
@@ -74,7 +75,7 @@ case("a plan gives what the CPU gives, replayed and eager", function()
 end)
 case("conditions: read where steps are reached", function()
   local flags = lb.tensor({ 0, 1 }, { dtype = "i32", device = d })
-  local a, out = lb.full({ 2, 8 }, 3, { device = d }), lb.zeros({ 2, 8 }, { device = d })
+  local a, out = lb.full({ 2, 8 }, 3, { device = d }), zeros(2, 8)
   local p = lb.plan(d)
   p:fill { out = out, value = 1 }
   p:add { a = a, b = a, out = out, when = { flags, 1 } }
@@ -89,7 +90,7 @@ local refuses = fake and (os.getenv "LUABENCH_FAKE" or ""):find "bodies=1" ~= ni
 local function decides(p) return p:account().conditions end
 case("conditions: parts of the graph, which the device decides", function()
   local flags = lb.tensor({ 0, 1, 1 }, { dtype = "i32", device = d })
-  local function rows() return lb.zeros({ 2, 8 }, { device = d }) end
+  local function rows() return zeros(2, 8) end
   local a, x, y, out, twice = lb.full({ 2, 8 }, 3, { device = d }), rows(), rows(), rows(), rows()
   local p = lb.plan(d)
   p:fill { out = x, value = 1 }
@@ -104,7 +105,8 @@ case("conditions: parts of the graph, which the device decides", function()
     assert(out:get(1, 1) == 4 and twice:get(2, 8) == 8, ("0: %g %g"):format(out:get(1, 1), twice:get(2, 8)))
     flags:set(1, 5)
     p:submit(n)
-    assert(out:get(1, 1) == 9 and twice:get(2, 8) == 18 and y:get(1, 1) == 12, ("5: %g %g"):format(out:get(1, 1), y:get(1, 1)))
+    assert(out:get(1, 1) == 9 and twice:get(2, 8) == 18 and y:get(1, 1) == 12,
+      ("5: %g %g"):format(out:get(1, 1), y:get(1, 1)))
   end
   local m = lb.measure(p, { cache = "hot", samples = 5, warmup = 1 })
   assert(m.launches > 0 and m.launches % 5 == 0, m.launches .. " launches in runs of 5")
@@ -120,8 +122,8 @@ case("conditions: parts of the graph, which the device decides", function()
   end
 end)
 case("conditions: one that a step of the plan changes is read after it", function()
-  local flags, positions = lb.tensor({ 0 }, { dtype = "i32", device = d }), lb.zeros({ 1 }, { dtype = "i32", device = d })
-  local before, after = lb.zeros({ 4 }, { device = d }), lb.zeros({ 4 }, { device = d })
+  local flags = lb.tensor({ 0 }, { dtype = "i32", device = d })
+  local positions, before, after = lb.zeros({ 1 }, { dtype = "i32", device = d }), zeros(4), zeros(4)
   local p = lb.plan(d)
   p:fill { out = before, value = 7, when = { flags, 1 } }
   p:advance { lengths = flags, positions = positions, step = 1 }     -- one more each time
@@ -133,11 +135,11 @@ case("conditions: one that a step of the plan changes is read after it", functio
 end)
 case("conditions: what is picked runs, nothing where out of range", function()
   local ids = lb.tensor({ 2, 0 }, { dtype = "i32", device = d })
-  local x, y = lb.randn({ 3, 64 }, { seed = 1, device = d }), lb.zeros({ 3, 32 }, { device = d })
+  local x, y = lb.randn({ 3, 64 }, { seed = 1, device = d }), zeros(3, 32)
   local w = {}
   for i = 1, 3 do w[i] = lb.randn({ 32, 64 }, { seed = 10 + i, device = d }) end
   w[2] = w[2]:quantize "q8_0"
-  local p = lb.plan(d):gemm { x = x, w = w, pick = { ids, 1 }, out = y }:add { a = y, b = y, out = lb.zeros({ 3, 32 }, { device = d }) }
+  local p = lb.plan(d):gemm { x = x, w = w, pick = { ids, 1 }, out = y }:add { a = y, b = y, out = zeros(3, 32) }
   assert(refuses or decides(p) == "device", tostring(decides(p)))
   for i = 1, 3 do
     ids:set(1, i - 1)
@@ -159,10 +161,11 @@ case("conditions: more than are read at once, rotating weights", function()
   local ids, x = {}, lb.randn({ 1, 32 }, { seed = 1, device = d })
   for i = 1, n do ids[i] = i % 2 end
   ids = lb.tensor(ids, { dtype = "i32", device = d })
-  local w = { lb.randn({ 8, 32 }, { seed = 2, device = d }):quantize "q8_0", lb.randn({ 8, 32 }, { seed = 3, device = d }):quantize "q8_0" }
+  local w = {}
+  for i = 1, 2 do w[i] = lb.randn({ 8, 32 }, { seed = 1 + i, device = d }):quantize "q8_0" end
   local p, outs = lb.plan(d), {}
   for i = 1, n do
-    outs[i] = lb.zeros({ 1, 8 }, { device = d })
+    outs[i] = zeros(1, 8)
     p:gemm { x = x, w = w, pick = { ids, i }, out = outs[i] }
   end
   local m = lb.measure(p, { cache = "weights-cold", samples = 3, warmup = 1 })
@@ -174,8 +177,8 @@ case("conditions: more than are read at once, rotating weights", function()
 end)
 case("conditions: values on another device are refused", function()
   local flags, ids = lb.tensor({ 1 }, { dtype = "i32" }), lb.tensor({ 0 }, { dtype = "i32" })
-  local x, out = lb.zeros({ 1, 8 }, { device = d }), lb.zeros({ 1, 8 }, { device = d })
-  local w = { lb.zeros({ 8, 8 }, { device = d }), lb.zeros({ 8, 8 }, { device = d }) }
+  local x, out = zeros(1, 8), zeros(1, 8)
+  local w = { zeros(8, 8), zeros(8, 8) }
   local p, one = lb.plan(d), lb.plan(d):fill { out = out, value = 1 }
   local said = " is on cpu, but the plan is for " .. name
   expect_error("when" .. said, function() p:fill { out = out, value = 1, when = { flags, 1 } } end)
@@ -184,18 +187,20 @@ case("conditions: values on another device are refused", function()
 end)
 if fake then
   case("conditions: where the host reads them, it is said", function()
-    local flags, out = lb.tensor({ 1 }, { dtype = "i32", device = d }), lb.zeros({ 2, 8 }, { device = d })
+    local flags, out = lb.tensor({ 1 }, { dtype = "i32", device = d }), zeros(2, 8)
     local ids, x = lb.tensor({ 1 }, { dtype = "i32", device = d }), lb.randn({ 1, 32 }, { seed = 1, device = d })
-    local y, many, w = lb.zeros({ 1, 8 }, { device = d }), lb.plan(d), {}
+    local y, many, w = zeros(1, 8), lb.plan(d), {}
     for i = 1, 2 do w[i] = lb.randn({ 8, 32 }, { seed = 1 + i, device = d }) end
-    local p = lb.plan(d):fill { out = out, value = 3, when = { flags, 1 } }:fill { out = lb.zeros({ 4 }, { device = d }), value = 1 }
-    p:gemm { x = x, w = w, pick = { ids, 1 }, out = lb.zeros({ 1, 8 }, { device = d }) }
+    local p = lb.plan(d):fill { out = out, value = 3, when = { flags, 1 } }:fill { out = zeros(4), value = 1 }
+    p:gemm { x = x, w = w, pick = { ids, 1 }, out = zeros(1, 8) }
     local each = lb.zeros({ 2100 }, { dtype = "i32", device = d })
-    for i = 1, 2100 do many:fill { out = out, value = 5, when = { each, i } }:gemm { x = x, w = w, pick = { each, i }, out = y } end
+    for i = 1, 2100 do
+      many:fill { out = out, value = 5, when = { each, i } }:gemm { x = x, w = w, pick = { each, i }, out = y }
+    end
     assert(decides(many):find "^host: 6300 bodies", tostring(decides(many)))
     many:run()
-    assert(decides(p) == (refuses and "host: cuda:0: making a conditional node: invalid argument (cudaErrorInvalidValue)" or "device"),
-      tostring(decides(p)))
+    local why = "host: cuda:0: making a conditional node: invalid argument (cudaErrorInvalidValue)"
+    assert(decides(p) == (refuses and why or "device"), tostring(decides(p)))
     p:submit(3)
     assert(out:get(1, 1) == 3, "it did not run")
     -- few enough bodies as it is, too many when its weights rotate: what is said is of the plan that was timed
@@ -204,11 +209,11 @@ if fake then
     assert(refuses or decides(some) == "device", tostring(decides(some)))
     local m = lb.measure(some, { cache = "weights-cold", samples = 6, warmup = 1 })
     assert(m.rotation.sets > 1 and m.conditions:find "^host: ", m.rotation.sets .. " sets: " .. tostring(m.conditions))
-    assert(require "luabench.explain".text(p):find(refuses and "read by the host: cuda" or "read by the device"), "explain does not say")
+    assert(require "luabench.explain".text(p):find(refuses and "read by the host: cuda" or "read by the device"))
   end)
 end
--- Branches. steps: { a, b, out } of adds over tensors 1 .. n. The edges of the graph that it was captured into, by the played
--- device's report: before[j][i] = there is a path from step i to step j.
+-- Branches. steps: { a, b, out } of adds over tensors 1 .. n. The edges of the graph that it was captured into, by the
+-- played device's report: before[j][i] = there is a path from step i to step j.
 local function paths(n)
   local f, last, graph = assert(io.open(os.getenv "LUABENCH_FAKE_GRAPHS")), nil, nil
   for line in f:lines() do
@@ -258,7 +263,8 @@ local function try_branches(steps, n, alone)
     end
     for i = 1, j - 1 do
       if not before[j][i] then free = free + 1 end
-      if alone and before[j][i] and not direct[j][i] then error(("step %d waits for step %d, and needs nothing of it"):format(j, i)) end
+      assert(not alone or not before[j][i] or direct[j][i],
+        ("step %d waits for step %d, and needs nothing of it"):format(j, i))
     end
   end
   return free
@@ -266,8 +272,8 @@ end
 case("branches: steps that need nothing of one another run side by side", function()
   assert(not fake or os.getenv "LUABENCH_FAKE_GRAPHS", "LUABENCH_FAKE_GRAPHS, a file for the graphs, is not set")
   -- three chains of two from tensor 1, joined two by two
-  local chains = { { 1, 1, 2 }, { 1, 1, 3 }, { 1, 1, 4 }, { 2, 2, 5 }, { 3, 3, 6 }, { 4, 4, 7 }, { 5, 6, 8 }, { 8, 7, 9 } }
-  try_branches(chains, 9, true)
+  try_branches({ { 1, 1, 2 }, { 1, 1, 3 }, { 1, 1, 4 }, { 2, 2, 5 }, { 3, 3, 6 }, { 4, 4, 7 }, { 5, 6, 8 },
+    { 8, 7, 9 } }, 9, true)
   -- one after the other; and reused results: written again only when all who read them are done
   try_branches({ { 1, 1, 2 }, { 2, 2, 3 }, { 3, 3, 4 } }, 4, true)
   try_branches({ { 1, 1, 2 }, { 2, 2, 3 }, { 1, 1, 2 }, { 2, 3, 4 } }, 4, true)
@@ -296,7 +302,7 @@ case("branches: each has a workspace and tickets of its own", function()
   if not fake then return end           -- where two steps meet is chance there; the next case has GPU kernels
   local p, outs = lb.plan(d), {}
   for i = 1, 9 do
-    outs[i] = lb.zeros({ 2, 4 }, { device = d })
+    outs[i] = zeros(2, 4)
     p:call("fill.f32.fake_two_nodes", { out = outs[i], value = i })
   end
   for _ = 1, 12 do                       -- the played device takes another order each time
@@ -309,7 +315,7 @@ case("branches: each has a workspace and tickets of its own", function()
 end)
 case("branches: several runs in a graph, conditions between them, x of their own", function()
   local flags = lb.tensor({ 1 }, { dtype = "i32", device = d })
-  local function rows() return lb.zeros({ 12, 32 }, { device = d }) end
+  local function rows() return zeros(12, 32) end
   local a, b, c, both, sum = rows(), rows(), rows(), rows(), rows()
   local w, x = {}, {}                    -- 12 rows, and K long enough to be split: x and shares lie in workspaces
   for i = 1, 3 do
@@ -337,7 +343,7 @@ case("branches: several runs in a graph, conditions between them, x of their own
 end)
 case("measured, rotating, isolated", function()
   local x, w = lb.randn({ 4, 256 }, { seed = 1, device = d }), lb.randn({ 64, 256 }, { seed = 2, device = d })
-  local p = lb.plan(d):gemm { x = x, w = w:quantize "q8_0", out = lb.zeros({ 4, 64 }, { device = d }) }
+  local p = lb.plan(d):gemm { x = x, w = w:quantize "q8_0", out = zeros(4, 64) }
   for _, o in ipairs { { cache = "weights-cold" }, { cache = "hot" }, { cache = "hot", mode = "eager" },
       { cache = "hot", isolated = true } } do
     o.samples, o.warmup = 6, 2
@@ -346,12 +352,12 @@ case("measured, rotating, isolated", function()
   end
 end)
 case("samples are whole graphs of several runs", function()
-  local x, many = lb.zeros({ 32 }, { device = d }), lb.plan(d)
+  local x, many = zeros(32), lb.plan(d)
   local function quantum(plan, o)
     o.warmup, o.cache = 2, o.cache or "hot"
     return sys.sampler(plan, o).quantum
   end
-  local function add() return lb.plan(d):add { a = x, b = x, out = lb.zeros({ 32 }, { device = d }) } end
+  local function add() return lb.plan(d):add { a = x, b = x, out = zeros(32) } end
   assert(quantum(add(), {}) == 8, "of one step: graphs of 256, 32 and 8 runs")
   assert(quantum(add(), { eager = true }) == 1, "eager")
   -- 12 runs for 8 are no whole graphs: 24 for 16 are
@@ -359,10 +365,10 @@ case("samples are whole graphs of several runs", function()
   local odd = sys.sampler(add(), { cache = "hot", warmup = 1 })
   odd:take(1, 9)
   assert(odd.iterations == 16, odd.iterations .. " runs, 9 asked for, in multiples of 8")
-  for _ = 1, 10 do many:add { a = x, b = x, out = lb.zeros({ 32 }, { device = d }) } end
+  for _ = 1, 10 do many:add { a = x, b = x, out = zeros(32) } end
   assert(quantum(many, {}) == 3, "of ten steps: graphs of 25 and 3 runs")
   local w = lb.randn({ 64, 1024 }, { seed = 2, device = d }):quantize "q8_0"
-  local cold = lb.plan(d):gemm { x = lb.randn({ 1, 1024 }, { device = d }), w = w, out = lb.zeros({ 1, 64 }, { device = d }) }
+  local cold = lb.plan(d):gemm { x = lb.randn({ 1, 1024 }, { device = d }), w = w, out = zeros(1, 64) }
   local s = sys.sampler(cold, { cache = "weights-cold", warmup = 2 })
   local q = s.quantum
   s:take(3)
@@ -374,7 +380,8 @@ case("a model of quantized weights runs in every mode", function()
   local m = lb.model.load({ architectures = { "LlamaForCausalLM" }, model_type = "llama", hidden_size = 256,
     intermediate_size = 512, num_hidden_layers = 1, num_attention_heads = 4, num_key_value_heads = 2, head_dim = 64,
     vocab_size = 512, max_position_embeddings = 64, rms_norm_eps = 1e-5, rope_theta = 10000,
-    tie_word_embeddings = false, eos_token_id = 2 }, { random_weights = true, dtype = "f32", quantize = "q8_0", device = name })
+    tie_word_embeddings = false, eos_token_id = 2 },
+    { random_weights = true, dtype = "f32", quantize = "q8_0", device = name })
   local first
   for _, mode in ipairs { "eager", "plan", "fused" } do
     local logits = m:logits({ 5, 6, 7 }, { mode = mode }):to "cpu"
@@ -394,10 +401,10 @@ case("a model's experts: two moe_ffn side by side, each with tickets of its own"
   local w = {}
   for i = 1, 4 do w[i] = lb.randn({ 256, 256 }, { seed = i, device = d }):quantize(i % 2 == 0 and "q4_0" or "q8_0") end
   local function experts(plan, seed)
-    local y = lb.zeros({ 6, 256 }, { device = d })
+    local y = zeros(6, 256)
     plan:moe_ffn { x = lb.randn({ 3, 256 }, { seed = seed, device = d }), gate = { w[1], w[2] }, up = { w[2], w[3] },
       down = { w[3], w[4] }, offsets = i32(0, 4, 6), rows = i32(0, 1, 2, 4, 3, 5), class = i32(0, 0),
-      h = lb.zeros({ 6, 256 }, { device = d }), y = y }
+      h = zeros(6, 256), y = y }
     return y
   end
   local both, alone, ys = lb.plan(d), {}, {}
@@ -442,8 +449,8 @@ case("a model's experts: those of all classes in one launch have the bits of a l
 end)
 case("cold weights are slower than hot ones, or a sample is a copy", function()
   if fake then return end                -- a matter of caches
-  -- Each half of an L2 keeps what its own multiprocessors read, so that less than its size is hot; a small read is mostly
-  -- its launch. The best of a few sizes counts.
+  -- Each half of an L2 keeps what its own multiprocessors read, so that less than its size is hot; a small read is
+  -- mostly its launch. The best of a few sizes counts.
   local most = 0
   for _, share in ipairs { 2, 4, 6, 8 } do
     local n = math.floor(d.caps.l2_bytes / share / 4)
@@ -464,14 +471,15 @@ end)
 case("what was flushed is slower than what was just read", function()
   if fake then return end                -- a matter of caches
   -- Alone, each run begins with a flush: the second of two reads finds what the first brought, or nothing.
-  local most, sink = 0, lb.zeros({ 64 }, { device = d })       -- of both: one after the other
+  local most, sink = 0, zeros(64)       -- of both: one after the other
   for _, share in ipairs { 3, 4, 6 } do
     local n, ns = math.floor(d.caps.l2_bytes / share / 4), {}
     local a, b = lb.randn({ n }, { seed = 1, device = d }), lb.randn({ n }, { seed = 2, device = d })
     for i, second in ipairs { a, b } do
       local p = lb.plan(d)
       for _, x in ipairs { a, second } do p:call("peak_read.f32.grid", { x = x, sink = sink }) end
-      ns[i] = lb.measure(p, { cache = "hot", isolated = true, max_time_s = 0.5, warmup_min_s = 0.1, warmup_max_s = 0.3 }).median
+      ns[i] = lb.measure(p, { cache = "hot", isolated = true, max_time_s = 0.5, warmup_min_s = 0.1,
+        warmup_max_s = 0.3 }).median
     end
     print(("  %d bytes twice: the same %.0f ns, others %.0f ns"):format(4 * n, ns[1], ns[2]))
     most = math.max(most, ns[2] / ns[1])
@@ -479,7 +487,7 @@ case("what was flushed is slower than what was just read", function()
   assert(most > 1.05, ("the flush leaves what was read before: %.2f times"):format(most))
 end)
 case("too much memory is an error that says how much there is", function()
-  expect_error("MiB", function() return lb.zeros({ 1048576, 1048576 }, { device = d }) end)
+  expect_error("MiB", function() return zeros(1048576, 1048576) end)
 end)
 case("a device number that does not exist", function()
   expect_error("there is no device 63", function() return lb.device "cuda:63" end)
@@ -495,7 +503,8 @@ __global__ void kernel(const float *x, const float *w, float *out, int M, int N,
 }
 ]]
 local function own(name, changes)
-  local spec = { op = "gemm", name = name, device = name and d, source = SOURCE, grid = { "(N + 31) / 32", "M" }, block = 32 }
+  local spec = { op = "gemm", name = name, device = name and d, source = SOURCE,
+    grid = { "(N + 31) / 32", "M" }, block = 32 }
   for k, v in pairs(changes or {}) do spec[k] = v end
   return lb.kernel.compile(spec)
 end
@@ -518,15 +527,15 @@ else
     lb.compare { a = p, b = other, rounds = 6, max_time = 0.1 }
   end)
   case("parameters, scalars, workspace and needs", function()
-    local k = lb.kernel.compile { op = "fill", name = "own_fill", device = d, grid = "max(1, out_numel / 4)", block = { 2, 2 },
-      workspace = 256, needs = "out_numel % 4 == 0", source = [[
+    local k = lb.kernel.compile { op = "fill", name = "own_fill", device = d, grid = "max(1, out_numel / 4)",
+      block = { 2, 2 }, workspace = 256, needs = "out_numel % 4 == 0", source = [[
         extern "C" __global__ void set(float *out, float value, void *workspace, int64_t out_numel, double out_cols) {
             long long i = blockIdx.x * 4 + threadIdx.y * 2 + threadIdx.x;
             if (i < out_numel && out_cols == 6.0 && workspace) out[i] = value;
         }]] }
-    local c = lb.plan(d):call(k, { out = lb.zeros({ 2, 6 }, { device = d }), value = 2.5 }):check()
+    local c = lb.plan(d):call(k, { out = zeros(2, 6), value = 2.5 }):check()
     assert(c.passed, c.reason)
-    expect_error("needs", function() lb.plan(d):call(k, { out = lb.zeros({ 1, 6 }, { device = d }), value = 2.5 }) end)
+    expect_error("needs", function() lb.plan(d):call(k, { out = zeros(1, 6), value = 2.5 }) end)
   end)
   case("a wrong kernel of one's own is found, a changed one takes its place", function()
     local k = own("mine2", { source = (SOURCE:gsub("= sum;", "= n == 7 ? sum + 0.1f : sum;")) })
@@ -545,7 +554,8 @@ else
   end)
   case("a launch of one's own that is refused names its step", function()
     local p = lb.plan(d):call(own("wide", { block = 4096 }), { x = x, w = w })
-    expect_error("step 1, gemm by gemm.f32.wide: launching.*4096 x 1 x 1 threads.*invalid argument", function() p:run() end)
+    expect_error("step 1, gemm by gemm.f32.wide: launching.*4096 x 1 x 1 threads.*invalid argument",
+      function() p:run() end)
   end)
   case("operands that a pointer cannot take are refused", function()
     expect_error("w is quantized", function()
@@ -557,33 +567,33 @@ else
   end)
 end
 if not fake and not nvrtc then
-  print("a fault names its kernel, and the context is lost: not run: there is no kernel that faults: " .. tostring(missing))
+  print("a fault names its kernel, and the context is lost: not run: no kernel that faults: " .. tostring(missing))
 elseif not fake then                     -- the last one: nothing works after it
   case("a fault names its kernel, and the context is lost", function()
     local wild = lb.kernel.compile { op = "fill", name = "wild", device = d, grid = 1, block = 1, source = [[
       extern "C" __global__ void wild(float *out, float value, double out_numel) {
           out[(long long)out_numel * (1ll << 40)] = value;
       }]] }
-    local p = lb.plan(d):call(wild, { out = lb.zeros({ 2, 2 }, { device = d }), value = 1 })
+    local p = lb.plan(d):call(wild, { out = zeros(2, 2), value = 1 })
     expect_error("fill.f32.wild.*context is lost", function() return sys.check(p) end)
     assert(d.lost, "the device does not know")
-    expect_error("context was lost", function() return lb.plan(d):fill { out = lb.zeros({ 2, 2 }, { device = d }) }:run() end)
+    expect_error("context was lost", function() return lb.plan(d):fill { out = zeros(2, 2) }:run() end)
   end)
 end
 if fake then
   case("a launch that is refused names its step", function()
-    local p = lb.plan(d):call("fill.f32.fake_refused", { out = lb.zeros({ 2, 2 }, { device = d }) })
+    local p = lb.plan(d):call("fill.f32.fake_refused", { out = zeros(2, 2) })
     expect_error("step 1, fill by fill.f32.fake_refused.*invalid argument", function() p:run() end)
   end)
   case("tickets that are left behind are found", function()
-    local p = lb.plan(d):call("fill.f32.fake_ticket", { out = lb.zeros({ 2, 2 }, { device = d }) })
+    local p = lb.plan(d):call("fill.f32.fake_ticket", { out = zeros(2, 2) })
     expect_error("left ticket 7 at 3", function() return sys.check(p) end)
   end)
   case("a fault names its kernel, and the context is lost", function()
-    local p = lb.plan(d):call("fill.f32.fake_fault", { out = lb.zeros({ 2, 2 }, { device = d }) })
+    local p = lb.plan(d):call("fill.f32.fake_fault", { out = zeros(2, 2) })
     expect_error("fill.f32.fake_fault.*illegal memory access.*context is lost", function() return sys.check(p) end)
     assert(d.lost, "the device does not know")
-    expect_error("context was lost", function() return lb.plan(d):fill { out = lb.zeros({ 2, 2 }, { device = d }) }:run() end)
+    expect_error("context was lost", function() return lb.plan(d):fill { out = zeros(2, 2) }:run() end)
   end)
 end
 print(("%d passed, %d failed"):format(passed, failed))

@@ -1,5 +1,5 @@
--- nvml_cases.lua: clock, energy and throttling of a GPU in what a measurement says, on the played device with the library of
--- fake/nvml.c. Run by test_device.sh.
+-- nvml_cases.lua: clock, energy and throttling of a GPU in what a measurement says, on the played device with the
+-- library of fake/nvml.c. Run by test_device.sh.
 local lb = require "luabench"
 local d = lb.device "cuda:0"
 local throttled = (os.getenv "LUABENCH_FAKE" or ""):find "throttled=1" ~= nil

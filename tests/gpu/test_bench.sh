@@ -48,8 +48,9 @@ expect "what was measured before it was ended is as it was" [ "$kept" = "$(grep 
 expect "and was $(wc -l <<< "$kept") of $(wc -l <<< "$all")" [ "$(wc -l <<< "$kept")" -ge 5 ]
 expect "no row is there twice" [ -z "$(FILE=$(echo "$out"/bench-trial-*) \
     lua 'for _, r in ipairs(lb.load(os.getenv "FILE").rows) do print(r.what) end' | sort | uniq -d)" ]
-for row in "GEMV int4wo-128" "GEMV int8wo" "GEMM int4wo-128 M = 16" "GEMM int4wo-128 M = 256" "bare cuBLASLt bf16 M = 16" \
-    "bare cuBLASLt bf16 M = 256" "bare cuBLASLt fp8" "PyTorch int4 M = 1" "torch.compile" "Triton fused MoE int4, 256 tokens" \
+for row in "GEMV int4wo-128" "GEMV int8wo" "GEMM int4wo-128 M = 16" "GEMM int4wo-128 M = 256" \
+    "bare cuBLASLt bf16 M = 16" "bare cuBLASLt bf16 M = 256" "bare cuBLASLt fp8" \
+    "PyTorch int4 M = 1" "torch.compile" "Triton fused MoE int4, 256 tokens" \
     "MoE layer GLM-4.7-Flash fast_mixed, 1 token" \
     "MoE layer GLM-4.7-Flash fast_mixed, 256 tokens" "flash prefill bf16, head 128" \
     "flash prefill bf16, head 64" "split-KV decode" "launch, graph replay" "launch, eager from Lua"; do
@@ -96,7 +97,8 @@ expect "as a whole" grep -q "^4 ok" "$out/whole.log"
 # rows whose kernels fault or hang: they say so, the others are measured
 LUABENCH_GPU_BENCH_TRIES=none again faults nothing LUABENCH_FAKE_FAULTS=empty LUABENCH_FAKE_HANGS=add ROW_LIMIT=3
 expect "a fault is its row's" [ "$(grep -cE '^.*launch.* not run: .*illegal memory access' "$out/faults.log")" = 5 ]
-expect "what hangs is given up" grep -qE '^launch, eager from Lua .* not run: still running after [345] s' "$out/faults.log"
+expect "what hangs is given up" \
+    grep -qE '^launch, eager from Lua .* not run: still running after [345] s' "$out/faults.log"
 expect "the others are there" [ "$(grep -E '^(GEMV|GEMM).* us ' "$out/faults.log" | cut -c 1-58 | sort -u)" = \
     "$(grep -E '^(GEMV|GEMM).* us ' "$out/log" | cut -c 1-58 | sort -u)" ]
 expect "and measured once" [ -z "$(grep -E '^(GEMV|GEMM).* us ' "$out/faults.log" | cut -c 1-58 | sort | uniq -d)" ]

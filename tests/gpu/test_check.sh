@@ -45,7 +45,8 @@ expect "but FROM takes those of its model" grep -q 'did so on another device of 
 expect "and keeps what passed" grep -q '^2 kernels passed' "$out"/again/check-*.txt
 OUT=$out/again FROM=$out/again TIME=0 ONLY=fill.f32.fake bash tests/gpu/check.sh > "$out/log" 2>&1
 expect "also where TIME is over at once" grep -q '^2 kernels passed' "$out"/again/check-*.txt
-expect "which is said of the device's cases" grep -qE '^left     device_cases.lua .*TIME was over' "$out"/again/check-*.txt
+expect "which is said of the device's cases" \
+    grep -qE '^left     device_cases.lua .*TIME was over' "$out"/again/check-*.txt
 # ended in the middle, with no time to say anything: what had passed stays, the rest is done, and nothing twice
 mkdir "$out/killed" "$out/after"
 OUT=$out/killed ONLY=f32. JOBS=1 LIMIT=60 setsid bash tests/gpu/check.sh > "$out/log" 2>&1 &

@@ -16,7 +16,8 @@ read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
 
 # One whose graphs take no choices but the smallest: the host reads what picks name, and it is said.
-out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=memory=256,bodies=1 CASES=^conditions: "$program" -e 'dofile "tests/gpu/device_cases.lua"' 2>&1)
+out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=memory=256,bodies=1 CASES=^conditions: \
+    "$program" -e 'dofile "tests/gpu/device_cases.lua"' 2>&1)
 echo "$out" | grep -v ' ok$'
 read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
@@ -39,7 +40,8 @@ passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
 
 # The management library of the played device: energy, clocks, throttling.
 for settings in memory=256 memory=256,throttled=1; do
-    out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=$settings LD_LIBRARY_PATH=$PWD/$BUILD/tests/fake_nvml${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} \
+    out=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=$settings \
+        LD_LIBRARY_PATH=$PWD/$BUILD/tests/fake_nvml${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} \
         "$program" -e 'dofile "tests/gpu/nvml_cases.lua"' 2>&1)
     echo "$out"
     read -r p _ f _ <<< "$(echo "$out" | grep -E '^[0-9]+ passed' | tail -n 1)"
@@ -67,25 +69,27 @@ says "an old device" 'compute capability 7.5; the kernels need 8.0' "LUABENCH_CU
 if [ ! -e /dev/nvidiactl ] && [ -r "$PWD/$BUILD/lib/luabench_cuda.so" ]; then
     says "no driver" 'no NVIDIA driver' LUABENCH_CUDA=
 fi
-got=$(LUABENCH_CUDA=$fake LUABENCH_CUDA_LIBRARIES=/nowhere "$program" -e 'lb.kernel.compile { op = "fill", name = "mine",
-    device = "cuda:0", grid = 1, block = 1, source = "__global__ void kernel(float *out) { out[0] = 1; }" }' 2>&1)
+got=$(LUABENCH_CUDA=$fake LUABENCH_CUDA_LIBRARIES=/nowhere "$program" -e 'lb.kernel.compile {
+    op = "fill", name = "mine", device = "cuda:0", grid = 1, block = 1,
+    source = "__global__ void kernel(float *out) { out[0] = 1; }" }' 2>&1)
 if [[ $got == *"NVRTC was not found"*"LUABENCH_CUDA_LIBRARIES"* ]]; then passed=$((passed + 1))
 else failed=$((failed + 1)); echo "no NVRTC: got: $got"; fi
 # NVIDIA's own NVRTC, where a toolkit is: it takes the options and compiles, with the builtins that lie beside it; the
 # played device cannot load what it makes.
 toolkit=${CUDA_HOME:-/usr/local/cuda}/lib64
 if compgen -G "$toolkit/libnvrtc.so.1*" > /dev/null; then
-    got=$(LUABENCH_CUDA=$fake LUABENCH_CUDA_LIBRARIES=$toolkit "$program" -e 'lb.kernel.compile { op = "fill", name = "mine",
-        device = "cuda:0", grid = "out_numel", block = 1,
-        source = "__global__ void kernel(float *out, float value, int64_t out_numel) { out[blockIdx.x] = value; }" }' 2>&1)
-    if [[ $got == *"loading: an error"* ]]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "NVRTC: got: $got"; fi
+    got=$(LUABENCH_CUDA=$fake LUABENCH_CUDA_LIBRARIES=$toolkit "$program" -e 'lb.kernel.compile {
+        op = "fill", name = "mine", device = "cuda:0", grid = "out_numel", block = 1, source =
+        "__global__ void kernel(float *out, float value, int64_t out_numel) { out[blockIdx.x] = value; }" }' 2>&1)
+    if [[ $got == *"loading: an error"* ]]; then passed=$((passed + 1))
+    else failed=$((failed + 1)); echo "NVRTC: got: $got"; fi
 else
     echo "NVIDIA's own NVRTC: skipped: no libnvrtc in $toolkit"
 fi
 # A fault costs one case: it is named, and the next begins in another worker.
 work=$(mktemp -d)
-got=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=memory=2000 "$program" tests/gpu/fault_scenario.lua --device cuda:0 --quick --max-time 0.1 \
-    --output-dir "$work" 2>&1)
+got=$(LUABENCH_CUDA=$fake LUABENCH_FAKE=memory=2000 "$program" tests/gpu/fault_scenario.lua --device cuda:0 --quick \
+    --max-time 0.1 --output-dir "$work" 2>&1)
 rm -rf "$work"
 if [[ $got == *"fill by fill.f32.fake_fault"*"illegal memory access"*"1 ok, 1 failed"* ]]; then passed=$((passed + 1))
 else failed=$((failed + 1)); echo "a faulting case: got: $got"; fi

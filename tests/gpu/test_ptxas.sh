@@ -39,11 +39,16 @@ fi
 now | awk -v limits="$limits" '
     BEGIN { while ((getline line < limits) > 0) if (line !~ /^#/) { split(line, f, " "); known[f[1]] = line } }
     $2 == "missing" { print $1 ": was not compiled"; failed++; next }
-    !($1 in known) { print $1 ": " $2 " registers, " $3 " bytes of stack, " $4 " spilled; no limits recorded (make gpu-limits)"; failed++; next }
+    !($1 in known) {
+        print $1 ": " $2 " registers, " $3 " bytes of stack, " $4 " spilled; no limits recorded (make gpu-limits)"
+        failed++
+        next
+    }
     {
         split(known[$1], f, " ")
         if ($2 > f[2] || $3 > f[3] || $4 > f[4]) {
-            printf "%s: %d registers, %d bytes of stack, %d spilled; at most %d, %d, %d were recorded\n", $1, $2, $3, $4, f[2], f[3], f[4]
+            printf "%s: %d registers, %d bytes of stack, %d spilled; at most %d, %d, %d were recorded\n",
+                $1, $2, $3, $4, f[2], f[3], f[4]
             failed++
         } else passed++
     }

@@ -101,8 +101,9 @@ local function gguf_of(name, model, pre, opts)
     end
     for i, text in ipairs(tokens) do scores[i] = rank[text] and -rank[text] or -1e6 end
   end
-  local metadata = { ["general.architecture"] = "test", ["tokenizer.ggml.model"] = model, ["tokenizer.ggml.tokens"] = tokens,
-    ["tokenizer.ggml.token_type"] = types, ["tokenizer.ggml.scores"] = scores, ["tokenizer.ggml.add_bos_token"] = false }
+  local metadata = { ["general.architecture"] = "test", ["tokenizer.ggml.model"] = model,
+    ["tokenizer.ggml.tokens"] = tokens, ["tokenizer.ggml.token_type"] = types, ["tokenizer.ggml.scores"] = scores,
+    ["tokenizer.ggml.add_bos_token"] = false }
   if pre then metadata["tokenizer.ggml.pre"] = pre end
   if model == "gpt2" then metadata["tokenizer.ggml.merges"] = merges end
   for k, v in pairs(opts or {}) do metadata["tokenizer.ggml." .. k] = v end

@@ -1,6 +1,6 @@
-"""torch.py: as much of PyTorch as bench_torch.py calls, without any device: to test that what it has measured is kept when it is
-ended. FAKE_TORCH_LOG=FILE: a line for each product that is tried for the first time; FAKE_TORCH_HANGS=NAME: that one never ends;
-FAKE_TORCH_FAILS=NAME: raises an error without words."""
+"""torch.py: as much of PyTorch as bench_torch.py calls, without any device: to test that what it has measured is kept
+when it is ended. FAKE_TORCH_LOG=FILE: a line for each product that is tried for the first time; FAKE_TORCH_HANGS=NAME:
+that one never ends; FAKE_TORCH_FAILS=NAME: raises an error without words."""
 import contextlib
 import os
 import sys

@@ -82,7 +82,8 @@ def add_all(w, quantized=True):
     w.add_uint32("t.u32", 4000000000); w.add_int32("t.i32", -2000000000); w.add_uint64("t.u64", 2**64 - 1)
     w.add_int64("t.i64", -2**63); w.add_float32("t.f32", 0.1); w.add_float64("t.f64", 0.1); w.add_bool("t.bool", True)
     w.add_string("t.string", "naïve \u2581 \U0001f600"); w.add_string("t.empty", "")
-    w.add_array("t.strings", ["", "a", "\u00e9"]); w.add_array("t.ints", [1, -2, 3]); w.add_array("t.floats", [0.5, -1.25])
+    w.add_array("t.strings", ["", "a", "\u00e9"]); w.add_array("t.ints", [1, -2, 3])
+    w.add_array("t.floats", [0.5, -1.25])
     w.add_array("t.bools", [True, False])
     w.add_uint32("llama.block_count", 1)
     w.add_float32("llama.rope.freq_base", 10000.0)
@@ -101,7 +102,8 @@ def add_all(w, quantized=True):
         w.add_tensor(t.name.lower(), gguf.quants.quantize(x, t), raw_dtype=t)
     experts = rng.standard_normal((3, 2, 32)).astype(np.float32)
     w.add_tensor("experts", gguf.quants.quantize(experts, T.Q8_0), raw_dtype=T.Q8_0)
-    for t in (T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K, T.IQ4_NL, T.IQ4_XS):    # random blocks with scales that are finite
+    # random blocks with scales that are finite
+    for t in (T.Q2_K, T.Q3_K, T.Q4_K, T.Q5_K, T.Q6_K, T.IQ4_NL, T.IQ4_XS):
         block, size = gguf.GGML_QUANT_SIZES[t]
         raw = rng.integers(0, 256, (1, 256 // block, size), dtype=np.uint8)
         for at in {T.Q2_K: (80, 82), T.Q3_K: (108,), T.Q6_K: (208,), T.Q4_K: (0, 2), T.Q5_K: (0, 2)}.get(t, (0,)):
@@ -132,9 +134,11 @@ def make_theirs():
     w = write(theirs / "split.gguf", split_max_tensors=4); add_all(w, False); close(w)
     x = rng.standard_normal((3, 5)).astype(np.float32)
     tensors = {"f32": x, "f16": x.astype(np.float16), "f64": x.astype(np.float64), "scalar": np.array(7, np.int64),
-               "none": np.zeros((0, 4), np.float32), "bool": np.array([True, False, True]), "u8": np.arange(5, dtype=np.uint8),
-               "i8": np.arange(-2, 3, dtype=np.int8), "i32": np.arange(4, dtype=np.int32), "u16": np.arange(4, dtype=np.uint16),
-               "i16": np.arange(4, dtype=np.int16), "u32": np.arange(3, dtype=np.uint32), "u64": np.arange(3, dtype=np.uint64),
+               "none": np.zeros((0, 4), np.float32), "bool": np.array([True, False, True]),
+               "u8": np.arange(5, dtype=np.uint8), "i8": np.arange(-2, 3, dtype=np.int8),
+               "i32": np.arange(4, dtype=np.int32), "u16": np.arange(4, dtype=np.uint16),
+               "i16": np.arange(4, dtype=np.int16), "u32": np.arange(3, dtype=np.uint32),
+               "u64": np.arange(3, dtype=np.uint64),
                "\u00e9\"\\": np.ones(1, np.float32)}
     save_file(tensors, str(theirs / "all.safetensors"), {"format": "pt", "note": "naïve \"\\\n"})
     save_file({}, str(theirs / "empty.safetensors"))
@@ -143,11 +147,13 @@ def make_theirs():
                        "a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]},
                        "b": {"dtype": "BF16", "shape": [2], "data_offsets": [13, 17]}}).encode()
     head += b" " * (7 - len(head) % 8)
-    (theirs / "odd.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + b"\x07" + np.float32([1, -2, 0.5]).tobytes()
+    (theirs / "odd.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + b"\x07"
+                                             + np.float32([1, -2, 0.5]).tobytes()
                                              + b"\x80\x3f\x00\xc0")
     shards = {"model-00001-of-00002.safetensors": ["a", "b"], "model-00002-of-00002.safetensors": ["c"]}
     for file, names in shards.items():
-        save_file({n: rng.standard_normal((2, 3)).astype(np.float32) for n in names}, str(theirs / file), {"format": "pt"})
+        save_file({n: rng.standard_normal((2, 3)).astype(np.float32) for n in names}, str(theirs / file),
+                  {"format": "pt"})
     (theirs / "model.safetensors.index.json").write_text(json.dumps(
         {"metadata": {"total_size": 72}, "weight_map": {n: f for f, names in shards.items() for n in names}}, indent=2))
     return {
@@ -174,7 +180,8 @@ def small_gguf(path, kind):
 
 def tokenizer_gguf(path, model, pre):
     w = write(path)
-    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in (10, 0xc3, 0xa9)] + ["A", "b", "Ab", "\u2581", "\u2581A", "\u0120", "\u010a", "x"]
+    tokens = (["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in (10, 0xc3, 0xa9)]
+              + ["A", "b", "Ab", "\u2581", "\u2581A", "\u0120", "\u010a", "x"])
     w.add_tokenizer_model(model)
     if pre:
         w.add_tokenizer_pre(pre)
@@ -212,8 +219,10 @@ def make_corpora():
         put("safetensors", name, struct.pack("<Q", len(head)) + head + bytes(n))
     put("index", "two", (theirs / "model.safetensors.index.json").read_bytes())
     put("index", "escape", '{"weight_map":{"a\\u00e9":"model-1.safetensors","b":"x"},"metadata":{"total_size":1e3}}')
-    put("json", "kinds", '{"a":[1,-2.5e-3,true,false,null,"\\u00e9\\ud83d\\ude00\\n",{}],"b":{"c":[[[]]]}, "d" : 18446744073709551615}')
-    put("json", "config", json.dumps({"architectures": ["LlamaForCausalLM"], "rope_scaling": {"factor": 8.0}, "eos": [1, 2]}))
+    put("json", "kinds", '{"a":[1,-2.5e-3,true,false,null,"\\u00e9\\ud83d\\ude00\\n",{}],"b":{"c":[[[]]]}, "d" : '
+        '18446744073709551615}')
+    put("json", "config", json.dumps({"architectures": ["LlamaForCausalLM"], "rope_scaling": {"factor": 8.0},
+                                      "eos": [1, 2]}))
 
 
 if __name__ == "__main__":

@@ -6,17 +6,21 @@ local ours = assert(os.getenv "OURS", "OURS names no folder")
 local function path(name) return ours .. "/" .. name end
 
 local x = lb.randn({ 2, 256 }, { seed = 6 })
-local tensors = { f32 = x, f16 = x:to "f16", bf16 = x:to "bf16", f64 = lb.arange({ 1, 3 }, { dtype = "f64", start = -1 }),
+local tensors = { f32 = x, f16 = x:to "f16", bf16 = x:to "bf16",
+  f64 = lb.arange({ 1, 3 }, { dtype = "f64", start = -1 }),
   i8 = lb.arange({ 7 }, { dtype = "i8", start = -3 }), i32 = lb.arange({ 7 }, { dtype = "i32", start = -3 }),
   i64 = lb.arange({ 7 }, { dtype = "i64", start = -3 }), rank4 = lb.arange { 1, 2, 3, 4 } }
 local plain = {}
 for name, t in pairs(tensors) do plain[name] = t end
-for _, recipe in ipairs { "q4_0", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k" } do tensors[recipe] = x:quantize(recipe) end
+for _, recipe in ipairs { "q4_0", "q8_0", "q2_k", "q3_k", "q4_k", "q5_k", "q6_k" } do
+  tensors[recipe] = x:quantize(recipe)
+end
 tensors.experts = lb.randn({ 3, 2, 32 }, { seed = 7 }):quantize "q8_0"
 
 local metadata = { ["general.architecture"] = "llama", ["llama.block_count"] = 1, ["llama.rope.freq_base"] = 10000,
-  ["t.u8"] = 200, ["t.i16"] = -30000, ["t.u64"] = "18446744073709551615", ["t.i64"] = -2 ^ 40, ["t.f64"] = 0.1, ["t.bool"] = true,
-  ["t.string"] = "na\195\175ve", ["t.strings"] = { "", "a", "\195\169" }, ["t.ints"] = { 1, -2, 3 }, ["t.floats"] = { 0.5, -1.25 },
+  ["t.u8"] = 200, ["t.i16"] = -30000, ["t.u64"] = "18446744073709551615", ["t.i64"] = -2 ^ 40, ["t.f64"] = 0.1,
+  ["t.bool"] = true, ["t.string"] = "na\195\175ve", ["t.strings"] = { "", "a", "\195\169" }, ["t.ints"] = { 1, -2, 3 },
+  ["t.floats"] = { 0.5, -1.25 },
   ["t.bools"] = { true, false }, ["tokenizer.ggml.scores"] = { 0, -1, -2 } }
 local types = { ["t.u8"] = "u8", ["t.i16"] = "i16", ["t.u64"] = "u64", ["t.f64"] = "f64" }
 

@@ -5,12 +5,13 @@
 Codes, scales and zeros come from torchao (uintx, int8dq, int8adq-int4w-symm, intx) or from NumPy by the rules of the
 formats' own tools (gptq, awq, marlin, sparse). NumPy packs them here into the planes that kernels/quant documents, and
 values are computed from the packed bytes again, by loops over single elements. Beside this script:
-  grid.txt       a line a format: its name, CRC-32 in hexadecimal of its store and of its f32 values, for 128 x 256 small
-                 integers over 1024 from a formula that the test has too
+  grid.txt       a line a format: its name, CRC-32 in hexadecimal of its store and of its f32 values, for 128 x 256
+                 small integers over 1024 from a formula that the test has too
   hqq.txt        the -hqq formats
   hqq.values     f32, torchao's values of 2 x 512 normal weights for each of them in turn, every group solved by itself
   hqq.source     those weights
-  gptq.txt, .source, .samples, .values   8 x 160 weights, 96 samples of correlated activations, f32 values of GPTQ's result
+  gptq.txt, .source, .samples, .values   8 x 160 weights, 96 samples of correlated activations, f32 values of GPTQ's
+                 result
   trellis.txt, .store, .values   random streams of 2 rows x 512, scales 1 and 0.5, and their f32 values from f64
 """
 import pathlib
@@ -47,7 +48,8 @@ def stream(codes, bits):
 def affine(x, group, bits, low, mapping, eps):
     t = torch.from_numpy(x)
     size, high = (1, group), low + 2**bits - 1
-    s, z = choose_qparams_affine(t, mapping, size, torch.int32, low, high, eps, torch.float32, torch.int32, keepdim=True)
+    s, z = choose_qparams_affine(t, mapping, size, torch.int32, low, high, eps, torch.float32, torch.int32,
+                                 keepdim=True)
     q = quantize_affine(t, size, s, z, torch.int32, low, high)
     return q.numpy(), s.numpy(), z.numpy()
 
@@ -207,7 +209,8 @@ def write_grid():
         formats += [(f"awq-4-{g}", awq(x, g))]
     for kind in ("", "-int8dq", "-float8dq"):
         formats += [("sparse24" + kind, sparse24(x, kind)), ("block-sparse" + kind, block_sparse(x, kind))]
-    lines = [f"{name} {zlib.crc32(store):08x} {zlib.crc32(w.astype('<f4').tobytes()):08x}\n" for name, (store, w) in formats]
+    lines = [f"{name} {zlib.crc32(store):08x} {zlib.crc32(w.astype('<f4').tobytes()):08x}\n"
+             for name, (store, w) in formats]
     (HERE / "grid.txt").write_text("".join(lines))
 
 
@@ -263,8 +266,8 @@ def trellis_values(words, bits, length, scale, k0):
 def write_trellis():
     r = np.random.default_rng(12)
     names, stores, values = [], b"", []
-    for name, bits, length in (("trellis-2", 2, 16), ("trellis-3", 3, 16), ("trellis-4", 4, 16), ("trellis-3-L12", 3, 12),
-                               ("trellis-2-L8", 2, 8)):
+    for name, bits, length in (("trellis-2", 2, 16), ("trellis-3", 3, 16), ("trellis-4", 4, 16),
+                               ("trellis-3-L12", 3, 12), ("trellis-2-L8", 2, 8)):
         words = r.integers(0, 2**32, (2, 2, 8 * bits), dtype=np.uint32)
         scales = np.array([1.0, 0.5], np.float32)
         names.append(name)

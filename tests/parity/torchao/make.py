@@ -5,14 +5,14 @@
 Two matrices: `rows`, those of gguf/integer.source that are not zero throughout (torchao divides by their scale), and
 `grid`, 128 x 256 small integers over 1024 from a formula that the test has too. Beside this script:
   <format>.values   f32, torchao's dequantization of its quantization of `rows`, little-endian, without a header
-  grid.txt          a line a format: its name, and CRC-32 in hexadecimal of the same for `grid`; then, where our planes are
-                    torchao's, of the codes and of the scales
+  grid.txt          a line a format: its name, and CRC-32 in hexadecimal of the same for `grid`; then, where our planes
+                    are torchao's, of the codes and of the scales
   int4wo.txt        a line a group: the format, and CRC-32 of torchao's f32 dequantization of its quantization of `rows`
-  int4wo.store      those codes (even k in the high nibble) and bf16 pairs of scale and zero as our format has them, each
-                    filled up to 64 bytes: torchao rounds the least value of a group to bf16 before it takes codes, and we
-                    do not, so that quantizing gives other codes at ties
-The sums of scales that nf4-dq takes are exact in f32 in any order on `grid`, and rounded on `rows`, where it is left out.
-Prints the error of each on normal values, for the table in test_quantizers.c.
+  int4wo.store      those codes (even k in the high nibble) and bf16 pairs of scale and zero as our format has them,
+                    each filled up to 64 bytes: torchao rounds the least value of a group to bf16 before it takes codes,
+                    and we do not, so that quantizing gives other codes at ties
+The sums of scales that nf4-dq takes are exact in f32 in any order on `grid`, and rounded on `rows`, where it is left
+out. Prints the error of each on normal values, for the table in test_quantizers.c.
 """
 import math
 import pathlib
@@ -33,8 +33,8 @@ from torchao.quantization.quantize_.workflows.nf4.nf4_tensor import NF4Tensor, g
 
 HERE = pathlib.Path(__file__).parent
 # As NF4Tensor.from_tensor has them for a bf16 tensor.
-NF4 = torch.tensor([-1.0000, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911, 0.0000, 0.0796, 0.1609, 0.2461, 0.3379,
-                    0.4407, 0.5626, 0.7230, 1.0000], dtype=torch.bfloat16).float()
+NF4 = torch.tensor([-1.0000, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911, 0.0000, 0.0796, 0.1609, 0.2461,
+                    0.3379, 0.4407, 0.5626, 0.7230, 1.0000], dtype=torch.bfloat16).float()
 
 
 def mx(element, mode):
@@ -111,7 +111,8 @@ def int4wo(x, group):
     """Store and f32 values."""
     scales, zeros = get_groupwise_affine_qparams(x, 4, group, torch.bfloat16)
     codes = groupwise_affine_quantize_tensor_from_qparams(x, scales, zeros, 4, group)
-    values = _dequantize_affine_tinygemm(codes, (1, group), scales, zeros, torch.int32, 0, 15, output_dtype=torch.float32)
+    values = _dequantize_affine_tinygemm(codes, (1, group), scales, zeros, torch.int32, 0, 15,
+                                         output_dtype=torch.float32)
     q = codes.numpy().astype(np.uint8)
     planes = [q[:, ::2] << 4 | q[:, 1::2], torch.stack([scales, zeros], -1).view(torch.int16).numpy()]
     return b"".join(p.tobytes() + bytes(-p.nbytes % 64) for p in planes), values
