@@ -13,13 +13,11 @@ LB_INLINE void open_block(const uint8_t *block, const uint8_t *head, block_regs 
 }
 
 LB_INLINE void sub_codes(const uint8_t *block, int s, __m512i *w) {
-    __m512i h = _mm512_load_si512(block + 64 * (5 * s + 4)), fifth = lb_bytes(0x10);
-    LB_UNROLL for (int j = 0; j < 4; j++) {
-        __m512i x = _mm512_load_si512(block + 64 * (5 * s + j));
-        __m512i low = _mm512_slli_epi32(h, (unsigned)(4 - j)), high = _mm512_srli_epi32(h, (unsigned)j);
-        w[j] = _mm512_ternarylogic_epi32(lb_field(x, 0, 0x0f), low, fifth, 0xf8); /* a | (b & c) */
-        w[4 + j] = _mm512_ternarylogic_epi32(lb_field(x, 4, 0x0f), high, fifth, 0xf8);
-    }
+    __m512i v[5];
+    LB_UNROLL for (int j = 0; j < 5; j++) v[j] = _mm512_load_si512(block + 64 * (5 * s + j));
+    LB_UNROLL for (int j = 0; j < 5; j++) w[j] = lb_field(v[j], 0, 0x1f);
+    LB_UNROLL for (int j = 0; j < 2; j++) w[5 + j] = lb_merge(lb_field(v[j], 5, 0x07), v[3 + j], 3, 0x18);
+    w[7] = lb_merge(lb_merge(lb_field(v[2], 5, 0x07), v[3], 2, 0x08), v[4], 1, 0x10);
 }
 
 LB_INLINE __m512i sub_scale(const block_regs *regs, int s) {

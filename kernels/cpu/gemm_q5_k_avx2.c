@@ -13,11 +13,18 @@ LB_INLINE void open_block(const uint8_t *block, const uint8_t *f16s, block_regs 
 
 /* Half a sub-block of 32, whose sums fit int16; both halves have its scale. */
 LB_INLINE void sub_codes(const uint8_t *block, int s, __m256i *w) {
-    __m256i h = x2_load_ahead(block + 64 * (5 * (s / 2) + 4));
-    LB_UNROLL for (int j = 0; j < 4; j++) {
-        __m256i x = s % 2 ? x2_load(block + 64 * (5 * (s / 2) + j)) : x2_load_ahead(block + 64 * (5 * (s / 2) + j));
-        w[j] = x2_merge(x2_field(x, s % 2 * 4, 0x0f), h, 4 - j - s % 2 * 4, 0x10);
+    const uint8_t *five = block + 64 * 5 * (s / 2);
+    __m256i v[4];
+    LB_UNROLL for (int j = 0; j < 4; j++) v[j] = s % 2 ? x2_load(five + 64 * j) : x2_load_ahead(five + 64 * j);
+    if (s % 2 == 0) {
+        LB_UNROLL for (int j = 0; j < 4; j++) w[j] = x2_field(v[j], 0, 0x1f);
+        return;
     }
+    __m256i last = x2_load_ahead(five + 64 * 4);
+    w[0] = x2_field(last, 0, 0x1f);
+    w[1] = x2_merge(x2_field(v[0], 5, 0x07), v[3], -3, 0x18);
+    w[2] = x2_merge(x2_field(v[1], 5, 0x07), last, -3, 0x18);
+    w[3] = x2_merge(x2_merge(x2_field(v[2], 5, 0x07), v[3], -2, 0x08), last, -1, 0x10);
 }
 
 LB_INLINE __m256i sub_scale(const block_regs *regs, int s) {

@@ -11,12 +11,7 @@ LB_INLINE void open_block(const uint8_t *block, const uint8_t *head, block_regs 
 }
 
 LB_INLINE void sub_codes(const uint8_t *block, int s, __m512i *w) {
-    __m512i x0 = _mm512_load_si512(block + 192 * s), x1 = _mm512_load_si512(block + 192 * s + 64), top = lb_bytes(0x30);
-    __m512i h = _mm512_load_si512(block + 192 * s + 128);
-    w[0] = _mm512_ternarylogic_epi32(lb_field(x0, 0, 0x0f), _mm512_slli_epi32(h, 4), top, 0xf8); /* a | (b & c) */
-    w[1] = _mm512_ternarylogic_epi32(lb_field(x1, 0, 0x0f), _mm512_slli_epi32(h, 2), top, 0xf8);
-    w[2] = _mm512_ternarylogic_epi32(lb_field(x0, 4, 0x0f), h, top, 0xf8);
-    w[3] = _mm512_ternarylogic_epi32(lb_field(x1, 4, 0x0f), _mm512_srli_epi32(h, 2), top, 0xf8);
+    lb_unpack6(block + 192 * s, w);
 }
 
 LB_INLINE __m512i sub_scale(const block_regs *regs, int s) {

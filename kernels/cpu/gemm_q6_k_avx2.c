@@ -11,12 +11,9 @@ LB_INLINE void open_block(const uint8_t *block, const uint8_t *f16s, block_regs 
 }
 
 LB_INLINE void sub_codes(const uint8_t *block, int s, __m256i *w) {
-    __m256i x0 = x2_load_ahead(block + 192 * s), x1 = x2_load_ahead(block + 192 * s + 64);
-    __m256i h = x2_load_ahead(block + 192 * s + 128);
-    w[0] = x2_merge(x2_field(x0, 0, 0x0f), h, 4, 0x30);
-    w[1] = x2_merge(x2_field(x1, 0, 0x0f), h, 2, 0x30);
-    w[2] = x2_merge(x2_field(x0, 4, 0x0f), h, 0, 0x30);
-    w[3] = x2_merge(x2_field(x1, 4, 0x0f), h, -2, 0x30);
+    LB_UNROLL for (int i = 0; i < 3; i++)
+        _mm_prefetch((const char *)block + 192 * s + 64 * i + X2_AHEAD, _MM_HINT_T0);
+    x2_unpack6(block + 192 * s, w);
 }
 
 LB_INLINE __m256i sub_scale(const block_regs *regs, int s) {

@@ -93,11 +93,16 @@ LB_INLINE __m512i lb_table_index(__m512i codes, int bits) {
     return _mm512_ternarylogic_epi32(v, lb_bytes(0x03), row, 0xea); /* (a & b) | c */
 }
 
+/* w | (v >> bits & mask) */
+LB_INLINE __m512i lb_merge(__m512i w, __m512i v, int bits, uint32_t mask) {
+    return _mm512_ternarylogic_epi32(w, _mm512_srli_epi32(v, (unsigned)bits), lb_bytes(mask), 0xf8);
+}
+
 /* Four vectors of 6-bit fields from three of bytes: see lb_pack6. */
 LB_INLINE void lb_unpack6(const uint8_t *p, __m512i t[4]) {
     __m512i p0 = _mm512_load_si512(p), p1 = _mm512_load_si512(p + 64), p2 = _mm512_load_si512(p + 128);
     t[0] = lb_field(p0, 0, 0x3f);
     t[1] = lb_field(p1, 0, 0x3f);
     t[2] = lb_field(p2, 0, 0x3f);
-    t[3] = _mm512_or_si512(_mm512_or_si512(lb_field(p0, 6, 0x03), lb_field(p1, 4, 0x0c)), lb_field(p2, 2, 0x30));
+    t[3] = lb_merge(lb_merge(lb_field(p0, 6, 0x03), p1, 4, 0x0c), p2, 2, 0x30);
 }

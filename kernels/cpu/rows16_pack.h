@@ -53,12 +53,12 @@ LB_INLINE void lb_pack_nibbles(uint8_t *block, int v, int r, const uint8_t *low,
     *lb_lane(block, v + 1, r) = (uint32_t)(two >> 32);
 }
 
-/* The 128 bytes of nibbles of q4_k and q5_k, of each 32 those below before those above: of `each` vectors of sub-block
- * s vector j has groups 8s + j and 8s + 4 + j. */
-LB_INLINE void lb_pack_runs(uint8_t *block, int each, int r, const uint8_t *p) {
+/* The 128 bytes of nibbles of q4_k, of each 32 those below before those above: of the four vectors of sub-block s
+ * vector j has groups 8s + j and 8s + 4 + j. */
+LB_INLINE void lb_pack_runs(uint8_t *block, int r, const uint8_t *p) {
     LB_UNROLL for (int s = 0; s < 8; s++)
         LB_UNROLL for (int j = 0; j < 4; j += 2)
-            lb_pack_nibbles(block, each * s + j, r, p + 32 * (s / 2) + 4 * j, p + 32 * (s / 2) + 16 + 4 * j, s % 2);
+            lb_pack_nibbles(block, 4 * s + j, r, p + 32 * (s / 2) + 4 * j, p + 32 * (s / 2) + 16 + 4 * j, s % 2);
 }
 
 /* Packs row r's four dwords of 6-bit fields into three dwords: the top two bits of each hold a part of t[3]. */

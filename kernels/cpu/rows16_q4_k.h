@@ -12,7 +12,7 @@ static const lb_rows16_shape shape = { .native_bytes = 144, .block_bytes = 144 *
 static void pack_row(const uint8_t *native, int r, uint8_t *block, uint8_t *head) {
     (void)head;
     uint8_t sc[8], m[8];
-    lb_pack_runs(block, 4, r, native + 16);
+    lb_pack_runs(block, r, native + 16);
     lb_scales12(native + 4, sc, m);
     lb_pack6(block + SCALES, r, (uint32_t[4]){ lb_scale4(sc), lb_scale4(sc + 4), lb_scale4(m), lb_scale4(m + 4) });
     memcpy(block + D + 2 * r, native, 2);
