@@ -2,20 +2,19 @@
 #include "act_bf16_avx512.h"
 #include "tiles_dense.h"
 
-/* The next panel's are asked for. */
 static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,
                           int64_t some, tiles_pairs *to) {
     (void)q;
     for (int half = 0; half < 2; half++)
         for (int64_t i = 0; i < some; i += 32) {
             __m512i v[16];
-            dense_pairs(panel, rows, k, at + i, half, 32 * k, v);
+            dense_pairs(panel, rows, k, at + i, half, v);
             for (int r = 0; r < 16; r++) _mm512_store_si512(&to->w[i / 2 + r][half], v[r]);
         }
     return NULL;
 }
 
-static const tiles_format format = { .terms = 1, .panel_bytes = dense_panel_bytes, .act_prepare = lb_act_bf16_prepare,
+static const tiles_format format = { .terms = 1, .in_rows = true, .panel_bytes = dense_panel_bytes, .act_prepare = lb_act_bf16_prepare,
                                      .act_bytes = lb_act_bf16_bytes, .expand = expand };
 TILES_GEMM(format)
 

@@ -27,14 +27,14 @@ static void act_prepare(const lb_quantizer *q, const float *x, int64_t k, void *
     }
 }
 
-/* Both halves of each pair to two terms. The next chunk's are asked for. */
+/* Both halves of each pair to two terms. */
 static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,
                           int64_t some, tiles_pairs *to) {
     (void)q;
     for (int half = 0; half < 2; half++)
         for (int64_t i = 0; i < some; i += 32) {
             __m512i v[16];
-            dense_pairs(panel, rows, k, at + i, half, TILES_PAIRS, v);
+            dense_pairs(panel, rows, k, at + i, half, v);
             for (int r = 0; r < 16; r++) {
                 const __m512 even = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v[r]));
                 const __m512 odd = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(v[r], 16)));
@@ -44,7 +44,7 @@ static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t r
     return NULL;
 }
 
-static const tiles_format format = { .terms = 2, .act_terms = X_TERMS, .span = TILES_PAIRS, .panel_bytes = dense_panel_bytes,
+static const tiles_format format = { .terms = 2, .act_terms = X_TERMS, .in_rows = true, .span = TILES_PAIRS, .panel_bytes = dense_panel_bytes,
                                      .act_prepare = act_prepare, .act_bytes = act_bytes, .expand = expand };
 TILES_GEMM(format)
 

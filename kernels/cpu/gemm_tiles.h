@@ -35,13 +35,14 @@ typedef struct tiles_format {
     int span;                /* 0, or k (32, or a multiple up to 512 / terms) whose sums begin at zero and are added to
                               * the totals in f32; K is a multiple of it where there are scales */
     bool act_scaled;         /* an f32 behind a prepared row's values is for all its results, or one for each span's */
+    bool in_rows;            /* weights are rows of two bytes an element, without a layout */
     size_t (*panel_bytes)(const lb_quantizer *q, int64_t k);
     /* As lb_panel has; a row begins with its values as bf16, of every term, zeros up to the next multiple of 32. */
     void (*act_prepare)(const lb_quantizer *q, const float *x, int64_t k, void *act);
     size_t (*act_bytes)(const lb_quantizer *q, int64_t k);
     /* k from `at` (a multiple of 512 / terms) on of a panel, `some` of them (a multiple of 32, up to 512 / terms), to
      * pairs of all 32 rows; of weights without a layout `rows` exist, and the others become zero, as do k behind K.
-     * Returns where the codes after them stand, or NULL: then it asks for the next panel's itself. */
+     * Returns where the codes after them stand; NULL where weights are rows. */
     const void *(*expand)(const lb_quantizer *q, const uint8_t *panel, int64_t rows, int64_t k, int64_t at,
                           int64_t some, tiles_pairs *to);
     /* Of a format with two terms, for a q->group of TILES_GROUP or 2 * TILES_GROUP, of which K is a multiple: the codes

@@ -149,33 +149,48 @@ static void prepare_row(const problem *p, int64_t i, char *row) {
 
 /* ---- products ---- */
 
-/* Lines to ask for meanwhile, so many a step. */
-typedef struct soon { const char *at, *end; int64_t each; } soon;
+/* Lines to ask for meanwhile, so many a step: one behind the other up to the end, or of so many rows the next one, if
+ * rows are some bytes apart. */
+typedef struct soon { const char *at, *end; int64_t each, apart; } soon;
 
 TILES_INLINE void ask(soon *s, const int hint) {
     const char *end = s->at + 64 * s->each;
     for (end = end < s->end ? end : s->end; s->at < end; s->at += 64) _mm_prefetch(s->at, hint);
 }
+TILES_INLINE void ask_weights(soon *s) {
+    if (!s->apart) {
+        ask(s, _MM_HINT_T1);
+        return;
+    }
+    const char *row = s->at;
+    for (int64_t r = 0; r < s->each; r++, row += s->apart) _mm_prefetch(row, _MM_HINT_T1);
+    s->at += STEP * 2;
+}
 /* Share i of n of the lines from `at` on, in `steps`. */
 static soon share_of(const char *at, size_t bytes, int64_t i, int64_t n, int64_t steps) {
     const int64_t lines = (int64_t)(bytes + 63) / 64, l0 = lines * i / n, l1 = lines * (i + 1) / n;
-    return (soon){ at + 64 * l0, at + 64 * l1, steps ? (l1 - l0 + steps - 1) / steps : 0 };
+    return (soon){ .at = at + 64 * l0, .end = at + 64 * l1, .each = steps ? (l1 - l0 + steps - 1) / steps : 0 };
+}
+/* Share i of n of the rows of a panel from k = at on. All at once, as they are expanded, they would fill the places for
+ * lines on their way from memory, and what else is asked for would wait. */
+static soon rows_share(const problem *p, int64_t panel, int64_t at, int64_t i, int64_t n) {
+    const int64_t rows = p->n - panel * ROWS < ROWS ? p->n - panel * ROWS : ROWS, r0 = rows * i / n;
+    return (soon){ .at = (const char *)p->w + 2 * ((panel * ROWS + r0) * p->k + at), .each = rows * (i + 1) / n - r0,
+                   .apart = 2 * p->k };
 }
 
-/* sums[x's row][32] of one block of x's rows, or (`two`) of that and of the one behind it. */
-TILES_INLINE void sums_open(const float *sums, const bool begin, const bool two) {
-    if (begin) {
-        LB_TILE_ZERO(0);
-        LB_TILE_ZERO(1);
-        if (two) LB_TILE_ZERO(2);
-        if (two) LB_TILE_ZERO(3);
-    } else {
-        LB_TILE_LOAD_ONCE(0, sums, ROWS * 4);
-        LB_TILE_LOAD_ONCE(1, sums + 16, ROWS * 4);
-        if (two) LB_TILE_LOAD_ONCE(2, sums + BLOCK * ROWS, ROWS * 4);
-        if (two) LB_TILE_LOAD_ONCE(3, sums + BLOCK * ROWS + 16, ROWS * 4);
-    }
-}
+/* The sums that the tiles hold, [x's row][32] of one block of x's rows or of that and of the one behind it, leave for
+ * `before` and those at `from` come, or zeros if it is NULL: each tile's just before its first product, so that the
+ * unit that multiplies waits for neither. */
+typedef struct turn { float *before; const float *from; } turn;
+
+#define TURN(t, s, at)                                                                                               \
+    do {                                                                                                             \
+        LB_TILE_STORE(t, (s)->before + (at), ROWS * 4);                                                              \
+        if ((s)->from) LB_TILE_LOAD_ONCE(t, (s)->from + (at), ROWS * 4);                                             \
+        else LB_TILE_ZERO(t);                                                                                        \
+    } while (0)
+
 TILES_INLINE void sums_close(float *sums, const bool two) {
     LB_TILE_STORE(0, sums, ROWS * 4);
     LB_TILE_STORE(1, sums + 16, ROWS * 4);
@@ -191,37 +206,34 @@ TILES_INLINE void load_w(const char *w) {
     LB_TILE_LOAD(6, w, PAIR_BYTES);
     LB_TILE_LOAD(7, w + 64, PAIR_BYTES);
 }
-TILES_INLINE void products(const bool two) {
+/* With `s`, the turns of the tiles first. */
+TILES_INLINE void products(const turn *s, const bool two) {
+    if (s) TURN(0, s, 0);
     LB_TILE_BF16(0, 4, 6);
+    if (s) TURN(1, s, 16);
     LB_TILE_BF16(1, 4, 7);
+    if (two && s) TURN(2, s, BLOCK * ROWS);
     if (two) LB_TILE_BF16(2, 5, 6);
+    if (two && s) TURN(3, s, BLOCK * ROWS + 16);
     if (two) LB_TILE_BF16(3, 5, 7);
 }
 
-/* The sums += the blocks' tiles, of which the second's are `far` bytes behind the first's, times the pairs at w; step i
- * is the blocks' step places[i], if not NULL. The tiles of x pass by L1, where the pairs then stay: with an ordinary
- * load they would be lost, and a fifth of the time.
+/* 32 k. The tiles of x, whose second block's are `far` bytes behind the first's, pass by L1, where the pairs then stay:
+ * with an ordinary load they would be lost, and a fifth of the time.
  *
  * Two terms of weights times three of x: the product of both's last, 2^-27 of the whole, is left out. */
-TILES_INLINE void multiply(const char *x, ptrdiff_t far, const void *w, int64_t steps, const uint8_t *places,
-                           soon next[3], const int terms, const int x_terms, const bool two) {
-    const char *b = w, *second = b + (TILES_PAIRS / 2) * PAIR_BYTES;
-    for (int64_t i = 0; i < steps; i++, b += STEP / 2 * PAIR_BYTES, second += STEP / 2 * PAIR_BYTES) {
-        const char *of = x + (places ? places[i] : i) * x_terms * TILE_BYTES;
-        load_w(b);
-        for (int t = x_terms; t-- > 0;) {
-            load_x(of + t * TILE_BYTES, far, two);
-            products(two);
-        }
-        if (terms == 2) load_w(second);
-        if (terms == 2) products(two);
-        if (x_terms == 3) {
-            load_x(of + TILE_BYTES, far, two);
-            products(two);
-        }
-        ask(&next[0], _MM_HINT_T1);
-        ask(&next[1], _MM_HINT_T1);
-        ask(&next[2], _MM_HINT_T0);
+TILES_INLINE void step(const char *x, ptrdiff_t far, const char *w, const turn *s, const int terms, const int x_terms,
+                       const bool two) {
+    load_w(w);
+    for (int t = x_terms; t-- > 0; s = NULL) {
+        load_x(x + t * TILE_BYTES, far, two);
+        products(s, two);
+    }
+    if (terms == 2) load_w(w + (TILES_PAIRS / 2) * PAIR_BYTES);
+    if (terms == 2) products(NULL, two);
+    if (x_terms == 3) {
+        load_x(x + TILE_BYTES, far, two);
+        products(NULL, two);
     }
 }
 
@@ -233,6 +245,7 @@ typedef struct meeting {
     const uint8_t *places;   /* of the steps in x; NULL = one after the other */
     float *sums;
     bool begin;              /* the sums are zero before */
+    float *before;           /* where what the tiles hold goes; of spans, they hold nothing */
     soon next[3];            /* tiles of x, weights, sums */
     int64_t span;            /* steps of one; of each the scales and zeros of weights, and of the first row of x, ... */
     const tiles_group *groups;
@@ -241,12 +254,27 @@ typedef struct meeting {
     int64_t act_far;         /* ... and how far behind them are those of the next */
 } meeting;
 
+TILES_INLINE void ask_all(soon next[3]) {
+    ask(&next[0], _MM_HINT_T1);
+    ask_weights(&next[1]);
+    ask(&next[2], _MM_HINT_T0);
+}
+
+/* The meeting's sums stay in the tiles; those of the meeting before leave them. Step i is x's step places[i], if that
+ * is not NULL. */
 #define MEET(name, terms, places, two)                                                                               \
     static __attribute__((noinline)) void name(const meeting *m, const tiles_pairs *w) {                             \
         soon next[3] = { m->next[0], m->next[1], m->next[2] }; /* in registers */                                    \
-        sums_open(m->sums, m->begin, two);                                                                           \
-        multiply(m->x, m->far, w, m->steps, places, next, terms, 1, two);                                            \
-        sums_close(m->sums, two);                                                                                    \
+        const turn s = { m->before, m->begin ? NULL : m->sums };                                                     \
+        const char *b = (const char *)w, *end = b + m->steps * STEP / 2 * PAIR_BYTES, *x = m->x;                     \
+        const uint8_t *place = places;                                                                               \
+        step(place ? x + *place++ * TILE_BYTES : x, m->far, b, &s, terms, 1, two);                                   \
+        ask_all(next);                                                                                               \
+        while ((b += STEP / 2 * PAIR_BYTES) < end) {                                                                 \
+            x += TILE_BYTES;                                                                                         \
+            step(place ? m->x + *place++ * TILE_BYTES : x, m->far, b, NULL, terms, 1, two);                          \
+            ask_all(next);                                                                                           \
+        }                                                                                                            \
     }
 MEET(meet_one_1, 1, NULL, false)
 MEET(meet_one_2, 1, NULL, true)
@@ -255,14 +283,16 @@ MEET(meet_two_2, 2, NULL, true)
 MEET(meet_some_1, 1, m->places, false)
 MEET(meet_some_2, 1, m->places, true)
 
-/* The sums of span i, of the block or both, times their scales to the totals, and the zeros times x's sums. */
-TILES_INLINE void add_span(const meeting *m, int64_t i, const float *part, const bool zeros, const bool two) {
+/* The sums of span i, of rows [r0, r1) of the block or both, times their scales to the totals, and the zeros times x's
+ * sums. */
+TILES_INLINE void add_rows(const meeting *m, int64_t i, const float *part, int r0, int r1, const bool zeros) {
     const float *of_row = m->act_scales ? m->act_scales + i * m->act_far : NULL;
     const float *x_sums = zeros ? m->act_sums + i * m->act_far : NULL;
     const tiles_group g = m->groups[i];
     const bool begin = m->begin && i == 0;
-    float *to = m->sums;
-    for (int r = 0; r < (two ? 2 : 1) * BLOCK; r++, part += ROWS, to += ROWS)
+    float *to = m->sums + r0 * ROWS;
+    part += r0 * ROWS;
+    for (int r = r0; r < r1; r++, part += ROWS, to += ROWS)
         _Pragma("GCC unroll 2") for (int half = 0; half < 2; half++) {
             __m512 scale = g.scale[half], total = begin ? _mm512_setzero_ps() : _mm512_load_ps(to + 16 * half);
             if (of_row) scale = _mm512_mul_ps(scale, _mm512_set1_ps(of_row[r]));
@@ -272,21 +302,33 @@ TILES_INLINE void add_span(const meeting *m, int64_t i, const float *part, const
         }
 }
 
-/* The same where sums are those of spans: a span's go to the totals while the next one is multiplied. */
+/* The same where sums are those of spans: a span's go to the totals row by row between the products of the next one,
+ * behind the first, with which they leave their tiles. */
 #define MEET_SPANS(name, terms, x_terms, zeros, two)                                                                 \
     static __attribute__((noinline)) void name(const meeting *m, const tiles_pairs *w) {                             \
+        enum { ALL = (two ? 2 : 1) * BLOCK };                                                                        \
         soon next[3] = { m->next[0], m->next[1], m->next[2] };                                                       \
         float part[2][2 * BLOCK * ROWS] __attribute__((aligned(64)));                                                \
-        int64_t i = 0;                                                                                               \
-        for (int64_t at = 0; at < m->steps; at += m->span, i++) {                                                    \
-            const int64_t some = m->steps - at < m->span ? m->steps - at : m->span;                                  \
-            sums_open(NULL, true, two);                                                                              \
-            multiply(m->x + at * x_terms * TILE_BYTES, m->far, w->w[at * STEP / 2], some, NULL, next, terms,         \
-                     x_terms, two);                                                                                  \
-            if (i) add_span(m, i - 1, part[(i - 1) % 2], zeros, two);                                                \
-            sums_close(part[i % 2], two);                                                                            \
+        const int each = m->span > 1 ? (int)((ALL + m->span - 2) / (m->span - 1)) : ALL;                             \
+        const char *x = m->x, *b = (const char *)w;                                                                  \
+        int64_t i = 0, at = 0;                                                                                       \
+        for (; at < m->steps; i++) {                                                                                 \
+            const int64_t end = m->steps - at < m->span ? m->steps : at + m->span;                                   \
+            const float *done = part[(i + 1) % 2];                                                                   \
+            const turn s = { part[(i + 1) % 2], NULL };                                                              \
+            int row = i ? 0 : ALL;                                                                                   \
+            for (int64_t first = at; at < end; at++, x += x_terms * TILE_BYTES, b += STEP / 2 * PAIR_BYTES) {        \
+                if (at == first) step(x, m->far, b, &s, terms, x_terms, two);                                        \
+                else step(x, m->far, b, NULL, terms, x_terms, two);                                                  \
+                ask_all(next);                                                                                       \
+                const int to = at == first && m->span > 1 ? row : row + each < ALL ? row + each : ALL;               \
+                if (row < to) add_rows(m, i - 1, done, row, to, zeros);                                              \
+                row = to;                                                                                            \
+            }                                                                                                        \
+            if (row < ALL) add_rows(m, i - 1, done, row, ALL, zeros); /* of a last span that is shorter */           \
         }                                                                                                            \
-        add_span(m, i - 1, part[(i - 1) % 2], zeros, two);                                                           \
+        sums_close(part[(i + 1) % 2], two);                                                                          \
+        add_rows(m, i - 1, part[(i + 1) % 2], 0, ALL, zeros);                                                        \
     }
 MEET_SPANS(meet_spans_1, 1, 1, false, false)
 MEET_SPANS(meet_spans_2, 1, 1, false, true)
@@ -353,8 +395,27 @@ static meeting meeting_of(const problem *p, const item *of, int64_t at, int64_t 
     return m;
 }
 
+/* The sums that stay in the tiles from one meeting to the next; if NULL, what leaves the tiles goes to `none`. */
+typedef struct held { float *sums; bool two; float none[2 * BLOCK * ROWS]; } held;
+
+static void let_go(held *h) {
+    if (h->sums) sums_close(h->sums, h->two);
+    h->sums = NULL;
+}
+
+static void meet(const problem *p, meeting *m, const tiles_pairs *w, bool two, held *h) {
+    if (m->steps == 0) { /* of blocks of weights none is there */
+        if (m->begin) memset(m->sums, 0, (two ? 2 : 1) * BLOCK * ROWS * sizeof *m->sums);
+        return;
+    }
+    if (h->two != two) let_go(h);
+    m->before = h->sums ? h->sums : h->none;
+    meet_of(p, two)(m, w);
+    if (!p->span) h->sums = m->sums, h->two = two;
+}
+
 /* Panel i of an item in the chunk of K at `at`. */
-static void run_chunk(const problem *p, const item *of, int i, int64_t at, tiles_pairs *w, float *sums) {
+static void run_chunk(const problem *p, const item *of, int i, int64_t at, tiles_pairs *w, float *sums, held *h) {
     const int64_t some = chunk_at(p, at), panel = of->first + i, pairs = (of->b1 - of->b0 + 1) / 2, end = at + some;
     const uint8_t *from = p->w + (size_t)panel * p->panel_bytes;
     const int64_t rows = p->n - panel * ROWS < ROWS ? p->n - panel * ROWS : ROWS;
@@ -364,7 +425,7 @@ static void run_chunk(const problem *p, const item *of, int i, int64_t at, tiles
     if (next_w) /* that of the panel to come: a round earlier L2 would have to hold what all panels' next chunks take */
         next_w += i + 1 < of->count ? (ptrdiff_t)(p->panel_bytes - next_w_bytes)
                                     : -(ptrdiff_t)((size_t)i * p->panel_bytes);
-    const int64_t next = end < p->padded ? end : 0;
+    const int64_t next = end < p->padded ? end : 0, later = i + 1 < of->count ? panel + 1 : of->first;
     const int64_t x_bytes = (of->b1 - of->b0) * BLOCK * 2 * chunk_at(p, next) * act_terms(p->f);
     __m512 scale[2] = { _mm512_set1_ps(1), _mm512_set1_ps(1) };
     if (p->f->scales) p->f->scales(p->q, from, p->k, scale);
@@ -375,19 +436,23 @@ static void run_chunk(const problem *p, const item *of, int i, int64_t at, tiles
         meeting m = meeting_of(p, of, at, b, sums);
         m.steps = steps, m.places = places, m.groups = groups;
         m.next[0] = share_of(tiles_at(p, next, of->b0), (size_t)x_bytes, i * pairs + b, of->count * pairs, steps);
-        m.next[1] = share_of(next_w, next_w_bytes, b, pairs, steps);
+        if (p->f->in_rows) m.next[1] = rows_share(p, later, i + 1 < of->count ? at : next, b, pairs);
+        else m.next[1] = share_of(next_w, next_w_bytes, b, pairs, steps);
         m.next[2] = share_of((const char *)(m.sums + 2 * BLOCK * ROWS), 2 * BLOCK * ROWS * 4, 0, 1, steps);
-        meet_of(p, block + 1 < of->b1)(&m, w);
-        if (end == p->padded) finish(p, panel, scale, block * BLOCK, r1 < p->m ? r1 : p->m, m.sums);
+        meet(p, &m, w, block + 1 < of->b1, h);
+        if (end < p->padded) continue;
+        let_go(h);
+        finish(p, panel, scale, block * BLOCK, r1 < p->m ? r1 : p->m, m.sums);
     }
 }
 
 static void run_item(const problem *p, const item *of) {
     tiles_pairs *w = lb_scratch_take(sizeof *w);
+    held h = { .sums = NULL };
     float *sums[TOGETHER];
     for (int i = 0; i < of->count; i++) sums[i] = lb_panel_sums_take((int)(of->b1 - of->b0) * BLOCK);
     for (int64_t at = 0; at < p->padded; at += p->chunk)
-        for (int i = 0; i < of->count; i++) run_chunk(p, of, i, at, w, sums[i]);
+        for (int i = 0; i < of->count; i++) run_chunk(p, of, i, at, w, sums[i], &h);
     for (int i = of->count; i-- > 0;) lb_panel_sums_give(sums[i], (int)(of->b1 - of->b0) * BLOCK);
     lb_scratch_give(w, sizeof *w);
 }

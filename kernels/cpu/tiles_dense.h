@@ -11,14 +11,10 @@ static inline __m512i dense_piece(const uint16_t *row, int64_t left) {
                       : _mm512_maskz_loadu_epi16((__mmask32)((1ull << (left > 0 ? left : 0)) - 1), row);
 }
 
-/* The 16 pairs from k = at on of a panel's rows 16 half .. 16 half + 15, of which those below `rows` exist. Asks for
- * what stands `ahead` elements behind them, into L2. */
-static inline void dense_pairs(const uint8_t *panel, int64_t rows, int64_t k, int64_t at, int half, int64_t ahead,
-                               __m512i to[16]) {
+/* The 16 pairs from k = at on of a panel's rows 16 half .. 16 half + 15, of which those below `rows` exist. */
+static inline void dense_pairs(const uint8_t *panel, int64_t rows, int64_t k, int64_t at, int half, __m512i to[16]) {
     const uint16_t *row = (const uint16_t *)(const void *)panel + 16 * half * k + at;
-    for (int r = 0; r < 16; r++, row += k) {
+    for (int r = 0; r < 16; r++, row += k)
         to[r] = 16 * half + r < rows ? dense_piece(row, k - at) : _mm512_setzero_si512();
-        _mm_prefetch((const char *)(row + ahead), _MM_HINT_T1);
-    }
     transpose16(to);
 }
