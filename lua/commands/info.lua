@@ -4,7 +4,7 @@ local suggest = require "luabench.suggest"
 local sys = require "luabench.sys"
 local units = require "luabench.units"
 
-local M = { usage = "info [--json] [--fresh]", about = "machine, devices, measured ceilings, warnings" }
+local M = { usage = "info [--json]", about = "machine, devices, measured ceilings, warnings" }
 
 local QUICK_S, FRESH_S = 1.2, 5
 

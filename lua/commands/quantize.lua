@@ -12,7 +12,7 @@ local progress = require "luabench.progress"
 local sys = require "luabench.sys"
 local units = require "luabench.units"
 
-local M = { usage = "quantize IN OUT --type T", about = "a model file in other weight formats: GGUF or safetensors" }
+local M = { usage = "quantize IN OUT", about = "a model file in another weight format (--type): GGUF or safetensors" }
 
 local ABOUT = [[Writes the model in IN (a GGUF file, a safetensors file or the index of its parts, a Hugging Face
 folder) to OUT: .gguf, .safetensors, or a folder. Matrices take the format of --type; vectors and

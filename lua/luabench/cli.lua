@@ -20,10 +20,10 @@ local function help_text()
   local lines = {
     "luabench: a benchmark engine for LLM inference",
     "",
-    "  luabench SCRIPT.lua [options]   run a scenario (--help lists its options); scenarios/ has some",
-    "  luabench                        an interactive prompt",
-    "  luabench -i SCRIPT.lua          the prompt after a script",
-    "  luabench -e CODE                run code",
+    "  luabench SCRIPT.lua [options]    run a scenario (--help lists its options); scenarios/ has some",
+    "  luabench                         an interactive prompt",
+    "  luabench -i SCRIPT.lua           the prompt after a script",
+    "  luabench -e CODE                 run code",
     "  luabench --version",
     "",
     "Commands (luabench COMMAND --help says more):",
@@ -31,7 +31,7 @@ local function help_text()
   for _, name in ipairs(loader.names "commands") do
     local ok, c = pcall(loader.load, "commands", name)
     if not ok then c = { about = "broken: " .. sys.clean(c):match "[^%s][^\n]*$" } end
-    lines[#lines + 1] = ("  %-31s %s"):format("luabench " .. (c.usage or name), c.about or "")
+    lines[#lines + 1] = ("  %-32s %s"):format("luabench " .. (c.usage or name), c.about or "")
   end
   lines[#lines + 1] = ""
   lines[#lines + 1] = "--unsafe anywhere: scripts get all of LuaJIT, ffi included; a mistake can then crash them."
@@ -108,8 +108,8 @@ local function unknown(name)
   local near = suggest.nearest(name, names)
   local scenario = loader.scenario_path(name)
   if scenario then return complain(("%s is no command; to run the scenario: luabench run %s"):format(name, name)) end
-  return complain(("no command or script %q%s; the commands are: %s"):format(name,
-    near[1] and ('; did you mean "%s"?'):format(near[1]) or "", table.concat(names, ", ")))
+  return complain(("no command or script %q; %s"):format(name,
+    near[1] and ('did you mean "%s"?'):format(near[1]) or "the commands are: " .. table.concat(names, ", ")))
 end
 
 -- argv = list of the arguments, the program apart.

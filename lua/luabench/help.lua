@@ -3,24 +3,25 @@
 local meta = require "luabench.meta"
 local show = require "luabench.show"
 local suggest = require "luabench.suggest"
+
 local M = {}
 
-local WIDTH = 98
-
 local GENERAL = [[
-luabench: a prompt to make tensors, quantize, time and compare. Expressions show their values; `_` is the last one.
+luabench: a prompt to make tensors, quantize, time and compare.
+Expressions show their values; `_` is the last one.
 
-  x = lb.randn({ 8, 4096 }, { seed = 1 })            a tensor of normal random numbers
+  x = lb.randn({ 8, 4096 }, { seed = 1 })  normal random numbers
   w = lb.randn({ 4096, 4096 }, { seed = 2 })
-  q = w:quantize "q4_k"                              weights in a format; q:error(w) tells what it costs
-  p = lb.plan():gemm { x = x, w = q }                a plan: recorded here, run and timed in C
-  lb.measure(p)                                      its time, with a confidence interval
-  p:check()                                          is it right? against f64 on the same operands
-  lb.explain(p)                                      which kernels, why, bytes, the bound
+  q = w:quantize "q4_k"                    in a format; q:error(w): its cost
+  p = lb.plan():gemm { x = x, w = q }      recorded here, run and timed in C
+  lb.measure(p)                            its time, with its 95 % interval
+  p:check()                                against f64 on the same operands
+  lb.explain(p)                            which kernels, why, bytes, bound
   lb.compare { a = p, b = lb.plan():gemm { x = x, w = w } }
 
-help(x) explains a function, an object or a name: help(lb), help(q), help "gemm", help "q4_k", help "auto";
-`help gemm` and `gemm?` do too. There is help on:]]
+help(x) explains a function, an object or a name: help(lb), help(q),
+help "gemm", help "q4_k", help "auto"; `help gemm` and `gemm?` do too.
+There is help on:]]
 
 local TOPICS = {
   prompt = [[
@@ -47,9 +48,9 @@ Timing: record a plan, then lb.measure(plan, { precision = 0.01, max_time_s = 2,
 }
 
 local function list_of(names, indent)
-  local lines, line = {}, indent
+  local lines, line, width = {}, indent, show.width()
   for _, name in ipairs(names) do
-    if #line + #name + 2 > WIDTH then
+    if #line + #name + 2 > width then
       lines[#lines + 1] = line
       line = indent
     end
@@ -356,9 +357,9 @@ end
 --- help() explains how to begin; help(x) a function, an object, or the name of an operation, kernel, format, strategy.
 function M.help(...)
   if select("#", ...) == 0 then
-    io.stdout:write(M.overview(), "\n")
+    io.stdout:write(show.fit(M.overview()), "\n")
   else
-    io.stdout:write(M.text((...)), "\n")
+    io.stdout:write(show.fit(M.text((...))), "\n")
   end
 end
 

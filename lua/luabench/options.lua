@@ -233,9 +233,10 @@ local function default_text(o)
   return (" (default %s)"):format(text)
 end
 
--- argparse's parser over a list of option specs; it sees text only, M.convert does the rest.
-local function build_parser(name, about, groups)
-  local parser = require "argparse"(name):add_help(false):usage_max_width(100):help_max_width(100)
+-- argparse's parser over a list of option specs; it sees text only, M.convert does the rest. `columns`: the terminal's.
+local function build_parser(name, about, groups, columns)
+  local width = math.max(60, math.min(100, columns or 100))
+  local parser = require "argparse"(name):add_help(false):usage_max_width(width):help_max_width(width)
   parser:description(about)
   parser:flag "-h --help"
   for _, group in ipairs(groups) do
@@ -381,11 +382,12 @@ local function parse(parser, argv, groups)
     :gsub("^too many arguments", "an argument is neither an option nor the value of one"))
 end
 
--- Parses a command line. what = { name =, about =, options = declared list, axes = list of {name=, values=} }.
+-- Parses a command line. what = { name =, about =, options = declared list, axes = list of {name=, values=},
+-- columns = of the terminal that help is for }.
 -- Returns values and the set of names given; or nil, message; or "help", text.
 function M.parse(argv, what)
   local groups = own_groups(what.options or {}, what.axes)
-  local parser = build_parser(what.name or "luabench SCRIPT.lua", what.about, groups)
+  local parser = build_parser(what.name or "luabench SCRIPT.lua", what.about, groups, what.columns)
   local ok, raw = parse(parser, argv, groups)
   if not ok then return nil, raw .. (what.hint or "") end
   if raw.help then return "help", parser:get_help() end
@@ -403,7 +405,7 @@ end
 function M.parse_command(argv, what)
   local group = { title = "Options" }
   for i, o in ipairs(what.options) do group[i] = o end
-  local parser = build_parser(what.name, what.about, { group })
+  local parser = build_parser(what.name, what.about, { group }, sys.terminal_width(1))
   for _, a in ipairs(what.arguments) do parser:argument(a[1]):description(a[2]):target(a[1]):argname(a[1]:upper()) end
   local ok, raw = parse(parser, argv, { group })
   if not ok then return nil, raw .. ("\n`%s --help` says more"):format(what.name) end

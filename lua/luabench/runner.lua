@@ -72,7 +72,8 @@ end
 local function expand(c, job)
   local timeout, message = load_timeout(job.argv)
   if not timeout then return nil, complain(message) end
-  local reply = c:call({ cmd = "expand", script = job.script, argv = json.array(job.argv) }, timeout)
+  local reply = c:call({ cmd = "expand", script = job.script, argv = json.array(job.argv),
+    columns = sys.terminal_width(1) }, timeout)
   if reply.kind == "interrupted" then return nil, M.INTERRUPTED end
   if reply.kind == "error" then return nil, complain(reply.message) end
   if reply.kind ~= "done" then

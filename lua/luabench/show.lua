@@ -1,7 +1,12 @@
 -- show.lua: values as people want to see them: tables with sorted keys, cut where they get long or deep.
+local sys = require "luabench.sys"
+
 local M = {}
 
-local WIDTH, DEPTH, ENTRIES = 98, 4, 60
+local DEPTH, ENTRIES = 4, 60
+
+--- Columns that a line may have: the terminal's, less what scrolls, but from 60 to 98.
+function M.width() return math.max(60, math.min(98, (sys.terminal_width(1) or 100) - 2)) end
 
 local function key_text(k)
   if type(k) == "string" and k:find "^[%a_][%w_]*$" then return k end
@@ -49,9 +54,9 @@ local function numbers_text(t, parts, indent)
   for k, v in pairs(t) do
     if type(k) ~= "number" or type(v) ~= "number" then return nil end
   end
-  local lines, line = {}, ""
+  local lines, line, width = {}, "", M.width()
   for i, part in ipairs(parts) do
-    if #line + #part + #indent + 4 > WIDTH then
+    if #line + #part + #indent + 4 > width then
       lines[#lines + 1] = line
       line = ""
     end
@@ -99,7 +104,7 @@ local function table_text(t, depth, seen, indent)
   local parts = entries_of(t, depth, seen, indent .. "  ")
   seen[t] = nil
   local one = "{ " .. table.concat(parts, ", ") .. " }"
-  if #one + #indent <= WIDTH and not one:find("\n", 1, true) then return one end
+  if #one + #indent <= M.width() and not one:find("\n", 1, true) then return one end
   local numbers = numbers_text(t, parts, indent)
   if numbers then return numbers end
   return "{\n" .. indent .. "  " .. table.concat(parts, ",\n" .. indent .. "  ") .. "\n" .. indent .. "}"
@@ -117,10 +122,10 @@ end
 
 --- Breaks a line at spaces where it is wider than the screen; the rest is indented by `indent`.
 function M.wrap(line, indent)
-  local lines, margin = {}, (" "):rep(indent)
-  while #line > WIDTH do
+  local lines, margin, width = {}, (" "):rep(indent), M.width()
+  while #line > width do
     local cut
-    for at in line:sub(1, WIDTH):gmatch "() " do
+    for at in line:sub(1, width):gmatch "() " do
       if at > indent + 1 then cut = at end
     end
     if not cut then break end
@@ -129,6 +134,11 @@ function M.wrap(line, indent)
   end
   lines[#lines + 1] = line
   return table.concat(lines, "\n")
+end
+
+--- Breaks the lines of a text that are wider than the screen; what goes on is indented by two more than they are.
+function M.fit(text)
+  return (text:gsub("[^\n]+", function(line) return M.wrap(line, #line:match "^ *" + 2) end))
 end
 
 --- One value as text; strings at the top are shown as they are.

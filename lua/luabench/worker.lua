@@ -127,7 +127,7 @@ end
 
 -- Loads a scenario with a command line (kept for the next request of the same): { job=, scenario=, grid=, layout= },
 -- or { kind = "help" | "plain" }.
-local function load_scenario(path, argv)
+local function load_scenario(path, argv, columns)
   local id = path .. "\0" .. table.concat(argv, "\0")
   if loaded.id == id then return loaded end
   loaded = {}
@@ -139,7 +139,7 @@ local function load_scenario(path, argv)
     fail(("%s returned a %s that is no scenario; return lb.scenario{...}, or nothing"):format(path, type(s)))
   end
   local opt, given = options.parse(argv, { name = "luabench " .. path, about = s.about, options = s.options,
-    axes = default_axes(s), hint = ("\n`luabench %s --help` lists the options"):format(path) })
+    axes = default_axes(s), columns = columns, hint = ("\n`luabench %s --help` lists the options"):format(path) })
   if opt == nil then fail(given) end
   if opt == "help" then return { kind = "help", text = given } end
   local takes_dtype = declares(s, "dtype")
@@ -183,7 +183,7 @@ local function check_device(loaded)
 end
 
 function commands.expand(request)
-  local l = load_scenario(request.script, request.argv)
+  local l = load_scenario(request.script, request.argv, request.columns)
   if l.kind ~= "scenario" then return { kind = l.kind, text = l.text } end
   check_device(l)
   local ok, cases = xpcall(function() return l.grid:expand() end, trace)
