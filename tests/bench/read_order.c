@@ -1,7 +1,7 @@
 /* read_order.c: what the order and form of a stream's loads cost one core: blocks of 52 lines as q6_k has them (48 of
- * codes, for each of which nine operations wait, and 4 of scales, read first), from memory; and runs of 16 lines from
- * each of two places 4 KiB apart, asked for by as many prefetches, or by one in a loop. All forms by turns over slices
- * of one buffer. Prints a line for each, parts between tabs: name, bytes a second, share of the plain read
+ * codes, for each of which nine operations wait, and 4 of scales, read first), from memory, asked for into L1, or into
+ * L2 and, nearer by, into L1; and runs of 16 lines from each of two places 4 KiB apart, asked for by as many prefetches,
+ * or by one in a loop. All forms by turns over slices of one buffer. Prints a line for each, parts between tabs: name, bytes a second, share of the plain read
  * (medians). */
 #include <immintrin.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 64")
 #define STAYS_LOOP _Pragma("GCC unroll 1")
-enum { CODES = 48, LINES = 52, TOTAL = 512 << 20, SLICE = 8 << 20, MOST = 400, FORMS = 8,
+enum { CODES = 48, LINES = 52, TOTAL = 512 << 20, SLICE = 8 << 20, MOST = 400, FORMS = 11,
        PLACE = 4096, RUN = 16, FAR = 11264 };
 
 INLINE __m512i line(const uint8_t *p) {
@@ -33,19 +33,25 @@ INLINE void ask(const uint8_t *p, int ahead) {
     if (ahead) __asm__ volatile("prefetcht0 %0" : : "m"(p[ahead]));
 }
 
-/* `at_once` lines of codes an iteration, asked for `ahead` bytes before (0: not); constants. */
-INLINE __m512i blocks(const uint8_t *p, const uint8_t *end, const int at_once, const int ahead) {
+/* Into L1 as ask(), and into L2 `far` bytes ahead (0: not). */
+INLINE void ask_through(const uint8_t *p, int ahead, int far) {
+    if (far) __asm__ volatile("prefetcht1 %0" : : "m"(p[far]));
+    ask(p, ahead);
+}
+
+/* `at_once` lines of codes an iteration, asked for `ahead` bytes before (0: not), and into L2 `far`; constants. */
+INLINE __m512i blocks(const uint8_t *p, const uint8_t *end, const int at_once, const int ahead, const int far) {
     __m512i sum[8];
     UNROLL for (int i = 0; i < 8; i++) sum[i] = _mm512_setzero_si512();
     for (; p + 64 * LINES <= end; p += 64 * (LINES - CODES)) {
         const uint8_t *scales = p + 64 * CODES;
         UNROLL for (int i = 0; i < LINES - CODES; i++) {
             sum[i] = _mm512_xor_si512(sum[i], line(scales + 64 * i));
-            ask(scales + 64 * i, ahead);
+            ask_through(scales + 64 * i, ahead, far);
         }
         STAYS_LOOP for (int g = 0; g < CODES / at_once; g++)
             UNROLL for (int i = 0; i < at_once; i++, p += 64) {
-                ask(p, ahead);
+                ask_through(p, ahead, far);
                 sum[i % 8] = _mm512_xor_si512(sum[i % 8], wait_for(line(p)));
             }
     }
@@ -90,11 +96,14 @@ INLINE __m512i plain(const uint8_t *p, const uint8_t *end) {
 #define FORM(name, value)                                                                                            \
     static __attribute__((noinline)) __m512i name(const uint8_t *p, const uint8_t *end) { return value; }
 FORM(read_plain, plain(p, end))
-FORM(unrolled_alone, blocks(p, end, CODES, 0))
-FORM(unrolled_ahead, blocks(p, end, CODES, 7168))
-FORM(sixteen_ahead, blocks(p, end, 16, 7168))
-FORM(loop_alone, blocks(p, end, 6, 0))
-FORM(loop_ahead, blocks(p, end, 6, 7168))
+FORM(unrolled_alone, blocks(p, end, CODES, 0, 0))
+FORM(unrolled_ahead, blocks(p, end, CODES, 7168, 0))
+FORM(sixteen_ahead, blocks(p, end, 16, 7168, 0))
+FORM(loop_alone, blocks(p, end, 6, 0, 0))
+FORM(loop_ahead, blocks(p, end, 6, 7168, 0))
+FORM(loop_far, blocks(p, end, 6, 8192, 0))
+FORM(loop_4_2, blocks(p, end, 6, 2048, 4096))
+FORM(loop_8_2, blocks(p, end, 6, 2048, 8192))
 FORM(places_unrolled, two_places(p, end, 1))
 FORM(places_loop, two_places(p, end, 0))
 static const struct { const char *name; __m512i (*run)(const uint8_t *, const uint8_t *); } forms[FORMS] = {
@@ -104,6 +113,9 @@ static const struct { const char *name; __m512i (*run)(const uint8_t *, const ui
     { "loop of 16, 7 KiB ahead", sixteen_ahead },
     { "loop of 6", loop_alone },
     { "loop of 6, 7 KiB ahead", loop_ahead },
+    { "loop of 6, 8 KiB ahead", loop_far },
+    { "loop of 6, L2 4, L1 2 KiB", loop_4_2 },
+    { "loop of 6, L2 8, L1 2 KiB", loop_8_2 },
     { "two places, 32 prefetches", places_unrolled },
     { "two places, one in a loop", places_loop },
 };
