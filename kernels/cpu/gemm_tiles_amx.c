@@ -116,21 +116,28 @@ TILES_INLINE __m512i rounded(const float *row, int64_t k, int64_t at) {
     return _mm512_permutex2var_epi16(a, high, b);
 }
 
-/* Row i of x, which is only rounded, to its place in its block's tiles. */
-static void round_row(const problem *p, int64_t i) {
-    for (int64_t at = 0; at < p->padded; at += p->chunk) {
-        char *to = tiles_at(p, at, i / BLOCK) + i % BLOCK * 64;
-        for (int64_t k = at, end = at + chunk_at(p, at); k < end; k += STEP, to += TILE_BYTES)
-            _mm512_store_si512(to, rounded(p->x + i * p->k, p->k, k));
+/* Whether rows of x are only rounded. */
+static bool is_rounded(const problem *p) { return !p->group && p->f->act_prepare == lb_act_bf16_prepare; }
+
+/* The tiles of a block of rows, which are only rounded, in the chunk of K at `at`: row by row a tile is written in one
+ * piece, where rows one after the other would write a line of each tile. */
+static void round_block(const problem *p, int64_t block, int64_t at) {
+    enum { AHEAD = 128 /* k, asked for */ };
+    char *to = tiles_at(p, at, block);
+    const int64_t first = block * BLOCK, some = p->m - first < BLOCK ? p->m - first : BLOCK;
+    for (int64_t k = at, end = at + chunk_at(p, at); k < end; k += STEP, to += TILE_BYTES) {
+        const float *row = p->x + first * p->k;
+        for (int64_t r = 0; r < some; r++, row += p->k) {
+            _mm_prefetch((const char *)(row + k + AHEAD), _MM_HINT_T1);
+            _mm_prefetch((const char *)(row + k + AHEAD + 16), _MM_HINT_T1);
+            _mm512_store_si512(to + 64 * r, rounded(row, p->k, k));
+        }
+        for (int64_t r = some; r < BLOCK; r++) _mm512_store_si512(to + 64 * r, _mm512_setzero_si512());
     }
 }
 
 /* Row i of x, or zeros behind the last. */
 static void prepare_row(const problem *p, int64_t i, char *row) {
-    if (i < p->m && !p->group && p->f->act_prepare == lb_act_bf16_prepare) {
-        round_row(p, i);
-        return;
-    }
     if (i < p->m) p->f->act_prepare(p->q, p->x + i * p->k, p->k, row);
     else memset(row, 0, p->row_bytes);
     const int64_t terms = act_terms(p->f);
@@ -145,6 +152,19 @@ static void prepare_row(const problem *p, int64_t i, char *row) {
     if (!p->group) return;
     const float *sums = (const float *)(void *)(row + 2 * p->padded) + lb_act_bf16_sums_at(p->k, p->group);
     for (int64_t g = 0; g < p->k / p->group; g++) p->act_sums[g * p->blocks * BLOCK + i] = sums[g];
+}
+
+/* This part's share of x. */
+static void prepare(const problem *p, const lb_launch *l) {
+    const int64_t chunks = (p->padded + p->chunk - 1) / p->chunk;
+    int64_t begin, end;
+    if (is_rounded(p)) {
+        lb_split(p->blocks * chunks, 1, l->part, l->parts, &begin, &end);
+        for (int64_t i = begin; i < end; i++) round_block(p, i / chunks, i % chunks * p->chunk);
+    } else {
+        lb_split(p->blocks * BLOCK, 1, l->part, l->parts, &begin, &end);
+        for (int64_t i = begin; i < end; i++) prepare_row(p, i, p->rows + (size_t)l->part * p->row_bytes);
+    }
 }
 
 /* ---- products ---- */
@@ -488,8 +508,7 @@ void tiles_launch(const tiles_format *f, const lb_args *a, const lb_launch *l) {
         lb_split(l->phase ? p.m * p.n : 0, 1, l->part, l->parts, &begin, &end);
         for (int64_t i = begin; i < end; i++) p.out[i] = 0;
     } else if (l->phase == 0) {
-        lb_split(p.blocks * BLOCK, 1, l->part, l->parts, &begin, &end);
-        for (int64_t i = begin; i < end; i++) prepare_row(&p, i, p.rows + (size_t)l->part * p.row_bytes);
+        prepare(&p, l);
     } else {
         lb_tiles_open(&lb_tiles_whole);
         run_items(&p, l);
