@@ -15,6 +15,7 @@
 -- most --ubatch rows in all; it has a row of each sequence at least, so more sequences than rows are skipped.
 local lb = require "luabench"
 local model_file = require "luabench.model_file"
+local stored = require "luabench.model.stored"
 
 local KV_TYPES = { "f16", "f32", "bf16", "f8e4m3", "q8_0", "q4_0" }
 
@@ -51,23 +52,11 @@ local function model_for(set, opt)
   return held.model
 end
 
--- The type that most bytes of weights have.
+-- The type that most bytes of weights have; of as many the first by name.
 local function main_type(model)
-  local by, best = {}, nil
-  local function add(t)
-    if type(t) == "table" then
-      for _, one in ipairs(t) do add(one) end
-    elseif t and t.numel then
-      local name = t.quantizer and t.quantizer.name or t.dtype
-      by[name] = (by[name] or 0) + t:nbytes()
-      if not best or by[name] > by[best] then best = name end
-    end
-  end
-  for _, t in pairs(model.weights) do add(t) end
-  for _, layer in ipairs(model.layers) do
-    for role, t in pairs(layer) do
-      if role ~= "classes" then add(t) end
-    end
+  local best, most
+  for name, bytes in pairs(stored.types(model)) do
+    if not best or bytes > most or bytes == most and name < best then best, most = name, bytes end
   end
   return best
 end

@@ -107,6 +107,25 @@ static void note_anchor(lua_State *L, const reader *r, const yaml_char_t *name) 
     lua_rawset(L, r->anchors);
 }
 
+/* Pushes an anchor's name, or nil; inside itself it is not known yet. */
+static void open_anchor(lua_State *L, const reader *r, const yaml_char_t *name) {
+    lua_pushstring(L, (const char *)name); /* NULL: nil */
+    if (!name) return;
+    lua_pushvalue(L, -1);
+    lua_pushboolean(L, 0);
+    lua_rawset(L, r->anchors);
+}
+
+/* Pops that name: it is the collection below it. */
+static void close_anchor(lua_State *L, const reader *r) {
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        return;
+    }
+    lua_pushvalue(L, -2);
+    lua_rawset(L, r->anchors);
+}
+
 static bool push_sequence(lua_State *L, reader *r, int depth) {
     yaml_char_t *name = r->event.data.sequence_start.anchor;
     lua_newtable(L);
@@ -114,14 +133,7 @@ static bool push_sequence(lua_State *L, reader *r, int depth) {
         lua_pushvalue(L, r->array_mt);
         lua_setmetatable(L, -2);
     }
-    if (name) {                                     /* inside itself an anchor is not known yet */
-        lua_pushstring(L, (const char *)name);
-        lua_pushboolean(L, 0);
-        lua_rawset(L, r->anchors);
-        lua_pushstring(L, (const char *)name);
-    } else {
-        lua_pushnil(L);
-    }
+    open_anchor(L, r, name);
     for (int n = 1;; n++) {
         if (!next(r)) return false;
         if (r->event.type == YAML_SEQUENCE_END_EVENT) break;
@@ -132,26 +144,14 @@ static bool push_sequence(lua_State *L, reader *r, int depth) {
         }
         lua_rawseti(L, -3, n);
     }
-    if (!lua_isnil(L, -1)) {
-        lua_pushvalue(L, -2);
-        lua_rawset(L, r->anchors);
-    } else {
-        lua_pop(L, 1);
-    }
+    close_anchor(L, r);
     return true;
 }
 
 static bool push_mapping(lua_State *L, reader *r, int depth) {
     yaml_char_t *name = r->event.data.mapping_start.anchor;
     lua_newtable(L);
-    if (name) {
-        lua_pushstring(L, (const char *)name);
-        lua_pushboolean(L, 0);
-        lua_rawset(L, r->anchors);
-        lua_pushstring(L, (const char *)name);
-    } else {
-        lua_pushnil(L);
-    }
+    open_anchor(L, r, name);
     for (;;) {
         if (!next(r)) return false;
         if (r->event.type == YAML_MAPPING_END_EVENT) break;
@@ -166,12 +166,7 @@ static bool push_mapping(lua_State *L, reader *r, int depth) {
         if (!next(r) || !push_node(L, r, depth + 1)) return false;
         lua_rawset(L, -4);
     }
-    if (!lua_isnil(L, -1)) {
-        lua_pushvalue(L, -2);
-        lua_rawset(L, r->anchors);
-    } else {
-        lua_pop(L, 1);
-    }
+    close_anchor(L, r);
     return true;
 }
 

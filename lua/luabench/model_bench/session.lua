@@ -5,6 +5,7 @@ local core = require "luabench.core"
 local json = require "luabench.json"
 local quality = require "luabench.model_bench.quality"
 local questions = require "luabench.model_bench.questions"
+local stored = require "luabench.model.stored"
 local sys = require "luabench.sys"
 
 local M = {}
@@ -35,27 +36,6 @@ local function tokenizer_of(model, path)
   if sys.exists(folder .. "/tokenizer.json") then return lb.tokenizer(folder) end
 end
 
--- Bytes of weights by type, from the model's tensors.
-local function types_of(model)
-  local seen, by = {}, {}
-  local function add(t)
-    if type(t) == "table" then
-      for _, one in ipairs(t) do add(one) end
-    elseif sys.is_tensor(t) and not seen[t] then
-      seen[t] = true
-      local name = t.quantizer and t.quantizer.name or t.dtype
-      by[name] = (by[name] or 0) + t:nbytes()
-    end
-  end
-  for _, t in pairs(model.weights) do add(t) end
-  for _, layer in ipairs(model.layers) do
-    for role, t in pairs(layer) do
-      if role ~= "classes" then add(t) end
-    end
-  end
-  return by
-end
-
 function steps.load(request, emit)
   local o = request.options
   emit { event = "phase", phase = "load" }
@@ -73,7 +53,7 @@ function steps.load(request, emit)
     layer_load_ns = model.layer_load_ns, layer_repack_ns = model.layer_repack_ns, note = model.second_copy
       and "weights are held twice, as made and repacked: " .. model.second_copy or nil,
     tokenizer_ns = tokenizer and (t2 - t1) * 1e9 or nil, weights_bytes = model.nbytes,
-    parameters = model.parameters, type = model.type, types = types_of(model), random_weights = model.random or false,
+    parameters = model.parameters, type = model.type, types = stored.types(model), random_weights = model.random or false,
     vocabulary = model.spec.vocab, context = model.spec.context, format = model.file and model.file.format or nil,
     device = device.name, threads = device.threads, resident_before = before, resident = resident() }
 end
