@@ -14,9 +14,9 @@
 
 #include "engine/kernel.h"
 #include "engine/ops/kv.h"
+#include "tests/c/cpu_device.h"
 
 static const int64_t LIMIT = (int64_t)1 << 31;
-static lb_device *device;
 
 /* ---- what is tried ---- */
 
@@ -194,13 +194,3 @@ static inline void each_kernel(call *c, void (*clear)(call *), void (*check)(cal
 #define EXPECT(name, got, want)                                                                                      \
     if (!((double)(got) == (double)(want)))                                                                          \
         fail_msg("%s: %s is %g, expected %g", name, #got, (double)(got), (double)(want))
-
-static inline int open_device(void **unused) {
-    (void)unused;
-    return lb_device_open("cpu", 1, &device) ? -1 : 0;
-}
-static inline int close_device(void **unused) {
-    (void)unused;
-    lb_device_release(device);
-    return 0;
-}

@@ -15,8 +15,7 @@
 #include "engine/kernel.h"
 #include "engine/ops/kv.h"
 #include "engine/ops/recipes.h"
-
-static lb_device *device;
+#include "tests/c/cpu_device.h"
 
 /* What floats hold: ordinary values; among them NaN, Inf; subnormals only; zeros; large ones. */
 typedef enum fill_kind { FILL_PLAIN, FILL_NAN, FILL_INF, FILL_SMALL, FILL_ZERO, FILL_LARGE, FILL_KINDS } fill_kind;

@@ -13,6 +13,7 @@
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
 #include "engine/wide.h"
+#include "tests/c/cpu_device.h"
 #include "tests/c/trellis_codes.h"
 
 #ifndef TEST_LAUNCH /* tests/gpu/ has another */
@@ -57,7 +58,6 @@
 enum { M_MAX = TEST_MOST, MANY = 49 /* what kernels take that leave fewer to others, TILES_LEAST_BESIDE */ };
 enum { CANARY = 16 };
 static const uint32_t POISON = 0xffc0dead; /* a NaN */
-static lb_device *device;
 
 /* ---- making operands ---- */
 
@@ -575,17 +575,6 @@ static void test_gemm_kernels(void **unused) {
 }
 
 #include "moe_kernels.h"
-
-static int open_device(void **unused) {
-    (void)unused;
-    return lb_device_open("cpu", 1, &device) ? -1 : 0;
-}
-
-static int close_device(void **unused) {
-    (void)unused;
-    lb_device_release(device);
-    return 0;
-}
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -12,6 +12,7 @@
 #include "measure.h"
 #include "measure_runs.h"
 #include "ops/slots.h"
+#include "tests/c/cpu_device.h"
 
 /* ---- an operation that takes as long as it is told to ---------------------------------------------------------- */
 
@@ -62,8 +63,6 @@ static void launch(const lb_args *a, const lb_launch *l) {
 static const lb_kernel spin = { .name = "test_spin.none.portable", .op = "test_spin", .device = "cpu", .about = "waits",
                                 .source = "luabench", .act = LB_ACT_F32, .acc = LB_ACC_NONE, .tolerance = 0,
                                 .tolerance_why = "no result", .serial = true, .launch = launch };
-
-static lb_device *device;
 
 static lb_plan *plan_of(double ns, int id, int slow_every, int stop_after) {
     lb_plan *p = NULL;
@@ -519,16 +518,6 @@ static void test_read_forms(void **state) {
     assert_null(lb_ceiling_kernel(device, &a, LB_COMPUTE_NONE, (int)count));
     lb_tensor_release(x);
     lb_tensor_release(sink);
-}
-
-static int open_device(void **state) {
-    (void)state;
-    return lb_device_open("cpu", 1, &device) == LB_OK ? 0 : -1;
-}
-static int close_device(void **state) {
-    (void)state;
-    lb_device_release(device);
-    return 0;
 }
 
 int main(void) {

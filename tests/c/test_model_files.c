@@ -16,19 +16,7 @@
 #include "engine/io/model_writer.h"
 #include "engine/io/safetensors.h"
 #include "engine/os.h"
-
-static lb_device *device;
-
-static int open_device(void **state) {
-    (void)state;
-    return lb_device_open("cpu", 1, &device);
-}
-
-static int close_device(void **state) {
-    (void)state;
-    lb_device_release(device);
-    return 0;
-}
+#include "tests/c/cpu_device.h"
 
 static void release(lb_buffer *b) { free(b->data); }
 

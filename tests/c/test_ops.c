@@ -439,16 +439,6 @@ static void test_every_op_has_cases(void **unused) {
     }
 }
 
-static int open_device(void **unused) {
-    (void)unused;
-    return lb_device_open("cpu", 1, &device) ? -1 : 0;
-}
-static int close_device(void **unused) {
-    (void)unused;
-    lb_device_release(device);
-    return 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_op_has_cases),

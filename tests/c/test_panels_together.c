@@ -14,6 +14,7 @@
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
 #include "kernels/cpu/gemm_panel.h"
+#include "tests/c/cpu_device.h"
 
 /* 19 panels, the last of two rows: eight, pairs, and some by themselves; with three blocks of columns for one thread, a
  * share that is more than what is left. */
@@ -23,7 +24,6 @@ enum { THINNED = 3 };
 #else
 enum { THINNED = 1 };
 #endif
-static lb_device *device;
 
 static lb_tensor *floats(int64_t n, int64_t k) {
     static uint32_t state = 12345;
@@ -224,17 +224,6 @@ static void test_all_formats(void **unused) {
 static void test_edges(void **unused) {
     (void)unused;
     each_format(check_edges, true);
-}
-
-static int open_device(void **unused) {
-    (void)unused;
-    return lb_device_open("cpu", 1, &device) ? -1 : 0;
-}
-
-static int close_device(void **unused) {
-    (void)unused;
-    lb_device_release(device);
-    return 0;
 }
 
 int main(void) {

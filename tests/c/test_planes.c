@@ -16,10 +16,10 @@
 
 #include "engine/kernel.h"
 #include "engine/ops/slots.h"
+#include "tests/c/cpu_device.h"
 
 enum { N = 9 * 32 + 7 /* more panels than go together */, K = 768, M = 99, GROUP = 32,
        M_MOST = 2 * 512 + 6 /* three blocks of columns */ };
-static lb_device *device;
 static uint32_t state = 1;
 
 static uint32_t next(void) { return state = state * 1664525u + 1013904223u, state >> 8; }
@@ -192,17 +192,6 @@ static void each_kernel(void **unused) {
         check_not_finite(k, q);
         check_any_number(k, q);
     }
-}
-
-static int open_device(void **unused) {
-    (void)unused;
-    return lb_device_open("cpu", 1, &device) ? -1 : 0;
-}
-
-static int close_device(void **unused) {
-    (void)unused;
-    lb_device_release(device);
-    return 0;
 }
 
 int main(void) {
