@@ -149,8 +149,8 @@ function M.reads_native(w) return native_kernel("linear", w, 1, w.shape[2]) end
 -- One a head, [H, N, K]?
 function M.reads_native_heads(w) return native_kernel("head_gemm", w, 1, w.shape[1], w.shape[3]) end
 
--- Does the product of this matrix, x to out, go by planes (kernels/cpu/README.md, "Planes")? That is `linear` alone, which
--- then has other bits than what is fused.
+-- Does the product of this matrix, x to out, go by planes (kernels/cpu/README.md, "Planes")? That is `linear` alone,
+-- which then has other bits than what is fused.
 local function by_planes(w, x, out)
   local plan = core.plan(w.device)
   plan:linear { x = x, w = w, out = out }
