@@ -1,4 +1,5 @@
 -- list.lua: `luabench list [KIND] [--json]`: what there is, by kind.
+local aligned = require "luabench.aligned"
 local json = require "luabench.json"
 local loader = require "luabench.loader"
 local suggest = require "luabench.suggest"
@@ -108,9 +109,21 @@ KINDS.outputs = found "outputs"
 
 local ORDER = { "scenarios", "kernels", "quantizers", "devices", "models", "strategies", "outputs" }
 
+-- So many characters of a text, the last three "..." where that is not all of it.
+local function cut(text, room)
+  if aligned.width(text) <= room then return text end
+  local characters = {}
+  for c in text:gmatch "[^\128-\191][\128-\191]*" do characters[#characters + 1] = c end
+  return table.concat(characters, "", 1, room - 3) .. "..."
+end
+
+-- A line each: on a terminal what is said of kernels and formats, of which there are many, is cut where the line would
+-- be broken.
+local LONG = { kernels = true, quantizers = true }
 local function show(kind, list)
-  local width = 0
+  local width, columns, was_cut = 0, LONG[kind] and sys.terminal_width(1), false
   for _, e in ipairs(list) do width = math.max(width, #e.name) end
+  local room = columns and columns - width - 4 or math.huge
   io.stdout:write(kind, ":\n")
   if #list == 0 then io.stdout:write("  none\n") end
   for _, e in ipairs(list) do
@@ -119,8 +132,11 @@ local function show(kind, list)
     local text = e.error and "broken: " .. e.error or e.about or ""
     if kind == "quantizers" then text = ("%7.4f bits  %s"):format(e.bits_per_weight, text) end
     if e.endings then text = ("%s (.%s)"):format(text, table.concat(e.endings, " .")) end
-    io.stdout:write(("  %-" .. width .. "s  %s%s"):format(e.name, text, note):gsub("%s+$", "") .. "\n")
+    local shown = cut(text, math.max(20, room - #note))
+    was_cut = was_cut or shown ~= text
+    io.stdout:write(("  %-" .. width .. "s  %s%s"):format(e.name, shown, note):gsub("%s+$", "") .. "\n")
   end
+  if was_cut then io.stdout:write '  (cut to fit; whole in a pipe, and by help "NAME" at the prompt)\n' end
 end
 
 function M.run(argv)

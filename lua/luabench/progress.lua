@@ -16,7 +16,7 @@ function M.new(opts)
     level = LEVELS[opts.level or "info"], case = "", phase = "", started = sys.now_s(), spent = 0, drawn = false,
       last_draw = 0, finished = 0 }, Progress)
   self.terminal = opts.terminal
-  if self.terminal == nil then self.terminal = sys.isatty(2) end
+  if self.terminal == nil then self.terminal = sys.isatty(2) and os.getenv "TERM" ~= "dumb" end -- one that erases lines
   self.width = opts.width or self.terminal and sys.terminal_width(2) or nil
   self.write = opts.write or function(text) io.stderr:write(text) io.stderr:flush() end
   return self
