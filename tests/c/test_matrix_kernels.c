@@ -460,6 +460,35 @@ static void check_borders(const gemm_case *c, const lb_kernel *k) {
     lb_tensor_release(x), lb_tensor_release(w);
 }
 
+/* One value so far below the others that it counts for nothing, at a weight that is not zero: whole numbers that hold
+ * the row, where a kernel makes them of it, have twice as many bits, or there are none. Of every format, also those
+ * that take a zero off. */
+static void check_small(const gemm_case *c, const lb_kernel *k, lb_tensor *packed) {
+    static const int below[] = { 30, 100 };
+    if (k->act != LB_ACT_BF16) return;
+    lb_tensor *x = floats(1, c->k);
+    float *out = poisoned(c->n), *xs = lb_tensor_data(x);
+    double *want = malloc((size_t)c->n * sizeof *want);
+    borrowed bx, bo;
+    lb_args a = { 0 };
+    a.t[LB_GEMM_X] = borrow(&bx, xs, 2, 1, c->k);
+    a.t[LB_GEMM_W] = (lb_operand){ &packed, 1 };
+    a.t[LB_GEMM_OUT] = borrow(&bo, out, 2, 1, c->n);
+    bool taken = !TEST_SKIPS(k, 1) && !refuses(k, &a);
+    for (size_t i = 0; taken && i < sizeof below / sizeof *below; i++) {
+        double error = 0, size = 0;
+        xs[0] = ldexpf(1, -below[i]);
+        launch(k, &a, 1);
+        expect_gemm(c, k->act, x, 1, want);
+        for (int64_t j = 0; j < c->n; j++) error += (out[j] - want[j]) * (out[j] - want[j]), size += want[j] * want[j];
+        if (!(error <= k->tolerance * size))
+            fail_msg("%s %s: a value 2^-%d times the others: NMSE %g, allowed %g", k->name, c->format, below[i],
+                     error / size, k->tolerance);
+    }
+    free(out), free(want);
+    lb_tensor_release(x);
+}
+
 /* One kernel at one size, by weights of its own: layouts stay with the tensor that they were made from. */
 static void gemm_at(gemm_case *c, const lb_kernel *k) {
     static const int rows[] = TEST_ROWS;
@@ -473,6 +502,7 @@ static void gemm_at(gemm_case *c, const lb_kernel *k) {
         check_large(c, k, packed);
         check_spread(c, k);
         check_borders(c, k);
+        check_small(c, k, packed);
     }
 #ifdef TEST_WIDE /* kernels for many rows only: more than one tile of them */
     static const int wide[] = TEST_WIDE;
