@@ -5,16 +5,47 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "engine/kernel.h"
+
 /* A row's largest magnitude is below 2^(top + 1) of its power of two: of so many digits. */
 static inline int top_of(int count) { return 8 * count - 3; }
 /* Values whose exponent is below the largest one's by this at most are whole: bf16 has 7 bits behind the first. */
 static inline int exact_of(int count) { return top_of(count) - 7; }
 
-static inline int64_t steps_of(int64_t k) { return (k + LB_DIGITS_STEP - 1) / LB_DIGITS_STEP; }
+/* How tiles are made: `count` digits, `blocks` groups each, of `group` values. */
+typedef struct shape { int count, blocks, group; const uint8_t *order; } shape;
 
+static shape whole(int count, const uint8_t order[8]) { return (shape){ count, 1, LB_DIGITS_STEP, order }; }
+static shape of_groups(int count, int64_t group) {
+    const int blocks = lb_act_digits_blocks(group, count);
+    return blocks == 1 ? whole(count, lb_act_digits_pairs_order)
+                       : (shape){ count, blocks, (int)group, lb_act_digits_pairs_order };
+}
+
+static inline int steps_of_block(const shape s) { return s.blocks * s.group / LB_DIGITS_STEP; }
+static inline int64_t steps_of(const shape s, int64_t k) {
+    const int64_t together = s.blocks * s.group;
+    return (k + together - 1) / together * steps_of_block(s);
+}
+static inline size_t tile_bytes(const shape s) { return (size_t)(s.blocks * lb_act_digits_tile(s.count)); }
+
+/* Which value is k = `at` of the tile of a step, `at` a multiple of 8. */
+static inline int64_t value_at(const shape s, int64_t step, int at) {
+    const int each = LB_DIGITS_STEP / s.blocks, steps = steps_of_block(s);
+    return (step / steps * s.blocks + at / each) * s.group + step % steps * each + at % each;
+}
+
+/* 64: a row may begin anywhere. */
+static size_t bytes_of(const shape s, const struct lb_quantizer *q, int64_t k) {
+    return lb_act_bf16_bytes(q, k) + 64 + 64 + (size_t)steps_of(s, k) * tile_bytes(s);
+}
 size_t lb_act_digits_bytes(const struct lb_quantizer *q, int64_t k) {
-    const int64_t tiles = steps_of(k) * lb_act_digits_tile(LB_DIGITS); /* the most that there may be */
-    return lb_act_bf16_bytes(q, k) + 64 + 64 + (size_t)tiles;          /* 64: a row may begin anywhere */
+    return bytes_of(whole(LB_DIGITS, lb_act_digits_order), q, k);
+}
+size_t lb_act_digits_groups_bytes(const struct lb_quantizer *q, int64_t k) {
+    const size_t all = bytes_of(of_groups(LB_DIGITS, q->group), q, k);
+    const size_t few = bytes_of(of_groups(LB_DIGITS_FEW, q->group), q, k); /* longer blocks have more behind K */
+    return all > few ? all : few;
 }
 
 /* Bits of magnitudes in bf16: NaN is above all; the least of those that are not zero, less 1. */
@@ -68,17 +99,16 @@ static inline __m512i digits_of_8(const uint16_t *v, __m256 up, __m512i order) {
     return _mm512_permutexvar_epi8(order, _mm512_xor_si512(_mm512_add_epi64(whole, half), half));
 }
 
-/* Tiles of eight digits. */
-static void tiles_of_8(const uint16_t *v, int64_t padded, float up, const uint8_t order[8], int8_t *to) {
-    uint8_t at[64];
-    for (int i = 0; i < 64; i++) at[i] = (uint8_t)(8 * order[i % 8] + i / 8);
-    const __m512i from = _mm512_loadu_si512(at);
-    for (int64_t s = 0; s < padded; s += LB_DIGITS_STEP, to += lb_act_digits_tile(LB_DIGITS)) {
+/* The tile of a step; of values from `end` on digits are zero. */
+static inline void tile_of_8(const shape s, const uint16_t *v, int64_t end, __m256 up, __m512i from, int64_t step,
+                             int8_t *to) {
+    for (int j = 0; j < s.blocks; j++, to += 64 * LB_DIGITS) {
         __m512i rows[8];
 #pragma GCC unroll 8
-        for (int i = 0; i < 8; i++)
-            rows[i] = s + 8 * i < padded ? digits_of_8(v + s + 8 * i, _mm256_set1_ps(up), from)
-                                         : _mm512_setzero_si512();
+        for (int i = 0; i < 8; i++) {
+            const int64_t k = value_at(s, step, 8 * i);
+            rows[i] = i * s.blocks / 8 == j && k < end ? digits_of_8(v + k, up, from) : _mm512_setzero_si512();
+        }
         transpose8(rows);
 #pragma GCC unroll 8
         for (int i = 0; i < 8; i++) _mm512_store_si512(to + 64 * i, rows[i]);
@@ -94,17 +124,16 @@ static inline __m512i digits_of_16(const uint16_t *v, __m512 up, __m512i order) 
     return _mm512_permutexvar_epi8(order, _mm512_xor_si512(_mm512_add_epi32(whole, half), half));
 }
 
-/* Tiles of four digits. */
-static void tiles_of_4(const uint16_t *v, int64_t padded, float up, const uint8_t order[8], int8_t *to) {
-    uint8_t at[64];
-    for (int i = 0; i < 64; i++) at[i] = (uint8_t)(4 * (i % 16 / 8 * 8 + order[i % 8]) + i / 16);
-    const __m512i from = _mm512_loadu_si512(at);
-    for (int64_t s = 0; s < padded; s += LB_DIGITS_STEP, to += lb_act_digits_tile(LB_DIGITS_FEW)) {
+/* The tile of a step; of values from `end` on digits are zero. */
+static inline void tile_of_4(const shape s, const uint16_t *v, int64_t end, __m512 up, __m512i from, int64_t step,
+                             int8_t *to) {
+    for (int j = 0; j < s.blocks; j++, to += 64 * LB_DIGITS_FEW) {
         __m512i r[4];
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; i++)
-            r[i] = s + 16 * i < padded ? digits_of_16(v + s + 16 * i, _mm512_set1_ps(up), from)
-                                       : _mm512_setzero_si512();
+        for (int i = 0; i < 4; i++) {
+            const int64_t k = value_at(s, step, 16 * i);
+            r[i] = i * s.blocks / 4 == j && k < end ? digits_of_16(v + k, up, from) : _mm512_setzero_si512();
+        }
         const __m512i low01 = _mm512_shuffle_i32x4(r[0], r[1], 0x44), low23 = _mm512_shuffle_i32x4(r[2], r[3], 0x44);
         const __m512i high01 = _mm512_shuffle_i32x4(r[0], r[1], 0xee), high23 = _mm512_shuffle_i32x4(r[2], r[3], 0xee);
         _mm512_store_si512(to, _mm512_shuffle_i32x4(low01, low23, 0x88));
@@ -114,27 +143,40 @@ static void tiles_of_4(const uint16_t *v, int64_t padded, float up, const uint8_
     }
 }
 
-static void prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act, const uint8_t order[8]) {
+static void tiles(const shape s, const uint16_t *v, int64_t padded, float up, int8_t *to) {
+    uint8_t at[64]; /* where the bytes of a vector's digits come from */
+    const bool few = s.count == LB_DIGITS_FEW;
+    for (int i = 0; i < 64; i++)
+        at[i] = (uint8_t)(few ? 4 * (i % 16 / 8 * 8 + s.order[i % 8]) + i / 16 : 8 * s.order[i % 8] + i / 8);
+    const __m512i from = _mm512_loadu_si512(at);
+    const int64_t steps = steps_of(s, padded);
+    for (int64_t step = 0; step < steps; step++, to += tile_bytes(s)) {
+        if (few) tile_of_4(s, v, padded, _mm512_set1_ps(up), from, step, to);
+        else tile_of_8(s, v, padded, _mm256_set1_ps(up), from, step, to);
+    }
+}
+
+/* Tiles of one of two shapes: where four digits hold the row, or of eight. */
+static void prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act, shape four, shape eight) {
     lb_act_bf16_prepare(q, x, k, act);
     const uint16_t *v = act;
     const int64_t padded = lb_act_bf16_padded(k);
     const range r = range_of(v, padded);
     const bool few = digits_hold(r, LB_DIGITS_FEW), held = few || digits_hold(r, LB_DIGITS);
-    const int count = few || !held ? LB_DIGITS_FEW : LB_DIGITS, up = top_of(count) + 127 - (int)(r.most >> 7);
-    int8_t *to = (int8_t *)(uintptr_t)lb_act_digits_tiles(act, k);
-    *(lb_act_digits *)(uintptr_t)lb_act_digits_of(act, k) = (lb_act_digits){ held ? (float)-up : NAN, count };
-    if (few) tiles_of_4(v, padded, (float)up, order, to);
-    else if (held) tiles_of_8(v, padded, (float)up, order, to);
+    const shape s = few || !held ? four : eight;
+    const int up = top_of(s.count) + 127 - (int)(r.most >> 7);
+    *(lb_act_digits *)(uintptr_t)lb_act_digits_of(act, k) = (lb_act_digits){ held ? (float)-up : NAN, s.count };
+    if (held) tiles(s, v, padded, (float)up, (int8_t *)(uintptr_t)lb_act_digits_tiles(act, k));
 }
 
 void lb_act_digits_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
-    prepare(q, x, k, act, lb_act_digits_order);
+    prepare(q, x, k, act, whole(LB_DIGITS_FEW, lb_act_digits_order), whole(LB_DIGITS, lb_act_digits_order));
 }
 
-void lb_act_digits_pairs_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
-    prepare(q, x, k, act, lb_act_digits_pairs_order);
+void lb_act_digits_groups_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
+    prepare(q, x, k, act, of_groups(LB_DIGITS_FEW, q->group), of_groups(LB_DIGITS, q->group));
 }
 
 void lb_act_digits_sixes_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act) {
-    prepare(q, x, k, act, lb_act_digits_sixes_order);
+    prepare(q, x, k, act, whole(LB_DIGITS_FEW, lb_act_digits_sixes_order), whole(LB_DIGITS, lb_act_digits_sixes_order));
 }

@@ -9,7 +9,11 @@
  * zero and left out: half as much of x to load and of sums to store, and the same results, bit by bit.
  *
  * A prepared row: what lb_act_bf16_prepare leaves; at the next multiple of 64 bytes an lb_act_digits; 64 bytes behind
- * it tiles, each of 64 k (zeros behind K): a row of 64 bytes for each digit that is there, the lowest first. */
+ * it tiles, each of 64 k (zeros behind K): a row of 64 bytes for each digit that is there, the lowest first.
+ *
+ * For groups of 32 and 64 weights tiles are of several groups (`blocks`), an equal part of the k of each, one behind
+ * the other: where row and k are of different groups there is zero, so that sums of all of the groups leave one tile
+ * together. To store a tile takes the core 16 cycles, however few rows it has. */
 #pragma once
 #include "act_bf16_avx512.h"
 
@@ -21,10 +25,16 @@ typedef struct lb_act_digits {
 } lb_act_digits;
 
 #define LB_ACT_KIND_DIGITS "bf16/digits"
-#define LB_ACT_KIND_DIGITS_PAIRS "bf16/digits/pairs"
+#define LB_ACT_KIND_DIGITS_GROUPS "bf16/digits/groups"
 #define LB_ACT_KIND_DIGITS_SIXES "bf16/digits/sixes"
 
 size_t lb_act_digits_bytes(const struct lb_quantizer *q, int64_t k);
+size_t lb_act_digits_groups_bytes(const struct lb_quantizer *q, int64_t k);
+/* Groups in a tile of so many digits: it has 16 rows at most; where groups are of 64, so many lines of x out of L2
+ * would cost more than is saved. */
+static inline int lb_act_digits_blocks(int64_t group, int count) {
+    return group == 32 ? 16 / count : group == 64 ? 8 / count : 1;
+}
 /* Value order[t] of each eight stands at k = t of the tiles. */
 static const uint8_t lb_act_digits_order[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
 static const uint8_t lb_act_digits_pairs_order[8] = { 0, 4, 1, 5, 2, 6, 3, 7 }; /* rows32_int_pack.h's nibbles */
@@ -32,8 +42,8 @@ static const uint8_t lb_act_digits_sixes_order[8] = { 0, 2, 1, 3, 4, 6, 5, 7 }; 
 
 /* k in their order. */
 void lb_act_digits_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
-/* In the order of pairs. */
-void lb_act_digits_pairs_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
+/* In the order of pairs; tiles of groups of q. */
+void lb_act_digits_groups_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
 /* In that of codes of six bits. */
 void lb_act_digits_sixes_prepare(const struct lb_quantizer *q, const float *x, int64_t k, void *act);
 
@@ -44,5 +54,5 @@ static inline const lb_act_digits *lb_act_digits_of(const void *act, int64_t k) 
 static inline const int8_t *lb_act_digits_tiles(const void *act, int64_t k) {
     return (const int8_t *)(const void *)lb_act_digits_of(act, k) + 64;
 }
-/* Bytes of a tile. */
+/* Bytes of a tile of one group. */
 static inline int64_t lb_act_digits_tile(int count) { return 64 * count; }

@@ -8,20 +8,23 @@
 enum { DIGITS_HALF = 1024 /* bytes of a tile of weights: 64 k of 16 rows */ };
 
 /* tmm0, tmm1: sums of rows 0..15 and 16..31 of a panel, tmm2, tmm3 a second set; tmm4: x; tmm6, tmm7: weights. */
-#define DIGITS_SHAPE(count, k)                                                                                       \
+#define DIGITS_SHAPE(sums, k)                                                                                        \
     { .palette = 1, .row_bytes = { 64, 64, 64, 64, k, 0, 64, 64 },                                                   \
-      .rows = { count, count, count, count, count, 0, (k) / 4, (k) / 4 } }
-/* For x of so many digits and a step of 64 k, or half of it. */
-LB_INLINE const lb_tiles *digits_shape(const int count, const int k) {
-    static const lb_tiles all[2][2] = { { DIGITS_SHAPE(LB_DIGITS_FEW, 32), DIGITS_SHAPE(LB_DIGITS_FEW, 64) },
-                                        { DIGITS_SHAPE(LB_DIGITS, 32), DIGITS_SHAPE(LB_DIGITS, 64) } };
-    return &all[count == LB_DIGITS][k == LB_DIGITS_STEP];
+      .rows = { sums, sums, sums, sums, sums, 0, (k) / 4, (k) / 4 } }
+/* For x of so many rows (digits, of one group or several) and a step of 64 k, or half of it. */
+LB_INLINE const lb_tiles *digits_shape(const int rows, const int k) {
+    static const lb_tiles all[3][2] = {
+        { DIGITS_SHAPE(LB_DIGITS_FEW, 32), DIGITS_SHAPE(LB_DIGITS_FEW, 64) },
+        { DIGITS_SHAPE(LB_DIGITS, 32), DIGITS_SHAPE(LB_DIGITS, 64) },
+        { DIGITS_SHAPE(16, 32), DIGITS_SHAPE(16, 64) },
+    };
+    return &all[rows == LB_DIGITS_FEW ? 0 : rows == LB_DIGITS ? 1 : 2][k == LB_DIGITS_STEP];
 }
 
 /* A step of a panel, for either half a tile: dword n of its row i has four k of weights' row n, 4i the first. */
 typedef struct digits_codes { int8_t of[2][DIGITS_HALF]; } __attribute__((aligned(64))) digits_codes;
-/* Sums by digit, of either half; those of the digits that x has. */
-typedef struct digits_half { int32_t of[LB_DIGITS][16]; } __attribute__((aligned(64))) digits_half;
+/* Sums by digit, of either half; as many as x has rows. */
+typedef struct digits_half { int32_t of[16][16]; } __attribute__((aligned(64))) digits_half;
 typedef struct digits_sums { digits_half half[2]; } digits_sums;
 
 /* Sums of two sets, 0 and 1, take turns where they leave their tiles often: a set's products have ended before they are
@@ -58,11 +61,12 @@ LB_INLINE void digits_store(int set, digits_sums *to) {
     }
 }
 
-/* Half's sums as they are in f32; `count` digits of x, a constant, and the exponent of x. */
-LB_INLINE __m512 digits_total(const digits_sums *s, int half, const int count, __m512 exponent) {
-    __m512 t = _mm512_cvtepi32_ps(_mm512_load_si512(s->half[half].of[count - 1]));
+/* Half's sums from row `first` on as they are in f32; `count` digits of x, a constant, and the exponent of x. */
+LB_INLINE __m512 digits_total(const digits_sums *s, int half, int first, const int count, __m512 exponent) {
+    const int32_t(*of)[16] = s->half[half].of + first;
+    __m512 t = _mm512_cvtepi32_ps(_mm512_load_si512(of[count - 1]));
     LB_UNROLL for (int d = count - 2; d >= 0; d--)
-        t = _mm512_fmadd_ps(t, _mm512_set1_ps(256), _mm512_cvtepi32_ps(_mm512_load_si512(s->half[half].of[d])));
+        t = _mm512_fmadd_ps(t, _mm512_set1_ps(256), _mm512_cvtepi32_ps(_mm512_load_si512(of[d])));
     return _mm512_scalef_ps(t, exponent);
 }
 

@@ -77,7 +77,7 @@ LB_INLINE void add_group(const uint8_t *panel, int64_t i, const digits_sums *sum
                          __m512 total[2]) {
     _mm_prefetch((const char *)panel + FLOAT_ROWS * i + 1024, _MM_HINT_T0);
     LB_UNROLL for (int h = 0; h < 2; h++)
-        total[h] = _mm512_fmadd_ps(digits_total(sums, h, count, exponent), scale_of(panel, i, h), total[h]);
+        total[h] = _mm512_fmadd_ps(digits_total(sums, h, 0, count, exponent), scale_of(panel, i, h), total[h]);
 }
 
 /* `count`, a constant: of x's digits. */

@@ -65,7 +65,7 @@ LB_INLINE void run_digits(const lb_quantizer *q, const void *panel, const void *
     const __m512 exponent = _mm512_set1_ps(lb_act_digits_of(act, k)->exponent);
     for (int h = 0; h < 2; h++) {
         const __m512 scale = _mm512_load_ps((const float *)panel + 16 * h);
-        _mm512_storeu_ps(out + 16 * h, _mm512_mul_ps(digits_total(&sums, h, count, exponent), scale));
+        _mm512_storeu_ps(out + 16 * h, _mm512_mul_ps(digits_total(&sums, h, 0, count, exponent), scale));
     }
 }
 

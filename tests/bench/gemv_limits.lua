@@ -13,6 +13,8 @@ local N, K, SECONDS, WANTED = 4096, 14336, 1, 0.8
 -- one, stores one and does two in all (vpermi2b two shuffles and another, vdivps 16 cycles of shifts).
 local FORMATS = {
   { "int4wo-32", tiles = 1, ports = 16 }, { "mxfp6", tiles = 2, ports = 32 }, { "nf4", tiles = 3, ports = 32 },
+  { "uintx-1-64", tiles = 6, ports = 16, bits = 1 }, { "uintx-2-64", tiles = 6, ports = 16, bits = 2 },
+  { "uintx-3-64", tiles = 6, ports = 24, bits = 3 },
   { "nf4-dq", tiles = 4, ports = 40 }, { "sparse24-float8dq", tiles = 5, ports = 112, define = "SPARSE24" },
   { "nvfp4", define = "NVFP4" }, { "block-sparse-float8dq", define = "BLOCKS" },
   { "trellis-2-L8", define = "BITS=2" }, { "trellis-3-L8", define = "BITS=3" },
@@ -45,7 +47,8 @@ end
 -- clock in GHz (tiles only); or nil and why.
 local function in_cache(folder, f)
   if f.tiles and has_tiles then
-    local n, why = said_by(folder, "tests/bench/gemv_tiles.c", "-DFORMAT_NO=" .. f.tiles, unpack(FOR_TILES))
+    local bits = f.bits and "-DBITS=" .. f.bits or "-UBITS"
+    local n, why = said_by(folder, "tests/bench/gemv_tiles.c", "-DFORMAT_NO=" .. f.tiles, bits, unpack(FOR_TILES))
     if not n then return nil, why end
     return { decoding = n[2] * 1e-9, products = n[3] * 1e-9, closing = n[4] * 1e-9, whole = n[5] * 1e-9, clock = n[1] }
   end

@@ -45,67 +45,80 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-#if FORMAT_NO <= 2 || FORMAT_NO == 6
-/* ---- codes to bytes, x's digits (digits_amx.h) ---- */
+#if FORMAT_NO == 1 || FORMAT_NO == 6
+/* ---- codes to bytes, x's digits, several groups a tile (rows32_int_row.h) ---- */
 
-static digits_codes codes[2];
-static digits_sums sums[2];
-#if FORMAT_NO == 6
-enum { IN_STEP = 2 /* runs in a step */ };
-static const int_format format = { BITS, INT_POINTS };
-#else
-enum { IN_STEP = 1 };
 #if FORMAT_NO == 1
-static const int_format format = { 4, HEAD };
+#define FORMAT ((int_format){ 4, INT_BF16 })
+#define WAY ((int_row_way){ LB_DIGITS_FEW, 4, 32 })
+#else
+#define FORMAT ((int_format){ BITS, INT_POINTS })
+#define WAY ((int_row_way){ LB_DIGITS_FEW, 2, 64 })
 #endif
-#endif
-enum { STEPS_OF_K = RUNS / IN_STEP };
+enum { STEPS_OF_K = K / LB_DIGITS_STEP, EACH = 2 /* steps of a block in both */ };
+static digits_codes codes[2 * EACH];
+static digits_sums sums[2];
 
-static const uint8_t *decoded(const uint8_t *p, int64_t i) {
-#if FORMAT_NO == 2
-    expand(p, _mm512_load_si512(levels), &codes[i % 2]);
-    return p + 2 * RUN_BYTES;
-#else
-    p = int_row_pass_head(format, p);
-    int_row_expand(format, IN_STEP, p, &codes[i % 2]);
-    return p + (size_t)(2 * IN_STEP) * int_run_bytes(format);
-#endif
-}
 static __attribute__((noinline)) void decoding(void) {
-    const uint8_t *p = panel;
-#if FORMAT_NO == 2
-    p += float_e8m0_head(&quantizer, K);
-#else
-    p += int_points_bytes(format, &quantizer, K);
-#endif
+    int_row_reader reader = { int_row_open(FORMAT, &quantizer, panel, act, K).stream, 0 };
     for (int64_t i = 0; i < STEPS_OF_K; i++) {
-        p = decoded(p, i);
+        int_row_read(FORMAT, WAY, quantizer.group, RUNS, &reader, codes + i / EACH % 2 * EACH);
         WRITTEN(codes);
     }
 }
 static __attribute__((noinline)) void products(void) {
     const int8_t *x = lb_act_digits_tiles(act, K);
-    lb_tiles_open(digits_shape(LB_DIGITS_FEW, 32 * IN_STEP));
-    for (int64_t i = 0; i < STEPS_OF_K; i++) {
-        if (i > 1) digits_store((int)(i % 2), &sums[i % 2]); /* those of two steps before */
+    lb_tiles_open(digits_shape(WAY.blocks * WAY.count, LB_DIGITS_STEP));
+    for (int64_t i = 0; i < STEPS_OF_K; i++, x += WAY.blocks * lb_act_digits_tile(WAY.count)) {
+        const int set = (int)(i / EACH % 2);
+        if (i % EACH == 0 && i > EACH) digits_store(set, &sums[set]); /* those of two blocks before */
+        if (i % EACH == 0) digits_zero(set);
+        digits_step(set, x, &codes[i % (2 * EACH)]);
+    }
+    lb_tiles_close();
+}
+static __attribute__((noinline)) void closing(void) {
+    const int_row_panel of = int_row_open(FORMAT, &quantizer, panel, act, K);
+    const __m512 exponent = _mm512_set1_ps(1);
+    __m512 total[2][2] = { 0 };
+    for (int64_t i = 0; i < STEPS_OF_K / EACH; i += 2) /* two chains of totals */
+        LB_UNROLL for (int j = 0; j < 2; j++) {
+            WRITTEN(sums);
+            int_row_close_some(FORMAT, WAY, &of, K / quantizer.group, i + j, 0, WAY.blocks, &sums[j], exponent,
+                               total[j]);
+        }
+    __asm__ volatile("" : : "v"(total[0][0]), "v"(total[0][1]), "v"(total[1][0]), "v"(total[1][1]));
+}
+#elif FORMAT_NO == 2
+/* ---- codes to bytes, x's digits (digits_amx.h) ---- */
+
+static digits_codes codes[2];
+static digits_sums sums[2];
+
+static __attribute__((noinline)) void decoding(void) {
+    const uint8_t *p = panel + float_e8m0_head(&quantizer, K);
+    for (int64_t i = 0; i < RUNS; i++, p += 2 * RUN_BYTES) {
+        expand(p, _mm512_load_si512(levels), &codes[i % 2]);
+        WRITTEN(codes);
+    }
+}
+static __attribute__((noinline)) void products(void) {
+    const int8_t *x = lb_act_digits_tiles(act, K);
+    lb_tiles_open(digits_shape(LB_DIGITS_FEW, 32));
+    for (int64_t i = 0; i < RUNS; i++) {
+        if (i > 1) digits_store((int)(i % 2), &sums[i % 2]); /* those of two runs before */
         digits_zero((int)(i % 2));
-        const int64_t run = i * IN_STEP;
-        digits_step((int)(i % 2), x + run / 2 * lb_act_digits_tile(LB_DIGITS_FEW) + run % 2 * 32, &codes[i % 2]);
+        digits_step((int)(i % 2), x + i / 2 * lb_act_digits_tile(LB_DIGITS_FEW) + i % 2 * 32, &codes[i % 2]);
     }
     lb_tiles_close();
 }
 static __attribute__((noinline)) void closing(void) {
     const __m512 exponent = _mm512_set1_ps(1);
     __m512 total[2][2] = { 0 };
-    for (int64_t i = 0; i < STEPS_OF_K; i += 2) /* two chains of totals */
+    for (int64_t i = 0; i < RUNS; i += 2) /* two chains of totals */
         LB_UNROLL for (int j = 0; j < 2; j++) {
             WRITTEN(sums);
-#if FORMAT_NO == 2
             add_group(panel, i + j, &sums[j], LB_DIGITS_FEW, exponent, total[j]);
-#else
-            const int_row_panel of = int_row_open(format, &quantizer, panel, act, K);
-            int_row_close(format, &of, i + j, &sums[j], LB_DIGITS_FEW, exponent, total[j]);
-#endif
         }
     __asm__ volatile("" : : "v"(total[0][0]), "v"(total[0][1]), "v"(total[1][0]), "v"(total[1][1]));
 }
