@@ -9,7 +9,7 @@
 #define TILES_INLINE static inline __attribute__((always_inline))
 
 enum { TILE_BYTES = 1024, BLOCK = 16 /* rows of x in a tile */, STEP = 32 /* k in one */, ROWS = 32,
-       PAIR_BYTES = 128,
+       PAIR_BYTES = 128, PREPARED = 8 /* rows of x, which L2 holds; a part of BLOCK */,
        BLOCKS_MOST = LB_PANEL_MAX_COLS / BLOCK, TOGETHER = 12 /* whose sums L2 holds beside a chunk of x */ };
 _Static_assert((size_t)TOGETHER * LB_PANEL_MAX_COLS * ROWS * sizeof(float) + sizeof(tiles_pairs) <= LB_SCRATCH_BYTES,
                "an item's sums and its expanded weights");
@@ -29,7 +29,7 @@ typedef struct problem {
     char *tiles;             /* in the workspace, as are: */
     float *act_scales;       /* [spans, or one][16 * blocks] */
     float *act_sums;         /* of groups, [groups][16 * blocks] */
-    char *rows;              /* a prepared row of each part */
+    char *rows;              /* prepared rows of each part, PREPARED */
 } problem;
 
 static int64_t blocks_of(int64_t m) { return (m + BLOCK - 1) / BLOCK; }
@@ -75,7 +75,8 @@ int tiles_phases(const lb_args *a) { return (void)a, 2; }
 
 size_t tiles_workspace(const tiles_format *f, const lb_args *a, int parts) {
     int64_t m = lb_arg(a, LB_GEMM_X)->dims[0], k = lb_arg(a, LB_GEMM_X)->dims[1];
-    return tiles_bytes(f, m, k) + scales_bytes(f, m, k) + sums_bytes(f, m, k) + (size_t)parts * row_bytes(f, a);
+    const size_t x = tiles_bytes(f, m, k) + scales_bytes(f, m, k) + sums_bytes(f, m, k);
+    return x + (size_t)parts * PREPARED * row_bytes(f, a);
 }
 
 static problem resolve(const tiles_format *f, const lb_args *a, const lb_launch *l) {
@@ -136,22 +137,34 @@ static void round_block(const problem *p, int64_t block, int64_t at) {
     }
 }
 
-/* Row i of x, or zeros behind the last. */
-static void prepare_row(const problem *p, int64_t i, char *row) {
-    if (i < p->m) p->f->act_prepare(p->q, p->x + i * p->k, p->k, row);
-    else memset(row, 0, p->row_bytes);
-    const int64_t terms = act_terms(p->f);
-    for (int64_t at = 0; at < p->padded; at += p->chunk) {
-        char *to = tiles_at(p, at, i / BLOCK) + i % BLOCK * 64;
-        for (int64_t k = at, end = at + chunk_at(p, at); k < end; k += STEP)
-            for (int64_t t = 0; t < terms; t++, to += TILE_BYTES)
-                _mm512_store_si512(to, _mm512_loadu_si512(row + 2 * (p->padded * t + k)));
-    }
+/* What the sums of a prepared row i of x are multiplied with. */
+static void put_factors(const problem *p, int64_t i, const char *row) {
     for (int64_t s = 0; p->f->act_scaled && s < spans_of(p->f, p->k); s++)
-        memcpy(p->act_scales + s * p->blocks * BLOCK + i, row + 2 * p->padded * terms + 4 * s, sizeof(float));
+        memcpy(p->act_scales + s * p->blocks * BLOCK + i, row + 2 * p->padded * act_terms(p->f) + 4 * s, sizeof(float));
     if (!p->group) return;
     const float *sums = (const float *)(void *)(row + 2 * p->padded) + lb_act_bf16_sums_at(p->k, p->group);
     for (int64_t g = 0; g < p->k / p->group; g++) p->act_sums[g * p->blocks * BLOCK + i] = sums[g];
+}
+
+/* Rows [i, end) of x, of one block and PREPARED at most, or zeros behind the last; their lines of a tile are written
+ * together. */
+static void prepare_rows(const problem *p, int64_t i, int64_t end, char *rows) {
+    const int64_t terms = act_terms(p->f), some = end - i;
+    for (int64_t r = 0; r < some; r++) {
+        char *row = rows + (size_t)r * p->row_bytes;
+        if (i + r < p->m) p->f->act_prepare(p->q, p->x + (i + r) * p->k, p->k, row);
+        else memset(row, 0, p->row_bytes);
+        put_factors(p, i + r, row);
+    }
+    for (int64_t at = 0; at < p->padded; at += p->chunk) {
+        char *to = tiles_at(p, at, i / BLOCK) + i % BLOCK * 64;
+        for (int64_t k = at, past = at + chunk_at(p, at); k < past; k += STEP)
+            for (int64_t t = 0; t < terms; t++, to += TILE_BYTES)
+                for (int64_t r = 0; r < some; r++) {
+                    const char *from = rows + (size_t)r * p->row_bytes + 2 * (p->padded * t + k);
+                    _mm512_store_si512(to + 64 * r, _mm512_loadu_si512(from));
+                }
+    }
 }
 
 /* This part's share of x. */
@@ -163,7 +176,10 @@ static void prepare(const problem *p, const lb_launch *l) {
         for (int64_t i = begin; i < end; i++) round_block(p, i / chunks, i % chunks * p->chunk);
     } else {
         lb_split(p->blocks * BLOCK, 1, l->part, l->parts, &begin, &end);
-        for (int64_t i = begin; i < end; i++) prepare_row(p, i, p->rows + (size_t)l->part * p->row_bytes);
+        for (int64_t i = begin, next; i < end; i = next) {
+            next = i / PREPARED * PREPARED + PREPARED < end ? i / PREPARED * PREPARED + PREPARED : end;
+            prepare_rows(p, i, next, p->rows + (size_t)l->part * PREPARED * p->row_bytes);
+        }
     }
 }
 
