@@ -29,6 +29,8 @@ typedef struct pairs_format {
     bool zeros;              /* z times the activations' sum over the span is added */
     size_t act_apart;        /* bytes between two times 128 k of a row of x: 256, or more: a scale stands behind them */
     bool act_scaled;         /* behind all of a row is its scale */
+    /* Where in x the k of run i begin; NULL = each run's behind those of the run before. */
+    int64_t (*place)(const uint8_t *panel, int64_t i);
     /* The head of span i of the panel; codes are read at `p` next. Returns where they begin. */
     const uint8_t *(*open)(const void *of, const uint8_t *panel, const uint8_t *p, int64_t i, pairs_head *to);
     /* The 32 k of run i, whose codes are at p. Returns where they end. */
@@ -44,6 +46,7 @@ typedef struct pairs_problem {
     const char *act;
     size_t stride;
     int64_t padded, span;    /* K, to a multiple of 32 */
+    int64_t kept;            /* with places: how many k the weights have, a multiple of 32 */
     int64_t sums_at;         /* where a row of x has its activations' sums of spans, in floats */
     int cols;
     float *out;
@@ -105,7 +108,7 @@ LB_INLINE void pairs_few(const pairs_format f, const pairs_problem *x, const int
     pairs_run w[2];
     pairs_sums sums[2], total;
     pairs_head head[HEADS];
-    const int64_t runs = x->padded / 32, each = f.of_row ? runs : x->span / 32;
+    const int64_t runs = (f.place ? x->kept : x->padded) / 32, each = f.of_row ? runs : x->span / 32;
     const uint8_t *p = x->codes;
     int64_t opened = 0, closed = 0, expanded = 0, met = 0; /* spans; runs of the ones under way */
     if (!f.of_row) memset(total.of, 0, (size_t)cols * sizeof total.of[0]);
@@ -119,7 +122,7 @@ LB_INLINE void pairs_few(const pairs_format f, const pairs_problem *x, const int
         const int64_t j = i - 1;
         if (j < 0) continue;
         if (met == 0) tiles_zero_sums();
-        const char *a = pairs_act(f, x, 32 * j, 0);
+        const char *a = pairs_act(f, x, f.place ? f.place(x->panels, j) : 32 * j, 0);
         pairs_step(a, a + 16 * x->stride, x->stride, &w[j % 2], two);
         if (++met < each && j < runs - 1) continue;
         if (f.of_row) continue;

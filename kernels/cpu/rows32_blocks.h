@@ -17,7 +17,50 @@ LB_INLINE void blocks_decode(const float_format f, const float_regs *t, const ui
             }
 }
 
-#if defined(__AMX_TILE__)
+#if defined(LB_BF16_PANEL)
+/* ---- tiles of bf16, any number of columns (bf16_panel_amx.h) ---- */
+
+/* pairs_format.place: each block is two runs. */
+LB_INLINE int64_t blocks_place(const uint8_t *panel, int64_t i) {
+    return BLOCK_K * (int64_t)blocks_columns(panel)[i / 2] + i % 2 * 32;
+}
+
+LB_INLINE void blocks_panels(const float_format f, const pairs_format pairs, const float_table *table,
+                             const void *panels, int count, const void *act, size_t stride, int64_t k, int cols,
+                             float *out, int64_t out_stride) {
+    const float_of of = { .k = k, .regs = float_open(f, table) };
+    pairs_run_panels(pairs, (pairs_problem){
+        .of = &of, .panels = panels, .codes = (const uint8_t *)panels + blocks_head(k),
+        .panel_bytes = blocks_panel_bytes(f.bits / 8, k), .count = count, .act = act, .stride = stride,
+        .padded = lb_act_bf16_padded(k), .kept = BLOCK_K * blocks_kept(k), .cols = cols, .out = out,
+        .out_stride = out_stride });
+}
+
+/* The functions of a file of codes of eight bits from FORMAT and TABLE. */
+#define LB_BLOCKS_FLOAT(prepare, bytes, kind)                                                                        \
+    LB_INLINE const uint8_t *open_row(const void *of, const uint8_t *panel, const uint8_t *p, int64_t i,             \
+                                      pairs_head *to) {                                                              \
+        (void)of, (void)i;                                                                                           \
+        for (int h = 0; h < 2; h++) to->s[h] = _mm512_load_ps((const float *)(const void *)panel + 16 * h);          \
+        return p;                                                                                                    \
+    }                                                                                                                \
+    LB_INLINE const uint8_t *expand(const void *of, const uint8_t *panel, const uint8_t *p, int64_t i,               \
+                                    pairs_run *to) {                                                                 \
+        (void)panel, (void)i;                                                                                        \
+        return float_panel_expand(FORMAT, of, p, to);                                                                \
+    }                                                                                                                \
+    static void run_panels(const lb_quantizer *q, const void *panels, int count, const void *act, size_t stride,     \
+                           size_t step, int64_t k, int cols, float *out, int64_t out_stride) {                       \
+        (void)q, (void)step;                                                                                         \
+        const pairs_format f = { .of_row = true, .open = open_row, .expand = expand, .place = blocks_place,          \
+                                 .act_apart = 256, .act_scaled = FORMAT.act == FLOAT_ACT_ROW };                      \
+        blocks_panels(FORMAT, f, TABLE, panels, count, act, stride, k, cols, out, out_stride);                       \
+    }                                                                                                                \
+    LB_PAIRS_RUN                                                                                                     \
+    LB_BLOCKS_LAYOUT(FORMAT.bits / 8, false)                                                                         \
+    LB_ROWS32_PANELS(prepare, bytes, kind, &panels_ops)
+#define BLOCKS_WITH "tdpbf16ps on tiles, the sum of all blocks"
+#elif defined(__AMX_TILE__)
 /* ---- tiles ---- */
 
 /* The first kept block from column `first` of blocks on. */
