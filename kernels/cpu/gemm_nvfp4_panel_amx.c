@@ -38,9 +38,10 @@ LB_FLOAT_LAYOUT
 LB_ROWS32_PANELS(lb_act_bf16_prepare, lb_act_bf16_bytes, LB_ACT_KIND_BF16, &panels_ops)
 
 /* To multiply 32 weights takes longer than memory takes for them: with one row of x, where sums of 16 that meet their
- * scales are fewer, AVX-512 has 1.3 times this rate. So this is a kernel of gemm alone, from two rows on. */
+ * scales are fewer, AVX-512 has 1.3 times this rate, and gemm_nvfp4_row_amx.c more. So this is a kernel of gemm alone,
+ * from two rows on. */
 static bool supports(const lb_args *a, const char **why) {
-    *why = "one row of activations is faster without tiles";
+    *why = "one row of activations has a kernel of its own";
     return lb_arg(a, LB_GEMM_X)->dims[0] > 1;
 }
 
