@@ -2,7 +2,8 @@
 -- of their limit, the lower of it and of what decoding does by itself (one core out of L1, times the threads).
 -- `make bench` runs it. FORMATS=a,b: only these.
 --
--- Of AVX-512's kernels (gemv_limits.c) decoding and the whole are measured; of those by tiles (gemv_tiles.c) decoding,
+-- Of AVX-512's kernels (gemv_limits.c) decoding and the whole are measured, of nvfp4 and block-sparse-float8dq, too,
+-- which AVX-512 decodes alike and tiles multiply where they are; of those by tiles (gemv_tiles.c) decoding,
 -- the tiles' products, the f32 step of their sums, and the whole.
 local lb = require "luabench"
 local programs = dofile "tests/bench/lib/programs.lua"
@@ -10,12 +11,13 @@ local beside = dofile "tests/bench/lib/beside.lua"
 
 local N, K, SECONDS, WANTED = 4096, 14336, 1, 0.8
 -- ports: cycles that decoding 32 x 32 takes at least on a core that shuffles one vector of 64 bytes a cycle, shifts
--- one, stores one and does two in all (vpermi2b two shuffles and another, vdivps 16 cycles of shifts).
+-- one, stores one and does two in all (vpermi2b two shuffles and another, vpermw a shuffle and a shift at once; vdivps
+-- is not counted).
 local FORMATS = {
-  { "int4wo-32", tiles = 1, ports = 16 }, { "mxfp6", tiles = 2, ports = 32 }, { "nf4", tiles = 3, ports = 32 },
+  { "int4wo-32", tiles = 1, ports = 16 }, { "mxfp6", tiles = 2, ports = 32 }, { "nf4", tiles = 3, ports = 56 },
   { "uintx-1-64", tiles = 6, ports = 16, bits = 1 }, { "uintx-2-64", tiles = 6, ports = 16, bits = 2 },
   { "uintx-3-64", tiles = 6, ports = 24, bits = 3 },
-  { "nf4-dq", tiles = 4, ports = 40 }, { "sparse24-float8dq", tiles = 5, ports = 112, define = "SPARSE24" },
+  { "nf4-dq", tiles = 4, ports = 56 }, { "sparse24-float8dq", tiles = 5, ports = 112, define = "SPARSE24" },
   { "nvfp4", define = "NVFP4" }, { "block-sparse-float8dq", define = "BLOCKS" },
   { "trellis-2-L8", define = "BITS=2" }, { "trellis-3-L8", define = "BITS=3" },
   { "trellis-4-L8", define = "BITS=4" },
