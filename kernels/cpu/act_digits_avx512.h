@@ -2,11 +2,12 @@
  *
  * Their products with integer codes have no exponent that is theirs alone, so that tdpbssd can add them: a row is one
  * power of two times whole numbers X of 63 bits, each of which is eight signed bytes, its digits: X = sum of
- * d_i * 256^i. A row of eight digits costs a tile product no more than a row of one. Digits hold a row if no value
- * but zero is below 2^-54 of its largest magnitude. Of any other, and with NaN or Inf in it, digits are 0 and the power
- * NaN: what is multiplied then are the row's bf16 values (digits_amx.h), for what is small may be all that counts where
- * weights of what is large are zero. Where no value but zero is below 2^-22, as in most rows, the lower four digits are
- * zero and left out: half as much of x to load and of sums to store, and the same results, bit by bit.
+ * d_i * 256^i. A row of eight digits costs a tile product no more than a row of one. Digits hold a row if no value but
+ * zero is below 2^-54 of the power of two of its largest magnitude. Of any other, and with NaN or Inf in it, digits are
+ * 0 and the power NaN: what is multiplied then are the row's bf16 values (digits_amx.h), for what is small may be all
+ * that counts where weights of what is large are zero. Where no value but zero is below 2^-22, as in most rows, the
+ * lower four digits are zero and left out: half as much of x to load and of sums to store, and the same results, bit by
+ * bit.
  *
  * A prepared row: what lb_act_bf16_prepare leaves; at the next multiple of 64 bytes an lb_act_digits; 64 bytes behind
  * it tiles, each of 64 k (zeros behind K): a row of 64 bytes for each digit that is there, the lowest first.

@@ -1,5 +1,5 @@
-/* amx_panel.h: what products by AMX's tiles inside panels share (amx.h): tiles 0 to 3 hold the sums of two times 16 columns by
- * two times 16 rows of weights, 4 and 5 the columns' activations, 6 and 7 the weights.
+/* amx_panel.h: what products by AMX's tiles inside panels share (amx.h): tiles 0 to 3 hold the sums of two times 16
+ * columns by two times 16 rows of weights, 4 and 5 the columns' activations, 6 and 7 the weights.
  *
  * Panels' vectors are B as it is: 64 bytes of K are 16 vectors of four bytes of 16 rows, those of a panel's halves by
  * turns. A product of independent ones takes 16 cycles whatever the shape of its tiles (measured on Emerald Rapids). */

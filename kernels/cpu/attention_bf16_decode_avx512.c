@@ -177,8 +177,8 @@ static inline __attribute__((always_inline)) void value_pairs(lb_dtype type, con
         to[0] = _mm512_unpacklo_epi8(low, high), to[1] = _mm512_unpackhi_epi8(low, high);
         return;
     }
-    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
-                                           36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+    const __m512i first = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                           37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
     __m512i x = _mm512_loadu_si512(a), y = _mm512_loadu_si512(b);
     to[0] = _mm512_permutex2var_epi16(x, first, y);
     to[1] = _mm512_permutex2var_epi16(x, _mm512_add_epi16(first, _mm512_set1_epi16(16)), y);
@@ -231,7 +231,8 @@ static void weigh(const task *t, const float *p, const char *vc, char *scratch, 
     for (int64_t i = 0; i < t->vpad; i += RUN) {
         ask_rows(&ask, (int)(i / RUN), (int)tiles);
         const char *next = ask_on(&ask, share, true);
-#define CALL(n) case n: value_tile(LB_BF16, w, row, 2 * i, t->vpad, n, factor, out + i, next, share / (BLOCK / 2)); break;
+#define CALL(n) \
+    case n: value_tile(LB_BF16, w, row, 2 * i, t->vpad, n, factor, out + i, next, share / (BLOCK / 2)); break;
         if (t->v.dtype == LB_BF16)
             switch (rows) { CALL(1) CALL(2) CALL(3) CALL(4) CALL(5) CALL(6) CALL(7) CALL(8) }
 #undef CALL
@@ -258,7 +259,7 @@ const lb_kernel lb_kernel_attention_bf16_decode_avx512 = {
     .source = "luabench; Dao et al., FlashAttention-2 and Flash-Decoding",
     .isa = LB_ISA_AVX512 | LB_ISA_AVX512_BF16 | LB_ISA_AVX512_VBMI, .act = LB_ACT_BF16, .acc = LB_ACC_F32,
     .compute = LB_COMPUTE_BF16, .tolerance = 1e-5,
-    .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 (2^-18 / 3 = 1.3e-6 in the mean "
-                     "square), more where values cancel; the instruction takes subnormals for 0",
+    .tolerance_why = "each probability is rounded to bf16, a relative error of up to 2^-9 (2^-18 / 3 = 1.3e-6 in the "
+                     "mean square), more where values cancel; the instruction takes subnormals for 0",
     .priority = 30, .supports = supports, .phases = phases, .workspace_bytes = workspace_bytes, .launch = launch,
 };

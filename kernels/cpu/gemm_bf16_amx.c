@@ -14,8 +14,9 @@ static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t r
     return NULL;
 }
 
-static const tiles_format format = { .terms = 1, .in_rows = true, .panel_bytes = dense_panel_bytes, .act_prepare = lb_act_bf16_prepare,
-                                     .act_bytes = lb_act_bf16_bytes, .expand = expand };
+static const tiles_format format = { .terms = 1, .in_rows = true, .panel_bytes = dense_panel_bytes,
+                                     .act_prepare = lb_act_bf16_prepare, .act_bytes = lb_act_bf16_bytes,
+                                     .expand = expand };
 TILES_GEMM(format)
 
 const lb_kernel lb_kernel_gemm_bf16_amx = {

@@ -44,8 +44,9 @@ static const void *expand(const lb_quantizer *q, const uint8_t *panel, int64_t r
     return NULL;
 }
 
-static const tiles_format format = { .terms = 2, .act_terms = X_TERMS, .in_rows = true, .span = TILES_PAIRS, .panel_bytes = dense_panel_bytes,
-                                     .act_prepare = act_prepare, .act_bytes = act_bytes, .expand = expand };
+static const tiles_format format = { .terms = 2, .act_terms = X_TERMS, .in_rows = true, .span = TILES_PAIRS,
+                                     .panel_bytes = dense_panel_bytes, .act_prepare = act_prepare,
+                                     .act_bytes = act_bytes, .expand = expand };
 TILES_GEMM(format)
 
 static bool supports(const lb_args *a, const char **why) {

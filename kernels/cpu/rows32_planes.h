@@ -2,9 +2,10 @@
  * byte each, for tiles of int8: 32 rows by 256 at a time.
  *
  * A scale is a whole number m of 11 bits and a sign times a power of two. In 256 weights of a row the largest power
- * sets the row's unit: then a weight, code * m shifted, has its upper 16 bits in planes 0 (signed bytes) and 1, and what
- * is below the unit, where the codes have eight bits or a scale is small beside the largest, in as many planes more as
- * it takes, 8 bits further down each. Nothing is rounded: a weight is the sum of its planes, each times its power.
+ * sets the row's unit: then a weight, code * m shifted, has its upper 16 bits in planes 0 (signed bytes) and 1, and
+ * what is below the unit, where the codes have eight bits or a scale is small beside the largest, in as many planes
+ * more as it takes, 8 bits further down each. Nothing is rounded: a weight is the sum of its planes, each times its
+ * power.
  *
  * A row with a scale of Inf or NaN has a unit of NaN. */
 #pragma once

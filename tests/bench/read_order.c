@@ -1,8 +1,8 @@
 /* read_order.c: what the order and form of a stream's loads cost one core: blocks of 52 lines as q6_k has them (48 of
  * codes, for each of which nine operations wait, and 4 of scales, read first), from memory, asked for into L1, or into
- * L2 and, nearer by, into L1; and runs of 16 lines from each of two places 4 KiB apart, asked for by as many prefetches,
- * or by one in a loop. All forms by turns over slices of one buffer. Prints a line for each, parts between tabs: name, bytes a second, share of the plain read
- * (medians). */
+ * L2 and, nearer by, into L1; and runs of 16 lines from each of two places 4 KiB apart, asked for by as many
+ * prefetches, or by one in a loop. All forms by turns over slices of one buffer. Prints a line for each, parts between
+ * tabs: name, bytes a second, share of the plain read (medians). */
 #include <immintrin.h>
 #include <stdint.h>
 #include <stdio.h>

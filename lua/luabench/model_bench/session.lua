@@ -53,7 +53,8 @@ function steps.load(request, emit)
     layer_load_ns = model.layer_load_ns, layer_repack_ns = model.layer_repack_ns, note = model.second_copy
       and "weights are held twice, as made and repacked: " .. model.second_copy or nil,
     tokenizer_ns = tokenizer and (t2 - t1) * 1e9 or nil, weights_bytes = model.nbytes,
-    parameters = model.parameters, type = model.type, types = stored.types(model), random_weights = model.random or false,
+    parameters = model.parameters, type = model.type, types = stored.types(model),
+    random_weights = model.random or false,
     vocabulary = model.spec.vocab, context = model.spec.context, format = model.file and model.file.format or nil,
     device = device.name, threads = device.threads, resident_before = before, resident = resident() }
 end
